@@ -1,0 +1,67 @@
+#include "core/arena.h"
+
+#include <bit>
+#include <new>
+
+namespace pyrec {
+
+namespace {
+constexpr std::size_t kSmallest = 256;
+constexpr std::align_val_t kAlignment{64};
+}  // namespace
+
+// Four classes for each power of two, so that at most a quarter of a block is wasted.
+std::uint32_t Arena::class_of(std::size_t bytes) {
+  if (bytes <= kSmallest) return 0;
+  const std::size_t units = (bytes - 1) / (kSmallest / 4);
+  const int shift = std::bit_width(units) - 3;
+  return static_cast<std::uint32_t>(shift * 4 + static_cast<int>(units >> shift) - 4 + 1);
+}
+
+std::size_t Arena::class_bytes(std::uint32_t size_class) {
+  if (size_class == 0) return kSmallest;
+  const std::uint32_t shift = (size_class - 1) / 4;
+  const std::size_t mantissa = (size_class - 1) % 4 + 4;
+  return ((mantissa + 1) << shift) * (kSmallest / 4);
+}
+
+BufferRef Arena::allocate(std::size_t bytes) {
+  const std::uint32_t size_class = class_of(bytes);
+  if (size_class >= kClasses) throw std::bad_alloc();
+  auto& cached = free_[size_class];
+  if (!cached.empty()) {
+    Buffer* buffer = cached.back();
+    cached.pop_back();
+    return BufferRef(buffer);
+  }
+  const std::size_t capacity = class_bytes(size_class);
+  void* memory = ::operator new(Buffer::kHeader + capacity, kAlignment);
+  Buffer* buffer = new (memory) Buffer();
+  buffer->size_class_ = size_class;
+  buffer->capacity_ = capacity;
+  buffer->arena_ = this;
+  return BufferRef(buffer);
+}
+
+void Arena::recycle(Buffer* buffer) { free_[buffer->size_class_].push_back(buffer); }
+
+void Arena::trim() {
+  for (auto& cached : free_) {
+    for (Buffer* buffer : cached) {
+      buffer->~Buffer();
+      ::operator delete(buffer, kAlignment);
+    }
+    cached.clear();
+  }
+}
+
+Arena::~Arena() { trim(); }
+
+void BufferRef::release() {
+  if (buffer_ && buffer_->count_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    buffer_->arena_->recycle(buffer_);
+  }
+  buffer_ = nullptr;
+}
+
+}  // namespace pyrec

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace pyrec {
+
+class Arena;
+
+// A reference-counted, 64-byte-aligned block. Blocks go back to the arena that made them, newest
+// first, so that the next step of a tile finds its memory still in cache.
+class Buffer {
+ public:
+  std::byte* data() { return reinterpret_cast<std::byte*>(this) + kHeader; }
+  std::size_t capacity() const { return capacity_; }
+  bool unique() const { return count_.load(std::memory_order_acquire) == 1; }
+
+ private:
+  friend class Arena;
+  friend class BufferRef;
+  static constexpr std::size_t kHeader = 64;
+
+  std::atomic<std::int32_t> count_{0};
+  std::uint32_t size_class_ = 0;
+  std::size_t capacity_ = 0;
+  Arena* arena_ = nullptr;
+};
+
+class BufferRef {
+ public:
+  BufferRef() = default;
+  explicit BufferRef(Buffer* buffer) : buffer_(buffer) { retain(); }
+  BufferRef(const BufferRef& other) : buffer_(other.buffer_) { retain(); }
+  BufferRef(BufferRef&& other) noexcept : buffer_(std::exchange(other.buffer_, nullptr)) {}
+  BufferRef& operator=(BufferRef other) noexcept {
+    std::swap(buffer_, other.buffer_);
+    return *this;
+  }
+  ~BufferRef() { release(); }
+
+  Buffer* get() const { return buffer_; }
+  explicit operator bool() const { return buffer_ != nullptr; }
+
+ private:
+  void retain() {
+    if (buffer_) buffer_->count_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void release();
+
+  Buffer* buffer_ = nullptr;
+};
+
+// Recycles blocks by size class. One thread uses an arena at a time; a buffer must be released
+// before its arena is destroyed, and on the thread that is using the arena.
+class Arena {
+ public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena();
+
+  BufferRef allocate(std::size_t bytes);
+  // Gives cached blocks back to the system.
+  void trim();
+
+ private:
+  friend class BufferRef;
+  static constexpr std::size_t kClasses = 128;
+  static std::uint32_t class_of(std::size_t bytes);
+  static std::size_t class_bytes(std::uint32_t size_class);
+  void recycle(Buffer* buffer);
+
+  std::array<std::vector<Buffer*>, kClasses> free_;
+};
+
+}  // namespace pyrec

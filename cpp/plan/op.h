@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/tensor.h"
+#include "dispatch/kernels.h"
+
+namespace pyrec {
+
+class Program;
+
+// Attributes of one node, read once when its operator is made.
+class Attributes {
+ public:
+  using Item = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>,
+                            std::vector<double>, std::vector<std::string>, Tensor>;
+
+  void set(std::string key, Item item) { items_.insert_or_assign(std::move(key), std::move(item)); }
+  bool has(const std::string& key) const { return items_.contains(key); }
+  std::int64_t integer(const std::string& key, std::int64_t fallback) const;
+  double real(const std::string& key, double fallback) const;
+  std::string text(const std::string& key, const std::string& fallback) const;
+  std::vector<std::int64_t> integers(const std::string& key) const;  // empty if absent
+  std::vector<double> reals(const std::string& key) const;           // empty if absent
+  std::vector<std::string> texts(const std::string& key) const;      // empty if absent
+  const Tensor* tensor(const std::string& key) const;                // null if absent
+
+ private:
+  std::map<std::string, Item> items_;
+};
+
+// What a run gives to each operator. One per worker; never shared between threads.
+struct Context {
+  const Kernels& kernels;
+  Arena& arena;
+  std::span<const std::int64_t> symbols;  // sizes of the symbolic dims, index 0 is the tile's rows
+};
+
+// One prepared operator: weights packed, attributes read. Immutable, used by many threads at once.
+class Op {
+ public:
+  virtual ~Op() = default;
+  // in[i] is null where an optional input is absent. out.size() is the node's number of outputs;
+  // every one must be set, as a new tensor or as a view that shares an input's owner.
+  virtual void run(Context& context, std::span<const Value* const> in,
+                   std::span<Value> out) const = 0;
+};
+
+// What an operator is made from.
+struct OpSpec {
+  const Attributes& attributes;
+  std::span<const Tensor* const> constants;  // per input: its value if known at load, else null
+  std::size_t outputs = 1;
+  std::span<const std::shared_ptr<const Program>> bodies;
+  const Kernels& kernels;
+};
+
+using OpFactory = std::unique_ptr<Op> (*)(const OpSpec&);
+
+struct OpEntry {
+  const char* name;
+  OpFactory make;
+};
+
+// An operator that keeps nothing but its attributes' parsed form `State`, made by `State(spec)`.
+template <class State>
+class StatefulOp final : public Op {
+ public:
+  explicit StatefulOp(const OpSpec& spec) : state_(spec) {}
+  void run(Context& context, std::span<const Value* const> in,
+           std::span<Value> out) const override {
+    state_.run(context, in, out);
+  }
+
+ private:
+  State state_;
+};
+
+template <class State>
+std::unique_ptr<Op> make_op(const OpSpec& spec) {
+  return std::make_unique<StatefulOp<State>>(spec);
+}
+
+}  // namespace pyrec

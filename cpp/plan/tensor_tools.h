@@ -1,0 +1,116 @@
+#pragma once
+
+// Helpers that every operator family shares: allocation, views, broadcasting, type dispatch.
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "plan/op.h"
+
+namespace pyrec {
+
+// A new contiguous tensor; its elements are not set.
+Tensor allocate(Context& context, DType dtype, const Shape& shape);
+
+// The same memory with another shape and strides, sharing the owner.
+Tensor view(const Tensor& tensor, const Shape& shape, const Shape& strides,
+            std::int64_t offset_elements = 0);
+
+// The tensor itself if it is contiguous, else a contiguous copy.
+Tensor contiguous(Context& context, const Tensor& tensor);
+
+// Copies elements between tensors of one shape and dtype, whatever their strides.
+void copy_elements(const Tensor& from, const Tensor& to);
+
+// NumPy's broadcasting; throws OpError(kShape) where the sizes do not fit.
+Shape broadcast_shapes(const Shape& a, const Shape& b);
+
+// A stride-0 view of `tensor` with the (broadcastable) target shape.
+Tensor broadcast_to(const Tensor& tensor, const Shape& target);
+
+// Brings a possibly negative axis into [0, rank); throws OpError(kShape) if it is outside.
+int normalize_axis(std::int64_t axis, int rank);
+
+// A small integer tensor (axes, shape, starts, ...) as a vector, from int32 or int64, any strides.
+std::vector<std::int64_t> read_integers(const Tensor& tensor);
+
+// A tensor of one element, of any numeric type, as double or int64.
+double read_scalar(const Tensor& tensor);
+std::int64_t read_integer(const Tensor& tensor);
+
+// Whether the tensor is present and its tensor part may be read.
+const Tensor& required(std::span<const Value* const> in, std::size_t index);
+const Tensor* optional(std::span<const Value* const> in, std::size_t index);
+
+std::string describe(const Shape& shape);
+
+// Converts elements with ONNX Cast's rules (float to integer truncates, NaN and overflow give what
+// the CPU gives for x86-64's cvttss2si widened to int64, any number to bool is `!= 0`).
+Tensor cast(Context& context, const Tensor& tensor, DType to);
+
+template <class T>
+struct TypeTag {
+  using type = T;
+};
+
+// Calls f(TypeTag<T>{}) with the C++ type of the dtype; Half stands for float16.
+template <class F>
+decltype(auto) dispatch(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kBool: return f(TypeTag<bool>{});
+    case DType::kInt8: return f(TypeTag<std::int8_t>{});
+    case DType::kInt16: return f(TypeTag<std::int16_t>{});
+    case DType::kInt32: return f(TypeTag<std::int32_t>{});
+    case DType::kInt64: return f(TypeTag<std::int64_t>{});
+    case DType::kUint8: return f(TypeTag<std::uint8_t>{});
+    case DType::kUint16: return f(TypeTag<std::uint16_t>{});
+    case DType::kUint32: return f(TypeTag<std::uint32_t>{});
+    case DType::kUint64: return f(TypeTag<std::uint64_t>{});
+    case DType::kFloat16: return f(TypeTag<Half>{});
+    case DType::kFloat32: return f(TypeTag<float>{});
+    case DType::kFloat64: return f(TypeTag<double>{});
+  }
+  throw OpError(ErrorKind::kDType, "unknown element type");
+}
+
+// Like dispatch, for code that only moves elements: one type per element size.
+template <class F>
+decltype(auto) dispatch_size(DType dtype, F&& f) {
+  switch (item_size(dtype)) {
+    case 1: return f(TypeTag<std::uint8_t>{});
+    case 2: return f(TypeTag<std::uint16_t>{});
+    case 4: return f(TypeTag<std::uint32_t>{});
+    default: return f(TypeTag<std::uint64_t>{});
+  }
+}
+
+// Walks all positions of `shape` but the last `inner` axes, giving the element offsets of each of
+// the strides in turn: f(offsets[0], offsets[1], ...). Used as the outer loop around a kernel.
+template <std::size_t Count, class F>
+void for_each_outer(const Shape& shape, int inner, const std::array<Shape, Count>& strides, F&& f) {
+  const int outer = shape.rank() - inner;
+  for (int axis = 0; axis < outer; ++axis) {
+    if (shape[axis] == 0) return;
+  }
+  std::array<std::int64_t, kMaxRank> index{};
+  std::array<std::int64_t, Count> offsets{};
+  while (true) {
+    std::apply([&](auto... offset) { f(offset...); }, offsets);
+    int axis = outer - 1;
+    for (; axis >= 0; --axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      for (std::size_t i = 0; i < Count; ++i) offsets[i] += strides[i][axis];
+      if (++index[a] < shape[axis]) break;
+      for (std::size_t i = 0; i < Count; ++i) offsets[i] -= strides[i][axis] * shape[axis];
+      index[a] = 0;
+    }
+    if (axis < 0) return;
+  }
+}
+
+}  // namespace pyrec

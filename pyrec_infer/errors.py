@@ -1,0 +1,65 @@
+"""Typed errors; every error this package raises on purpose is one of these.
+
+Messages name the model input, the row, what was expected and what was found. They never contain
+the raw value of a feature, because features are often personal data and messages end up in logs.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "DTypeError",
+    "IdRangeError",
+    "InputError",
+    "MissingInputError",
+    "ModelError",
+    "PyrecError",
+    "RowCountError",
+    "ShapeError",
+    "UnexpectedInputError",
+    "UnsupportedModelError",
+]
+
+
+class PyrecError(Exception):
+    """Base class of every error of this package."""
+
+
+class ModelError(PyrecError, ValueError):
+    """The model file is damaged, inconsistent or not a model at all."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model is valid but holds operators that nothing here can run; all of them are listed."""
+
+
+class BackendError(PyrecError, RuntimeError):
+    """The backend that was asked for is unknown or cannot run on this machine."""
+
+
+class InputError(PyrecError, ValueError):
+    """A call's arguments do not fit the model."""
+
+
+class MissingInputError(InputError):
+    """An input that the model needs was not given."""
+
+
+class UnexpectedInputError(InputError):
+    """An input was given that the model never had."""
+
+
+class DTypeError(InputError, TypeError):
+    """An input has an element type that cannot be used without changing its values."""
+
+
+class ShapeError(InputError):
+    """An input has the wrong rank or the wrong size along an axis other than the rows."""
+
+
+class RowCountError(ShapeError):
+    """The inputs of one side do not have the same number of rows."""
+
+
+class IdRangeError(InputError, IndexError):
+    """An id is outside its table, or is not an integer that its element type holds exactly."""

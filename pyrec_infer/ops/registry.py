@@ -1,0 +1,82 @@
+"""What an operator is: its type rule, its row rule and its NumPy reference evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows
+
+Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
+Infer: TypeAlias = Callable[[Node, Sequence[Info | None]], Sequence[Info]]
+RowRule: TypeAlias = Callable[[Node, Sequence[Info | None], Sequence[Info]], "RowFlow"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowFlow:
+    """How rows pass through a node.
+
+    Attributes
+    ----------
+    rows : tuple of int
+        For each output the axis that holds the rows, or a member of `Rows`.
+    coupled : bool
+        Whether a row of an output can depend on another row of the batch, on the row's position or
+        on the size of the batch. A coupled node only ever runs on the whole batch.
+    """
+
+    rows: tuple[RowAxis, ...]
+    coupled: bool = False
+
+
+def couples(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """The rule that is safe for every operator: any batch among the inputs couples the rows."""
+    if all(info is None or info.rows == Rows.INVARIANT for info in inputs):
+        return RowFlow((Rows.INVARIANT,) * len(outputs))
+    return RowFlow((Rows.OPAQUE,) * len(outputs), coupled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operator of the IR.
+
+    Attributes
+    ----------
+    name : str
+        As in `Node.op`: ``"Gemm"``, ``"ai.onnx.ml.Scaler"``.
+    infer : callable
+        ``infer(node, inputs) -> infos``: dtype and shape of each output. Inputs may be None (absent
+        optional) and may have unknown dtype or shape; the rule then says what it can. It raises
+        `ModelError` where the inputs can never fit.
+    evaluate : callable
+        ``evaluate(node, inputs) -> arrays``: the exact meaning, in NumPy. Raises an error of
+        `pyrec_infer.errors` where the operator is undefined.
+    rows : callable
+        The row rule; the default is always sound.
+    symbolic : bool
+        Whether ``evaluate`` also works on object arrays that hold `Dim`, as shape arithmetic needs.
+    """
+
+    name: str
+    infer: Infer
+    evaluate: Evaluate
+    rows: RowRule = couples
+    symbolic: bool = False
+
+
+def table(groups: Iterable[Sequence[Op]]) -> Mapping[str, Op]:
+    """All operators by name; a name may occur once."""
+    found: dict[str, Op] = {}
+    for op in (op for group in groups for op in group):
+        if op.name in found:
+            raise ValueError(f"operator {op.name} is registered twice")
+        found[op.name] = op
+    return found
+
+
+def boolean(value: object) -> bool:
+    """An ONNX int flag, or a bool tensor of one element, as bool."""
+    return bool(np.asarray(value).reshape(-1)[0])
