@@ -49,6 +49,10 @@ const Tensor* optional(std::span<const Value* const> in, std::size_t index);
 
 std::string describe(const Shape& shape);
 
+// The dtype of a TensorProto.DataType code, as in the attributes `to` and `dtype`; throws
+// OpError(kDType) for one that tensors here cannot have.
+DType element_type(std::int64_t code);
+
 // Converts elements with ONNX Cast's rules (float to integer truncates, NaN and overflow give what
 // the CPU gives for x86-64's cvttss2si widened to int64, any number to bool is `!= 0`).
 Tensor cast(Context& context, const Tensor& tensor, DType to);
@@ -111,6 +115,40 @@ void for_each_outer(const Shape& shape, int inner, const std::array<Shape, Count
     }
     if (axis < 0) return;
   }
+}
+
+// Drops axes of size 1 and merges neighbouring axes that each of the strides walks as one. At least
+// one axis is left.
+template <std::size_t Count>
+void coalesce(Shape& shape, std::array<Shape, Count>& strides) {
+  Shape sizes;
+  std::array<Shape, Count> steps;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (shape[axis] == 1) continue;
+    const int last = sizes.rank() - 1;
+    bool merge = last >= 0;
+    for (std::size_t i = 0; merge && i < Count; ++i) {
+      merge = steps[i][last] == strides[i][axis] * shape[axis];
+    }
+    if (merge) {
+      sizes[last] *= shape[axis];
+    } else {
+      sizes.push_back(shape[axis]);
+    }
+    for (std::size_t i = 0; i < Count; ++i) {
+      if (merge) {
+        steps[i][last] = strides[i][axis];
+      } else {
+        steps[i].push_back(strides[i][axis]);
+      }
+    }
+  }
+  if (sizes.rank() == 0) {
+    sizes.push_back(1);
+    for (Shape& step : steps) step.push_back(1);
+  }
+  shape = sizes;
+  strides = steps;
 }
 
 }  // namespace pyrec

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows
+from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows
 
 Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
 Infer: TypeAlias = Callable[[Node, Sequence[Info | None]], Sequence[Info]]
@@ -80,3 +81,44 @@ def table(groups: Iterable[Sequence[Op]]) -> Mapping[str, Op]:
 def boolean(value: object) -> bool:
     """An ONNX int flag, or a bool tensor of one element, as bool."""
     return bool(np.asarray(value).reshape(-1)[0])
+
+
+Operand = TypeVar("Operand")
+
+
+def optional(inputs: Sequence[Operand | None], index: int) -> Operand | None:
+    """An input, or None where it is absent."""
+    return inputs[index] if index < len(inputs) else None
+
+
+def required(node: Node, inputs: Sequence[Operand | None], index: int) -> Operand:
+    """An input that the operator cannot do without."""
+    found = optional(inputs, index)
+    if found is None:
+        raise ModelError(f"node {node.name!r} ({node.op}) has no input {index}")
+    return found
+
+
+_ELEMENT_TYPES: Mapping[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32),
+    2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
+    4: np.dtype(np.uint16),
+    5: np.dtype(np.int16),
+    6: np.dtype(np.int32),
+    7: np.dtype(np.int64),
+    8: STRING,
+    9: np.dtype(np.bool_),
+    10: np.dtype(np.float16),
+    11: np.dtype(np.float64),
+    12: np.dtype(np.uint32),
+    13: np.dtype(np.uint64),
+}
+
+
+def element_type(node: Node, code: int) -> np.dtype[Any]:
+    """The dtype of a ``TensorProto.DataType`` code, as in the attributes ``to`` and ``dtype``."""
+    found = _ELEMENT_TYPES.get(code)
+    if found is None:
+        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): no tensors of ONNX element type {code}")
+    return found

@@ -1,0 +1,25 @@
+#pragma once
+
+// NumPy arrays and attribute dictionaries to the core's types and back.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include "core/tensor.h"
+#include "plan/op.h"
+
+namespace pyrec {
+
+// A view of the array's memory; the caller keeps the array alive. Throws OpError(kDType) for an
+// element type the core does not have, OpError(kShape) for memory it cannot address.
+Tensor borrow_array(const pybind11::array& array);
+
+// An array of its own with the tensor's elements.
+pybind11::array copy_to_array(const Tensor& tensor);
+
+DType dtype_from_name(const std::string& name);
+
+// Array attributes are borrowed: the dictionary has to stay alive.
+Attributes read_attributes(const pybind11::dict& items);
+
+}  // namespace pyrec

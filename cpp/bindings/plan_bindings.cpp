@@ -1,0 +1,352 @@
+#include "bindings/plan_bindings.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/convert.h"
+#include "plan/executor.h"
+#include "plan/op_list.h"
+#include "plan/program.h"
+#include "plan/tensor_tools.h"
+#include "plan/top_k.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+const Kernels& kernels_named(const std::string& isa) {
+  const Kernels* kernels = find_kernels(isa);
+  if (kernels == nullptr) {
+    throw OpError(ErrorKind::kUnsupported, "backend '" + isa + "' is not available on this machine");
+  }
+  return *kernels;
+}
+
+Tensor copy_from_python(Context& context, const py::handle& item) {
+  const auto array = py::array::ensure(item, py::array::c_style);
+  if (!array) throw OpError(ErrorKind::kDType, "expected an array");
+  const Tensor source = borrow_array(array);
+  const Tensor copy = allocate(context, source.dtype, source.shape);
+  copy_elements(source, copy);
+  return copy;
+}
+
+py::object to_python(const Value& value) {
+  if (!value.is_sequence) return copy_to_array(value.tensor);
+  py::list items;
+  for (const Tensor& tensor : value.sequence) items.append(copy_to_array(tensor));
+  return items;
+}
+
+// An operator evaluated by a Python callable: list of arrays in, list of arrays out.
+class CallbackOp final : public Op {
+ public:
+  explicit CallbackOp(py::object callable) : callable_(std::move(callable)) {}
+  ~CallbackOp() override {
+    const py::gil_scoped_acquire gil;
+    callable_ = py::object();
+  }
+
+  void run(Context& context, std::span<const Value* const> in,
+           std::span<Value> out) const override {
+    const py::gil_scoped_acquire gil;
+    py::list arguments;
+    for (const Value* value : in) {
+      arguments.append(value == nullptr ? py::object(py::none()) : to_python(*value));
+    }
+    const auto results = py::list(callable_(arguments));
+    for (std::size_t i = 0; i < out.size() && i < results.size(); ++i) {
+      if (py::isinstance<py::list>(results[i])) {
+        out[i].is_sequence = true;
+        for (const auto& item : results[i]) out[i].sequence.push_back(copy_from_python(context, item));
+      } else {
+        out[i].tensor = copy_from_python(context, results[i]);
+      }
+    }
+  }
+
+ private:
+  py::object callable_;
+};
+
+std::shared_ptr<const Program> build_program(const py::handle& spec, const Kernels& kernels);
+
+// (operator, label, inputs, outputs, release, attributes, bodies, callback or None)
+Step build_step(const py::tuple& spec, const std::vector<std::pair<std::int32_t, Tensor>>& constants,
+                const Kernels& kernels) {
+  Step step;
+  step.label = spec[1].cast<std::string>();
+  step.inputs = spec[2].cast<std::vector<std::int32_t>>();
+  step.outputs = spec[3].cast<std::vector<std::int32_t>>();
+  step.release = spec[4].cast<std::vector<std::int32_t>>();
+  if (!spec[7].is_none()) {
+    step.op = std::make_unique<CallbackOp>(spec[7]);
+    return step;
+  }
+  const auto name = spec[0].cast<std::string>();
+  const OpFactory make = find_op(name);
+  if (make == nullptr) throw OpError(ErrorKind::kUnsupported, "no native operator " + name);
+  const Attributes attributes = read_attributes(spec[5].cast<py::dict>());
+  std::vector<std::shared_ptr<const Program>> bodies;
+  for (const auto& body : spec[6]) bodies.push_back(build_program(body, kernels));
+  std::vector<const Tensor*> known(step.inputs.size(), nullptr);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    for (const auto& [slot, tensor] : constants) {
+      if (slot == step.inputs[i]) known[i] = &tensor;
+    }
+  }
+  try {
+    step.op = make(OpSpec{attributes, known, step.outputs.size(), bodies, kernels});
+  } catch (const StepError&) {
+    throw;
+  } catch (const OpError& error) {
+    throw StepError(error, step.label);
+  }
+  return step;
+}
+
+// (steps, slots, inputs, outputs, [(slot, array)])
+std::shared_ptr<const Program> build_program(const py::handle& spec, const Kernels& kernels) {
+  const auto parts = spec.cast<py::tuple>();
+  std::vector<std::pair<std::int32_t, Tensor>> constants;
+  for (const auto& item : parts[4]) {
+    const auto pair = item.cast<py::tuple>();
+    constants.emplace_back(pair[0].cast<std::int32_t>(), borrow_array(pair[1].cast<py::array>()));
+  }
+  std::vector<Step> steps;
+  for (const auto& step : parts[0]) {
+    steps.push_back(build_step(step.cast<py::tuple>(), constants, kernels));
+  }
+  return std::make_shared<const Program>(
+      std::move(steps), parts[1].cast<std::size_t>(), parts[2].cast<std::vector<std::int32_t>>(),
+      parts[3].cast<std::vector<std::int32_t>>(), std::move(constants));
+}
+
+// The executor with the Python objects whose memory it borrows.
+struct PlanHandle {
+  py::object kept;
+  std::unique_ptr<Executor> executor;
+};
+
+template <class Enum>
+Enum enum_at(const py::handle& item, std::initializer_list<std::pair<const char*, Enum>> names) {
+  const auto text = item.cast<std::string>();
+  for (const auto& [name, value] : names) {
+    if (text == name) return value;
+  }
+  throw OpError(ErrorKind::kModel, "unknown word " + text);
+}
+
+std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& inputs,
+                                       std::size_t symbols, const py::list& phases,
+                                       const std::vector<std::pair<std::int32_t, int>>& outputs,
+                                       std::size_t globals, std::shared_ptr<ThreadPool> pool,
+                                       std::int64_t tile_rows) {
+  const Kernels& kernels = kernels_named(isa);
+  std::vector<InputSpec> input_specs;
+  for (const auto& item : inputs) {
+    const auto parts = item.cast<py::tuple>();
+    input_specs.push_back({parts[0].cast<std::string>(), dtype_from_name(parts[1].cast<std::string>()),
+                           parts[2].cast<std::vector<std::int64_t>>(), parts[3].cast<int>(),
+                           parts[4].cast<bool>()});
+  }
+  std::vector<Phase> built;
+  for (const auto& item : phases) {
+    const auto parts = item.cast<py::tuple>();
+    Phase phase;
+    phase.kind = enum_at<Phase::Kind>(parts[0], {{"request", Phase::Kind::kRequest},
+                                                 {"tile", Phase::Kind::kTile},
+                                                 {"whole", Phase::Kind::kWhole}});
+    phase.program = build_program(parts[1], kernels);
+    for (const auto& import : parts[2]) {
+      const auto fields = import.cast<py::tuple>();
+      phase.imports.push_back({fields[0].cast<std::int32_t>(),
+                               enum_at<Import::Mode>(fields[1], {{"whole", Import::Mode::kWhole},
+                                                                 {"slice", Import::Mode::kSlice},
+                                                                 {"repeat", Import::Mode::kRepeat}}),
+                               fields[2].cast<int>()});
+    }
+    for (const auto& item_export : parts[3]) {
+      const auto fields = item_export.cast<py::tuple>();
+      phase.exports.push_back({fields[0].cast<std::int32_t>(), fields[1].cast<int>()});
+    }
+    built.push_back(std::move(phase));
+  }
+  std::vector<OutputSpec> output_specs;
+  for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
+  auto handle = std::make_unique<PlanHandle>();
+  handle->kept = py::make_tuple(inputs, phases);
+  handle->executor = std::make_unique<Executor>(std::move(input_specs), symbols, std::move(built),
+                                                std::move(output_specs), globals, kernels,
+                                                std::move(pool), tile_rows);
+  return handle;
+}
+
+std::vector<Tensor> borrow_inputs(const Executor& executor, const py::handle& arrays) {
+  std::vector<Tensor> tensors;
+  tensors.reserve(executor.inputs().size());
+  for (const auto& item : arrays) {
+    const std::size_t index = tensors.size();
+    if (index >= executor.inputs().size() || !py::isinstance<py::array>(item)) {
+      throw OpError(ErrorKind::kShape, "expected one array for each input");
+    }
+    try {
+      tensors.push_back(borrow_array(py::reinterpret_borrow<py::array>(item)));
+    } catch (const OpError& error) {
+      throw StepError(error, "input '" + executor.inputs()[index].name + "'");
+    }
+  }
+  return tensors;
+}
+
+py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
+                  const std::vector<std::int64_t>& offsets) {
+  const std::vector<Tensor> inputs = borrow_inputs(*handle.executor, arrays);
+  Executor::Result result;
+  {
+    const py::gil_scoped_release release;
+    result = handle.executor->run(inputs, offsets);
+  }
+  py::list outputs;
+  for (const Tensor& tensor : result.outputs) outputs.append(copy_to_array(tensor));
+  return outputs;
+}
+
+void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::size_t output,
+                   const py::array_t<float>& out) {
+  const std::vector<Tensor> inputs = borrow_inputs(*handle.executor, arrays);
+  Tensor target = borrow_array(out);
+  if (!out.writeable()) throw OpError(ErrorKind::kShape, "expected a writable array for `out`");
+  const py::gil_scoped_release release;
+  const Executor::Result result = handle.executor->run(inputs, {});
+  Tensor scores = result.outputs.at(output);
+  if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32 ||
+      !scores.contiguous()) {
+    throw StepError(OpError(ErrorKind::kShape, "expected float32 of " + std::to_string(scores.elements()) +
+                                                   " elements, got shape " + describe(target.shape)),
+                    "argument 'out'");
+  }
+  copy_elements(view(scores, target.shape, contiguous_strides(target.shape)), target);
+}
+
+py::list run_node(const std::string& isa, const std::string& op, const py::dict& attributes,
+                  const py::list& inputs, std::size_t outputs, const std::vector<bool>& constants,
+                  const py::list& bodies) {
+  const Kernels& kernels = kernels_named(isa);
+  py::list kept;
+  std::vector<Value> values(inputs.size());
+  std::vector<const Value*> pointers;
+  std::vector<std::pair<std::int32_t, Tensor>> known;
+  std::vector<std::int32_t> slots;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    slots.push_back(static_cast<std::int32_t>(i));
+    if (inputs[i].is_none()) {
+      pointers.push_back(nullptr);
+      continue;
+    }
+    if (py::isinstance<py::list>(inputs[i])) {
+      values[i].is_sequence = true;
+      for (const auto& item : inputs[i]) {
+        values[i].sequence.push_back(borrow_array(item.cast<py::array>()));
+      }
+    } else {
+      values[i].tensor = borrow_array(inputs[i].cast<py::array>());
+      if (i < constants.size() && constants[i]) {
+        known.emplace_back(static_cast<std::int32_t>(i), values[i].tensor);
+      }
+    }
+    pointers.push_back(&values[i]);
+  }
+  const std::vector<std::int32_t> targets(outputs, -1);
+  const Step step = build_step(
+      py::make_tuple(op, op, slots, targets, py::list(), attributes, bodies, py::none()), known, kernels);
+  Arena arena;
+  const std::vector<std::int64_t> symbols(1, 1);
+  Context context{kernels, arena, symbols};
+  std::vector<Value> results(outputs);
+  {
+    const py::gil_scoped_release release;
+    step.op->run(context, pointers, results);
+  }
+  py::list arrays;
+  for (const Value& value : results) arrays.append(to_python(value));
+  return arrays;
+}
+
+py::tuple best(const py::array_t<float, py::array::c_style>& scores, std::int64_t count) {
+  if (scores.ndim() != 1) throw OpError(ErrorKind::kShape, "expected scores of one axis");
+  std::vector<std::int64_t> rows;
+  {
+    const std::span<const float> values(scores.data(), static_cast<std::size_t>(scores.size()));
+    const py::gil_scoped_release release;
+    rows = top_k(values, count);
+  }
+  py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(rows.size()));
+  py::array_t<float> values(static_cast<py::ssize_t>(rows.size()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    indices.mutable_data()[i] = rows[i];
+    values.mutable_data()[i] = scores.data()[rows[i]];
+  }
+  return py::make_tuple(indices, values);
+}
+
+const char* error_class(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kShape:
+      return "ShapeError";
+    case ErrorKind::kDType:
+      return "DTypeError";
+    case ErrorKind::kIdRange:
+    case ErrorKind::kNotIntegral:
+      return "IdRangeError";
+    case ErrorKind::kUnsupported:
+      return "UnsupportedModelError";
+    case ErrorKind::kModel:
+      return "ModelError";
+  }
+  return "PyrecError";
+}
+
+void raise_as_python(const OpError& error, const std::string& label) {
+  std::string message = label.empty() ? error.message : label + ": " + error.message;
+  if (error.row >= 0) message += " (row " + std::to_string(error.row) + ")";
+  const py::object type = py::module_::import("pyrec_infer.errors").attr(error_class(error.kind));
+  PyErr_SetString(type.ptr(), message.c_str());
+}
+
+}  // namespace
+
+void bind_plan(py::module_& module) {
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const StepError& error) {
+      raise_as_python(error, error.label);
+    } catch (const OpError& error) {
+      raise_as_python(error, "");
+    }
+  });
+  py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool")
+      .def(py::init<std::size_t>(), py::arg("threads"))
+      .def_property_readonly("threads", &ThreadPool::threads);
+  py::class_<PlanHandle>(module, "Plan")
+      .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
+           py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
+           py::arg("tile_rows"))
+      .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
+      .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"));
+  module.def("op_names", &op_names);
+  module.def("run_node", &run_node, py::arg("isa"), py::arg("op"), py::arg("attributes"),
+             py::arg("inputs"), py::arg("outputs"), py::arg("constants") = std::vector<bool>(),
+             py::arg("bodies") = py::list());
+  module.def("top_k", &best, py::arg("scores").noconvert(), py::arg("k"));
+}
+
+}  // namespace pyrec

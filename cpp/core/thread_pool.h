@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace pyrec {
+
+// A fixed number of threads that share the indices of a loop. One loop runs at a time: a caller that
+// finds the pool busy runs its loop alone, which keeps concurrent callers free of each other. The
+// threads are started at the first use and anew in a forked child, where the parent's do not exist.
+class ThreadPool {
+ public:
+  explicit ThreadPool(std::size_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  std::size_t threads() const { return threads_; }
+
+  // Calls body(index, worker) once for each index in [0, count); worker < threads(), and no two
+  // calls with one worker overlap. The first exception is rethrown after all threads have stopped.
+  void run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& body);
+
+ private:
+  struct Team;
+
+  std::size_t threads_;
+  std::shared_ptr<Team> team_;
+  std::atomic<bool> busy_{false};
+  std::atomic<int> process_;
+};
+
+}  // namespace pyrec

@@ -1,0 +1,140 @@
+#pragma once
+
+// What the elementwise families share: the broadcasting loop and wrap-around integer arithmetic.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "plan/convert.h"
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+template <class T>
+inline constexpr bool kIsInteger = std::is_integral_v<T> && !std::is_same_v<T, bool>;
+
+template <class T>
+inline constexpr bool kIsNumeric = kIsInteger<T> || std::is_floating_point_v<T>;
+
+[[noreturn]] inline void refuse_dtype(DType dtype) {
+  throw OpError(ErrorKind::kDType, std::string("no such operator for ") + dtype_name(dtype));
+}
+
+inline void expect_dtype(const Tensor& tensor, DType expected) {
+  if (tensor.dtype != expected) {
+    throw OpError(ErrorKind::kDType, std::string("expected ") + dtype_name(expected) + ", got " +
+                                         dtype_name(tensor.dtype));
+  }
+}
+
+// Unsigned arithmetic wraps; it must be at least as wide as int, or promotion makes it signed.
+template <class T>
+using Wrapping = std::conditional_t<(sizeof(T) < 4), std::uint32_t, std::make_unsigned_t<T>>;
+
+template <class T>
+T wrapping_negative(T x) {
+  return static_cast<T>(Wrapping<T>{0} - static_cast<Wrapping<T>>(x));
+}
+
+template <class T>
+T wrapping_product(T a, T b) {
+  return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b));
+}
+
+// Operands broadcast against each other, the new tensor that takes the result, and the runs along
+// the innermost axis that are left after merging axes. Along a run each operand has step 0 or 1.
+template <std::size_t Count>
+class Broadcast {
+ public:
+  Broadcast(Context& context, const std::array<Tensor, Count>& operands, DType result_type)
+      : operands_(operands) {
+    Shape shape = operands[0].shape;
+    for (const Tensor& operand : operands) shape = broadcast_shapes(shape, operand.shape);
+    result = allocate(context, result_type, shape);
+    merge();
+    bool copied = false;
+    for (std::size_t i = 0; i < Count; ++i) {
+      if (step(i) != 0 && step(i) != 1) {
+        operands_[i] = contiguous(context, operands_[i]);
+        copied = true;
+      }
+    }
+    if (copied) merge();
+  }
+
+  // f(offset of each operand..., offset of the result)
+  template <class F>
+  void for_each_run(F&& f) const {
+    if (result.elements() > 0) for_each_outer(shape_, 1, strides_, std::forward<F>(f));
+  }
+
+  template <class T>
+  const T* data(std::size_t i) const {
+    return operands_[i].template as<T>();
+  }
+  std::int64_t step(std::size_t i) const { return strides_[i][shape_.rank() - 1]; }
+  std::int64_t length() const { return shape_[shape_.rank() - 1]; }
+
+  Tensor result;
+
+ private:
+  void merge() {
+    shape_ = result.shape;
+    for (std::size_t i = 0; i < Count; ++i) {
+      strides_[i] = broadcast_to(operands_[i], result.shape).strides;
+    }
+    strides_[Count] = result.strides;
+    coalesce(shape_, strides_);
+  }
+
+  std::array<Tensor, Count> operands_;
+  Shape shape_;
+  std::array<Shape, Count + 1> strides_;
+};
+
+// y[i] = f(a[i * a_step], b[i * b_step]), each step 0 or 1; written out so that each loop has
+// constant steps and vectorises.
+template <class A, class B, class R, class F>
+void map_run(const F& f, const A* a, std::int64_t a_step, const B* b, std::int64_t b_step, R* y,
+             std::int64_t n) {
+  if (a_step == 1 && b_step == 1) {
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+  } else if (a_step == 1) {
+    const B fixed = *b;
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(a[i], fixed);
+  } else if (b_step == 1) {
+    const A fixed = *a;
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(fixed, b[i]);
+  } else {
+    const R fixed = f(*a, *b);
+    for (std::int64_t i = 0; i < n; ++i) y[i] = fixed;
+  }
+}
+
+// A new tensor with f of every pair of elements.
+template <class A, class B, class R, class F>
+Tensor map_pairs(Context& context, const F& f, const Tensor& a, const Tensor& b) {
+  Broadcast<2> walk(context, {a, b}, DTypeOf<R>::value);
+  const A* x = walk.template data<A>(0);
+  const B* y = walk.template data<B>(1);
+  R* result = walk.result.template as<R>();
+  walk.for_each_run([&](std::int64_t i, std::int64_t j, std::int64_t k) {
+    map_run(f, x + i, walk.step(0), y + j, walk.step(1), result + k, walk.length());
+  });
+  return walk.result;
+}
+
+// A functor is made from the attributes if it has any.
+template <class F>
+F make_functor(const Attributes& attributes) {
+  if constexpr (std::is_constructible_v<F, const Attributes&>) {
+    return F(attributes);
+  } else {
+    return F{};
+  }
+}
+
+}  // namespace pyrec

@@ -1,0 +1,241 @@
+#include "plan/tensor_tools.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "plan/convert.h"
+
+namespace pyrec {
+
+namespace {
+
+template <class T>
+void copy_run(const T* from, std::int64_t from_step, T* to, std::int64_t to_step, std::int64_t n) {
+  if (from_step == 1 && to_step == 1) {
+    if (n < 8) {
+      for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+    } else {
+      std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+    }
+  } else if (from_step == 0 && to_step == 1) {
+    std::fill_n(to, n, *from);
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
+  }
+}
+
+}  // namespace
+
+Tensor allocate(Context& context, DType dtype, const Shape& shape) {
+  constexpr std::int64_t kMaxElements = std::int64_t{1} << 48;
+  std::int64_t elements = 1;
+  bool empty = false;
+  for (std::int64_t size : shape) {
+    if (size < 0) throw OpError(ErrorKind::kShape, "negative size in shape " + describe(shape));
+    if (size == 0) {
+      empty = true;
+    } else if (size > kMaxElements / elements) {
+      throw OpError(ErrorKind::kUnsupported, "a tensor of shape " + describe(shape) + " is too big");
+    } else {
+      elements *= size;
+    }
+  }
+  if (empty) elements = 0;
+  Tensor tensor;
+  tensor.owner = context.arena.allocate(static_cast<std::size_t>(elements) * item_size(dtype));
+  tensor.data = tensor.owner.get()->data();
+  tensor.dtype = dtype;
+  tensor.shape = shape;
+  tensor.strides = contiguous_strides(shape);
+  return tensor;
+}
+
+Tensor view(const Tensor& tensor, const Shape& shape, const Shape& strides,
+            std::int64_t offset_elements) {
+  Tensor result = tensor;
+  result.shape = shape;
+  result.strides = strides;
+  if (offset_elements != 0) {
+    result.data += offset_elements * static_cast<std::int64_t>(item_size(tensor.dtype));
+  }
+  return result;
+}
+
+Tensor contiguous(Context& context, const Tensor& tensor) {
+  if (tensor.contiguous()) return tensor;
+  Tensor copy = allocate(context, tensor.dtype, tensor.shape);
+  copy_elements(tensor, copy);
+  return copy;
+}
+
+void copy_elements(const Tensor& from, const Tensor& to) {
+  if (from.elements() == 0) return;
+  Shape shape = from.shape;
+  std::array<Shape, 2> strides{from.strides, to.strides};
+  coalesce(shape, strides);
+  const int inner = shape.rank() - 1;
+  const std::int64_t n = shape[inner];
+  const std::int64_t from_step = strides[0][inner];
+  const std::int64_t to_step = strides[1][inner];
+  dispatch_size(from.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* source = from.as<T>();
+    T* target = to.as<T>();
+    for_each_outer(shape, 1, strides, [&](std::int64_t a, std::int64_t b) {
+      copy_run(source + a, from_step, target + b, to_step, n);
+    });
+  });
+}
+
+Shape broadcast_shapes(const Shape& a, const Shape& b) {
+  const Shape& longer = a.rank() >= b.rank() ? a : b;
+  const Shape& shorter = a.rank() >= b.rank() ? b : a;
+  Shape result = longer;
+  const int lead = longer.rank() - shorter.rank();
+  for (int axis = lead; axis < longer.rank(); ++axis) {
+    const std::int64_t x = longer[axis];
+    const std::int64_t y = shorter[axis - lead];
+    if (x != y && x != 1 && y != 1) {
+      throw OpError(ErrorKind::kShape,
+                    "shapes " + describe(a) + " and " + describe(b) + " do not broadcast");
+    }
+    result[axis] = x == 1 ? y : x;
+  }
+  return result;
+}
+
+Tensor broadcast_to(const Tensor& tensor, const Shape& target) {
+  const int lead = target.rank() - tensor.rank();
+  Shape strides = target;
+  bool fits = lead >= 0;
+  for (int axis = 0; fits && axis < target.rank(); ++axis) {
+    if (axis < lead) {
+      strides[axis] = 0;
+    } else if (tensor.shape[axis - lead] == target[axis]) {
+      strides[axis] = tensor.strides[axis - lead];
+    } else if (tensor.shape[axis - lead] == 1) {
+      strides[axis] = 0;
+    } else {
+      fits = false;
+    }
+  }
+  if (!fits) {
+    throw OpError(ErrorKind::kShape, "shape " + describe(tensor.shape) +
+                                         " does not broadcast to " + describe(target));
+  }
+  return view(tensor, target, strides);
+}
+
+int normalize_axis(std::int64_t axis, int rank) {
+  if (axis < -rank || axis >= rank) {
+    throw OpError(ErrorKind::kShape, "axis " + std::to_string(axis) + " of a value of rank " +
+                                         std::to_string(rank));
+  }
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
+
+std::vector<std::int64_t> read_integers(const Tensor& tensor) {
+  if (tensor.dtype != DType::kInt32 && tensor.dtype != DType::kInt64) {
+    throw OpError(ErrorKind::kDType,
+                  std::string("expected int32 or int64, got ") + dtype_name(tensor.dtype));
+  }
+  std::vector<std::int64_t> result;
+  result.reserve(static_cast<std::size_t>(tensor.elements()));
+  for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
+    result.push_back(tensor.dtype == DType::kInt32 ? tensor.as<std::int32_t>()[offset]
+                                                   : tensor.as<std::int64_t>()[offset]);
+  });
+  return result;
+}
+
+namespace {
+
+template <class To>
+To read_one(const Tensor& tensor) {
+  if (tensor.elements() != 1) {
+    throw OpError(ErrorKind::kShape, "expected one element, got shape " + describe(tensor.shape));
+  }
+  return dispatch(tensor.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    return convert_element<To>(*tensor.as<T>());
+  });
+}
+
+}  // namespace
+
+double read_scalar(const Tensor& tensor) { return read_one<double>(tensor); }
+
+std::int64_t read_integer(const Tensor& tensor) { return read_one<std::int64_t>(tensor); }
+
+const Tensor& required(std::span<const Value* const> in, std::size_t index) {
+  const Tensor* tensor = optional(in, index);
+  if (!tensor) {
+    throw OpError(ErrorKind::kModel, "input " + std::to_string(index) + " is missing");
+  }
+  return *tensor;
+}
+
+const Tensor* optional(std::span<const Value* const> in, std::size_t index) {
+  if (index >= in.size() || !in[index]) return nullptr;
+  if (in[index]->is_sequence) {
+    throw OpError(ErrorKind::kModel,
+                  "input " + std::to_string(index) + ": expected a tensor, got a sequence");
+  }
+  return &in[index]->tensor;
+}
+
+std::string describe(const Shape& shape) {
+  std::string text = "[";
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (axis > 0) text += ", ";
+    text += std::to_string(shape[axis]);
+  }
+  return text + "]";
+}
+
+DType element_type(std::int64_t code) {
+  switch (code) {
+    case 1: return DType::kFloat32;
+    case 2: return DType::kUint8;
+    case 3: return DType::kInt8;
+    case 4: return DType::kUint16;
+    case 5: return DType::kInt16;
+    case 6: return DType::kInt32;
+    case 7: return DType::kInt64;
+    case 9: return DType::kBool;
+    case 10: return DType::kFloat16;
+    case 11: return DType::kFloat64;
+    case 12: return DType::kUint32;
+    case 13: return DType::kUint64;
+    default:
+      throw OpError(ErrorKind::kDType, "no tensors of ONNX element type " + std::to_string(code));
+  }
+}
+
+Tensor cast(Context& context, const Tensor& tensor, DType to) {
+  if (tensor.dtype == to) return tensor;
+  const Tensor source = contiguous(context, tensor);
+  Tensor result = allocate(context, to, tensor.shape);
+  const auto n = static_cast<std::size_t>(source.elements());
+  if (n == 0) return result;
+  if (source.dtype == DType::kFloat16 && to == DType::kFloat32) {
+    context.kernels.half_to_f32(source.as<std::uint16_t>(), result.as<float>(), n);
+    return result;
+  }
+  if (source.dtype == DType::kFloat32 && to == DType::kFloat16) {
+    context.kernels.f32_to_half(source.as<float>(), result.as<std::uint16_t>(), n);
+    return result;
+  }
+  dispatch(source.dtype, [&](auto from_tag) {
+    using From = typename decltype(from_tag)::type;
+    dispatch(to, [&](auto to_tag) {
+      using To = typename decltype(to_tag)::type;
+      const From* x = source.as<From>();
+      To* y = result.as<To>();
+      for (std::size_t i = 0; i < n; ++i) y[i] = convert_element<To>(x[i]);
+    });
+  });
+  return result;
+}
+
+}  // namespace pyrec

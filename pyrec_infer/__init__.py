@@ -1,0 +1,1 @@
+"""Recommendation models on CPUs: ONNX in, scores for very many candidates out."""

@@ -1,0 +1,51 @@
+"""Operators of the IR: type rule, row rule and NumPy reference evaluation of each."""
+
+from pyrec_infer.ops import (
+    binary,
+    cast,
+    classical,
+    control_flow,
+    convolution,
+    indexing,
+    layout,
+    assemble,
+    linear_algebra,
+    normalization,
+    ordering,
+    quantization,
+    recurrent,
+    reduction,
+    select,
+    sequences,
+    strings,
+    tree_ensemble,
+    unary,
+)
+from pyrec_infer.ops.registry import Op, RowFlow, table
+
+__all__ = ["OPS", "Op", "RowFlow"]
+
+OPS = table(
+    family.OPS
+    for family in (
+        unary,
+        binary,
+        select,
+        cast,
+        layout,
+        assemble,
+        indexing,
+        ordering,
+        reduction,
+        linear_algebra,
+        convolution,
+        normalization,
+        quantization,
+        recurrent,
+        control_flow,
+        sequences,
+        tree_ensemble,
+        classical,
+        strings,
+    )
+)
