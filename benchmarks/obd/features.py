@@ -34,8 +34,8 @@ REQUEST_FIELDS: Mapping[str, int] = {
     "user_feature_2": 64,
     "user_feature_3": 64,
     "position": 16,
-    "hour": 128,
-    "weekday": 32,
+    "hour": 256,
+    "weekday": 64,
     "campaign": 8,
 }
 ITEM_FIELDS: Mapping[str, int] = {
@@ -62,8 +62,8 @@ HELD_OUT_FROM = datetime.fromisoformat("2019-11-30T00:00:00+00:00")
 def bucket(field: str, value: str, buckets: int) -> int:
     """Id of a value of a categorical field; 0 for a missing one.
 
-    >>> bucket("weekday", "6", 32), bucket("weekday", "", 32)
-    (19, 0)
+    >>> bucket("weekday", "6", 64), bucket("weekday", "", 64)
+    (4, 0)
     """
     return 1 + zlib.crc32(f"{field}={value}".encode()) % (buckets - 1) if value else 0
 

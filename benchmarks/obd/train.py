@@ -20,8 +20,6 @@ import torch
 from torch import nn
 
 from benchmarks.obd.features import (
-    DENSE,
-    FIELDS,
     ITEM_FIELDS,
     REQUEST_FIELDS,
     Arrays,

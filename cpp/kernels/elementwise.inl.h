@@ -40,10 +40,13 @@ inline VecF absolute(VecF x) { return from_bits(bits(x) & ~kSignBit); }
 inline VecF with_sign_of(VecF magnitude, VecF sign) {
   return from_bits(bits(magnitude) | (bits(sign) & kSignBit));
 }
+// NaN if either is NaN.
+inline VecF maximum(VecF a, VecF b) { return select(is_nan(a), a, max(a, b)); }
+inline VecF minimum(VecF a, VecF b) { return select(is_nan(a), a, min(a, b)); }
 
-#define PYREC_UNARY(name, expression)                                   \
-  void name(const float* input, float* output, std::size_t n) {         \
-    map(input, output, n, [](VecF x) { return expression; });           \
+#define PYREC_UNARY(name, expression)                           \
+  void name(const float* input, float* output, std::size_t n) { \
+    map(input, output, n, [](VecF x) { return expression; });   \
   }
 PYREC_UNARY(abs_f32, absolute(x))
 PYREC_UNARY(negative_f32, from_bits(bits(x) ^ kSignBit))
@@ -54,18 +57,17 @@ PYREC_UNARY(ceil_f32, ceil(x))
 PYREC_UNARY(round_f32, round(x))
 PYREC_UNARY(relu_f32, max(VecF{}, x))
 
-#define PYREC_BINARY(name, expression)                                                         \
-  void name(const float* left, std::size_t left_step, const float* right,                      \
-            std::size_t right_step, float* output, std::size_t n) {                            \
-    map(left, left_step, right, right_step, output, n,                                         \
-        [](VecF a, VecF b) { return expression; });                                            \
+#define PYREC_BINARY(name, expression)                                                             \
+  void name(const float* left, std::size_t left_step, const float* right, std::size_t right_step,  \
+            float* output, std::size_t n) {                                                        \
+    map(left, left_step, right, right_step, output, n, [](VecF a, VecF b) { return expression; }); \
   }
 PYREC_BINARY(add_f32, a + b)
 PYREC_BINARY(subtract_f32, a - b)
-PYREC_BINARY(multiply_f32, a * b)
+PYREC_BINARY(multiply_f32, a* b)
 PYREC_BINARY(divide_f32, a / b)
-PYREC_BINARY(maximum_f32, select(is_nan(a), a, max(a, b)))
-PYREC_BINARY(minimum_f32, select(is_nan(a), a, min(a, b)))
+PYREC_BINARY(maximum_f32, maximum(a, b))
+PYREC_BINARY(minimum_f32, minimum(a, b))
 #undef PYREC_BINARY
 
 }  // namespace

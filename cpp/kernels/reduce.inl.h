@@ -1,13 +1,13 @@
 #pragma once
 
-// Reductions of one row, and kernels that reduce each row and map it.
+// Reductions of one row, and kernels that reduce each row and then map it.
 
 #include "kernels/transcendental.inl.h"
 
 namespace pyrec {
 namespace {
 
-// Sum of function(x[i]) in four independent chains.
+// Sum of function(x[i]), in several independent chains.
 template <class Function>
 inline float sum_of(const float* x, std::size_t n, Function function) {
   VecF sums[4] = {};
@@ -17,33 +17,30 @@ inline float sum_of(const float* x, std::size_t n, Function function) {
     for (std::size_t j = 0; j < 4; ++j) sums[j] = sums[j] + function(load(x + i + j * kLanes));
   }
   for (; i + kLanes <= n; i += kLanes) sums[0] = sums[0] + function(load(x + i));
-  float total = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  for (; i < n; ++i) total += first_lane(function(broadcast(x[i])));
-  return total;
+  if (i < n) {
+    const VecF last = function(load_first(x + i, n - i));
+    sums[1] = sums[1] + select(first_lanes(n - i), last, VecF{});
+  }
+  return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // Largest function(x[i]), NaN if any is NaN; n >= 1.
 template <class Function>
 inline float max_of(const float* x, std::size_t n, Function function) {
-  VecF largest = function(broadcast(x[0]));
-  VecF other = largest;
-  // A lane that meets a NaN keeps it in `sum`, where max drops it.
-  VecF poison = largest - largest;
+  const VecF first = function(broadcast(x[0]));
+  VecF largest[2] = {first, first};
   std::size_t i = 0;
   for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    const VecF a = function(load(x + i));
-    const VecF b = function(load(x + i + kLanes));
-    largest = max(a, largest);
-    other = max(b, other);
-    poison = select(is_nan(a), a, select(is_nan(b), b, poison));
+    largest[0] = maximum(function(load(x + i)), largest[0]);
+    largest[1] = maximum(function(load(x + i + kLanes)), largest[1]);
   }
-  for (; i < n; ++i) {
-    const VecF a = function(broadcast(x[i]));
-    largest = max(a, largest);
-    poison = select(is_nan(a), a, poison);
+  for (; i + kLanes <= n; i += kLanes) largest[0] = maximum(function(load(x + i)), largest[0]);
+  if (i < n) {
+    const VecF last = function(load_first(x + i, n - i));
+    largest[1] = maximum(select(first_lanes(n - i), last, first), largest[1]);
   }
-  if (any(is_nan(poison))) return __builtin_nanf("");
-  return max_lanes(max(largest, other));
+  const VecF both = maximum(largest[0], largest[1]);
+  return any(is_nan(both)) ? __builtin_nanf("") : max_lanes(both);
 }
 
 float sum_f32(const float* x, std::size_t n) {
@@ -52,3 +49,45 @@ float sum_f32(const float* x, std::size_t n) {
 float sum_squares_f32(const float* x, std::size_t n) {
   return sum_of(x, n, [](VecF v) { return v * v; });
 }
+float max_f32(const float* x, std::size_t n) {
+  return max_of(x, n, [](VecF v) { return v; });
+}
+float min_f32(const float* x, std::size_t n) {
+  return -max_of(x, n, [](VecF v) { return -v; });
+}
+
+void softmax_f32(const float* x, float* y, std::size_t rows, std::size_t n) {
+  if (n == 0) return;
+  for (std::size_t row = 0; row < rows; ++row, x += n, y += n) {
+    const VecF largest = broadcast(max_f32(x, n));
+    map(x, y, n, [=](VecF v) { return exp(v - largest); });
+    const VecF scale = 1.0f / broadcast(sum_f32(y, n));
+    map(y, y, n, [=](VecF v) { return v * scale; });
+  }
+}
+
+void log_softmax_f32(const float* x, float* y, std::size_t rows, std::size_t n) {
+  if (n == 0) return;
+  for (std::size_t row = 0; row < rows; ++row, x += n, y += n) {
+    const VecF largest = broadcast(max_f32(x, n));
+    const float sum = sum_of(x, n, [=](VecF v) { return exp(v - largest); });
+    const VecF log_sum = log(broadcast(sum));
+    map(x, y, n, [=](VecF v) { return (v - largest) - log_sum; });
+  }
+}
+
+void layer_normalization_f32(const float* x, const float* gamma, const float* beta, float epsilon,
+                             float* y, std::size_t rows, std::size_t n) {
+  for (std::size_t row = 0; row < rows; ++row, x += n, y += n) {
+    const float count = static_cast<float>(n);
+    const VecF mean = broadcast(sum_f32(x, n) / count);
+    const float squares = sum_of(x, n, [=](VecF v) { return (v - mean) * (v - mean); });
+    const VecF scale = 1.0f / sqrt(broadcast(squares / count + epsilon));
+    map(x, y, n, [=](VecF v) { return (v - mean) * scale; });
+    if (gamma != nullptr) multiply_f32(y, 1, gamma, 1, y, n);
+    if (beta != nullptr) add_f32(y, 1, beta, 1, y, n);
+  }
+}
+
+}  // namespace
+}  // namespace pyrec

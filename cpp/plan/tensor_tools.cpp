@@ -26,7 +26,7 @@ void copy_run(const T* from, std::int64_t from_step, T* to, std::int64_t to_step
 
 }  // namespace
 
-Tensor allocate(Context& context, DType dtype, const Shape& shape) {
+std::int64_t checked_elements(const Shape& shape) {
   constexpr std::int64_t kMaxElements = std::int64_t{1} << 48;
   std::int64_t elements = 1;
   bool empty = false;
@@ -40,7 +40,11 @@ Tensor allocate(Context& context, DType dtype, const Shape& shape) {
       elements *= size;
     }
   }
-  if (empty) elements = 0;
+  return empty ? 0 : elements;
+}
+
+Tensor allocate(Context& context, DType dtype, const Shape& shape) {
+  const std::int64_t elements = checked_elements(shape);
   Tensor tensor;
   tensor.owner = context.arena.allocate(static_cast<std::size_t>(elements) * item_size(dtype));
   tensor.data = tensor.owner.get()->data();

@@ -14,6 +14,10 @@
 
 namespace pyrec {
 
+// The number of elements of a shape that may come from a model or a request; throws OpError where a
+// size is negative or the product is beyond what any tensor can have.
+std::int64_t checked_elements(const Shape& shape);
+
 // A new contiguous tensor; its elements are not set.
 Tensor allocate(Context& context, DType dtype, const Shape& shape);
 

@@ -22,20 +22,21 @@ using Mask = __m256;  // all ones or all zeros in each lane
 constexpr int kBlockRows = 6;
 constexpr int kBlockVectors = 2;
 
-inline __m256i first_lanes(std::size_t count) {
+// count < kLanes.
+inline Mask first_lanes(std::size_t count) {
   static constexpr std::int32_t kOnes[2 * kLanes] = {-1, -1, -1, -1, -1, -1, -1, -1};
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kOnes + kLanes - count));
+  return _mm256_loadu_ps(reinterpret_cast<const float*>(kOnes + kLanes - count));
 }
 
 inline VecF broadcast(float x) { return _mm256_set1_ps(x); }
 inline VecF load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, VecF x) { _mm256_storeu_ps(p, x); }
-// The first count lanes; the others are zero. count < kLanes.
+// The first count lanes; the others are zero.
 inline VecF load_first(const float* p, std::size_t count) {
-  return _mm256_maskload_ps(p, first_lanes(count));
+  return _mm256_maskload_ps(p, reinterpret_cast<__m256i>(first_lanes(count)));
 }
 inline void store_first(float* p, VecF x, std::size_t count) {
-  _mm256_maskstore_ps(p, first_lanes(count), x);
+  _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(first_lanes(count)), x);
 }
 
 inline VecU bits(VecF x) { return reinterpret_cast<VecU>(x); }

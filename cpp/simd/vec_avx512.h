@@ -3,7 +3,14 @@
 // The vector vocabulary on AVX-512 (F, BW, DQ, VL). VecF, VecI and VecU are compiler vector types:
 // the operators + - * / & | ^ << >> work lane by lane, and a scalar operand is repeated.
 
+// GCC 12 takes the undefined operands inside its own intrinsics for mistakes.
+#pragma GCC diagnostic push
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +29,7 @@ using Mask = __mmask16;
 constexpr int kBlockRows = 8;
 constexpr int kBlockVectors = 3;
 
+// count < kLanes.
 inline Mask first_lanes(std::size_t count) {
   return static_cast<Mask>(_bzhi_u32(0xffffu, static_cast<unsigned>(count)));
 }
@@ -29,7 +37,7 @@ inline Mask first_lanes(std::size_t count) {
 inline VecF broadcast(float x) { return _mm512_set1_ps(x); }
 inline VecF load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, VecF x) { _mm512_storeu_ps(p, x); }
-// The first count lanes; the others are zero. count < kLanes.
+// The first count lanes; the others are zero.
 inline VecF load_first(const float* p, std::size_t count) {
   return _mm512_maskz_loadu_ps(first_lanes(count), p);
 }
@@ -73,17 +81,16 @@ inline VecF load_half(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 inline void store_half(std::uint16_t* p, VecF x) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(p),
+      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 inline VecI broadcast(std::int32_t x) { return reinterpret_cast<VecI>(_mm512_set1_epi32(x)); }
 inline VecI load_pairs(const std::int16_t* p) {
   return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
 }
-inline void store(std::int32_t* p, VecU x) {
-  _mm512_storeu_si512(p, reinterpret_cast<__m512i>(x));
-}
+inline void store(std::int32_t* p, VecU x) { _mm512_storeu_si512(p, reinterpret_cast<__m512i>(x)); }
 // Each lane holds two int16: the sum of the products of the halves, modulo 2^32.
 inline VecU multiply_pairs(VecI a, VecI b) {
   return reinterpret_cast<VecU>(

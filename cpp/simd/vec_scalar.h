@@ -21,6 +21,12 @@ using Mask = VecI;  // all ones or all zeros in each lane
 constexpr int kBlockRows = 4;
 constexpr int kBlockVectors = 2;
 
+// count < kLanes.
+inline Mask first_lanes(std::size_t count) {
+  const std::int32_t n = static_cast<std::int32_t>(count);
+  return VecI{0, 1, 2, 3} < VecI{n, n, n, n};
+}
+
 inline VecF broadcast(float x) { return VecF{x, x, x, x}; }
 inline VecF load(const float* p) {
   VecF x;
@@ -28,7 +34,7 @@ inline VecF load(const float* p) {
   return x;
 }
 inline void store(float* p, VecF x) { __builtin_memcpy(p, &x, sizeof x); }
-// The first count lanes; the others are zero. count < kLanes.
+// The first count lanes; the others are zero.
 inline VecF load_first(const float* p, std::size_t count) {
   VecF x{};
   for (std::size_t i = 0; i < count; ++i) x[i] = p[i];

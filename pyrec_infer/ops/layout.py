@@ -32,7 +32,9 @@ def _reshape_target(
             sizes.append(size)
         elif size == 0:
             if shape is not None and i >= len(shape):
-                raise ModelError(f"node {node.name!r} (Reshape) copies axis {i} of a value of rank {len(shape)}")
+                raise ModelError(
+                    f"node {node.name!r} (Reshape) copies axis {i} of a value of rank {len(shape)}"
+                )
             sizes.append(fresh(node, 0, i) if shape is None else shape[i])
             copied.add(i)
         elif size == -1 and inferred is None:
@@ -161,7 +163,9 @@ def _permutation(node: Node, rank: int) -> tuple[int, ...]:
     found = node.attribute("perm")
     permutation = tuple(range(rank))[::-1] if found is None else tuple(int(axis) for axis in found)
     if sorted(permutation) != list(range(rank)):
-        raise ModelError(f"node {node.name!r} (Transpose): perm {list(permutation)} of a value of rank {rank}")
+        raise ModelError(
+            f"node {node.name!r} (Transpose): perm {list(permutation)} of a value of rank {rank}"
+        )
     return permutation
 
 

@@ -114,7 +114,33 @@ void gemm_loops(const T* a, std::int64_t a_row, std::int64_t a_column, const T* 
 Tensor matmul(Context& context, const Tensor& a, const Tensor& b, const PackedF32* packed = nullptr,
               const float* bias = nullptr, Activation activation = Activation::kNone);
 
-// Throws OpError(kDType) that names both element types.
+// The operands of NumPy's matmul with vectors seen as matrices, and the way back.
+class MatrixOperands {
+ public:
+  MatrixOperands(const std::string& op, const Tensor& left, const Tensor& right);
+  // The product without the axes that were put in for vectors.
+  Tensor restore(const Tensor& product) const;
+
+  Tensor a, b;
+  bool row, column;  // whether the left, the right operand is a vector
+};
+
+// Sizes of a product of operands of rank 2 or more.
+struct Product {
+  Product(const Tensor& a, const Tensor& b);
+  Shape result_shape() const;
+
+  Shape batch;
+  std::int64_t m, n, k;
+};
+
+// All axes of a matrix operand but the last two.
+Shape batch_of(const Tensor& tensor);
+
+// Strides over a broadcast batch of something whose own batch has the given shape and strides.
+Shape batch_strides(const Shape& batch, const Shape& own, const Shape& own_strides);
+
+// Both throw OpError(kDType).
 [[noreturn]] void refuse_dtype(const std::string& op, DType dtype);
 void require_same_dtype(const std::string& op, const Tensor& a, const Tensor& b);
 

@@ -21,23 +21,6 @@ bool packable(const Tensor* tensor) {
          (tensor->dtype == DType::kFloat32 || tensor->dtype == DType::kFloat16);
 }
 
-Shape batch_of(const Tensor& tensor) {
-  Shape batch;
-  for (int axis = 0; axis + 2 < tensor.rank(); ++axis) batch.push_back(tensor.shape[axis]);
-  return batch;
-}
-
-// Strides over the broadcast batch of something whose own batch has the given shape and strides.
-Shape batch_strides(const Shape& batch, const Shape& own, const Shape& own_strides) {
-  Shape strides;
-  const int missing = batch.rank() - own.rank();
-  for (int axis = 0; axis < batch.rank(); ++axis) {
-    const bool repeats = axis < missing || own[axis - missing] == 1;
-    strides.push_back(repeats ? 0 : own_strides[axis - missing]);
-  }
-  return strides;
-}
-
 // Kernels take sizes without a sign.
 Tensor with_positive_strides(Context& context, const Tensor& tensor) {
   for (std::int64_t stride : tensor.strides) {
@@ -47,29 +30,6 @@ Tensor with_positive_strides(Context& context, const Tensor& tensor) {
 }
 
 std::size_t unsigned_size(std::int64_t size) { return static_cast<std::size_t>(size); }
-
-struct Product {
-  Shape batch;
-  std::int64_t m, n, k;
-
-  Product(const Tensor& a, const Tensor& b)
-      : batch(broadcast_shapes(batch_of(a), batch_of(b))),
-        m(a.shape[a.rank() - 2]),
-        n(b.shape[b.rank() - 1]),
-        k(a.shape[a.rank() - 1]) {
-    if (b.shape[b.rank() - 2] != k) {
-      throw OpError(ErrorKind::kShape, "matrix product of shapes " + describe(a.shape) + " and " +
-                                           describe(b.shape) + ": the inner sizes differ");
-    }
-  }
-
-  Shape result_shape() const {
-    Shape shape = batch;
-    shape.push_back(m);
-    shape.push_back(n);
-    return shape;
-  }
-};
 
 // One right matrix for every row of the left: a single product.
 void multiply_folded(Context& context, const Product& product, Tensor a, const Tensor& b,
@@ -167,31 +127,11 @@ void multiply_loops(Context& context, const Product& product, const Tensor& a, c
 
 Tensor transposed(const Tensor& matrix) { return permuted(matrix, {1, 0}); }
 
-// A view without, or with, a last axis of size 1.
-Tensor without_last_axis(const Tensor& tensor) {
-  Shape shape, strides;
-  for (int axis = 0; axis + 1 < tensor.rank(); ++axis) {
-    shape.push_back(tensor.shape[axis]);
-    strides.push_back(tensor.strides[axis]);
-  }
-  return view(tensor, shape, strides);
-}
-
 Tensor with_last_axis(const Tensor& tensor) {
   Shape shape = tensor.shape;
   Shape strides = tensor.strides;
   shape.push_back(1);
   strides.push_back(1);
-  return view(tensor, shape, strides);
-}
-
-Tensor with_first_axis(const Tensor& tensor) {
-  Shape shape{1};
-  Shape strides{0};
-  for (int axis = 0; axis < tensor.rank(); ++axis) {
-    shape.push_back(tensor.shape[axis]);
-    strides.push_back(tensor.strides[axis]);
-  }
   return view(tensor, shape, strides);
 }
 
@@ -217,25 +157,18 @@ class MatMul {
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    Tensor a = required(in, 0);
-    Tensor b = required(in, 1);
-    if (a.rank() == 0 || b.rank() == 0) {
-      throw OpError(ErrorKind::kShape, "MatMul: an operand has no axes");
-    }
+    const MatrixOperands operands("MatMul", required(in, 0), required(in, 1));
+    const Tensor& a = operands.a;
+    const Tensor& b = operands.b;
+    require_same_dtype("MatMul", a, b);
     // W x for a batch of column vectors x is one product x^T W^T.
-    if (a.rank() == 2 && b.rank() > 2 && b.shape[b.rank() - 1] == 1) {
+    if (!operands.row && a.rank() == 2 && b.rank() > 2 && b.shape[b.rank() - 1] == 1) {
       out[0].tensor = with_last_axis(
-          matmul(context, without_last_axis(b), transposed(a), left_.get()));
+          matmul(context, without_axis(b, b.rank() - 1), transposed(a), left_.get()));
       return;
     }
-    const bool row = a.rank() == 1;
-    const bool column = b.rank() == 1;
-    if (row) a = with_first_axis(a);
-    if (column) b = with_last_axis(b);
-    Tensor result = matmul(context, a, b, column ? nullptr : right_.get());
-    if (column) result = without_last_axis(result);
-    if (row) result = without_axis(result, result.rank() - (column ? 1 : 2));
-    out[0].tensor = std::move(result);
+    out[0].tensor =
+        operands.restore(matmul(context, a, b, operands.column ? nullptr : right_.get()));
   }
 
  private:
@@ -710,6 +643,55 @@ constexpr OpEntry kOps[] = {
 };
 
 }  // namespace
+
+Shape batch_of(const Tensor& tensor) {
+  Shape batch;
+  for (int axis = 0; axis + 2 < tensor.rank(); ++axis) batch.push_back(tensor.shape[axis]);
+  return batch;
+}
+
+Shape batch_strides(const Shape& batch, const Shape& own, const Shape& own_strides) {
+  Shape strides;
+  const int missing = batch.rank() - own.rank();
+  for (int axis = 0; axis < batch.rank(); ++axis) {
+    const bool repeats = axis < missing || own[axis - missing] == 1;
+    strides.push_back(repeats ? 0 : own_strides[axis - missing]);
+  }
+  return strides;
+}
+
+Product::Product(const Tensor& a, const Tensor& b)
+    : batch(broadcast_shapes(batch_of(a), batch_of(b))),
+      m(a.shape[a.rank() - 2]),
+      n(b.shape[b.rank() - 1]),
+      k(a.shape[a.rank() - 1]) {
+  if (b.shape[b.rank() - 2] != k) {
+    throw OpError(ErrorKind::kShape, "matrix product of shapes " + describe(a.shape) + " and " +
+                                         describe(b.shape) + ": the inner sizes differ");
+  }
+}
+
+Shape Product::result_shape() const {
+  Shape shape = batch;
+  shape.push_back(m);
+  shape.push_back(n);
+  return shape;
+}
+
+MatrixOperands::MatrixOperands(const std::string& op, const Tensor& left, const Tensor& right)
+    : a(left), b(right), row(left.rank() == 1), column(right.rank() == 1) {
+  if (a.rank() == 0 || b.rank() == 0) {
+    throw OpError(ErrorKind::kShape, op + ": an operand has no axes");
+  }
+  if (row) a = view(a, {1, a.shape[0]}, {0, a.strides[0]});
+  if (column) b = with_last_axis(b);
+}
+
+Tensor MatrixOperands::restore(const Tensor& product) const {
+  Tensor result = column ? without_axis(product, product.rank() - 1) : product;
+  if (row) result = without_axis(result, result.rank() - (column ? 1 : 2));
+  return result;
+}
 
 Tensor permuted(const Tensor& tensor, const Shape& order) {
   Shape shape, strides;

@@ -10,9 +10,9 @@ namespace {
 
 // An operator here is a functor: `takes<T>` says for which element types it is defined, and it maps
 // one element to one element of the same type or to bool. A float32 path is added by `kKernel`, one
-// kernel, or by `block`, several kernels over at most kBlock elements. float16 goes through float32.
+// kernel, or by `block`, several kernels over at most kBlock elements, where y is not x. float16 goes
+// through float32.
 constexpr std::size_t kBlock = 1024;
-using Scratch = std::array<float, kBlock>;
 
 struct Floats {
   template <class T>
@@ -204,18 +204,16 @@ struct Exponential : Floats {
       : alpha(alpha), width(width), gamma(gamma) {}
   template <class T>
   T operator()(T x) const {
-    const T part =
-        x > 0 ? x : static_cast<T>(alpha) * std::expm1(x / static_cast<T>(width));
+    const T part = x > 0 ? x : static_cast<T>(alpha) * std::expm1(x / static_cast<T>(width));
     return static_cast<T>(gamma) * part;
   }
   void block(const Kernels& kernels, const float* x, float* y, std::size_t n) const {
-    Scratch power;
     const auto a = static_cast<float>(alpha);
     const auto w = static_cast<float>(width);
     const auto g = static_cast<float>(gamma);
-    for (std::size_t i = 0; i < n; ++i) power[i] = x[i] > 0 ? 0.0f : x[i] / w;
-    kernels.exp_f32(power.data(), power.data(), n);
-    for (std::size_t i = 0; i < n; ++i) y[i] = g * (x[i] > 0 ? x[i] : a * (power[i] - 1.0f));
+    for (std::size_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? 0.0f : x[i] / w;
+    kernels.exp_f32(y, y, n);
+    for (std::size_t i = 0; i < n; ++i) y[i] = g * (x[i] > 0 ? x[i] : a * (y[i] - 1.0f));
   }
   double alpha;
   double width;
@@ -272,10 +270,9 @@ struct Mish : Floats {
     return x * std::tanh(softplus(x));
   }
   void block(const Kernels& kernels, const float* x, float* y, std::size_t n) const {
-    Scratch factor;
-    kernels.softplus_f32(x, factor.data(), n);
-    kernels.tanh_f32(factor.data(), factor.data(), n);
-    kernels.multiply_f32(x, 1, factor.data(), 1, y, n);
+    kernels.softplus_f32(x, y, n);
+    kernels.tanh_f32(y, y, n);
+    kernels.multiply_f32(x, 1, y, 1, y, n);
   }
 };
 
@@ -286,11 +283,10 @@ struct Swish : Floats {
     return x * sigmoid(static_cast<T>(alpha) * x);
   }
   void block(const Kernels& kernels, const float* x, float* y, std::size_t n) const {
-    Scratch factor;
     const auto a = static_cast<float>(alpha);
-    kernels.multiply_f32(x, 1, &a, 0, factor.data(), n);
-    kernels.sigmoid_f32(factor.data(), factor.data(), n);
-    kernels.multiply_f32(x, 1, factor.data(), 1, y, n);
+    kernels.multiply_f32(x, 1, &a, 0, y, n);
+    kernels.sigmoid_f32(y, y, n);
+    kernels.multiply_f32(x, 1, y, 1, y, n);
   }
   double alpha;
 };
@@ -314,15 +310,14 @@ struct Gelu : Floats {
     return static_cast<T>(0.5) * x * (1 + part);
   }
   void block(const Kernels& kernels, const float* x, float* y, std::size_t n) const {
-    Scratch part;
     if (tanh) {
-      for (std::size_t i = 0; i < n; ++i) part[i] = inner(x[i]);
-      kernels.tanh_f32(part.data(), part.data(), n);
+      for (std::size_t i = 0; i < n; ++i) y[i] = inner(x[i]);
+      kernels.tanh_f32(y, y, n);
     } else {
-      for (std::size_t i = 0; i < n; ++i) part[i] = x[i] * static_cast<float>(std::numbers::sqrt2 / 2);
-      kernels.erf_f32(part.data(), part.data(), n);
+      for (std::size_t i = 0; i < n; ++i) y[i] = x[i] * static_cast<float>(std::numbers::sqrt2 / 2);
+      kernels.erf_f32(y, y, n);
     }
-    for (std::size_t i = 0; i < n; ++i) y[i] = 0.5f * x[i] * (1.0f + part[i]);
+    for (std::size_t i = 0; i < n; ++i) y[i] = 0.5f * x[i] * (1.0f + y[i]);
   }
   bool tanh;
 };

@@ -1,0 +1,12 @@
+#include "dispatch/kernels.h"
+#include "simd/vec_scalar.h"
+
+// After the vocabulary that it is compiled over.
+#include "kernels/all.inl.h"
+
+namespace pyrec {
+
+extern const Kernels kScalarKernels;
+const Kernels kScalarKernels = PYREC_KERNEL_TABLE("scalar");
+
+}  // namespace pyrec

@@ -1,0 +1,17 @@
+#pragma once
+
+// Every kernel over the vector vocabulary that was included before, and the table of them. All is
+// in an anonymous namespace: an inline function with a name that other ISAs share could be merged
+// with theirs by the linker, and an older CPU would then run instructions it does not have.
+
+#include "dispatch/kernels.h"
+#include "kernels/convert.inl.h"
+#include "kernels/elementwise.inl.h"
+#include "kernels/gemm.inl.h"
+#include "kernels/gemm_i16.inl.h"
+#include "kernels/reduce.inl.h"
+#include "kernels/sparse.inl.h"
+#include "kernels/transcendental.inl.h"
+
+#define PYREC_TABLE_ENTRY(name, type) .name = name,
+#define PYREC_KERNEL_TABLE(isa_name) {.isa = isa_name, PYREC_KERNELS(PYREC_TABLE_ENTRY)}

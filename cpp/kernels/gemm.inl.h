@@ -1,0 +1,213 @@
+#pragma once
+
+// Matrix product with a packed right side. Each element of the result is one chain of
+// multiply_add over k in order, whatever the block it falls in, so that a row's result does not
+// depend on the other rows or on their number.
+
+#include "kernels/panels.inl.h"
+#include "kernels/transcendental.inl.h"
+
+namespace pyrec {
+namespace {
+
+// With so few columns panels would be mostly padding: each column is packed by itself, padded with
+// zeros to whole vectors, and multiplied as a dot product.
+inline bool is_narrow(std::size_t n) { return n * 4 <= kLanes; }
+
+// The piece of A, B and C that stays in cache: kBlockK rows of a panel of B in L1,
+// kBlockM rows of A in L2.
+constexpr std::size_t kBlockK = 256;
+constexpr std::size_t kBlockM = 240;
+
+std::size_t packed_size_f32(std::size_t k, std::size_t n) {
+  if (is_narrow(n)) return ceil_divide(k, kLanes) * kLanes * n;
+  return k * ceil_divide(n, kLanes) * kLanes;
+}
+
+void pack_f32(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+              std::size_t column_step, float* packed) {
+  if (n == 0) return;
+  if (is_narrow(n)) {
+    for (std::size_t j = 0; j < n; ++j) {
+      for (std::size_t i = 0; i < k; ++i) *packed++ = b[i * row_step + j * column_step];
+      for (std::size_t i = k; i % kLanes != 0; ++i) *packed++ = 0.0f;
+    }
+    return;
+  }
+  const Panels panels = panels_of(n);
+  std::size_t column = 0;
+  for (std::size_t p = 0; p < panels.count; ++p) {
+    const std::size_t width = (panels.vectors - (p < panels.wide ? 0 : 1)) * kLanes;
+    for (std::size_t i = 0; i < k; ++i) {
+      for (std::size_t j = column; j < column + width; ++j) {
+        *packed++ = j < n ? b[i * row_step + j * column_step] : 0.0f;
+      }
+    }
+    column += width;
+  }
+}
+
+// One block of C: what it starts from, how it ends and how wide its last vector is.
+struct GemmBlock {
+  const float* a;
+  std::size_t lda;
+  const float* b;          // this k block of the panel
+  std::size_t panel_step;  // floats from a panel to the next, where several are taken at once
+  std::size_t k;
+  float* c;
+  std::size_t ldc;
+  const float* bias;  // null: none
+  std::size_t last;   // lanes of the last vector
+  bool first_k;       // starts from the bias, not from C
+  bool relu;          // with the last k block
+};
+
+// kRows rows times kPanels panels of kVectors vectors each.
+template <int kRows, int kVectors, int kPanels>
+void gemm_block(const GemmBlock& block) {
+  constexpr int kAll = kVectors * kPanels;
+  constexpr std::size_t kStep = static_cast<std::size_t>(kVectors) * kLanes;
+  const std::size_t last = block.last;
+  const auto read = [last](const float* p, int v) {
+    p += static_cast<std::size_t>(v) * kLanes;
+    return v + 1 < kAll || last == kLanes ? load(p) : load_first(p, last);
+  };
+  VecF sums[kRows][kAll];
+#pragma GCC unroll 16
+  for (int v = 0; v < kAll; ++v) {
+    if (block.first_k) {
+      const VecF start = block.bias == nullptr ? VecF{} : read(block.bias, v);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) sums[i][v] = start;
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        sums[i][v] = read(block.c + static_cast<std::size_t>(i) * block.ldc, v);
+      }
+    }
+  }
+  const float* rows[kRows];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.lda;
+  const float* b = block.b;
+  for (std::size_t l = 0; l < block.k; ++l, b += kStep) {
+    VecF right[kAll];
+#pragma GCC unroll 16
+    for (int v = 0; v < kAll; ++v) {
+      right[v] = load(b + static_cast<std::size_t>(v / kVectors) * block.panel_step +
+                      static_cast<std::size_t>(v % kVectors) * kLanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const VecF left = broadcast(rows[i][l]);
+#pragma GCC unroll 16
+      for (int v = 0; v < kAll; ++v) sums[i][v] = multiply_add(left, right[v], sums[i][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    float* c = block.c + static_cast<std::size_t>(i) * block.ldc;
+#pragma GCC unroll 16
+    for (int v = 0; v < kAll; ++v) {
+      const VecF y = block.relu ? max(VecF{}, sums[i][v]) : sums[i][v];
+      float* p = c + static_cast<std::size_t>(v) * kLanes;
+      if (v + 1 < kAll || last == kLanes) {
+        store(p, y);
+      } else {
+        store_first(p, y, last);
+      }
+    }
+  }
+}
+
+struct GemmBlockMaker {
+  using Function = void (*)(const GemmBlock&);
+  template <int kRows, int kVectors>
+  static constexpr Function function() {
+    return gemm_block<kRows, kVectors, 1>;
+  }
+};
+constexpr BlockTable<GemmBlockMaker> kGemmBlocks;
+
+void activate(Activation activation, float* c, std::size_t ldc, std::size_t m, std::size_t n) {
+  const UnaryF32 function = activation == Activation::kSigmoid ? sigmoid_f32
+                            : activation == Activation::kTanh  ? tanh_f32
+                                                               : relu_f32;
+  for (std::size_t i = 0; i < m; ++i) function(c + i * ldc, c + i * ldc, n);
+}
+
+void gemm_narrow(const float* a, std::size_t lda, const float* packed, const float* bias, float* c,
+                 std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
+  const std::size_t padded = ceil_divide(k, kLanes) * kLanes;
+  const std::size_t full = k / kLanes * kLanes;
+  for (std::size_t i = 0; i < m; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      const float* row = a + i * lda;
+      const float* column = packed + j * padded;
+      VecF sums[2] = {};
+      std::size_t l = 0;
+      for (; l + 2 * kLanes <= full; l += 2 * kLanes) {
+        sums[0] = multiply_add(load(row + l), load(column + l), sums[0]);
+        sums[1] = multiply_add(load(row + l + kLanes), load(column + l + kLanes), sums[1]);
+      }
+      if (l < full) sums[0] = multiply_add(load(row + l), load(column + l), sums[0]);
+      if (full < k) {
+        sums[1] = multiply_add(load_first(row + full, k - full), load(column + full), sums[1]);
+      }
+      const float sum = sum_lanes(sums[0] + sums[1]);
+      c[i * ldc + j] = bias == nullptr ? sum : sum + bias[j];
+    }
+  }
+}
+
+void gemm_f32(const float* a, std::size_t lda, const float* packed, const float* bias,
+              Activation activation, float* c, std::size_t ldc, std::size_t m, std::size_t n,
+              std::size_t k) {
+  if (m == 0 || n == 0) return;
+  if (is_narrow(n)) {
+    gemm_narrow(a, lda, packed, bias, c, ldc, m, n, k);
+    if (activation != Activation::kNone) activate(activation, c, ldc, m, n);
+    return;
+  }
+  const Panels panels = panels_of(n);
+  const std::size_t k_blocks = k == 0 ? 1 : ceil_divide(k, kBlockK);
+  const std::size_t k_each = ceil_divide(k, k_blocks);
+  for (std::size_t top = 0; top < m; top += kBlockM) {
+    const std::size_t m_here = smaller(kBlockM, m - top);
+    const std::size_t row_blocks = ceil_divide(m_here, kBlockRows);
+    for (std::size_t k_block = 0; k_block < k_blocks; ++k_block) {
+      const std::size_t k_begin = k_block * k_each;
+      const bool last_k = k_block + 1 == k_blocks;
+      std::size_t column = 0;
+      for (std::size_t p = 0; p < panels.count; ++p) {
+        const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
+        const std::size_t width = vectors * kLanes;
+        const std::size_t columns = smaller(width, n - column);
+        GemmBlock block;
+        block.lda = lda;
+        block.b = packed + column * k + k_begin * width;
+        block.panel_step = 0;
+        block.k = last_k ? k - k_begin : k_each;
+        block.ldc = ldc;
+        block.bias = bias == nullptr ? nullptr : bias + column;
+        block.last = columns - (width - kLanes);
+        block.first_k = k_block == 0;
+        block.relu = last_k && activation == Activation::kRelu;
+        for (std::size_t r = 0; r < row_blocks; ++r) {
+          const std::size_t row = top + m_here * r / row_blocks;
+          const std::size_t count = top + m_here * (r + 1) / row_blocks - row;
+          block.a = a + row * lda + k_begin;
+          block.c = c + row * ldc + column;
+          kGemmBlocks.entries[count - 1][vectors - 1](block);
+          if (last_k && activation > Activation::kRelu) {
+            activate(activation, block.c, ldc, count, columns);
+          }
+        }
+        column += width;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pyrec

@@ -1,0 +1,47 @@
+#pragma once
+
+// How the columns of a packed matrix are split into panels, shared by the matrix kernels.
+
+#include <cstddef>
+
+namespace pyrec {
+namespace {
+
+inline std::size_t ceil_divide(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
+
+// Panels of at most kBlockVectors vectors and as even as can be: `wide` panels of `vectors`
+// vectors, then panels of one vector less.
+struct Panels {
+  std::size_t count;
+  std::size_t vectors;
+  std::size_t wide;
+};
+
+inline Panels panels_of(std::size_t n) {
+  const std::size_t vectors = ceil_divide(n, kLanes);
+  const std::size_t count = ceil_divide(vectors, kBlockVectors);
+  const std::size_t each = ceil_divide(vectors, count);
+  return {count, each, count - (count * each - vectors)};
+}
+
+// The block functions Maker::function<rows, vectors>(), as entries[rows - 1][vectors - 1].
+template <class Maker>
+struct BlockTable {
+  typename Maker::Function entries[kBlockRows][kBlockVectors];
+  constexpr BlockTable() : entries() { fill<kBlockRows, kBlockVectors>(); }
+
+ private:
+  template <int kRows, int kVectors>
+  constexpr void fill() {
+    entries[kRows - 1][kVectors - 1] = Maker::template function<kRows, kVectors>();
+    if constexpr (kVectors > 1) {
+      fill<kRows, kVectors - 1>();
+    } else if constexpr (kRows > 1) {
+      fill<kRows - 1, kBlockVectors>();
+    }
+  }
+};
+
+}  // namespace
+}  // namespace pyrec

@@ -1,0 +1,78 @@
+#include <cmath>
+#include <limits>
+
+#include "plan/op_list.h"
+#include "plan/ops/elementwise.h"
+
+namespace pyrec {
+namespace {
+
+// Above 2^digits a float is an integer whatever was meant, so it no longer proves an exact id.
+template <class T>
+bool exact_integer(T value) {
+  if constexpr (std::is_same_v<T, Half>) {
+    const auto x = static_cast<float>(value);
+    return std::fabs(x) <= 0x1p11f && exact_integer(x);
+  } else {
+    constexpr auto kLimit = static_cast<T>(std::int64_t{1} << std::numeric_limits<T>::digits);
+    return std::fabs(value) <= kLimit && static_cast<T>(static_cast<std::int64_t>(value)) == value;
+  }
+}
+
+template <class T>
+void require_integral(const Tensor& tensor) {
+  const T* x = tensor.as<T>();
+  std::int64_t index = 0;
+  for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
+    if (!exact_integer(x[offset])) {
+      const std::int64_t row_elements = tensor.rank() == 0 ? 1 : tensor.shape.product(1, tensor.rank());
+      throw OpError(ErrorKind::kNotIntegral,
+                    std::string("expected an integer that ") + dtype_name(tensor.dtype) +
+                        " holds exactly",
+                    index / row_elements);
+    }
+    ++index;
+  });
+}
+
+class Cast {
+ public:
+  explicit Cast(const OpSpec& spec)
+      : to_(element_type(spec.attributes.integer("to", 0))),
+        require_integral_(spec.attributes.integer("require_integral", 0) != 0) {}
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor& x = required(in, 0);
+    if (require_integral_) {
+      switch (x.dtype) {
+        case DType::kFloat16: require_integral<Half>(x); break;
+        case DType::kFloat32: require_integral<float>(x); break;
+        case DType::kFloat64: require_integral<double>(x); break;
+        default: break;
+      }
+    }
+    out[0].tensor = cast(context, x, to_);
+  }
+
+ private:
+  DType to_;
+  bool require_integral_;
+};
+
+class CastLike {
+ public:
+  explicit CastLike(const OpSpec&) {}
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    out[0].tensor = cast(context, required(in, 0), required(in, 1).dtype);
+  }
+};
+
+constexpr OpEntry kOps[] = {
+    {"Cast", make_op<Cast>},
+    {"CastLike", make_op<CastLike>},
+};
+
+}  // namespace
+
+std::span<const OpEntry> cast_ops() { return kOps; }
+
+}  // namespace pyrec

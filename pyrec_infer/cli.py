@@ -1,0 +1,69 @@
+"""The command line: ``pyrec-infer demo``, ``explain`` and ``doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyrec_infer.errors import PyrecError
+
+
+def positive(text: str) -> int:
+    """An argument that is a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def run_demo(arguments: argparse.Namespace) -> None:
+    """Rank and time the bundled model."""
+    from pyrec_infer import demo
+
+    demo.main(arguments.users, arguments.candidates)
+
+
+def run_explain(arguments: argparse.Namespace) -> None:
+    """Print the plan of a model."""
+    from pyrec_infer.api import load
+
+    print(load(arguments.model).explain())
+
+
+def run_doctor(arguments: argparse.Namespace) -> None:
+    """Print what matters for a report of a problem."""
+    from pyrec_infer.tools.doctor import report
+
+    print(report())
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser, with one subcommand for each function above."""
+    top = argparse.ArgumentParser(prog="pyrec-infer", description="Recommendation models on CPUs.")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    demo = commands.add_parser("demo", help="rank with the bundled model and measure the speed")
+    demo.add_argument("--users", type=positive, default=3, help="how many users to rank for (3)")
+    demo.add_argument("--candidates", type=positive, default=100_000, help="items in the shop (100000)")
+    demo.set_defaults(run=run_demo)
+
+    explain = commands.add_parser("explain", help="print how a model would be run")
+    explain.add_argument("model", type=Path, help="an ONNX file")
+    explain.set_defaults(run=run_explain)
+
+    doctor = commands.add_parser("doctor", help="print processor features, backends and versions")
+    doctor.set_defaults(run=run_doctor)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the exit status."""
+    chosen = parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except (PyrecError, OSError) as error:
+        print(f"pyrec-infer: {error}", file=sys.stderr)
+        return 1
+    return 0

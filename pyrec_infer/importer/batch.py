@@ -1,0 +1,63 @@
+"""Which sizes of a model's inputs are the batch, and which are other symbols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyrec_infer.ir import BATCH, Dim, Rows, RowAxis, Shape
+
+# Names that exporters make up when the user gave none.
+_ANONYMOUS = re.compile(r"^(unk_.*|.*dynamic_axes_\d+|\?|None|-1|)$")
+
+DeclaredShape = Sequence[int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The symbolic shape of every input and where its rows are."""
+
+    shapes: Mapping[str, Shape]
+    rows: Mapping[str, RowAxis]
+    static_rows: bool
+
+
+def _anonymous(size: int | str | None) -> bool:
+    return size is None or (isinstance(size, str) and _ANONYMOUS.match(size) is not None)
+
+
+def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, DeclaredShape]) -> Batch:
+    """Read the batch axis off the declared shapes.
+
+    The first axis of the outputs names the batch. A size of that name is the batch wherever it
+    stands; a first axis without a name of its own is the batch too. Where the outputs name nothing
+    that an input has, every symbolic first axis of the inputs is the batch.
+    """
+    named = {
+        shape[0] for shape in outputs.values() if shape and isinstance(shape[0], str) and not _anonymous(shape[0])
+    }
+    present = {size for shape in inputs.values() for size in shape if isinstance(size, str)}
+    batch_names = named & present
+    shapes: dict[str, Shape] = {}
+    rows: dict[str, RowAxis] = {}
+    for name, declared in inputs.items():
+        sizes: list[int | Dim] = []
+        row_axis: RowAxis = Rows.INVARIANT
+        for axis, size in enumerate(declared):
+            if isinstance(size, int):
+                sizes.append(size)
+                continue
+            anonymous = _anonymous(size)
+            first = axis == 0 and (anonymous or not batch_names)
+            if row_axis == Rows.INVARIANT and (size in batch_names or first):
+                row_axis = axis
+                sizes.append(Dim.symbol(BATCH))
+            else:
+                label = f"{name}:{axis}" if anonymous or size == BATCH or size in batch_names else str(size)
+                sizes.append(Dim.symbol(label))
+        shapes[name] = tuple(sizes)
+        rows[name] = row_axis
+    everything = [*inputs.values(), *outputs.values()]
+    static = bool(inputs) and all(len(shape) > 0 and shape[0] == 1 for shape in everything)
+    return Batch(shapes, dict.fromkeys(rows, 0) if static else rows, static)

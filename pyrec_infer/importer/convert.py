@@ -1,0 +1,286 @@
+"""ONNX protobufs to IR graphs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, defs
+from onnx import inliner as onnx_inliner
+
+from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.importer.batch import DeclaredShape, find_batch
+from pyrec_infer.importer.files import dtype_of, read_model, tensor_array
+from pyrec_infer.importer.upgrade import Maker, upgrade
+from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
+from pyrec_infer.ops import OPS
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A graph with what only the file knows.
+
+    Attributes
+    ----------
+    graph : Graph
+        Every node in the newest opset's form.
+    dropped_inputs : frozenset of str
+        Inputs that the file declares as overridable initialisers; a call may name them only to give
+        the stored value, so they are ignored.
+    """
+
+    graph: Graph
+    dropped_inputs: frozenset[str]
+
+
+# Operators that TensorFlow's converters write into the ai.onnx domain although ONNX has none.
+_LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace", "AsString")
+
+
+class _Converter:
+    def __init__(self, proto: onnx.ModelProto, folder: Path | None) -> None:
+        self.folder = folder
+        self.opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
+        self.opset = self.opsets.get("ai.onnx", defs.onnx_opset_version())
+        if self.opset > defs.onnx_opset_version():
+            raise UnsupportedModelError(
+                f"the model uses opset {self.opset}, the installed onnx package knows {defs.onnx_opset_version()}"
+            )
+        self.opsets_text = ";".join(
+            f"{'' if domain == 'ai.onnx' else domain}={version}"
+            for domain, version in {"ai.onnx": self.opset, **self.opsets}.items()
+        )
+
+    def name_of(self, node: onnx.NodeProto) -> str:
+        return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+
+    def attribute(self, item: onnx.AttributeProto) -> Attribute:
+        kind = item.type
+        if kind == AttributeProto.FLOAT:
+            return float(item.f)
+        if kind == AttributeProto.INT:
+            return int(item.i)
+        if kind == AttributeProto.STRING:
+            return item.s.decode("utf-8", "replace")
+        if kind == AttributeProto.TENSOR:
+            return tensor_array(item.t, self.folder)
+        if kind == AttributeProto.FLOATS:
+            return tuple(float(value) for value in item.floats)
+        if kind == AttributeProto.INTS:
+            return tuple(int(value) for value in item.ints)
+        if kind == AttributeProto.STRINGS:
+            return tuple(value.decode("utf-8", "replace") for value in item.strings)
+        raise UnsupportedModelError(f"attribute {item.name!r} is of a kind that is not supported")
+
+    def constant(self, node: onnx.NodeProto) -> Array:
+        for item in node.attribute:
+            if item.name == "value":
+                return tensor_array(item.t, self.folder)
+            if item.name in ("value_float", "value_floats"):
+                return np.asarray(self.attribute(item), np.float32)
+            if item.name in ("value_int", "value_ints"):
+                return np.asarray(self.attribute(item), np.int64)
+            if item.name in ("value_string", "value_strings"):
+                return np.asarray(self.attribute(item), str)
+        raise UnsupportedModelError(f"constant {node.output[0]!r} is sparse or has no value")
+
+    def body(self, proto: onnx.GraphProto, outer: frozenset[str]) -> tuple[Graph, tuple[str, ...]]:
+        """A body with the outer values it reads; those are not yet among its inputs."""
+        inputs = tuple(value.name for value in proto.input)
+        nodes, constants, captured = self.nodes(proto, outer | set(inputs))
+        local = set(inputs) | set(constants) | {name for node in nodes for name in node.outputs}
+        used = dict.fromkeys(
+            name
+            for name in (*captured, *(n for node in nodes for n in node.inputs), *(o.name for o in proto.output))
+            if name and name not in local
+        )
+        infos = {value.name: self.declared(value)[0] for value in proto.input}
+        graph = Graph(inputs, tuple(value.name for value in proto.output), tuple(nodes), constants, infos)
+        return graph, tuple(used)
+
+    def close(self, bodies: Sequence[tuple[Graph, tuple[str, ...]]]) -> tuple[tuple[Graph, ...], tuple[str, ...]]:
+        """Give every body the union of the captured values as its last inputs."""
+        captures = tuple(dict.fromkeys(name for _, used in bodies for name in used))
+        closed = []
+        for graph, _ in bodies:
+            # A body may define a value of the same name as one that only its sibling captures.
+            own = {*graph.inputs, *graph.constants, *graph.producers}
+            names = tuple(f"{name}/captured" if name in own else name for name in captures)
+            body = graph.with_(
+                inputs=(*graph.inputs, *names),
+                infos={**graph.infos, **{name: Info(None, None) for name in names}},
+            )
+            known = (*body.inputs, *body.constants)
+            closed.append(body.with_(nodes=topological(body.nodes, known)))
+        return tuple(closed), captures
+
+    def node(self, proto: onnx.NodeProto, scope: frozenset[str], make: Maker) -> Sequence[Node]:
+        op = self.name_of(proto)
+        inputs = tuple(proto.input)
+        while inputs and not inputs[-1]:
+            inputs = inputs[:-1]
+        attributes: dict[str, Attribute] = {}
+        bodies: list[tuple[Graph, tuple[str, ...]]] = []
+        graphs = {item.name: item.g for item in proto.attribute if item.type == AttributeProto.GRAPH}
+        if op not in OPS and op != "Scatter":
+            if graphs:
+                raise UnsupportedModelError(f"unsupported operator {op} (node {proto.name!r}) with a body")
+            kept: dict[str, Attribute] = {
+                "pyrec.node": proto.SerializeToString(),
+                "pyrec.opsets": self.opsets_text,
+            }
+            return [Node(op, inputs, tuple(proto.output), kept, name=proto.name)]
+        for item in proto.attribute:
+            if item.type != AttributeProto.GRAPH:
+                attributes[item.name] = self.attribute(item)
+        for key in ("then_branch", "else_branch", "body"):
+            if key in graphs:
+                bodies.append(self.body(graphs[key], scope))
+        closed, captures = self.close(bodies)
+        if captures:
+            attributes["captures"] = len(captures)
+            if op == "Loop":
+                inputs = (*inputs, *[""] * (2 - len(inputs)))
+        node = Node(op, (*inputs, *captures), tuple(proto.output), attributes, closed, proto.name)
+        return upgrade(node, self.opset, make) if proto.domain in ("", "ai.onnx") else [node]
+
+    def nodes(
+        self, proto: onnx.GraphProto, scope: Iterable[str]
+    ) -> tuple[list[Node], dict[str, Array], tuple[str, ...]]:
+        if proto.sparse_initializer:
+            raise UnsupportedModelError("sparse initialisers are not supported")
+        constants = {tensor.name: tensor_array(tensor, self.folder) for tensor in proto.initializer}
+        made = {name for node in proto.node for name in node.output if name}
+        inner = frozenset((*scope, *constants, *made))
+        make = Maker()
+        nodes: list[Node] = []
+        for item in proto.node:
+            if item.op_type == "Constant" and item.domain in ("", "ai.onnx"):
+                constants[item.output[0]] = self.constant(item)
+            else:
+                nodes.extend(self.node(item, inner, make))
+        constants.update(make.constants)
+        return nodes, constants, ()
+
+    def declared(self, value: onnx.ValueInfoProto) -> tuple[Info, DeclaredShape | None]:
+        kind = value.type.WhichOneof("value")
+        if kind is None:
+            return Info(None, None), None
+        if kind != "tensor_type":
+            return Info(None, None, sequence=kind == "sequence_type"), None
+        tensor = value.type.tensor_type
+        dtype = dtype_of(tensor.elem_type, f"value {value.name!r}") if tensor.elem_type else None
+        if not tensor.HasField("shape"):
+            return Info(dtype, None), None
+        sizes: list[int | str | None] = []
+        for dim in tensor.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value >= 0:
+                sizes.append(int(dim.dim_value))
+            else:
+                sizes.append(dim.dim_param or None)
+        return Info(dtype, None), sizes
+
+
+def _operators(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for item in node.attribute:
+            if item.type == AttributeProto.GRAPH:
+                yield from _operators(item.g)
+
+
+def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace local functions, and standard operators that are unknown here but defined by others."""
+    if proto.functions:
+        proto = onnx_inliner.inline_local_functions(proto)
+    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), None)
+    if opset is None:
+        return proto
+    defined = set()
+    for node in _operators(proto.graph):
+        if node.domain in ("", "ai.onnx") and node.op_type not in OPS and defs.has(node.op_type):
+            schema = defs.get_schema(node.op_type, min(opset, defs.onnx_opset_version()))
+            if schema.has_function or schema.has_context_dependent_function:
+                defined.add(("", node.op_type))
+    if defined:
+        proto = onnx_inliner.inline_selected_functions(proto, sorted(defined), inline_schema_functions=True)
+    return proto
+
+
+def _refuse_lookups(graph: onnx.GraphProto) -> None:
+    invalid = sorted(
+        {
+            node.op_type
+            for node in _operators(graph)
+            if node.domain in ("", "ai.onnx")
+            and not defs.has(node.op_type)
+            and any(word in node.op_type for word in _LOOKUPS)
+        }
+    )
+    if invalid:
+        raise UnsupportedModelError(
+            f"operators {', '.join(invalid)} are TensorFlow's, not ONNX's: the exporter wrote an invalid model. "
+            "Hash or look up these features outside the graph, with the same scheme as in training, "
+            "and export the model from the ids on"
+        )
+
+
+def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
+    """Read an ONNX model into a closed graph of operators in the newest opset's form.
+
+    Parameters
+    ----------
+    model : path or bytes
+        The file's path, or its contents.
+
+    Returns
+    -------
+    Imported
+
+    Raises
+    ------
+    ModelError
+        The file is damaged or inconsistent; `UnsupportedModelError` if it is neither but holds
+        something that has no meaning here.
+    """
+    proto, folder = read_model(model)
+    _refuse_lookups(proto.graph)
+    try:
+        proto = _inline(proto)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"the model's functions cannot be expanded: {error}") from error
+    converter = _Converter(proto, folder)
+    nodes, constants, _ = converter.nodes(proto.graph, ())
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    declared = {value.name: converter.declared(value) for value in inputs}
+    shapes: dict[str, DeclaredShape] = {}
+    for name, (info, shape) in declared.items():
+        if shape is None or info.dtype is None:
+            raise UnsupportedModelError(f"input {name!r} declares no tensor type and rank")
+        shapes[name] = shape
+    outputs = {value.name: converter.declared(value)[1] or () for value in proto.graph.output}
+    batch = find_batch(shapes, outputs)
+    infos: Mapping[str, Info] = {
+        name: Info(STRING if info.dtype is not None and info.dtype.kind == "U" else info.dtype, batch.shapes[name], batch.rows[name])
+        for name, (info, _) in declared.items()
+    }
+    names = tuple(value.name for value in inputs)
+    graph = Graph(
+        names,
+        tuple(value.name for value in proto.graph.output),
+        topological(nodes, (*names, *constants)),
+        constants,
+        infos,
+        static_rows=batch.static_rows,
+    )
+    verify(graph, "import")
+    overridable = {value.name for value in proto.graph.input} - set(names)
+    return Imported(graph, frozenset(overridable))
+
+
+__all__: list[Any] = ["Imported", "import_model"]

@@ -1,0 +1,135 @@
+"""Conversion between element types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.errors import IdRangeError, InputError, ModelError
+from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.registry import Op, RowFlow, boolean, element_type, required
+
+_INTEGER = re.compile(r"\s*[+-]?\d+")
+_SPECIAL = {"nan": "NaN", "inf": "INF", "-inf": "-INF"}
+
+
+def _truncate_signed(x: Array, dtype: np.dtype[Any]) -> Array:
+    smallest = np.iinfo(dtype).min
+    low = x.dtype.type(smallest)
+    fits = (x >= low) & (x < -low)
+    return np.where(fits, np.where(fits, x, 0).astype(dtype), smallest).astype(dtype)
+
+
+def to_integer(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Floats as integers: truncated, and outside of the type what x86-64 gives.
+
+    NaN and out of range become the smallest int32 or int64; 8 and 16 bits are the low bits of the int32.
+    NumPy's own conversion is like this on x86-64 only.
+    """
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    if dtype.itemsize < 4:
+        return _truncate_signed(wide, np.dtype(np.int32)).astype(dtype)
+    signed = np.dtype(f"i{dtype.itemsize}")
+    if dtype.kind == "i":
+        return _truncate_signed(wide, dtype)
+    half_range = -wide.dtype.type(np.iinfo(signed).min)
+    upper = wide >= half_range
+    low = _truncate_signed(np.where(upper, wide - half_range, wide).astype(wide.dtype), signed)
+    top_bit = np.array(8 * dtype.itemsize - 1, dtype)
+    return np.bitwise_xor(low.astype(dtype), np.left_shift(upper.astype(dtype), top_bit), dtype=dtype)
+
+
+def _parse_integer(text: str) -> int:
+    found = _INTEGER.match(text)
+    if found is None:
+        raise ValueError
+    return int(found.group())
+
+
+def _from_strings(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
+    texts = [str(item) for item in x.reshape(-1)]
+    try:
+        if dtype.kind == "f":
+            floats = np.array([float(text) for text in texts], np.float64)
+            return floats.astype(np.float32 if dtype.itemsize == 2 else dtype).astype(dtype).reshape(x.shape)
+        values = [_parse_integer(text) for text in texts]
+    except ValueError:
+        raise InputError(f"node {node.name!r} ({node.op}): a string is not a number") from None
+    if dtype.kind == "b":
+        return np.array([value != 0 for value in values], np.bool_).reshape(x.shape)
+    bits = 8 * dtype.itemsize
+    wrapped = np.array([value % (1 << bits) for value in values], f"u{dtype.itemsize}")
+    return wrapped.astype(dtype).reshape(x.shape)
+
+
+def _to_strings(x: Array) -> Array:
+    def text(item: Any) -> str:
+        if x.dtype.kind != "f":
+            return str(int(item))
+        plain = f"{float(item):.8g}"
+        return _SPECIAL.get(plain, plain)
+
+    return np.array([text(item) for item in x.reshape(-1)], np.str_).reshape(x.shape)
+
+
+def convert(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
+    """ONNX Cast of an array."""
+    if x.dtype.kind == "O":
+        if dtype not in (np.int64, np.int32):
+            raise ModelError(f"node {node.name!r} ({node.op}): a symbolic size as {dtype}")
+        return x
+    if dtype.kind == "U":
+        return x if x.dtype.kind == "U" else _to_strings(x)
+    if x.dtype.kind == "U":
+        return _from_strings(node, x, dtype)
+    if x.dtype.kind == "f" and dtype.kind in "iu":
+        return to_integer(x, dtype)
+    if dtype == np.float16 and x.dtype != np.float32:
+        return x.astype(np.float32).astype(np.float16)
+    return x.astype(dtype)
+
+
+def _require_integral(node: Node, x: Array) -> None:
+    limit = 2.0 ** (np.finfo(x.dtype).nmant + 1)
+    exact = (np.abs(x) <= limit) & (np.trunc(x) == x)
+    if not exact.all():
+        row = int(np.argwhere(~np.atleast_1d(exact))[0, 0])
+        raise IdRangeError(
+            f"node {node.name!r} ({node.op}), row {row}: expected an integer that {x.dtype} holds exactly"
+        )
+
+
+def _infer_cast(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [Info(element_type(node, node.attribute("to", 0)), required(node, inputs, 0).shape)]
+
+
+def _cast(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    x = required(node, inputs, 0)
+    with np.errstate(all="ignore"):
+        if boolean(node.attribute("require_integral", 0)) and x.dtype.kind == "f":
+            _require_integral(node, x)
+        return [convert(node, x, element_type(node, node.attribute("to", 0)))]
+
+
+def _infer_cast_like(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [Info(required(node, inputs, 1).dtype, required(node, inputs, 0).shape)]
+
+
+def _cast_like(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    with np.errstate(all="ignore"):
+        return [convert(node, required(node, inputs, 0), required(node, inputs, 1).dtype)]
+
+
+def _like_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """Only the type of the second input matters."""
+    return rows.elementwise(node, inputs[:1], outputs)
+
+
+OPS: tuple[Op, ...] = (
+    Op("Cast", _infer_cast, _cast, rows.elementwise, symbolic=True),
+    Op("CastLike", _infer_cast_like, _cast_like, _like_rows),
+)

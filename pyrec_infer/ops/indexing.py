@@ -1,0 +1,299 @@
+"""Operators that read or write elements at positions given as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+
+import numpy as np
+
+from pyrec_infer.errors import IdRangeError, ModelError
+from pyrec_infer.ir import Array, Info, Node, Shape, Size
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.layout import INT64
+from pyrec_infer.ops.registry import Op, boolean, required
+from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
+
+
+def _checked(indices: Array, size: int) -> Array:
+    """Indices brought into [0, size)."""
+    outside = (indices < -size) | (indices >= size)
+    if np.any(outside):
+        row = f"row {np.argwhere(outside)[0][0]}: " if indices.ndim else ""
+        raise IdRangeError(f"{row}id outside a table of {size} rows (expected {-size} <= id < {size})")
+    return np.where(indices < 0, indices + size, indices).astype(np.int64)
+
+
+def _differ(a: Size, b: Size) -> bool:
+    return isinstance(a, int) and isinstance(b, int) and a != b
+
+
+# Gather
+
+
+def _infer_gather(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    if data.shape is None or indices.shape is None:
+        return [Info(data.dtype, None)]
+    axis = axis_of(node, int(node.attribute("axis", 0)), len(data.shape))
+    return [Info(data.dtype, data.shape[:axis] + indices.shape + data.shape[axis + 1 :])]
+
+
+def _gather(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    axis = axis_of(node, int(node.attribute("axis", 0)), data.ndim)
+    return [np.asarray(data.take(_checked(indices, data.shape[axis]), axis), data.dtype)]
+
+
+def _infer_gather_elements(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    if data.shape is not None and indices.shape is not None:
+        _check_elements(node, data.shape, indices.shape)
+    return [Info(data.dtype, indices.shape)]
+
+
+def _check_elements(node: Node, data: Shape, indices: Shape) -> int:
+    """The axis, after a check that the indices cover no more than the data along the others."""
+    if len(data) != len(indices):
+        raise ModelError(f"node {node.name!r} ({node.op}): data of rank {len(data)}, indices {len(indices)}")
+    axis = axis_of(node, int(node.attribute("axis", 0)), len(data))
+    for i, (size, count) in enumerate(zip(data, indices, strict=True)):
+        if i != axis and isinstance(size, int) and isinstance(count, int) and count > size:
+            raise ModelError(f"node {node.name!r} ({node.op}): {count} indices for axis {i} of size {size}")
+    return axis
+
+
+def _coordinates(indices: Array, axis: int, size: int) -> list[Array]:
+    """For each axis the coordinates of the elements that GatherElements' indices stand for."""
+    found: list[Array] = list(np.indices(indices.shape, sparse=True))
+    found[axis] = _checked(indices, size)
+    return found
+
+
+def _gather_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    axis = _check_elements(node, data.shape, indices.shape)
+    return [data[tuple(_coordinates(indices, axis, data.shape[axis]))]]
+
+
+def _infer_gather_nd(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    if data.shape is None or indices.shape is None:
+        return [Info(data.dtype, None)]
+    batch = _batch_dims(node, data.shape, indices.shape)
+    width = indices.shape[-1]
+    if not isinstance(width, int):
+        return [Info(data.dtype, None)]
+    _check_width(node, width, len(data.shape) - batch)
+    return [Info(data.dtype, indices.shape[:-1] + data.shape[batch + width :])]
+
+
+def _batch_dims(node: Node, data: Shape, indices: Shape) -> int:
+    batch = int(node.attribute("batch_dims", 0))
+    if not 0 <= batch < min(len(data), len(indices)):
+        raise ModelError(
+            f"node {node.name!r} ({node.op}): batch_dims {batch}, ranks {len(data)} and {len(indices)}"
+        )
+    if any(_differ(a, b) for a, b in zip(data[:batch], indices[:batch], strict=True)):
+        raise ModelError(f"node {node.name!r} ({node.op}): batch axes of {data} and {indices} differ")
+    return batch
+
+
+def _check_width(node: Node, width: int, rank: int) -> None:
+    if not 1 <= width <= rank:
+        raise ModelError(f"node {node.name!r} ({node.op}): index tuples of {width}, expected 1 to {rank}")
+
+
+def _gather_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, indices = required(node, inputs, 0), required(node, inputs, 1)
+    batch = _batch_dims(node, data.shape, indices.shape)
+    width = indices.shape[-1]
+    _check_width(node, width, data.ndim - batch)
+    grids: list[Array] = list(np.indices(indices.shape[:-1], sparse=True))[:batch]
+    tuples = [_checked(indices[..., i], data.shape[batch + i]) for i in range(width)]
+    return [np.asarray(data[tuple(grids + tuples)], data.dtype)]
+
+
+# Scatter
+
+_REDUCTIONS: Mapping[str, Callable[[Array, Array, Array], None]] = {
+    "add": np.add.at,
+    "mul": np.multiply.at,
+    "max": np.maximum.at,
+    "min": np.minimum.at,
+}
+
+
+def _scatter(node: Node, data: Array, positions: Array, updates: Array) -> Array:
+    """``data`` [rows, width] with ``updates`` [count, width] combined in at ``positions``, in order."""
+    reduction = str(node.attribute("reduction", "none"))
+    if reduction == "none":
+        result = data.astype(np.result_type(data, updates), copy=True)
+        result[positions] = updates
+        return result
+    combine = _REDUCTIONS.get(reduction)
+    if combine is None or data.dtype.kind == "U":
+        raise ModelError(f"node {node.name!r} ({node.op}): reduction {reduction!r} of {data.dtype}")
+    wide = np.float32 if data.dtype == np.float16 else data.dtype
+    result = data.astype(wide, copy=True)
+    combine(result, positions, updates.astype(wide))
+    return result.astype(data.dtype)
+
+
+def _infer_scatter(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    data = required(node, inputs, 0)
+    return [Info(data.dtype, data.shape)]
+
+
+def _scatter_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, indices, updates = (required(node, inputs, i) for i in range(3))
+    axis = _check_elements(node, data.shape, indices.shape)
+    if updates.shape != indices.shape:
+        raise ModelError(
+            f"node {node.name!r} (ScatterElements): updates {updates.shape}, expected {indices.shape}"
+        )
+    flat = data.reshape(-1, 1)
+    if indices.size == 0:
+        return [data.copy()]
+    steps = np.array([prod(data.shape[i + 1 :]) for i in range(data.ndim)])
+    coordinates = _coordinates(indices, axis, data.shape[axis])
+    positions = sum(part * step for part, step in zip(coordinates, steps, strict=True))
+    where = np.broadcast_to(positions, indices.shape).reshape(-1)
+    return [_scatter(node, flat, where, updates.reshape(-1, 1)).reshape(data.shape)]
+
+
+def _scatter_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, indices, updates = (required(node, inputs, i) for i in range(3))
+    if data.ndim < 1 or indices.ndim < 1:
+        raise ModelError(
+            f"node {node.name!r} (ScatterND): ranks {data.ndim} and {indices.ndim}, expected >= 1"
+        )
+    width = indices.shape[-1]
+    _check_width(node, width, data.ndim)
+    expected = indices.shape[:-1] + data.shape[width:]
+    if updates.shape != expected:
+        raise ModelError(f"node {node.name!r} (ScatterND): updates {updates.shape}, expected {expected}")
+    if updates.size == 0:
+        return [data.copy()]
+    positions = np.zeros(indices.shape[:-1], np.int64)
+    for i in range(width):
+        positions = positions * data.shape[i] + _checked(indices[..., i], data.shape[i])
+    inner = prod(data.shape[width:])
+    flat = data.reshape(-1, inner)
+    return [_scatter(node, flat, positions.reshape(-1), updates.reshape(-1, inner)).reshape(data.shape)]
+
+
+# OneHot, Compress, NonZero and Unique
+
+
+def _infer_one_hot(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    indices, depth, values = (required(node, inputs, i) for i in range(3))
+    if indices.shape is None:
+        return [Info(values.dtype, None)]
+    axis = axis_of(node, int(node.attribute("axis", -1)), len(indices.shape) + 1)
+    found = integers(depth)
+    size: Size = fresh(node, 0, axis) if found is None or len(found) != 1 else found[0]
+    return [Info(values.dtype, (*indices.shape[:axis], size, *indices.shape[axis:]))]
+
+
+def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    indices, depth, values = (required(node, inputs, i) for i in range(3))
+    axis = axis_of(node, int(node.attribute("axis", -1)), indices.ndim + 1)
+    if depth.size != 1 or values.shape != (2,) or int(depth.reshape(())) < 0:
+        raise ModelError(f"node {node.name!r} (OneHot): expected one depth >= 0 and two values")
+    count = int(depth.reshape(()))
+    chosen = np.expand_dims(indices.astype(np.int64), axis)
+    classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(indices.ndim + 1)])
+    return [np.where((chosen == classes) | (chosen == classes - count), values[1], values[0])]
+
+
+def _infer_compress(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    data, condition = required(node, inputs, 0), required(node, inputs, 1)
+    axis = node.attribute("axis")
+    place = 0 if axis is None or data.shape is None else axis_of(node, int(axis), len(data.shape))
+    known = condition.constant
+    count: Size = fresh(node, 0, place) if known is None else int(np.count_nonzero(known))
+    if axis is None:
+        return [Info(data.dtype, (count,))]
+    if data.shape is None:
+        return [Info(data.dtype, None)]
+    return [Info(data.dtype, (*data.shape[:place], count, *data.shape[place + 1 :]))]
+
+
+def _compress(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, condition = required(node, inputs, 0), required(node, inputs, 1)
+    axis = node.attribute("axis")
+    if axis is None:
+        data, place = data.reshape(-1), 0
+    else:
+        place = axis_of(node, int(axis), data.ndim)
+    chosen = np.flatnonzero(condition)
+    if condition.ndim != 1 or (chosen.size and chosen[-1] >= data.shape[place]):
+        size = data.shape[place]
+        raise ModelError(f"node {node.name!r} (Compress): condition {condition.shape} of {size} entries")
+    return [data.take(chosen, place)]
+
+
+def _infer_non_zero(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    rank = required(node, inputs, 0).rank
+    return [Info(INT64, (fresh(node, 0, 0) if rank is None else rank, fresh(node, 0, 1)))]
+
+
+def _non_zero(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data = required(node, inputs, 0)
+    if data.ndim == 0:
+        return [np.zeros((0, int(bool(data))), INT64)]
+    return [np.array(np.nonzero(data), INT64)]
+
+
+def _infer_unique(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    data, axis = required(node, inputs, 0), node.attribute("axis")
+    named = next((i for i, name in enumerate(node.outputs) if name), 0)
+    count = fresh(node, named, 0)
+    shape: Shape | None = (count,)
+    total: Size = fresh(node, named, 1)
+    if data.shape is not None and axis is None:
+        total = product(data.shape)
+    elif axis is not None:
+        shape = None
+        if data.shape is not None:
+            place = axis_of(node, int(axis), len(data.shape))
+            shape = (*data.shape[:place], count, *data.shape[place + 1 :])
+            total = data.shape[place]
+    infos = [Info(data.dtype, shape), Info(INT64, (count,)), Info(INT64, (total,)), Info(INT64, (count,))]
+    return infos[: len(node.outputs)]
+
+
+def _unique(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    data, axis = required(node, inputs, 0), node.attribute("axis")
+    place = 0 if axis is None else axis_of(node, int(axis), data.ndim)
+    if axis is None:
+        data = data.reshape(-1)
+    # Ranks instead of values, so that NaNs are one value and last along an axis too.
+    ranks = np.unique(data, return_inverse=True)[1].reshape(data.shape)
+    items = np.moveaxis(ranks, place, 0).reshape(data.shape[place], -1 if data.size else 0)
+    if items.shape[1] == 0:
+        items = np.zeros((data.shape[place], 1), np.int64)
+    _, first, inverse, counts = np.unique(
+        items, return_index=True, return_inverse=True, return_counts=True, axis=0
+    )
+    inverse = inverse.reshape(-1)
+    if not boolean(node.attribute("sorted", 1)):
+        order = np.argsort(first)
+        first, counts = first[order], counts[order]
+        inverse = np.argsort(order)[inverse]
+    found = [data.take(first, place), first.astype(INT64), inverse.astype(INT64), counts.astype(INT64)]
+    return found[: len(node.outputs)]
+
+
+OPS = (
+    Op("Gather", _infer_gather, _gather, rows.gather, symbolic=True),
+    Op("GatherElements", _infer_gather_elements, _gather_elements, rows.gather_elements),
+    Op("GatherND", _infer_gather_nd, _gather_nd, rows.gather_nd),
+    Op("ScatterElements", _infer_scatter, _scatter_elements, rows.scatter_elements),
+    Op("ScatterND", _infer_scatter, _scatter_nd),
+    Op("OneHot", _infer_one_hot, _one_hot, rows.one_hot),
+    Op("Compress", _infer_compress, _compress),
+    Op("NonZero", _infer_non_zero, _non_zero),
+    Op("Unique", _infer_unique, _unique),
+)

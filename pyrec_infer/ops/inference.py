@@ -1,0 +1,184 @@
+"""What is known of every value of a graph before any run: types, shapes, small contents and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.errors import ModelError
+from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, Size
+from pyrec_infer.ops.registry import Op, couples
+from pyrec_infer.ops.shapes import product
+
+_MAX_CONTENTS = 64
+_MAX_FOLDED = 4096
+_GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile"})
+"""Operators whose output may be far bigger than their inputs; run only once its size is known."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyze` finds.
+
+    Attributes
+    ----------
+    infos : dict of str to Info
+        Every value of the graph: inputs, constants and results of nodes.
+    coupled : frozenset of Node
+        Nodes that only ever run on the whole batch.
+    """
+
+    infos: dict[str, Info]
+    coupled: frozenset[Node]
+
+
+def analyze(graph: Graph, infos: Mapping[str, Info] | None = None) -> Analysis:
+    """Types, shapes, contents and row axes of every value, and the nodes that couple rows.
+
+    Parameters
+    ----------
+    graph : Graph
+        A closed graph; bodies inside it are looked into, but their values are not reported.
+    infos : mapping of str to Info, optional
+        What is known of the inputs; what is not in it comes from ``graph.infos``.
+
+    Raises
+    ------
+    ModelError
+        If a node's inputs can never fit.
+    """
+    return _analyze(graph, {**graph.infos, **(infos or {})}, rows=True)
+
+
+def infer_graph(graph: Graph, infos: Mapping[str, Info]) -> dict[str, Info]:
+    """Like `analyze`, without rows: what bodies of control flow need."""
+    return _analyze(graph, {**graph.infos, **infos}, rows=False).infos
+
+
+def constant_info(value: Array) -> Info:
+    """What is known of a constant: everything."""
+    dtype = STRING if value.dtype.kind in "UO" else value.dtype
+    return Info(dtype, value.shape, constant=value)
+
+
+def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
+    from pyrec_infer.ops import OPS
+
+    infos = {name: given[name] if name in given else Info(None, None) for name in graph.inputs}
+    infos.update((name, constant_info(value)) for name, value in graph.constants.items())
+    coupled = []
+    for node in graph.nodes:
+        inputs = [infos[name] if name else None for name in node.inputs]
+        op = OPS.get(node.op)
+        try:
+            outputs = _outputs(node, op, inputs)
+            if rows:
+                flow = (op.rows if op else couples)(node, inputs, outputs)
+                outputs = [
+                    replace(info, rows=axis) for info, axis in zip(outputs, flow.rows, strict=True)
+                ]
+                if flow.coupled:
+                    coupled.append(node)
+        except ModelError as error:
+            error.add_note(f"in node {node.name!r} ({node.op})")
+            raise
+        infos.update((name, info) for name, info in zip(node.outputs, outputs, strict=True) if name)
+    return Analysis(infos, frozenset(coupled))
+
+
+def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[Info]:
+    count = len(node.outputs)
+    if op is None:
+        return [Info(None, None)] * count
+    outputs = [replace(info, rows=Rows.INVARIANT) for info in op.infer(node, inputs)][:count]
+    outputs += [Info(None, None)] * (count - len(outputs))
+    if node.bodies:
+        return outputs
+    folded = _fold(node, op, inputs, outputs)
+    if folded is not None:
+        return [constant_info(value) for value in folded]
+    if count == 1 and outputs[0].constant is None:
+        outputs = [_with_contents(outputs[0], _contents(node, op, inputs, outputs[0]))]
+    return outputs
+
+
+def _fold(
+    node: Node, op: Op, inputs: Sequence[Info | None], outputs: Sequence[Info]
+) -> Sequence[Array] | None:
+    """The results, if all inputs are known and everything is small."""
+    present = [info for info in inputs if info is not None]
+    if not present or any(info.constant is None for info in present):
+        return None
+    constants = [None if info is None else info.constant for info in inputs]
+    if sum(value.size for value in constants if value is not None) > _MAX_FOLDED:
+        return None
+    for info in outputs:
+        size = None if info.shape is None else product(info.shape)
+        if info.sequence or (isinstance(size, int) and size > _MAX_FOLDED):
+            return None
+        if not isinstance(size, int) and node.op in _GROWING:
+            return None
+    try:
+        with np.errstate(all="ignore"):
+            results = op.evaluate(node, constants)
+    except Exception:
+        return None
+    fits = len(results) == len(outputs) and all(isinstance(value, np.ndarray) for value in results)
+    return results if fits else None
+
+
+def _shape_contents(node: Node, info: Info | None) -> list[Size] | None:
+    if info is None or info.shape is None or info.sequence:
+        return None
+    if node.op == "Size":
+        return [product(info.shape)]
+    end = node.attribute("end")
+    return list(info.shape[node.attribute("start", 0) : end])
+
+
+def _contents(node: Node, op: Op, inputs: Sequence[Info | None], output: Info) -> Array | None:
+    """The symbolic elements of a small integer result, as an object array."""
+    if output.contents is not None:
+        return output.contents
+    if node.op in ("Shape", "Size"):
+        sizes = _shape_contents(node, inputs[0])
+        if sizes is None:
+            return None
+        contents = _objects(sizes)
+        return contents.reshape(()) if node.op == "Size" else contents
+    if not op.symbolic or all(info is None or info.contents is None for info in inputs):
+        return None
+    if output.dtype is None or output.dtype.kind not in "iub":
+        return None
+    arguments: list[Array | None] = []
+    for info in inputs:
+        known = None if info is None else info.constant if info.contents is None else info.contents
+        if info is not None and (known is None or known.size > _MAX_CONTENTS):
+            return None
+        arguments.append(known)
+    try:
+        result = np.asarray(op.evaluate(node, arguments)[0])
+    except Exception:
+        return None
+    return result if result.size <= _MAX_CONTENTS else None
+
+
+def _objects(items: Sequence[Any]) -> Array:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def _with_contents(info: Info, contents: Array | None) -> Info:
+    if contents is None or info.dtype is None:
+        return info
+    if any(isinstance(item, Dim) for item in contents.reshape(-1).tolist()):
+        return replace(info, shape=contents.shape, contents=contents.astype(object))
+    try:
+        constant = contents.astype(info.dtype)
+    except (TypeError, ValueError, OverflowError):
+        return info
+    return replace(info, shape=contents.shape, constant=constant, contents=None)

@@ -1,0 +1,177 @@
+"""Matrix products: MatMul, Gemm and Einsum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pyrec_infer.errors import ModelError
+from pyrec_infer.ir import Array, Info, Node, Shape, Size
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.elementwise import NUMBERS, check_kind, check_same, widened
+from pyrec_infer.ops.registry import Op, boolean, optional, required
+from pyrec_infer.ops.shapes import broadcast, broadcast_sizes, dtype_of
+
+
+def _check_inner(node: Node, a: Size, b: Size) -> None:
+    if isinstance(a, int) and isinstance(b, int) and a != b:
+        raise ModelError(f"node {node.name!r} ({node.op}): inner sizes {a} and {b}")
+
+
+def matmul_shape(node: Node, a: Shape | None, b: Shape | None) -> Shape | None:
+    """The shape of NumPy's matmul of two operands."""
+    if a is None or b is None:
+        return None
+    if not a or not b:
+        raise ModelError(f"node {node.name!r} ({node.op}): an operand has no axes")
+    _check_inner(node, a[-1], b[-2] if len(b) > 1 else b[0])
+    batch = broadcast([a[:-2], b[:-2]])
+    if batch is None:
+        return None
+    return (*batch, *(a[-2:-1]), *(b[-1:] if len(b) > 1 else ()))
+
+
+def _infer_matmul(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    a, b = required(node, inputs, 0), required(node, inputs, 1)
+    check_same(node, [a, b])
+    check_kind(node, dtype_of([a, b]), NUMBERS)
+    return [Info(dtype_of([a, b]), matmul_shape(node, a.shape, b.shape))]
+
+
+def _matmul(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, b = required(node, inputs, 0), required(node, inputs, 1)
+    check_same(node, [a, b])
+    matmul_shape(node, a.shape, b.shape)
+    return [widened(np.matmul, np.float32, a, b)]
+
+
+def _infer_gemm(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    a, b, c = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 2)
+    check_same(node, [a, b, c])
+    dtype = dtype_of([a, b, c])
+    check_kind(node, dtype, NUMBERS)
+    if a.shape is None or b.shape is None:
+        return [Info(dtype, None)]
+    if len(a.shape) != 2 or len(b.shape) != 2:
+        raise ModelError(f"node {node.name!r} ({node.op}) takes matrices, got {a.shape} and {b.shape}")
+    rows_of_a, inner_a = a.shape[::-1] if boolean(node.attribute("transA", 0)) else a.shape
+    inner_b, columns = b.shape[::-1] if boolean(node.attribute("transB", 0)) else b.shape
+    _check_inner(node, inner_a, inner_b)
+    return [Info(dtype, (rows_of_a, columns))]
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "": lambda x: x,
+    "Relu": lambda x: np.maximum(x, 0, dtype=x.dtype),
+    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), x.dtype),
+    "Tanh": np.tanh,
+}
+
+
+def _gemm(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, b, c = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 2)
+    _infer_gemm(node, [None if x is None else Info(x.dtype, x.shape) for x in (a, b, c)])
+    activation = _ACTIVATIONS.get(str(node.attribute("activation", "")))
+    if activation is None:
+        raise ModelError(f"node {node.name!r} (Gemm): unknown activation")
+    alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
+
+    def product(a: Array, b: Array, *addend: Array) -> Array:
+        a = a.T if boolean(node.attribute("transA", 0)) else a
+        b = b.T if boolean(node.attribute("transB", 0)) else b
+        y = np.matmul(a, b)
+        if alpha != 1.0:
+            y = y * y.dtype.type(alpha)
+        for c in addend:
+            y = y + (c if beta == 1.0 else c * c.dtype.type(beta))
+        with np.errstate(over="ignore"):
+            return activation(y)
+
+    return [widened(product, np.float32, a, b, *([] if c is None or beta == 0.0 else [c]))]
+
+
+def parse_einsum(node: Node, ranks: Sequence[int]) -> tuple[list[str], str]:
+    """The terms and the result of an equation; the axes of an ellipsis become the signs \\x00, \\x01, ...
+
+    Raises
+    ------
+    ModelError
+        If the equation is not well formed or does not fit the operands' ranks.
+    """
+
+    def fail() -> ModelError:
+        return ModelError(f"node {node.name!r} (Einsum): the equation does not fit its operands")
+
+    equation = str(node.attribute("equation", "")).replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ranks):
+        raise fail()
+    extra = []
+    for term, rank in zip(terms, ranks, strict=True):
+        letters = term.replace("...", "", 1)
+        if not all(letter.isascii() and letter.isalpha() for letter in letters):
+            raise fail()
+        extra.append(rank - len(letters))
+        if extra[-1] < 0 or (extra[-1] > 0 and "..." not in term):
+            raise fail()
+    width = max(extra, default=0)
+    if not arrow:
+        everything = left.replace("...", "").replace(",", "")
+        right = ("..." if "..." in left else "") + "".join(
+            letter for letter in sorted(set(everything)) if everything.count(letter) == 1
+        )
+    if "..." in right and "..." not in left:
+        raise fail()
+    signs = "".join(chr(i) for i in reversed(range(width)))
+    expanded = [
+        term.replace("...", signs[width - count :]) for term, count in zip(terms, extra, strict=True)
+    ]
+    result = right.replace("...", signs, 1)
+    if len(set(result)) != len(result) or not set(result) <= set("".join(expanded)) | set(signs):
+        raise fail()
+    return expanded, result
+
+
+def _infer_einsum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    operands = [required(node, inputs, i) for i in range(max(1, len(inputs)))]
+    check_same(node, operands)
+    dtype = dtype_of(operands)
+    shapes = [info.shape for info in operands if info.shape is not None]
+    if len(shapes) != len(operands):
+        return [Info(dtype, None)]
+    terms, result = parse_einsum(node, [len(shape) for shape in shapes])
+    sizes: dict[str, Size | None] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for label, size in zip(term, shape, strict=True):
+            known = sizes.get(label, 1)
+            sizes[label] = None if known is None else broadcast_sizes(known, size)
+    found = [sizes[label] for label in result]
+    known_sizes = tuple(size for size in found if size is not None)
+    return [Info(dtype, known_sizes if len(known_sizes) == len(found) else None)]
+
+
+def _einsum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    operands = [required(node, inputs, i) for i in range(max(1, len(inputs)))]
+    check_same(node, operands)
+    terms, result = parse_einsum(node, [x.ndim for x in operands])
+    numbers = {label: i for i, label in enumerate(dict.fromkeys("".join(terms)))}
+
+    def contract(*arrays: Array) -> Array:
+        arguments: list[object] = []
+        for x, term in zip(arrays, terms, strict=True):
+            arguments += [x, [numbers[label] for label in term]]
+        return np.asarray(np.einsum(*arguments, [numbers[label] for label in result]))  # type: ignore[call-overload]
+
+    try:
+        return [widened(contract, np.float32, *operands)]
+    except ValueError as error:
+        raise ModelError(f"node {node.name!r} (Einsum): the operands' shapes do not fit") from error
+
+
+OPS = (
+    Op("MatMul", _infer_matmul, _matmul, rows.matmul),
+    Op("Gemm", _infer_gemm, _gemm, rows.gemm),
+    Op("Einsum", _infer_einsum, _einsum, rows.einsum),
+)

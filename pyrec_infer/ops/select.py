@@ -1,0 +1,67 @@
+"""Where and Clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyrec_infer.errors import ModelError
+from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.elementwise import ANY, NUMBERS, check_kind, check_same
+from pyrec_infer.ops.registry import Op, optional, required
+from pyrec_infer.ops.shapes import broadcast, dtype_of
+
+
+def _infer_where(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    condition, a, b = (required(node, inputs, i) for i in range(3))
+    check_kind(node, condition.dtype, "b")
+    check_same(node, (a, b))
+    return [Info(dtype_of((a, b)), broadcast((condition.shape, a.shape, b.shape)))]
+
+
+def _where(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    condition, a, b = (required(node, inputs, i) for i in range(3))
+    check_kind(node, condition.dtype, "b")
+    check_same(node, (a, b))
+    check_kind(node, a.dtype, ANY + "O")
+    try:
+        return [np.where(condition, a, b)]
+    except ValueError:
+        shapes = f"{condition.shape}, {a.shape} and {b.shape}"
+        raise ModelError(f"node {node.name!r} (Where): shapes {shapes} do not broadcast") from None
+
+
+def _bound(node: Node, x: Array, bound: Array | None, default: float) -> Array:
+    if bound is None:
+        return np.array(default, x.dtype)
+    check_same(node, (x, bound))
+    if bound.size != 1:
+        raise ModelError(f"node {node.name!r} (Clip): expected a scalar bound, got shape {bound.shape}")
+    return bound.reshape(())
+
+
+def _infer_clip(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    x = required(node, inputs, 0)
+    check_kind(node, x.dtype, NUMBERS)
+    check_same(node, inputs)
+    return [Info(x.dtype, x.shape)]
+
+
+def _clip(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """A bound that is NaN does not bind; an element that is NaN stays."""
+    x = required(node, inputs, 0)
+    check_kind(node, x.dtype, NUMBERS)
+    limits = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
+    low = _bound(node, x, optional(inputs, 1), limits.min)
+    high = _bound(node, x, optional(inputs, 2), limits.max)
+    with np.errstate(invalid="ignore"):
+        raised = np.where(x < low, low, x)
+        return [np.where(raised > high, high, raised)]
+
+
+OPS: tuple[Op, ...] = (
+    Op("Clip", _infer_clip, _clip, rows.elementwise),
+    Op("Where", _infer_where, _where, rows.elementwise, symbolic=True),
+)

@@ -1,0 +1,42 @@
+"""The README's example prints what the README says, and its commands are the ones CI runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def test_example_prints_what_the_readme_says() -> None:
+    (code,), (expected,) = blocks("python"), blocks("text")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == expected
+
+
+def test_example_is_short() -> None:
+    (code,) = blocks("python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+
+
+def test_there_are_two_commands_and_ci_reads_them_from_the_readme() -> None:
+    (commands,) = blocks("sh")
+    assert len(commands.splitlines()) == 2
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_folders_of_the_map_exist() -> None:
+    named = re.findall(r"^\| `([^|]*)` \|", README, re.MULTILINE)
+    for row in named:
+        first, *rest = [path.strip("`, ") for path in row.split(",")]
+        folder = ROOT / first.split("/")[0]
+        paths = [ROOT / first, *(ROOT / path if (ROOT / path).exists() else folder / path for path in rest)]
+        assert all(path.exists() for path in paths), row
