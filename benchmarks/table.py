@@ -55,7 +55,7 @@ def table(records: list[dict[str, Any]]) -> str:
     for record in records:
         groups[record["group"]][record["params"]["engine"]] = record["stats"]["median"]
     lines = [
-        "| method, candidates | pyrec_infer us | onnxruntime us | pyrec_infer M/s | onnxruntime M/s | ratio |",
+        "| method, size | pyrec_infer us | onnxruntime us | pyrec_infer M/s | onnxruntime M/s | ratio |",
         "|---|---|---|---|---|---|",
     ]
     for group, medians in groups.items():

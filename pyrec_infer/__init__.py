@@ -1,1 +1,31 @@
-"""Recommendation models on CPUs: ONNX in, scores for very many candidates out."""
+"""Recommendation models on CPUs: ONNX in, scores for very many candidates out.
+
+Examples
+--------
+>>> import pyrec_infer as pi
+>>> from pyrec_infer.bundled import MODEL, items, users
+>>> model = pi.load(MODEL)
+>>> user, shop = users(1, 1000)[0], items(1000)
+>>> best = model.top_k(user.request, {**shop, "affinity": user.affinity}, k=3)
+>>> best.count
+3
+"""
+
+from pyrec_infer.backends.select import check_installed as _check_installed
+
+_check_installed()
+
+from pyrec_infer.api import Model, PreparedCall, TensorInfo, TopK, load, score  # noqa: E402
+from pyrec_infer.backends.select import available_backends  # noqa: E402
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Model",
+    "PreparedCall",
+    "TensorInfo",
+    "TopK",
+    "available_backends",
+    "load",
+    "score",
+]

@@ -29,7 +29,7 @@ def run_explain(arguments: argparse.Namespace) -> None:
     """Print the plan of a model."""
     from pyrec_infer.api import load
 
-    print(load(arguments.model).explain())
+    print(load(arguments.model).explain(arguments.request))
 
 
 def run_doctor(arguments: argparse.Namespace) -> None:
@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser("explain", help="print how a model would be run")
     explain.add_argument("model", type=Path, help="an ONNX file")
+    explain.add_argument(
+        "--request", nargs="*", default=[], metavar="INPUT", help="inputs that one request gives once"
+    )
     explain.set_defaults(run=run_explain)
 
     doctor = commands.add_parser("doctor", help="print processor features, backends and versions")

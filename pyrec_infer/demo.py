@@ -102,7 +102,7 @@ def main(user_count: int = 3, candidates: int = 100_000) -> None:
     people = users(max(user_count, 1), candidates)
     print(
         "The model: a DeepFM that predicts whether a visitor of a fashion shop clicks on an item, trained\n"
-        "on real click logs (Open Bandit Dataset, CC BY 4.0 by ZOZO, Inc.). Users and items here are invented.\n"
+        "on real click logs (Open Bandit Dataset, CC BY 4.0 by ZOZO, Inc.); users and items are invented.\n"
         f"For each user it scores all {candidates:,} items of the shop and keeps the {K} best."
     )
     for number, user in enumerate(people[:user_count], 1):

@@ -1,5 +1,7 @@
 #include "bindings/convert.h"
 
+#include <pybind11/stl.h>
+
 #include <string>
 
 #include "plan/tensor_tools.h"

@@ -280,7 +280,7 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
   return arrays;
 }
 
-py::tuple best(const py::array_t<float, py::array::c_style>& scores, std::int64_t count) {
+py::array_t<std::int64_t> best_rows(const py::array_t<float, py::array::c_style>& scores, std::int64_t count) {
   if (scores.ndim() != 1) throw OpError(ErrorKind::kShape, "expected scores of one axis");
   std::vector<std::int64_t> rows;
   {
@@ -289,18 +289,18 @@ py::tuple best(const py::array_t<float, py::array::c_style>& scores, std::int64_
     rows = top_k(values, count);
   }
   py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(rows.size()));
-  py::array_t<float> values(static_cast<py::ssize_t>(rows.size()));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     indices.mutable_data()[i] = rows[i];
-    values.mutable_data()[i] = scores.data()[rows[i]];
   }
-  return py::make_tuple(indices, values);
+  return indices;
 }
 
 const char* error_class(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kShape:
       return "ShapeError";
+    case ErrorKind::kRows:
+      return "RowCountError";
     case ErrorKind::kDType:
       return "DTypeError";
     case ErrorKind::kIdRange:
@@ -346,7 +346,7 @@ void bind_plan(py::module_& module) {
   module.def("run_node", &run_node, py::arg("isa"), py::arg("op"), py::arg("attributes"),
              py::arg("inputs"), py::arg("outputs"), py::arg("constants") = std::vector<bool>(),
              py::arg("bodies") = py::list());
-  module.def("top_k", &best, py::arg("scores").noconvert(), py::arg("k"));
+  module.def("top_k", &best_rows, py::arg("scores").noconvert(), py::arg("k"));
 }
 
 }  // namespace pyrec

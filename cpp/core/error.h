@@ -9,6 +9,7 @@ namespace pyrec {
 
 enum class ErrorKind {
   kShape,        // sizes do not fit together
+  kRows,         // inputs of one side differ in their number of rows
   kDType,        // an element type that the operator does not take
   kIdRange,      // an id outside its table
   kNotIntegral,  // a float id that is not an integer its type holds exactly

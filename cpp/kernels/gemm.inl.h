@@ -104,12 +104,13 @@ void gemm_block(const GemmBlock& block) {
       for (int v = 0; v < kAll; ++v) sums[i][v] = multiply_add(left, right[v], sums[i][v]);
     }
   }
+  const VecF low = broadcast(block.relu ? 0.0f : -kInfinity);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
     float* c = block.c + static_cast<std::size_t>(i) * block.ldc;
 #pragma GCC unroll 16
     for (int v = 0; v < kAll; ++v) {
-      const VecF y = block.relu ? max(VecF{}, sums[i][v]) : sums[i][v];
+      const VecF y = max(low, sums[i][v]);
       float* p = c + static_cast<std::size_t>(v) * kLanes;
       if (v + 1 < kAll || last == kLanes) {
         store(p, y);

@@ -152,7 +152,7 @@ std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
           count = shape[axis];
           first_of[spec.request] = spec.name;
         } else if (count != shape[axis]) {
-          throw StepError(OpError(ErrorKind::kShape, "expected " + std::to_string(count) + " rows, as input '" +
+          throw StepError(OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " rows, as input '" +
                                       first_of[spec.request] + "' has, got " + std::to_string(shape[axis])),
                           "input '" + spec.name + "'");
         }
@@ -182,7 +182,7 @@ Executor::Result Executor::run(std::span<const Tensor> inputs,
   std::vector<std::int64_t> symbols = bind_symbols(inputs, requests, rows);
   const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
   if (requests >= 0 && requests != count) {
-    throw OpError(ErrorKind::kShape, "expected " + std::to_string(count) + " request rows, got " +
+    throw OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " request rows, got " +
                                          std::to_string(requests));
   }
   if (rows < 0) rows = offsets.empty() ? 1 : offsets.back();

@@ -16,7 +16,7 @@ from onnx import inliner as onnx_inliner
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.importer.batch import DeclaredShape, find_batch
 from pyrec_infer.importer.files import dtype_of, read_model, tensor_array
-from pyrec_infer.importer.upgrade import Maker, upgrade
+from pyrec_infer.importer.upgrade import RULES, Maker, upgrade
 from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
 from pyrec_infer.ops import OPS
 
@@ -89,14 +89,14 @@ class _Converter:
                 return np.asarray(self.attribute(item), str)
         raise UnsupportedModelError(f"constant {node.output[0]!r} is sparse or has no value")
 
-    def body(self, proto: onnx.GraphProto, outer: frozenset[str]) -> tuple[Graph, tuple[str, ...]]:
+    def body(self, proto: onnx.GraphProto) -> tuple[Graph, tuple[str, ...]]:
         """A body with the outer values it reads; those are not yet among its inputs."""
         inputs = tuple(value.name for value in proto.input)
-        nodes, constants, captured = self.nodes(proto, outer | set(inputs))
+        nodes, constants = self.nodes(proto)
         local = set(inputs) | set(constants) | {name for node in nodes for name in node.outputs}
         used = dict.fromkeys(
             name
-            for name in (*captured, *(n for node in nodes for n in node.inputs), *(o.name for o in proto.output))
+            for name in (*(n for node in nodes for n in node.inputs), *(o.name for o in proto.output))
             if name and name not in local
         )
         infos = {value.name: self.declared(value)[0] for value in proto.input}
@@ -119,7 +119,7 @@ class _Converter:
             closed.append(body.with_(nodes=topological(body.nodes, known)))
         return tuple(closed), captures
 
-    def node(self, proto: onnx.NodeProto, scope: frozenset[str], make: Maker) -> Sequence[Node]:
+    def node(self, proto: onnx.NodeProto, make: Maker) -> Sequence[Node]:
         op = self.name_of(proto)
         inputs = tuple(proto.input)
         while inputs and not inputs[-1]:
@@ -127,20 +127,19 @@ class _Converter:
         attributes: dict[str, Attribute] = {}
         bodies: list[tuple[Graph, tuple[str, ...]]] = []
         graphs = {item.name: item.g for item in proto.attribute if item.type == AttributeProto.GRAPH}
-        if op not in OPS and op != "Scatter":
-            if graphs:
-                raise UnsupportedModelError(f"unsupported operator {op} (node {proto.name!r}) with a body")
-            kept: dict[str, Attribute] = {
-                "pyrec.node": proto.SerializeToString(),
-                "pyrec.opsets": self.opsets_text,
-            }
-            return [Node(op, inputs, tuple(proto.output), kept, name=proto.name)]
         for item in proto.attribute:
             if item.type != AttributeProto.GRAPH:
                 attributes[item.name] = self.attribute(item)
+        if op not in OPS and op not in RULES:
+            if graphs:
+                raise UnsupportedModelError(f"unsupported operator {op} (node {proto.name!r}) with a body")
+            # What a fallback needs, should no pass know the operator.
+            attributes["pyrec.node"] = proto.SerializeToString()
+            attributes["pyrec.opsets"] = self.opsets_text
+            return [Node(op, inputs, tuple(proto.output), attributes, name=proto.name)]
         for key in ("then_branch", "else_branch", "body"):
             if key in graphs:
-                bodies.append(self.body(graphs[key], scope))
+                bodies.append(self.body(graphs[key]))
         closed, captures = self.close(bodies)
         if captures:
             attributes["captures"] = len(captures)
@@ -149,23 +148,19 @@ class _Converter:
         node = Node(op, (*inputs, *captures), tuple(proto.output), attributes, closed, proto.name)
         return upgrade(node, self.opset, make) if proto.domain in ("", "ai.onnx") else [node]
 
-    def nodes(
-        self, proto: onnx.GraphProto, scope: Iterable[str]
-    ) -> tuple[list[Node], dict[str, Array], tuple[str, ...]]:
+    def nodes(self, proto: onnx.GraphProto) -> tuple[list[Node], dict[str, Array]]:
         if proto.sparse_initializer:
             raise UnsupportedModelError("sparse initialisers are not supported")
         constants = {tensor.name: tensor_array(tensor, self.folder) for tensor in proto.initializer}
-        made = {name for node in proto.node for name in node.output if name}
-        inner = frozenset((*scope, *constants, *made))
         make = Maker()
         nodes: list[Node] = []
         for item in proto.node:
             if item.op_type == "Constant" and item.domain in ("", "ai.onnx"):
                 constants[item.output[0]] = self.constant(item)
             else:
-                nodes.extend(self.node(item, inner, make))
+                nodes.extend(self.node(item, make))
         constants.update(make.constants)
-        return nodes, constants, ()
+        return nodes, constants
 
     def declared(self, value: onnx.ValueInfoProto) -> tuple[Info, DeclaredShape | None]:
         kind = value.type.WhichOneof("value")
@@ -255,7 +250,7 @@ def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
     converter = _Converter(proto, folder)
-    nodes, constants, _ = converter.nodes(proto.graph, ())
+    nodes, constants = converter.nodes(proto.graph)
     inputs = [value for value in proto.graph.input if value.name not in constants]
     declared = {value.name: converter.declared(value) for value in inputs}
     shapes: dict[str, DeclaredShape] = {}

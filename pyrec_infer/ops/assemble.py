@@ -417,11 +417,11 @@ def _range_count(node: Node, start: Any, limit: Any, delta: Any) -> int:
     if step == 0:
         raise ModelError(f"node {node.name!r} (Range): a delta of 0")
     if isinstance(step, int):
-        return max(-((first - last) // step), 0)
+        return int(max(-((first - last) // step), 0))
     count = (last - first) / step
     if not math.isfinite(count) or count >= 2.0**48:
         raise ModelError(f"node {node.name!r} (Range): bounds that are not finite")
-    return max(math.ceil(count), 0)
+    return int(max(math.ceil(count), 0))
 
 
 def _range(node: Node, inputs: Sequence[Array | None]) -> list[Array]:

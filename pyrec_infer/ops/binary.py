@@ -64,7 +64,7 @@ def _divide(node: Node, a: Array, b: Array) -> Array:
     floor = a // b
     if a.dtype.kind == "u":
         return floor
-    return np.add(floor, (a - floor * b != 0) & ((a < 0) != (b < 0)), dtype=a.dtype)
+    return np.asarray(floor + ((a - floor * b != 0) & ((a < 0) != (b < 0))))
 
 
 def _modulo(node: Node, a: Array, b: Array) -> Array:

@@ -40,7 +40,7 @@ def to_integer(x: Array, dtype: np.dtype[Any]) -> Array:
     upper = wide >= half_range
     low = _truncate_signed(np.where(upper, wide - half_range, wide).astype(wide.dtype), signed)
     top_bit = np.array(8 * dtype.itemsize - 1, dtype)
-    return np.bitwise_xor(low.astype(dtype), np.left_shift(upper.astype(dtype), top_bit), dtype=dtype)
+    return np.asarray(low.astype(dtype) ^ (upper.astype(dtype) << top_bit))
 
 
 def _parse_integer(text: str) -> int:

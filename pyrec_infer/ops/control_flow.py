@@ -152,9 +152,7 @@ def _infer_if(node: Node, inputs: Infos) -> list[Info]:
         except ModelError as error:  # a branch that can never run says nothing about the outputs
             failure = error
             continue
-        found.append(
-            [_outside(node, index, infos[name], known) for index, name in enumerate(body.outputs)]
-        )
+        found.append([_outside(node, index, infos[name], known) for index, name in enumerate(body.outputs)])
     if not found:
         raise failure or ModelError(f"node {node.name!r} (If) has no body")
     if len(found) == 1:
@@ -198,7 +196,9 @@ def _trips(node: Node, body: Graph, inputs: Infos, infos: dict[str, Info]) -> Si
         initial.constant is not None and initial.constant.size == 1 and boolean(initial.constant)
     )
     constant = infos[condition].constant
-    endless = condition == body.inputs[1] or (constant is not None and constant.size == 1 and boolean(constant))
+    endless = condition == body.inputs[1] or (
+        constant is not None and constant.size == 1 and boolean(constant)
+    )
     if not started or not endless:
         return None
     return trips[0] if isinstance(trips[0], Dim) else max(0, trips[0])
@@ -215,8 +215,7 @@ def _fixpoint(body: Graph, first: int, state: list[Info], fixed: dict[str, Info]
         infos = infer_graph(body, {**fixed, **dict(zip(names, state, strict=True))})
         results = [infos[name] for name in body.outputs[offset : offset + len(state)]]
         widened = [
-            _merged(before, after, name)
-            for before, after, name in zip(state, results, names, strict=True)
+            _merged(before, after, name) for before, after, name in zip(state, results, names, strict=True)
         ]
         if all(map(_same, widened, state)):
             return infos
@@ -248,9 +247,7 @@ def _without_value(info: Info | None) -> Info:
     return replace(_plain(info), constant=None, contents=None)
 
 
-def _stacked(
-    node: Node, output: int, info: Info, known: set[str], trips: Size | None, axis: int
-) -> Info:
+def _stacked(node: Node, output: int, info: Info, known: set[str], trips: Size | None, axis: int) -> Info:
     """A scan output: what each iteration makes, stacked along a new axis."""
     one = _without_value(_outside(node, output, info, known, offset=1))
     if one.shape is None:
@@ -390,6 +387,26 @@ def _evaluate_scan(node: Node, inputs: Sequence[Any]) -> list[Any]:
             first = [*inputs[:states], *(np.empty(v.shape[1:], v.dtype) for v in rows_of), *captured]
             stacked.append(_empty_scan(node, body, name, first, axis))
     return [*state, *stacked]
+
+
+def scan_attributes(node: Node, outputs: Sequence[Info]) -> dict[str, tuple[str, ...] | tuple[int, ...]]:
+    """What the native Loop and Scan need to make a scan output of no iterations.
+
+    ``scan_dtypes`` is the element type of each scan output; ``scan_shape_<i>`` its shape, with 0 for
+    the new axis and for sizes that nothing fixes.
+    """
+    inputs = len(node.inputs) - _captures(node)
+    first = inputs - 2 if node.op == "Loop" else inputs - node.attribute("num_scan_inputs", 0)
+    found: dict[str, tuple[str, ...] | tuple[int, ...]] = {}
+    scans = outputs[first:]
+    found["scan_dtypes"] = tuple("float32" if info.dtype is None else info.dtype.name for info in scans)
+    axes = node.attribute("scan_output_axes", ()) or (0,) * len(scans)
+    for index, (info, axis) in enumerate(zip(scans, axes, strict=True)):
+        if info.shape is not None:
+            sizes = [size if isinstance(size, int) else 0 for size in info.shape]
+            sizes[axis] = 0
+            found[f"scan_shape_{index}"] = tuple(sizes)
+    return found
 
 
 OPS: tuple[Op, ...] = (

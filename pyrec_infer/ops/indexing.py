@@ -19,8 +19,8 @@ def _checked(indices: Array, size: int) -> Array:
     """Indices brought into [0, size)."""
     outside = (indices < -size) | (indices >= size)
     if np.any(outside):
-        row = f"row {np.argwhere(outside)[0][0]}: " if indices.ndim else ""
-        raise IdRangeError(f"{row}id outside a table of {size} rows (expected {-size} <= id < {size})")
+        row = f" (row {np.argwhere(outside)[0][0]})" if indices.ndim else ""
+        raise IdRangeError(f"id outside a table of {size} rows (expected -{size} <= id < {size}){row}")
     return np.where(indices < 0, indices + size, indices).astype(np.int64)
 
 

@@ -77,9 +77,7 @@ def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
             outputs = _outputs(node, op, inputs)
             if rows:
                 flow = (op.rows if op else couples)(node, inputs, outputs)
-                outputs = [
-                    replace(info, rows=axis) for info, axis in zip(outputs, flow.rows, strict=True)
-                ]
+                outputs = [replace(info, rows=axis) for info, axis in zip(outputs, flow.rows, strict=True)]
                 if flow.coupled:
                     coupled.append(node)
         except ModelError as error:

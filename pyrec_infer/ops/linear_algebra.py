@@ -125,9 +125,7 @@ def parse_einsum(node: Node, ranks: Sequence[int]) -> tuple[list[str], str]:
     if "..." in right and "..." not in left:
         raise fail()
     signs = "".join(chr(i) for i in reversed(range(width)))
-    expanded = [
-        term.replace("...", signs[width - count :]) for term, count in zip(terms, extra, strict=True)
-    ]
+    expanded = [term.replace("...", signs[width - count :]) for term, count in zip(terms, extra, strict=True)]
     result = right.replace("...", signs, 1)
     if len(set(result)) != len(result) or not set(result) <= set("".join(expanded)) | set(signs):
         raise fail()

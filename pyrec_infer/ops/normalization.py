@@ -54,10 +54,9 @@ def _lp_normalization(node: Node, inputs: Sequence[Array | None]) -> list[Array]
         raise ModelError(f"node {node.name!r} (LpNormalization): p is neither 1 nor 2")
 
     def scaled(x: Array, axis: int) -> Array:
-        if order == 1:
-            norm = np.abs(x).sum(axis, keepdims=True)
-        else:
-            norm = np.sqrt((x * x).sum(axis, keepdims=True))
+        powers = np.abs(x) if order == 1 else x * x
+        total = powers.sum(axis, keepdims=True)
+        norm = total if order == 1 else np.sqrt(total)
         return np.asarray(x / np.where(norm == 0, x.dtype.type(1), norm))
 
     return list(_along_axis(scaled)(node, inputs))

@@ -34,15 +34,11 @@ def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     check_kind(node, data.dtype, NUMBERS + "b" if node.op in _EXTREMES else NUMBERS)
     if data.shape is None:
         return [Info(data.dtype, None)]
-    rank = len(data.shape)
     keep = boolean(node.attribute("keepdims", 1))
     known = () if given is None else constant_integers(given)
     if known is None:
-        if not keep or given is None:
-            return [Info(data.dtype, None)]
-        sizes = tuple(1 if size == 1 else None for size in data.shape if isinstance(size, int))
-        return [Info(data.dtype, (1,) * rank if sizes == (1,) * rank else None)]
-    axes = _axes(node, known, rank)
+        return [Info(data.dtype, None)]
+    axes = _axes(node, known, len(data.shape))
     shape: list[Size] = []
     for axis, size in enumerate(data.shape):
         if axis not in axes:

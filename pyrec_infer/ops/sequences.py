@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops.registry import Op
+from pyrec_infer.ops.registry import Op, element_type
 from pyrec_infer.ops.shapes import axis_of, dtype_of
 
 Infos = Sequence[Info | None]
@@ -27,6 +27,10 @@ def _position(items: int, position: Array | None, fallback: int, *, inserting: b
 
 def _infer_sequence(node: Node, inputs: Infos) -> list[Info]:
     return [Info(dtype_of(inputs), None, sequence=True)]
+
+
+def _infer_empty(node: Node, inputs: Infos) -> list[Info]:
+    return [Info(element_type(node, node.attribute("dtype", 1)), None, sequence=True)]
 
 
 def _infer_element(node: Node, inputs: Infos) -> list[Info]:
@@ -122,7 +126,7 @@ def _get_element(node: Node, inputs: Sequence[Any]) -> list[Any]:
 
 
 OPS: tuple[Op, ...] = (
-    Op("SequenceEmpty", _infer_sequence, _empty),
+    Op("SequenceEmpty", _infer_empty, _empty),
     Op("SequenceConstruct", _infer_sequence, _construct),
     Op("SequenceInsert", _infer_sequence, _insert),
     Op("SequenceErase", _infer_sequence, _erase),

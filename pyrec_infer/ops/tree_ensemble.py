@@ -14,11 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
-from pyrec_infer.ir import STRING, Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.registry import Op
-from pyrec_infer.ops.scores import Transform, apply_transform, second_score, transform_of
-from pyrec_infer.ops.shapes import fresh
+from pyrec_infer.ops.scores import (
+    apply_transform,
+    class_labels,
+    labels_info,
+    scores_info,
+    second_score,
+    transform_of,
+)
 
 Indices = NDArray[np.int64]
 
@@ -89,12 +95,14 @@ def _integers(node: Node, key: str, count: int | None = None, fallback: int | No
     return values
 
 
-def _check_tree(node: Node, true_child: Indices, false_child: Indices, branches: Indices, leaf_from: int) -> Indices:
-    """Number of parents of each node; a branch may have one at most."""
+def _parents(
+    node: Node, true_child: Indices, false_child: Indices, branches: Indices, checked: int
+) -> Indices:
+    """Number of parents of each node; one at most of each of the first ``checked``."""
     both = true_child[branches] != false_child[branches]
     children = np.concatenate([true_child[branches], false_child[branches][both]])
     parents = np.bincount(children, minlength=len(true_child))
-    if (parents[:leaf_from] > 1).any():
+    if (parents[:checked] > 1).any():
         raise _fail(node, "a node is the child of two nodes")
     return parents
 
@@ -114,7 +122,9 @@ def _forest_of_lists(node: Node, prefix: str, targets: int) -> Forest:
     names = node.attribute("nodes_modes", ())
     thresholds = _reals(node, "nodes_values")
     if len(names) != count or len(thresholds) != count:
-        raise _fail(node, f"expected {count} nodes_modes and nodes_values, got {len(names)} and {len(thresholds)}")
+        raise _fail(
+            node, f"expected {count} nodes_modes and nodes_values, got {len(names)} and {len(thresholds)}"
+        )
     numbers = {name: index for index, name in enumerate(_MODES)} | {"LEAF": _LEAF}
     try:
         modes = np.asarray([numbers[str(name)] for name in names], np.int64)
@@ -136,7 +146,7 @@ def _forest_of_lists(node: Node, prefix: str, targets: int) -> Forest:
         return result
 
     true_child, false_child = children("nodes_truenodeids"), children("nodes_falsenodeids")
-    parents = _check_tree(node, true_child, false_child, branches, count)
+    parents = _parents(node, true_child, false_child, branches, count)
     features = _integers(node, "nodes_featureids", count)
     features = np.where(modes == _LEAF, 0, features)
     _check_features(node, features)
@@ -230,7 +240,7 @@ def _forest_of_tensors(node: Node) -> Forest:
     padding = np.zeros(leaves, np.int64)
     true_child = np.concatenate([true_child, padding])
     false_child = np.concatenate([false_child, padding])
-    parents = _check_tree(node, true_child, false_child, np.arange(count), count)
+    parents = _parents(node, true_child, false_child, np.arange(count), count)
     roots = _integers(node, "tree_roots")
     if not len(roots) or ((roots < 0) | (roots >= count)).any() or len(np.unique(roots)) != len(roots):
         raise _fail(node, "tree_roots are not distinct nodes")
@@ -374,40 +384,71 @@ def _evaluate_ensemble(node: Node, inputs: Sequence[Any]) -> list[Any]:
     return _regress(node, _forest_of_tensors(node), inputs, inputs[0].dtype)
 
 
-def class_labels(node: Node, integers: str = "classlabels_int64s") -> Array:
-    """The labels of a classifier; positions where ``labels_as_positions`` is set."""
-    texts, numbers = node.attribute("classlabels_strings", ()), node.attribute(integers, ())
-    if bool(len(texts)) == bool(len(numbers)):
-        raise _fail(node, "expected either classlabels_strings or integer class labels")
-    if node.attribute("labels_as_positions", 0):
-        return np.arange(max(len(texts), len(numbers)), dtype=np.int64)
-    return np.asarray(texts, STRING) if len(texts) else np.asarray(numbers, np.int64)
+def _two_classes(forest: Forest, scores: Array, transform: str) -> tuple[Array, Array]:
+    """Positions of the labels, and the scores, where there are two classes or one."""
+    base = np.zeros(2, scores.dtype)
+    base[: len(forest.base)] = forest.base
+    scores = scores + base[: scores.shape[1]]
+    classes = set(forest.vote_targets.tolist())
+    if len(classes) > 1:
+        return scores.argmax(axis=1), apply_transform(transform, scores)
+    # Every vote is for the same class: its score decides.
+    positive = bool((forest.vote_weights >= 0).all())
+    second = classes == {1}
+    score = scores[:, 1 if second else 0]
+    label = (score > (0.5 if positive and scores.shape[1] == 2 else 0)).astype(np.int64)
+    if scores.shape[1] == 1:
+        return label, apply_transform(transform, scores)
+    if second or len(forest.base) == 2:
+        scores[:, 0 if second else 1] = 0
+        return label, apply_transform(transform, scores)
+    return label, second_score(transform, score, positive)
+
+
+def _classifier_parts(node: Node) -> tuple[Forest, Array]:
+    labels = class_labels(node, "classlabels_int64s")
+    count = len(labels)
+    forest = _forest_of_lists(node, "class", count)
+    if len(forest.base) > count:
+        raise _fail(node, f"expected {count} base_values, got {len(forest.base)}")
+    # One class is a yes or no: the labels are then 0 and 1.
+    return forest, labels if count > 1 else np.arange(2)
 
 
 def _evaluate_classifier(node: Node, inputs: Sequence[Any]) -> list[Any]:
-    labels = class_labels(node)
-    count = len(labels)
-    forest = _forest_of_lists(node, "class", count)
-    base = forest.base
-    if len(base) not in (0, 1, count):
-        raise _fail(node, f"expected {count} base_values, got {len(base)}")
+    forest, labels = _classifier_parts(node)
     matrix = _matrix(forest, inputs[0])
     scores, voted = scores_of(forest, matrix, "SUM")
     transform = transform_of(node)
-    if count > 2:
-        if len(base) == count:
-            scores += base.astype(scores.dtype)
-            voted[:] = True
-        best = np.where(voted, scores, -np.inf).argmax(axis=1)
-        return [labels[best], apply_transform(transform, scores).astype(np.float32)]
-    raise NotImplementedError
+    if forest.targets <= 2:
+        position, scores = _two_classes(forest, scores, transform)
+    else:
+        based = len(forest.base)
+        scores[:, :based] += forest.base.astype(scores.dtype)
+        voted[:, :based] = True
+        position = np.where(voted, scores, -np.inf).argmax(axis=1)
+        scores = apply_transform(transform, scores)
+    return [labels[position], scores.astype(np.float32)]
 
 
-def _infer_matrix(node: Node, info: Info | None, columns: int) -> Info:
-    rows_size = None if info is None or info.shape is None or not info.shape else info.shape[0]
-    if info is not None and info.shape is not None and len(info.shape) == 1:
-        rows_size = 1
-    return Info(np.dtype(np.float32), (fresh(node, 0, 0) if rows_size is None else rows_size, columns))
+def _infer_regressor(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [scores_info(node, inputs[0], int(node.attribute("n_targets", 1)))]
 
 
-OPS: tuple[Op, ...] = ()
+def _infer_ensemble(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    info = inputs[0]
+    dtype = np.float32 if info is None or info.dtype is None else info.dtype
+    return [scores_info(node, info, int(node.attribute("n_targets", 1)), dtype)]
+
+
+def _infer_classifier(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    labels = class_labels(node, "classlabels_int64s")
+    known = labels if len(labels) > 1 else np.arange(2)
+    return [labels_info(node, inputs[0], known), scores_info(node, inputs[0], len(labels))]
+
+
+OPS: tuple[Op, ...] = (
+    Op("ai.onnx.ml.TreeEnsembleRegressor", _infer_regressor, _evaluate_regressor, rows.per_row),
+    Op("ai.onnx.ml.TreeEnsembleClassifier", _infer_classifier, _evaluate_classifier, rows.per_row),
+    Op("ai.onnx.ml.TreeEnsemble", _infer_ensemble, _evaluate_ensemble, rows.per_row),
+)

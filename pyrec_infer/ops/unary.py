@@ -11,6 +11,7 @@ import numpy as np
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import rows
+from pyrec_infer.ops.cast import to_integer
 from pyrec_infer.ops.elementwise import BOOL, FLOATS, INTEGERS, NUMBERS, check_kind, same_type, widened
 from pyrec_infer.ops.registry import Op, boolean, optional, required
 
@@ -54,7 +55,7 @@ def _softplus(node: Node, x: Array) -> Array:
 
 def _swish(node: Node, x: Array) -> Array:
     alpha: float = node.attribute("alpha", 1.0)
-    return x / (1 + np.exp(-alpha * x))
+    return np.asarray(x / (1 + np.exp(-alpha * x)))
 
 
 def _gelu(node: Node, x: Array) -> Array:
@@ -68,7 +69,7 @@ def _gelu(node: Node, x: Array) -> Array:
 
 def _hard_sigmoid(node: Node, x: Array) -> Array:
     line = node.attribute("alpha", _FIFTH) * x + node.attribute("beta", 0.5)
-    return np.maximum(0, np.minimum(1, line))
+    return np.asarray(np.maximum(0, np.minimum(1, line)))
 
 
 def _hard_swish(node: Node, x: Array) -> Array:
@@ -93,7 +94,7 @@ def _shrink(node: Node, x: Array) -> Array:
     bias, lambd = node.attribute("bias", 0.0), node.attribute("lambd", 0.5)
     wide = x.astype(np.float64)
     shrunk = np.where(wide < -lambd, wide + bias, np.where(wide > lambd, wide - bias, 0))
-    return np.trunc(shrunk).astype(np.int64).astype(x.dtype) if x.dtype.kind in "iu" else shrunk
+    return to_integer(shrunk, x.dtype) if x.dtype.kind in "iu" else shrunk
 
 
 def _operator(name: str, formula: Formula, kinds: str = FLOATS) -> Op:

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -216,7 +217,7 @@ class Tile {
       return;
     }
     Tensor tensor = data;
-    // From the back: the copies grow last where they are cheapest to make, in front.
+    // Inner axes first, so that the outer repeats copy long runs.
     for (int axis = data.rank() - 1; axis >= 0; --axis) {
       const std::int64_t repeat = repeats[static_cast<std::size_t>(axis)];
       if (repeat > 1) tensor = repeated(context, tensor, axis, repeat);

@@ -223,7 +223,7 @@ struct PRelu : Numbers {
     if constexpr (std::is_unsigned_v<T>) {
       return x;
     } else {
-      return x < 0 ? Multiply{}(x, slope) : x;
+      return blend(x < 0, Multiply{}(x, slope), x);
     }
   }
 };

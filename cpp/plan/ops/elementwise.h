@@ -3,6 +3,7 @@
 // What the elementwise families share: the broadcasting loop and wrap-around integer arithmetic.
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -42,6 +43,18 @@ T wrapping_negative(T x) {
 template <class T>
 T wrapping_product(T a, T b) {
   return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b));
+}
+
+// choose ? yes : no without a branch: compilers do not vectorise a conditional whose arms may trap.
+template <class T>
+T blend(bool choose, T yes, T no) {
+  using Bits = std::conditional_t<
+      sizeof(T) == 8, std::uint64_t,
+      std::conditional_t<sizeof(T) == 4, std::uint32_t,
+                         std::conditional_t<sizeof(T) == 2, std::uint16_t, std::uint8_t>>>;
+  const auto mask = static_cast<Bits>(Bits{0} - static_cast<Bits>(choose));
+  return std::bit_cast<T>(static_cast<Bits>((std::bit_cast<Bits>(yes) & mask) |
+                                            (std::bit_cast<Bits>(no) & static_cast<Bits>(~mask))));
 }
 
 // Operands broadcast against each other, the new tensor that takes the result, and the runs along

@@ -19,27 +19,17 @@ void where_run(const bool* condition, std::int64_t condition_step, const T* a, s
       std::fill_n(y, n, *chosen);
     }
   } else if (a_step == 1 && b_step == 1) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      const T yes = a[i];  // read unconditionally, or the loop does not vectorise
-      const T no = b[i];
-      y[i] = condition[i] ? yes : no;
-    }
+    for (std::int64_t i = 0; i < n; ++i) y[i] = blend(condition[i], a[i], b[i]);
   } else if (a_step == 1) {
     const T fixed = *b;
-    for (std::int64_t i = 0; i < n; ++i) {
-      const T yes = a[i];
-      y[i] = condition[i] ? yes : fixed;
-    }
+    for (std::int64_t i = 0; i < n; ++i) y[i] = blend(condition[i], a[i], fixed);
   } else if (b_step == 1) {
     const T fixed = *a;
-    for (std::int64_t i = 0; i < n; ++i) {
-      const T no = b[i];
-      y[i] = condition[i] ? fixed : no;
-    }
+    for (std::int64_t i = 0; i < n; ++i) y[i] = blend(condition[i], fixed, b[i]);
   } else {
     const T yes = *a;
     const T no = *b;
-    for (std::int64_t i = 0; i < n; ++i) y[i] = condition[i] ? yes : no;
+    for (std::int64_t i = 0; i < n; ++i) y[i] = blend(condition[i], yes, no);
   }
 }
 

@@ -184,7 +184,7 @@ struct LeakyRelu : Floats {
   explicit LeakyRelu(const Attributes& attributes) : alpha(attributes.real("alpha", 0.01f)) {}
   template <class T>
   T operator()(T x) const {
-    return x < 0 ? x * static_cast<T>(alpha) : x;
+    return blend(x < 0, x * static_cast<T>(alpha), x);
   }
   double alpha;
 };
@@ -211,9 +211,11 @@ struct Exponential : Floats {
     const auto a = static_cast<float>(alpha);
     const auto w = static_cast<float>(width);
     const auto g = static_cast<float>(gamma);
-    for (std::size_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? 0.0f : x[i] / w;
+    for (std::size_t i = 0; i < n; ++i) y[i] = blend(x[i] > 0, 0.0f, x[i] / w);
     kernels.exp_f32(y, y, n);
-    for (std::size_t i = 0; i < n; ++i) y[i] = g * (x[i] > 0 ? x[i] : a * (y[i] - 1.0f));
+    for (std::size_t i = 0; i < n; ++i) {
+      y[i] = g * blend(x[i] > 0, x[i], a * (y[i] - 1.0f));
+    }
   }
   double alpha;
   double width;

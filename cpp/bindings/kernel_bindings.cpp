@@ -1,0 +1,367 @@
+#include "bindings/kernel_bindings.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dispatch/kernels.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+namespace {
+
+// One call of a kernel from Python: arrays are checked against what the kernel will touch, so that
+// no call can read or write outside them.
+class Call {
+ public:
+  Call(const Kernels& kernels, std::string name, const py::args& arguments, py::object out)
+      : kernels(kernels), name_(std::move(name)), arguments_(arguments), out_(std::move(out)) {}
+
+  const Kernels& kernels;
+
+  void expect_arguments(std::size_t count) const {
+    if (arguments_.size() != count) {
+      fail("expected " + std::to_string(count) + " arguments, got " +
+           std::to_string(arguments_.size()));
+    }
+  }
+
+  py::object argument(std::size_t index) const { return arguments_[index]; }
+
+  template <class T>
+  py::array array(std::size_t index, py::ssize_t rank) const {
+    return checked<T>(argument(index), rank, "argument " + std::to_string(index));
+  }
+
+  // A C-contiguous array of any rank.
+  template <class T>
+  py::array flat(std::size_t index) const {
+    return contiguous(array<T>(index, -1), index);
+  }
+
+  template <class T>
+  py::array flat(std::size_t index, py::ssize_t rank) const {
+    return contiguous(array<T>(index, rank), index);
+  }
+
+  template <class T>
+  std::optional<py::array> optional_vector(std::size_t index, py::ssize_t size) const {
+    if (argument(index).is_none()) return std::nullopt;
+    py::array vector = flat<T>(index, 1);
+    expect(vector.size() == size, "argument " + std::to_string(index) + " has a wrong size");
+    return vector;
+  }
+
+  // The caller's output array, or a new one. Rows may be apart where the rank is 2.
+  template <class T>
+  py::array output(const std::vector<py::ssize_t>& shape) const {
+    if (out_.is_none()) return py::array_t<T>(shape);
+    py::array out = checked<T>(out_, static_cast<py::ssize_t>(shape.size()), "out");
+    expect(out.writeable(), "out is read-only");
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+      expect(out.shape(static_cast<py::ssize_t>(axis)) == shape[axis], "out has a wrong shape");
+    }
+    return out;
+  }
+
+  template <class T>
+  py::array flat_output(const std::vector<py::ssize_t>& shape) const {
+    py::array out = output<T>(shape);
+    expect((out.flags() & py::array::c_style) != 0, "out is not contiguous");
+    return out;
+  }
+
+  // Elements between rows of a matrix whose rows are contiguous.
+  std::size_t row_step(const py::array& matrix) const {
+    const py::ssize_t item = matrix.itemsize();
+    const py::ssize_t width = matrix.shape(1);
+    if (matrix.size() == 0) return static_cast<std::size_t>(width);
+    expect(width <= 1 || matrix.strides(1) == item, "a row is not contiguous");
+    if (matrix.shape(0) == 1) return static_cast<std::size_t>(width);
+    expect(matrix.strides(0) % item == 0 && matrix.strides(0) >= width * item, "rows overlap");
+    return static_cast<std::size_t>(matrix.strides(0) / item);
+  }
+
+  void expect(bool condition, const std::string& problem) const {
+    if (!condition) fail(problem);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw py::value_error(name_ + ": " + problem);
+  }
+
+  template <class T>
+  py::array checked(const py::object& object, py::ssize_t rank, const std::string& what) const {
+    expect(py::isinstance<py::array>(object), what + " is not an array");
+    py::array array = py::reinterpret_borrow<py::array>(object);
+    expect(py::dtype::of<T>().is(array.dtype()) || py::dtype::of<T>().equal(array.dtype()),
+           what + " has a wrong dtype");
+    expect(rank < 0 || array.ndim() == rank, what + " has a wrong rank");
+    expect(reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0,
+           what + " is not aligned");
+    return array;
+  }
+
+  py::array contiguous(py::array array, std::size_t index) const {
+    expect((array.flags() & py::array::c_style) != 0,
+           "argument " + std::to_string(index) + " is not contiguous");
+    return array;
+  }
+
+  std::string name_;
+  const py::args& arguments_;
+  py::object out_;
+};
+
+template <class T>
+const T* data(const py::array& array) {
+  return static_cast<const T*>(array.data());
+}
+
+template <class T>
+const T* data(const std::optional<py::array>& array) {
+  return array ? data<T>(*array) : nullptr;
+}
+
+template <class T>
+T* mutable_data(py::array& array) {
+  return static_cast<T*>(array.mutable_data());
+}
+
+std::size_t size_of(const py::array& array) { return static_cast<std::size_t>(array.size()); }
+std::size_t size_of(const py::array& array, int axis) {
+  return static_cast<std::size_t>(array.shape(axis));
+}
+
+std::vector<py::ssize_t> shape_of(const py::array& array) {
+  return {array.shape(), array.shape() + array.ndim()};
+}
+
+// Kernels that map a contiguous array to one of the same size.
+template <class From, class To>
+py::object run_map(void (*kernel)(const From*, To*, std::size_t), const Call& call) {
+  call.expect_arguments(1);
+  const py::array x = call.flat<From>(0);
+  py::array y = call.flat_output<To>(shape_of(x));
+  kernel(data<From>(x), mutable_data<To>(y), size_of(x));
+  return y;
+}
+
+// Operands of one element are repeated.
+py::object run_binary(BinaryF32 kernel, const Call& call) {
+  call.expect_arguments(2);
+  const py::array a = call.flat<float>(0, 1);
+  const py::array b = call.flat<float>(1, 1);
+  const py::ssize_t n = a.size() == 1 ? b.size() : a.size();
+  call.expect(b.size() == n || b.size() == 1, "sizes differ");
+  py::array y = call.flat_output<float>({n});
+  kernel(data<float>(a), a.size() == 1 ? 0 : 1, data<float>(b), b.size() == 1 ? 0 : 1,
+         mutable_data<float>(y), static_cast<std::size_t>(n));
+  return y;
+}
+
+py::object run_reduce(ReduceF32 kernel, bool takes_empty, const Call& call) {
+  call.expect_arguments(1);
+  const py::array x = call.flat<float>(0);
+  call.expect(takes_empty || x.size() > 0, "no elements");
+  py::array_t<float> y(std::vector<py::ssize_t>{});
+  *y.mutable_data() = kernel(data<float>(x), size_of(x));
+  return y;
+}
+
+py::object run_rows(RowsF32 kernel, const Call& call) {
+  call.expect_arguments(1);
+  const py::array x = call.flat<float>(0, 2);
+  py::array y = call.flat_output<float>(shape_of(x));
+  kernel(data<float>(x), mutable_data<float>(y), size_of(x, 0), size_of(x, 1));
+  return y;
+}
+
+py::object run_layer_normalization(const Call& call) {
+  call.expect_arguments(4);
+  const py::array x = call.flat<float>(0, 2);
+  const auto gamma = call.optional_vector<float>(1, x.shape(1));
+  const auto beta = call.optional_vector<float>(2, x.shape(1));
+  py::array y = call.flat_output<float>(shape_of(x));
+  call.kernels.layer_normalization_f32(data<float>(x), data<float>(gamma), data<float>(beta),
+                                       py::cast<float>(call.argument(3)), mutable_data<float>(y),
+                                       size_of(x, 0), size_of(x, 1));
+  return y;
+}
+
+Activation activation_of(const Call& call, const std::string& name) {
+  const std::map<std::string, Activation> names = {{"none", Activation::kNone},
+                                                   {"relu", Activation::kRelu},
+                                                   {"sigmoid", Activation::kSigmoid},
+                                                   {"tanh", Activation::kTanh}};
+  const auto found = names.find(name);
+  call.expect(found != names.end(), "unknown activation");
+  return found->second;
+}
+
+// Packs b, then multiplies.
+py::object run_gemm(const Call& call) {
+  call.expect_arguments(4);
+  const py::array a = call.array<float>(0, 2);
+  const py::array b = call.array<float>(1, 2);
+  const std::size_t m = size_of(a, 0), k = size_of(a, 1), n = size_of(b, 1);
+  call.expect(size_of(b, 0) == k, "the inner sizes differ");
+  const py::ssize_t item = static_cast<py::ssize_t>(sizeof(float));
+  call.expect(b.strides(0) % item == 0 && b.strides(0) >= 0 && b.strides(1) % item == 0 &&
+                  b.strides(1) >= 0,
+              "unusual strides");
+  const auto bias = call.optional_vector<float>(2, b.shape(1));
+  const Activation activation = activation_of(call, py::cast<std::string>(call.argument(3)));
+  py::array c = call.output<float>({a.shape(0), b.shape(1)});
+  const std::size_t lda = call.row_step(a), ldc = call.row_step(c);
+  std::vector<float> packed(call.kernels.packed_size_f32(k, n));
+  call.kernels.pack_f32(data<float>(b), k, n, static_cast<std::size_t>(b.strides(0) / item),
+                        static_cast<std::size_t>(b.strides(1) / item), packed.data());
+  call.kernels.gemm_f32(data<float>(a), lda, packed.data(), data<float>(bias), activation,
+                        mutable_data<float>(c), ldc, m, n, k);
+  return c;
+}
+
+py::object run_gemm_i16(const Call& call) {
+  call.expect_arguments(2);
+  const py::array a = call.flat<std::int16_t>(0, 2);
+  const py::array b = call.flat<std::int16_t>(1, 2);
+  const std::size_t m = size_of(a, 0), k = size_of(a, 1), n = size_of(b, 1);
+  call.expect(size_of(b, 0) == k, "the inner sizes differ");
+  py::array c = call.flat_output<std::int32_t>({a.shape(0), b.shape(1)});
+  std::vector<std::int16_t> packed(call.kernels.packed_size_i16(k, n));
+  call.kernels.pack_i16(data<std::int16_t>(b), k, n, packed.data());
+  call.kernels.gemm_i16(data<std::int16_t>(a), packed.data(), mutable_data<std::int32_t>(c), m, n,
+                        k);
+  return c;
+}
+
+py::array checked_rows(const Call& call, const py::array& table) {
+  const py::array rows = call.flat<std::int64_t>(1, 1);
+  const std::int64_t* begin = data<std::int64_t>(rows);
+  call.expect(std::all_of(begin, begin + rows.size(),
+                          [&](std::int64_t row) { return row >= 0 && row < table.shape(0); }),
+              "a row is not in the table");
+  return rows;
+}
+
+py::object run_gather_rows(const Call& call) {
+  call.expect_arguments(2);
+  const py::array table = call.flat<float>(0, 2);
+  const py::array rows = checked_rows(call, table);
+  py::array out = call.output<float>({rows.size(), table.shape(1)});
+  const std::size_t out_step = call.row_step(out);
+  call.kernels.gather_rows_f32(data<float>(table), size_of(table, 1), data<std::int64_t>(rows),
+                               size_of(rows), mutable_data<float>(out), out_step);
+  return out;
+}
+
+py::object run_bag_sum(const Call& call) {
+  call.expect_arguments(3);
+  const py::array table = call.flat<float>(0, 2);
+  const py::array rows = checked_rows(call, table);
+  const auto weights = call.optional_vector<float>(2, rows.size());
+  py::array out = call.flat_output<float>({table.shape(1)});
+  call.kernels.bag_sum_f32(data<float>(table), size_of(table, 1), data<std::int64_t>(rows),
+                           data<float>(weights), size_of(rows), mutable_data<float>(out));
+  return out;
+}
+
+using Runner = std::function<py::object(const Call&)>;
+
+// The way to call each type of kernel. Kernels without one (sizes, packing) run inside others.
+Runner runner(UnaryF32 Kernels::* kernel) {
+  return [=](const Call& call) { return run_map(call.kernels.*kernel, call); };
+}
+Runner runner(HalfToF32 Kernels::* kernel) {
+  return [=](const Call& call) { return run_map(call.kernels.*kernel, call); };
+}
+Runner runner(F32ToHalf Kernels::* kernel) {
+  return [=](const Call& call) { return run_map(call.kernels.*kernel, call); };
+}
+Runner runner(BinaryF32 Kernels::* kernel) {
+  return [=](const Call& call) { return run_binary(call.kernels.*kernel, call); };
+}
+Runner runner(ReduceF32 Kernels::* kernel) {
+  const bool takes_empty = kernel != &Kernels::max_f32 && kernel != &Kernels::min_f32;
+  return [=](const Call& call) { return run_reduce(call.kernels.*kernel, takes_empty, call); };
+}
+Runner runner(RowsF32 Kernels::* kernel) {
+  return [=](const Call& call) { return run_rows(call.kernels.*kernel, call); };
+}
+Runner runner(LayerNormalizationF32 Kernels::*) { return run_layer_normalization; }
+Runner runner(GemmF32 Kernels::*) { return run_gemm; }
+Runner runner(GemmI16 Kernels::*) { return run_gemm_i16; }
+Runner runner(GatherRowsF32 Kernels::*) { return run_gather_rows; }
+Runner runner(BagSumF32 Kernels::*) { return run_bag_sum; }
+Runner runner(PackedSizeF32 Kernels::*) { return nullptr; }
+Runner runner(PackF32 Kernels::*) { return nullptr; }
+Runner runner(PackI16 Kernels::*) { return nullptr; }
+
+const std::map<std::string, Runner>& runners() {
+  static const std::map<std::string, Runner> all = [] {
+    std::map<std::string, Runner> map;
+#define PYREC_RUNNER(name, type) map[#name] = runner(&Kernels::name);
+    PYREC_KERNELS(PYREC_RUNNER)
+#undef PYREC_RUNNER
+    std::erase_if(map, [](const auto& entry) { return !entry.second; });
+    return map;
+  }();
+  return all;
+}
+
+py::object run_kernel(const std::string& isa, const std::string& name, const py::args& arguments,
+                      py::object out) {
+  const Kernels* kernels = find_kernels(isa);
+  if (kernels == nullptr) throw py::value_error("no such ISA here: " + isa);
+  const auto found = runners().find(name);
+  if (found == runners().end()) throw py::value_error("no such kernel: " + name);
+  return found->second(Call(*kernels, name, arguments, std::move(out)));
+}
+
+std::vector<std::string> kernel_backends() {
+  std::vector<std::string> names;
+  for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->isa);
+  return names;
+}
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : runners()) names.push_back(entry.first);
+  return names;
+}
+
+py::dict features() {
+  const CpuFeatures& cpu = cpu_features();
+  py::dict result;
+  result["avx2"] = cpu.avx2;
+  result["avx512"] = cpu.avx512;
+  result["avx512_bf16"] = cpu.avx512_bf16;
+  result["avx512_vnni"] = cpu.avx512_vnni;
+  return result;
+}
+
+}  // namespace
+
+void bind_kernels(py::module_& module) {
+  module.def("kernel_backends", &kernel_backends,
+             "ISAs of this build that this CPU can run, best first.");
+  module.def("kernel_names", &kernel_names, "Kernels that run_kernel can run.");
+  module.def("cpu_features", &features, "Instruction sets of this CPU that kernels can use.");
+  module.def("run_kernel", &run_kernel,
+             "Run one kernel on contiguous arrays, into `out` or a new array. For tests.",
+             py::arg("isa"), py::arg("name"), py::arg("out") = py::none());
+}
+
+}  // namespace pyrec

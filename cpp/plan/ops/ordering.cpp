@@ -1,0 +1,239 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "plan/op_list.h"
+#include "plan/ops/elementwise.h"
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+namespace {
+
+// A total order: NaN is one value and the greatest.
+template <class T>
+bool precedes(T a, T b) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return precedes(static_cast<float>(a), static_cast<float>(b));
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return a < b || (std::isnan(b) && !std::isnan(a));
+  } else {
+    return a < b;
+  }
+}
+
+Shape without_axis(const Shape& shape, int axis) {
+  Shape result;
+  for (int other = 0; other < shape.rank(); ++other) {
+    if (other != axis) result.push_back(shape[other]);
+  }
+  return result;
+}
+
+class TopK {
+ public:
+  explicit TopK(const OpSpec& spec)
+      : axis_(spec.attributes.integer("axis", -1)),
+        largest_(spec.attributes.integer("largest", 1) != 0) {}
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor& data = required(in, 0);
+    const int axis = normalize_axis(axis_, data.rank());
+    const std::int64_t k = read_integer(required(in, 1));
+    const std::int64_t size = data.shape[axis];
+    if (k < 0 || k > size) {
+      throw OpError(ErrorKind::kShape, "k is " + std::to_string(k) + " for an axis of size " +
+                                           std::to_string(size));
+    }
+    Shape shape = data.shape;
+    shape[axis] = k;
+    Tensor values = allocate(context, data.dtype, shape);
+    Tensor indices = allocate(context, DType::kInt64, shape);
+    if (values.elements() > 0) {
+      dispatch(data.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        select<T>(data, axis, k, values, indices);
+      });
+    }
+    if (out.size() > 1) out[1].tensor = std::move(indices);
+    out[0].tensor = std::move(values);
+  }
+
+ private:
+  template <class T>
+  void select(const Tensor& data, int axis, std::int64_t k, const Tensor& values,
+              const Tensor& indices) const {
+    const std::int64_t step = data.strides[axis];
+    const std::int64_t out_step = values.strides[axis];
+    std::vector<std::int64_t> order(static_cast<std::size_t>(data.shape[axis]));
+    const std::array strides{without_axis(data.strides, axis), without_axis(values.strides, axis)};
+    const auto line = [&](std::int64_t from, std::int64_t to) {
+      const T* x = data.as<T>() + from;
+      std::iota(order.begin(), order.end(), 0);
+      // Indices settle ties, so that the order is total and the result the same for any sort.
+      const auto first = [&](std::int64_t a, std::int64_t b) {
+        const T left = x[a * step];
+        const T right = x[b * step];
+        if (precedes(left, right)) return !largest_;
+        if (precedes(right, left)) return largest_;
+        return a < b;
+      };
+      std::partial_sort(order.begin(), order.begin() + k, order.end(), first);
+      for (std::int64_t i = 0; i < k; ++i) {
+        const std::int64_t place = order[static_cast<std::size_t>(i)];
+        values.as<T>()[to + i * out_step] = x[place * step];
+        indices.as<std::int64_t>()[to + i * out_step] = place;
+      }
+    };
+    for_each_outer(without_axis(values.shape, axis), 0, strides, line);
+  }
+
+  std::int64_t axis_;
+  bool largest_;
+};
+
+class CumSum {
+ public:
+  explicit CumSum(const OpSpec& spec)
+      : exclusive_(spec.attributes.integer("exclusive", 0) != 0),
+        reverse_(spec.attributes.integer("reverse", 0) != 0) {}
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor& data = required(in, 0);
+    const int axis = normalize_axis(read_integer(required(in, 1)), data.rank());
+    if (data.dtype == DType::kFloat16) {
+      const Tensor wide = cast(context, data, DType::kFloat32);
+      out[0].tensor = cast(context, sums(context, wide, axis), DType::kFloat16);
+    } else {
+      out[0].tensor = sums(context, data, axis);
+    }
+  }
+
+ private:
+  Tensor sums(Context& context, const Tensor& given, int axis) const {
+    const Tensor data = contiguous(context, given);
+    Tensor result = allocate(context, data.dtype, data.shape);
+    if (data.elements() == 0) return result;
+    const std::int64_t outer = data.shape.product(0, axis);
+    const std::int64_t size = data.shape[axis];
+    const std::int64_t inner = data.shape.product(axis + 1, data.rank());
+    dispatch(data.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if constexpr (kIsNumeric<T>) {
+        for (std::int64_t i = 0; i < outer; ++i) {
+          accumulate(context, data.as<T>() + i * size * inner, size, inner,
+                     result.as<T>() + i * size * inner);
+        }
+      } else {
+        refuse_dtype(data.dtype);
+      }
+    });
+    return result;
+  }
+
+  template <class T>
+  void accumulate(Context& context, const T* x, std::int64_t size, std::int64_t inner,
+                  T* y) const {
+    const auto row = [&](std::int64_t i) { return (reverse_ ? size - 1 - i : i) * inner; };
+    if (exclusive_) {
+      std::fill_n(y + row(0), inner, T{0});
+    } else {
+      std::copy_n(x + row(0), inner, y + row(0));
+    }
+    for (std::int64_t i = 1; i < size; ++i) {
+      const T* before = y + row(i - 1);
+      const T* term = x + row(exclusive_ ? i - 1 : i);
+      T* sum = y + row(i);
+      if constexpr (std::is_same_v<T, float>) {
+        if (inner > 1) {
+          context.kernels.add_f32(before, 1, term, 1, sum, static_cast<std::size_t>(inner));
+          continue;
+        }
+      }
+      for (std::int64_t j = 0; j < inner; ++j) {
+        if constexpr (std::is_integral_v<T>) {
+          using U = Wrapping<T>;
+          sum[j] = static_cast<T>(static_cast<U>(before[j]) + static_cast<U>(term[j]));
+        } else {
+          sum[j] = before[j] + term[j];
+        }
+      }
+    }
+  }
+
+  bool exclusive_;
+  bool reverse_;
+};
+
+// ArgMax and ArgMin; NaN wins over everything, as in NumPy.
+template <bool kMax>
+class ArgExtreme {
+ public:
+  explicit ArgExtreme(const OpSpec& spec)
+      : axis_(spec.attributes.integer("axis", 0)),
+        keep_(spec.attributes.integer("keepdims", 1) != 0),
+        last_(spec.attributes.integer("select_last_index", 0) != 0) {}
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor& data = required(in, 0);
+    const int axis = normalize_axis(axis_, data.rank());
+    if (data.shape[axis] == 0) throw OpError(ErrorKind::kShape, "an axis of size 0");
+    Shape shape = data.shape;
+    shape[axis] = 1;
+    const Shape lines = without_axis(data.shape, axis);
+    Tensor result = allocate(context, DType::kInt64, keep_ ? shape : lines);
+    std::int64_t* y = result.as<std::int64_t>();
+    dispatch(data.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      for_each_outer(lines, 0, std::array{without_axis(data.strides, axis)},
+                     [&](std::int64_t offset) {
+                       *y++ = best(data.as<T>() + offset, data.strides[axis], data.shape[axis]);
+                     });
+    });
+    out[0].tensor = std::move(result);
+  }
+
+ private:
+  template <class T>
+  static bool better(T a, T b) {
+    if constexpr (std::is_same_v<T, Half>) {
+      return better(static_cast<float>(a), static_cast<float>(b));
+    } else {
+      if constexpr (std::is_floating_point_v<T>) {
+        if (std::isnan(a) || std::isnan(b)) return !std::isnan(b);
+      }
+      return kMax ? b < a : a < b;
+    }
+  }
+
+  template <class T>
+  std::int64_t best(const T* x, std::int64_t step, std::int64_t size) const {
+    std::int64_t found = 0;
+    for (std::int64_t i = 1; i < size; ++i) {
+      const T candidate = x[i * step];
+      const T holder = x[found * step];
+      if (last_ ? !better(holder, candidate) : better(candidate, holder)) found = i;
+    }
+    return found;
+  }
+
+  std::int64_t axis_;
+  bool keep_;
+  bool last_;
+};
+
+constexpr OpEntry kOps[] = {
+    {"TopK", make_op<TopK>},
+    {"CumSum", make_op<CumSum>},
+    {"ArgMax", make_op<ArgExtreme<true>>},
+    {"ArgMin", make_op<ArgExtreme<false>>},
+};
+
+}  // namespace
+
+std::span<const OpEntry> ordering_ops() { return kOps; }
+
+}  // namespace pyrec

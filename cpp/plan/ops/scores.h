@@ -1,0 +1,104 @@
+#pragma once
+
+// What classifiers and regressors of ai.onnx.ml do to their scores at the end, as onnxruntime does.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+enum class Transform { kNone, kSoftmax, kLogistic, kSoftmaxZero, kProbit };
+
+inline Transform transform_of(const std::string& name) {
+  constexpr const char* kNames[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
+  for (int i = 0; i < 5; ++i) {
+    if (name == kNames[i]) return static_cast<Transform>(i);
+  }
+  throw OpError(ErrorKind::kModel, "unknown post_transform");
+}
+
+template <class T>
+T logistic(T x) {
+  const T small = std::exp(-std::abs(x));
+  return x >= 0 ? 1 / (1 + small) : small / (1 + small);
+}
+
+// sqrt(2) * erfinv(2x - 1) by Winitzki's formula, which all known implementations use.
+template <class T>
+T probit(T x) {
+  constexpr double kPi = 3.14159265358979323846;
+  const double y = 2.0 * static_cast<double>(x) - 1.0;
+  const double log = std::log((1 - y) * (1 + y));
+  const double v = 2 / (kPi * 0.147) + 0.5 * log;
+  const double inverse = std::copysign(std::sqrt(-v + std::sqrt(v * v - log / 0.147)), y);
+  return static_cast<T>(std::sqrt(2.0) * inverse);
+}
+
+// Over the n scores of one row; a single score gets no transform but kProbit.
+template <class T>
+void apply_transform(Transform transform, T* scores, std::int64_t n) {
+  if (transform == Transform::kProbit) {
+    for (std::int64_t i = 0; i < n; ++i) scores[i] = probit(scores[i]);
+  } else if (transform == Transform::kNone || n < 2) {
+    return;
+  } else if (transform == Transform::kLogistic) {
+    for (std::int64_t i = 0; i < n; ++i) scores[i] = logistic(scores[i]);
+  } else {
+    const bool keep_zeros = transform == Transform::kSoftmaxZero;
+    const T top = *std::max_element(scores, scores + n);
+    T total = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (keep_zeros && std::abs(scores[i]) <= T(1e-7)) {
+        scores[i] *= std::exp(-top);
+      } else {
+        scores[i] = std::exp(scores[i] - top);
+        total += scores[i];
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) scores[i] /= total;
+  }
+}
+
+// Writes the scores of two classes from the one score of the second.
+template <class T>
+void second_score(Transform transform, T score, bool complement, T* pair) {
+  const bool logit = transform == Transform::kLogistic;
+  pair[0] = complement && !logit ? 1 - score : -score;
+  pair[1] = score;
+  if (logit || transform == Transform::kProbit) apply_transform(transform, pair, 2);
+}
+
+// The integer labels of a classifier, or positions in place of them.
+inline std::vector<std::int64_t> class_labels(const Attributes& attributes,
+                                              const std::string& integers) {
+  std::vector<std::int64_t> labels = attributes.integers(integers);
+  const std::size_t texts = attributes.texts("classlabels_strings").size();
+  if (labels.empty() == (texts == 0)) {
+    throw OpError(ErrorKind::kModel, "expected either classlabels_strings or " + integers);
+  }
+  if (attributes.integer("labels_as_positions", 0) != 0) {
+    labels.resize(std::max(labels.size(), texts));
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int64_t>(i);
+  } else if (texts > 0) {
+    throw OpError(ErrorKind::kUnsupported, "string labels outside of labels_as_positions");
+  }
+  return labels;
+}
+
+// [rows, features] as one contiguous matrix of the dtype; a vector is one row.
+inline Tensor feature_matrix(Context& context, const Tensor& x, DType dtype) {
+  if (x.rank() != 1 && x.rank() != 2) {
+    throw OpError(ErrorKind::kShape, "expected rows of features, got shape " + describe(x.shape));
+  }
+  Tensor matrix = contiguous(context, cast(context, x, dtype));
+  if (x.rank() == 2) return matrix;
+  const Shape shape{1, x.shape[0]};
+  return view(matrix, shape, contiguous_strides(shape));
+}
+
+}  // namespace pyrec

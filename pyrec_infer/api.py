@@ -1,0 +1,532 @@
+"""The public interface: load a model, score candidates, take the best."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.arguments import Signature
+from pyrec_infer.backends.base import load_fallbacks
+from pyrec_infer.backends.select import make_pool, make_runnable, runner_names, select_backend
+from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.execution import Executable
+from pyrec_infer.importer import fallback_model, import_model
+from pyrec_infer.ir import Array, Graph, Info, Rows
+from pyrec_infer.ops.inference import analyze
+from pyrec_infer.passes import compile_graph, keep_outputs
+from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
+from pyrec_infer.passes.split_columns import split_columns
+from pyrec_infer.plan import Plan, build_plan, check_ids, unknown_nodes
+from pyrec_infer.tools.explain import Explanation, explain_plan
+from pyrec_infer.top_k import best_rows
+
+Inputs: TypeAlias = Mapping[str, ArrayLike]
+Source: TypeAlias = "str | os.PathLike[str] | bytes"
+
+_MAX_PLANS = 64
+"""Plans a model keeps: one for each combination of request inputs and outputs that was asked for."""
+
+
+class TensorInfo(NamedTuple):
+    """One input or output of a model.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        NumPy's name of the element type, ``"str"`` for strings.
+    shape : tuple of int or str
+        Named sizes are symbolic; ``"N"`` is the number of candidates.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class TopK(NamedTuple):
+    """The best candidates, best first.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or of the dtype of the ids that were given, shape (count,)
+    scores : ndarray of float32, shape (count,)
+    count : int
+        Never more than k; fewer if there are fewer candidates.
+    """
+
+    ids: Array
+    scores: NDArray[np.float32]
+    count: int
+
+
+def _tensor_info(name: str, info: Info) -> TensorInfo:
+    dtype = "unknown" if info.dtype is None else "str" if info.dtype.kind in "UO" else info.dtype.name
+    shape = () if info.shape is None else tuple(size if isinstance(size, int) else repr(size) for size in info.shape)
+    return TensorInfo(name, dtype, shape)
+
+
+class Model:
+    """A compiled model. Make one with `load`.
+
+    Immutable and safe to use from any number of threads; the interpreter lock is released while a
+    model is loaded natively and while it scores. Pickles by its path or bytes.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        threads: int = 1,
+        columns: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        if threads < 1:
+            raise InputError(f"threads: expected at least 1, got {threads}")
+        self._arguments = (source, threads, columns)
+        self._backend = select_backend()
+        imported = import_model(source)
+        graph = imported.graph
+        named = {key: tuple(labels) for key, labels in (columns or {}).items()}
+        if named:
+            graph = split_columns(graph, named)
+        self._graph = compile_graph(graph)
+        self._infos = analyze(self._graph).infos
+        self._fallbacks = load_fallbacks(unknown_nodes(self._graph), self._infos, fallback_model)
+        self._signature = Signature(
+            {name: self._infos[name] for name in self._graph.inputs}, named, imported.dropped_inputs
+        )
+        self._pool = make_pool(self._backend, threads)
+        self._plans: OrderedDict[tuple[Any, ...], Executable] = OrderedDict()
+        self._lock = threading.Lock()
+        self.inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
+        """The model's inputs, as `TensorInfo`."""
+        self.outputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.outputs)
+        """The model's outputs, as `TensorInfo`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        source, threads, columns = self._arguments
+        kept = source if isinstance(source, bytes) else str(Path(source).resolve())
+        return Model, (kept, threads, columns)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(item.name for item in self.inputs)
+        outputs = ", ".join(item.name for item in self.outputs)
+        return f"<pyrec_infer.Model inputs=({inputs}) outputs=({outputs}) backend={self._backend}>"
+
+    def run(self, inputs: Inputs) -> dict[str, Array]:
+        """Evaluate every output on a full batch, with ONNX's semantics exactly.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array_like
+            One array with the same number of rows for each input. Integer and float arrays of any
+            width are taken where their values fit; float64 is rounded to the model's type. Borrowed.
+
+        Returns
+        -------
+        dict of str to ndarray
+            A ZipMap output is the array of its dictionaries' values.
+
+        Raises
+        ------
+        InputError
+            An input is missing or unknown, or has a wrong dtype, shape or number of rows;
+            `IdRangeError` where an id is outside its table.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items, users
+        >>> user = users(1, 1)[0]
+        >>> made = pi.load(MODEL).run({**user.request, **items(1), "affinity": user.affinity})
+        >>> [array.shape for array in made.values()]
+        [(1,)]
+        """
+        values = self._signature.expand(inputs)
+        executable = self._executable(frozenset(), self._graph.outputs, strict_ids=False)
+        return self._call(executable, {}, values, ())
+
+    def score(
+        self,
+        request: Inputs,
+        candidates: Inputs,
+        offsets: ArrayLike | None = None,
+        output: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Score N candidates for one request, or ragged groups of candidates for B requests.
+
+        Parameters
+        ----------
+        request : mapping of str to array_like
+            Inputs that are the same for every candidate: one row each, or scalars; with ``offsets``
+            B rows each. Borrowed.
+        candidates : mapping of str to array_like
+            All other inputs, N rows each. Borrowed.
+        offsets : array_like of int, shape (B + 1,), optional
+            Candidates of request ``b`` are rows ``offsets[b]:offsets[b + 1]``.
+        output : str, optional
+            Which output; by default the first of floating type. ``"logit"`` is that output without
+            its final sigmoid.
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+            The same as `run` on the candidates with the request repeated. An output with several
+            values for each row keeps its further axes.
+
+        Raises
+        ------
+        InputError
+            As for `run`; also `IdRangeError` where an id is given as a float that is not a whole
+            number or too big for its type to hold exactly.
+
+        Notes
+        -----
+        In a model where a row's score depends on the other rows (`explain` names the node), each
+        request's candidates are one batch.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items, users
+        >>> user = users(1, 500)[0]
+        >>> scores = pi.load(MODEL).score(user.request, {**items(500), "affinity": user.affinity})
+        >>> scores.shape, scores.dtype
+        ((500,), dtype('float32'))
+        """
+        own, others = self._signature.expand(request), self._signature.expand(candidates)
+        name, graph_key = self._chosen(output)
+        executable = self._executable(frozenset(own), (name,), strict_ids=True, logit=graph_key)
+        bounds = () if offsets is None else _bounds(offsets)
+        made = next(iter(self._call(executable, own, others, bounds).values()))
+        scores = np.ascontiguousarray(made, dtype=np.float32)
+        return scores.reshape(-1) if scores.ndim > 1 and scores.size == scores.shape[0] else scores
+
+    def top_k(
+        self,
+        request: Inputs,
+        candidates: Inputs,
+        k: int = 100,
+        ids: ArrayLike | None = None,
+        exclude: ArrayLike | None = None,
+        boost: ArrayLike | None = None,
+        output: str | None = None,
+    ) -> TopK:
+        """The k candidates with the highest scores, best first.
+
+        Parameters
+        ----------
+        request, candidates, output
+            As for `score`, for one request.
+        k : int
+            How many; fewer candidates give fewer results.
+        ids : array_like, shape (N,), optional
+            Names of the candidates; their row numbers by default.
+        exclude : array_like, optional
+            Candidates that are left out, by the same names. Names that do not occur are ignored.
+        boost : array_like of float, shape (N,), optional
+            Added to the scores before they are compared.
+        output : str, optional
+
+        Returns
+        -------
+        TopK
+            Equal scores: the lower row first. NaN comes after every number.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items, users
+        >>> user = users(1, 500)[0]
+        >>> pi.load(MODEL).top_k(user.request, {**items(500), "affinity": user.affinity}, k=3).count
+        3
+        """
+        if k < 0:
+            raise InputError(f"k: expected at least 0, got {k}")
+        scores = self.score(request, candidates, output=output)
+        if scores.ndim != 1:
+            raise ShapeError(f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}")
+        names = None if ids is None else np.asarray(ids)
+        for label, given in (("ids", names), ("boost", None if boost is None else np.asarray(boost))):
+            if given is not None and given.shape != scores.shape:
+                raise ShapeError(f"{label}: expected shape [{len(scores)}], got {list(given.shape)}")
+        if boost is not None:
+            scores = scores + np.asarray(boost, np.float32)
+        rows, best = best_rows(scores, k, names, None if exclude is None else np.asarray(exclude))
+        return TopK(rows if names is None else names[rows], best, len(rows))
+
+    def prepare(
+        self,
+        request_names: Sequence[str],
+        candidate_names: Sequence[str],
+        max_rows: int | None = None,
+        output: str | None = None,
+    ) -> PreparedCall:
+        """A callable for repeated small calls: names are looked up once.
+
+        Parameters
+        ----------
+        request_names, candidate_names : sequence of str
+            Inputs in the order in which the arrays will be given.
+        max_rows : int, optional
+            Calls with more candidates are refused.
+        output : str, optional
+            As for `score`.
+        """
+        self._signature.require(self._needed(self._chosen(output)[0]), *self._sides(request_names, candidate_names))
+        name, logit = self._chosen(output)
+        executable = self._executable(frozenset(request_names), (name,), strict_ids=True, logit=logit)
+        return PreparedCall(executable, (*request_names, *candidate_names), frozenset(request_names), max_rows)
+
+    def explain(self, request: Iterable[str] = (), output: str | None = None) -> Explanation:
+        """What a call with these request inputs does: phases, steps, rates and shapes.
+
+        Parameters
+        ----------
+        request : iterable of str
+            Inputs on the request side; all others are the candidates'.
+        output : str, optional
+            Only what this output needs; by default what all outputs need.
+
+        Returns
+        -------
+        Explanation
+            ``str()`` gives text, ``as_dict()`` plain data.
+        """
+        own = frozenset(self._signature.expand(dict.fromkeys(request)))
+        outputs: tuple[str, ...] = self._graph.outputs
+        logit = False
+        if output is not None:
+            name, logit = self._chosen(output)
+            outputs = (name,)
+        plan = self._executable(own, outputs, strict_ids=output is not None, logit=logit).plan
+        return explain_plan(plan, self._backend, runner_names(plan, self._backend))
+
+    def _sides(self, request: Sequence[str], candidates: Sequence[str]) -> list[dict[str, None]]:
+        for name in (*request, *candidates):
+            if name in self._signature.columns:
+                raise InputError(f"input '{name}': its columns are inputs; name those")
+        return [
+            dict.fromkeys(self._signature.expand(dict.fromkeys(names))) for names in (request, candidates)
+        ]
+
+    def _needed(self, output: str) -> tuple[str, ...]:
+        part = keep_outputs(self._graph, (output,))
+        used = {name for node in part.nodes for name in node.inputs} | set(part.outputs)
+        return tuple(name for name in self._graph.inputs if name in used)
+
+    def _chosen(self, output: str | None) -> tuple[str, bool]:
+        names = self._graph.outputs
+        if output is not None and output != "logit":
+            if output not in names:
+                raise InputError(f"output '{output}': the model has no such output, expected {', '.join(names)}")
+            return output, False
+        if output == "logit" and output in names:
+            return output, False
+        floating = [
+            name for name in names if (dtype := self._infos[name].dtype) is None or dtype.kind == "f"
+        ]
+        if not names:
+            raise InputError("the model has no outputs")
+        return (floating or list(names))[0], output == "logit"
+
+    def _executable(
+        self, request: frozenset[str], outputs: tuple[str, ...], strict_ids: bool, logit: bool = False
+    ) -> Executable:
+        key = (request, outputs, strict_ids, logit)
+        with self._lock:
+            found = self._plans.get(key)
+            if found is not None:
+                self._plans.move_to_end(key)
+                return found
+        executable = self._compile(request, outputs, strict_ids, logit)
+        with self._lock:
+            self._plans[key] = executable
+            while len(self._plans) > _MAX_PLANS:
+                self._plans.popitem(last=False)
+        return executable
+
+    def _compile(
+        self, request: frozenset[str], outputs: tuple[str, ...], strict_ids: bool, logit: bool
+    ) -> Executable:
+        graph: Graph = keep_outputs(self._graph, outputs)
+        if logit:
+            graph = bypass_sigmoid(graph)
+        if strict_ids:
+            graph = check_ids(graph)
+        used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
+        graph = graph.with_(inputs=tuple(name for name in graph.inputs if name in used))
+        plan: Plan = build_plan(graph, request & set(graph.inputs))
+        return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
+
+    def _call(
+        self,
+        executable: Executable,
+        request: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        offsets: Sequence[int],
+    ) -> dict[str, Array]:
+        plan = executable.plan
+        needed = [name for name, info in plan.infos.items() if name in self._signature.infos and name in plan.rates]
+        self._signature.require(needed, request, candidates)
+        requests = len(offsets) - 1 if offsets else 1
+        arrays: dict[str, Array] = {}
+        rows = -1
+        for name in needed:
+            on_request = name in request
+            value = request[name] if on_request else candidates[name]
+            array = self._signature.array(name, value, 1 if on_request and requests == 1 else None)
+            info = self._signature.infos[name]
+            arrays[name] = array
+            if rows < 0 and not on_request and info.rows != Rows.INVARIANT:
+                rows = array.shape[info.rows]
+        if rows < 0:
+            rows = offsets[-1] if offsets else 1
+        executable.check_string_rows(arrays, requests, rows)
+        if rows == 0 and not plan.static_rows:
+            empty = _empty_outputs(plan)
+            if empty is not None:
+                return empty
+        return executable.run(arrays, offsets, rows)
+
+
+def _empty_outputs(plan: Plan) -> dict[str, Array] | None:
+    """The outputs for no rows; None if their shapes are not known before a run."""
+    found: dict[str, Array] = {}
+    for name in plan.results:
+        info = plan.infos[name]
+        if info.dtype is None or info.shape is None or info.rows < 0:
+            return None
+        sizes = [0 if axis == info.rows else size for axis, size in enumerate(info.shape)]
+        if not all(isinstance(size, int) for size in sizes):
+            return None
+        found[name] = np.empty([int(size) for size in sizes], info.dtype)  # type: ignore[call-overload]
+    return found
+
+
+def _bounds(offsets: ArrayLike) -> list[int]:
+    array = np.asarray(offsets)
+    if array.ndim != 1 or array.size < 1 or array.dtype.kind not in "iu":
+        raise ShapeError(f"offsets: expected whole numbers of shape [B + 1], got {array.dtype} {list(array.shape)}")
+    bounds = [int(value) for value in array]
+    if bounds[0] != 0 or any(a > b for a, b in zip(bounds, bounds[1:], strict=False)):
+        raise ShapeError("offsets: expected 0 first and no decrease")
+    return bounds
+
+
+class PreparedCall:
+    """A call whose inputs are known by position; made by `Model.prepare`."""
+
+    def __init__(
+        self, executable: Executable, names: Sequence[str], request: frozenset[str], max_rows: int | None
+    ) -> None:
+        self._executable = executable
+        self._names = tuple(names)
+        self._request = request
+        self._max_rows = max_rows
+        plan = executable.plan
+        direct = not plan.prologue and not plan.epilogue and len(plan.outputs) == 1
+        self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
+        places = {name: i for i, name in enumerate(self._names)}
+        self._order = [places[item.name] for item in plan.inputs] if direct else []
+        self._rows = next(
+            (
+                (places[item.name], item.rows)
+                for item in plan.inputs
+                if direct and not item.request and item.rows >= 0
+            ),
+            None,
+        )
+
+    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Score one request.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            One for each name given to `Model.prepare`, with the model's rank; never copied.
+        out : ndarray of float32, shape (N,), optional
+            Where the scores go; a new array by default.
+        """
+        if len(arrays) != len(self._names):
+            raise InputError(f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}")
+        rows = 1 if self._rows is None else arrays[self._rows[0]].shape[self._rows[1]]
+        if self._max_rows is not None and rows > self._max_rows:
+            raise ShapeError(f"expected at most {self._max_rows} candidates, got {rows}")
+        if self._run_into is not None and rows > 0:
+            if out is None:
+                out = np.empty(rows, np.float32)
+            self._run_into([arrays[i] for i in self._order], 0, out)
+            return out
+        made = self._executable.run(dict(zip(self._names, arrays, strict=True)), (), rows)
+        scores = np.ascontiguousarray(next(iter(made.values())), np.float32).reshape(rows, -1)
+        result = scores[:, 0] if scores.shape[1] == 1 else scores
+        if out is None:
+            return result
+        if out.shape != result.shape:
+            raise ShapeError(f"argument 'out': expected shape {list(result.shape)}, got {list(out.shape)}")
+        out[...] = result
+        return out
+
+
+def load(
+    model: Source,
+    *,
+    threads: int = 1,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Model:
+    """Load and compile an ONNX model.
+
+    Parameters
+    ----------
+    model : path or bytes
+        The file, or its contents. External data has to lie in the file's folder.
+    threads : int
+        Threads that share the candidates of one call. They belong to the model and are started when
+        first needed.
+    columns : mapping of str to sequence of str, optional
+        Names for the columns of matrix inputs, so that each can be on its own side. A name given to
+        several columns in a row makes one input of that width.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        The file is damaged; `UnsupportedModelError` if operators in it cannot be run, with a list of
+        them all.
+
+    Examples
+    --------
+    >>> import pyrec_infer as pi
+    >>> pi.load(b"")
+    Traceback (most recent call last):
+    pyrec_infer.errors.ModelError: the model is empty
+    """
+    return Model(model, threads, columns)
+
+
+def score(model: Model | Source, request: Inputs, candidates: Inputs, **options: Any) -> NDArray[np.float32]:
+    """Score candidates in one line; see `Model.score` and `load`.
+
+    Parameters
+    ----------
+    model : Model, path or bytes
+        A path or bytes are loaded anew in each call.
+    request, candidates
+        As for `Model.score`.
+    **options
+        ``offsets`` and ``output`` of `Model.score`, ``threads`` and ``columns`` of `load`.
+    """
+    if not isinstance(model, Model):
+        chosen = {key: options.pop(key) for key in ("threads", "columns") if key in options}
+        model = load(model, **chosen)
+    return model.score(request, candidates, **options)

@@ -1,0 +1,130 @@
+"""Turning what a caller passes into the arrays that a plan reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.errors import DTypeError, InputError, MissingInputError, ShapeError, UnexpectedInputError
+from pyrec_infer.ir import Array, Info
+
+_KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
+
+
+def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    """The value as an array of a kind that the model's element type can take.
+
+    Raises
+    ------
+    DTypeError
+        If numbers are given for strings, or the other way round, or what is neither.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "OST" and dtype.kind == "U":
+        if array.dtype.kind != "S" and not all(isinstance(item, str) for item in array.reshape(-1)):
+            raise DTypeError(f"input '{name}': expected strings, got objects of other types")
+        array = array.astype(str)
+    fits = array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
+    if not fits:
+        raise DTypeError(f"input '{name}': expected {_KINDS.get(dtype.kind, str(dtype))} ({dtype}), got {array.dtype}")
+    if array.dtype.kind != "U":
+        array = _addressable(array)
+    return array
+
+
+def _addressable(array: Array) -> Array:
+    """The array, copied only if the executor cannot address it as it lies."""
+    regular = all(stride % array.itemsize == 0 for stride in array.strides)
+    if array.flags.aligned and array.dtype.isnative and regular and array.dtype.itemsize <= 8:
+        return array
+    narrower = np.dtype(np.float64) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    return np.array(array, narrower)
+
+
+def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
+    """The array with the model's rank; a row axis or axes of size 1 may be left out.
+
+    Parameters
+    ----------
+    rows : int or None
+        1 if the value belongs to a single request and may come without a row axis; else None.
+
+    Raises
+    ------
+    ShapeError
+        If the rank cannot be made to fit.
+    """
+    assert info.shape is not None
+    rank, axis = len(info.shape), info.rows
+    if array.ndim == rank or axis < 0:
+        return array
+    rest = [size for i, size in enumerate(info.shape) if i != axis]
+    ones = all(isinstance(size, int) and size == 1 for size in rest)
+    if rows == 1 and array.ndim == rank - 1 and not (ones and array.size != 1):
+        return np.expand_dims(array, axis)
+    if array.ndim <= 1 and ones:
+        return array.reshape([array.size if i == axis else 1 for i in range(rank)])
+    raise ShapeError(f"input '{name}': expected rank {rank}, got shape {list(array.shape)}")
+
+
+class Signature:
+    """The inputs of a model by name, and how a call's arguments map to them.
+
+    Parameters
+    ----------
+    infos : mapping of str to Info
+        The inputs in order.
+    columns : mapping of str to sequence of str
+        Matrix inputs whose columns became inputs of their own.
+    ignored : frozenset of str
+        Names that a call may give without effect.
+    """
+
+    def __init__(
+        self, infos: Mapping[str, Info], columns: Mapping[str, Sequence[str]], ignored: frozenset[str]
+    ) -> None:
+        self.infos = infos
+        self.columns = columns
+        self.ignored = ignored
+
+    def expand(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Split matrices whose columns are inputs, and refuse names that the model never had."""
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in self.columns:
+                labels = self.columns[name]
+                matrix = np.asarray(value)
+                if matrix.ndim == 1:
+                    matrix = matrix[None, :]
+                if matrix.ndim != 2 or matrix.shape[1] != len(labels):
+                    raise ShapeError(
+                        f"input '{name}': expected {len(labels)} columns, got shape {list(matrix.shape)}"
+                    )
+                for label in dict.fromkeys(labels):
+                    chosen = [i for i, other in enumerate(labels) if other == label]
+                    found[label] = matrix[:, chosen[0]] if len(chosen) == 1 else matrix[:, chosen]
+            elif name in self.infos:
+                found[name] = value
+            elif name not in self.ignored:
+                raise UnexpectedInputError(
+                    f"input '{name}': the model has no such input, expected {', '.join(self.infos)}"
+                )
+        return found
+
+    def require(self, needed: Sequence[str], *sides: Mapping[str, Any]) -> None:
+        """Refuse a call that lacks an input or gives one on both sides."""
+        if len(sides) == 2:
+            both = sorted(set(sides[0]) & set(sides[1]))
+            if both:
+                raise InputError(f"input '{both[0]}' is given both in the request and with the candidates")
+        for name in needed:
+            if not any(name in side for side in sides):
+                raise MissingInputError(f"input '{name}' is missing: expected {', '.join(needed)}")
+
+    def array(self, name: str, value: Any, rows: int | None) -> Array:
+        """One argument as the model's input."""
+        info = self.infos[name]
+        assert info.dtype is not None
+        return with_rows(name, as_array(name, value, info.dtype), info, rows)

@@ -1,0 +1,97 @@
+"""What every backend offers, and the operators that backends cannot run themselves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from pyrec_infer.errors import UnsupportedModelError
+from pyrec_infer.ir import Array, Info, Node
+
+Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
+Fallbacks: TypeAlias = Mapping[Node, Callback]
+
+
+class Runnable(Protocol):
+    """A plan that a backend has made ready."""
+
+    def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
+        """The plan's outputs for one array per plan input; ``offsets`` is empty for one request."""
+        ...
+
+
+def load_fallbacks(
+    nodes: Sequence[Node],
+    infos: Mapping[str, Info],
+    make_model: Callable[[Node, Sequence[np.dtype[Any] | None]], bytes],
+) -> dict[Node, Callback]:
+    """Sessions of onnxruntime for nodes that nothing here can run.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If onnxruntime is not installed or does not know an operator; it lists every such node.
+    """
+    if not nodes:
+        return {}
+    listed = ", ".join(f"{node.op} (node {node.name!r})" for node in nodes)
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UnsupportedModelError(
+            f"unsupported operators: {listed}. Install the extra 'onnxruntime' to run them there"
+        ) from None
+    sessions: dict[Node, Callback] = {}
+    refused: list[str] = []
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    dtypes = {name: info.dtype for name, info in infos.items()}
+    for node in nodes:
+        try:
+            model = make_model(node, [dtypes.get(name) for name in node.inputs])
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            refused.append(f"{node.op} (node {node.name!r}): {str(error).splitlines()[0][:200]}")
+            continue
+        for value in session.get_outputs():
+            dtypes[value.name] = _RUNTIME_DTYPES.get(value.type)
+        sessions[node] = _session_callback(session, node)
+    if refused:
+        raise UnsupportedModelError("unsupported operators, also by onnxruntime: " + "; ".join(refused))
+    warnings.warn(f"these operators run in onnxruntime: {listed}", RuntimeWarning, stacklevel=4)
+    return sessions
+
+
+_RUNTIME_DTYPES: dict[str, np.dtype[Any]] = {
+    f"tensor({name})": np.dtype(kind)
+    for name, kind in {
+        "float": np.float32,
+        "double": np.float64,
+        "float16": np.float16,
+        "int8": np.int8,
+        "int16": np.int16,
+        "int32": np.int32,
+        "int64": np.int64,
+        "uint8": np.uint8,
+        "uint16": np.uint16,
+        "uint32": np.uint32,
+        "uint64": np.uint64,
+        "bool": np.bool_,
+        "string": str,
+    }.items()
+}
+
+
+def _session_callback(session: Any, node: Node) -> Callback:
+    names = [value.name for value in session.get_outputs()]
+
+    def run(inputs: Sequence[Any]) -> Sequence[Any]:
+        feeds = {name: value for name, value in zip(node.inputs, inputs, strict=True) if name}
+        made = dict(zip(names, session.run(names, feeds), strict=True))
+        return [made.get(name) for name in node.outputs]
+
+    return run

@@ -1,0 +1,192 @@
+"""The native backend: a plan as one C++ object, run by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer import _native
+from pyrec_infer.backends.base import Callback, Fallbacks
+from pyrec_infer.ir import Array, Node
+from pyrec_infer.ops import OPS
+from pyrec_infer.plan import Phase, Plan, Runner
+
+StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
+ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Array]]]
+
+
+@cache
+def native_ops() -> frozenset[str]:
+    """Operators with a C++ form."""
+    return frozenset(_native.op_names())
+
+
+def runner_of(node: Node) -> Runner:
+    """What runs a node, its bodies included."""
+    if node.op not in OPS:
+        return "onnxruntime"
+    return "native" if node.op in native_ops() else "numpy"
+
+
+def _evaluate(node: Node, inputs: Sequence[Any]) -> Sequence[Any]:
+    return OPS[node.op].evaluate(node, inputs)
+
+
+class _Lowering:
+    """Numbers values as slots and writes steps."""
+
+    def __init__(self, plan: Plan, fallbacks: Fallbacks) -> None:
+        self.fallbacks = fallbacks
+        self.sources = plan.sources
+        self.symbols = {name: number for number, name in enumerate(plan.symbols())}
+
+    def attributes(self, node: Node) -> dict[str, Any]:
+        found = {key: value for key, value in node.attributes.items() if not key.startswith("pyrec.")}
+        if node.op == "pyrec.DimValues":
+            numbers: list[int] = []
+            for names in found.pop("sizes"):  # type: ignore[union-attr]
+                own = [self.symbols[name] for name in str(names).split("*") if name]
+                numbers.extend([*own, *[-1] * (4 - len(own))][:4])
+            found["symbols"] = tuple(numbers)
+        return {
+            key: np.ascontiguousarray(value).reshape(value.shape) if isinstance(value, np.ndarray) else value
+            for key, value in found.items()
+        }
+
+    def label(self, node: Node) -> str:
+        ids = node.inputs[1] if node.op.startswith("Gather") and len(node.inputs) > 1 else None
+        reads = self.sources.get(ids if ids is not None else next(iter(node.inputs), ""))
+        return reads if reads is not None else f"node {node.name!r} ({node.op})"
+
+    def program(
+        self,
+        nodes: Iterable[Node],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        constants: Mapping[str, Array],
+    ) -> ProgramTuple:
+        slots: dict[str, int] = {}
+
+        def slot(name: str) -> int:
+            return slots.setdefault(name, len(slots)) if name else -1
+
+        for name in inputs:
+            slot(name)
+        ordered = list(nodes)
+        made = {name for node in ordered for name in node.outputs}
+        copied: dict[str, str] = {}
+        for name in outputs:
+            # A program's output is always made by one of its steps.
+            if name not in made and name in constants and name not in copied:
+                copied[name] = f"{name}/copy"
+                ordered.append(Node("Identity", (name,), (copied[name],)))
+        results = [copied.get(name, name) for name in outputs]
+        last: dict[str, int] = {}
+        for index, node in enumerate(ordered):
+            last.update((name, index) for name in (*node.inputs, *node.outputs) if name)
+        kept = {*results, *inputs, *constants}
+        release: list[list[int]] = [[] for _ in ordered]
+        used: dict[str, Array] = {}
+        for node in ordered:
+            for name in node.inputs:
+                if name in constants and name not in made:
+                    used[name] = constants[name]
+        steps: list[StepTuple] = []
+        for node in ordered:
+            bodies = [self.program(body.nodes, body.inputs, body.outputs, body.constants) for body in node.bodies]
+            callback: Callback | None = self.fallbacks.get(node)
+            if callback is None and runner_of(node) == "numpy":
+                callback = partial(_evaluate, node)
+            steps.append(
+                (
+                    node.op,
+                    self.label(node),
+                    [slot(name) for name in node.inputs],
+                    [slot(name) for name in node.outputs],
+                    [],
+                    {} if callback else self.attributes(node),
+                    [] if callback else bodies,
+                    callback,
+                )
+            )
+        for name, index in last.items():
+            if name not in kept:
+                release[index].append(slots[name])
+        finished = [(*step[:4], freed, *step[5:]) for step, freed in zip(steps, release, strict=True)]
+        stored = [(slots[name], _storable(value)) for name, value in used.items() if value.dtype.kind != "U"]
+        return (
+            finished,  # type: ignore[return-value]
+            len(slots),
+            [slots[name] for name in inputs],
+            [slots[name] for name in results],
+            stored,
+        )
+
+    def phase(self, phase: Phase, constants: Mapping[str, Array], numbers: Mapping[str, int]) -> tuple[Any, ...]:
+        program = self.program(
+            phase.nodes,
+            [item.value for item in phase.imports],
+            [item.value for item in phase.exports],
+            constants,
+        )
+        imports = [(numbers[item.value], item.mode, item.axis) for item in phase.imports]
+        exports = [(numbers[item.value], item.axis) for item in phase.exports]
+        return phase.kind, program, imports, exports
+
+
+def _storable(value: Array) -> Array:
+    array = np.ascontiguousarray(value).reshape(value.shape)
+    return array if array.flags.aligned else array.copy()
+
+
+class NativePlan:
+    """A plan inside the C++ executor.
+
+    Parameters
+    ----------
+    plan : Plan
+    isa : str
+        ``avx512``, ``avx2`` or ``scalar``.
+    pool : _native.ThreadPool
+    fallbacks : mapping of Node to callable
+        For the nodes that another runtime runs.
+    """
+
+    def __init__(self, plan: Plan, isa: str, pool: _native.ThreadPool, fallbacks: Fallbacks) -> None:
+        lowering = _Lowering(plan, fallbacks)
+        numbers: dict[str, int] = {}
+        for item in plan.inputs:
+            numbers[item.name] = len(numbers)
+        for phase in plan.phases:
+            for exported in phase.exports:
+                numbers.setdefault(exported.value, len(numbers))
+        symbols = lowering.symbols
+        inputs = [
+            (
+                item.name,
+                item.dtype.name,
+                [size if isinstance(size, int) else -1 - symbols[size.symbols[0]] for size in item.shape],
+                max(item.rows, -1),
+                item.request,
+            )
+            for item in plan.inputs
+        ]
+        phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
+        outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
+        self._plan = _native.Plan(
+            isa, inputs, len(symbols), phases, outputs, len(numbers), pool, plan.tile_rows
+        )
+
+    def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
+        """See `Runnable.run`."""
+        return self._plan.run(arrays, offsets)
+
+    def run_into(self, arrays: Sequence[Array], output: int, out: Array) -> None:
+        """Write one float32 output of a call with one request into ``out``."""
+        self._plan.run_into(arrays, output, out)
+
+
+__all__ = ["NativePlan", "native_ops", "runner_of"]

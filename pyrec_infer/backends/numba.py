@@ -1,0 +1,225 @@
+"""The numba backend: the same plan, interpreted in Python over NumPy and Numba kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.backends.base import Fallbacks
+from pyrec_infer.errors import (
+    DTypeError,
+    IdRangeError,
+    PyrecError,
+    RowCountError,
+    ShapeError,
+    UnsupportedModelError,
+)
+from pyrec_infer.ir import BATCH, Array, Node
+from pyrec_infer.backends.evaluators import EVALUATORS
+from pyrec_infer.ops import OPS
+from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
+
+_TILE_ROWS = 4096
+"""Interpreting costs microseconds a node, so tiles are as large as the cache of a core bears."""
+
+
+def runner_of(node: Node) -> Runner:
+    """What runs a node: Numba and NumPy both count as this backend's own."""
+    return "onnxruntime" if node.op not in OPS else "native" if node.op in EVALUATORS else "numpy"
+
+
+def _checked(item: PlanInput, array: Array, row_offset: int = 0) -> Array:
+    """The array in the model's element type; refuses any change but rounding to narrower floats."""
+    if array.dtype == item.dtype:
+        return array
+    numeric = array.dtype.kind in "iuf" and item.dtype.kind in "iuf"
+    if not numeric:
+        raise DTypeError(f"input '{item.name}': expected {item.dtype}, got {array.dtype}")
+    if array.dtype.kind == "f" and item.dtype.kind == "f":
+        return array.astype(item.dtype)
+    with np.errstate(all="ignore"):
+        converted = array.astype(item.dtype)
+        wrong = converted.astype(array.dtype) != array
+    for floating in (array, converted):
+        if floating.dtype.kind == "f":
+            limit = 2 ** (np.finfo(floating.dtype).nmant + 1)
+            with np.errstate(all="ignore"):
+                wrong |= ~(np.abs(floating) <= limit)
+    if wrong.any():
+        axis = item.rows if item.rows >= 0 else 0
+        row = int(np.argwhere(wrong)[0][axis]) + row_offset if wrong.ndim else 0
+        raise IdRangeError(
+            f"input '{item.name}': expected whole numbers that {array.dtype} and {item.dtype} hold exactly, "
+            f"got {array.dtype} data with one that is not (row {row})"
+        )
+    return converted
+
+
+def _repeat(array: Array, axis: int, rows: int) -> Array:
+    repeats = [1] * array.ndim
+    repeats[axis] = rows
+    return np.tile(array, repeats) if array.shape[axis] != 1 else np.repeat(array, rows, axis)
+
+
+def _rows_of(array: Array, axis: int, begin: int, end: int, total: int) -> Array:
+    multiple = array.shape[axis] // total if total else 0
+    index = [slice(None)] * array.ndim
+    index[axis] = slice(begin * multiple, end * multiple)
+    return array[tuple(index)]
+
+
+def _sizes(node: Node, sizes: Mapping[str, int]) -> Array:
+    values = []
+    names = node.attributes["sizes"]
+    for coefficient, text in zip(node.attributes["coefficients"], names, strict=True):  # type: ignore[arg-type]
+        value = int(coefficient)
+        for name in str(text).split("*"):
+            value *= sizes[name] if name else 1
+        values.append(value)
+    return np.asarray(values[0] if node.attribute("scalar") else values, np.int64)
+
+
+class NumbaPlan:
+    """A plan that is interpreted; see `Plan` and `NativePlan`."""
+
+    def __init__(self, plan: Plan, fallbacks: Fallbacks) -> None:
+        self._plan = plan
+        self._evaluators: list[list[Callable[[Sequence[Any]], Sequence[Any]] | None]] = [
+            [self._evaluator(node, fallbacks) for node in phase.nodes] for phase in plan.phases
+        ]
+        self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
+
+    def _evaluator(
+        self, node: Node, fallbacks: Fallbacks
+    ) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
+        if node in fallbacks:
+            return fallbacks[node]
+        if node.op == "pyrec.DimValues":
+            return None
+        evaluate = EVALUATORS.get(node.op, OPS[node.op].evaluate)
+        return lambda inputs: evaluate(node, inputs)
+
+    def _bind(self, arrays: Sequence[Array]) -> tuple[dict[str, int], int, int]:
+        sizes: dict[str, int] = {}
+        counts = {True: -1, False: -1}
+        owners: dict[bool, str] = {}
+        for item, array in zip(self._plan.inputs, arrays, strict=True):
+            where = f"input '{item.name}'"
+            if array.ndim != len(item.shape):
+                raise ShapeError(f"{where}: expected rank {len(item.shape)}, got shape {list(array.shape)}")
+            for axis, (expected, size) in enumerate(zip(item.shape, array.shape, strict=True)):
+                if axis == item.rows:
+                    if counts[item.request] < 0:
+                        counts[item.request], owners[item.request] = size, item.name
+                    elif counts[item.request] != size:
+                        raise RowCountError(
+                            f"{where}: expected {counts[item.request]} rows, as input "
+                            f"'{owners[item.request]}' has, got {size}"
+                        )
+                    continue
+                known = expected if isinstance(expected, int) else sizes.setdefault(expected.symbols[0], size)
+                if known != size:
+                    raise ShapeError(
+                        f"{where}: expected size {known} along axis {axis}, got shape {list(array.shape)}"
+                    )
+        return sizes, counts[True], counts[False]
+
+    def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
+        """See `Runnable.run`."""
+        sizes, requests, rows = self._bind(arrays)
+        rows = rows if rows >= 0 else (offsets[-1] if len(offsets) else 1)
+        bounds = list(offsets) if len(offsets) else [0, rows]
+        if requests >= 0 and requests != len(bounds) - 1:
+            raise RowCountError(f"expected {len(bounds) - 1} request rows, got {requests}")
+        if any(a > b for a, b in zip(bounds, bounds[1:], strict=False)) or bounds[0] != 0 or bounds[-1] != rows:
+            raise ShapeError(f"offsets must not decrease and must run from 0 to {rows}")
+        parts = []
+        for request, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+            if begin == end and len(bounds) > 2:
+                continue
+            parts.append(self._run_request(arrays, sizes, request, begin, end, len(bounds) > 2))
+        if len(parts) == 1:
+            return parts[0]
+        return [
+            np.concatenate(group, axis=item.axis)
+            for item, group in zip(self._plan.outputs, zip(*parts, strict=True), strict=True)
+        ]
+
+    def _run_request(
+        self, arrays: Sequence[Array], sizes: dict[str, int], request: int, begin: int, end: int, many: bool
+    ) -> list[Array]:
+        values: dict[str, Any] = {}
+        for item, array in zip(self._plan.inputs, arrays, strict=True):
+            part = array
+            if item.rows >= 0:
+                first, last = (request, request + 1) if item.request else (begin, end)
+                part = _rows_of(array, item.rows, first, last, array.shape[item.rows])
+                values[item.name] = _checked(item, part, first)
+            else:
+                values[item.name] = _checked(item, part)
+        rows = end - begin
+        shared = {item.name for item in self._plan.inputs if item.request}
+        for index, phase in enumerate(self._plan.phases):
+            if phase.kind == "request":
+                shared.update(item.value for item in phase.exports)
+            self._run_phase(phase, index, values, sizes, rows, begin)
+        outputs = []
+        for item in self._plan.outputs:
+            value = values[item.value]
+            if isinstance(value, list):
+                raise UnsupportedModelError("a sequence cannot be an output of the model")
+            if item.axis < 0 and many:
+                raise UnsupportedModelError(
+                    "an output that is not by row cannot be given for several requests"
+                )
+            if item.axis >= 0 and item.value in shared and rows != 1:
+                value = _repeat(value, item.axis, rows)
+            outputs.append(value)
+        return outputs
+
+    def _run_phase(
+        self, phase: Phase, index: int, values: dict[str, Any], sizes: dict[str, int], rows: int, first: int
+    ) -> None:
+        total = 1 if phase.kind == "request" else rows
+        tile = self._tile_rows if phase.kind == "tile" else max(total, 1)
+        collected: dict[str, list[Any]] = {item.value: [] for item in phase.exports}
+        for begin in range(0, max(total, 1), tile):
+            end = min(begin + tile, total)
+            local: dict[str, Any] = {item.value: self._import(item, values, begin, end, total) for item in phase.imports}
+            self._run_nodes(phase, index, local, {**sizes, BATCH: end - begin})
+            for item in phase.exports:
+                collected[item.value].append(local.get(item.value, self._plan.constants.get(item.value)))
+        for item in phase.exports:
+            parts = collected[item.value]
+            joined = phase.kind == "tile" and item.axis >= 0 and len(parts) > 1
+            values[item.value] = np.concatenate(parts, axis=item.axis) if joined else parts[0]
+
+    @staticmethod
+    def _import(item: Import, values: Mapping[str, Any], begin: int, end: int, total: int) -> Any:
+        value = values[item.value]
+        if item.mode == "slice":
+            return _rows_of(value, item.axis, begin, end, total)
+        return _repeat(value, item.axis, end - begin) if item.mode == "repeat" else value
+
+    def _run_nodes(self, phase: Phase, index: int, local: dict[str, Any], sizes: Mapping[str, int]) -> None:
+        constants = self._plan.constants
+        for node, evaluate in zip(phase.nodes, self._evaluators[index], strict=True):
+            if evaluate is None:
+                local[node.outputs[0]] = _sizes(node, sizes)
+                continue
+            inputs = [local[name] if name in local else constants[name] if name else None for name in node.inputs]
+            try:
+                with np.errstate(all="ignore"):
+                    results = evaluate(inputs)
+            except PyrecError as error:
+                ids = node.inputs[1] if node.op.startswith("Gather") and len(node.inputs) > 1 else None
+                source = self._plan.sources.get(ids or next(iter(node.inputs), ""))
+                raise type(error)(f"{source or f'node {node.name!r} ({node.op})'}: {error}") from None
+            for name, value in zip(node.outputs, results, strict=False):
+                if name:
+                    local[name] = value
+
+
+__all__ = ["NumbaPlan", "runner_of"]

@@ -1,0 +1,97 @@
+"""The list of backends and the choice between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pyrec_infer.backends.base import Fallbacks, Runnable
+from pyrec_infer.errors import BackendError
+from pyrec_infer.plan import Plan
+
+if TYPE_CHECKING:
+    from pyrec_infer.ir import Node
+
+try:
+    from pyrec_infer import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]
+
+BACKENDS = ("avx512", "avx2", "scalar", "numba")
+"""All backends, best first."""
+
+VARIABLE = "PYREC_INFER_BACKEND"
+
+
+def _has_numba() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("numba") is not None
+
+
+def available_backends() -> tuple[str, ...]:
+    """The backends that this build and this machine can run, best first."""
+    found = list(_native.kernel_backends()) if _native is not None else []
+    if _has_numba():
+        found.append("numba")
+    return tuple(name for name in BACKENDS if name in found)
+
+
+def check_installed() -> None:
+    """Refuse an installation that can run nothing.
+
+    Raises
+    ------
+    ImportError
+        Says what to install.
+    """
+    if _native is None and not _has_numba():
+        raise ImportError(
+            "this build of pyrec_infer has no native extension and numba is not installed: "
+            "install 'pyrec_infer[numba]', or a build with the extension"
+        )
+
+
+def select_backend() -> str:
+    """The backend of this process: the one that the environment variable names, else the best.
+
+    Raises
+    ------
+    BackendError
+        If the variable names a backend that does not exist or cannot run here.
+    """
+    available = available_backends()
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
+        return available[0]
+    if wanted not in BACKENDS:
+        raise BackendError(f"{VARIABLE}: expected one of {', '.join(BACKENDS)}, got {wanted!r}")
+    if wanted not in available:
+        raise BackendError(f"{VARIABLE}: {wanted!r} cannot run here, available are {', '.join(available)}")
+    return wanted
+
+
+def make_pool(backend: str, threads: int) -> Any:
+    """The threads that a model's plans share; None for a backend that has none."""
+    return None if backend == "numba" or _native is None else _native.ThreadPool(threads)
+
+
+def make_runnable(plan: Plan, backend: str, pool: Any, fallbacks: Fallbacks) -> Runnable:
+    """Make a plan ready to run."""
+    if backend == "numba":
+        from pyrec_infer.backends.numba import NumbaPlan
+
+        return NumbaPlan(plan, fallbacks)
+    from pyrec_infer.backends.native import NativePlan
+
+    return NativePlan(plan, backend, pool, fallbacks)
+
+
+def runner_names(plan: Plan, backend: str) -> Mapping[Node, str]:
+    """For each node of the phases what runs it, for `explain`."""
+    if backend == "numba":
+        from pyrec_infer.backends.numba import runner_of
+    else:
+        from pyrec_infer.backends.native import runner_of
+    return {node: runner_of(node) for phase in plan.phases for node in phase.nodes}

@@ -1,0 +1,96 @@
+"""A plan made ready: its phases in a backend, its string operators in Python around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.backends.base import Runnable
+from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
+from pyrec_infer.ir import Array, Node, Rate, Rows
+from pyrec_infer.ops import OPS
+from pyrec_infer.plan import Plan
+
+
+def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Mapping[str, str]) -> None:
+    for node in nodes:
+        try:
+            with np.errstate(all="ignore"):
+                results = OPS[node.op].evaluate(node, [values[name] if name else None for name in node.inputs])
+        except PyrecError as error:
+            source = sources.get(node.inputs[0], f"node {node.name!r} ({node.op})")
+            raise type(error)(f"{source}: {error}") from None
+        values.update(zip(node.outputs, results, strict=True))
+
+
+class Executable:
+    """Runs a plan on named arrays.
+
+    Parameters
+    ----------
+    plan : Plan
+    runnable : Runnable
+        The plan's phases in a backend.
+    """
+
+    def __init__(self, plan: Plan, runnable: Runnable) -> None:
+        self.plan = plan
+        self.runnable = runnable
+
+    def run(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
+        """The model's outputs by name.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            Every input that the plan reads.
+        offsets : sequence of int
+            Row bounds of several requests, or empty.
+        rows : int
+            Number of candidates.
+        """
+        values: dict[str, Any] = dict(arrays)
+        if self.plan.prologue:
+            self._run_prologue(values, offsets, rows)
+        given = [values[item.name] for item in self.plan.inputs]
+        made = self.runnable.run(given, offsets) if self.plan.phases else []
+        values.update((item.value, value) for item, value in zip(self.plan.outputs, made, strict=True))
+        if self.plan.epilogue:
+            for name in {name for node in self.plan.epilogue for name in node.inputs if name}:
+                values.setdefault(name, self.plan.constants.get(name))
+            _evaluate(self.plan.epilogue, values, self.plan.sources)
+        for name in self.plan.results:
+            if name not in values:
+                values[name] = self.plan.constants[name]
+        return {name: values[name] for name in self.plan.results}
+
+    def _run_prologue(self, values: dict[str, Any], offsets: Sequence[int], rows: int) -> None:
+        counts = np.diff(offsets) if len(offsets) else np.asarray([rows])
+        rates = self.plan.rates
+        values.update(self.plan.constants)
+        for node in self.plan.prologue:
+            paired = any(rates[name] == Rate.PAIR for name in node.outputs if name)
+            for name in node.inputs:
+                info = self.plan.infos[name] if name else None
+                if info is None or not paired or rates[name] != Rate.REQUEST or info.rows == Rows.INVARIANT:
+                    continue
+                if info.rows < 0:
+                    raise ShapeError(f"value '{name}' cannot be repeated for each candidate")
+                values[name] = np.repeat(values[name], counts, axis=info.rows)
+                rates = {**rates, name: Rate.PAIR}
+            _evaluate([node], values, self.plan.sources)
+
+    def check_string_rows(self, arrays: Mapping[str, Array], request: int, rows: int) -> None:
+        """The backend never sees string inputs, so their number of rows is checked here."""
+        for name, array in arrays.items():
+            info = self.plan.infos[name]
+            if array.dtype.kind != "U" or info.rows < 0:
+                continue
+            expected = request if self.plan.rates[name] == Rate.REQUEST else rows
+            if array.shape[info.rows] != expected:
+                raise RowCountError(f"input '{name}': expected {expected} rows, got {array.shape[info.rows]}")
+
+
+__all__ = ["Executable"]

@@ -1,0 +1,299 @@
+"""Linear models, scalers and encoders of ai.onnx.ml.
+
+The output of a ZipMap is the array of its dicts' values: its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.errors import DTypeError, IdRangeError, ModelError, ShapeError
+from pyrec_infer.ir import STRING, Array, Info, Node, Size
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.registry import Op, required
+from pyrec_infer.ops.scores import (
+    apply_transform,
+    class_labels,
+    labels_info,
+    row_count,
+    scores_info,
+    second_score,
+    transform_of,
+)
+from pyrec_infer.ops.shapes import fresh
+
+Infos = Sequence[Info | None]
+Arrays = Sequence[Array | None]
+FLOAT32 = np.dtype(np.float32)
+
+
+def _fail(node: Node, rule: str) -> ModelError:
+    return ModelError(f"node {node.name!r} ({node.op}): {rule}")
+
+
+def _floats(node: Node, key: str) -> Array:
+    return np.asarray(node.attribute(key, ()), np.float32).reshape(-1)
+
+
+def _number(x: Array, op: str) -> Array:
+    if x.dtype.kind not in "fiub":
+        raise DTypeError(f"{op} takes numbers, got {x.dtype}")
+    return x
+
+
+def _matrix(node: Node, x: Array) -> Array:
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"{node.op}: expected rows of features, got {x.ndim} axes")
+    return np.atleast_2d(_number(x, node.op)).astype(np.float32)
+
+
+def _linear(node: Node, x: Array, outputs: int) -> Array:
+    coefficients, intercepts = _floats(node, "coefficients"), _floats(node, "intercepts")
+    if outputs < 1 or not coefficients.size or coefficients.size % outputs:
+        raise _fail(node, f"{coefficients.size} coefficients for {outputs} outputs")
+    if intercepts.size not in (0, outputs):
+        raise _fail(node, f"expected {outputs} intercepts, got {intercepts.size}")
+    matrix, weights = _matrix(node, x), coefficients.reshape(outputs, -1)
+    if matrix.shape[1] != weights.shape[1]:
+        raise ShapeError(f"{node.op}: expected {weights.shape[1]} features, got {matrix.shape[1]}")
+    return (matrix @ weights.T + (intercepts if intercepts.size else np.float32(0))).astype(np.float32)
+
+
+def _linear_regressor(node: Node, inputs: Arrays) -> list[Array]:
+    scores = _linear(node, required(node, inputs, 0), int(node.attribute("targets", 1)))
+    return [apply_transform(transform_of(node), scores)]
+
+
+def _infer_linear_regressor(node: Node, inputs: Infos) -> list[Info]:
+    return [scores_info(node, inputs[0], int(node.attribute("targets", 1)))]
+
+
+def _score_count(node: Node, labels: Array) -> int:
+    count = len(node.attribute("intercepts", ())) or len(labels)
+    if count > len(labels):
+        raise _fail(node, f"{count} intercepts for {len(labels)} classes")
+    return count
+
+
+def _linear_classifier(node: Node, inputs: Arrays) -> list[Array]:
+    labels = class_labels(node, "classlabels_ints")
+    scores = _linear(node, required(node, inputs, 0), _score_count(node, labels))
+    transform = transform_of(node)
+    if scores.shape[1] == 1 and len(labels) == 2:
+        return [labels[(scores[:, 0] > 0).astype(np.int64)], second_score(transform, scores[:, 0], True)]
+    return [labels[scores.argmax(axis=1)], apply_transform(transform, scores)]
+
+
+def _infer_linear_classifier(node: Node, inputs: Infos) -> list[Info]:
+    labels = class_labels(node, "classlabels_ints")
+    count = _score_count(node, labels)
+    columns = 2 if count == 1 and len(labels) == 2 else count
+    return [labels_info(node, inputs[0], labels), scores_info(node, inputs[0], columns)]
+
+
+def _per_column(node: Node, name: str, values: Array, x: Array) -> Array:
+    columns = x.shape[-1] if x.ndim else 1
+    if values.size not in (1, columns):
+        raise ShapeError(f"{node.op}: {name}: expected 1 or {columns} values, got {values.size}")
+    return values
+
+
+def _same_shape(dtype: np.dtype[Any] | None) -> Callable[[Node, Infos], list[Info]]:
+    """A rule that keeps the shape; without a dtype it keeps that too."""
+
+    def infer(node: Node, inputs: Infos) -> list[Info]:
+        info = required(node, inputs, 0)
+        return [Info(dtype or info.dtype, info.shape)]
+
+    return infer
+
+
+def _scaler(node: Node, inputs: Arrays) -> list[Array]:
+    x = _number(required(node, inputs, 0), node.op)
+    scale, offset = _floats(node, "scale"), _floats(node, "offset")
+    scale = _per_column(node, "scale", scale if scale.size else np.ones(1, np.float32), x)
+    offset = _per_column(node, "offset", offset if offset.size else np.zeros(1, np.float32), x)
+    real = x.astype(np.float64 if x.dtype == np.float64 else np.float32)
+    return [((real - offset) * scale).astype(np.float32).reshape(x.shape)]
+
+
+def _normalizer(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    matrix = _matrix(node, x)
+    kind = node.attribute("norm", "MAX")
+    if kind not in ("MAX", "L1", "L2"):
+        raise _fail(node, f"unknown norm {kind!r}")
+    if not matrix.shape[1]:
+        return [matrix.reshape(x.shape)]
+    if kind == "MAX":
+        norm = matrix.max(axis=1, keepdims=True)
+    elif kind == "L1":
+        norm = np.abs(matrix).sum(axis=1, keepdims=True)
+    else:
+        norm = np.sqrt((matrix * matrix).sum(axis=1, keepdims=True))
+    return [(matrix / np.where(norm == 0, np.float32(1), norm)).reshape(x.shape)]
+
+
+def _imputer(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    key, replaced_key = {
+        "f": ("imputed_value_floats", "replaced_value_float"),
+        "i": ("imputed_value_int64s", "replaced_value_int64"),
+        "U": ("imputed_value_strings", "replaced_value_string"),
+    }.get(x.dtype.kind, ("", ""))
+    values = node.attribute(key, ())
+    if not len(values):
+        raise DTypeError(f"{node.op}: no imputed values for {x.dtype}")
+    if x.dtype.kind == "U":
+        return [np.where(x == node.attribute(replaced_key, ""), np.asarray(values, STRING), x)]
+    kind = np.float32 if x.dtype.kind == "f" else np.int64
+    filled = _per_column(node, "imputed values", np.asarray(values, kind), x)
+    replaced = kind(node.attribute(replaced_key, 0))
+    hit = np.isnan(x) if np.isnan(replaced) else x == replaced
+    return [np.where(hit, filled.astype(x.dtype), x).reshape(x.shape)]
+
+
+def _binarizer(node: Node, inputs: Arrays) -> list[Array]:
+    x = _number(required(node, inputs, 0), node.op)
+    return [(x.astype(np.float64) > np.float32(node.attribute("threshold", 0.0))).astype(x.dtype)]
+
+
+def _categories(node: Node) -> Array:
+    texts, numbers = node.attribute("cats_strings", ()), node.attribute("cats_int64s", ())
+    if bool(len(texts)) == bool(len(numbers)):
+        raise _fail(node, "expected either cats_strings or cats_int64s")
+    return np.asarray(texts, STRING) if len(texts) else np.asarray(numbers, np.int64)
+
+
+def _one_hot_encoder(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    categories = _categories(node)
+    if (x.dtype.kind == "U") != (categories.dtype.kind == "U"):
+        raise DTypeError(f"{node.op}: categories of another type than {x.dtype}")
+    if x.dtype.kind == "f":
+        x = x.astype(np.int64)
+    hot = x[..., None] == categories
+    if not node.attribute("zeros", 1) and not hot.any(axis=-1).all():
+        raise IdRangeError(f"{node.op}: a value is not one of the categories")
+    return [hot.astype(np.float32)]
+
+
+def _infer_one_hot_encoder(node: Node, inputs: Infos) -> list[Info]:
+    info, count = required(node, inputs, 0), len(_categories(node))
+    return [Info(FLOAT32, None if info.shape is None else (*info.shape, count))]
+
+
+def _array_feature_extractor(node: Node, inputs: Arrays) -> list[Array]:
+    x, columns = required(node, inputs, 0), required(node, inputs, 1).reshape(-1).astype(np.int64)
+    if not x.ndim:
+        raise ShapeError(f"{node.op}: expected rows of features")
+    if ((columns < 0) | (columns >= x.shape[-1])).any():
+        raise ShapeError(f"{node.op}: a column is outside of the {x.shape[-1]} features")
+    return [np.atleast_2d(x)[..., columns]]
+
+
+def _infer_array_feature_extractor(node: Node, inputs: Infos) -> list[Info]:
+    x, columns = required(node, inputs, 0), required(node, inputs, 1)
+    if x.shape is None or columns.shape is None:
+        return [Info(x.dtype, None)]
+    count: Size = 1
+    for size in columns.shape:
+        count = count * size
+    lead: tuple[Size, ...] = (1,) if len(x.shape) == 1 else x.shape[:-1]
+    return [Info(x.dtype, (*lead, count))]
+
+
+def _feature_vectorizer(node: Node, inputs: Arrays) -> list[Array]:
+    widths = tuple(node.attribute("inputdimensions", ()))
+    parts = []
+    for index in range(len(inputs)):
+        part = _matrix(node, required(node, inputs, index))
+        width = widths[index] if index < len(widths) else part.shape[1]
+        if width < 0:
+            raise _fail(node, "inputdimensions are out of range")
+        padding = np.zeros((len(part), max(0, width - part.shape[1])), np.float32)
+        parts.append(np.concatenate([part[:, :width], padding], axis=1))
+    if len({len(part) for part in parts}) != 1:
+        raise ShapeError(f"{node.op}: the inputs have different numbers of rows")
+    return [np.concatenate(parts, axis=1)]
+
+
+def _infer_feature_vectorizer(node: Node, inputs: Infos) -> list[Info]:
+    widths = tuple(node.attribute("inputdimensions", ()))
+    total: Size = sum(widths) if len(widths) == len(inputs) else fresh(node, 0, 1)
+    return [Info(FLOAT32, (row_count(node, inputs[0]), total))]
+
+
+def _encoder_side(node: Node, side: str) -> Array:
+    """The keys or the values of a LabelEncoder."""
+    tensor = node.attribute(f"{side}_tensor")
+    if isinstance(tensor, np.ndarray):
+        return tensor.reshape(-1)
+    for suffix, dtype in (("strings", STRING), ("int64s", np.dtype(np.int64)), ("floats", FLOAT32)):
+        items = node.attribute(f"{side}_{suffix}", ())
+        if len(items):
+            return np.asarray(items, dtype)
+    raise _fail(node, f"it has no {side}")
+
+
+def _encoder_default(node: Node, values: Array) -> Any:
+    tensor = node.attribute("default_tensor")
+    if isinstance(tensor, np.ndarray) and tensor.size == 1:
+        return tensor.reshape(-1)[0]
+    if values.dtype.kind in "UO":
+        return node.attribute("default_string", "_Unused")
+    if values.dtype.kind == "f":
+        return node.attribute("default_float", -0.0)
+    return node.attribute("default_int64", -1)
+
+
+def _label_encoder(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    keys, values = _encoder_side(node, "keys"), _encoder_side(node, "values")
+    if len(keys) != len(values):
+        raise _fail(node, f"{len(keys)} keys and {len(values)} values")
+    kinds = {"U": "U", "O": "U", "f": "f"}
+    if kinds.get(x.dtype.kind, "i") != kinds.get(keys.dtype.kind, "i"):
+        raise DTypeError(f"{node.op}: expected {keys.dtype}, got {x.dtype}")
+
+    def key(item: Any) -> Any:
+        return "NaN" if isinstance(item, float) and item != item else item
+
+    found: dict[Any, Any] = {}
+    for item, value in zip(keys.tolist(), values.tolist(), strict=True):
+        found.setdefault(key(item), value)
+    default = _encoder_default(node, values)
+    mapped = [found.get(key(item), default) for item in x.reshape(-1).tolist()]
+    dtype = STRING if values.dtype.kind in "UO" else values.dtype
+    return [np.asarray(mapped, dtype).reshape(x.shape)]
+
+
+def _infer_label_encoder(node: Node, inputs: Infos) -> list[Info]:
+    values = _encoder_side(node, "values")
+    info = required(node, inputs, 0)
+    return [Info(STRING if values.dtype.kind in "UO" else values.dtype, info.shape)]
+
+
+def _zip_map(node: Node, inputs: Arrays) -> list[Array]:
+    return [required(node, inputs, 0)]
+
+
+OPS: tuple[Op, ...] = tuple(
+    Op(f"ai.onnx.ml.{name}", infer, evaluate, rows.per_row)
+    for name, infer, evaluate in (
+        ("ArrayFeatureExtractor", _infer_array_feature_extractor, _array_feature_extractor),
+        ("Binarizer", _same_shape(None), _binarizer),
+        ("FeatureVectorizer", _infer_feature_vectorizer, _feature_vectorizer),
+        ("Imputer", _same_shape(None), _imputer),
+        ("LabelEncoder", _infer_label_encoder, _label_encoder),
+        ("LinearClassifier", _infer_linear_classifier, _linear_classifier),
+        ("LinearRegressor", _infer_linear_regressor, _linear_regressor),
+        ("Normalizer", _same_shape(FLOAT32), _normalizer),
+        ("OneHotEncoder", _infer_one_hot_encoder, _one_hot_encoder),
+        ("Scaler", _same_shape(FLOAT32), _scaler),
+        ("ZipMap", _same_shape(None), _zip_map),
+    )
+)

@@ -1,0 +1,223 @@
+"""Operators on strings, which only ever run in Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyrec_infer.errors import DTypeError, ModelError, ShapeError
+from pyrec_infer.ir import STRING, Array, Dim, Info, Node
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.registry import Op, required
+from pyrec_infer.ops.shapes import broadcast, fresh
+
+Infos = Sequence[Info | None]
+Arrays = Sequence[Array | None]
+INT64 = np.dtype(np.int64)
+_MASK = 0xFFFFFFFF
+
+
+def _text(node: Node, x: Array) -> Array:
+    if x.dtype.kind != "U":
+        raise DTypeError(f"{node.op} takes strings, got {x.dtype}")
+    return x
+
+
+def _category_mapper(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    texts, numbers = tuple(node.attribute("cats_strings", ())), tuple(node.attribute("cats_int64s", ()))
+    if len(texts) != len(numbers):
+        raise ModelError(f"node {node.name!r} ({node.op}): {len(texts)} strings, {len(numbers)} integers")
+    if x.dtype.kind == "U":
+        to_number = dict(zip(texts, numbers, strict=True))
+        default = node.attribute("default_int64", -1)
+        mapped = [to_number.get(item, default) for item in x.reshape(-1).tolist()]
+        return [np.asarray(mapped, np.int64).reshape(x.shape)]
+    to_text = dict(zip(numbers, texts, strict=True))
+    unused = node.attribute("default_string", "_Unused")
+    names = [to_text.get(item, unused) for item in x.reshape(-1).tolist()]
+    return [np.asarray(names, STRING).reshape(x.shape)]
+
+
+def _infer_category_mapper(node: Node, inputs: Infos) -> list[Info]:
+    info = required(node, inputs, 0)
+    return [Info(None if info.dtype is None else INT64 if info.dtype == STRING else STRING, info.shape)]
+
+
+def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
+    x = _text(node, required(node, inputs, 0))
+    if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] != 1):
+        raise ShapeError(f"{node.op}: expected shape [C] or [1, C], got {x.shape}")
+    stopwords = {str(word) for word in node.attribute("stopwords", ())}
+    items = x.reshape(-1).tolist()
+    if node.attribute("is_case_sensitive", 0):
+        items = [item for item in items if item not in stopwords]
+    else:
+        lowered = {word.lower() for word in stopwords}
+        items = [item for item in items if item.lower() not in lowered]
+    action = node.attribute("case_change_action", "NONE")
+    if action not in ("NONE", "LOWER", "UPPER"):
+        raise ModelError(f"node {node.name!r} ({node.op}): unknown case_change_action {action!r}")
+    if action != "NONE":
+        items = [item.lower() if action == "LOWER" else item.upper() for item in items]
+    result = np.asarray(items or [""], STRING)
+    return [result[None] if x.ndim == 2 else result]
+
+
+def _infer_string_normalizer(node: Node, inputs: Infos) -> list[Info]:
+    rank = required(node, inputs, 0).rank
+    size = fresh(node, 0, 0)
+    return [Info(STRING, None if rank is None else (size,) if rank == 1 else (1, size))]
+
+
+def _string_split(node: Node, inputs: Arrays) -> list[Array]:
+    x = _text(node, required(node, inputs, 0))
+    delimiter = str(node.attribute("delimiter", "")) or None
+    limit = node.attribute("maxsplit")
+    parts = [item.split(delimiter, -1 if limit is None else limit) for item in x.reshape(-1).tolist()]
+    width = max((len(part) for part in parts), default=0)
+    padded = [part + [""] * (width - len(part)) for part in parts]
+    table = np.asarray(padded, STRING).reshape(*x.shape, width)
+    return [table, np.asarray([len(part) for part in parts], np.int64).reshape(x.shape)][: len(node.outputs)]
+
+
+def _infer_string_split(node: Node, inputs: Infos) -> list[Info]:
+    shape = required(node, inputs, 0).shape
+    longer = None if shape is None else (*shape, fresh(node, 0, len(shape)))
+    return [Info(STRING, longer), Info(INT64, shape)][: len(node.outputs)]
+
+
+def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
+    a, b = (_text(node, required(node, inputs, index)) for index in range(2))
+    try:
+        return [np.asarray(np.char.add(a, b))]
+    except ValueError:
+        raise ShapeError(f"{node.op}: shapes {a.shape} and {b.shape} do not broadcast") from None
+
+
+def _infer_string_concat(node: Node, inputs: Infos) -> list[Info]:
+    shapes = [required(node, inputs, index).shape for index in range(2)]
+    return [Info(STRING, broadcast(shapes))]
+
+
+def _regex_full_match(node: Node, inputs: Arrays) -> list[Array]:
+    x = _text(node, required(node, inputs, 0))
+    try:
+        pattern = re.compile(str(node.attribute("pattern", "")))
+    except re.error as error:
+        raise ModelError(f"node {node.name!r} ({node.op}): bad pattern: {error}") from None
+    found = [pattern.fullmatch(item) is not None for item in x.reshape(-1).tolist()]
+    return [np.asarray(found, np.bool_).reshape(x.shape)]
+
+
+def _infer_regex_full_match(node: Node, inputs: Infos) -> list[Info]:
+    return [Info(np.dtype(np.bool_), required(node, inputs, 0).shape)]
+
+
+def murmur3_32(data: bytes, seed: int) -> int:
+    """MurmurHash3_x86_32 of bytes, unsigned.
+
+    >>> murmur3_32(b"hello", 0)
+    613153351
+    """
+    h = seed & _MASK
+    whole = len(data) & ~3
+    tail = int.from_bytes(data[whole:], "little")
+    blocks = [int.from_bytes(data[i : i + 4], "little") for i in range(0, whole, 4)]
+    for index, block in enumerate([*blocks, tail]):
+        k = block * 0xCC9E2D51 & _MASK
+        k = (k << 15 | k >> 17) & _MASK
+        h ^= k * 0x1B873593 & _MASK
+        if index < len(blocks):
+            h = (h << 13 | h >> 19) & _MASK
+            h = (h * 5 + 0xE6546B64) & _MASK
+    h ^= len(data)
+    h = (h ^ h >> 16) * 0x85EBCA6B & _MASK
+    h = (h ^ h >> 13) * 0xC2B2AE35 & _MASK
+    return h ^ h >> 16
+
+
+def _murmur_dtype(node: Node) -> np.dtype[np.generic]:
+    return np.dtype(np.uint32 if node.attribute("positive", 1) else np.int32)
+
+
+def _murmur(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    seed = int(node.attribute("seed", 0))
+    if x.dtype.kind == "U":
+        data = [item.encode() for item in x.reshape(-1).tolist()]
+    else:
+        data = [item.tobytes() for item in np.ascontiguousarray(x).reshape(-1)]
+    hashes = np.asarray([murmur3_32(item, seed) for item in data], np.uint32)
+    return [hashes.view(_murmur_dtype(node)).reshape(x.shape)]
+
+
+def _infer_murmur(node: Node, inputs: Infos) -> list[Info]:
+    return [Info(_murmur_dtype(node), required(node, inputs, 0).shape)]
+
+
+def _ngrams(node: Node) -> tuple[dict[tuple[object, ...], int], int]:
+    """Position in ngram_indexes of each n-gram of the pool, and the size of the output."""
+    pool = tuple(node.attribute("pool_strings", ())) or tuple(node.attribute("pool_int64s", ()))
+    starts = tuple(node.attribute("ngram_counts", ()))
+    indexes = tuple(node.attribute("ngram_indexes", ()))
+    found: dict[tuple[object, ...], int] = {}
+    for length, start in enumerate(starts, start=1):
+        end = starts[length] if length < len(starts) else len(pool)
+        if not 0 <= start <= end <= len(pool) or (end - start) % length:
+            raise ModelError(f"node {node.name!r} ({node.op}): ngram_counts do not fit the pool")
+        for at in range(start, end, length):
+            found.setdefault(pool[at : at + length], len(found))
+    if len(found) > len(indexes) or any(not 0 <= index < 2**31 for index in indexes):
+        raise ModelError(f"node {node.name!r} ({node.op}): ngram_indexes do not fit the pool")
+    return found, max(indexes, default=-1) + 1
+
+
+def _tfidf(node: Node, inputs: Arrays) -> list[Array]:
+    x = required(node, inputs, 0)
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"{node.op}: expected 1 or 2 axes, got {x.ndim}")
+    pool, width = _ngrams(node)
+    indexes = tuple(node.attribute("ngram_indexes", ()))
+    weights = tuple(node.attribute("weights", ())) or (1.0,) * len(indexes)
+    if len(weights) != len(indexes):
+        raise ModelError(f"node {node.name!r} ({node.op}): {len(weights)} weights")
+    mode = node.attribute("mode", "TF")
+    matrix = np.atleast_2d(x)
+    result = np.zeros((len(matrix), width), np.float32)
+    shortest, longest = int(node.attribute("min_gram_length", 1)), int(node.attribute("max_gram_length", 1))
+    skips = int(node.attribute("max_skip_count", 0))
+    for row, items in enumerate(matrix.tolist()):
+        for length in range(shortest, longest + 1):
+            # A single item has no gaps, so skipping would count it again.
+            for step in range(1, (skips if length > 1 else 0) + 2):
+                for start in range(len(items) - (length - 1) * step):
+                    gram = tuple(items[start : start + (length - 1) * step + 1 : step])
+                    at = pool.get(gram)
+                    if at is None:
+                        continue
+                    if mode == "IDF":
+                        result[row, indexes[at]] = weights[at]
+                    else:
+                        result[row, indexes[at]] += weights[at] if mode == "TFIDF" else 1
+    return [result[0] if x.ndim == 1 else result]
+
+
+def _infer_tfidf(node: Node, inputs: Infos) -> list[Info]:
+    shape = required(node, inputs, 0).shape
+    width = _ngrams(node)[1]
+    lead: tuple[int | Dim, ...] = () if shape is None else shape[:-1]
+    return [Info(np.dtype(np.float32), None if shape is None else (*lead, width))]
+
+
+OPS: tuple[Op, ...] = (
+    Op("ai.onnx.ml.CategoryMapper", _infer_category_mapper, _category_mapper, rows.per_row),
+    Op("StringNormalizer", _infer_string_normalizer, _string_normalizer),
+    Op("StringSplit", _infer_string_split, _string_split),
+    Op("StringConcat", _infer_string_concat, _string_concat, rows.elementwise),
+    Op("RegexFullMatch", _infer_regex_full_match, _regex_full_match, rows.per_row),
+    Op("com.microsoft.MurmurHash3", _infer_murmur, _murmur, rows.per_row),
+    Op("TfIdfVectorizer", _infer_tfidf, _tfidf, rows.per_row),
+)

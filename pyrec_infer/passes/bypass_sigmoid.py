@@ -1,0 +1,31 @@
+"""Give a model's logit instead of its probability."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyrec_infer.errors import InputError
+from pyrec_infer.ir import Graph, Node
+from pyrec_infer.passes.remove_dead import remove_dead
+
+_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Concat"})
+
+
+def bypass_sigmoid(graph: Graph) -> Graph:
+    """Replace the last sigmoid in front of the only output by an identity.
+
+    Raises
+    ------
+    InputError
+        If the output is not a sigmoid's, seen through reshapes.
+    """
+    name = graph.outputs[0]
+    node = graph.producers.get(name)
+    while node is not None and node.op in _VIEWS and len([item for item in node.inputs if item]) <= 2:
+        node = graph.producers.get(node.inputs[0])
+    if node is None or node.op != "Sigmoid":
+        raise InputError(f"output 'logit': output '{name}' does not end in a sigmoid")
+    found = node
+    plain = Node("Identity", found.inputs, found.outputs, name=found.name)
+    nodes = tuple(plain if item is found else item for item in graph.nodes)
+    return remove_dead(replace(graph, nodes=nodes))

@@ -1,0 +1,41 @@
+"""The list of passes that every model goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyrec_infer.ir import Graph, verify
+from pyrec_infer.passes.expand_composites import expand_composites
+from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.inline_branches import inline_branches
+from pyrec_infer.passes.merge_duplicates import merge_duplicates
+from pyrec_infer.passes.remove_dead import remove_dead
+from pyrec_infer.passes.remove_identities import remove_identities
+from pyrec_infer.passes.resolve_sizes import resolve_sizes
+from pyrec_infer.passes.take_from_parts import take_from_parts
+
+PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
+    expand_composites,
+    fold_constants,
+    inline_branches,
+    fold_constants,
+    resolve_sizes,
+    take_from_parts,
+    remove_identities,
+    merge_duplicates,
+    remove_dead,
+)
+
+
+def compile_graph(graph: Graph) -> Graph:
+    """Run the pipeline, with the verifier after each pass.
+
+    Raises
+    ------
+    ModelError
+        If a pass leaves a graph that breaks a rule; the message names the pass.
+    """
+    for step in PIPELINE:
+        graph = step(graph)
+        verify(graph, step.__name__)
+    return graph

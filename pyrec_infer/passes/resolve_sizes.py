@@ -1,0 +1,63 @@
+"""Replace shape arithmetic by the sizes it computes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Dim, Graph, Node
+from pyrec_infer.ops.inference import analyze
+
+
+def _sizes_node(contents: Array, output: str, name: str) -> Node:
+    items = [item if isinstance(item, Dim) else Dim(int(item), ()) for item in contents.reshape(-1)]
+    return Node(
+        "pyrec.DimValues",
+        (),
+        (output,),
+        {
+            "coefficients": tuple(item.coefficient for item in items),
+            "sizes": tuple("*".join(item.symbols) for item in items),
+            "scalar": int(contents.ndim == 0),
+        },
+        name=name,
+    )
+
+
+def resolve_sizes(graph: Graph) -> Graph:
+    """Exporters read sizes at run time (Shape, Gather, Concat, ...); the analysis knows most of them.
+
+    A value all of whose elements are products of the inputs' sizes is made by one
+    ``pyrec.DimValues`` node, which does not read the tensor that the shape was taken from: on the
+    request's side that tensor has one row, while the sizes are meant for all candidates.
+    """
+    infos = analyze(graph).infos
+    symbols = {
+        name
+        for value in graph.inputs
+        for size in infos[value].shape or ()
+        if isinstance(size, Dim)
+        for name in size.symbols
+    }
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        info = infos[node.outputs[0]] if len(node.outputs) == 1 else None
+        contents = None if info is None else info.contents
+        if info is None or contents is None or contents.ndim > 1 or node.op == "pyrec.DimValues":
+            nodes.append(node)
+            continue
+        used = {name for item in contents.reshape(-1) if isinstance(item, Dim) for name in item.symbols}
+        if not used <= symbols:
+            nodes.append(node)
+        elif info.dtype == np.int64:
+            nodes.append(_sizes_node(contents, node.outputs[0], node.name))
+        elif info.dtype is not None and info.dtype.kind in "iu":
+            wide = f"{node.outputs[0]}/int64"
+            nodes.append(_sizes_node(contents, wide, node.name))
+            code = {1: 3, 2: 5, 4: 6, 8: 13}[info.dtype.itemsize] if info.dtype.kind == "i" else 0
+            if code == 0:
+                nodes[-1] = node
+            else:
+                nodes.append(Node("Cast", (wide,), node.outputs, {"to": code}, name=node.name))
+        else:
+            nodes.append(node)
+    return graph.with_(nodes=tuple(nodes))

@@ -1,0 +1,59 @@
+"""Give the columns of a matrix input names of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from pyrec_infer.errors import InputError
+from pyrec_infer.ir import Array, Graph, Info, Node
+
+
+def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
+    """Replace matrix inputs by one input for each named column, joined again inside the graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    columns : mapping of str to sequence of str
+        For a matrix input ``[N, C]`` the names of its C columns. A name that is given to several
+        columns in a row makes one input ``[N, w]``; a single column's input is ``[N]``.
+
+    Raises
+    ------
+    InputError
+        If an input does not exist, is no matrix of that many columns, or a name is taken.
+    """
+    inputs = list(graph.inputs)
+    infos = dict(graph.infos)
+    constants: dict[str, Array] = dict(graph.constants)
+    joined: list[Node] = []
+    for name, labels in columns.items():
+        info = infos.get(name) if name in inputs else None
+        if info is None:
+            raise InputError(f"columns: the model has no input {name!r}, its inputs are {', '.join(inputs)}")
+        if info.shape is None or len(info.shape) != 2 or info.shape[1] != len(labels) or info.rows != 0:
+            raise InputError(
+                f"columns: input {name!r} has shape {info.shape}, expected a matrix of {len(labels)} columns"
+            )
+        groups = [(label, len(list(group))) for label, group in groupby(labels)]
+        taken = {*inputs, *constants} - {name}
+        labelled = [label for label, _ in groups]
+        if len(set(labelled)) != len(labelled) or taken & set(labelled) or name in labelled:
+            raise InputError(f"columns: the names for input {name!r} must be unique and not be inputs already")
+        axes = f"{name}/columns/axes"
+        constants[axes] = np.asarray([1], np.int64)
+        parts = []
+        for label, width in groups:
+            shape = info.shape[:1] if width == 1 else (info.shape[0], width)
+            infos[label] = Info(info.dtype, shape, 0)
+            parts.append(f"{label}/column" if width == 1 else label)
+            if width == 1:
+                joined.append(Node("Unsqueeze", (label, axes), (parts[-1],), name=f"column {label}"))
+        joined.append(Node("Concat", tuple(parts), (name,), {"axis": 1}, name=f"columns of {name}"))
+        position = inputs.index(name)
+        inputs[position : position + 1] = labelled
+        del infos[name]
+    return graph.with_(inputs=tuple(inputs), infos=infos, constants=constants, nodes=(*joined, *graph.nodes))

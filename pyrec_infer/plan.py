@@ -1,0 +1,439 @@
+"""Plans: a graph cut into phases for one way to split its inputs into request and candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from pyrec_infer.ir import (
+    BATCH,
+    Array,
+    Dim,
+    Graph,
+    Info,
+    Node,
+    Rate,
+    RowAxis,
+    Rows,
+    Size,
+)
+from pyrec_infer.ops import OPS
+from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.rows import depends_on_batch_size
+
+Mode: TypeAlias = Literal["whole", "slice", "repeat"]
+Kind: TypeAlias = Literal["request", "tile", "whole"]
+Runner: TypeAlias = Literal["native", "numpy", "onnxruntime"]
+
+_TILE_BYTES = 1 << 18
+"""Working set that a tile's widest values should keep to: a share of a core's second-level cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInput:
+    """One input as the plan reads it; `request` tells the side."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[Size, ...]
+    rows: RowAxis
+    request: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A value of an earlier phase or an input, as a phase sees it.
+
+    ``whole`` is the value itself, ``slice`` the current tile's rows along ``axis``, ``repeat`` the
+    request's single row repeated to the number of rows.
+    """
+
+    value: str
+    mode: Mode
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A value that later phases or the caller read; ``axis`` is -1 if it is the same in every tile."""
+
+    value: str
+    axis: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Nodes that run together: once for the request, for each tile of rows, or on all rows at once."""
+
+    kind: Kind
+    nodes: tuple[Node, ...]
+    imports: tuple[Import, ...]
+    exports: tuple[Export, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a backend runs.
+
+    Attributes
+    ----------
+    inputs : tuple of PlanInput
+        In the order in which arrays are given.
+    prologue, epilogue : tuple of Node
+        Operators on strings, evaluated in Python before and after the phases.
+    phases : tuple of Phase
+    outputs : tuple of Export
+        Values that come out of the phases, with their row axis or -1.
+    constants : mapping of str to ndarray
+    infos : mapping of str to Info
+        What is known of every value.
+    rates : mapping of str to Rate
+        Of every value.
+    coupled : tuple of Node
+        Nodes that tie the rows of the batch together.
+    tile_rows : int
+    static_rows : bool
+        The model is compiled for one row at a time.
+    results : tuple of str
+        The model's outputs, made by the phases or the epilogue.
+    """
+
+    inputs: tuple[PlanInput, ...]
+    prologue: tuple[Node, ...]
+    phases: tuple[Phase, ...]
+    epilogue: tuple[Node, ...]
+    outputs: tuple[Export, ...]
+    constants: Mapping[str, Array]
+    infos: Mapping[str, Info]
+    rates: Mapping[str, Rate]
+    coupled: tuple[Node, ...]
+    tile_rows: int
+    static_rows: bool
+    results: tuple[str, ...]
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def symbols(self) -> tuple[str, ...]:
+        """The named sizes in the order of their numbers; the batch is number 0."""
+        found = dict.fromkeys(
+            name
+            for item in self.inputs
+            for size in item.shape
+            if isinstance(size, Dim)
+            for name in size.symbols
+        )
+        found.pop(BATCH, None)
+        return (BATCH, *found)
+
+
+def _is_string(info: Info | None) -> bool:
+    return info is not None and info.dtype is not None and info.dtype.kind in "UO"
+
+
+def _touches_strings(node: Node, infos: Mapping[str, Info]) -> bool:
+    if any(isinstance(value, np.ndarray) and value.dtype.kind == "U" for value in node.attributes.values()):
+        return True
+    names = (*node.inputs, *node.outputs)
+    return any(_is_string(infos[name]) for name in names if name)
+
+
+def find_sources(graph: Graph, infos: Mapping[str, Info]) -> dict[str, str]:
+    """For values that are views or casts of one model input: its name, with the column if it is one."""
+    views = frozenset({"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Expand"})
+    found = {name: f"input '{name}'" for name in graph.inputs}
+    for node in graph.nodes:
+        source = found.get(node.inputs[0]) if node.inputs else None
+        if source is None or len(node.outputs) != 1:
+            continue
+        if node.op in views:
+            found[node.outputs[0]] = source
+        elif node.op in ("Slice", "Gather") and len(node.inputs) > 1 and " column" not in source:
+            chosen = infos[node.inputs[1]].constant
+            if chosen is None or chosen.size != 1:
+                found[node.outputs[0]] = source
+                continue
+            after = infos[node.outputs[0]].shape
+            one = node.op == "Gather" or (after is not None and after[-1] == 1)
+            column = int(chosen.reshape(-1)[0])
+            found[node.outputs[0]] = f"{source} column {column}" if one else source
+    return found
+
+
+def check_ids(graph: Graph) -> Graph:
+    """Mark the casts from float inputs to ids, so that they refuse what is not a whole number."""
+    infos = analyze(graph).infos
+    sources = find_sources(graph, infos)
+    views = {"Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity", "Flatten", "Slice", "Gather", "Transpose", "Add"}
+    reach: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "Gather" and node.inputs[0] in graph.constants:
+            reach.add(node.inputs[1])
+        elif node.op in views and any(name in reach for name in node.outputs):
+            reach.update(name for name in node.inputs if name)
+    nodes = []
+    for node in graph.nodes:
+        before = infos[node.inputs[0]].dtype if node.op == "Cast" else None
+        after = infos[node.outputs[0]].dtype if node.op == "Cast" else None
+        is_id = before is not None and before.kind == "f" and after is not None and after.kind in "iu"
+        if is_id and node.inputs[0] in sources and node.outputs[0] in reach:
+            node = replace(node, attributes={**node.attributes, "require_integral": 1})
+        nodes.append(node)
+    return graph.with_(nodes=tuple(nodes))
+
+
+class _Planner:
+    """Assigns every node to a phase; see `build_plan`."""
+
+    def __init__(self, graph: Graph, request: frozenset[str]) -> None:
+        self.graph = graph
+        self.request = request
+        analysis = analyze(graph)
+        self.infos = analysis.infos
+        self.coupled = set() if graph.static_rows else set(analysis.coupled)
+        self.rates: dict[str, Rate] = dict.fromkeys(graph.constants, Rate.MODEL)
+        self.levels: dict[str, int] = {}
+        self.size_nodes: dict[str, Node] = {}
+
+    def rows(self, name: str) -> RowAxis:
+        return 0 if self.graph.static_rows and self.levels.get(name, 0) else self.infos[name].rows
+
+    def split_strings(self) -> tuple[list[Node], list[Node], list[Node]]:
+        """Nodes before, in and after the phases."""
+        early: set[str] = {*self.graph.inputs, *self.graph.constants}
+        late: set[str] = set()
+        prologue, middle, epilogue = [], [], []
+        for node in self.graph.nodes:
+            present = [name for name in node.inputs if name]
+            if _touches_strings(node, self.infos) and all(name in early for name in present):
+                prologue.append(node)
+                early.update(node.outputs)
+            elif any(name in late for name in present) or _touches_strings(node, self.infos):
+                epilogue.append(node)
+                late.update(name for name in node.outputs if name)
+            else:
+                middle.append(node)
+        return prologue, middle, epilogue
+
+    def set_rates(self) -> None:
+        for name in self.graph.inputs:
+            by_row = self.infos[name].rows != Rows.INVARIANT
+            on_request = name in self.request or not by_row
+            self.rates[name] = Rate.REQUEST if on_request else Rate.ITEM
+        for node in self.graph.nodes:
+            rate = Rate.MODEL
+            for name in node.inputs:
+                if name:
+                    rate = rate.join(self.rates[name])
+            if node in self.coupled:
+                rate = Rate.PAIR
+            self.rates.update((name, rate) for name in node.outputs if name)
+
+    def is_size_node(self, node: Node) -> bool:
+        """Whether the node computes sizes only, so that every phase can have its own copy."""
+        if node.op == "pyrec.DimValues":
+            return True
+        if not any(name in self.size_nodes for name in node.inputs):
+            return False
+        return all(
+            not name or name in self.size_nodes or name in self.graph.constants for name in node.inputs
+        ) and all(not name or self.infos[name].contents is not None for name in node.outputs)
+
+    def level(self, node: Node) -> int:
+        """Number of the node's phase: 0 the request's, odd ones tiled, even ones whole."""
+        before = max((self.levels[name] for name in node.inputs if name in self.levels), default=0)
+        if self.graph.static_rows:
+            return before
+        unresolved = any(depends_on_batch_size(self.infos[name]) for name in node.outputs if name)
+        if node in self.coupled or unresolved:
+            return before if before % 2 == 0 and before > 0 else before + 1 + (before + 1) % 2
+        if before == 0:
+            return 0
+        by_row = any(self.infos[name].rows >= 0 for name in node.inputs if name)
+        return before if before % 2 == 1 or not by_row else before + 1
+
+    def assign(self, nodes: Iterable[Node], native_inputs: Iterable[PlanInput]) -> dict[int, list[Node]]:
+        for item in native_inputs:
+            self.levels[item.name] = 0 if item.request or item.rows == Rows.INVARIANT else 1
+        phases: dict[int, list[Node]] = {}
+        for node in nodes:
+            if self.is_size_node(node):
+                self.size_nodes.update((name, node) for name in node.outputs if name)
+                continue
+            level = self.level(node)
+            self.levels.update((name, level) for name in node.outputs if name)
+            phases.setdefault(level, []).append(node)
+        return phases
+
+    def with_sizes(self, nodes: Sequence[Node], wanted: Iterable[str]) -> tuple[Node, ...]:
+        """The nodes with the size nodes they need, in order."""
+        needed: dict[Node, None] = {}
+
+        def visit(name: str) -> None:
+            node = self.size_nodes.get(name)
+            if node is not None and node not in needed:
+                for source in node.inputs:
+                    visit(source)
+                needed[node] = None
+
+        for name in (*(name for node in nodes for name in node.inputs), *wanted):
+            visit(name)
+        return (*needed, *nodes)
+
+    def import_of(self, name: str, level: int, inputs: Mapping[str, PlanInput]) -> Import:
+        made = self.levels[name]
+        given = inputs.get(name)
+        rows = given.rows if given else self.rows(name)
+        if level == 0 or rows < 0:
+            return Import(name, "whole", -1)
+        if made == 0:
+            repeated = not self.graph.static_rows
+            return Import(name, "repeat" if repeated else "whole", rows if repeated else -1)
+        return Import(name, "slice", rows) if level % 2 == 1 else Import(name, "whole", rows)
+
+    def tile_rows(self, nodes: Sequence[Node]) -> int:
+        widest = 1
+        for node in nodes:
+            for name in node.outputs:
+                info = self.infos.get(name) if name else None
+                if info is None or info.shape is None or info.dtype is None:
+                    continue
+                width = info.dtype.itemsize
+                for size in info.shape:
+                    width *= size if isinstance(size, int) else size.coefficient
+                widest = max(widest, width)
+        return int(np.clip(_TILE_BYTES // widest // 8 * 8, 16, 256))
+
+    def build(self) -> Plan:
+        graph = self.graph
+        self.set_rates()
+        prologue, middle, epilogue = self.split_strings()
+        made_early = {name for node in prologue for name in node.outputs if name}
+        wanted = {name for node in (*middle, *epilogue) for name in node.inputs if name}
+        wanted.update(graph.outputs)
+        inputs: dict[str, PlanInput] = {}
+        for name in (*graph.inputs, *sorted(made_early)):
+            info = self.infos[name]
+            if _is_string(info) or (name in made_early and name not in wanted):
+                continue
+            if info.dtype is None or info.shape is None:
+                raise AssertionError(f"value {name!r} has no type")
+            on_request = self.rates[name] == Rate.REQUEST
+            rows = Rows.INVARIANT if name in made_early and self.rates[name] == Rate.MODEL else info.rows
+            inputs[name] = PlanInput(name, info.dtype, info.shape, rows, on_request)
+        phases = self.assign(middle, inputs.values())
+
+        late_needs = {name for node in epilogue for name in node.inputs if name}
+        outputs = [
+            name
+            for name in dict.fromkeys((*graph.outputs, *sorted(late_needs)))
+            if (name in self.levels or name in self.size_nodes or name in graph.constants)
+            and not _is_string(self.infos[name])
+        ]
+        for name in outputs:
+            # What no phase makes (a constant, a size) is copied by the last phase.
+            if name not in self.levels:
+                last = max(phases, default=0)
+                phases.setdefault(last, [])
+                self.levels[name] = last
+        built = []
+        for level in sorted(phases):
+            own = [name for name in outputs if self.levels[name] == level]
+            nodes = self.with_sizes(phases[level], own)
+            made = {name for node in nodes for name in node.outputs if name}
+            used = dict.fromkeys(name for node in nodes for name in node.inputs if name)
+            imports = [
+                self.import_of(name, level, inputs)
+                for name in used
+                if name not in made and name not in graph.constants
+            ]
+            later = {
+                name
+                for other, group in phases.items()
+                if other > level
+                for node in group
+                for name in node.inputs
+            }
+            kind: Kind = "request" if level == 0 else "tile" if level % 2 else "whole"
+            exported = [
+                name
+                for name in dict.fromkeys((*made, *own))
+                if (name in later or name in own) and name not in inputs
+                and not (name in self.size_nodes and name not in own)
+            ]
+            exports = [Export(name, self.rows(name) if kind == "tile" else -1) for name in exported]
+            built.append(Phase(kind, nodes, tuple(imports), tuple(exports)))
+        tiled = [node for level, group in phases.items() if level % 2 for node in group]
+        return Plan(
+            inputs=tuple(inputs.values()),
+            prologue=tuple(prologue),
+            phases=tuple(built),
+            epilogue=tuple(epilogue),
+            outputs=tuple(
+                Export(name, 0 if graph.static_rows else max(self.rows(name), -1)) for name in outputs
+            ),
+            constants=graph.constants,
+            infos=self.infos,
+            rates=self.rates,
+            coupled=tuple(node for node in graph.nodes if node in self.coupled),
+            tile_rows=1 if graph.static_rows else self.tile_rows(tiled),
+            static_rows=graph.static_rows,
+            results=graph.outputs,
+            sources=find_sources(graph, self.infos),
+        )
+
+
+def build_plan(graph: Graph, request: Iterable[str]) -> Plan:
+    """Cut a compiled graph into phases.
+
+    Parameters
+    ----------
+    graph : Graph
+        As the pipeline leaves it.
+    request : iterable of str
+        The inputs that come with the request; all others come with the candidates.
+
+    Returns
+    -------
+    Plan
+        Values that depend on the request alone are computed once for it. The rest runs over tiles
+        of rows up to the first node that couples rows, which runs on all rows at once; what follows
+        is tiled again.
+    """
+    return _Planner(graph, frozenset(request)).build()
+
+
+def operators_of(nodes: Iterable[Node]) -> set[str]:
+    """The operators of some nodes and of the bodies inside them."""
+    found: set[str] = set()
+    for node in nodes:
+        found.add(node.op)
+        for body in node.bodies:
+            found |= operators_of(body.nodes)
+    return found
+
+
+def unknown_nodes(graph: Graph) -> list[Node]:
+    """Nodes whose operator has no meaning here."""
+    found = [node for node in graph.nodes if node.op not in OPS]
+    for node in graph.nodes:
+        for body in node.bodies:
+            found += unknown_nodes(body)
+    return found
+
+
+__all__ = [
+    "Export",
+    "Import",
+    "Kind",
+    "Phase",
+    "Plan",
+    "PlanInput",
+    "Runner",
+    "build_plan",
+    "check_ids",
+    "find_sources",
+    "operators_of",
+    "unknown_nodes",
+]

@@ -1,0 +1,179 @@
+"""A plan in words: what runs when, on what, with which kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyrec_infer.ir import Info, Node, Rate, Rows
+from pyrec_infer.plan import Phase, Plan
+
+_RATES = {
+    Rate.MODEL: "model",
+    Rate.REQUEST: "request",
+    Rate.ITEM: "item",
+    Rate.PAIR: "pair",
+}
+
+_PHASES = {
+    "request": "once for the request",
+    "tile": "for every candidate, in tiles of {rows} rows that stay in cache",
+    "whole": "on all candidates at once, because rows depend on each other",
+}
+
+_RUNNERS = {"native": "", "numpy": "  [NumPy reference]", "onnxruntime": "  [onnxruntime]"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a plan does; ``str()`` gives text."""
+
+    text: str
+    data: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: ``backend``, ``inputs``, ``outputs``, ``phases`` with their steps, ``values``."""
+        return dict(self.data)
+
+
+def _shape(info: Info | None) -> list[int | str] | None:
+    if info is None or info.shape is None:
+        return None
+    return [size if isinstance(size, int) else repr(size) for size in info.shape]
+
+
+def _shape_text(info: Info | None) -> str:
+    shape = _shape(info)
+    if info is None or shape is None:
+        return "?"
+    dtype = "" if info.dtype is None else "string" if info.dtype.kind in "UO" else info.dtype.name
+    return f"{dtype}[{', '.join(map(str, shape))}]"
+
+
+def _step(node: Node, plan: Plan, runner: str) -> dict[str, Any]:
+    rate = max((plan.rates.get(name, Rate.MODEL) for name in node.outputs if name), default=Rate.MODEL)
+    return {
+        "name": node.name,
+        "operator": node.op,
+        "kernel": node.op if runner == "native" else f"{runner}:{node.op}",
+        "runner": runner,
+        "rate": "size" if node.op == "pyrec.DimValues" else _RATES[rate],
+        "inputs": [name for name in node.inputs if name],
+        "outputs": [name for name in node.outputs if name],
+        "shapes": [_shape(plan.infos.get(name)) for name in node.outputs if name],
+    }
+
+
+def _operand(name: str, plan: Plan) -> str:
+    if name not in plan.constants:
+        return name
+    value = plan.constants[name]
+    if value.size == 1 and value.dtype.kind in "iufb":
+        return f"{value.reshape(-1)[0]:g}" if value.dtype.kind != "b" else str(bool(value.reshape(-1)[0]))
+    return f"weights[{', '.join(map(str, value.shape))}]"
+
+
+def _step_line(node: Node, plan: Plan, runner: str) -> str:
+    outputs = [name for name in node.outputs if name]
+    made = ", ".join(f"{name}: {_shape_text(plan.infos.get(name))}" for name in outputs)
+    rate = _step(node, plan, runner)["rate"]
+    operands = ", ".join(_operand(name, plan) for name in node.inputs if name)
+    return f"    {rate:<8} {node.op:<20} {operands} -> {made}{_RUNNERS[runner]}"
+
+
+def _weights(plan: Plan) -> int:
+    return sum(value.nbytes for value in plan.constants.values())
+
+
+def _phase_lines(number: int, phase: Phase, plan: Plan, runners: Mapping[Node, str]) -> list[str]:
+    title = _PHASES[phase.kind].format(rows=plan.tile_rows)
+    lines = [f"{number}. {title}: {len(phase.nodes)} steps"]
+    repeated = [item.value for item in phase.imports if item.mode == "repeat"]
+    if repeated:
+        lines.append(f"    (the request's {', '.join(repeated)} is shared by all rows)")
+    return lines + [_step_line(node, plan, runners[node]) for node in phase.nodes]
+
+
+def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Explanation:
+    """Describe a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    backend : str
+    runners : mapping of Node to str
+        What runs each node of the phases: ``native``, ``numpy`` or ``onnxruntime``.
+    """
+    given = {item.name for item in plan.inputs}
+    inputs = [name for name in plan.rates if name in plan.infos and _is_input(name, plan, given)]
+    sides = {name: "request" if plan.rates[name] == Rate.REQUEST else "candidates" for name in inputs}
+    data = {
+        "backend": backend,
+        "tile_rows": plan.tile_rows,
+        "weight_bytes": _weights(plan),
+        "inputs": [{"name": name, "side": sides[name], "shape": _shape(plan.infos[name])} for name in inputs],
+        "outputs": [{"name": name, "shape": _shape(plan.infos.get(name))} for name in plan.results],
+        "coupled": [{"name": node.name, "operator": node.op} for node in plan.coupled],
+        "prologue": [_step(node, plan, "numpy") for node in plan.prologue],
+        "phases": [
+            {
+                "kind": phase.kind,
+                "shared": [item.value for item in phase.imports if item.mode == "repeat"],
+                "steps": [_step(node, plan, runners[node]) for node in phase.nodes],
+            }
+            for phase in plan.phases
+        ],
+        "epilogue": [_step(node, plan, "numpy") for node in plan.epilogue],
+        "values": {
+            name: {"rate": _RATES[rate], "shape": _shape(plan.infos.get(name)), "rows": _rows(plan.infos.get(name))}
+            for name, rate in plan.rates.items()
+        },
+    }
+    return Explanation(_text(plan, backend, runners, sides), data)
+
+
+def _is_input(name: str, plan: Plan, given: set[str]) -> bool:
+    made = {output for node in plan.prologue for output in node.outputs}
+    read_early = {source for node in plan.prologue for source in node.inputs}
+    return (name in given or name in read_early) and name not in made and name not in plan.constants
+
+
+def _rows(info: Info | None) -> int | str:
+    if info is None or info.rows == Rows.OPAQUE:
+        return "opaque"
+    return "none" if info.rows == Rows.INVARIANT else int(info.rows)
+
+
+def _text(plan: Plan, backend: str, runners: Mapping[Node, str], sides: Mapping[str, str]) -> str:
+    lines = [
+        "How this model is scored",
+        f"  backend {backend}, {_weights(plan) / 1e6:.2f} MB of weights; N is the number of candidates.",
+        "  Each step's rate says when its result can be known: 'model' at load, 'request' once for a",
+        "  request, 'item' from the candidate alone, 'pair' only for a request and a candidate together.",
+        "",
+        "Inputs",
+    ]
+    for name, side in sides.items():
+        lines.append(f"    {side:<10} {name}: {_shape_text(plan.infos[name])}")
+    if plan.coupled:
+        lines += ["", "Rows of a batch depend on each other, because of"]
+        lines += [f"    {node.op} (node {node.name!r})" for node in plan.coupled]
+    lines += ["", "Steps: rate, operator, what it reads -> what it makes"]
+    number = 1
+    if plan.prologue:
+        lines.append(f"{number}. before the scoring, in Python, because strings are read: {len(plan.prologue)} steps")
+        lines += [_step_line(node, plan, "numpy") for node in plan.prologue]
+        number += 1
+    for phase in plan.phases:
+        lines += _phase_lines(number, phase, plan, runners)
+        number += 1
+    if plan.epilogue:
+        lines.append(f"{number}. after the scoring, in Python, because strings are made: {len(plan.epilogue)} steps")
+        lines += [_step_line(node, plan, "numpy") for node in plan.epilogue]
+    lines += ["", "Outputs"]
+    lines += [f"    {name}: {_shape_text(plan.infos.get(name))}" for name in plan.results]
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""ISA objects share no symbol that the linker could merge with code for another CPU."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CPP = Path(__file__).resolve().parents[1] / "cpp"
+CMAKE = CPP.parent / "CMakeLists.txt"
+
+
+def flags(isa: str) -> list[str]:
+    """The flags that the build gives to the ISA's file."""
+    pattern = rf'cpp/isa/{isa}\.cpp PROPERTIES\s+COMPILE_OPTIONS "([^"]*)"'
+    found = re.search(pattern, CMAKE.read_text())
+    return found.group(1).split(";") if found else []
+
+
+@pytest.fixture(scope="module", params=["scalar", "avx2", "avx512"])
+def symbols(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[list[str]]]:
+    """The ISA and the (type, name) of each symbol of its unoptimised object."""
+    isa = request.param
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if not compiler or not shutil.which("nm"):
+        pytest.skip("no C++ compiler or no nm")
+    if not (CPP / "isa").is_dir():
+        pytest.skip("no sources")
+    if isa != "scalar" and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("not an x86 machine")
+    if isa != "scalar":
+        assert flags(isa)
+    output = tmp_path_factory.mktemp(isa) / "isa.o"
+    command = [
+        *compiler.split(),
+        "-std=c++20",
+        "-O0",
+        f"-I{CPP}",
+        "-c",
+        CPP / "isa" / f"{isa}.cpp",
+        "-o",
+        output,
+    ]
+    subprocess.run([*command, *flags(isa)], check=True)
+    listing = subprocess.run(["nm", "-C", output], check=True, capture_output=True, text=True).stdout
+    return isa, [line[17:].split(" ", 1) for line in listing.splitlines()]
+
+
+def test_no_weak_symbols(symbols: tuple[str, list[list[str]]]) -> None:
+    assert [name for kind, name in symbols[1] if kind in "WwVvu"] == []
+
+
+def test_no_static_constructors(symbols: tuple[str, list[list[str]]]) -> None:
+    assert [
+        name for _, name in symbols[1] if "_GLOBAL__sub_I" in name or "static_initialization" in name
+    ] == []
+
+
+def test_only_the_table_is_external(symbols: tuple[str, list[list[str]]]) -> None:
+    isa, entries = symbols
+    external = [name for kind, name in entries if kind.isupper() and kind != "U"]
+    assert external == [f"pyrec::k{isa.capitalize()}Kernels"]
+
+
+def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list[str]]]) -> None:
+    allowed = {"sqrtf", "memcpy", "memset", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+    assert {name for kind, name in symbols[1] if kind == "U"} <= allowed
