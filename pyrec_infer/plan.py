@@ -22,7 +22,7 @@ from pyrec_infer.ir import (
 )
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.rows import depends_on_batch_size
+from pyrec_infer.ops.registry import depends_on_batch_size
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
 Kind: TypeAlias = Literal["request", "tile", "whole"]

@@ -43,9 +43,9 @@ def test_demo_without_onnxruntime(
     assert "onnxruntime is not installed" in capsys.readouterr().out
 
 
-def test_module_is_a_command() -> None:
+def test_module_is_a_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pyrec_infer", "doctor"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "numpy" in done.stdout
     assert "backend" in done.stdout

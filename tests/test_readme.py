@@ -15,9 +15,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-def test_example_prints_what_the_readme_says() -> None:
+def test_example_prints_what_the_readme_says(tmp_path: Path) -> None:
     (code,), (expected,) = blocks("python"), blocks("text")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == expected
 

@@ -35,7 +35,8 @@ std::int64_t checked_elements(const Shape& shape) {
     if (size == 0) {
       empty = true;
     } else if (size > kMaxElements / elements) {
-      throw OpError(ErrorKind::kUnsupported, "a tensor of shape " + describe(shape) + " is too big");
+      throw OpError(ErrorKind::kUnsupported,
+                    "a tensor of shape " + describe(shape) + " is too big");
     } else {
       elements *= size;
     }
@@ -124,16 +125,16 @@ Tensor broadcast_to(const Tensor& tensor, const Shape& target) {
     }
   }
   if (!fits) {
-    throw OpError(ErrorKind::kShape, "shape " + describe(tensor.shape) +
-                                         " does not broadcast to " + describe(target));
+    throw OpError(ErrorKind::kShape,
+                  "shape " + describe(tensor.shape) + " does not broadcast to " + describe(target));
   }
   return view(tensor, target, strides);
 }
 
 int normalize_axis(std::int64_t axis, int rank) {
   if (axis < -rank || axis >= rank) {
-    throw OpError(ErrorKind::kShape, "axis " + std::to_string(axis) + " of a value of rank " +
-                                         std::to_string(rank));
+    throw OpError(ErrorKind::kShape,
+                  "axis " + std::to_string(axis) + " of a value of rank " + std::to_string(rank));
   }
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
@@ -199,18 +200,30 @@ std::string describe(const Shape& shape) {
 
 DType element_type(std::int64_t code) {
   switch (code) {
-    case 1: return DType::kFloat32;
-    case 2: return DType::kUint8;
-    case 3: return DType::kInt8;
-    case 4: return DType::kUint16;
-    case 5: return DType::kInt16;
-    case 6: return DType::kInt32;
-    case 7: return DType::kInt64;
-    case 9: return DType::kBool;
-    case 10: return DType::kFloat16;
-    case 11: return DType::kFloat64;
-    case 12: return DType::kUint32;
-    case 13: return DType::kUint64;
+    case 1:
+      return DType::kFloat32;
+    case 2:
+      return DType::kUint8;
+    case 3:
+      return DType::kInt8;
+    case 4:
+      return DType::kUint16;
+    case 5:
+      return DType::kInt16;
+    case 6:
+      return DType::kInt32;
+    case 7:
+      return DType::kInt64;
+    case 9:
+      return DType::kBool;
+    case 10:
+      return DType::kFloat16;
+    case 11:
+      return DType::kFloat64;
+    case 12:
+      return DType::kUint32;
+    case 13:
+      return DType::kUint64;
     default:
       throw OpError(ErrorKind::kDType, "no tensors of ONNX element type " + std::to_string(code));
   }

@@ -100,7 +100,7 @@ def _layer_normalization(x: Array, gamma: Array | None, beta: Array | None, epsi
 
 def _softmax_scale(x: Array) -> Array:
     wide = x.astype(np.float64)
-    return _softmax(wide) * (1 + np.abs(wide - wide.max(axis=1, keepdims=True, initial=-np.inf)))
+    return np.asarray(_softmax(wide) * (1 + np.abs(wide - wide.max(axis=1, keepdims=True, initial=-np.inf))))
 
 
 def _log_softmax_scale(x: Array) -> Array:

@@ -499,9 +499,13 @@ def _reverse_sequence(node: Node, inputs: Sequence[Array | None]) -> list[Array]
 
 
 def _infer_dim_values(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    if boolean(node.attribute("scalar", 0)):
-        return [Info(INT64, ())]
-    return [Info(INT64, (len(node.attribute("coefficients", ())),))]
+    coefficients, sizes = node.attribute("coefficients", ()), node.attribute("sizes", ())
+    contents = np.empty(len(coefficients), object)
+    for i, (coefficient, names) in enumerate(zip(coefficients, sizes, strict=True)):
+        symbols = tuple(name for name in names.split("*") if name)
+        contents[i] = Dim(coefficient, symbols) if symbols else coefficient
+    shaped = contents.reshape(()) if boolean(node.attribute("scalar", 0)) else contents
+    return [Info(INT64, shaped.shape, contents=shaped)]
 
 
 def _dim_values(node: Node, inputs: Sequence[Array | None]) -> list[Array]:

@@ -81,7 +81,7 @@ def _shift(node: Node, x: Array, amount: Array) -> Array:
     safe = np.where(inside, amount, 0).astype(x.dtype)
     if direction == "LEFT":
         return np.where(inside, np.left_shift(x, safe), 0)
-    return np.where(inside, np.right_shift(x, safe), np.where(x < 0, -1, 0))
+    return np.where(inside, np.right_shift(x, safe), np.where(x < 0, -1, 0).astype(x.dtype))
 
 
 def _operator(name: str, function: Function, kinds: str = NUMBERS, symbolic: bool = False) -> Op:

@@ -281,8 +281,10 @@ def _zip_map(node: Node, inputs: Arrays) -> list[Array]:
     return [required(node, inputs, 0)]
 
 
+_ROW_RULES = {"ArrayFeatureExtractor": rows.feature_extractor, "LabelEncoder": rows.elementwise}
+
 OPS: tuple[Op, ...] = tuple(
-    Op(f"ai.onnx.ml.{name}", infer, evaluate, rows.per_row)
+    Op(f"ai.onnx.ml.{name}", infer, evaluate, _ROW_RULES.get(name, rows.per_row))
     for name, infer, evaluate in (
         ("ArrayFeatureExtractor", _infer_array_feature_extractor, _array_feature_extractor),
         ("Binarizer", _same_shape(None), _binarizer),

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows
+from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows, has_symbol
 
 Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
 Infer: TypeAlias = Callable[[Node, Sequence[Info | None]], Sequence[Info]]
@@ -33,9 +33,19 @@ class RowFlow:
     coupled: bool = False
 
 
+def depends_on_batch_size(info: Info | None) -> bool:
+    """Whether the elements of a small integer tensor are known to hold the batch size."""
+    return (
+        info is not None
+        and info.contents is not None
+        and any(has_symbol(item) for item in info.contents.reshape(-1))
+    )
+
+
 def couples(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
     """The rule that is safe for every operator: any batch among the inputs couples the rows."""
-    if all(info is None or info.rows == Rows.INVARIANT for info in inputs):
+    sized = any(map(depends_on_batch_size, inputs)) and any(info.contents is None for info in outputs)
+    if not sized and all(info is None or info.rows == Rows.INVARIANT for info in inputs):
         return RowFlow((Rows.INVARIANT,) * len(outputs))
     return RowFlow((Rows.OPAQUE,) * len(outputs), coupled=True)
 

@@ -8,22 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pyrec_infer.ir import BATCH, Info, Node, RowAxis, Rows, Shape, has_symbol, same_size
-from pyrec_infer.ops.registry import RowFlow, RowRule, couples
+from pyrec_infer.ir import Info, Node, RowAxis, Rows, Shape, has_symbol, same_size
+from pyrec_infer.ops.registry import RowFlow, RowRule, couples, depends_on_batch_size
 from pyrec_infer.ops.shapes import constant_integers, integers, product
 
 Inputs = Sequence[Info | None]
 Outputs = Sequence[Info]
 Rule = Callable[[Node, Inputs, Outputs], RowAxis | None]
-
-
-def depends_on_batch_size(info: Info | None) -> bool:
-    """Whether the elements of a small integer tensor are known to hold the batch size."""
-    return (
-        info is not None
-        and info.contents is not None
-        and any(has_symbol(item) for item in info.contents.reshape(-1))
-    )
 
 
 def _batched(info: Info | None) -> bool:
@@ -510,6 +501,21 @@ def per_row(node: Node, inputs: Inputs, outputs: Outputs) -> RowFlow:
     return RowFlow((0,) * len(outputs))
 
 
+@_guarded()
+def feature_extractor(node: Node, inputs: Inputs, outputs: Outputs) -> RowAxis | None:
+    """ArrayFeatureExtractor: columns of batched rows, or batched positions in a constant."""
+    data, positions = inputs[0], inputs[1]
+    if data is None or positions is None or data.rank is None or outputs[0].rank is None:
+        return None
+    if _batched(data):
+        return data.rows if not _batched(positions) and data.rows < data.rank - 1 else None
+    if positions.shape is None or not all(
+        axis == positions.rows or same_size(size, 1) for axis, size in enumerate(positions.shape)
+    ):
+        return None
+    return outputs[0].rank - 1
+
+
 def dynamic_quantize(node: Node, inputs: Inputs, outputs: Outputs) -> RowFlow:
     """The scale and zero point come from all rows; the quantised values still lie row by row."""
     first = inputs[0]
@@ -523,7 +529,6 @@ loop: RowRule = couples
 scan: RowRule = couples
 
 __all__ = [
-    "BATCH",
     "arg_reduce",
     "batch_normalization",
     "concat",
@@ -531,11 +536,11 @@ __all__ = [
     "conv",
     "couples",
     "cumsum",
-    "depends_on_batch_size",
     "dynamic_quantize",
     "einsum",
     "elementwise",
     "expand",
+    "feature_extractor",
     "gather",
     "gather_elements",
     "gather_nd",

@@ -40,12 +40,14 @@ def _probit(x: Array) -> Array:
         log = np.log((1 - y) * (1 + y))
         v = 2 / (np.pi * 0.147) + 0.5 * log
         inverse = np.sign(y) * np.sqrt(-v + np.sqrt(v * v - log / 0.147))
-        return (np.sqrt(2) * inverse).astype(x.dtype)
+        result: Array = (np.sqrt(2) * inverse).astype(x.dtype)
+        return result
 
 
 def _softmax(x: Array) -> Array:
     e = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
-    return e / e.sum(axis=1, keepdims=True)
+    result: Array = e / e.sum(axis=1, keepdims=True)
+    return result
 
 
 def _softmax_zero(x: Array) -> Array:
@@ -55,7 +57,8 @@ def _softmax_zero(x: Array) -> Array:
         top = x.max(axis=1, keepdims=True, initial=-np.inf)
         e = np.where(zero, 0, np.exp(x - top))
         total = e.sum(axis=1, keepdims=True)
-        return np.where(zero, x * np.exp(-top), e) / total
+        result: Array = np.where(zero, x * np.exp(-top), e) / total
+        return result
 
 
 def apply_transform(transform: str, scores: Array) -> Array:

@@ -150,11 +150,16 @@ def _forest_of_lists(node: Node, prefix: str, targets: int) -> Forest:
     features = _integers(node, "nodes_featureids", count)
     features = np.where(modes == _LEAF, 0, features)
     _check_features(node, features)
-    roots: dict[int, int] = {}
-    for i in np.flatnonzero(parents == 0).tolist():
-        roots.setdefault(int(tree_ids[i]), i)
-    if len(roots) != len(np.unique(tree_ids)):
-        raise _fail(node, "a tree has no root")
+    roots = np.flatnonzero(parents == 0)
+    if len(roots) != len(np.unique(tree_ids)) or len(np.unique(tree_ids[roots])) != len(roots):
+        raise _fail(node, "a tree does not have one root")
+    reached, level = 0, roots
+    while level.size:
+        reached += len(level)
+        inner = level[modes[level] != _LEAF]
+        level = np.unique(np.concatenate([true_child[inner], false_child[inner]]))
+    if reached != count:
+        raise _fail(node, "a node is not reached from the root of its tree")
 
     vote_trees = _integers(node, f"{prefix}_treeids")
     votes = len(vote_trees)
@@ -181,7 +186,7 @@ def _forest_of_lists(node: Node, prefix: str, targets: int) -> Forest:
         true_child,
         false_child,
         _integers(node, "nodes_missing_value_tracks_true", count, 0) != 0,
-        np.asarray(list(roots.values()), np.int64),
+        roots,
         vote_start.astype(np.int64),
         vote_targets[order],
         weights[order],

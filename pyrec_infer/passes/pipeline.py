@@ -13,9 +13,11 @@ from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.take_from_parts import take_from_parts
+from pyrec_infer.passes.widen_half import widen_half
 
 PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     expand_composites,
+    widen_half,
     fold_constants,
     inline_branches,
     fold_constants,

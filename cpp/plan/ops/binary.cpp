@@ -34,8 +34,8 @@ template <class F>
 Tensor apply(Context& context, const F& f, const Tensor& a, const Tensor& b) {
   expect_dtype(b, a.dtype);
   if (a.dtype == DType::kFloat16 && F::template takes<float>) {
-    const Tensor result = apply(context, f, cast(context, a, DType::kFloat32),
-                                cast(context, b, DType::kFloat32));
+    const Tensor result =
+        apply(context, f, cast(context, a, DType::kFloat32), cast(context, b, DType::kFloat32));
     return result.dtype == DType::kFloat32 ? cast(context, result, DType::kFloat16) : result;
   }
   if constexpr (requires { F::kKernel; }) {
@@ -78,7 +78,7 @@ class Binary {
 };
 
 struct Add : Numbers {
-  static constexpr BinaryF32 Kernels::*kKernel = &Kernels::add_f32;
+  static constexpr BinaryF32 Kernels::* kKernel = &Kernels::add_f32;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -90,7 +90,7 @@ struct Add : Numbers {
 };
 
 struct Subtract : Numbers {
-  static constexpr BinaryF32 Kernels::*kKernel = &Kernels::subtract_f32;
+  static constexpr BinaryF32 Kernels::* kKernel = &Kernels::subtract_f32;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -102,7 +102,7 @@ struct Subtract : Numbers {
 };
 
 struct Multiply : Numbers {
-  static constexpr BinaryF32 Kernels::*kKernel = &Kernels::multiply_f32;
+  static constexpr BinaryF32 Kernels::* kKernel = &Kernels::multiply_f32;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -114,7 +114,7 @@ struct Multiply : Numbers {
 };
 
 struct Divide : Numbers {
-  static constexpr BinaryF32 Kernels::*kKernel = &Kernels::divide_f32;
+  static constexpr BinaryF32 Kernels::* kKernel = &Kernels::divide_f32;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -131,7 +131,7 @@ struct Divide : Numbers {
 
 // NaN if either operand is NaN.
 struct Maximum : Numbers {
-  static constexpr BinaryF32 Kernels::*kKernel = &Kernels::maximum_f32;
+  static constexpr BinaryF32 Kernels::* kKernel = &Kernels::maximum_f32;
   template <class T>
   T operator()(T a, T b) const {
     return a > b || a != a ? a : b;
@@ -139,7 +139,7 @@ struct Maximum : Numbers {
 };
 
 struct Minimum : Numbers {
-  static constexpr BinaryF32 Kernels::*kKernel = &Kernels::minimum_f32;
+  static constexpr BinaryF32 Kernels::* kKernel = &Kernels::minimum_f32;
   template <class T>
   T operator()(T a, T b) const {
     return a < b || a != a ? a : b;
@@ -259,9 +259,8 @@ class Power {
     const Tensor& base = required(in, 0);
     const Tensor& exponent = required(in, 1);
     if (base.dtype == DType::kFloat16) {
-      out[0].tensor =
-          cast(context, power(context, cast(context, base, DType::kFloat32), exponent),
-               DType::kFloat16);
+      out[0].tensor = cast(context, power(context, cast(context, base, DType::kFloat32), exponent),
+                           DType::kFloat16);
     } else {
       out[0].tensor = power(context, base, exponent);
     }
@@ -271,14 +270,18 @@ class Power {
   static Tensor power(Context& context, const Tensor& base, const Tensor& exponent) {
     if (exponent.dtype == DType::kBool) refuse_dtype(exponent.dtype);
     switch (base.dtype) {
-      case DType::kFloat32: return of_floats(context, base, exponent);
+      case DType::kFloat32:
+        return of_floats(context, base, exponent);
       case DType::kFloat64:
         return map_pairs<double, double, double>(
             context, [](double a, double b) { return std::pow(a, b); }, base,
             cast(context, exponent, DType::kFloat64));
-      case DType::kInt32: return of_integers<std::int32_t>(context, base, exponent);
-      case DType::kInt64: return of_integers<std::int64_t>(context, base, exponent);
-      default: refuse_dtype(base.dtype);
+      case DType::kInt32:
+        return of_integers<std::int32_t>(context, base, exponent);
+      case DType::kInt64:
+        return of_integers<std::int64_t>(context, base, exponent);
+      default:
+        refuse_dtype(base.dtype);
     }
   }
 
@@ -291,8 +294,8 @@ class Power {
           [](T a, double b) { return convert_element<T>(std::pow(static_cast<double>(a), b)); },
           base, cast(context, exponent, DType::kFloat64));
     }
-    return map_pairs<T, std::int64_t, T>(
-        context, integer_power<T>, base, cast(context, exponent, DType::kInt64));
+    return map_pairs<T, std::int64_t, T>(context, integer_power<T>, base,
+                                         cast(context, exponent, DType::kInt64));
   }
 
   static Tensor of_floats(Context& context, const Tensor& base, const Tensor& exponent) {

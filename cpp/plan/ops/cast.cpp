@@ -25,11 +25,12 @@ void require_integral(const Tensor& tensor) {
   std::int64_t index = 0;
   for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
     if (!exact_integer(x[offset])) {
-      const std::int64_t row_elements = tensor.rank() == 0 ? 1 : tensor.shape.product(1, tensor.rank());
-      throw OpError(ErrorKind::kNotIntegral,
-                    std::string("expected an integer that ") + dtype_name(tensor.dtype) +
-                        " holds exactly",
-                    index / row_elements);
+      const std::int64_t row_elements =
+          tensor.rank() == 0 ? 1 : tensor.shape.product(1, tensor.rank());
+      throw OpError(
+          ErrorKind::kNotIntegral,
+          std::string("expected an integer that ") + dtype_name(tensor.dtype) + " holds exactly",
+          index / row_elements);
     }
     ++index;
   });
@@ -44,10 +45,17 @@ class Cast {
     const Tensor& x = required(in, 0);
     if (require_integral_) {
       switch (x.dtype) {
-        case DType::kFloat16: require_integral<Half>(x); break;
-        case DType::kFloat32: require_integral<float>(x); break;
-        case DType::kFloat64: require_integral<double>(x); break;
-        default: break;
+        case DType::kFloat16:
+          require_integral<Half>(x);
+          break;
+        case DType::kFloat32:
+          require_integral<float>(x);
+          break;
+        case DType::kFloat64:
+          require_integral<double>(x);
+          break;
+        default:
+          break;
       }
     }
     out[0].tensor = cast(context, x, to_);

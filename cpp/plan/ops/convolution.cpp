@@ -16,8 +16,6 @@ namespace {
 
 using Sizes = std::vector<std::int64_t>;
 
-std::size_t unsigned_size(std::int64_t size) { return static_cast<std::size_t>(size); }
-
 // Where a window lies at each output position, for every spatial axis.
 struct Geometry {
   Sizes input, kernel, output, strides, dilations, pad_begin, pad_end;
@@ -178,15 +176,14 @@ void lower_image(const From* image, const Shape& strides, std::int64_t channels,
   Sizes position(geometry.output.size(), 0);
   if (geometry.positions() == 0) return;
   do {
-    for_each_tap(geometry, position, strides,
-                 [&](std::int64_t tap, bool inside, std::int64_t offset) {
-                   for (std::int64_t c = 0; c < channels; ++c) {
-                     out[c * taps + tap] =
-                         inside ? static_cast<To>(static_cast<To>(image[offset + c * strides[1]]) -
-                                                  zero)
-                                : To{0};
-                   }
-                 });
+    for_each_tap(
+        geometry, position, strides, [&](std::int64_t tap, bool inside, std::int64_t offset) {
+          for (std::int64_t c = 0; c < channels; ++c) {
+            out[c * taps + tap] =
+                inside ? static_cast<To>(static_cast<To>(image[offset + c * strides[1]]) - zero)
+                       : To{0};
+          }
+        });
     out += channels * taps;
   } while (advance(position, geometry.output));
 }
@@ -254,8 +251,8 @@ struct Convolution {
       const std::int64_t count = std::min(block, images - first);
       for (std::int64_t group = 0; group < groups; ++group) {
         for (std::int64_t i = 0; i < count; ++i) {
-          const From* image = x.as<From>() + (first + i) * x.strides[0] +
-                              group * channels * x.strides[1];
+          const From* image =
+              x.as<From>() + (first + i) * x.strides[0] + group * channels * x.strides[1];
           lower_image<From, To>(image, x.strides, channels, geometry, zero, rows + i * each);
         }
         multiply(static_cast<const To*>(rows), first * positions(), count * positions(), group);
@@ -316,7 +313,8 @@ class Conv {
       case DType::kFloat64:
         out[0].tensor = run_f64(context, convolution, x, w, bias);
         return;
-      default: refuse_dtype("Conv", x.dtype);
+      default:
+        refuse_dtype("Conv", x.dtype);
     }
   }
 
@@ -325,14 +323,13 @@ class Conv {
                         const Tensor& w, const Tensor* bias, const PackedF32* packed) {
     const Tensor addend = bias ? contiguous(context, *bias) : Tensor{};
     const float* shift = bias ? addend.as<float>() : nullptr;
-    const Tensor weights =
-        packed ? w : convolution.right_matrices(contiguous(context, w));
+    const Tensor weights = packed ? w : convolution.right_matrices(contiguous(context, w));
     if (convolution.groups == 1 && convolution.geometry.pointwise()) {
       Shape order{0};
       for (int axis = 2; axis < x.rank(); ++axis) order.push_back(axis);
       order.push_back(1);
-      const Tensor right = view(weights, {convolution.depth, convolution.filters},
-                                {1, convolution.depth});
+      const Tensor right =
+          view(weights, {convolution.depth, convolution.filters}, {1, convolution.depth});
       const Tensor result = matmul(context, permuted(x, order), right, packed, shift);
       return convolution.arranged(result);
     }
@@ -373,10 +370,9 @@ class Conv {
         [&](const double* rows, std::int64_t first, std::int64_t count, std::int64_t group) {
           const std::int64_t column = group * convolution.filters;
           double* y = result.as<double>() + first * width + column;
-          gemm_loops<double>(rows, convolution.depth, 1,
-                             weights.as<double>() + group * weights.strides[0], 1,
-                             convolution.depth, y, width, count, convolution.filters,
-                             convolution.depth);
+          gemm_loops<double>(
+              rows, convolution.depth, 1, weights.as<double>() + group * weights.strides[0], 1,
+              convolution.depth, y, width, count, convolution.filters, convolution.depth);
           if (!bias) return;
           for (std::int64_t i = 0; i < count; ++i) {
             for (std::int64_t j = 0; j < convolution.filters; ++j) {
@@ -454,8 +450,8 @@ class ConvInteger {
     const Convolution convolution(window_, groups_, x, w);
     const ZeroPoints x_zero("ConvInteger", optional(in, 2), x.dtype, 1);
     const ZeroPoints w_zeros("ConvInteger", optional(in, 3), w.dtype, w.shape[0]);
-    out[0].tensor = convolution.arranged(
-        convolve_integers(context, convolution, x, x_zero.at(0), w, w_zeros));
+    out[0].tensor =
+        convolution.arranged(convolve_integers(context, convolution, x, x_zero.at(0), w, w_zeros));
   }
 
  private:
@@ -523,8 +519,12 @@ class Pool {
     require_spatial(kName, x);
     const Geometry geometry = window_.over(x, window_.kernel);
     switch (x.dtype) {
-      case DType::kFloat32: out[0].tensor = pool<float>(context, x, geometry); return;
-      case DType::kFloat64: out[0].tensor = pool<double>(context, x, geometry); return;
+      case DType::kFloat32:
+        out[0].tensor = pool<float>(context, x, geometry);
+        return;
+      case DType::kFloat64:
+        out[0].tensor = pool<double>(context, x, geometry);
+        return;
       case DType::kFloat16:
         out[0].tensor = cast(
             context, pool<float>(context, cast(context, x, DType::kFloat32), geometry), x.dtype);

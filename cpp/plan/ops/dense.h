@@ -13,6 +13,9 @@
 
 namespace pyrec {
 
+// Kernels take sizes without a sign.
+inline std::size_t unsigned_size(std::int64_t size) { return static_cast<std::size_t>(size); }
+
 enum class Reduction {
   kSum,
   kMean,

@@ -21,15 +21,13 @@ bool packable(const Tensor* tensor) {
          (tensor->dtype == DType::kFloat32 || tensor->dtype == DType::kFloat16);
 }
 
-// Kernels take sizes without a sign.
+// Kernels take strides without a sign.
 Tensor with_positive_strides(Context& context, const Tensor& tensor) {
   for (std::int64_t stride : tensor.strides) {
     if (stride < 0) return contiguous(context, tensor);
   }
   return tensor;
 }
-
-std::size_t unsigned_size(std::int64_t size) { return static_cast<std::size_t>(size); }
 
 // One right matrix for every row of the left: a single product.
 void multiply_folded(Context& context, const Product& product, Tensor a, const Tensor& b,
@@ -70,8 +68,8 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
   const Shape b_batch = batch_of(b);
   const Shape result_strides = contiguous_strides(product.result_shape());
   const Shape a_strides = batch_strides(product.batch, batch_of(a), a.strides);
-  const Shape b_strides = batch_strides(product.batch, b_batch,
-                                        packed ? contiguous_strides(b_batch) : b.strides);
+  const Shape b_strides =
+      batch_strides(product.batch, b_batch, packed ? contiguous_strides(b_batch) : b.strides);
   const float* left = a.as<float>();
   const std::size_t lda = unsigned_size(a.strides[a.rank() - 2]);
 
@@ -95,19 +93,18 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
     scratch = reinterpret_cast<float*>(buffer.get()->data());
   }
   std::int64_t laid_out = -1;
-  for_each_outer<3>(
-      product.batch, 0, {a_strides, b_strides, result_strides},
-      [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-        const float* right = scratch;
-        if (packed) {
-          right = packed->matrix(j);
-        } else if (laid_out != j) {
-          kernels.pack_f32(b.as<float>() + j, k, n, unsigned_size(row_step),
-                           unsigned_size(column_step), scratch);
-          laid_out = j;
-        }
-        kernels.gemm_f32(left + i, lda, right, bias, activation, out + o, n, m, n, k);
-      });
+  for_each_outer<3>(product.batch, 0, {a_strides, b_strides, result_strides},
+                    [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+                      const float* right = scratch;
+                      if (packed) {
+                        right = packed->matrix(j);
+                      } else if (laid_out != j) {
+                        kernels.pack_f32(b.as<float>() + j, k, n, unsigned_size(row_step),
+                                         unsigned_size(column_step), scratch);
+                        laid_out = j;
+                      }
+                      kernels.gemm_f32(left + i, lda, right, bias, activation, out + o, n, m, n, k);
+                    });
 }
 
 template <class T>
@@ -186,10 +183,14 @@ Activation activation_of(const std::string& name) {
 
 void activate(const Kernels& kernels, Activation activation, float* x, std::size_t n) {
   switch (activation) {
-    case Activation::kNone: return;
-    case Activation::kRelu: return kernels.relu_f32(x, x, n);
-    case Activation::kSigmoid: return kernels.sigmoid_f32(x, x, n);
-    case Activation::kTanh: return kernels.tanh_f32(x, x, n);
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return kernels.relu_f32(x, x, n);
+    case Activation::kSigmoid:
+      return kernels.sigmoid_f32(x, x, n);
+    case Activation::kTanh:
+      return kernels.tanh_f32(x, x, n);
   }
 }
 
@@ -264,8 +265,9 @@ class Gemm {
     const auto n = unsigned_size(result.shape[1]);
     if (alpha != 1.0f) kernels.multiply_f32(y, 1, &alpha, 0, y, elements);
     if (c && elements != 0) {
-      const Tensor rows = vector ? broadcast_to(bias, result.shape)
-                                 : contiguous(context, beta == 1.0f ? *c : scaled(context, *c, beta));
+      const Tensor rows = vector
+                              ? broadcast_to(bias, result.shape)
+                              : contiguous(context, beta == 1.0f ? *c : scaled(context, *c, beta));
       for (std::int64_t i = 0; i < result.shape[0]; ++i) {
         float* row = y + unsigned_size(i) * n;
         kernels.add_f32(row, 1, rows.as<float>() + i * rows.strides[0], 1, row, n);
@@ -605,8 +607,9 @@ class Einsum {
   template <class T, class F>
   static void multiply_loops_of(const Tensor& a, const Tensor& b, const Tensor& result, F&& f) {
     T* out = result.as<T>();
-    for_each_outer<2>(result.shape, 0, {a.strides, b.strides},
-                      [&](std::int64_t i, std::int64_t j) { *out++ = f(a.as<T>()[i], b.as<T>()[j]); });
+    for_each_outer<2>(result.shape, 0, {a.strides, b.strides}, [&](std::int64_t i, std::int64_t j) {
+      *out++ = f(a.as<T>()[i], b.as<T>()[j]);
+    });
   }
 
   static void multiply_f32(Context& context, Tensor a, Tensor b, const Tensor& result) {
@@ -624,12 +627,11 @@ class Einsum {
     const std::size_t a_step = a.strides[last] == 0 ? 0 : 1;
     const std::size_t b_step = b.strides[last] == 0 ? 0 : 1;
     float* out = result.as<float>();
-    for_each_outer<2>(result.shape, 1, {a.strides, b.strides},
-                      [&](std::int64_t i, std::int64_t j) {
-                        context.kernels.multiply_f32(a.as<float>() + i, a_step, b.as<float>() + j,
-                                                     b_step, out, unsigned_size(n));
-                        out += n;
-                      });
+    for_each_outer<2>(result.shape, 1, {a.strides, b.strides}, [&](std::int64_t i, std::int64_t j) {
+      context.kernels.multiply_f32(a.as<float>() + i, a_step, b.as<float>() + j, b_step, out,
+                                   unsigned_size(n));
+      out += n;
+    });
   }
 
   std::vector<Term> terms_;
@@ -762,7 +764,8 @@ PackedF32::PackedF32(const Kernels& kernels, const Tensor& matrices) {
           widened.push_back(static_cast<float>(matrices.as<Half>()[start + i * row + j * column]));
         }
       }
-      kernels.pack_f32(widened.data(), unsigned_size(k), unsigned_size(n), unsigned_size(n), 1, out);
+      kernels.pack_f32(widened.data(), unsigned_size(k), unsigned_size(n), unsigned_size(n), 1,
+                       out);
     } else {
       kernels.pack_f32(matrices.as<float>() + start, unsigned_size(k), unsigned_size(n),
                        unsigned_size(row), unsigned_size(column), out);
@@ -819,13 +822,14 @@ Tensor matmul(Context& context, const Tensor& a, const Tensor& b, const PackedF3
 }
 
 void refuse_dtype(const std::string& op, DType dtype) {
-  throw OpError(ErrorKind::kDType, op + ": element type " + dtype_name(dtype) + " is not supported");
+  throw OpError(ErrorKind::kDType,
+                op + ": element type " + dtype_name(dtype) + " is not supported");
 }
 
 void require_same_dtype(const std::string& op, const Tensor& a, const Tensor& b) {
   if (a.dtype == b.dtype) return;
-  throw OpError(ErrorKind::kDType, op + ": operands of " + dtype_name(a.dtype) + " and " +
-                                       dtype_name(b.dtype));
+  throw OpError(ErrorKind::kDType,
+                op + ": operands of " + dtype_name(a.dtype) + " and " + dtype_name(b.dtype));
 }
 
 std::span<const OpEntry> linear_algebra_ops() { return kOps; }

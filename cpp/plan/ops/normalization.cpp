@@ -11,17 +11,17 @@ namespace pyrec {
 
 namespace {
 
-std::size_t unsigned_size(std::int64_t size) { return static_cast<std::size_t>(size); }
-
 // Runs f on the tensor in a type it knows (float32 or float64); float16 goes through float32.
 template <class F>
 Tensor in_wide_float(Context& context, const char* op, const Tensor& tensor, F&& f) {
   switch (tensor.dtype) {
     case DType::kFloat32:
-    case DType::kFloat64: return f(tensor);
+    case DType::kFloat64:
+      return f(tensor);
     case DType::kFloat16:
       return cast(context, f(cast(context, tensor, DType::kFloat32)), DType::kFloat16);
-    default: refuse_dtype(op, tensor.dtype);
+    default:
+      refuse_dtype(op, tensor.dtype);
   }
 }
 
@@ -47,8 +47,8 @@ template <class F>
 Tensor along_axis(Context& context, const Tensor& tensor, std::int64_t given_axis, F&& f) {
   const int axis = normalize_axis(given_axis, tensor.rank());
   const bool moves = axis != tensor.rank() - 1;
-  const Tensor source = contiguous(
-      context, moves ? permuted(tensor, order_with_last(tensor.rank(), axis)) : tensor);
+  const Tensor source =
+      contiguous(context, moves ? permuted(tensor, order_with_last(tensor.rank(), axis)) : tensor);
   const Tensor result = allocate(context, source.dtype, source.shape);
   if (result.elements() != 0) f(source, result);
   return moves ? permuted(result, order_from_last(tensor.rank(), axis)) : result;
@@ -81,7 +81,8 @@ class Softmax {
       return along_axis(context, tensor, axis_, [&](const Tensor& x, const Tensor& y) {
         const std::int64_t n = x.shape[x.rank() - 1];
         if (x.dtype == DType::kFloat32) {
-          const RowsF32 kernel = kLog ? context.kernels.log_softmax_f32 : context.kernels.softmax_f32;
+          const RowsF32 kernel =
+              kLog ? context.kernels.log_softmax_f32 : context.kernels.softmax_f32;
           kernel(x.as<float>(), y.as<float>(), unsigned_size(x.elements() / n), unsigned_size(n));
         } else {
           for_each_row(x, [&](std::int64_t start, std::int64_t size) {
@@ -148,8 +149,8 @@ class LpNormalization {
           const float* norm = norms.as<float>();
           for_each_row(x, [&](std::int64_t start, std::int64_t n) {
             const float divisor = *norm == 0.0f ? 1.0f : *norm;
-            context.kernels.divide_f32(x.as<float>() + start, 1, &divisor, 0,
-                                       y.as<float>() + start, unsigned_size(n));
+            context.kernels.divide_f32(x.as<float>() + start, 1, &divisor, 0, y.as<float>() + start,
+                                       unsigned_size(n));
             ++norm;
           });
         } else {
@@ -456,7 +457,8 @@ class GroupedNormalization {
       const std::int64_t channels = channels_of(kName, x);
       const std::int64_t groups = kGroups ? groups_ : channels;
       if (groups != 0 && channels % groups != 0) {
-        throw OpError(ErrorKind::kShape, "GroupNormalization: num_groups does not divide the channels");
+        throw OpError(ErrorKind::kShape,
+                      "GroupNormalization: num_groups does not divide the channels");
       }
       require_channels(kName, required(in, 1), channels);
       require_channels(kName, required(in, 2), channels);

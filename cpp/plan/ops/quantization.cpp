@@ -14,17 +14,20 @@ namespace pyrec {
 
 namespace {
 
-std::size_t unsigned_size(std::int64_t size) { return static_cast<std::size_t>(size); }
-
 // Calls f with the C++ type of a quantised element type.
 template <class F>
 void dispatch_quantized(const std::string& op, DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kInt8: return f(TypeTag<std::int8_t>{});
-    case DType::kUint8: return f(TypeTag<std::uint8_t>{});
-    case DType::kInt16: return f(TypeTag<std::int16_t>{});
-    case DType::kUint16: return f(TypeTag<std::uint16_t>{});
-    default: refuse_dtype(op, dtype);
+    case DType::kInt8:
+      return f(TypeTag<std::int8_t>{});
+    case DType::kUint8:
+      return f(TypeTag<std::uint8_t>{});
+    case DType::kInt16:
+      return f(TypeTag<std::int16_t>{});
+    case DType::kUint16:
+      return f(TypeTag<std::uint16_t>{});
+    default:
+      refuse_dtype(op, dtype);
   }
 }
 
@@ -79,7 +82,8 @@ struct Granularity {
   std::int64_t block;
 };
 
-// Rows of the last axis of x, a scale and a zero point: f(x, scale, scale step, zero, zero step, n).
+// Rows of the last axis of x, a scale and a zero point: f(x, scale, scale step, zero, zero step,
+// n).
 template <class F>
 void for_each_run(const Tensor& x, const Tensor& scale, const Tensor* zero, F&& f) {
   if (x.elements() == 0) return;
@@ -107,10 +111,18 @@ class QuantizeLinear {
     // The numbers of TensorProto.DataType.
     switch (spec.attributes.integer("output_dtype", 0)) {
       case 0:
-      case 2: dtype_ = DType::kUint8; break;
-      case 3: dtype_ = DType::kInt8; break;
-      case 4: dtype_ = DType::kUint16; break;
-      case 5: dtype_ = DType::kInt16; break;
+      case 2:
+        dtype_ = DType::kUint8;
+        break;
+      case 3:
+        dtype_ = DType::kInt8;
+        break;
+      case 4:
+        dtype_ = DType::kUint16;
+        break;
+      case 5:
+        dtype_ = DType::kInt16;
+        break;
       default:
         throw OpError(ErrorKind::kUnsupported, "QuantizeLinear: this output_dtype");
     }

@@ -85,10 +85,14 @@ T highest() {
 template <class T>
 T identity(Reduction kind) {
   switch (kind) {
-    case Reduction::kMax: return lowest<T>();
-    case Reduction::kMin: return highest<T>();
-    case Reduction::kProd: return T{1};
-    default: return T{0};
+    case Reduction::kMax:
+      return lowest<T>();
+    case Reduction::kMin:
+      return highest<T>();
+    case Reduction::kProd:
+      return T{1};
+    default:
+      return T{0};
   }
 }
 
@@ -133,13 +137,19 @@ T magnitude(T x) {
 template <class T>
 T accumulate(Reduction kind, T total, T x) {
   switch (kind) {
-    case Reduction::kMax: return nan_or_larger(total, x);
-    case Reduction::kMin: return nan_or_smaller(total, x);
-    case Reduction::kProd: return wrapped_product(total, x);
-    case Reduction::kL1: return wrapped_sum(total, magnitude(x));
+    case Reduction::kMax:
+      return nan_or_larger(total, x);
+    case Reduction::kMin:
+      return nan_or_smaller(total, x);
+    case Reduction::kProd:
+      return wrapped_product(total, x);
+    case Reduction::kL1:
+      return wrapped_sum(total, magnitude(x));
     case Reduction::kL2:
-    case Reduction::kSumSquare: return wrapped_sum(total, wrapped_product(x, x));
-    default: return wrapped_sum(total, x);
+    case Reduction::kSumSquare:
+      return wrapped_sum(total, wrapped_product(x, x));
+    default:
+      return wrapped_sum(total, x);
   }
 }
 
@@ -147,10 +157,14 @@ template <class T>
 T finished(Reduction kind, T total, std::int64_t count) {
   if constexpr (std::is_floating_point_v<T>) {
     switch (kind) {
-      case Reduction::kMean: return total / static_cast<T>(count);
-      case Reduction::kL2: return std::sqrt(total);
-      case Reduction::kLogSum: return std::log(total);
-      default: return total;
+      case Reduction::kMean:
+        return total / static_cast<T>(count);
+      case Reduction::kL2:
+        return std::sqrt(total);
+      case Reduction::kLogSum:
+        return std::log(total);
+      default:
+        return total;
     }
   } else {
     if (kind != Reduction::kMean) return total;
@@ -240,25 +254,35 @@ void reduce_runs_f32(Context& context, const float* data, const Split& split, Re
   }
   const auto run = [&](const float* x) {
     switch (kind) {
-      case Reduction::kMax: return kernels.max_f32(x, n);
-      case Reduction::kMin: return kernels.min_f32(x, n);
-      case Reduction::kL1: kernels.abs_f32(x, magnitudes, n); return kernels.sum_f32(magnitudes, n);
+      case Reduction::kMax:
+        return kernels.max_f32(x, n);
+      case Reduction::kMin:
+        return kernels.min_f32(x, n);
+      case Reduction::kL1:
+        kernels.abs_f32(x, magnitudes, n);
+        return kernels.sum_f32(magnitudes, n);
       case Reduction::kL2:
-      case Reduction::kSumSquare: return kernels.sum_squares_f32(x, n);
+      case Reduction::kSumSquare:
+        return kernels.sum_squares_f32(x, n);
       case Reduction::kProd: {
         float total = 1.0f;
         for (std::size_t i = 0; i < n; ++i) total *= x[i];
         return total;
       }
-      default: return kernels.sum_f32(x, n);
+      default:
+        return kernels.sum_f32(x, n);
     }
   };
   const auto join = [&](float a, float b) {
     switch (kind) {
-      case Reduction::kMax: return nan_or_larger(a, b);
-      case Reduction::kMin: return nan_or_smaller(a, b);
-      case Reduction::kProd: return a * b;
-      default: return a + b;
+      case Reduction::kMax:
+        return nan_or_larger(a, b);
+      case Reduction::kMin:
+        return nan_or_smaller(a, b);
+      case Reduction::kProd:
+        return a * b;
+      default:
+        return a + b;
     }
   };
   if (split.reduced.rank() == 1) {

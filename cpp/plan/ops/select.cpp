@@ -63,7 +63,8 @@ T bound_or(const Tensor* bound, DType dtype, T fallback) {
   if (!bound) return fallback;
   expect_dtype(*bound, dtype);
   if (bound->elements() != 1) {
-    throw OpError(ErrorKind::kShape, "expected a scalar bound, got shape " + describe(bound->shape));
+    throw OpError(ErrorKind::kShape,
+                  "expected a scalar bound, got shape " + describe(bound->shape));
   }
   if constexpr (std::is_same_v<T, float>) {
     if (dtype == DType::kFloat16) return static_cast<float>(*bound->as<Half>());

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -198,12 +197,23 @@ Forest forest_of_lists(const Attributes& attributes, const std::string& prefix,
   std::unordered_map<std::int64_t, bool> rooted;
   for (std::size_t i = 0; i < count; ++i) {
     bool& has_root = rooted[trees[i]];
-    if (parents[i] == 0 && !has_root) {
-      has_root = true;
-      forest.roots.push_back(static_cast<std::int32_t>(i));
-    }
+    if (parents[i] > 0) continue;
+    if (has_root) fail("a tree has two roots");
+    has_root = true;
+    forest.roots.push_back(static_cast<std::int32_t>(i));
   }
-  if (rooted.size() != forest.roots.size()) fail("a tree has no root");
+  // What no root reaches is a cycle: each node has at most one parent.
+  std::vector<std::int32_t> pending = forest.roots;
+  std::size_t reached = 0;
+  while (!pending.empty()) {
+    const RawNode& node = forest.nodes[static_cast<std::size_t>(pending.back())];
+    pending.pop_back();
+    ++reached;
+    if (node.mode == kLeaf) continue;
+    pending.push_back(node.yes);
+    if (node.no != node.yes) pending.push_back(node.no);
+  }
+  if (rooted.size() != forest.roots.size() || reached != count) fail("a tree has a cycle");
 
   const Integers vote_trees = attributes.integers(prefix + "_treeids");
   const std::size_t votes = vote_trees.size();

@@ -10,8 +10,8 @@ namespace {
 
 // An operator here is a functor: `takes<T>` says for which element types it is defined, and it maps
 // one element to one element of the same type or to bool. A float32 path is added by `kKernel`, one
-// kernel, or by `block`, several kernels over at most kBlock elements, where y is not x. float16 goes
-// through float32.
+// kernel, or by `block`, several kernels over at most kBlock elements, where y is not x. float16
+// goes through float32.
 constexpr std::size_t kBlock = 1024;
 
 struct Floats {
@@ -80,9 +80,9 @@ class Unary {
 };
 
 // A formula for float32 and float64, with the float32 kernel where there is one.
-template <auto Formula, UnaryF32 Kernels::*Kernel = nullptr>
+template <auto Formula, UnaryF32 Kernels::* Kernel = nullptr>
 struct Math : Floats {
-  static constexpr UnaryF32 Kernels::*kKernel = Kernel;
+  static constexpr UnaryF32 Kernels::* kKernel = Kernel;
   template <class T>
   T operator()(T x) const {
     return Formula(x);
@@ -100,7 +100,7 @@ T softplus(T x) {
 }
 
 struct Abs : Numbers {
-  static constexpr UnaryF32 Kernels::*kKernel = &Kernels::abs_f32;
+  static constexpr UnaryF32 Kernels::* kKernel = &Kernels::abs_f32;
   template <class T>
   T operator()(T x) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -116,7 +116,7 @@ struct Abs : Numbers {
 struct Negative {
   template <class T>
   static constexpr bool takes = kIsNumeric<T> && std::is_signed_v<T>;
-  static constexpr UnaryF32 Kernels::*kKernel = &Kernels::negative_f32;
+  static constexpr UnaryF32 Kernels::* kKernel = &Kernels::negative_f32;
   template <class T>
   T operator()(T x) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -139,7 +139,7 @@ struct Sign : Numbers {
 };
 
 struct Relu : Numbers {
-  static constexpr UnaryF32 Kernels::*kKernel = &Kernels::relu_f32;
+  static constexpr UnaryF32 Kernels::* kKernel = &Kernels::relu_f32;
   template <class T>
   T operator()(T x) const {
     return x < T{0} ? T{0} : x;
@@ -308,7 +308,8 @@ struct Gelu : Floats {
   }
   template <class T>
   T operator()(T x) const {
-    const T part = tanh ? std::tanh(inner(x)) : std::erf(x * static_cast<T>(std::numbers::sqrt2 / 2));
+    const T part =
+        tanh ? std::tanh(inner(x)) : std::erf(x * static_cast<T>(std::numbers::sqrt2 / 2));
     return static_cast<T>(0.5) * x * (1 + part);
   }
   void block(const Kernels& kernels, const float* x, float* y, std::size_t n) const {
@@ -331,8 +332,10 @@ struct Shrink : Numbers {
   T operator()(T x) const {
     using Wide = std::conditional_t<std::is_same_v<T, float>, float, double>;
     const auto value = static_cast<Wide>(x);
-    if (value < -static_cast<Wide>(lambd)) return convert_element<T>(value + static_cast<Wide>(bias));
-    if (value > static_cast<Wide>(lambd)) return convert_element<T>(value - static_cast<Wide>(bias));
+    if (value < -static_cast<Wide>(lambd))
+      return convert_element<T>(value + static_cast<Wide>(bias));
+    if (value > static_cast<Wide>(lambd))
+      return convert_element<T>(value - static_cast<Wide>(bias));
     return 0;
   }
   double bias;
@@ -363,7 +366,7 @@ struct Dropout {
   }
 };
 
-template <auto Formula, UnaryF32 Kernels::*Kernel = nullptr>
+template <auto Formula, UnaryF32 Kernels::* Kernel = nullptr>
 constexpr OpFactory kMath = make_op<Unary<Math<Formula, Kernel>>>;
 
 constexpr OpEntry kOps[] = {
