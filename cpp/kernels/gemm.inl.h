@@ -130,6 +130,18 @@ struct GemmBlockMaker {
 };
 constexpr BlockTable<GemmBlockMaker> kGemmBlocks;
 
+// A single row has too few sums in one panel to hide the latency of multiply_add.
+constexpr int kRowPanels = 4;
+
+struct GemmRowMaker {
+  using Function = void (*)(const GemmBlock&);
+  template <int kRows, int kVectors>
+  static constexpr Function function() {
+    return gemm_block<kRows, kVectors, kRowPanels>;
+  }
+};
+constexpr BlockTable<GemmRowMaker, 1> kGemmRows;
+
 void activate(Activation activation, float* c, std::size_t ldc, std::size_t m, std::size_t n) {
   const UnaryF32 function = activation == Activation::kSigmoid ? sigmoid_f32
                             : activation == Activation::kTanh  ? tanh_f32
@@ -180,18 +192,21 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
       const std::size_t k_begin = k_block * k_each;
       const bool last_k = k_block + 1 == k_blocks;
       std::size_t column = 0;
-      for (std::size_t p = 0; p < panels.count; ++p) {
+      std::size_t p = 0;
+      while (p < panels.count) {
         const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
+        const std::size_t alike = (p < panels.wide ? panels.wide : panels.count) - p;
+        const std::size_t taken = m_here == 1 && alike >= kRowPanels ? kRowPanels : 1;
         const std::size_t width = vectors * kLanes;
-        const std::size_t columns = smaller(width, n - column);
+        const std::size_t columns = smaller(width * taken, n - column);
         GemmBlock block;
         block.lda = lda;
         block.b = packed + column * k + k_begin * width;
-        block.panel_step = 0;
+        block.panel_step = k * width;
         block.k = last_k ? k - k_begin : k_each;
         block.ldc = ldc;
         block.bias = bias == nullptr ? nullptr : bias + column;
-        block.last = columns - (width - kLanes);
+        block.last = columns - (width * taken - kLanes);
         block.first_k = k_block == 0;
         block.relu = last_k && activation == Activation::kRelu;
         for (std::size_t r = 0; r < row_blocks; ++r) {
@@ -199,12 +214,13 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
           const std::size_t count = top + m_here * (r + 1) / row_blocks - row;
           block.a = a + row * lda + k_begin;
           block.c = c + row * ldc + column;
-          kGemmBlocks.entries[count - 1][vectors - 1](block);
+          (taken == 1 ? kGemmBlocks.entries[count - 1] : kGemmRows.entries[0])[vectors - 1](block);
           if (last_k && activation > Activation::kRelu) {
             activate(activation, block.c, ldc, count, columns);
           }
         }
-        column += width;
+        column += width * taken;
+        p += taken;
       }
     }
   }

@@ -26,10 +26,10 @@ inline Panels panels_of(std::size_t n) {
 }
 
 // The block functions Maker::function<rows, vectors>(), as entries[rows - 1][vectors - 1].
-template <class Maker>
+template <class Maker, int kMaxRows = kBlockRows>
 struct BlockTable {
-  typename Maker::Function entries[kBlockRows][kBlockVectors];
-  constexpr BlockTable() : entries() { fill<kBlockRows, kBlockVectors>(); }
+  typename Maker::Function entries[kMaxRows][kBlockVectors];
+  constexpr BlockTable() : entries() { fill<kMaxRows, kBlockVectors>(); }
 
  private:
   template <int kRows, int kVectors>

@@ -11,7 +11,7 @@ from pyrec_infer.ops.inference import analyze
 
 _HALF = np.dtype(np.float16)
 _FLOAT, _FLOAT16 = 1, 10
-_STORED = frozenset({"Gather", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice"})
+_STORED = frozenset({"Gather", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice", "Concat", "Split", "Expand", "Tile", "GatherND"})
 """Operators that only move elements; on stored float16 data they keep it as it is."""
 
 

@@ -23,7 +23,7 @@ def package_version(name: str) -> str:
 def cpu_features() -> str:
     """What kernels can use of this processor, as far as the native extension tells."""
     try:
-        from pyrec_infer import _native
+        from pyrec_infer import _native  # type: ignore[attr-defined, unused-ignore]
     except ImportError:
         return "unknown, this build has no native extension"
     return ", ".join(name for name, present in _native.cpu_features().items() if present) or "none"
