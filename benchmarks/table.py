@@ -58,7 +58,7 @@ def table(records: list[dict[str, Any]]) -> str:
         "| method, size | pyrec_infer us | onnxruntime us | pyrec_infer M/s | onnxruntime M/s | ratio |",
         "|---|---|---|---|---|---|",
     ]
-    for group, medians in groups.items():
+    for group, medians in sorted(groups.items(), key=lambda item: item[0].split(",")[0]):
         count = int(group.split(" = ")[1])
         ours, theirs = (medians[engine] for engine in ENGINES)
         lines.append(

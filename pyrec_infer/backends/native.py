@@ -10,8 +10,9 @@ import numpy as np
 
 from pyrec_infer import _native
 from pyrec_infer.backends.base import Callback, Fallbacks
-from pyrec_infer.ir import Array, Node
+from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.control_flow import scan_attributes
 from pyrec_infer.plan import Phase, Plan, Runner
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
@@ -40,6 +41,7 @@ class _Lowering:
 
     def __init__(self, plan: Plan, fallbacks: Fallbacks) -> None:
         self.fallbacks = fallbacks
+        self.infos = plan.infos
         self.sources = plan.sources
         self.symbols = {name: number for number, name in enumerate(plan.symbols())}
 
@@ -51,6 +53,9 @@ class _Lowering:
                 own = [self.symbols[name] for name in str(names).split("*") if name]
                 numbers.extend([*own, *[-1] * (4 - len(own))][:4])
             found["symbols"] = tuple(numbers)
+        if node.op in ("Loop", "Scan"):
+            unknown = Info(None, None)
+            found.update(scan_attributes(node, [self.infos.get(name, unknown) for name in node.outputs]))
         return {
             key: np.ascontiguousarray(value).reshape(value.shape) if isinstance(value, np.ndarray) else value
             for key, value in found.items()

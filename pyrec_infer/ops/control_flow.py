@@ -14,10 +14,9 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Shape, Size, same_size
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.inference import infer_graph
+from pyrec_infer.ops.inference import analyze, infer_graph
 from pyrec_infer.ops.interpret import Value, interpret
-from pyrec_infer.ops.registry import Op, boolean
+from pyrec_infer.ops.registry import Op, RowFlow, boolean, couples, depends_on_batch_size
 from pyrec_infer.ops.shapes import axis_of, fresh, integers
 
 Infos = Sequence[Info | None]
@@ -409,8 +408,59 @@ def scan_attributes(node: Node, outputs: Sequence[Info]) -> dict[str, tuple[str,
     return found
 
 
+# Rows
+
+
+def _follows_rows(info: Info | None) -> bool:
+    return info is None or (info.rows != Rows.OPAQUE and not depends_on_batch_size(info))
+
+
+def _body_rows(body: Graph, inputs: Infos) -> list[Info] | None:
+    """What a body's outputs hold if it keeps the rows of its inputs apart, else None."""
+    known = {name: info for name, info in zip(body.inputs, inputs, strict=True) if info is not None}
+    analysis = analyze(body, known)
+    made = [analysis.infos[name] for name in body.outputs]
+    return None if analysis.coupled or not all(map(_follows_rows, made)) else made
+
+
+def _rows_if(node: Node, inputs: Infos, outputs: Sequence[Info]) -> RowFlow:
+    """Rows pass through both branches alike, and the condition is the same for all of them."""
+    condition = inputs[0]
+    settled = condition is not None and condition.rows == Rows.INVARIANT
+    if not settled or not all(map(_follows_rows, inputs)) or _too_deep(node):
+        return couples(node, inputs, outputs)
+    branches = [_body_rows(body, inputs[1:]) for body in node.bodies]
+    first, second = branches
+    if first is None or second is None or [a.rows for a in first] != [b.rows for b in second]:
+        return couples(node, inputs, outputs)
+    return RowFlow(tuple(info.rows for info in first))
+
+
+def _carries_rows(state: Infos, made: Sequence[Info]) -> bool:
+    return all(before is not None and before.rows == after.rows for before, after in zip(state, made, strict=True))
+
+
+def _rows_loop(node: Node, inputs: Infos, outputs: Sequence[Info]) -> RowFlow:
+    """The same number of iterations for all rows, each of which keeps them apart."""
+    carried = _carried(node)
+    control = [info for info in inputs[:2] if info is not None]
+    settled = all(info.rows == Rows.INVARIANT for info in control)
+    if not settled or not all(map(_follows_rows, inputs)) or _too_deep(node) or len(outputs) < carried:
+        return couples(node, inputs, outputs)
+    given = inputs[2 : 2 + carried]
+    state = [
+        replace(after, rows=Rows.INVARIANT if before is None else before.rows)
+        for before, after in zip(given, outputs[:carried], strict=True)
+    ]
+    made = _body_rows(_loop_body(node), [_ITERATION, _CONDITION, *state, *inputs[2 + carried :]])
+    if made is None or made[0].rows != Rows.INVARIANT or not _carries_rows(state, made[1 : 1 + carried]):
+        return couples(node, inputs, outputs)
+    stacked = [info.rows + 1 if info.rows >= 0 else info.rows for info in made[1 + carried :]]
+    return RowFlow((*(info.rows for info in state), *stacked)[: len(outputs)])
+
+
 OPS: tuple[Op, ...] = (
-    Op("If", _infer_if, _evaluate_if, rows.if_),
-    Op("Loop", _infer_loop, _evaluate_loop, rows.loop),
-    Op("Scan", _infer_scan, _evaluate_scan, rows.scan),
+    Op("If", _infer_if, _evaluate_if, _rows_if),
+    Op("Loop", _infer_loop, _evaluate_loop, _rows_loop),
+    Op("Scan", _infer_scan, _evaluate_scan),
 )

@@ -524,10 +524,6 @@ def dynamic_quantize(node: Node, inputs: Inputs, outputs: Outputs) -> RowFlow:
     return RowFlow((first.rows, Rows.INVARIANT, Rows.INVARIANT)[: len(outputs)], coupled=True)
 
 
-if_: RowRule = couples
-loop: RowRule = couples
-scan: RowRule = couples
-
 __all__ = [
     "arg_reduce",
     "batch_normalization",
@@ -545,9 +541,7 @@ __all__ = [
     "gather_elements",
     "gather_nd",
     "gemm",
-    "if_",
     "layer_normalization",
-    "loop",
     "matmul",
     "one_hot",
     "pad",
@@ -556,7 +550,6 @@ __all__ = [
     "recurrent",
     "reduce",
     "reshape",
-    "scan",
     "scatter_elements",
     "shape_of",
     "slice_",
