@@ -119,11 +119,15 @@ class Dim:
         return not self == other
 
     def __lt__(self, other: object) -> bool:
+        if isinstance(other, Dim) and other.symbols == self.symbols and self.coefficient >= other.coefficient:
+            return False
         if isinstance(other, (int, np.integer)) and self.coefficient > 0 and int(other) <= 0:
             return False
         raise Undecidable(f"{self} < {other}")
 
     def __gt__(self, other: object) -> bool:
+        if isinstance(other, Dim) and other.symbols == self.symbols and self.coefficient <= other.coefficient:
+            return False
         if isinstance(other, (int, np.integer)) and self.coefficient > 0 and int(other) < 0:
             return True
         raise Undecidable(f"{self} > {other}")

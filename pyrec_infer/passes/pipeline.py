@@ -13,6 +13,7 @@ from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.take_from_parts import take_from_parts
+from pyrec_infer.passes.unflatten_products import unflatten_products
 from pyrec_infer.passes.widen_half import widen_half
 
 PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
@@ -23,6 +24,7 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     fold_constants,
     resolve_sizes,
     take_from_parts,
+    unflatten_products,
     remove_identities,
     merge_duplicates,
     remove_dead,

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from pyrec_infer.ir import Array, Dim, Graph, Node
 from pyrec_infer.ops.inference import analyze
 
 
-def _sizes_node(contents: Array, output: str, name: str) -> Node:
+def input_symbols(graph: Graph) -> Callable[[Iterable[object]], bool]:
+    """A test whether sizes only name symbols that the graph's inputs bind at run time."""
+    bound = {
+        name
+        for value in graph.inputs
+        for size in graph.infos[value].shape or ()
+        if isinstance(size, Dim)
+        for name in size.symbols
+    }
+    return lambda sizes: all(not isinstance(size, Dim) or set(size.symbols) <= bound for size in sizes)
+
+
+def sizes_node(contents: Array, output: str, name: str) -> Node:
+    """The node that makes an integer tensor of these sizes."""
     items = [item if isinstance(item, Dim) else Dim(int(item), ()) for item in contents.reshape(-1)]
     return Node(
         "pyrec.DimValues",
@@ -31,13 +46,7 @@ def resolve_sizes(graph: Graph) -> Graph:
     request's side that tensor has one row, while the sizes are meant for all candidates.
     """
     infos = analyze(graph).infos
-    symbols = {
-        name
-        for value in graph.inputs
-        for size in infos[value].shape or ()
-        if isinstance(size, Dim)
-        for name in size.symbols
-    }
+    bound = input_symbols(graph)
     nodes: list[Node] = []
     for node in graph.nodes:
         info = infos[node.outputs[0]] if len(node.outputs) == 1 else None
@@ -45,14 +54,13 @@ def resolve_sizes(graph: Graph) -> Graph:
         if info is None or contents is None or contents.ndim > 1 or node.op == "pyrec.DimValues":
             nodes.append(node)
             continue
-        used = {name for item in contents.reshape(-1) if isinstance(item, Dim) for name in item.symbols}
-        if not used <= symbols:
+        if not bound(contents.reshape(-1)):
             nodes.append(node)
         elif info.dtype == np.int64:
-            nodes.append(_sizes_node(contents, node.outputs[0], node.name))
+            nodes.append(sizes_node(contents, node.outputs[0], node.name))
         elif info.dtype is not None and info.dtype.kind in "iu":
             wide = f"{node.outputs[0]}/int64"
-            nodes.append(_sizes_node(contents, wide, node.name))
+            nodes.append(sizes_node(contents, wide, node.name))
             code = {1: 3, 2: 5, 4: 6, 8: 13}[info.dtype.itemsize] if info.dtype.kind == "i" else 0
             if code == 0:
                 nodes[-1] = node

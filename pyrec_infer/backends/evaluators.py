@@ -1,0 +1,90 @@
+"""Operators that the numba backend runs through Numba kernels instead of their NumPy reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Node
+from pyrec_infer.kernels.elementwise import relu_f32
+from pyrec_infer.kernels.rows import layer_normalization_f32, log_softmax_f32, softmax_f32
+from pyrec_infer.kernels.sparse import gather_rows_f32
+from pyrec_infer.kernels.transcendental import (
+    erf_f32,
+    exp_f32,
+    log_f32,
+    sigmoid_f32,
+    softplus_f32,
+    tanh_f32,
+)
+from pyrec_infer.ops import OPS
+from pyrec_infer.ops.registry import Evaluate
+
+
+def _unary(name: str, kernel: Callable[[Array], Array]) -> Evaluate:
+    def evaluate(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+        x = inputs[0]
+        if x is None or x.dtype != np.float32:
+            return OPS[name].evaluate(node, inputs)
+        return [kernel(x)]
+
+    return evaluate
+
+
+def _rows(name: str, kernel: Callable[[Array], Array]) -> Evaluate:
+    def evaluate(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+        x = inputs[0]
+        last = x is not None and node.attribute("axis", -1) in (-1, x.ndim - 1)
+        if x is None or not last or x.dtype != np.float32 or x.size == 0:
+            return OPS[name].evaluate(node, inputs)
+        return [kernel(np.ascontiguousarray(x).reshape(-1, x.shape[-1])).reshape(x.shape)]
+
+    return evaluate
+
+
+def _gather(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    table, ids = inputs[0], inputs[1]
+    plain = table is not None and ids is not None and table.dtype == np.float32 and table.ndim == 2
+    if table is None or ids is None or not plain or node.attribute("axis", 0) not in (0, -2) or ids.size == 0:
+        return OPS["Gather"].evaluate(node, inputs)
+    if not table.flags.c_contiguous or ids.min() < -len(table) or ids.max() >= len(table):
+        # The reference names the row of the id that is out of range.
+        return OPS["Gather"].evaluate(node, inputs)
+    rows = ids.reshape(-1).astype(np.int64)
+    rows += (rows < 0) * len(table)
+    return [gather_rows_f32(table, rows).reshape(*ids.shape, table.shape[1])]
+
+
+def _layer_normalization(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    x, gamma = inputs[0], inputs[1]
+    beta = inputs[2] if len(inputs) > 2 else None
+    last = x is not None and node.attribute("axis", -1) in (-1, x.ndim - 1)
+    if x is None or gamma is None or not last or x.dtype != np.float32 or len(node.outputs) > 1 or x.size == 0:
+        return OPS["LayerNormalization"].evaluate(node, inputs)
+    flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    full = [None if item is None else np.broadcast_to(item, x.shape[-1:]) for item in (gamma, beta)]
+    made = layer_normalization_f32(flat, full[0], full[1], node.attribute("epsilon", 1e-5))
+    return [made.reshape(x.shape)]
+
+
+_UNARY: Mapping[str, Callable[[Array], Array]] = {
+    "Erf": erf_f32,
+    "Exp": exp_f32,
+    "Log": log_f32,
+    "Relu": relu_f32,
+    "Sigmoid": sigmoid_f32,
+    "Softplus": softplus_f32,
+    "Tanh": tanh_f32,
+}
+
+EVALUATORS: Mapping[str, Evaluate] = {
+    **{name: _unary(name, kernel) for name, kernel in _UNARY.items()},
+    "Gather": _gather,
+    "LayerNormalization": _layer_normalization,
+    "LogSoftmax": _rows("LogSoftmax", log_softmax_f32),
+    "Softmax": _rows("Softmax", softmax_f32),
+}
+"""Matrix products are not listed: NumPy's, which call BLAS, are faster than a Numba loop."""
+
+__all__ = ["EVALUATORS"]
