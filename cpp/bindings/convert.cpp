@@ -16,14 +16,19 @@ constexpr DType kDTypes[] = {DType::kBool,   DType::kInt8,    DType::kInt16,   D
                              DType::kInt64,  DType::kUint8,   DType::kUint16,  DType::kUint32,
                              DType::kUint64, DType::kFloat16, DType::kFloat32, DType::kFloat64};
 
+// NumPy's letter for a family of element types.
+char kind_of(DType dtype) {
+  const char first = dtype_name(dtype)[0];
+  return first == 'u' || first == 'i' || first == 'b' ? first : 'f';
+}
+
 DType dtype_of(const py::dtype& dtype) {
   const char kind = dtype.kind();
   const auto size = static_cast<std::size_t>(dtype.itemsize());
-  for (DType candidate : kDTypes) {
-    const std::string name = dtype_name(candidate);
-    const char expected = name[0] == 'u' ? 'u' : name[0] == 'i' ? 'i' : name[0] == 'b' ? 'b' : 'f';
-    const char order = dtype.byteorder();
-    if (kind == expected && size == item_size(candidate) && order != '>') return candidate;
+  if (dtype.byteorder() != '>') {
+    for (DType candidate : kDTypes) {
+      if (kind == kind_of(candidate) && size == item_size(candidate)) return candidate;
+    }
   }
   throw OpError(ErrorKind::kDType, "expected numbers or booleans in native byte order, got " +
                                        std::string(py::str(static_cast<const py::object&>(dtype))));

@@ -62,7 +62,11 @@ class CallbackOp final : public Op {
       arguments.append(value == nullptr ? py::object(py::none()) : to_python(*value));
     }
     const auto results = py::list(callable_(arguments));
-    for (std::size_t i = 0; i < out.size() && i < results.size(); ++i) {
+    if (results.size() < out.size()) {
+      throw OpError(ErrorKind::kModel, "expected " + std::to_string(out.size()) +
+                                           " outputs, got " + std::to_string(results.size()));
+    }
+    for (std::size_t i = 0; i < out.size(); ++i) {
       if (py::isinstance<py::list>(results[i])) {
         out[i].is_sequence = true;
         for (const auto& item : results[i]) out[i].sequence.push_back(copy_from_python(context, item));
@@ -76,26 +80,80 @@ class CallbackOp final : public Op {
   py::object callable_;
 };
 
-std::shared_ptr<const Program> build_program(const py::handle& spec, const Kernels& kernels);
+// Reading Python objects needs the interpreter lock, making operators (packing weights) does not. So
+// a specification is read as a whole first; its arrays have to stay alive.
+struct ProgramSource;
+
+struct StepSource {
+  Step step;                 // its `op` is still to be made unless it is a callback
+  OpFactory make = nullptr;  // null for a callback
+  Attributes attributes;
+  std::vector<ProgramSource> bodies;
+};
+
+struct ProgramSource {
+  std::vector<StepSource> steps;
+  std::size_t slots = 0;
+  std::vector<std::int32_t> inputs;
+  std::vector<std::int32_t> outputs;
+  std::vector<std::pair<std::int32_t, Tensor>> constants;
+};
+
+py::array given_array(const py::handle& item) {
+  if (!py::isinstance<py::array>(item)) throw OpError(ErrorKind::kDType, "expected an array");
+  return py::reinterpret_borrow<py::array>(item);
+}
+
+ProgramSource read_program(const py::handle& spec);
 
 // (operator, label, inputs, outputs, release, attributes, bodies, callback or None)
-Step build_step(const py::tuple& spec, const std::vector<std::pair<std::int32_t, Tensor>>& constants,
-                const Kernels& kernels) {
-  Step step;
-  step.label = spec[1].cast<std::string>();
-  step.inputs = spec[2].cast<std::vector<std::int32_t>>();
-  step.outputs = spec[3].cast<std::vector<std::int32_t>>();
-  step.release = spec[4].cast<std::vector<std::int32_t>>();
+StepSource read_step(const py::tuple& spec) {
+  StepSource source;
+  source.step.label = spec[1].cast<std::string>();
+  source.step.inputs = spec[2].cast<std::vector<std::int32_t>>();
+  source.step.outputs = spec[3].cast<std::vector<std::int32_t>>();
+  source.step.release = spec[4].cast<std::vector<std::int32_t>>();
   if (!spec[7].is_none()) {
-    step.op = std::make_unique<CallbackOp>(spec[7]);
-    return step;
+    source.step.op = std::make_unique<CallbackOp>(spec[7]);
+    return source;
   }
   const auto name = spec[0].cast<std::string>();
-  const OpFactory make = find_op(name);
-  if (make == nullptr) throw OpError(ErrorKind::kUnsupported, "no native operator " + name);
-  const Attributes attributes = read_attributes(spec[5].cast<py::dict>());
+  source.make = find_op(name);
+  if (source.make == nullptr) throw OpError(ErrorKind::kUnsupported, "no native operator " + name);
+  source.attributes = read_attributes(spec[5].cast<py::dict>());
+  for (const auto& body : spec[6]) source.bodies.push_back(read_program(body));
+  return source;
+}
+
+// (steps, slots, inputs, outputs, [(slot, array)])
+ProgramSource read_program(const py::handle& spec) {
+  const auto parts = spec.cast<py::tuple>();
+  ProgramSource source;
+  source.slots = parts[1].cast<std::size_t>();
+  source.inputs = parts[2].cast<std::vector<std::int32_t>>();
+  source.outputs = parts[3].cast<std::vector<std::int32_t>>();
+  for (const auto& item : parts[4]) {
+    const auto pair = item.cast<py::tuple>();
+    source.constants.emplace_back(pair[0].cast<std::int32_t>(),
+                                  borrow_array(given_array(pair[1])));
+  }
+  for (const auto& step : parts[0]) source.steps.push_back(read_step(step.cast<py::tuple>()));
+  return source;
+}
+
+std::shared_ptr<const Program> make_program(ProgramSource source, const Kernels& kernels);
+
+Step make_step(StepSource source, const std::vector<std::pair<std::int32_t, Tensor>>& constants,
+               const Kernels& kernels) {
+  if (source.make == nullptr) return std::move(source.step);
+  Step& step = source.step;
+  if (step.outputs.empty()) {
+    throw StepError(OpError(ErrorKind::kModel, "expected at least one output"), step.label);
+  }
   std::vector<std::shared_ptr<const Program>> bodies;
-  for (const auto& body : spec[6]) bodies.push_back(build_program(body, kernels));
+  for (ProgramSource& body : source.bodies) {
+    bodies.push_back(make_program(std::move(body), kernels));
+  }
   std::vector<const Tensor*> known(step.inputs.size(), nullptr);
   for (std::size_t i = 0; i < known.size(); ++i) {
     for (const auto& [slot, tensor] : constants) {
@@ -103,30 +161,22 @@ Step build_step(const py::tuple& spec, const std::vector<std::pair<std::int32_t,
     }
   }
   try {
-    step.op = make(OpSpec{attributes, known, step.outputs.size(), bodies, kernels});
+    step.op = source.make(OpSpec{source.attributes, known, step.outputs.size(), bodies, kernels});
   } catch (const StepError&) {
     throw;
   } catch (const OpError& error) {
     throw StepError(error, step.label);
   }
-  return step;
+  return std::move(step);
 }
 
-// (steps, slots, inputs, outputs, [(slot, array)])
-std::shared_ptr<const Program> build_program(const py::handle& spec, const Kernels& kernels) {
-  const auto parts = spec.cast<py::tuple>();
-  std::vector<std::pair<std::int32_t, Tensor>> constants;
-  for (const auto& item : parts[4]) {
-    const auto pair = item.cast<py::tuple>();
-    constants.emplace_back(pair[0].cast<std::int32_t>(), borrow_array(pair[1].cast<py::array>()));
-  }
+std::shared_ptr<const Program> make_program(ProgramSource source, const Kernels& kernels) {
   std::vector<Step> steps;
-  for (const auto& step : parts[0]) {
-    steps.push_back(build_step(step.cast<py::tuple>(), constants, kernels));
+  for (StepSource& step : source.steps) {
+    steps.push_back(make_step(std::move(step), source.constants, kernels));
   }
-  return std::make_shared<const Program>(
-      std::move(steps), parts[1].cast<std::size_t>(), parts[2].cast<std::vector<std::int32_t>>(),
-      parts[3].cast<std::vector<std::int32_t>>(), std::move(constants));
+  return std::make_shared<const Program>(std::move(steps), source.slots, std::move(source.inputs),
+                                         std::move(source.outputs), std::move(source.constants));
 }
 
 // The executor with the Python objects whose memory it borrows.
@@ -158,13 +208,14 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
                            parts[4].cast<bool>()});
   }
   std::vector<Phase> built;
+  std::vector<ProgramSource> programs;
   for (const auto& item : phases) {
     const auto parts = item.cast<py::tuple>();
     Phase phase;
     phase.kind = enum_at<Phase::Kind>(parts[0], {{"request", Phase::Kind::kRequest},
                                                  {"tile", Phase::Kind::kTile},
                                                  {"whole", Phase::Kind::kWhole}});
-    phase.program = build_program(parts[1], kernels);
+    programs.push_back(read_program(parts[1]));
     for (const auto& import : parts[2]) {
       const auto fields = import.cast<py::tuple>();
       phase.imports.push_back({fields[0].cast<std::int32_t>(),
@@ -183,6 +234,10 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
   auto handle = std::make_unique<PlanHandle>();
   handle->kept = py::make_tuple(inputs, phases);
+  const py::gil_scoped_release release;
+  for (std::size_t i = 0; i < built.size(); ++i) {
+    built[i].program = make_program(std::move(programs[i]), kernels);
+  }
   handle->executor = std::make_unique<Executor>(std::move(input_specs), symbols, std::move(built),
                                                 std::move(output_specs), globals, kernels,
                                                 std::move(pool), tile_rows);
@@ -220,18 +275,25 @@ py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
 }
 
 void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::size_t output,
-                   const py::array_t<float>& out) {
+                   const py::object& out) {
   const std::vector<Tensor> inputs = borrow_inputs(*handle.executor, arrays);
-  Tensor target = borrow_array(out);
-  if (!out.writeable()) throw OpError(ErrorKind::kShape, "expected a writable array for `out`");
+  const auto refuse = [](ErrorKind kind, const std::string& message) {
+    throw StepError(OpError(kind, message), "argument 'out'");
+  };
+  if (!py::isinstance<py::array>(out)) refuse(ErrorKind::kDType, "expected an array of float32");
+  const auto array = py::reinterpret_borrow<py::array>(out);
+  const Tensor target = borrow_array(array);
+  if (target.dtype != DType::kFloat32) {
+    refuse(ErrorKind::kDType, std::string("expected float32, got ") + dtype_name(target.dtype));
+  }
+  if (!array.writeable()) refuse(ErrorKind::kShape, "expected a writable array");
   const py::gil_scoped_release release;
   const Executor::Result result = handle.executor->run(inputs, {});
-  Tensor scores = result.outputs.at(output);
+  const Tensor& scores = result.outputs.at(output);
   if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32 ||
       !scores.contiguous()) {
-    throw StepError(OpError(ErrorKind::kShape, "expected float32 of " + std::to_string(scores.elements()) +
-                                                   " elements, got shape " + describe(target.shape)),
-                    "argument 'out'");
+    refuse(ErrorKind::kShape, "expected " + std::to_string(scores.elements()) +
+                                  " elements, got shape " + describe(target.shape));
   }
   copy_elements(view(scores, target.shape, contiguous_strides(target.shape)), target);
 }
@@ -251,13 +313,16 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
       pointers.push_back(nullptr);
       continue;
     }
+    // Scalars become arrays that nobody else holds.
+    const auto borrow_kept = [&](const py::handle& item) {
+      kept.append(item.cast<py::array>());
+      return borrow_array(py::array(kept[kept.size() - 1]));
+    };
     if (py::isinstance<py::list>(inputs[i])) {
       values[i].is_sequence = true;
-      for (const auto& item : inputs[i]) {
-        values[i].sequence.push_back(borrow_array(item.cast<py::array>()));
-      }
+      for (const auto& item : inputs[i]) values[i].sequence.push_back(borrow_kept(item));
     } else {
-      values[i].tensor = borrow_array(inputs[i].cast<py::array>());
+      values[i].tensor = borrow_kept(inputs[i]);
       if (i < constants.size() && constants[i]) {
         known.emplace_back(static_cast<std::int32_t>(i), values[i].tensor);
       }
@@ -265,8 +330,9 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
     pointers.push_back(&values[i]);
   }
   const std::vector<std::int32_t> targets(outputs, -1);
-  const Step step = build_step(
-      py::make_tuple(op, op, slots, targets, py::list(), attributes, bodies, py::none()), known, kernels);
+  const Step step = make_step(read_step(py::make_tuple(op, op, slots, targets, py::list(),
+                                                       attributes, bodies, py::none())),
+                              known, kernels);
   Arena arena;
   const std::vector<std::int64_t> symbols(1, 1);
   Context context{kernels, arena, symbols};

@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -8,6 +9,7 @@ namespace pyrec {
 namespace {
 constexpr std::size_t kSmallest = 256;
 constexpr std::align_val_t kAlignment{64};
+constexpr std::size_t kCachedAnyway = std::size_t{1} << 20;
 }  // namespace
 
 // Four classes for each power of two, so that at most a quarter of a block is wasted.
@@ -32,6 +34,8 @@ BufferRef Arena::allocate(std::size_t bytes) {
   if (!cached.empty()) {
     Buffer* buffer = cached.back();
     cached.pop_back();
+    cached_ -= buffer->capacity_;
+    count_use(buffer->capacity_);
     return BufferRef(buffer);
   }
   const std::size_t capacity = class_bytes(size_class);
@@ -40,10 +44,20 @@ BufferRef Arena::allocate(std::size_t bytes) {
   buffer->size_class_ = size_class;
   buffer->capacity_ = capacity;
   buffer->arena_ = this;
+  count_use(capacity);
   return BufferRef(buffer);
 }
 
-void Arena::recycle(Buffer* buffer) { free_[buffer->size_class_].push_back(buffer); }
+void Arena::count_use(std::size_t bytes) {
+  used_ += bytes;
+  peak_ = std::max(peak_, used_);
+}
+
+void Arena::recycle(Buffer* buffer) {
+  used_ -= buffer->capacity_;
+  cached_ += buffer->capacity_;
+  free_[buffer->size_class_].push_back(buffer);
+}
 
 void Arena::trim() {
   for (auto& cached : free_) {
@@ -53,6 +67,14 @@ void Arena::trim() {
     }
     cached.clear();
   }
+  cached_ = 0;
+}
+
+// Runs of varying size fill several classes, so a cache somewhat above the peak is normal.
+void Arena::settle() {
+  recent_ = std::max(peak_, recent_ - recent_ / 16);
+  peak_ = used_;
+  if (cached_ > 3 * recent_ + kCachedAnyway) trim();
 }
 
 Arena::~Arena() { trim(); }

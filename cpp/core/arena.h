@@ -67,6 +67,8 @@ class Arena {
   BufferRef allocate(std::size_t bytes);
   // Gives cached blocks back to the system.
   void trim();
+  // To be called between runs: trims if the cache holds much more than recent runs have used.
+  void settle();
 
  private:
   friend class BufferRef;
@@ -74,8 +76,13 @@ class Arena {
   static std::uint32_t class_of(std::size_t bytes);
   static std::size_t class_bytes(std::uint32_t size_class);
   void recycle(Buffer* buffer);
+  void count_use(std::size_t bytes);
 
   std::array<std::vector<Buffer*>, kClasses> free_;
+  std::size_t cached_ = 0;  // bytes of the blocks in free_
+  std::size_t used_ = 0;    // bytes of the blocks given out
+  std::size_t peak_ = 0;    // the most that was given out since the last settle()
+  std::size_t recent_ = 0;  // the peak of recent runs; decays
 };
 
 }  // namespace pyrec

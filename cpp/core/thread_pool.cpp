@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <exception>
+#include <system_error>
+#include <utility>
 
 namespace pyrec {
 
@@ -50,28 +52,41 @@ struct ThreadPool::Team {
   }
 };
 
-ThreadPool::ThreadPool(std::size_t threads)
-    : threads_(threads == 0 ? 1 : threads), process_(getpid()) {}
+ThreadPool::ThreadPool(std::size_t threads) : threads_(threads == 0 ? 1 : threads) {}
+
+bool ThreadPool::acquire(int process) {
+  int owner = 0;
+  if (owner_.compare_exchange_strong(owner, process, std::memory_order_acquire)) return true;
+  return owner != process &&
+         owner_.compare_exchange_strong(owner, process, std::memory_order_acquire);
+}
+
+void ThreadPool::start_team(int process) {
+  if (team_ && team_process_ == process) return;
+  // The threads and locks of a parent can neither be used nor destroyed here.
+  static_cast<void>(team_.release());
+  team_process_ = process;
+  team_ = std::make_unique<Team>();
+  for (std::size_t worker = 1; worker < threads_; ++worker) {
+    try {
+      team_->threads.emplace_back([team = team_.get(), worker] { team->serve(worker); });
+    } catch (const std::system_error&) {
+      // The system grants no more threads; those that there are do all the work.
+      break;
+    }
+  }
+}
 
 void ThreadPool::run(std::size_t count,
                      const std::function<void(std::size_t, std::size_t)>& body) {
-  int parent = process_.load(std::memory_order_relaxed);
-  if (threads_ > 1 && parent != getpid() && process_.compare_exchange_strong(parent, getpid())) {
-    // A forked child: the threads and locks of the parent did not come along. What is left of them
-    // can neither be used nor destroyed.
-    new std::shared_ptr<Team>(std::move(team_));
-    busy_.store(false, std::memory_order_release);
-  }
-  if (threads_ == 1 || count < 2 || busy_.exchange(true, std::memory_order_acquire)) {
+  const int process = threads_ > 1 && count > 1 ? getpid() : 0;
+  if (process == 0 || !acquire(process)) {
     for (std::size_t index = 0; index < count; ++index) body(index, 0);
     return;
   }
-  if (!team_) {
-    team_ = std::make_shared<Team>();
-    for (std::size_t worker = 1; worker < threads_; ++worker) {
-      team_->threads.emplace_back([team = team_.get(), worker] { team->serve(worker); });
-    }
-  }
+  const auto release = [this](void*) { owner_.store(0, std::memory_order_release); };
+  const std::unique_ptr<void, decltype(release)> held(this, release);
+  start_team(process);
   Team& team = *team_;
   {
     const std::lock_guard lock(team.mutex);
@@ -88,16 +103,15 @@ void ThreadPool::run(std::size_t count,
   {
     std::unique_lock lock(team.mutex);
     team.done.wait(lock, [&] { return team.running == 0; });
-    error = team.error;
+    error = std::exchange(team.error, nullptr);
   }
-  busy_.store(false, std::memory_order_release);
   if (error) std::rethrow_exception(error);
 }
 
 ThreadPool::~ThreadPool() {
   if (!team_) return;
-  if (process_.load() != getpid()) {
-    new std::shared_ptr<Team>(std::move(team_));
+  if (team_process_ != getpid()) {
+    static_cast<void>(team_.release());
     return;
   }
   {

@@ -30,10 +30,16 @@ class ThreadPool {
  private:
   struct Team;
 
+  bool acquire(int process);
+  void start_team(int process);
+
   std::size_t threads_;
-  std::shared_ptr<Team> team_;
-  std::atomic<bool> busy_{false};
-  std::atomic<int> process_;
+  // The process whose loop runs, or 0. A forked child finds its parent's number here and may take
+  // over, because the thread that ran that loop did not come along.
+  std::atomic<int> owner_{0};
+  // The rest belongs to the owner.
+  std::unique_ptr<Team> team_;
+  int team_process_ = 0;
 };
 
 }  // namespace pyrec

@@ -19,9 +19,18 @@ struct Executor::Workspace {
   };
   explicit Workspace(std::size_t workers) : workers(workers) {}
 
+  // Lets go of every value, also of those that an error left behind.
+  void settle() {
+    globals.clear();
+    for (Worker& worker : workers) {
+      worker.imports.clear();
+      worker.exports.clear();
+      worker.arena.settle();
+    }
+  }
+
   std::vector<Worker> workers;
   std::vector<Value> globals;
-  std::vector<Tensor> collected;
 };
 
 struct Executor::Call {
@@ -119,9 +128,8 @@ std::shared_ptr<Executor::Workspace> Executor::borrow() const {
   }
   workspace->globals.assign(globals_, Value());
   return {workspace.release(), [this](Workspace* returned) {
-            returned->globals.clear();
-            returned->collected.clear();
             std::unique_ptr<Workspace> owned(returned);
+            owned->settle();
             const std::unique_lock lock(mutex_, std::try_to_lock);
             if (lock && idle_.size() < 16) idle_.push_back(std::move(owned));
           }};
@@ -347,10 +355,11 @@ void Executor::run_phase(Call& call, std::size_t index, std::int64_t rows) const
         const Tensor& part = made.tensor;
         if (number == 0) {
           Shape shape = part.shape;
-          if (item.axis >= shape.rank() || shape[item.axis] % count != 0) {
+          const std::int64_t tile_count = std::max<std::int64_t>(count, 1);
+          if (item.axis >= shape.rank() || shape[item.axis] % tile_count != 0) {
             throw OpError(ErrorKind::kShape, "a value lost its row axis");
           }
-          shape[item.axis] = shape[item.axis] / count * phase_rows;
+          shape[item.axis] = shape[item.axis] / tile_count * phase_rows;
           target = Value();
           target.tensor = allocate(context, part.dtype, shape);
         }

@@ -25,13 +25,31 @@ Program::Program(std::vector<Step> steps, std::size_t slots, std::vector<std::in
       outputs_(std::move(outputs)) {
   check_slots(inputs_, slots_, false);
   check_slots(outputs_, slots_, false);
+  std::vector<bool> known(slots_, false);
+  const auto learn = [&](std::int32_t slot) {
+    if (slot >= 0) known[static_cast<std::size_t>(slot)] = true;
+  };
+  const auto check_known = [&](std::int32_t slot) {
+    if (slot >= 0 && !known[static_cast<std::size_t>(slot)]) {
+      throw OpError(ErrorKind::kModel, "a slot is read before it is set");
+    }
+  };
+  for (const auto& [slot, tensor] : constants) {
+    check_slots({slot}, slots_, false);
+    learn(slot);
+  }
+  for (std::int32_t slot : inputs_) learn(slot);
   for (const Step& step : steps_) {
+    if (step.outputs.empty()) throw OpError(ErrorKind::kModel, "a step has no outputs");
     check_slots(step.inputs, slots_, true);
     check_slots(step.outputs, slots_, true);
     check_slots(step.release, slots_, false);
+    for (std::int32_t slot : step.inputs) check_known(slot);
+    for (std::int32_t slot : step.outputs) learn(slot);
+    for (std::int32_t slot : step.release) known[static_cast<std::size_t>(slot)] = false;
   }
+  for (std::int32_t slot : outputs_) check_known(slot);
   for (auto& [slot, tensor] : constants) {
-    check_slots({slot}, slots_, false);
     Value value;
     value.tensor = std::move(tensor);
     constants_.emplace_back(slot, std::move(value));

@@ -1,7 +1,11 @@
 #include "plan/tensor_tools.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <new>
 
 #include "plan/convert.h"
 
@@ -22,6 +26,17 @@ void copy_run(const T* from, std::int64_t from_step, T* to, std::int64_t to_step
   } else {
     for (std::int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
   }
+}
+
+// Linux grants far more than there is, and ends the process when it is touched.
+std::size_t physical_memory() {
+  static const std::size_t bytes = [] {
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    const long page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page)
+                                 : std::numeric_limits<std::size_t>::max();
+  }();
+  return bytes;
 }
 
 }  // namespace
@@ -45,9 +60,18 @@ std::int64_t checked_elements(const Shape& shape) {
 }
 
 Tensor allocate(Context& context, DType dtype, const Shape& shape) {
-  const std::int64_t elements = checked_elements(shape);
+  const auto elements = static_cast<std::size_t>(checked_elements(shape));
+  const auto refuse = [&] {
+    throw OpError(ErrorKind::kUnsupported,
+                  "a tensor of shape " + describe(shape) + " does not fit this machine's memory");
+  };
+  if (elements * item_size(dtype) > physical_memory()) refuse();
   Tensor tensor;
-  tensor.owner = context.arena.allocate(static_cast<std::size_t>(elements) * item_size(dtype));
+  try {
+    tensor.owner = context.arena.allocate(elements * item_size(dtype));
+  } catch (const std::bad_alloc&) {
+    refuse();
+  }
   tensor.data = tensor.owner.get()->data();
   tensor.dtype = dtype;
   tensor.shape = shape;

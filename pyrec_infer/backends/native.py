@@ -33,7 +33,13 @@ def runner_of(node: Node) -> Runner:
 
 
 def _evaluate(node: Node, inputs: Sequence[Any]) -> Sequence[Any]:
-    return OPS[node.op].evaluate(node, inputs)
+    try:
+        return OPS[node.op].evaluate(node, inputs)
+    except PyrecError:
+        raise
+    except Exception as error:
+        # Its text may hold values of features.
+        raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None
 
 
 class _Lowering:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from onnx import inliner as onnx_inliner
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.importer.batch import DeclaredShape, find_batch
-from pyrec_infer.importer.files import dtype_of, read_model, tensor_array
+from pyrec_infer.importer.check import check_functions, check_node, operators, read_opsets, standard
+from pyrec_infer.importer.files import MAX_RANK, dtype_of, read_model, tensor_array, text_of
 from pyrec_infer.importer.upgrade import RULES, Maker, upgrade
 from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
 from pyrec_infer.ops import OPS
@@ -43,21 +44,17 @@ _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace
 
 
 class _Converter:
-    def __init__(self, proto: onnx.ModelProto, folder: Path | None) -> None:
+    def __init__(self, opsets: Mapping[str, int], folder: Path | None) -> None:
         self.folder = folder
-        self.opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
-        self.opset = self.opsets.get("ai.onnx", defs.onnx_opset_version())
-        if self.opset > defs.onnx_opset_version():
-            raise UnsupportedModelError(
-                f"the model uses opset {self.opset}, the installed onnx package knows {defs.onnx_opset_version()}"
-            )
+        self.opsets = opsets
+        self.opset = opsets.get("ai.onnx", defs.onnx_opset_version())
         self.opsets_text = ";".join(
             f"{'' if domain == 'ai.onnx' else domain}={version}"
             for domain, version in {"ai.onnx": self.opset, **self.opsets}.items()
         )
 
     def name_of(self, node: onnx.NodeProto) -> str:
-        return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+        return node.op_type if standard(node.domain) else f"{node.domain}.{node.op_type}"
 
     def attribute(self, item: onnx.AttributeProto) -> Attribute:
         kind = item.type
@@ -66,7 +63,7 @@ class _Converter:
         if kind == AttributeProto.INT:
             return int(item.i)
         if kind == AttributeProto.STRING:
-            return item.s.decode("utf-8", "replace")
+            return text_of(item.s, f"attribute {item.name!r}")
         if kind == AttributeProto.TENSOR:
             return tensor_array(item.t, self.folder)
         if kind == AttributeProto.FLOATS:
@@ -74,7 +71,7 @@ class _Converter:
         if kind == AttributeProto.INTS:
             return tuple(int(value) for value in item.ints)
         if kind == AttributeProto.STRINGS:
-            return tuple(value.decode("utf-8", "replace") for value in item.strings)
+            return tuple(text_of(value, f"attribute {item.name!r}") for value in item.strings)
         raise UnsupportedModelError(f"attribute {item.name!r} is of a kind that is not supported")
 
     def constant(self, node: onnx.NodeProto) -> Array:
@@ -120,6 +117,7 @@ class _Converter:
         return tuple(closed), captures
 
     def node(self, proto: onnx.NodeProto, make: Maker) -> Sequence[Node]:
+        check_node(proto, self.opsets)
         op = self.name_of(proto)
         inputs = tuple(proto.input)
         while inputs and not inputs[-1]:
@@ -146,20 +144,30 @@ class _Converter:
             if op == "Loop":
                 inputs = (*inputs, *[""] * (2 - len(inputs)))
         node = Node(op, (*inputs, *captures), tuple(proto.output), attributes, closed, proto.name)
-        return upgrade(node, self.opset, make) if proto.domain in ("", "ai.onnx") else [node]
+        return upgrade(node, self.opset, make) if standard(proto.domain) else [node]
 
     def nodes(self, proto: onnx.GraphProto) -> tuple[list[Node], dict[str, Array]]:
         if proto.sparse_initializer:
             raise UnsupportedModelError("sparse initialisers are not supported")
-        constants = {tensor.name: tensor_array(tensor, self.folder) for tensor in proto.initializer}
+        constants: dict[str, Array] = {}
+
+        def define(name: str, value: Array) -> None:
+            if name in constants:
+                raise ModelError(f"value {name!r} is defined twice")
+            constants[name] = value
+
+        for tensor in proto.initializer:
+            define(tensor.name, tensor_array(tensor, self.folder))
         make = Maker()
         nodes: list[Node] = []
         for item in proto.node:
-            if item.op_type == "Constant" and item.domain in ("", "ai.onnx"):
-                constants[item.output[0]] = self.constant(item)
+            if item.op_type == "Constant" and standard(item.domain):
+                check_node(item, self.opsets)
+                define(item.output[0], self.constant(item))
             else:
                 nodes.extend(self.node(item, make))
-        constants.update(make.constants)
+        for name, value in make.constants.items():
+            define(name, value)
         return nodes, constants
 
     def declared(self, value: onnx.ValueInfoProto) -> tuple[Info, DeclaredShape | None]:
@@ -178,41 +186,66 @@ class _Converter:
                 sizes.append(int(dim.dim_value))
             else:
                 sizes.append(dim.dim_param or None)
+        if len(sizes) > MAX_RANK:
+            raise UnsupportedModelError(
+                f"value {value.name!r} has {len(sizes)} axes, expected at most {MAX_RANK}"
+            )
         return Info(dtype, None), sizes
-
-
-def _operators(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for item in node.attribute:
-            if item.type == AttributeProto.GRAPH:
-                yield from _operators(item.g)
 
 
 def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Replace local functions, and standard operators that are unknown here but defined by others."""
     if proto.functions:
         proto = onnx_inliner.inline_local_functions(proto)
-    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), None)
+    opset = next((entry.version for entry in proto.opset_import if standard(entry.domain)), None)
     if opset is None:
         return proto
-    defined = set()
-    for node in _operators(proto.graph):
-        if node.domain in ("", "ai.onnx") and node.op_type not in OPS and defs.has(node.op_type):
-            schema = defs.get_schema(node.op_type, min(opset, defs.onnx_opset_version()))
-            if schema.has_function or schema.has_context_dependent_function:
-                defined.add(("", node.op_type))
-    if defined:
-        proto = onnx_inliner.inline_selected_functions(proto, sorted(defined), inline_schema_functions=True)
+    version = min(opset, defs.onnx_opset_version())
+    refused: set[str] = set()
+    while defined := _defined_by_others(proto, version) - refused:
+        for op in sorted(defined):
+            try:
+                inlined = onnx_inliner.inline_selected_functions(
+                    proto, [("", op)], inline_schema_functions=True
+                )
+            except (ValueError, RuntimeError):
+                # The inliner gives up on some absent optional inputs; the node itself stays.
+                refused.add(op)
+                continue
+            if op in _defined_by_others(inlined, version):
+                refused.add(op)
+            proto = inlined
     return proto
+
+
+def _defined_by_others(proto: onnx.ModelProto, version: int) -> set[str]:
+    """Standard operators of the model that are unknown here but are functions of others.
+
+    Their attributes get the values that are the default: the inliner leaves such out of the body.
+    """
+    found = set()
+    for node in operators(proto.graph.node):
+        if not standard(node.domain) or node.op_type in OPS or not defs.has(node.op_type):
+            continue
+        schema = defs.get_schema(node.op_type, version)
+        if not (schema.has_function or schema.has_context_dependent_function):
+            continue
+        found.add(node.op_type)
+        given = {item.name for item in node.attribute}
+        node.attribute.extend(
+            item.default_value
+            for name, item in sorted(schema.attributes.items())
+            if name not in given and item.default_value.name
+        )
+    return found
 
 
 def _refuse_lookups(graph: onnx.GraphProto) -> None:
     invalid = sorted(
         {
             node.op_type
-            for node in _operators(graph)
-            if node.domain in ("", "ai.onnx")
+            for node in operators(graph.node)
+            if standard(node.domain)
             and not defs.has(node.op_type)
             and any(word in node.op_type for word in _LOOKUPS)
         }
@@ -245,11 +278,13 @@ def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
     """
     proto, folder = read_model(model)
     _refuse_lookups(proto.graph)
+    opsets = read_opsets(proto)
+    check_functions(proto)
     try:
         proto = _inline(proto)
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
-    converter = _Converter(proto, folder)
+    converter = _Converter(opsets, folder)
     nodes, constants = converter.nodes(proto.graph)
     inputs = [value for value in proto.graph.input if value.name not in constants]
     declared = {value.name: converter.declared(value) for value in inputs}

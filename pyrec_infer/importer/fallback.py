@@ -27,6 +27,10 @@ def fallback_model(node: Node, dtypes: Sequence[np.dtype[Any] | None]) -> bytes:
     serialised = node.attributes["pyrec.node"]
     assert isinstance(serialised, bytes)
     proto.ParseFromString(serialised)
+    # Passes may have renamed the values since.
+    for field, names in ((proto.input, node.inputs), (proto.output, node.outputs)):
+        del field[:]
+        field.extend(names)
     opsets = node.attributes["pyrec.opsets"]
     assert isinstance(opsets, str)
     versions: Mapping[str, int] = dict(

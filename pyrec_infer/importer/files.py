@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.importer.check import check_text
 from pyrec_infer.ir import Array
 
 _DTYPES: dict[int, np.dtype[np.generic]] = {
@@ -30,7 +32,8 @@ _DTYPES: dict[int, np.dtype[np.generic]] = {
     TensorProto.STRING: np.dtype(str),
 }
 
-_MAX_RANK = 8
+MAX_RANK = 8
+"""Axes that the executor can address."""
 
 
 def dtype_of(elem_type: int, where: str) -> np.dtype[np.generic]:
@@ -78,6 +81,8 @@ def read_model(model: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, 
             data = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{where} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise ModelError(f"{where} cannot be read: {error}") from error
     if not data:
         raise ModelError(f"{where} is empty")
     proto = onnx.ModelProto()
@@ -87,6 +92,7 @@ def read_model(model: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, 
         raise ModelError(f"{where} is not an ONNX model, or it is truncated") from error
     if not proto.HasField("graph") or (not proto.graph.node and not proto.graph.output):
         raise ModelError(f"{where} is not an ONNX model: it holds no graph")
+    check_text(proto, where)
     return proto, folder
 
 
@@ -113,7 +119,7 @@ def _external(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int,
     if offset < 0 or length != size:
         raise ModelError(f"{where}: expected {size} bytes of external data, got {length} at offset {offset}")
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise ModelError(f"{where}: its external data cannot be read: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
@@ -126,10 +132,53 @@ def _external(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int,
             )
         if size == 0:
             return np.empty(0, dtype)
+        if dtype.kind == "b":
+            file.seek(offset)
+            return _booleans(file.read(length))
         if offset % max(dtype.itemsize, 1):
             file.seek(offset)
             return np.frombuffer(file.read(length), dtype)
         return np.memmap(file, dtype, mode="r", offset=offset, shape=(count,))
+
+
+def _booleans(data: bytes) -> Array:
+    # A byte other than 0 and 1 is no valid bool in C++.
+    return np.frombuffer(data, np.uint8) != 0
+
+
+def text_of(data: bytes, where: str) -> str:
+    """A string of the model.
+
+    Raises
+    ------
+    ModelError
+        If it is not UTF-8; replacing what is wrong could make two strings the same.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ModelError(f"{where} holds a string that is not UTF-8") from None
+
+
+def _typed(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], where: str) -> Array:
+    """The elements of a tensor that are stored in the field of their type."""
+    if dtype == np.float32:
+        return np.array(tensor.float_data, np.float32)
+    if dtype == np.float64:
+        return np.array(tensor.double_data, np.float64)
+    if dtype == np.int64:
+        return np.array(tensor.int64_data, np.int64)
+    if dtype in (np.dtype(np.uint64), np.dtype(np.uint32)):
+        wide: Array = np.array(tensor.uint64_data, np.uint64)
+    else:
+        wide = np.array(tensor.int32_data, np.int32)
+    if dtype.kind == "b":
+        return wide != 0
+    stored = np.dtype(np.uint16) if dtype == np.float16 else dtype
+    limits = np.iinfo(stored)
+    if wide.size and not limits.min <= int(wide.min()) <= int(wide.max()) <= limits.max:
+        raise ModelError(f"{where}: expected elements that {dtype} holds, got one that it does not")
+    return wide.astype(stored).view(dtype)
 
 
 def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
@@ -143,40 +192,31 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
     where = f"initialiser {tensor.name!r}"
     dtype = dtype_of(tensor.data_type, where)
     shape = tuple(tensor.dims)
-    count = 1
-    for size in shape:
-        if size < 0:
-            raise ModelError(f"{where} has a negative size")
-        count *= size
-    if len(shape) > _MAX_RANK:
-        raise UnsupportedModelError(f"{where} has {len(shape)} axes, expected at most {_MAX_RANK}")
+    if len(shape) > MAX_RANK:
+        raise UnsupportedModelError(f"{where} has {len(shape)} axes, expected at most {MAX_RANK}")
+    if any(size < 0 for size in shape):
+        raise ModelError(f"{where}: expected sizes of at least 0, got shape {list(shape)}")
+    if tensor.HasField("segment"):
+        raise UnsupportedModelError(f"{where} is stored in segments, which are not supported")
+    count = math.prod(shape)
     if tensor.data_location == TensorProto.EXTERNAL:
         if dtype.kind == "U":
             raise ModelError(f"{where}: strings cannot be external data")
-        return _external(tensor, dtype, count, folder).reshape(shape)
-    if dtype.kind == "U":
-        texts = [item.decode("utf-8", "replace") for item in tensor.string_data]
-        if len(texts) != count:
-            raise ModelError(f"{where}: expected {count} strings for shape {shape}, got {len(texts)}")
-        return np.array(texts, dtype=str).reshape(shape)
-    if tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != count * dtype.itemsize:
+        found = _external(tensor, dtype, count, folder)
+    elif dtype.kind == "U":
+        found = np.array([text_of(item, where) for item in tensor.string_data], dtype=str)
+    elif tensor.HasField("raw_data"):
+        data = tensor.raw_data
+        if len(data) != count * dtype.itemsize:
             raise ModelError(
-                f"{where}: expected {count * dtype.itemsize} bytes for shape {shape}, got {len(tensor.raw_data)}"
+                f"{where}: expected {count * dtype.itemsize} bytes for shape {list(shape)}, got {len(data)}"
             )
-        return np.frombuffer(tensor.raw_data, dtype).reshape(shape)
-    if dtype == np.float32:
-        typed = np.array(tensor.float_data, np.float32)
-    elif dtype == np.float64:
-        typed = np.array(tensor.double_data, np.float64)
-    elif dtype == np.int64:
-        typed = np.array(tensor.int64_data, np.int64)
-    elif dtype in (np.dtype(np.uint64), np.dtype(np.uint32)):
-        typed = np.array(tensor.uint64_data, np.uint64).astype(dtype)
-    elif dtype == np.float16:
-        typed = np.array(tensor.int32_data, np.int64).astype(np.uint16).view(np.float16)
+        found = _booleans(data) if dtype.kind == "b" else np.frombuffer(data, dtype)
     else:
-        typed = np.array(tensor.int32_data, np.int32).astype(dtype)
-    if typed.size != count:
-        raise ModelError(f"{where}: expected {count} elements for shape {shape}, got {typed.size}")
-    return typed.reshape(shape)
+        found = _typed(tensor, dtype, where)
+    if found.size != count:
+        raise ModelError(f"{where}: expected {count} elements for shape {list(shape)}, got {found.size}")
+    try:
+        return found.reshape(shape)
+    except ValueError:
+        raise ModelError(f"{where}: no tensor can have shape {list(shape)}") from None

@@ -108,11 +108,13 @@ def _comparison(name: str, function: np.ufunc, kinds: str = NUMBERS, symbolic: b
     return Op(name, broadcasting(kinds, BOOL), evaluate, rows.elementwise, symbolic)
 
 
-def _variadic(name: str, function: np.ufunc, kinds: str = NUMBERS, mean: bool = False) -> Op:
+def _variadic(
+    name: str, function: np.ufunc, kinds: str = NUMBERS, mean: bool = False, symbolic: bool = False
+) -> Op:
     def evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         operands = [required(node, inputs, i) for i in range(max(1, len(inputs)))]
         check_same(node, operands)
-        check_kind(node, operands[0].dtype, kinds)
+        check_kind(node, operands[0].dtype, kinds + "O" if symbolic else kinds)
 
         def combine(*arrays: Array) -> Array:
             total = reduce(function, arrays)
@@ -121,7 +123,7 @@ def _variadic(name: str, function: np.ufunc, kinds: str = NUMBERS, mean: bool = 
         with np.errstate(all="ignore"):
             return [widened(combine, np.float32, *operands)]
 
-    return Op(name, broadcasting(kinds, variadic=True), evaluate, rows.elementwise)
+    return Op(name, broadcasting(kinds, variadic=True), evaluate, rows.elementwise, symbolic)
 
 
 def _infer_power(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -175,9 +177,9 @@ OPS: tuple[Op, ...] = (
     _comparison("GreaterOrEqual", np.greater_equal),
     _comparison("Less", np.less),
     _comparison("LessOrEqual", np.less_equal),
-    _variadic("Max", np.maximum),
+    _variadic("Max", np.maximum, symbolic=True),
     _variadic("Mean", np.add, mean=True),
-    _variadic("Min", np.minimum),
+    _variadic("Min", np.minimum, symbolic=True),
     _operator("Mod", _modulo),
     _operator("Mul", lambda node, a, b: np.multiply(a, b), symbolic=True),
     _comparison("Or", np.logical_or, "b"),

@@ -81,8 +81,12 @@ def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
                 if flow.coupled:
                     coupled.append(node)
         except ModelError as error:
-            error.add_note(f"in node {node.name!r} ({node.op})")
-            raise
+            if "node " in str(error):
+                raise
+            raise type(error)(f"node {node.name!r} ({node.op}): {error}") from error
+        except Exception as error:
+            # A rule relies on attributes and shapes that a damaged file need not have.
+            raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error
         infos.update((name, info) for name, info in zip(node.outputs, outputs, strict=True) if name)
     return Analysis(infos, frozenset(coupled))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
@@ -12,12 +13,14 @@ from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
+from pyrec_infer.passes.separate_labels import separate_labels
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
 from pyrec_infer.passes.widen_half import widen_half
 
 PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     expand_composites,
+    separate_labels,
     widen_half,
     fold_constants,
     inline_branches,
@@ -37,9 +40,15 @@ def compile_graph(graph: Graph) -> Graph:
     Raises
     ------
     ModelError
-        If a pass leaves a graph that breaks a rule; the message names the pass.
+        If a pass leaves a graph that breaks a rule, or fails on a damaged one; the message names the
+        pass.
     """
     for step in PIPELINE:
-        graph = step(graph)
+        try:
+            graph = step(graph)
+        except PyrecError:
+            raise
+        except Exception as error:
+            raise ModelError(f"in {step.__name__}: the model is inconsistent: {error}") from error
         verify(graph, step.__name__)
     return graph
