@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pyrec_infer.backends import select_backend
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -22,3 +24,23 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder} (set PYREC_INFER_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """The backend that models use in this run."""
+    return select_backend()
+
+
+ZOO_ROWS: list[tuple[str, str, float, float]] = []
+"""Model, status, largest difference and seconds, as the zoo's test finds them."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the zoo's table at the end of the run."""
+    if not ZOO_ROWS:
+        return
+    terminalreporter.section(f"zoo, backend {select_backend()}")
+    terminalreporter.write_line(f"{'model':<56} {'max difference':>14} {'seconds':>8}  status")
+    for name, status, difference, seconds in ZOO_ROWS:
+        terminalreporter.write_line(f"{name:<56} {difference:>14.2e} {seconds:>8.3f}  {status}")

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from pyrec_infer.errors import UnsupportedModelError
+from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
@@ -61,7 +61,10 @@ def load_fallbacks(
             dtypes[value.name] = _RUNTIME_DTYPES.get(value.type)
         sessions[node] = _session_callback(session, node)
     if refused:
-        raise UnsupportedModelError("unsupported operators, also by onnxruntime: " + "; ".join(refused))
+        raise UnsupportedModelError(
+            f"unsupported operators, also by onnxruntime: {'; '.join(refused)}. "
+            "Operators that ONNX does not have come from the exporter: export the model without them"
+        )
     warnings.warn(f"these operators run in onnxruntime: {listed}", RuntimeWarning, stacklevel=4)
     return sessions
 
@@ -91,7 +94,11 @@ def _session_callback(session: Any, node: Node) -> Callback:
 
     def run(inputs: Sequence[Any]) -> Sequence[Any]:
         feeds = {name: value for name, value in zip(node.inputs, inputs, strict=True) if name}
-        made = dict(zip(names, session.run(names, feeds), strict=True))
+        try:
+            made = dict(zip(names, session.run(names, feeds), strict=True))
+        except Exception as error:
+            # Its message may hold feature values.
+            raise ModelError(f"node {node.name!r} ({node.op}) failed in onnxruntime") from error
         return [made.get(name) for name in node.outputs]
 
     return run

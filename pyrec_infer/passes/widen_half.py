@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node
+from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
 
 _HALF = np.dtype(np.float16)
@@ -59,7 +60,8 @@ def widen_half(graph: Graph) -> Graph:
             continue
         stored = node.op in _STORED and not any(name in made_wide for name in node.inputs)
         to_half = node.op == "Cast" and node.outputs[0] in halves and node.inputs[0] not in halves
-        if node.bodies or stored or to_half or node.op in ("ConstantOfShape", "CastLike"):
+        # Another runtime runs an unknown operator on the types that the model says.
+        if node.op not in OPS or node.bodies or stored or to_half or node.op in ("ConstantOfShape", "CastLike"):
             for name in node.inputs:
                 narrow(name)
             nodes.append(node)
