@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache, partial
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Signature
-from pyrec_infer.backends.base import load_fallbacks
+from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.backends.select import make_pool, make_runnable, runner_names, select_backend
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
-from pyrec_infer.ir import Array, Graph, Info, Rows
+from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.split_columns import split_columns
-from pyrec_infer.plan import Plan, build_plan, check_ids, unknown_nodes
+from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import best_rows
 
@@ -64,7 +64,7 @@ class TopK(NamedTuple):
 
     ids: Array
     scores: NDArray[np.float32]
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 def _tensor_info(name: str, info: Info) -> TensorInfo:
@@ -102,8 +102,11 @@ class Model:
             {name: self._infos[name] for name in self._graph.inputs}, named, imported.dropped_inputs
         )
         self._pool = make_pool(self._backend, threads)
-        self._plans: OrderedDict[tuple[Any, ...], Executable] = OrderedDict()
-        self._lock = threading.Lock()
+        # Not a method: a cache of bound methods would keep the model alive. It has no lock that a fork
+        # could leave taken.
+        self._executable = lru_cache(maxsize=_MAX_PLANS)(
+            partial(_compile, self._graph, self._backend, self._pool, self._fallbacks)
+        )
         self.inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
         """The model's inputs, as `TensorInfo`."""
         self.outputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.outputs)
@@ -205,8 +208,7 @@ class Model:
         executable = self._executable(frozenset(own), (name,), strict_ids=True, logit=graph_key)
         bounds = () if offsets is None else _bounds(offsets)
         made = next(iter(self._call(executable, own, others, bounds).values()))
-        scores = np.ascontiguousarray(made, dtype=np.float32)
-        return scores.reshape(-1) if scores.ndim > 1 and scores.size == scores.shape[0] else scores
+        return _as_scores(made)
 
     def top_k(
         self,
@@ -278,6 +280,10 @@ class Model:
             Calls with more candidates are refused.
         output : str, optional
             As for `score`.
+
+        Returns
+        -------
+        PreparedCall
         """
         self._signature.require(self._needed(self._chosen(output)[0]), *self._sides(request_names, candidate_names))
         name, logit = self._chosen(output)
@@ -317,9 +323,7 @@ class Model:
         ]
 
     def _needed(self, output: str) -> tuple[str, ...]:
-        part = keep_outputs(self._graph, (output,))
-        used = {name for node in part.nodes for name in node.inputs} | set(part.outputs)
-        return tuple(name for name in self._graph.inputs if name in used)
+        return read_inputs(keep_outputs(self._graph, (output,)))
 
     def _chosen(self, output: str | None) -> tuple[str, bool]:
         names = self._graph.outputs
@@ -335,35 +339,6 @@ class Model:
         if not names:
             raise InputError("the model has no outputs")
         return (floating or list(names))[0], output == "logit"
-
-    def _executable(
-        self, request: frozenset[str], outputs: tuple[str, ...], strict_ids: bool, logit: bool = False
-    ) -> Executable:
-        key = (request, outputs, strict_ids, logit)
-        with self._lock:
-            found = self._plans.get(key)
-            if found is not None:
-                self._plans.move_to_end(key)
-                return found
-        executable = self._compile(request, outputs, strict_ids, logit)
-        with self._lock:
-            self._plans[key] = executable
-            while len(self._plans) > _MAX_PLANS:
-                self._plans.popitem(last=False)
-        return executable
-
-    def _compile(
-        self, request: frozenset[str], outputs: tuple[str, ...], strict_ids: bool, logit: bool
-    ) -> Executable:
-        graph: Graph = keep_outputs(self._graph, outputs)
-        if logit:
-            graph = bypass_sigmoid(graph)
-        if strict_ids:
-            graph = check_ids(graph)
-        used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
-        graph = graph.with_(inputs=tuple(name for name in graph.inputs if name in used))
-        plan: Plan = build_plan(graph, request & set(graph.inputs))
-        return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
     def _call(
         self,
@@ -387,13 +362,49 @@ class Model:
             if rows < 0 and not on_request and info.rows != Rows.INVARIANT:
                 rows = array.shape[info.rows]
         if rows < 0:
-            rows = offsets[-1] if offsets else 1
+            rows = self._rows_of(candidates, offsets)
         executable.check_string_rows(arrays, requests, rows)
         if rows == 0 and not plan.static_rows:
             empty = _empty_outputs(plan)
             if empty is not None:
                 return empty
         return executable.run(arrays, offsets, rows)
+
+    def _rows_of(self, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:
+        """The number of candidates of a call whose output reads none of the candidates' inputs."""
+        if offsets:
+            return offsets[-1]
+        for name, value in candidates.items():
+            axis = self._signature.infos[name].rows
+            if axis != Rows.INVARIANT:
+                return int(self._signature.array(name, value, None).shape[axis])
+        return 1
+
+
+def _compile(
+    graph: Graph,
+    backend: str,
+    pool: Any,
+    fallbacks: Fallbacks,
+    request: frozenset[str],
+    outputs: tuple[str, ...],
+    strict_ids: bool,
+    logit: bool = False,
+) -> Executable:
+    graph = keep_outputs(graph, outputs)
+    if logit:
+        graph = bypass_sigmoid(graph)
+    if strict_ids:
+        graph = check_ids(graph)
+    graph = graph.with_(inputs=read_inputs(graph))
+    plan = build_plan(graph, request & set(graph.inputs))
+    return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
+
+
+def _as_scores(made: Array) -> NDArray[np.float32]:
+    """A model's output as float32; further axes of one value in all are dropped."""
+    scores = np.ascontiguousarray(made, np.float32)
+    return scores.reshape(len(scores)) if prod(scores.shape[1:]) == 1 else scores
 
 
 def _empty_outputs(plan: Plan) -> dict[str, Array] | None:
@@ -431,15 +442,28 @@ class PreparedCall:
         self._request = request
         self._max_rows = max_rows
         plan = executable.plan
-        direct = not plan.prologue and not plan.epilogue and len(plan.outputs) == 1
+        (result,) = (plan.infos[name] for name in plan.results)
+        shape = result.shape or ()
+        width = [size for size in shape[1:] if isinstance(size, int)]
+        direct = (
+            not plan.prologue
+            and not plan.epilogue
+            and len(plan.outputs) == 1
+            and not plan.static_rows
+            and result.dtype == np.float32
+            and result.rows == 0
+            and len(width) == len(shape) - 1
+            and shape[0] == Dim.symbol(BATCH)
+        )
+        self._width = () if prod(width) == 1 else tuple(width)
         self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
         places = {name: i for i, name in enumerate(self._names)}
         self._order = [places[item.name] for item in plan.inputs] if direct else []
         self._rows = next(
             (
-                (places[item.name], item.rows)
-                for item in plan.inputs
-                if direct and not item.request and item.rows >= 0
+                (place, info.rows)
+                for name, place in places.items()
+                if name not in request and (info := plan.infos.get(name)) is not None and info.rows >= 0
             ),
             None,
         )
@@ -453,26 +477,47 @@ class PreparedCall:
             One for each name given to `Model.prepare`, with the model's rank; never copied.
         out : ndarray of float32, shape (N,), optional
             Where the scores go; a new array by default.
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+            As for `Model.score`; ``out`` if it was given.
         """
         if len(arrays) != len(self._names):
             raise InputError(f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}")
-        rows = 1 if self._rows is None else arrays[self._rows[0]].shape[self._rows[1]]
+        rows = 1
+        if self._rows is not None:
+            place, axis = self._rows
+            try:
+                rows = arrays[place].shape[axis]
+            except (AttributeError, IndexError):
+                raise ShapeError(f"input '{self._names[place]}': expected an array with rows") from None
         if self._max_rows is not None and rows > self._max_rows:
             raise ShapeError(f"expected at most {self._max_rows} candidates, got {rows}")
         if self._run_into is not None and rows > 0:
+            shape = (rows, *self._width)
             if out is None:
-                out = np.empty(rows, np.float32)
+                out = np.empty(shape, np.float32)
+            elif out.shape != shape:
+                raise ShapeError(f"argument 'out': expected shape {list(shape)}, got {list(out.shape)}")
             self._run_into([arrays[i] for i in self._order], 0, out)
             return out
-        made = self._executable.run(dict(zip(self._names, arrays, strict=True)), (), rows)
-        scores = np.ascontiguousarray(next(iter(made.values())), np.float32).reshape(rows, -1)
-        result = scores[:, 0] if scores.shape[1] == 1 else scores
+        scores = self._run(arrays, rows)
         if out is None:
-            return result
-        if out.shape != result.shape:
-            raise ShapeError(f"argument 'out': expected shape {list(result.shape)}, got {list(out.shape)}")
-        out[...] = result
+            return scores
+        if out.shape != scores.shape:
+            raise ShapeError(f"argument 'out': expected shape {list(scores.shape)}, got {list(out.shape)}")
+        out[...] = scores
         return out
+
+    def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
+        plan = self._executable.plan
+        made = None if rows or plan.static_rows else _empty_outputs(plan)
+        if made is None:
+            given = dict(zip(self._names, arrays, strict=True))
+            self._executable.check_string_rows(given, 1, rows)
+            made = self._executable.run(given, (), rows)
+        return _as_scores(next(iter(made.values())))
 
 
 def load(
@@ -525,6 +570,10 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
         As for `Model.score`.
     **options
         ``offsets`` and ``output`` of `Model.score`, ``threads`` and ``columns`` of `load`.
+
+    Returns
+    -------
+    ndarray of float32, shape (N,)
     """
     if not isinstance(model, Model):
         chosen = {key: options.pop(key) for key in ("threads", "columns") if key in options}

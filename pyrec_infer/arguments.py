@@ -44,7 +44,8 @@ def _addressable(array: Array) -> Array:
 
 
 def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
-    """The array with the model's rank; a row axis or axes of size 1 may be left out.
+    """The array with the model's rank; a row axis or axes of size 1 may be left out, and a vector may
+    be given as one column.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
         return np.expand_dims(array, axis)
     if array.ndim <= 1 and ones:
         return array.reshape([array.size if i == axis else 1 for i in range(rank)])
+    if array.ndim == 2 and rank == 1 and array.shape[1] == 1:
+        return array[:, 0]
     raise ShapeError(f"input '{name}': expected rank {rank}, got shape {list(array.shape)}")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Runnable
-from pyrec_infer.errors import ModelError, PyrecError, RowCountError, ShapeError
+from pyrec_infer.backends.base import Runnable, guarded
+from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
 from pyrec_infer.ir import Array, Node, Rate, Rows
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
@@ -18,13 +18,11 @@ def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Mapping[st
     for node in nodes:
         try:
             with np.errstate(all="ignore"):
-                results = OPS[node.op].evaluate(node, [values[name] if name else None for name in node.inputs])
+                evaluate = guarded(node, OPS[node.op].evaluate)
+                results = evaluate([values[name] if name else None for name in node.inputs])
         except PyrecError as error:
             source = sources.get(node.inputs[0], f"node {node.name!r} ({node.op})")
             raise type(error)(f"{source}: {error}") from None
-        except Exception as error:
-            # Its text may hold values of features.
-            raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None
         values.update(zip(node.outputs, results, strict=True))
 
 
@@ -58,6 +56,8 @@ class Executable:
         if self.plan.prologue:
             self._run_prologue(values, offsets, rows)
         given = [values[item.name] for item in self.plan.inputs]
+        if not len(offsets) and all(item.request or item.rows < 0 for item in self.plan.inputs):
+            offsets = (0, rows)
         made = self.runnable.run(given, offsets) if self.plan.outputs else []
         values.update((item.value, value) for item, value in zip(self.plan.outputs, made, strict=True))
         if self.plan.epilogue:

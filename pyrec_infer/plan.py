@@ -19,6 +19,7 @@ from pyrec_infer.ir import (
     RowAxis,
     Rows,
     Size,
+    same_size,
 )
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
@@ -155,7 +156,7 @@ def find_sources(graph: Graph, infos: Mapping[str, Info]) -> dict[str, str]:
                 found[node.outputs[0]] = source
                 continue
             after = infos[node.outputs[0]].shape
-            one = node.op == "Gather" or (after is not None and after[-1] == 1)
+            one = node.op == "Gather" or (after is not None and same_size(after[-1], 1))
             column = int(chosen.reshape(-1)[0])
             found[node.outputs[0]] = f"{source} column {column}" if one else source
     return found
@@ -412,6 +413,29 @@ def operators_of(nodes: Iterable[Node]) -> set[str]:
         for body in node.bodies:
             found |= operators_of(body.nodes)
     return found
+
+
+def read_inputs(graph: Graph) -> tuple[str, ...]:
+    """The inputs that a run needs: those whose elements or whose sizes are read."""
+    used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
+    sizes = {
+        symbol
+        for node in graph.nodes
+        if node.op == "pyrec.DimValues"
+        for text in node.attributes["sizes"]  # type: ignore[union-attr]
+        for symbol in str(text).split("*")
+        if symbol
+    }
+
+    def symbols(name: str) -> set[str]:
+        shape = graph.infos[name].shape or ()
+        return {symbol for size in shape if isinstance(size, Dim) for symbol in size.symbols}
+
+    for name in sorted(graph.inputs, key=lambda name: name not in used):
+        if name in used or symbols(name) & sizes:
+            used.add(name)
+            sizes -= symbols(name)
+    return tuple(name for name in graph.inputs if name in used)
 
 
 def unknown_nodes(graph: Graph) -> list[Node]:

@@ -56,6 +56,7 @@ Tensor borrow_array(const py::array& array) {
 }
 
 py::array copy_to_array(const Tensor& tensor) {
+  checked_bytes(tensor.dtype, tensor.shape);
   std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
   py::array array(py::dtype(dtype_name(tensor.dtype)), shape);
   Tensor target;

@@ -39,6 +39,11 @@ std::size_t physical_memory() {
   return bytes;
 }
 
+[[noreturn]] void refuse_size(const Shape& shape) {
+  throw OpError(ErrorKind::kUnsupported,
+                "a tensor of shape " + describe(shape) + " does not fit this machine's memory");
+}
+
 }  // namespace
 
 std::int64_t checked_elements(const Shape& shape) {
@@ -59,18 +64,19 @@ std::int64_t checked_elements(const Shape& shape) {
   return empty ? 0 : elements;
 }
 
+std::size_t checked_bytes(DType dtype, const Shape& shape) {
+  const std::size_t bytes = static_cast<std::size_t>(checked_elements(shape)) * item_size(dtype);
+  if (bytes > physical_memory()) refuse_size(shape);
+  return bytes;
+}
+
 Tensor allocate(Context& context, DType dtype, const Shape& shape) {
-  const auto elements = static_cast<std::size_t>(checked_elements(shape));
-  const auto refuse = [&] {
-    throw OpError(ErrorKind::kUnsupported,
-                  "a tensor of shape " + describe(shape) + " does not fit this machine's memory");
-  };
-  if (elements * item_size(dtype) > physical_memory()) refuse();
+  const std::size_t bytes = checked_bytes(dtype, shape);
   Tensor tensor;
   try {
-    tensor.owner = context.arena.allocate(elements * item_size(dtype));
+    tensor.owner = context.arena.allocate(bytes);
   } catch (const std::bad_alloc&) {
-    refuse();
+    refuse_size(shape);
   }
   tensor.data = tensor.owner.get()->data();
   tensor.dtype = dtype;

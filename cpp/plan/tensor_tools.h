@@ -18,6 +18,9 @@ namespace pyrec {
 // size is negative or the product is beyond what any tensor can have.
 std::int64_t checked_elements(const Shape& shape);
 
+// The bytes of a contiguous tensor; throws OpError where this machine cannot hold that many.
+std::size_t checked_bytes(DType dtype, const Shape& shape);
+
 // A new contiguous tensor; its elements are not set.
 Tensor allocate(Context& context, DType dtype, const Shape& shape);
 

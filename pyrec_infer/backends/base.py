@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.errors import ModelError, PyrecError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
@@ -67,6 +67,21 @@ def load_fallbacks(
         )
     warnings.warn(f"these operators run in onnxruntime: {listed}", RuntimeWarning, stacklevel=4)
     return sessions
+
+
+def guarded(node: Node, evaluate: Callable[[Node, Sequence[Any]], Sequence[Any]]) -> Callback:
+    """Run a node in Python, with errors of this package only."""
+
+    def run(inputs: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return evaluate(node, inputs)
+        except PyrecError:
+            raise
+        except Exception as error:
+            # Its text may hold values of features.
+            raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None
+
+    return run
 
 
 _RUNTIME_DTYPES: dict[str, np.dtype[Any]] = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from pyrec_infer import _native
-from pyrec_infer.backends.base import Callback, Fallbacks
+from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.control_flow import scan_attributes
@@ -30,16 +30,6 @@ def runner_of(node: Node) -> Runner:
     if node.op not in OPS:
         return "onnxruntime"
     return "native" if node.op in native_ops() else "numpy"
-
-
-def _evaluate(node: Node, inputs: Sequence[Any]) -> Sequence[Any]:
-    try:
-        return OPS[node.op].evaluate(node, inputs)
-    except PyrecError:
-        raise
-    except Exception as error:
-        # Its text may hold values of features.
-        raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None
 
 
 class _Lowering:
@@ -110,7 +100,7 @@ class _Lowering:
             bodies = [self.program(body.nodes, body.inputs, body.outputs, body.constants) for body in node.bodies]
             callback: Callback | None = self.fallbacks.get(node)
             if callback is None and runner_of(node) == "numpy":
-                callback = partial(_evaluate, node)
+                callback = guarded(node, OPS[node.op].evaluate)
             steps.append(
                 (
                     node.op,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Fallbacks
+from pyrec_infer.backends.base import Fallbacks, guarded
 from pyrec_infer.errors import (
     DTypeError,
     IdRangeError,
@@ -98,8 +98,7 @@ class NumbaPlan:
             return fallbacks[node]
         if node.op == "pyrec.DimValues":
             return None
-        evaluate = EVALUATORS.get(node.op, OPS[node.op].evaluate)
-        return lambda inputs: evaluate(node, inputs)
+        return guarded(node, EVALUATORS.get(node.op, OPS[node.op].evaluate))
 
     def _bind(self, arrays: Sequence[Array]) -> tuple[dict[str, int], int, int]:
         sizes: dict[str, int] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrec_infer.backends.base import Fallbacks, Runnable
@@ -50,6 +52,14 @@ def check_installed() -> None:
         raise ImportError(
             "this build of pyrec_infer has no native extension and numba is not installed: "
             "install 'pyrec_infer[numba]', or a build with the extension"
+        )
+    in_checkout = Path(__file__).parents[2].joinpath("CMakeLists.txt").exists()
+    if _native is None and in_checkout and os.environ.get(VARIABLE) != "numba":
+        warnings.warn(
+            "pyrec_infer is imported from its source folder, which has no native extension: the slower numba "
+            "backend runs. Install the folder with 'pip install -e .', or start Python elsewhere",
+            RuntimeWarning,
+            stacklevel=3,
         )
 
 

@@ -39,7 +39,7 @@ class Imported:
     dropped_inputs: frozenset[str]
 
 
-# Operators that TensorFlow's converters write into the ai.onnx domain although ONNX has none.
+# In names of TensorFlow's operators, which its converters write into ONNX's domain.
 _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace", "AsString")
 
 
@@ -240,22 +240,26 @@ def _defined_by_others(proto: onnx.ModelProto, version: int) -> set[str]:
     return found
 
 
-def _refuse_lookups(graph: onnx.GraphProto) -> None:
+def _refuse_invalid(graph: onnx.GraphProto) -> None:
+    """Refuse operators that exporters write into ONNX's domain although ONNX has none of that name."""
     invalid = sorted(
         {
             node.op_type
             for node in operators(graph.node)
-            if standard(node.domain)
-            and not defs.has(node.op_type)
-            and any(word in node.op_type for word in _LOOKUPS)
+            if standard(node.domain) and node.op_type not in OPS and not defs.has(node.op_type)
         }
     )
-    if invalid:
-        raise UnsupportedModelError(
-            f"operators {', '.join(invalid)} are TensorFlow's, not ONNX's: the exporter wrote an invalid model. "
+    if not invalid:
+        return
+    advice = "Write what makes them with operators that ONNX has, and export again"
+    if any(word in op for op in invalid for word in _LOOKUPS):
+        advice = (
             "Hash or look up these features outside the graph, with the same scheme as in training, "
             "and export the model from the ids on"
         )
+    raise UnsupportedModelError(
+        f"operators {', '.join(invalid)} are not ONNX's: the exporter wrote an invalid model. {advice}"
+    )
 
 
 def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
@@ -277,14 +281,15 @@ def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
         something that has no meaning here.
     """
     proto, folder = read_model(model)
-    _refuse_lookups(proto.graph)
-    opsets = read_opsets(proto)
+    read_opsets(proto)
     check_functions(proto)
+    _refuse_invalid(proto.graph)
     try:
         proto = _inline(proto)
     except Exception as error:
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
-    converter = _Converter(opsets, folder)
+    # Functions may bring operator sets of their own.
+    converter = _Converter(read_opsets(proto), folder)
     nodes, constants = converter.nodes(proto.graph)
     inputs = [value for value in proto.graph.input if value.name not in constants]
     declared = {value.name: converter.declared(value) for value in inputs}

@@ -122,10 +122,11 @@ def _external(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int,
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise ModelError(f"{where}: its external data cannot be read: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise ModelError(f"{where}: external data must be a regular file without other links")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise ModelError(f"{where}: external data must be a regular file without other links")
         if offset + length > status.st_size:
             raise ModelError(
                 f"{where}: expected {length} bytes at offset {offset}, the file has {status.st_size}"

@@ -21,11 +21,11 @@ from pyrec_infer.ops import (
     tree_ensemble,
     unary,
 )
-from pyrec_infer.ops.registry import Op, RowFlow, table
+from pyrec_infer.ops.registry import Op, RowFlow, register
 
 __all__ = ["OPS", "Op", "RowFlow"]
 
-OPS = table(
+OPS = register(
     family.OPS
     for family in (
         unary,

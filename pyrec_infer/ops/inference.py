@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, Size
-from pyrec_infer.ops.registry import Op, couples
+from pyrec_infer.ops.registry import Op, couples, lookup
 from pyrec_infer.ops.shapes import product
 
 _MAX_CONTENTS = 64
@@ -65,14 +65,12 @@ def constant_info(value: Array) -> Info:
 
 
 def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
-    from pyrec_infer.ops import OPS
-
     infos = {name: given[name] if name in given else Info(None, None) for name in graph.inputs}
     infos.update((name, constant_info(value)) for name, value in graph.constants.items())
     coupled = []
     for node in graph.nodes:
         inputs = [infos[name] if name else None for name in node.inputs]
-        op = OPS.get(node.op)
+        op = lookup(node.op)
         try:
             outputs = _outputs(node, op, inputs)
             if rows:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from pyrec_infer.errors import ModelError, PyrecError, UnsupportedModelError
 from pyrec_infer.ir import Array, Graph
+from pyrec_infer.ops.registry import lookup
 
 Value: TypeAlias = Array | list[Array]
 """A tensor, or a sequence of tensors."""
@@ -36,7 +37,7 @@ def interpret(graph: Graph, inputs: Sequence[Value | None]) -> list[Value]:
     Parameters
     ----------
     graph : Graph
-        A graph whose every operator is in `OPS`.
+        A graph whose every operator is known.
     inputs : sequence of arrays or lists of arrays
         One for each of ``graph.inputs``; None is an optional that is absent.
 
@@ -48,16 +49,14 @@ def interpret(graph: Graph, inputs: Sequence[Value | None]) -> list[Value]:
     Raises
     ------
     UnsupportedModelError
-        If an operator is not in `OPS`.
+        If an operator is not known.
     """
-    from pyrec_infer.ops import OPS
-
     if len(inputs) != len(graph.inputs):
         raise ModelError(f"expected {len(graph.inputs)} inputs of a graph, got {len(inputs)}")
     values: dict[str, Value | None] = dict(graph.constants)
     values.update(zip(graph.inputs, inputs, strict=True))
     for node, release in zip(graph.nodes, _release_lists(graph), strict=True):
-        op = OPS.get(node.op)
+        op = lookup(node.op)
         if op is None:
             raise UnsupportedModelError(f"node {node.name!r}: operator {node.op} is not supported")
         arguments = [values[name] if name else None for name in node.inputs]

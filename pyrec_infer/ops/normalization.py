@@ -29,6 +29,13 @@ def _along_axis(function: Callable[[Array, int], Array]) -> Evaluate:
     return evaluate
 
 
+def _infer_along_axis(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    (info,) = _same(node, inputs)
+    if info.shape is not None:
+        axis_of(node, int(node.attribute("axis", -1)), len(info.shape))
+    return [info]
+
+
 def _softmax(x: Array, axis: int) -> Array:
     powers = np.exp(x - x.max(axis, keepdims=True))
     return np.asarray(powers / powers.sum(axis, keepdims=True))
@@ -176,10 +183,10 @@ def _grouped_normalization(node: Node, inputs: Sequence[Array | None]) -> list[A
 _same = same_type(FLOATS)
 
 OPS = (
-    Op("Softmax", _same, _along_axis(_softmax), rows.softmax),
-    Op("LogSoftmax", _same, _along_axis(_log_softmax), rows.softmax),
-    Op("Hardmax", _same, _along_axis(_hardmax), rows.softmax),
-    Op("LpNormalization", _same, _lp_normalization, rows.softmax),
+    Op("Softmax", _infer_along_axis, _along_axis(_softmax), rows.softmax),
+    Op("LogSoftmax", _infer_along_axis, _along_axis(_log_softmax), rows.softmax),
+    Op("Hardmax", _infer_along_axis, _along_axis(_hardmax), rows.softmax),
+    Op("LpNormalization", _infer_along_axis, _lp_normalization, rows.softmax),
     Op("LayerNormalization", _infer_layer_normalization, _layer_normalization, rows.layer_normalization),
     Op("RMSNormalization", _same, _rms_normalization, rows.layer_normalization),
     Op("BatchNormalization", _same, _batch_normalization, rows.batch_normalization),

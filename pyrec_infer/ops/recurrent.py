@@ -85,10 +85,13 @@ def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
             raise _fail(node, f"X: expected rank 3, got {len(x.shape)}")
         steps, batch = (x.shape[1], x.shape[0]) if node.attribute("layout", 0) else x.shape[:2]
     size: Size = hidden
-    if r is not None and r.shape is not None:
+    declared = node.attribute("hidden_size")
+    if r is not None and r.shape:
         size = r.shape[-1]
-    elif node.attribute("hidden_size", 0):
-        size = int(node.attribute("hidden_size"))
+    elif declared is not None:
+        size = int(declared)
+    if declared is not None and (declared < 1 or (isinstance(size, int) and size != declared)):
+        raise _fail(node, f"hidden_size: expected the weights' {size}, got {declared}")
     if node.attribute("layout", 0):
         shapes = [(batch, steps, directions, size), (batch, directions, size)]
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -78,14 +79,21 @@ class Op:
     symbolic: bool = False
 
 
-def table(groups: Iterable[Sequence[Op]]) -> Mapping[str, Op]:
-    """All operators by name; a name may occur once."""
-    found: dict[str, Op] = {}
+_operators: dict[str, Op] = {}
+
+
+def register(groups: Iterable[Sequence[Op]]) -> Mapping[str, Op]:
+    """Make operators known to `lookup`; a name may occur once."""
     for op in (op for group in groups for op in group):
-        if op.name in found:
+        if op.name in _operators:
             raise ValueError(f"operator {op.name} is registered twice")
-        found[op.name] = op
-    return found
+        _operators[op.name] = op
+    return MappingProxyType(_operators)
+
+
+def lookup(name: str) -> Op | None:
+    """The operator of that name: what modules read that the operators themselves need."""
+    return _operators.get(name)
 
 
 def boolean(value: object) -> bool:

@@ -23,9 +23,12 @@ def bypass_sigmoid(graph: Graph) -> Graph:
     node = graph.producers.get(name)
     while node is not None and node.op in _VIEWS and len([item for item in node.inputs if item]) <= 2:
         node = graph.producers.get(node.inputs[0])
-    if node is None or node.op != "Sigmoid":
+    if node is not None and node.op == "Gemm" and node.attribute("activation", "") == "Sigmoid":
+        plain = replace(node, attributes={**node.attributes, "activation": ""})
+    elif node is not None and node.op == "Sigmoid":
+        plain = Node("Identity", node.inputs, node.outputs, name=node.name)
+    else:
         raise InputError(f"output 'logit': output '{name}' does not end in a sigmoid")
     found = node
-    plain = Node("Identity", found.inputs, found.outputs, name=found.name)
     nodes = tuple(plain if item is found else item for item in graph.nodes)
     return remove_dead(replace(graph, nodes=nodes))

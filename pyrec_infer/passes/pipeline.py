@@ -8,6 +8,7 @@ from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.remove_dead import remove_dead
@@ -30,6 +31,7 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     unflatten_products,
     remove_identities,
     merge_duplicates,
+    fuse_dense,
     remove_dead,
 )
 

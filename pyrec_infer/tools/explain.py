@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyrec_infer.ir import Info, Node, Rate, Rows
+from pyrec_infer.ir import BATCH, Info, Node, Rate, Rows
 from pyrec_infer.plan import Phase, Plan
 
 _RATES = {
@@ -21,6 +21,9 @@ _PHASES = {
     "tile": "for every candidate, in tiles of {rows} rows that stay in cache",
     "whole": "on all candidates at once, because rows depend on each other",
 }
+
+_LONG_NAME = 40
+"""Longer names of weights, which exporters make up, say less than the shape alone."""
 
 _RUNNERS = {"native": "", "numpy": "  [NumPy reference]", "onnxruntime": "  [onnxruntime]"}
 
@@ -46,10 +49,13 @@ def _shape(info: Info | None) -> list[int | str] | None:
     return [size if isinstance(size, int) else repr(size) for size in info.shape]
 
 
-def _shape_text(info: Info | None) -> str:
+def _shape_text(name: str, plan: Plan) -> str:
+    info = plan.infos.get(name)
     shape = _shape(info)
     if info is None or shape is None:
         return "?"
+    if plan.rates.get(name) == Rate.REQUEST and info.rows >= 0:
+        shape[info.rows] = 1 if shape[info.rows] == BATCH else shape[info.rows]
     dtype = "" if info.dtype is None else "string" if info.dtype.kind in "UO" else info.dtype.name
     return f"{dtype}[{', '.join(map(str, shape))}]"
 
@@ -74,12 +80,13 @@ def _operand(name: str, plan: Plan) -> str:
     value = plan.constants[name]
     if value.size == 1 and value.dtype.kind in "iufb":
         return f"{value.reshape(-1)[0]:g}" if value.dtype.kind != "b" else str(bool(value.reshape(-1)[0]))
-    return f"weights[{', '.join(map(str, value.shape))}]"
+    shape = f"[{', '.join(map(str, value.shape))}]"
+    return f"{name}{shape}" if len(name) <= _LONG_NAME else f"weights{shape}"
 
 
 def _step_line(node: Node, plan: Plan, runner: str) -> str:
     outputs = [name for name in node.outputs if name]
-    made = ", ".join(f"{name}: {_shape_text(plan.infos.get(name))}" for name in outputs)
+    made = ", ".join(f"{name}: {_shape_text(name, plan)}" for name in outputs)
     rate = _step(node, plan, runner)["rate"]
     operands = ", ".join(_operand(name, plan) for name in node.inputs if name)
     return f"    {rate:<8} {node.op:<20} {operands} -> {made}{_RUNNERS[runner]}"
@@ -89,12 +96,16 @@ def _weights(plan: Plan) -> int:
     return sum(value.nbytes for value in plan.constants.values())
 
 
+def _count(nodes: Sequence[Node]) -> str:
+    return "1 step" if len(nodes) == 1 else f"{len(nodes)} steps"
+
+
 def _phase_lines(number: int, phase: Phase, plan: Plan, runners: Mapping[Node, str]) -> list[str]:
     title = _PHASES[phase.kind].format(rows=plan.tile_rows)
-    lines = [f"{number}. {title}: {len(phase.nodes)} steps"]
+    lines = [f"{number}. {title}: {_count(phase.nodes)}"]
     repeated = [item.value for item in phase.imports if item.mode == "repeat"]
     if repeated:
-        lines.append(f"    (the request's {', '.join(repeated)} is shared by all rows)")
+        lines.append(f"    all rows share {len(repeated)} values of the request: {', '.join(repeated)}")
     return lines + [_step_line(node, plan, runners[node]) for node in phase.nodes]
 
 
@@ -158,22 +169,22 @@ def _text(plan: Plan, backend: str, runners: Mapping[Node, str], sides: Mapping[
         "Inputs",
     ]
     for name, side in sides.items():
-        lines.append(f"    {side:<10} {name}: {_shape_text(plan.infos[name])}")
+        lines.append(f"    {side:<10} {name}: {_shape_text(name, plan)}")
     if plan.coupled:
         lines += ["", "Rows of a batch depend on each other, because of"]
         lines += [f"    {node.op} (node {node.name!r})" for node in plan.coupled]
     lines += ["", "Steps: rate, operator, what it reads -> what it makes"]
     number = 1
     if plan.prologue:
-        lines.append(f"{number}. before the scoring, in Python, because strings are read: {len(plan.prologue)} steps")
+        lines.append(f"{number}. before the scoring, in Python, because strings are read: {_count(plan.prologue)}")
         lines += [_step_line(node, plan, "numpy") for node in plan.prologue]
         number += 1
     for phase in plan.phases:
         lines += _phase_lines(number, phase, plan, runners)
         number += 1
     if plan.epilogue:
-        lines.append(f"{number}. after the scoring, in Python, because strings are made: {len(plan.epilogue)} steps")
+        lines.append(f"{number}. after the scoring, in Python, because strings are made: {_count(plan.epilogue)}")
         lines += [_step_line(node, plan, "numpy") for node in plan.epilogue]
     lines += ["", "Outputs"]
-    lines += [f"    {name}: {_shape_text(plan.infos.get(name))}" for name in plan.results]
+    lines += [f"    {name}: {_shape_text(name, plan)}" for name in plan.results]
     return "\n".join(lines)

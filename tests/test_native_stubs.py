@@ -1,0 +1,74 @@
+"""The hand-written stubs of the extension match what was built."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import pyrec_infer
+
+Parameters = dict[str, tuple[list[str], list[str], str | None]]
+"""For each function: positional names, keyword-only names, and the name after ``*``."""
+
+
+def parameters(function: ast.FunctionDef) -> tuple[list[str], list[str], str | None]:
+    given = function.args
+    names = [argument.arg for argument in (*given.posonlyargs, *given.args)]
+    return names, [argument.arg for argument in given.kwonlyargs], given.vararg.arg if given.vararg else None
+
+
+def stub_parameters() -> tuple[Parameters, set[str]]:
+    """The stubs' functions and methods, and the names of their properties and classes."""
+    path = Path(pyrec_infer.__file__).with_name("_native.pyi")
+    functions: Parameters = {}
+    others: set[str] = set()
+    for item in ast.parse(path.read_text()).body:
+        if isinstance(item, ast.FunctionDef):
+            functions[item.name] = parameters(item)
+        if isinstance(item, ast.ClassDef):
+            others.add(item.name)
+            for member in item.body:
+                assert isinstance(member, ast.FunctionDef)
+                name = f"{item.name}.{member.name}"
+                if any(isinstance(mark, ast.Name) and mark.id == "property" for mark in member.decorator_list):
+                    others.add(name)
+                else:
+                    functions[name] = parameters(member)
+    return functions, others
+
+
+def built_parameters(module: ModuleType) -> tuple[Parameters, set[str]]:
+    """The same of the extension, whose docstrings begin with the signature."""
+    functions: Parameters = {}
+    others: set[str] = set()
+
+    def signature(function: Any) -> tuple[list[str], list[str], str | None]:
+        (parsed,) = ast.parse(f"def {function.__doc__.splitlines()[0]}: ...").body
+        assert isinstance(parsed, ast.FunctionDef)
+        return parameters(parsed)
+
+    for name, value in vars(module).items():
+        if name.startswith("_"):
+            continue
+        if not isinstance(value, type):
+            functions[name] = signature(value)
+            continue
+        others.add(name)
+        for member, what in vars(value).items():
+            if isinstance(what, property):
+                others.add(f"{name}.{member}")
+            elif callable(what) and (member == "__init__" or not member.startswith("_")):
+                functions[f"{name}.{member}"] = signature(what)
+    return functions, others
+
+
+def test_stubs_match_the_extension() -> None:
+    native = pytest.importorskip("pyrec_infer._native")
+    stub_functions, stub_others = stub_parameters()
+    functions, others = built_parameters(native)
+    assert stub_functions == functions
+    assert stub_others == others

@@ -1,0 +1,195 @@
+"""Rules of the repository: who imports whom, where intrinsics live, what files may say."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import tomllib
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import pyrec_infer as pi
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "pyrec_infer"
+
+if not (ROOT / "pyproject.toml").is_file():
+    pytest.skip("not a source tree", allow_module_level=True)
+
+LAYERS = {
+    "errors": 0,
+    "ir": 1,
+    "kernels": 1,
+    "_native": 1,
+    "bundled": 1,
+    "ops": 2,
+    "importer": 3,
+    "passes": 3,
+    "plan": 4,
+    "backends": 5,
+    "top_k": 5,
+    "arguments": 5,
+    "execution": 6,
+    "tools": 6,
+    "api": 7,
+    "__init__": 8,
+    "demo": 9,
+    "cli": 10,
+    "__main__": 11,
+}
+"""A part of the package may import parts of lower layers, and itself."""
+
+ONLY = {
+    "importer": {"errors", "ir", "ops"},
+    "kernels": set(),
+    "bundled": set(),
+    "ops": {"errors", "ir"},
+    "passes": {"errors", "ir", "ops"},
+}
+"""Parts that may import less than their layer would let them."""
+
+MAX_LINES = 900
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """The files of the repository that git knows or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git repository")
+    return tuple(path for name in listed.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts)
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The package's modules by dotted name; a package's own module ends in ``__init__``."""
+    return {module_name(path): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def resolve(name: str) -> str | None:
+    """The module of this package that an imported name stands for."""
+    if name != "pyrec_infer" and not name.startswith("pyrec_infer."):
+        return None
+    if name in modules() or name == "pyrec_infer._native":
+        return name
+    return f"{name}.__init__" if f"{name}.__init__" in modules() else None
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """What a module imports, also inside functions: dotted names, others' packages included."""
+    found: set[str] = set()
+    for item in ast.walk(modules()[module]):
+        if isinstance(item, ast.Import):
+            found.update(resolve(alias.name) or alias.name for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            assert item.level == 0, f"{module}: relative import"
+            assert item.module is not None
+            for alias in item.names:
+                found.add(resolve(f"{item.module}.{alias.name}") or resolve(item.module) or item.module)
+    return frozenset(found)
+
+
+def part(module: str) -> str:
+    """The part of the package that a module belongs to: a file or a folder."""
+    return module.split(".")[1]
+
+
+def test_every_part_has_a_layer() -> None:
+    assert {part(name) for name in modules()} <= set(LAYERS)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_go_one_way(module: str) -> None:
+    own = part(module)
+    allowed = ONLY.get(own, {name for name, layer in LAYERS.items() if layer < LAYERS[own]}) | {own}
+    used = {part(name) for name in imports(module) if name.startswith("pyrec_infer.")}
+    assert used <= allowed
+
+
+def test_no_import_cycles() -> None:
+    graph = {name: {other for other in imports(name) if other in modules()} for name in modules()}
+    list(TopologicalSorter(graph).static_order())
+
+
+def test_only_the_importer_uses_onnx() -> None:
+    users = {name for name in modules() for used in imports(name) if used.split(".")[0] == "onnx"}
+    assert users
+    assert {part(name) for name in users} == {"importer"}
+
+
+def includes(name: str) -> set[str]:
+    """The folders of ``cpp`` with a file that includes a header of that name."""
+    pattern = re.compile(rf'^\s*#\s*include\s*[<"]{name}', re.MULTILINE)
+    sources = [path for path in (ROOT / "cpp").rglob("*") if path.suffix in (".h", ".cpp")]
+    return {path.relative_to(ROOT / "cpp").parts[0] for path in sources if pattern.search(path.read_text())}
+
+
+def test_only_the_bindings_include_pybind11() -> None:
+    assert includes("pybind11/") == {"bindings"}
+    assert includes("Python.h") == set()
+
+
+def test_only_simd_includes_intrinsics() -> None:
+    assert includes("(imm|[a-z]mm|x86)intrin.h") == {"simd"}
+
+
+def test_kernels_know_nothing_of_tensors_and_operators() -> None:
+    for folder in ("kernels", "simd", "isa"):
+        for path in (ROOT / "cpp" / folder).iterdir():
+            used = re.findall(r'#include "(\w+)/', path.read_text())
+            assert set(used) <= {"kernels", "simd", "dispatch"}, path
+
+
+def test_files_are_short() -> None:
+    sources = [path for path in tracked() if path.suffix in (".py", ".pyi", ".cpp", ".h")]
+    counts = {path.name: path.read_text().count("\n") for path in sources}
+    assert {name: count for name, count in counts.items() if count > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("folder", ["work", "tmp", "home", "root", "Users"])
+def test_no_file_names_a_folder_of_one_machine(folder: str) -> None:
+    pattern = re.compile(rf"(?<![\w./~-])/{folder}/\w".encode())
+    assert [str(path) for path in tracked() if pattern.search(path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("name", pi.__all__)
+def test_public_names_are_documented(name: str) -> None:
+    value = getattr(pi, name)
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{name}("), "a generated docstring"
+    functions = [value] if inspect.isfunction(value) else []
+    if inspect.isclass(value):
+        functions = [
+            method
+            for key, method in vars(value).items()
+            if inspect.isfunction(method) and (key == "__call__" or not key.startswith("_"))
+        ]
+    for function in functions:
+        text = inspect.getdoc(function)
+        assert text, function.__qualname__
+        parameters = [key for key in inspect.signature(function).parameters if key != "self"]
+        if parameters:
+            assert "Parameters\n----------\n" in text, function.__qualname__
+        for key in parameters:
+            assert re.search(rf"^\W*([\w*]+, )*\**{key}\b", text, re.MULTILINE), (function.__qualname__, key)
+        # typing's annotations are strings here.
+        if parameters and function.__annotations__.get("return") not in (None, "None"):
+            assert "Returns\n-------\n" in text, function.__qualname__
+
+
+def test_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["version"] == pi.__version__
