@@ -267,19 +267,19 @@ class _Planner:
             phases.setdefault(level, []).append(node)
         return phases
 
+    def add_sizes(self, name: str, needed: dict[Node, None]) -> None:
+        """Add the size node that makes a value, after those that it needs itself."""
+        node = self.size_nodes.get(name)
+        if node is not None and node not in needed:
+            for source in node.inputs:
+                self.add_sizes(source, needed)
+            needed[node] = None
+
     def with_sizes(self, nodes: Sequence[Node], wanted: Iterable[str]) -> tuple[Node, ...]:
         """The nodes with the size nodes they need, in order."""
         needed: dict[Node, None] = {}
-
-        def visit(name: str) -> None:
-            node = self.size_nodes.get(name)
-            if node is not None and node not in needed:
-                for source in node.inputs:
-                    visit(source)
-                needed[node] = None
-
         for name in (*(name for node in nodes for name in node.inputs), *wanted):
-            visit(name)
+            self.add_sizes(name, needed)
         return (*needed, *nodes)
 
     def import_of(self, name: str, level: int, inputs: Mapping[str, PlanInput]) -> Import:

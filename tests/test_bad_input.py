@@ -578,3 +578,235 @@ def test_an_operator_that_only_onnxruntime_knows_without_it(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UnsupportedModelError, match=r"Det \(node 'foreign'\).*extra 'onnxruntime'"):
         load(determinant())
+
+
+# Calls
+
+
+@pytest.fixture(scope="module")
+def model() -> pi.Model:
+    return load(ranker())
+
+
+COUNT = 6
+
+
+def sides() -> tuple[dict[str, Any], dict[str, Any]]:
+    generator = np.random.default_rng(4)
+    candidates = {
+        "item": generator.integers(0, ITEMS, COUNT),
+        "dense": generator.random((COUNT, 3), np.float32),
+    }
+    return {"user": np.asarray([3])}, candidates
+
+
+DATES = np.zeros(COUNT, "datetime64[D]")
+BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[PyrecError], str]] = {
+    "missing": ({}, {"item": None}, MissingInputError, "'item' is missing"),
+    "missing request": ({"user": None}, {}, MissingInputError, "'user' is missing"),
+    "unknown": ({}, {"itme": np.zeros(COUNT, int)}, UnexpectedInputError, "'itme'.*expected user, item, dense"),
+    "unknown request": ({"price": 1.0}, {}, UnexpectedInputError, "'price'"),
+    "both sides": ({"item": [1]}, {}, InputError, "'item'.*both"),
+    "strings": ({}, {"item": ["a"] * COUNT}, DTypeError, "'item': expected whole numbers.*got <U1"),
+    "objects": ({}, {"item": [None] * COUNT}, DTypeError, "'item': expected whole numbers.*got object"),
+    "complex": ({}, {"dense": np.ones((COUNT, 3), complex)}, DTypeError, "'dense'.*got complex128"),
+    "dates": ({}, {"item": DATES}, DTypeError, "'item'.*got datetime64"),
+    "booleans": ({}, {"dense": np.ones((COUNT, 3), bool)}, DTypeError, "'dense': expected numbers.*got bool"),
+    "boolean ids": ({}, {"item": np.ones(COUNT, bool)}, DTypeError, "'item': expected whole numbers.*got bool"),
+    "ragged": ({}, {"dense": [[1, 2, 3], [1, 2]]}, InputError, "'dense'"),
+    "rank too high": ({}, {"item": np.zeros((COUNT, 2), int)}, ShapeError, "'item': expected rank 1"),
+    "rank too low": ({}, {"dense": np.zeros(COUNT)}, ShapeError, "'dense': expected rank 2"),
+    "width": ({}, {"dense": np.zeros((COUNT, 4))}, ShapeError, "'dense': expected size 3 along axis 1"),
+    "row counts": ({}, {"dense": np.zeros((5, 3))}, RowCountError, "'dense': expected 6 rows.*'item'.*got 5"),
+    "two requests": ({"user": [1, 2]}, {}, RowCountError, "expected 1 request row.*got 2"),
+    "id too high": ({}, {"item": [1, 2, 3, 4, ITEMS, 0]}, IdRangeError, r"'item'.*row 4"),
+    "id too low": ({}, {"item": [1, 2, 3, -ITEMS - 1, 0, 0]}, IdRangeError, r"'item'.*row 3"),
+    "id of the request": ({"user": [USERS]}, {}, IdRangeError, r"'user'.*row 0"),
+    "fraction": ({}, {"item": [0, 0.5, 0, 0, 0, 0]}, IdRangeError, r"'item'.*whole numbers.*row 1"),
+    "nan": ({}, {"item": [0, 0, np.nan, 0, 0, 0]}, IdRangeError, r"'item'.*row 2"),
+    "infinite": ({}, {"item": [0, 0, 0, 0, 0, np.inf]}, IdRangeError, r"'item'.*row 5"),
+    "fraction in the request": ({"user": [0.5]}, {}, IdRangeError, r"'user'.*row 0"),
+    "beyond float32": ({}, {"item": np.full(COUNT, 2**24 + 2, np.float32)}, IdRangeError, r"'item'.*row 0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+@pytest.mark.parametrize("method", ["score", "top_k"])
+def test_calls_that_do_not_fit(model: pi.Model, case: str, method: str) -> None:
+    own, others, error, message = BAD_CALLS[case]
+    request, candidates = sides()
+    for side, changes in ((request, own), (candidates, others)):
+        side.update(changes)
+        for name in [name for name, value in side.items() if value is None]:
+            del side[name]
+    with pytest.raises(error, match=message) as caught:
+        getattr(model, method)(request, candidates)
+    assert type(caught.value) is error
+
+
+def test_messages_hold_no_feature_values(model: pi.Model) -> None:
+    request, candidates = sides()
+    secret = 987_654_321
+    for value in (np.full(COUNT, secret), np.full(COUNT, secret + 0.5), np.full(COUNT, str(secret))):
+        with pytest.raises(InputError) as caught:
+            model.score(request, {**candidates, "item": value})
+        assert str(secret) not in str(caught.value)
+
+
+def test_negative_ids_count_from_the_end(model: pi.Model) -> None:
+    request, candidates = sides()
+    expected = model.score(request, candidates)
+    np.testing.assert_array_equal(model.score(request, {**candidates, "item": candidates["item"] - ITEMS}), expected)
+
+
+def test_int64_ids_beyond_the_models_int32() -> None:
+    narrow = load(ranker(INT32))
+    request, candidates = sides()
+    expected = load(ranker()).score(request, candidates)
+    np.testing.assert_array_equal(narrow.score(request, candidates), expected)
+    beyond = candidates["item"].copy()
+    beyond[2] += 2**32
+    with pytest.raises(IdRangeError, match=r"'item'.*int32.*row 2"):
+        narrow.score(request, {**candidates, "item": beyond})
+    with pytest.raises(IdRangeError, match=r"'user'.*int32.*row 0"):
+        narrow.score({"user": [2**40]}, candidates)
+
+
+@pytest.mark.parametrize(
+    ("value", "row"), [(0.5, 1), (np.nan, 1), (np.inf, 1), (float(2**24 + 2), 1), (-3e38, 1)]
+)
+def test_float_ids_in_the_graph_are_checked_by_score_and_cast_by_run(value: float, row: int) -> None:
+    nodes = [
+        helper.make_node("Cast", ["id"], ["whole"], to=INT64),
+        helper.make_node("Gather", ["table", "whole"], ["rows"]),
+        helper.make_node("Mul", ["rows", "x"], ["y"]),
+    ]
+    inputs = {"id": (FLOAT, ["N"]), "x": (FLOAT, ["N"])}
+    made = load(make_model(nodes, inputs, Y, {"table": np.arange(4, dtype=np.float32) + 1}))
+    ids = np.asarray([3, value, 2], np.float32)
+    x = np.ones(3, np.float32)
+    with pytest.raises(IdRangeError, match=rf"'id'.*row {row}"):
+        made.score({}, {"id": ids, "x": x})
+    with pytest.raises(IdRangeError, match=r"'id'.*row 0"):
+        made.score({"id": ids[1:2]}, {"x": x})
+    if value == 0.5:
+        np.testing.assert_array_equal(made.run({"id": ids, "x": x})["y"], [4, 1, 3])
+
+
+OFFSETS: dict[str, Any] = {
+    "decreasing": [0, 4, 2, COUNT],
+    "not from 0": [1, COUNT],
+    "short": [0, COUNT - 1],
+    "long": [0, COUNT + 1],
+    "empty": [],
+    "floats": [0.0, float(COUNT)],
+    "strings": ["0", "6"],
+    "matrix": [[0, COUNT]],
+    "negative": [0, -1, COUNT],
+}
+
+
+@pytest.mark.parametrize("case", OFFSETS)
+def test_offsets_that_do_not_fit(model: pi.Model, case: str) -> None:
+    _, candidates = sides()
+    offsets = OFFSETS[case]
+    count = max(np.asarray(offsets).size - 1, 1)
+    with pytest.raises(ShapeError, match="offsets"):
+        model.score({"user": np.zeros(count, int)}, candidates, offsets=offsets)
+
+
+def test_offsets_and_request_rows_must_agree(model: pi.Model) -> None:
+    _, candidates = sides()
+    with pytest.raises(RowCountError, match="expected 2 request rows, got 3"):
+        model.score({"user": [1, 2, 3]}, candidates, offsets=[0, 2, COUNT])
+    scores = model.score({"user": [1, 2, 3]}, candidates, offsets=[0, 2, 2, COUNT])
+    np.testing.assert_array_equal(scores[:2], model.score({"user": 1}, candidates)[:2])
+    np.testing.assert_array_equal(scores[2:], model.score({"user": 3}, candidates)[2:])
+
+
+def test_no_candidates_give_empty_results(model: pi.Model) -> None:
+    request, candidates = sides()
+    none = {name: value[:0] for name, value in candidates.items()}
+    assert model.score(request, none).shape == (0,)
+    assert model.score(request, none).dtype == np.float32
+    assert model.score({"user": [1, 2]}, none, offsets=[0, 0, 0]).shape == (0,)
+    assert model.run({"user": np.zeros(0, int), **none})["score"].shape == (0, 1)
+    best = model.top_k(request, none, k=5)
+    assert (best.count, best.ids.shape, best.scores.shape) == (0, (0,), (0,))
+    call = model.prepare(["user"], ["item", "dense"])
+    assert call(request["user"], none["item"], none["dense"]).shape == (0,)
+
+
+def unaligned(array: Array) -> Array:
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    view = raw[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def read_only(array: Array) -> Array:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "strided": lambda array: np.repeat(array, 2, axis=0)[::2],
+    "reversed": lambda array: array[::-1].copy()[::-1],
+    "fortran": np.asfortranarray,
+    "read-only": read_only,
+    "big-endian": lambda array: array.astype(array.dtype.newbyteorder(">")),
+    "unaligned": unaligned,
+    "float64": lambda array: array.astype(np.float64),
+    "int32 or float64": lambda array: array.astype(np.int32 if array.dtype.kind == "i" else np.float64),
+    "float16": lambda array: array.astype(np.float16),
+    "list": lambda array: array.tolist(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_scores(model: pi.Model, layout: str) -> None:
+    change = LAYOUTS[layout]
+    request, candidates = sides()
+    # Halves are exact in every float type.
+    candidates["dense"] = np.round(candidates["dense"] * 4) / 2
+    expected = model.score(request, candidates)
+    made = model.score(
+        {name: change(value) for name, value in request.items()},
+        {name: change(value) for name, value in candidates.items()},
+    )
+    np.testing.assert_array_equal(made, expected)
+
+
+def test_scalars_are_one_row(model: pi.Model) -> None:
+    request, candidates = sides()
+    expected = model.score(request, candidates)
+    for value in (3, np.int64(3), np.asarray(3), [3], 3.0):
+        np.testing.assert_array_equal(model.score({"user": value}, candidates), expected)
+
+
+def test_arguments_of_top_k_that_do_not_fit(model: pi.Model) -> None:
+    request, candidates = sides()
+    with pytest.raises(InputError, match="k: expected at least 0, got -1"):
+        model.top_k(request, candidates, k=-1)
+    for name in ("ids", "boost"):
+        with pytest.raises(ShapeError, match=rf"{name}: expected shape \[6\], got \[5\]"):
+            model.top_k(request, candidates, **{name: np.zeros(5)})
+        with pytest.raises(ShapeError, match=rf"{name}: expected shape \[6\], got \[6, 1\]"):
+            model.top_k(request, candidates, **{name: np.zeros((6, 1))})
+    with pytest.raises(DTypeError, match="boost"):
+        model.top_k(request, candidates, boost=["a"] * COUNT)
+    with pytest.raises(DTypeError, match="exclude"):
+        model.top_k(request, candidates, exclude=["a"])
+
+
+def test_outputs_that_do_not_exist(model: pi.Model) -> None:
+    request, candidates = sides()
+    with pytest.raises(InputError, match="'click': the model has no such output, expected score"):
+        model.score(request, candidates, output="click")
+    plain = load(one_node("Relu", {"x": (FLOAT, ["N"])}))
+    with pytest.raises(InputError, match="logit"):
+        plain.score({}, {"x": np.zeros(2)}, output="logit")
+    wide = load(one_node("Relu", X))
+    with pytest.raises(ShapeError, match=r"top_k.*\[2, 3\]"):
+        wide.top_k({}, ROWS)

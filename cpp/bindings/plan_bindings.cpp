@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/convert.h"
+#include "bindings/gil.h"
 #include "plan/executor.h"
 #include "plan/op_list.h"
 #include "plan/program.h"
@@ -50,13 +51,13 @@ class CallbackOp final : public Op {
  public:
   explicit CallbackOp(py::object callable) : callable_(std::move(callable)) {}
   ~CallbackOp() override {
-    const py::gil_scoped_acquire gil;
+    const GilAcquire gil;
     callable_ = py::object();
   }
 
   void run(Context& context, std::span<const Value* const> in,
            std::span<Value> out) const override {
-    const py::gil_scoped_acquire gil;
+    const GilAcquire gil;
     py::list arguments;
     for (const Value* value : in) {
       arguments.append(value == nullptr ? py::object(py::none()) : to_python(*value));
@@ -234,7 +235,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
   auto handle = std::make_unique<PlanHandle>();
   handle->kept = py::make_tuple(inputs, phases);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   for (std::size_t i = 0; i < built.size(); ++i) {
     built[i].program = make_program(std::move(programs[i]), kernels);
   }
@@ -266,7 +267,7 @@ py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
   const std::vector<Tensor> inputs = borrow_inputs(*handle.executor, arrays);
   Executor::Result result;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     result = handle.executor->run(inputs, offsets);
   }
   py::list outputs;
@@ -287,7 +288,7 @@ void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::si
     refuse(ErrorKind::kDType, std::string("expected float32, got ") + dtype_name(target.dtype));
   }
   if (!array.writeable()) refuse(ErrorKind::kShape, "expected a writable array");
-  const py::gil_scoped_release release;
+  const GilRelease release;
   const Executor::Result result = handle.executor->run(inputs, {});
   const Tensor& scores = result.outputs.at(output);
   if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32 ||
@@ -338,7 +339,7 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
   Context context{kernels, arena, symbols};
   std::vector<Value> results(outputs);
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     step.op->run(context, pointers, results);
   }
   py::list arrays;
@@ -351,7 +352,7 @@ py::array_t<std::int64_t> best_rows(const py::array_t<float, py::array::c_style>
   std::vector<std::int64_t> rows;
   {
     const std::span<const float> values(scores.data(), static_cast<std::size_t>(scores.size()));
-    const py::gil_scoped_release release;
+    const GilRelease release;
     rows = top_k(values, count);
   }
   py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(rows.size()));

@@ -81,6 +81,8 @@ def activate(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dic
     source = graph.producers.get(node.inputs[0]) if node.op in _ACTIVATIONS else None
     if source is None or not _plain(source) or _only_reader(graph, node.inputs[0]) is not node:
         return None
+    if infos[node.inputs[0]].dtype != np.float32:
+        return None  # only the float32 kernel has activations
     return replace(source, outputs=node.outputs, attributes={**source.attributes, "activation": node.op})
 
 
