@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 _Array: TypeAlias = NDArray[Any]
 _Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
-_Step: TypeAlias = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], _Callback | None]
+_Step: TypeAlias = tuple[
+    str, str, list[int], list[int], list[int], dict[str, Any], list[Any], _Callback | None
+]
 _Program: TypeAlias = tuple[list[_Step], int, list[int], list[int], list[tuple[int, _Array]]]
 _Input: TypeAlias = tuple[str, str, list[int], int, bool]
 _Import: TypeAlias = tuple[int, Literal["whole", "slice", "repeat"], int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Signature
+from pyrec_infer.arguments import Signature, as_array
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.backends.select import make_pool, make_runnable, runner_names, select_backend
 from pyrec_infer.errors import InputError, ShapeError
@@ -69,7 +70,11 @@ class TopK(NamedTuple):
 
 def _tensor_info(name: str, info: Info) -> TensorInfo:
     dtype = "unknown" if info.dtype is None else "str" if info.dtype.kind in "UO" else info.dtype.name
-    shape = () if info.shape is None else tuple(size if isinstance(size, int) else repr(size) for size in info.shape)
+    shape = (
+        ()
+        if info.shape is None
+        else tuple(size if isinstance(size, int) else repr(size) for size in info.shape)
+    )
     return TensorInfo(name, dtype, shape)
 
 
@@ -253,14 +258,20 @@ class Model:
             raise InputError(f"k: expected at least 0, got {k}")
         scores = self.score(request, candidates, output=output)
         if scores.ndim != 1:
-            raise ShapeError(f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}")
+            raise ShapeError(
+                f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
+            )
         names = None if ids is None else np.asarray(ids)
-        for label, given in (("ids", names), ("boost", None if boost is None else np.asarray(boost))):
+        added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
+        for label, given in (("ids", names), ("boost", added)):
             if given is not None and given.shape != scores.shape:
                 raise ShapeError(f"{label}: expected shape [{len(scores)}], got {list(given.shape)}")
-        if boost is not None:
-            scores = scores + np.asarray(boost, np.float32)
-        rows, best = best_rows(scores, k, names, None if exclude is None else np.asarray(exclude))
+        if added is not None:
+            scores = scores + added.astype(np.float32)
+        left_out = None
+        if exclude is not None and np.size(exclude):
+            left_out = as_array("exclude", exclude, np.dtype(np.int64) if names is None else names.dtype)
+        rows, best = best_rows(scores, k, names, left_out)
         return TopK(rows if names is None else names[rows], best, len(rows))
 
     def prepare(
@@ -285,10 +296,14 @@ class Model:
         -------
         PreparedCall
         """
-        self._signature.require(self._needed(self._chosen(output)[0]), *self._sides(request_names, candidate_names))
+        self._signature.require(
+            self._needed(self._chosen(output)[0]), *self._sides(request_names, candidate_names)
+        )
         name, logit = self._chosen(output)
         executable = self._executable(frozenset(request_names), (name,), strict_ids=True, logit=logit)
-        return PreparedCall(executable, (*request_names, *candidate_names), frozenset(request_names), max_rows)
+        return PreparedCall(
+            executable, (*request_names, *candidate_names), frozenset(request_names), max_rows
+        )
 
     def explain(self, request: Iterable[str] = (), output: str | None = None) -> Explanation:
         """What a call with these request inputs does: phases, steps, rates and shapes.
@@ -329,13 +344,13 @@ class Model:
         names = self._graph.outputs
         if output is not None and output != "logit":
             if output not in names:
-                raise InputError(f"output '{output}': the model has no such output, expected {', '.join(names)}")
+                raise InputError(
+                    f"output '{output}': the model has no such output, expected {', '.join(names)}"
+                )
             return output, False
         if output == "logit" and output in names:
             return output, False
-        floating = [
-            name for name in names if (dtype := self._infos[name].dtype) is None or dtype.kind == "f"
-        ]
+        floating = [name for name in names if (dtype := self._infos[name].dtype) is None or dtype.kind == "f"]
         if not names:
             raise InputError("the model has no outputs")
         return (floating or list(names))[0], output == "logit"
@@ -348,7 +363,9 @@ class Model:
         offsets: Sequence[int],
     ) -> dict[str, Array]:
         plan = executable.plan
-        needed = [name for name, info in plan.infos.items() if name in self._signature.infos and name in plan.rates]
+        needed = [
+            name for name, info in plan.infos.items() if name in self._signature.infos and name in plan.rates
+        ]
         self._signature.require(needed, request, candidates)
         requests = len(offsets) - 1 if offsets else 1
         arrays: dict[str, Array] = {}
@@ -417,16 +434,18 @@ def _empty_outputs(plan: Plan) -> dict[str, Array] | None:
         sizes = [0 if axis == info.rows else size for axis, size in enumerate(info.shape)]
         if not all(isinstance(size, int) for size in sizes):
             return None
-        found[name] = np.empty([int(size) for size in sizes], info.dtype)  # type: ignore[call-overload]
+        found[name] = np.empty([int(size) for size in sizes], info.dtype)
     return found
 
 
 def _bounds(offsets: ArrayLike) -> list[int]:
     array = np.asarray(offsets)
     if array.ndim != 1 or array.size < 1 or array.dtype.kind not in "iu":
-        raise ShapeError(f"offsets: expected whole numbers of shape [B + 1], got {array.dtype} {list(array.shape)}")
+        raise ShapeError(
+            f"offsets: expected whole numbers of shape [B + 1], got {array.dtype} {list(array.shape)}"
+        )
     bounds = [int(value) for value in array]
-    if bounds[0] != 0 or any(a > b for a, b in zip(bounds, bounds[1:], strict=False)):
+    if bounds[0] != 0 or any(a > b for a, b in pairwise(bounds)):
         raise ShapeError("offsets: expected 0 first and no decrease")
     return bounds
 
@@ -484,7 +503,9 @@ class PreparedCall:
             As for `Model.score`; ``out`` if it was given.
         """
         if len(arrays) != len(self._names):
-            raise InputError(f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}")
+            raise InputError(
+                f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}"
+            )
         rows = 1
         if self._rows is not None:
             place, axis = self._rows

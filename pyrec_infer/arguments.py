@@ -13,6 +13,14 @@ from pyrec_infer.ir import Array, Info
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
 
 
+def _regular(name: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        # NumPy's text may hold the values.
+        raise ShapeError(f"input '{name}': expected one array, got rows of different lengths") from None
+
+
 def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     """The value as an array of a kind that the model's element type can take.
 
@@ -21,14 +29,16 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     DTypeError
         If numbers are given for strings, or the other way round, or what is neither.
     """
-    array = np.asarray(value)
+    array = _regular(name, value)
     if array.dtype.kind in "OST" and dtype.kind == "U":
         if array.dtype.kind != "S" and not all(isinstance(item, str) for item in array.reshape(-1)):
             raise DTypeError(f"input '{name}': expected strings, got objects of other types")
         array = array.astype(str)
     fits = array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
     if not fits:
-        raise DTypeError(f"input '{name}': expected {_KINDS.get(dtype.kind, str(dtype))} ({dtype}), got {array.dtype}")
+        raise DTypeError(
+            f"input '{name}': expected {_KINDS.get(dtype.kind, str(dtype))} ({dtype}), got {array.dtype}"
+        )
     if array.dtype.kind != "U":
         array = _addressable(array)
     return array
@@ -97,8 +107,11 @@ class Signature:
         found: dict[str, Any] = {}
         for name, value in values.items():
             if name in self.columns:
+                given = [label for label in self.columns[name] if label in values]
+                if given:
+                    raise InputError(f"input '{given[0]}' is given twice, also as a column of '{name}'")
                 labels = self.columns[name]
-                matrix = np.asarray(value)
+                matrix = _regular(name, value)
                 if matrix.ndim == 1:
                     matrix = matrix[None, :]
                 if matrix.ndim != 2 or matrix.shape[1] != len(labels):

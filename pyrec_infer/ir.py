@@ -240,7 +240,9 @@ class Info:
         return None if self.shape is None else len(self.shape)
 
 
-Attribute: TypeAlias = int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
+Attribute: TypeAlias = (
+    int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,6 +372,7 @@ def verify(graph: Graph, stage: str) -> None:
     ModelError
         Names the stage (a pass or the importer) and the rule.
     """
+
     def fail(rule: str) -> None:
         raise ModelError(f"after {stage}: {rule}")
 

@@ -142,7 +142,9 @@ def _touches_strings(node: Node, infos: Mapping[str, Info]) -> bool:
 
 def find_sources(graph: Graph, infos: Mapping[str, Info]) -> dict[str, str]:
     """For values that are views or casts of one model input: its name, with the column if it is one."""
-    views = frozenset({"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Expand"})
+    views = frozenset(
+        {"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Expand"}
+    )
     found = {name: f"input '{name}'" for name in graph.inputs}
     for node in graph.nodes:
         source = found.get(node.inputs[0]) if node.inputs else None
@@ -166,7 +168,18 @@ def check_ids(graph: Graph) -> Graph:
     """Mark the casts from float inputs to ids, so that they refuse what is not a whole number."""
     infos = analyze(graph).infos
     sources = find_sources(graph, infos)
-    views = {"Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity", "Flatten", "Slice", "Gather", "Transpose", "Add"}
+    views = {
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Cast",
+        "Identity",
+        "Flatten",
+        "Slice",
+        "Gather",
+        "Transpose",
+        "Add",
+    }
     reach: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op == "Gather" and node.inputs[0] in graph.constants:
@@ -360,7 +373,8 @@ class _Planner:
             exported = [
                 name
                 for name in dict.fromkeys((*made, *own))
-                if (name in later or name in own) and name not in inputs
+                if (name in later or name in own)
+                and name not in inputs
                 and not (name in self.size_nodes and name not in own)
             ]
             exports = [Export(name, self.rows(name) if kind == "tile" else -1) for name in exported]

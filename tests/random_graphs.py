@@ -246,8 +246,12 @@ def _reshape(b: _Builder, x: str, shape: tuple[Size, ...]) -> tuple[str, tuple[S
 def _tail(shape: tuple[Size, ...]) -> Size:
     total: Size = 1
     for size in shape[1:]:
-        total = (total[0] * size[0],) if isinstance(size, tuple) and isinstance(total, tuple) else (
-            _times(size, total) if isinstance(total, int) else _times(total, size)  # type: ignore[arg-type]
+        total = (
+            (total[0] * size[0],)
+            if isinstance(size, tuple) and isinstance(total, tuple)
+            else (
+                _times(size, total) if isinstance(total, int) else _times(total, size)  # type: ignore[arg-type]
+            )
         )
     return total
 

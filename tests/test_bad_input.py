@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 import pyrec_infer as pi
+from pyrec_infer.backends.select import select_backend
 from pyrec_infer.bundled import MODEL, items, users
 from pyrec_infer.errors import (
     DTypeError,
@@ -90,7 +91,7 @@ def test_files_that_are_no_models(tmp_path: Path, data: bytes, message: str) -> 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         pi.load(tmp_path)
-    with pytest.raises(ModelError, match="absent.onnx.*cannot be read"):
+    with pytest.raises(ModelError, match=r"absent.onnx.*cannot be read"):
         pi.load(tmp_path / "absent.onnx")
     with pytest.raises(ModelError, match="cannot be read"):
         pi.load("a\0b")
@@ -106,7 +107,11 @@ def node(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> o
 Y: Mapping[str, Any] = {"y": (0, None)}
 
 BROKEN_GRAPHS: dict[str, tuple[list[onnx.NodeProto], Mapping[str, Any], str]] = {
-    "cycle": ([node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["y"])], Y, "cycle"),
+    "cycle": (
+        [node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["y"])],
+        Y,
+        "cycle",
+    ),
     "own input": ([node("Add", ["x", "y"], ["y"])], Y, "cycle"),
     "unmade": ([node("Add", ["x", "nowhere"], ["y"])], Y, "'nowhere'"),
     "twice": ([node("Relu", ["x"], ["y"]), node("Neg", ["x"], ["y"])], Y, "'y'.*twice"),
@@ -125,7 +130,11 @@ BROKEN_GRAPHS: dict[str, tuple[list[onnx.NodeProto], Mapping[str, Any], str]] = 
     "required input absent": ([node("Gather", ["", "k"], ["y"])], Y, "made_y"),
     "loop without body": ([node("Loop", ["k", ""], ["y"])], Y, "'body' is missing"),
     "if without else": (
-        [node("If", ["k"], ["y"], then_branch=make_graph([node("Relu", ["x"], ["a"])], {}, {"a": (0, None)}))],
+        [
+            node(
+                "If", ["k"], ["y"], then_branch=make_graph([node("Relu", ["x"], ["a"])], {}, {"a": (0, None)})
+            )
+        ],
         Y,
         "'else_branch' is missing",
     ),
@@ -347,9 +356,7 @@ def growing_arguments(op: str, size: int) -> dict[str, Array]:
         "Pad": {**ROWS, "n": np.asarray([0, 0, size, 0])},
         "Reshape": {**ROWS, "n": np.asarray([size, size])},
         "Range": {"zero": np.asarray(0), "n": np.asarray(size), "one": np.asarray(1)},
-        "OneHot": {
-            "i": np.asarray([1]), "n": np.asarray(size), "values": np.asarray([0, 1], np.float32)
-        },
+        "OneHot": {"i": np.asarray([1]), "n": np.asarray(size), "values": np.asarray([0, 1], np.float32)},
     }[op]
 
 
@@ -357,6 +364,8 @@ def growing_arguments(op: str, size: int) -> dict[str, Array]:
 @pytest.mark.parametrize("op", GROWING)
 def test_huge_results_are_refused_before_they_are_allocated(op: str, size: int) -> None:
     """Once with the size as an input, once as a constant of the model."""
+    if op == "Expand" and select_backend() == "numba":
+        pytest.skip("NumPy's result is a view")
     arguments = growing_arguments(op, size)
     proto = GROWING[op](size)
     with pytest.raises((ModelError, ShapeError)):
@@ -503,9 +512,9 @@ def test_external_data_that_must_not_be_read(
 
 def test_external_data_at_an_absolute_path_or_of_bytes(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(WEIGHTS.tobytes())
-    with pytest.raises(ModelError, match="'weights'.*outside"):
+    with pytest.raises(ModelError, match=r"'weights'.*outside"):
         pi.load(external(tmp_path, str(tmp_path / "weights.bin")))
-    with pytest.raises(ModelError, match="'weights'.*bytes"):
+    with pytest.raises(ModelError, match=r"'weights'.*bytes"):
         pi.load(external(tmp_path).read_bytes())
 
 
@@ -604,7 +613,12 @@ DATES = np.zeros(COUNT, "datetime64[D]")
 BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[PyrecError], str]] = {
     "missing": ({}, {"item": None}, MissingInputError, "'item' is missing"),
     "missing request": ({"user": None}, {}, MissingInputError, "'user' is missing"),
-    "unknown": ({}, {"itme": np.zeros(COUNT, int)}, UnexpectedInputError, "'itme'.*expected user, item, dense"),
+    "unknown": (
+        {},
+        {"itme": np.zeros(COUNT, int)},
+        UnexpectedInputError,
+        "'itme'.*expected user, item, dense",
+    ),
     "unknown request": ({"price": 1.0}, {}, UnexpectedInputError, "'price'"),
     "both sides": ({"item": [1]}, {}, InputError, "'item'.*both"),
     "strings": ({}, {"item": ["a"] * COUNT}, DTypeError, "'item': expected whole numbers.*got <U1"),
@@ -612,8 +626,13 @@ BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[PyrecError], str
     "complex": ({}, {"dense": np.ones((COUNT, 3), complex)}, DTypeError, "'dense'.*got complex128"),
     "dates": ({}, {"item": DATES}, DTypeError, "'item'.*got datetime64"),
     "booleans": ({}, {"dense": np.ones((COUNT, 3), bool)}, DTypeError, "'dense': expected numbers.*got bool"),
-    "boolean ids": ({}, {"item": np.ones(COUNT, bool)}, DTypeError, "'item': expected whole numbers.*got bool"),
-    "ragged": ({}, {"dense": [[1, 2, 3], [1, 2]]}, InputError, "'dense'"),
+    "boolean ids": (
+        {},
+        {"item": np.ones(COUNT, bool)},
+        DTypeError,
+        "'item': expected whole numbers.*got bool",
+    ),
+    "ragged": ({}, {"dense": [[1, 2, 3], [1, 2]]}, ShapeError, "'dense'"),
     "rank too high": ({}, {"item": np.zeros((COUNT, 2), int)}, ShapeError, "'item': expected rank 1"),
     "rank too low": ({}, {"dense": np.zeros(COUNT)}, ShapeError, "'dense': expected rank 2"),
     "width": ({}, {"dense": np.zeros((COUNT, 4))}, ShapeError, "'dense': expected size 3 along axis 1"),
@@ -656,7 +675,9 @@ def test_messages_hold_no_feature_values(model: pi.Model) -> None:
 def test_negative_ids_count_from_the_end(model: pi.Model) -> None:
     request, candidates = sides()
     expected = model.score(request, candidates)
-    np.testing.assert_array_equal(model.score(request, {**candidates, "item": candidates["item"] - ITEMS}), expected)
+    np.testing.assert_array_equal(
+        model.score(request, {**candidates, "item": candidates["item"] - ITEMS}), expected
+    )
 
 
 def test_int64_ids_beyond_the_models_int32() -> None:

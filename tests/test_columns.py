@@ -52,7 +52,9 @@ def test_matrix_given_whole(data: bytes, named: pi.Model) -> None:
     np.testing.assert_allclose(named.score({}, {"X": rows}), expected[:, 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("request_side", [*[(name,) for name in NAMES], ("user", "city", "history"), NAMES[:-1]])
+@pytest.mark.parametrize(
+    "request_side", [*[(name,) for name in NAMES], ("user", "city", "history"), NAMES[:-1]]
+)
 def test_every_split_equals_the_full_run(data: bytes, named: pi.Model, request_side: tuple[str, ...]) -> None:
     rows = matrix_rows(300)
     shared = [i for i, name in enumerate(COLUMNS) if name in request_side]
@@ -121,7 +123,7 @@ def test_ids_outside_their_table_name_the_column(data: bytes, named: pi.Model) -
         pi.load(data).score({}, {"X": rows})
 
 
-@pytest.mark.parametrize("name", ["dctrtorch_DeepFM_ts", "dctrtorch_DIN_ts", "dctrtorch_xDeepFM_dynamo"])
+@pytest.mark.parametrize("name", ["dctrtorch_DeepFM_ts", "dctrtorch_DIN_dice_ts", "dctrtorch_WDL_dynamo"])
 def test_models_of_the_zoo_by_column(name: str, shared: Path) -> None:
     folder = shared / "zoo" / "models" / name
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""The hand-written stubs of the extension match what was built."""
+"""The extension as Python sees it: its stubs, and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pyrec_infer
+from pyrec_infer.errors import DTypeError, ModelError
 
 Parameters = dict[str, tuple[list[str], list[str], str | None]]
 """For each function: positional names, keyword-only names, and the name after ``*``."""
@@ -34,7 +36,9 @@ def stub_parameters() -> tuple[Parameters, set[str]]:
             for member in item.body:
                 assert isinstance(member, ast.FunctionDef)
                 name = f"{item.name}.{member.name}"
-                if any(isinstance(mark, ast.Name) and mark.id == "property" for mark in member.decorator_list):
+                if any(
+                    isinstance(mark, ast.Name) and mark.id == "property" for mark in member.decorator_list
+                ):
                     others.add(name)
                 else:
                     functions[name] = parameters(member)
@@ -72,3 +76,36 @@ def test_stubs_match_the_extension() -> None:
     functions, others = built_parameters(native)
     assert stub_functions == functions
     assert stub_others == others
+
+
+def test_nodes_take_scalars_and_refuse_a_wrong_number_of_outputs() -> None:
+    native = pytest.importorskip("pyrec_infer._native")
+    isa = native.kernel_backends()[0]
+    for _ in range(50):
+        (total,) = native.run_node(isa, "Add", {}, [np.float32(1.5), np.asarray([1, 2], np.float32)], 1, [True])
+        assert total.tolist() == [2.5, 3.5]
+    for count in (0, 2):
+        with pytest.raises(ModelError, match="outputs?$"):
+            native.run_node(isa, "Neg", {}, [np.float32(1)], count)
+    with pytest.raises(DTypeError):
+        native.run_node(isa, "Neg", {}, [np.asarray("text")], 1)
+
+
+def test_programs_are_checked() -> None:
+    native = pytest.importorskip("pyrec_infer._native")
+    inputs = [("x", "float32", [-1], 0, False)]
+    pool = native.ThreadPool(1)
+
+    def plan(step_inputs: list[int], step_outputs: list[int], result: int) -> Any:
+        step = ("Neg", "tested", step_inputs, step_outputs, [], {}, [], None)
+        program = ([step], 2, [0], [result], [])
+        phase = ("tile", program, [(0, "slice", 0)], [(1, 0)])
+        isa = native.kernel_backends()[0]
+        return native.Plan(isa, inputs, 1, [phase], [(1, 0)], 2, pool, 16)
+
+    x = np.arange(40, dtype=np.float32)
+    (made,) = plan([0], [1], 1).run([x], [])
+    np.testing.assert_array_equal(made, -x)
+    for wrong in (([1], [1], 1), ([0], [], 0), ([0], [-1], 1), ([2], [1], 1), ([0], [2], 1), ([0], [1], -1)):
+        with pytest.raises(ModelError):
+            plan(*wrong)

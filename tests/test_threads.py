@@ -33,7 +33,9 @@ def wide_model(width: int = 512, layers: int = 3) -> bytes:
     generator = np.random.default_rng(1)
     nodes, constants = [], {}
     for layer in range(layers):
-        constants[f"w{layer}"] = generator.standard_normal((width, width), np.float32) / np.float32(width**0.5)
+        constants[f"w{layer}"] = generator.standard_normal((width, width), np.float32) / np.float32(
+            width**0.5
+        )
         nodes.append(helper.make_node("MatMul", [f"x{layer}", f"w{layer}"], [f"y{layer}"]))
         nodes.append(helper.make_node("Relu", [f"y{layer}"], [f"x{layer + 1}"]))
     nodes.append(helper.make_node("ReduceSum", [f"x{layers}", "axes"], ["score"], keepdims=0))
@@ -201,7 +203,9 @@ def test_threads_in_a_forked_child(pooled: pi.Model) -> None:
     assert in_child(work) == 0
 
 
-def scores_of(model: pi.Model, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> NDArray[np.float32]:
+def scores_of(
+    model: pi.Model, request: Mapping[str, Any], candidates: Mapping[str, Any]
+) -> NDArray[np.float32]:
     return model.score(request, candidates)
 
 
@@ -286,7 +290,7 @@ def test_making_a_plan_releases_the_interpreter_lock(backend: str, monkeypatch: 
         def __getattr__(self, name: str) -> Any:
             return getattr(native_module, name)
 
-        def Plan(self, *given: Any) -> Any:  # noqa: N802
+        def Plan(self, *given: Any) -> Any:
             made: list[Any] = []
             ticks.append(ticker.during(lambda: made.append(native_module.Plan(*given))))
             return made[0]
@@ -339,7 +343,10 @@ def test_memory_does_not_grow_with_calls() -> None:
 
 def test_memory_of_a_large_call_is_given_back() -> None:
     # A softmax over the batch runs on all rows at once.
-    nodes = [helper.make_node("Softmax", ["x"], ["y"], axis=0), helper.make_node("Mul", ["y", "y"], ["score"])]
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["y"], axis=0),
+        helper.make_node("Mul", ["y", "y"], ["score"]),
+    ]
     proto = make_model(nodes, {"x": (FLOAT, ["N", 64])}, {"score": (FLOAT, ["N", 64])})
     model = pi.load(proto.SerializeToString())
     x = np.ones((200_000, 64), np.float32)
@@ -402,5 +409,7 @@ threading.Thread(target=work, daemon=True).start()
 for _ in range(20):
     model.score(*given)
 """
-    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], timeout=60, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

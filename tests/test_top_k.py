@@ -120,7 +120,10 @@ def test_fewer_candidates_are_not_padded() -> None:
 def test_excluded_winner_makes_room_for_the_next() -> None:
     scores = np.float32([5, 4, 3, 2])
     assert MODEL.top_k({}, {"x": scores}, k=2, exclude=[0]).ids.tolist() == [1, 2]
-    assert MODEL.top_k({}, {"x": scores}, k=2, ids=list("abcd"), exclude=["a", "b"]).ids.tolist() == ["c", "d"]
+    assert MODEL.top_k({}, {"x": scores}, k=2, ids=list("abcd"), exclude=["a", "b"]).ids.tolist() == [
+        "c",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize(

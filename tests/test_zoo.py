@@ -99,7 +99,9 @@ def check_split(name: str, model: pi.Model, inputs: Arrays, request: tuple[str, 
             return  # what is left has lengths of its own, so nothing tells the number of candidates
         count = 1
     full = {**others, **{key: np.repeat(value, count, axis=axes[key]) for key, value in own.items()}}
-    output = next((item.name for item in model.outputs if item.dtype.startswith("float")), model.outputs[0].name)
+    output = next(
+        (item.name for item in model.outputs if item.dtype.startswith("float")), model.outputs[0].name
+    )
     expected = model.run(full)[output].astype(np.float32)
     actual = model.score(own, others, output=output)
     np.testing.assert_allclose(
@@ -116,14 +118,16 @@ def test_every_split_equals_the_full_batch(name: str, backend: str) -> None:
     axes = row_axes(model)
     if not axes:
         pytest.skip("the file fixes the batch to one row and has a single input")
-    matrix = next((item for item in model.inputs if len(item.shape) == 2 and isinstance(item.shape[1], int)), None)
+    matrix = next(
+        (item for item in model.inputs if len(item.shape) == 2 and isinstance(item.shape[1], int)), None
+    )
     if len(model.inputs) == 1 and matrix is not None and matrix.shape[1] != 1:
         labels = [f"column {i}" for i in range(int(matrix.shape[1]))]
         model = pi.load(path, columns={matrix.name: labels})
         inputs = {label: inputs[matrix.name][:, i] for i, label in enumerate(labels)}
         axes = row_axes(model)
     names = tuple(axes)
-    # Interpreting every split of the widest models takes minutes; there the ends and the middle stand for all.
+    # Interpreting every split of the widest models takes minutes; the ends and the middle stand for all.
     single = names if backend != "numba" or len(names) <= 3 else (names[0], names[len(names) // 2], names[-1])
     # A few exports squeeze a batch of one away; those cannot score a request without candidates.
     everything = [names] if (ZOO / "models" / name / "inputs_b1.npz").exists() else []

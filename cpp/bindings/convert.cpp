@@ -96,7 +96,8 @@ Attributes read_attributes(const py::dict& items) {
       bool any_text = false;
       for (const auto& element : sequence) {
         all_integers = all_integers && py::isinstance<py::int_>(element);
-        any_text = any_text || py::isinstance<py::str>(element) || py::isinstance<py::bytes>(element);
+        any_text =
+            any_text || py::isinstance<py::str>(element) || py::isinstance<py::bytes>(element);
       }
       if (any_text) {
         attributes.set(name, item.cast<std::vector<std::string>>());

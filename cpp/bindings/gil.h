@@ -2,7 +2,8 @@
 
 // Giving the interpreter lock away and taking it back. Python ends a thread that asks for the lock
 // while the interpreter shuts down, by unwinding its stack (before 3.14). That must pass neither a
-// destructor nor a `catch (...)`, or the process aborts; such a thread waits here for the end instead.
+// destructor nor a `catch (...)`, or the process aborts; such a thread waits here for the end
+// instead.
 
 #include <pybind11/pybind11.h>
 #include <unistd.h>

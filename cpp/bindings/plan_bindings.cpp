@@ -25,7 +25,8 @@ namespace {
 const Kernels& kernels_named(const std::string& isa) {
   const Kernels* kernels = find_kernels(isa);
   if (kernels == nullptr) {
-    throw OpError(ErrorKind::kUnsupported, "backend '" + isa + "' is not available on this machine");
+    throw OpError(ErrorKind::kUnsupported,
+                  "backend '" + isa + "' is not available on this machine");
   }
   return *kernels;
 }
@@ -64,13 +65,14 @@ class CallbackOp final : public Op {
     }
     const auto results = py::list(callable_(arguments));
     if (results.size() < out.size()) {
-      throw OpError(ErrorKind::kModel, "expected " + std::to_string(out.size()) +
-                                           " outputs, got " + std::to_string(results.size()));
+      throw OpError(ErrorKind::kModel, "expected " + std::to_string(out.size()) + " outputs, got " +
+                                           std::to_string(results.size()));
     }
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (py::isinstance<py::list>(results[i])) {
         out[i].is_sequence = true;
-        for (const auto& item : results[i]) out[i].sequence.push_back(copy_from_python(context, item));
+        for (const auto& item : results[i])
+          out[i].sequence.push_back(copy_from_python(context, item));
       } else {
         out[i].tensor = copy_from_python(context, results[i]);
       }
@@ -81,8 +83,8 @@ class CallbackOp final : public Op {
   py::object callable_;
 };
 
-// Reading Python objects needs the interpreter lock, making operators (packing weights) does not. So
-// a specification is read as a whole first; its arrays have to stay alive.
+// Reading Python objects needs the interpreter lock, making operators (packing weights) does not.
+// So a specification is read as a whole first; its arrays have to stay alive.
 struct ProgramSource;
 
 struct StepSource {
@@ -135,8 +137,7 @@ ProgramSource read_program(const py::handle& spec) {
   source.outputs = parts[3].cast<std::vector<std::int32_t>>();
   for (const auto& item : parts[4]) {
     const auto pair = item.cast<py::tuple>();
-    source.constants.emplace_back(pair[0].cast<std::int32_t>(),
-                                  borrow_array(given_array(pair[1])));
+    source.constants.emplace_back(pair[0].cast<std::int32_t>(), borrow_array(given_array(pair[1])));
   }
   for (const auto& step : parts[0]) source.steps.push_back(read_step(step.cast<py::tuple>()));
   return source;
@@ -204,9 +205,9 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   std::vector<InputSpec> input_specs;
   for (const auto& item : inputs) {
     const auto parts = item.cast<py::tuple>();
-    input_specs.push_back({parts[0].cast<std::string>(), dtype_from_name(parts[1].cast<std::string>()),
-                           parts[2].cast<std::vector<std::int64_t>>(), parts[3].cast<int>(),
-                           parts[4].cast<bool>()});
+    input_specs.push_back(
+        {parts[0].cast<std::string>(), dtype_from_name(parts[1].cast<std::string>()),
+         parts[2].cast<std::vector<std::int64_t>>(), parts[3].cast<int>(), parts[4].cast<bool>()});
   }
   std::vector<Phase> built;
   std::vector<ProgramSource> programs;
@@ -219,11 +220,12 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
     programs.push_back(read_program(parts[1]));
     for (const auto& import : parts[2]) {
       const auto fields = import.cast<py::tuple>();
-      phase.imports.push_back({fields[0].cast<std::int32_t>(),
-                               enum_at<Import::Mode>(fields[1], {{"whole", Import::Mode::kWhole},
-                                                                 {"slice", Import::Mode::kSlice},
-                                                                 {"repeat", Import::Mode::kRepeat}}),
-                               fields[2].cast<int>()});
+      phase.imports.push_back(
+          {fields[0].cast<std::int32_t>(),
+           enum_at<Import::Mode>(fields[1], {{"whole", Import::Mode::kWhole},
+                                             {"slice", Import::Mode::kSlice},
+                                             {"repeat", Import::Mode::kRepeat}}),
+           fields[2].cast<int>()});
     }
     for (const auto& item_export : parts[3]) {
       const auto fields = item_export.cast<py::tuple>();
@@ -331,23 +333,24 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
     pointers.push_back(&values[i]);
   }
   const std::vector<std::int32_t> targets(outputs, -1);
-  const Step step = make_step(read_step(py::make_tuple(op, op, slots, targets, py::list(),
-                                                       attributes, bodies, py::none())),
-                              known, kernels);
+  const Step step = make_step(
+      read_step(py::make_tuple(op, op, slots, targets, py::list(), attributes, bodies, py::none())),
+      known, kernels);
   Arena arena;
   const std::vector<std::int64_t> symbols(1, 1);
   Context context{kernels, arena, symbols};
   std::vector<Value> results(outputs);
   {
     const GilRelease release;
-    step.op->run(context, pointers, results);
+    run_op(*step.op, context, pointers, results);
   }
   py::list arrays;
   for (const Value& value : results) arrays.append(to_python(value));
   return arrays;
 }
 
-py::array_t<std::int64_t> best_rows(const py::array_t<float, py::array::c_style>& scores, std::int64_t count) {
+py::array_t<std::int64_t> best_rows(const py::array_t<float, py::array::c_style>& scores,
+                                    std::int64_t count) {
   if (scores.ndim() != 1) throw OpError(ErrorKind::kShape, "expected scores of one axis");
   std::vector<std::int64_t> rows;
   {

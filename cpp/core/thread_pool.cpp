@@ -77,8 +77,7 @@ void ThreadPool::start_team(int process) {
   }
 }
 
-void ThreadPool::run(std::size_t count,
-                     const std::function<void(std::size_t, std::size_t)>& body) {
+void ThreadPool::run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& body) {
   const int process = threads_ > 1 && count > 1 ? getpid() : 0;
   if (process == 0 || !acquire(process)) {
     for (std::size_t index = 0; index < count; ++index) body(index, 0);

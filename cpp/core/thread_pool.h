@@ -11,9 +11,10 @@
 
 namespace pyrec {
 
-// A fixed number of threads that share the indices of a loop. One loop runs at a time: a caller that
-// finds the pool busy runs its loop alone, which keeps concurrent callers free of each other. The
-// threads are started at the first use and anew in a forked child, where the parent's do not exist.
+// A fixed number of threads that share the indices of a loop. One loop runs at a time: a caller
+// that finds the pool busy runs its loop alone, which keeps concurrent callers free of each other.
+// The threads are started at the first use and anew in a forked child, where the parent's do not
+// exist.
 class ThreadPool {
  public:
   explicit ThreadPool(std::size_t threads);

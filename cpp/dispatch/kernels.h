@@ -56,50 +56,50 @@ using F32ToHalf = void (*)(const float* x, std::uint16_t* y, std::size_t n);
 
 // c[m, n] (ldc = n) = sum over k of a[i * k + l] * b[l * n + j], exact in int32 with wrap-around.
 using GemmI16 = void (*)(const std::int16_t* a, const std::int16_t* b_packed, std::int32_t* c,
-                        std::size_t m, std::size_t n, std::size_t k);
+                         std::size_t m, std::size_t n, std::size_t k);
 
 // Number of int16 that pack_i16 writes for a [k, n] matrix, and its layout for gemm_i16.
 using PackedSizeI16 = std::size_t (*)(std::size_t k, std::size_t n);
 using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, std::int16_t* packed);
 
 // Every kernel: field name and function type. The generic kernel test walks this list.
-#define PYREC_KERNELS(X)                       \
-  X(abs_f32, UnaryF32)                         \
-  X(negative_f32, UnaryF32)                    \
-  X(sqrt_f32, UnaryF32)                        \
-  X(reciprocal_f32, UnaryF32)                  \
-  X(floor_f32, UnaryF32)                       \
-  X(ceil_f32, UnaryF32)                        \
-  X(round_f32, UnaryF32)                       \
-  X(relu_f32, UnaryF32)                        \
-  X(exp_f32, UnaryF32)                         \
-  X(log_f32, UnaryF32)                         \
-  X(sigmoid_f32, UnaryF32)                     \
-  X(tanh_f32, UnaryF32)                        \
-  X(erf_f32, UnaryF32)                         \
-  X(softplus_f32, UnaryF32)                    \
-  X(add_f32, BinaryF32)                        \
-  X(subtract_f32, BinaryF32)                   \
-  X(multiply_f32, BinaryF32)                   \
-  X(divide_f32, BinaryF32)                     \
-  X(maximum_f32, BinaryF32)                    \
-  X(minimum_f32, BinaryF32)                    \
-  X(sum_f32, ReduceF32)                        \
-  X(sum_squares_f32, ReduceF32)                \
-  X(max_f32, ReduceF32)                        \
-  X(min_f32, ReduceF32)                        \
-  X(softmax_f32, RowsF32)                      \
-  X(log_softmax_f32, RowsF32)                  \
+#define PYREC_KERNELS(X)                            \
+  X(abs_f32, UnaryF32)                              \
+  X(negative_f32, UnaryF32)                         \
+  X(sqrt_f32, UnaryF32)                             \
+  X(reciprocal_f32, UnaryF32)                       \
+  X(floor_f32, UnaryF32)                            \
+  X(ceil_f32, UnaryF32)                             \
+  X(round_f32, UnaryF32)                            \
+  X(relu_f32, UnaryF32)                             \
+  X(exp_f32, UnaryF32)                              \
+  X(log_f32, UnaryF32)                              \
+  X(sigmoid_f32, UnaryF32)                          \
+  X(tanh_f32, UnaryF32)                             \
+  X(erf_f32, UnaryF32)                              \
+  X(softplus_f32, UnaryF32)                         \
+  X(add_f32, BinaryF32)                             \
+  X(subtract_f32, BinaryF32)                        \
+  X(multiply_f32, BinaryF32)                        \
+  X(divide_f32, BinaryF32)                          \
+  X(maximum_f32, BinaryF32)                         \
+  X(minimum_f32, BinaryF32)                         \
+  X(sum_f32, ReduceF32)                             \
+  X(sum_squares_f32, ReduceF32)                     \
+  X(max_f32, ReduceF32)                             \
+  X(min_f32, ReduceF32)                             \
+  X(softmax_f32, RowsF32)                           \
+  X(log_softmax_f32, RowsF32)                       \
   X(layer_normalization_f32, LayerNormalizationF32) \
-  X(packed_size_f32, PackedSizeF32)            \
-  X(pack_f32, PackF32)                         \
-  X(gemm_f32, GemmF32)                         \
-  X(gather_rows_f32, GatherRowsF32)            \
-  X(bag_sum_f32, BagSumF32)                    \
-  X(half_to_f32, HalfToF32)                    \
-  X(f32_to_half, F32ToHalf)                    \
-  X(packed_size_i16, PackedSizeI16)            \
-  X(pack_i16, PackI16)                         \
+  X(packed_size_f32, PackedSizeF32)                 \
+  X(pack_f32, PackF32)                              \
+  X(gemm_f32, GemmF32)                              \
+  X(gather_rows_f32, GatherRowsF32)                 \
+  X(bag_sum_f32, BagSumF32)                         \
+  X(half_to_f32, HalfToF32)                         \
+  X(f32_to_half, F32ToHalf)                         \
+  X(packed_size_i16, PackedSizeI16)                 \
+  X(pack_i16, PackI16)                              \
   X(gemm_i16, GemmI16)
 
 struct Kernels {
@@ -110,8 +110,8 @@ struct Kernels {
 };
 
 struct CpuFeatures {
-  bool avx2;         // AVX2, FMA, F16C and BMI2, and an operating system that saves the registers
-  bool avx512;       // F, BW, DQ, VL
+  bool avx2;    // AVX2, FMA, F16C and BMI2, and an operating system that saves the registers
+  bool avx512;  // F, BW, DQ, VL
   bool avx512_bf16;
   bool avx512_vnni;
 };

@@ -74,12 +74,13 @@ void convert_elements(const Tensor& from, const Tensor& to, int row_axis) {
         if (row_axis >= 0) {
           row = position / from.shape.product(row_axis + 1, from.rank()) % from.shape[row_axis];
         }
-        throw OpError(kIsFloat<From> ? ErrorKind::kNotIntegral : ErrorKind::kIdRange,
-                      std::string(kIsFloat<From> ? "expected whole numbers that " : "expected values that ") +
-                          dtype_name(kIsFloat<From> ? from.dtype : to.dtype) +
-                          " holds exactly, as the model takes " + dtype_name(to.dtype) + ", got " +
-                          dtype_name(from.dtype) + " data with one that is not",
-                      row);
+        throw OpError(
+            kIsFloat<From> ? ErrorKind::kNotIntegral : ErrorKind::kIdRange,
+            std::string(kIsFloat<From> ? "expected whole numbers that " : "expected values that ") +
+                dtype_name(kIsFloat<From> ? from.dtype : to.dtype) +
+                " holds exactly, as the model takes " + dtype_name(to.dtype) + ", got " +
+                dtype_name(from.dtype) + " data with one that is not",
+            row);
       }
     }
     target[position++] = convert<From, To>(value);
@@ -92,8 +93,8 @@ Tensor convert_input(Context& context, const Tensor& tensor, DType to, int row_a
   if (tensor.dtype == to) return tensor;
   const Tensor converted = allocate(context, to, tensor.shape);
   const auto refuse = [&] {
-    throw OpError(ErrorKind::kDType, std::string("expected ") + dtype_name(to) + ", got " +
-                                         dtype_name(tensor.dtype));
+    throw OpError(ErrorKind::kDType,
+                  std::string("expected ") + dtype_name(to) + ", got " + dtype_name(tensor.dtype));
   };
   dispatch(tensor.dtype, [&](auto from_tag) {
     using From = typename decltype(from_tag)::type;

@@ -136,8 +136,7 @@ std::shared_ptr<Executor::Workspace> Executor::borrow() const {
 }
 
 std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
-                                                 std::int64_t& requests,
-                                                 std::int64_t& rows) const {
+                                                 std::int64_t& requests, std::int64_t& rows) const {
   std::vector<std::int64_t> symbols(symbols_, -1);
   requests = -1;
   rows = -1;
@@ -146,8 +145,9 @@ std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
     const InputSpec& spec = inputs_[i];
     const Shape& shape = inputs[i].shape;
     const auto fail = [&](const std::string& expected) {
-      throw StepError(OpError(ErrorKind::kShape, "expected " + expected + ", got shape " + describe(shape)),
-                      "input '" + spec.name + "'");
+      throw StepError(
+          OpError(ErrorKind::kShape, "expected " + expected + ", got shape " + describe(shape)),
+          "input '" + spec.name + "'");
     };
     if (static_cast<std::size_t>(shape.rank()) != spec.sizes.size()) {
       fail("rank " + std::to_string(spec.sizes.size()));
@@ -160,9 +160,11 @@ std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
           count = shape[axis];
           first_of[spec.request] = spec.name;
         } else if (count != shape[axis]) {
-          throw StepError(OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " rows, as input '" +
-                                      first_of[spec.request] + "' has, got " + std::to_string(shape[axis])),
-                          "input '" + spec.name + "'");
+          throw StepError(
+              OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " rows, as input '" +
+                                            first_of[spec.request] + "' has, got " +
+                                            std::to_string(shape[axis])),
+              "input '" + spec.name + "'");
         }
       } else if (expected >= 0) {
         if (shape[axis] != expected) {
@@ -191,15 +193,15 @@ Executor::Result Executor::run(std::span<const Tensor> inputs,
   const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
   if (requests >= 0 && requests != count) {
     throw OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " request rows, got " +
-                                         std::to_string(requests));
+                                        std::to_string(requests));
   }
   if (rows < 0) rows = offsets.empty() ? 1 : offsets.back();
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
     if (offsets[i] > offsets[i + 1]) throw OpError(ErrorKind::kShape, "offsets must not decrease");
   }
   if (!offsets.empty() && (offsets.front() != 0 || offsets.back() != rows)) {
-    throw OpError(ErrorKind::kShape, "offsets must run from 0 to the number of candidates, " +
-                                         std::to_string(rows));
+    throw OpError(ErrorKind::kShape,
+                  "offsets must run from 0 to the number of candidates, " + std::to_string(rows));
   }
 
   Result result;
@@ -214,8 +216,8 @@ Executor::Result Executor::run(std::span<const Tensor> inputs,
       }
       Tensor tensor = value.tensor;
       // An output that only depends on the request still has one row for each candidate.
-      const bool single = output.row_axis >= 0 && rows != 1 &&
-                          tensor.shape[output.row_axis] != 0 && value_is_request(output.global);
+      const bool single = output.row_axis >= 0 && rows != 1 && tensor.shape[output.row_axis] != 0 &&
+                          value_is_request(output.global);
       if (single) {
         Context context{kernels_, call.workspace.workers[0].arena, call.symbols};
         tensor = repeat_row(context, tensor, output.row_axis, rows);
@@ -275,9 +277,10 @@ void Executor::run_request(Call& call, std::int64_t request, std::int64_t begin,
     const InputSpec& spec = inputs_[i];
     Tensor tensor = call.inputs[i];
     if (spec.row_axis >= 0) {
-      tensor = spec.request ? rows_of(tensor, spec.row_axis, request, 1, tensor.shape[spec.row_axis])
-                            : rows_of(tensor, spec.row_axis, begin, end - begin,
-                                      tensor.shape[spec.row_axis]);
+      tensor =
+          spec.request
+              ? rows_of(tensor, spec.row_axis, request, 1, tensor.shape[spec.row_axis])
+              : rows_of(tensor, spec.row_axis, begin, end - begin, tensor.shape[spec.row_axis]);
     }
     // Rows of candidates are converted tile by tile.
     if (tensor.dtype != spec.dtype && (spec.request || spec.row_axis < 0)) {
@@ -339,8 +342,8 @@ void Executor::run_phase(Call& call, std::size_t index, std::int64_t rows) const
       phase.program->run(context, worker.frames[index], worker.pointers, worker.exports);
     } catch (OpError& error) {
       if (error.row >= 0) {
-        error.row = phase.kind == Phase::Kind::kRequest ? call.request
-                                                        : error.row + begin + call.first_row;
+        error.row =
+            phase.kind == Phase::Kind::kRequest ? call.request : error.row + begin + call.first_row;
       }
       throw;
     }
@@ -365,8 +368,9 @@ void Executor::run_phase(Call& call, std::size_t index, std::int64_t rows) const
         }
         const Tensor place = rows_of(borrowed(target.tensor), item.axis, begin, count, phase_rows);
         if (place.shape != part.shape || place.dtype != part.dtype) {
-          throw OpError(ErrorKind::kShape, "rows of the batch are not independent: a tile has shape " +
-                                               describe(part.shape) + ", expected " + describe(place.shape));
+          throw OpError(ErrorKind::kShape,
+                        "rows of the batch are not independent: a tile has shape " +
+                            describe(part.shape) + ", expected " + describe(place.shape));
         }
         copy_elements(part, place);
       }

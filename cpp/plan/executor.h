@@ -54,8 +54,8 @@ struct OutputSpec {
 };
 
 // Runs a plan: the request's phase once for each request, then the candidates' phases over tiles of
-// rows or, where rows are coupled, over all rows at once. Globals are the inputs, in order, followed
-// by every exported value. Immutable; any number of threads may call run.
+// rows or, where rows are coupled, over all rows at once. Globals are the inputs, in order,
+// followed by every exported value. Immutable; any number of threads may call run.
 class Executor {
  public:
   Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vector<Phase> phases,

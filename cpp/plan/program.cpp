@@ -16,6 +16,17 @@ void check_slots(const std::vector<std::int32_t>& slots, std::size_t count, bool
 
 }  // namespace
 
+void run_op(const Op& op, Context& context, std::span<const Value* const> in,
+            std::span<Value> out) {
+  op.run(context, in, out);
+  for (const Value& value : out) {
+    if (!value.is_sequence && value.tensor.data == nullptr && value.tensor.elements() != 0) {
+      throw OpError(ErrorKind::kModel,
+                    "expected fewer than " + std::to_string(out.size()) + " outputs");
+    }
+  }
+}
+
 Program::Program(std::vector<Step> steps, std::size_t slots, std::vector<std::int32_t> inputs,
                  std::vector<std::int32_t> outputs,
                  std::vector<std::pair<std::int32_t, Tensor>> constants)
@@ -60,7 +71,8 @@ Program::Frame::Frame(const Program& program) : values(program.slots_), current(
 
 void Program::run(Context& context, Frame& frame, std::span<const Value* const> inputs,
                   std::span<Value> outputs) const {
-  for (const auto& [slot, value] : constants_) frame.current[static_cast<std::size_t>(slot)] = &value;
+  for (const auto& [slot, value] : constants_)
+    frame.current[static_cast<std::size_t>(slot)] = &value;
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     frame.current[static_cast<std::size_t>(inputs_[i])] = inputs[i];
   }
@@ -71,7 +83,7 @@ void Program::run(Context& context, Frame& frame, std::span<const Value* const> 
     }
     frame.results.resize(step.outputs.size());
     try {
-      step.op->run(context, frame.arguments, frame.results);
+      run_op(*step.op, context, frame.arguments, frame.results);
     } catch (const StepError&) {
       frame.clear();
       throw;

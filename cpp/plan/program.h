@@ -21,17 +21,21 @@ struct Step {
 // An OpError with the step it came from.
 class StepError : public OpError {
  public:
-  StepError(const OpError& error, std::string label)
-      : OpError(error), label(std::move(label)) {}
+  StepError(const OpError& error, std::string label) : OpError(error), label(std::move(label)) {}
   std::string label;
 };
+
+// Runs an operator; throws OpError(kModel) if it does not make every output, because the node has
+// more of them than the operator.
+void run_op(const Op& op, Context& context, std::span<const Value* const> in, std::span<Value> out);
 
 // A straight list of steps over numbered slots. Immutable once made; the slots of a run belong to
 // the caller, so that any number of threads can run one program.
 class Program {
  public:
   Program(std::vector<Step> steps, std::size_t slots, std::vector<std::int32_t> inputs,
-          std::vector<std::int32_t> outputs, std::vector<std::pair<std::int32_t, Tensor>> constants);
+          std::vector<std::int32_t> outputs,
+          std::vector<std::pair<std::int32_t, Tensor>> constants);
 
   // The slots of one run. Reused between runs to save the allocations; between runs it holds
   // no value. Not shared between threads.

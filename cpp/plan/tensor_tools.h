@@ -73,18 +73,30 @@ struct TypeTag {
 template <class F>
 decltype(auto) dispatch(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kBool: return f(TypeTag<bool>{});
-    case DType::kInt8: return f(TypeTag<std::int8_t>{});
-    case DType::kInt16: return f(TypeTag<std::int16_t>{});
-    case DType::kInt32: return f(TypeTag<std::int32_t>{});
-    case DType::kInt64: return f(TypeTag<std::int64_t>{});
-    case DType::kUint8: return f(TypeTag<std::uint8_t>{});
-    case DType::kUint16: return f(TypeTag<std::uint16_t>{});
-    case DType::kUint32: return f(TypeTag<std::uint32_t>{});
-    case DType::kUint64: return f(TypeTag<std::uint64_t>{});
-    case DType::kFloat16: return f(TypeTag<Half>{});
-    case DType::kFloat32: return f(TypeTag<float>{});
-    case DType::kFloat64: return f(TypeTag<double>{});
+    case DType::kBool:
+      return f(TypeTag<bool>{});
+    case DType::kInt8:
+      return f(TypeTag<std::int8_t>{});
+    case DType::kInt16:
+      return f(TypeTag<std::int16_t>{});
+    case DType::kInt32:
+      return f(TypeTag<std::int32_t>{});
+    case DType::kInt64:
+      return f(TypeTag<std::int64_t>{});
+    case DType::kUint8:
+      return f(TypeTag<std::uint8_t>{});
+    case DType::kUint16:
+      return f(TypeTag<std::uint16_t>{});
+    case DType::kUint32:
+      return f(TypeTag<std::uint32_t>{});
+    case DType::kUint64:
+      return f(TypeTag<std::uint64_t>{});
+    case DType::kFloat16:
+      return f(TypeTag<Half>{});
+    case DType::kFloat32:
+      return f(TypeTag<float>{});
+    case DType::kFloat64:
+      return f(TypeTag<double>{});
   }
   throw OpError(ErrorKind::kDType, "unknown element type");
 }
@@ -93,10 +105,14 @@ decltype(auto) dispatch(DType dtype, F&& f) {
 template <class F>
 decltype(auto) dispatch_size(DType dtype, F&& f) {
   switch (item_size(dtype)) {
-    case 1: return f(TypeTag<std::uint8_t>{});
-    case 2: return f(TypeTag<std::uint16_t>{});
-    case 4: return f(TypeTag<std::uint32_t>{});
-    default: return f(TypeTag<std::uint64_t>{});
+    case 1:
+      return f(TypeTag<std::uint8_t>{});
+    case 2:
+      return f(TypeTag<std::uint16_t>{});
+    case 4:
+      return f(TypeTag<std::uint32_t>{});
+    default:
+      return f(TypeTag<std::uint64_t>{});
   }
 }
 

@@ -81,9 +81,8 @@ inline VecF load_half(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 inline void store_half(std::uint16_t* p, VecF x) {
-  _mm256_storeu_si256(
-      reinterpret_cast<__m256i*>(p),
-      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 inline VecI broadcast(std::int32_t x) { return reinterpret_cast<VecI>(_mm512_set1_epi32(x)); }

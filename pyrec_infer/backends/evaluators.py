@@ -60,7 +60,14 @@ def _layer_normalization(node: Node, inputs: Sequence[Array | None]) -> Sequence
     x, gamma = inputs[0], inputs[1]
     beta = inputs[2] if len(inputs) > 2 else None
     last = x is not None and node.attribute("axis", -1) in (-1, x.ndim - 1)
-    if x is None or gamma is None or not last or x.dtype != np.float32 or len(node.outputs) > 1 or x.size == 0:
+    if (
+        x is None
+        or gamma is None
+        or not last
+        or x.dtype != np.float32
+        or len(node.outputs) > 1
+        or x.size == 0
+    ):
         return OPS["LayerNormalization"].evaluate(node, inputs)
     flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     full = [None if item is None else np.broadcast_to(item, x.shape[-1:]) for item in (gamma, beta)]

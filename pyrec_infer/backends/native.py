@@ -97,7 +97,9 @@ class _Lowering:
                     used[name] = constants[name]
         steps: list[StepTuple] = []
         for node in ordered:
-            bodies = [self.program(body.nodes, body.inputs, body.outputs, body.constants) for body in node.bodies]
+            bodies = [
+                self.program(body.nodes, body.inputs, body.outputs, body.constants) for body in node.bodies
+            ]
             callback: Callback | None = self.fallbacks.get(node)
             if callback is None and runner_of(node) == "numpy":
                 callback = guarded(node, OPS[node.op].evaluate)
@@ -119,14 +121,16 @@ class _Lowering:
         finished = [(*step[:4], freed, *step[5:]) for step, freed in zip(steps, release, strict=True)]
         stored = [(slots[name], _storable(value)) for name, value in used.items() if value.dtype.kind != "U"]
         return (
-            finished,  # type: ignore[return-value]
+            finished,
             len(slots),
             [slots[name] for name in inputs],
             [slots[name] for name in results],
             stored,
         )
 
-    def phase(self, phase: Phase, constants: Mapping[str, Array], numbers: Mapping[str, int]) -> tuple[Any, ...]:
+    def phase(
+        self, phase: Phase, constants: Mapping[str, Array], numbers: Mapping[str, int]
+    ) -> tuple[Any, ...]:
         program = self.program(
             phase.nodes,
             [item.value for item in phase.imports],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from pyrec_infer.backends.base import Fallbacks, guarded
+from pyrec_infer.backends.evaluators import EVALUATORS
 from pyrec_infer.errors import (
     DTypeError,
     IdRangeError,
@@ -17,7 +19,6 @@ from pyrec_infer.errors import (
     UnsupportedModelError,
 )
 from pyrec_infer.ir import BATCH, Array, Node
-from pyrec_infer.backends.evaluators import EVALUATORS
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
 
@@ -91,9 +92,7 @@ class NumbaPlan:
         ]
         self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
 
-    def _evaluator(
-        self, node: Node, fallbacks: Fallbacks
-    ) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
+    def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
             return fallbacks[node]
         if node.op == "pyrec.DimValues":
@@ -132,10 +131,10 @@ class NumbaPlan:
         bounds = list(offsets) if len(offsets) else [0, rows]
         if requests >= 0 and requests != len(bounds) - 1:
             raise RowCountError(f"expected {len(bounds) - 1} request rows, got {requests}")
-        if any(a > b for a, b in zip(bounds, bounds[1:], strict=False)) or bounds[0] != 0 or bounds[-1] != rows:
+        if any(a > b for a, b in pairwise(bounds)) or bounds[0] != 0 or bounds[-1] != rows:
             raise ShapeError(f"offsets must not decrease and must run from 0 to {rows}")
         parts = []
-        for request, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for request, (begin, end) in enumerate(pairwise(bounds)):
             if begin == end and len(bounds) > 2:
                 continue
             parts.append(self._run_request(arrays, sizes, request, begin, end, len(bounds) > 2))
@@ -165,16 +164,16 @@ class NumbaPlan:
                 shared.update(item.value for item in phase.exports)
             self._run_phase(phase, index, values, sizes, rows, begin)
         outputs = []
-        for item in self._plan.outputs:
-            value = values[item.value]
+        for output in self._plan.outputs:
+            value = values[output.value]
             if isinstance(value, list):
                 raise UnsupportedModelError("a sequence cannot be an output of the model")
-            if item.axis < 0 and many:
+            if output.axis < 0 and many:
                 raise UnsupportedModelError(
                     "an output that is not by row cannot be given for several requests"
                 )
-            if item.axis >= 0 and item.value in shared and rows != 1:
-                value = _repeat(value, item.axis, rows)
+            if output.axis >= 0 and output.value in shared and rows != 1:
+                value = _repeat(value, output.axis, rows)
             outputs.append(value)
         return outputs
 
@@ -186,7 +185,9 @@ class NumbaPlan:
         collected: dict[str, list[Any]] = {item.value: [] for item in phase.exports}
         for begin in range(0, max(total, 1), tile):
             end = min(begin + tile, total)
-            local: dict[str, Any] = {item.value: self._import(item, values, begin, end, total) for item in phase.imports}
+            local: dict[str, Any] = {
+                item.value: self._import(item, values, begin, end, total) for item in phase.imports
+            }
             self._run_nodes(phase, index, local, {**sizes, BATCH: end - begin})
             for item in phase.exports:
                 collected[item.value].append(local.get(item.value, self._plan.constants.get(item.value)))
@@ -208,7 +209,9 @@ class NumbaPlan:
             if evaluate is None:
                 local[node.outputs[0]] = _sizes(node, sizes)
                 continue
-            inputs = [local[name] if name in local else constants[name] if name else None for name in node.inputs]
+            inputs = [
+                local[name] if name in local else constants[name] if name else None for name in node.inputs
+            ]
             try:
                 with np.errstate(all="ignore"):
                     results = evaluate(inputs)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pyrec_infer.ir import BATCH, Dim, Rows, RowAxis, Shape
+from pyrec_infer.ir import BATCH, Dim, RowAxis, Rows, Shape
 
 # Names that exporters make up when the user gave none.
 _ANONYMOUS = re.compile(r"^(unk_.*|.*dynamic_axes_\d+|\?|None|-1|)$")
@@ -35,7 +35,9 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
     that an input has, every symbolic first axis of the inputs is the batch.
     """
     named = {
-        shape[0] for shape in outputs.values() if shape and isinstance(shape[0], str) and not _anonymous(shape[0])
+        shape[0]
+        for shape in outputs.values()
+        if shape and isinstance(shape[0], str) and not _anonymous(shape[0])
     }
     present = {size for shape in inputs.values() for size in shape if isinstance(size, str)}
     batch_names = named & present

@@ -73,7 +73,8 @@ def read_opsets(proto: onnx.ModelProto) -> dict[str, int]:
         domain = "ai.onnx" if standard(node.domain) else node.domain
         if domain not in versions and node.domain not in local:
             raise ModelError(
-                f"node {node.name!r} ({node.op_type}) is of operator set {domain}, which the model does not import"
+                f"node {node.name!r} ({node.op_type}) is of operator set {domain}, "
+                "which the model does not import"
             )
     return versions
 
@@ -82,7 +83,9 @@ def _function_key(function: onnx.FunctionProto) -> FunctionKey:
     return function.domain, function.name, function.overload
 
 
-def _calls(nodes: Iterable[onnx.NodeProto], known: Mapping[FunctionKey, object]) -> tuple[int, Counter[FunctionKey]]:
+def _calls(
+    nodes: Iterable[onnx.NodeProto], known: Mapping[FunctionKey, object]
+) -> tuple[int, Counter[FunctionKey]]:
     """The number of nodes, and how often each function is called."""
     keys = [(node.domain, node.op_type, node.overload) for node in operators(nodes)]
     return len(keys), Counter(key for key in keys if key in known)
@@ -134,14 +137,18 @@ def check_node(node: onnx.NodeProto, versions: Mapping[str, int]) -> None:
         ("outputs", len(node.output), schema.min_output, schema.max_output),
     ):
         if not least <= count <= most:
-            expected = f"{least}" if least == most else f"{least} or more" if most > 1000 else f"{least} to {most}"
+            expected = (
+                f"{least}" if least == most else f"{least} or more" if most > 1000 else f"{least} to {most}"
+            )
             raise ModelError(f"{where}: expected {expected} {role}, got {count}")
     known = schema.attributes
     kinds = AttributeProto.AttributeType
     for item in node.attribute:
         if item.name not in known:
-            raise ModelError(f"{where}: no attribute {item.name!r} in opset {version}, expected {', '.join(known)}")
-        expected_kind = known[item.name].type.value
+            raise ModelError(
+                f"{where}: no attribute {item.name!r} in opset {version}, expected {', '.join(known)}"
+            )
+        expected_kind = int(known[item.name].type.value)  # type: ignore[attr-defined]
         if item.type != expected_kind:
             given = kinds.Name(item.type) if item.type in kinds.values() else str(item.type)
             raise ModelError(

@@ -100,7 +100,9 @@ class _Converter:
         graph = Graph(inputs, tuple(value.name for value in proto.output), tuple(nodes), constants, infos)
         return graph, tuple(used)
 
-    def close(self, bodies: Sequence[tuple[Graph, tuple[str, ...]]]) -> tuple[tuple[Graph, ...], tuple[str, ...]]:
+    def close(
+        self, bodies: Sequence[tuple[Graph, tuple[str, ...]]]
+    ) -> tuple[tuple[Graph, ...], tuple[str, ...]]:
         """Give every body the union of the captured values as its last inputs."""
         captures = tuple(dict.fromkeys(name for _, used in bodies for name in used))
         closed = []
@@ -228,7 +230,7 @@ def _defined_by_others(proto: onnx.ModelProto, version: int) -> set[str]:
         if not standard(node.domain) or node.op_type in OPS or not defs.has(node.op_type):
             continue
         schema = defs.get_schema(node.op_type, version)
-        if not (schema.has_function or schema.has_context_dependent_function):
+        if not (schema.has_function or schema.has_context_dependent_function):  # type: ignore[attr-defined]
             continue
         found.add(node.op_type)
         given = {item.name for item in node.attribute}
@@ -301,7 +303,11 @@ def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
     outputs = {value.name: converter.declared(value)[1] or () for value in proto.graph.output}
     batch = find_batch(shapes, outputs)
     infos: Mapping[str, Info] = {
-        name: Info(STRING if info.dtype is not None and info.dtype.kind == "U" else info.dtype, batch.shapes[name], batch.rows[name])
+        name: Info(
+            STRING if info.dtype is not None and info.dtype.kind == "U" else info.dtype,
+            batch.shapes[name],
+            batch.rows[name],
+        )
         for name, (info, _) in declared.items()
     }
     names = tuple(value.name for value in inputs)

@@ -33,9 +33,9 @@ def fallback_model(node: Node, dtypes: Sequence[np.dtype[Any] | None]) -> bytes:
         field.extend(names)
     opsets = node.attributes["pyrec.opsets"]
     assert isinstance(opsets, str)
-    versions: Mapping[str, int] = dict(
-        (domain, int(version)) for domain, version in (item.rsplit("=", 1) for item in opsets.split(";"))
-    )
+    versions: Mapping[str, int] = {
+        domain: int(version) for domain, version in (item.rsplit("=", 1) for item in opsets.split(";"))
+    }
     inputs = [
         helper.make_tensor_value_info(name, element_type(dtype or np.dtype(np.float32)), None)
         for name, dtype in dict(zip(proto.input, dtypes, strict=False)).items()
@@ -46,4 +46,5 @@ def fallback_model(node: Node, dtypes: Sequence[np.dtype[Any] | None]) -> bytes:
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid(domain, version) for domain, version in versions.items()]
     )
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data

@@ -6,6 +6,7 @@ import math
 import os
 import stat
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import onnx
@@ -53,7 +54,11 @@ def dtype_of(elem_type: int, where: str) -> np.dtype[np.generic]:
 
 def element_type(dtype: np.dtype[np.generic]) -> int:
     """The ONNX element type of a NumPy type."""
-    return next(code for code, known in _DTYPES.items() if known.kind == dtype.kind and (known == dtype or dtype.kind == "U"))
+    return next(
+        code
+        for code, known in _DTYPES.items()
+        if known.kind == dtype.kind and (known == dtype or dtype.kind == "U")
+    )
 
 
 def read_model(model: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, Path | None]:
@@ -96,14 +101,22 @@ def read_model(model: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, 
     return proto, folder
 
 
-def _external(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int, folder: Path | None) -> Array:
+def _external(
+    tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int, folder: Path | None
+) -> Array:
     where = f"initialiser {tensor.name!r}"
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     relative = PurePosixPath(location)
     if folder is None:
         raise ModelError(f"{where} has external data, which a model given as bytes cannot have")
-    if not location or relative.is_absolute() or ".." in relative.parts or "\\" in location or "\0" in location:
+    if (
+        not location
+        or relative.is_absolute()
+        or ".." in relative.parts
+        or "\\" in location
+        or "\0" in location
+    ):
         raise ModelError(f"{where}: external data must lie in the model's folder, got a path outside it")
     path = folder
     for part in relative.parts:
@@ -144,7 +157,7 @@ def _external(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int,
 
 def _booleans(data: bytes) -> Array:
     # A byte other than 0 and 1 is no valid bool in C++.
-    return np.frombuffer(data, np.uint8) != 0
+    return np.frombuffer(data, np.uint8).astype(np.bool_)
 
 
 def text_of(data: bytes, where: str) -> str:
@@ -174,8 +187,8 @@ def _typed(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], where: str) ->
     else:
         wide = np.array(tensor.int32_data, np.int32)
     if dtype.kind == "b":
-        return wide != 0
-    stored = np.dtype(np.uint16) if dtype == np.float16 else dtype
+        return wide.astype(np.bool_)
+    stored: np.dtype[Any] = np.dtype(np.uint16) if dtype == np.float16 else dtype
     limits = np.iinfo(stored)
     if wide.size and not limits.min <= int(wide.min()) <= int(wide.max()) <= limits.max:
         raise ModelError(f"{where}: expected elements that {dtype} holds, got one that it does not")

@@ -26,7 +26,7 @@ class Maker:
         return self.constant(node, role, np.asarray(values, np.int64))
 
     def constant(self, node: Node, role: str, value: Array) -> str:
-        name = f"{next(output for output in node.outputs if output)}/{role}"
+        name = f"{next(output for output in node.outputs if output)}/pyrec.{role}"
         self.constants[name] = value
         return name
 
@@ -106,7 +106,9 @@ def _scatter(node: Node, opset: int, make: Maker) -> Sequence[Node]:
 
 def _training(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     if node.attribute("training_mode", 0):
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}) is in training mode; export for inference")
+        raise UnsupportedModelError(
+            f"node {node.name!r} ({node.op}) is in training mode; export for inference"
+        )
     return [replace(node, attributes=_without(node.attributes, "training_mode", "momentum", "spatial"))]
 
 

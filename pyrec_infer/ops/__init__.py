@@ -1,6 +1,7 @@
 """Operators of the IR: type rule, row rule and NumPy reference evaluation of each."""
 
 from pyrec_infer.ops import (
+    assemble,
     binary,
     cast,
     classical,
@@ -8,7 +9,6 @@ from pyrec_infer.ops import (
     convolution,
     indexing,
     layout,
-    assemble,
     linear_algebra,
     normalization,
     ordering,

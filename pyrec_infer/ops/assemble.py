@@ -12,7 +12,7 @@ from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Dim, Info, Node, Shape, Size, Undecidable
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64, integer_list
-from pyrec_infer.ops.registry import Op, boolean, element_type, optional, required
+from pyrec_infer.ops.registry import Op, boolean, check_count, element_type, optional, required
 from pyrec_infer.ops.shapes import (
     axis_of,
     broadcast_sizes,
@@ -427,6 +427,7 @@ def _range_count(node: Node, start: Any, limit: Any, delta: Any) -> int:
 def _range(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     start, limit, delta = (required(node, inputs, i).reshape(()) for i in range(3))
     count = _range_count(node, start, limit, delta)
+    check_count(node, count)
     wide = np.float32 if start.dtype == np.float16 else start.dtype
     steps = np.arange(count).astype(wide) * delta.astype(wide)
     return [np.asarray(start.astype(wide) + steps).astype(start.dtype)]

@@ -437,7 +437,9 @@ def _rows_if(node: Node, inputs: Infos, outputs: Sequence[Info]) -> RowFlow:
 
 
 def _carries_rows(state: Infos, made: Sequence[Info]) -> bool:
-    return all(before is not None and before.rows == after.rows for before, after in zip(state, made, strict=True))
+    return all(
+        before is not None and before.rows == after.rows for before, after in zip(state, made, strict=True)
+    )
 
 
 def _rows_loop(node: Node, inputs: Infos, outputs: Sequence[Info]) -> RowFlow:

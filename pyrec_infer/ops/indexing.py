@@ -11,7 +11,7 @@ from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, Shape, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, boolean, required
+from pyrec_infer.ops.registry import Op, boolean, check_count, required
 from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
 
 
@@ -202,6 +202,7 @@ def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if depth.size != 1 or values.shape != (2,) or int(depth.reshape(())) < 0:
         raise ModelError(f"node {node.name!r} (OneHot): expected one depth >= 0 and two values")
     count = int(depth.reshape(()))
+    check_count(node, count)
     chosen = np.expand_dims(indices.astype(np.int64), axis)
     classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(indices.ndim + 1)])
     return [np.where((chosen == classes) | (chosen == classes - count), values[1], values[0])]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.errors import ModelError, ShapeError, UnsupportedModelError
 from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows, has_symbol
 
 Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
@@ -115,6 +115,12 @@ def required(node: Node, inputs: Sequence[Operand | None], index: int) -> Operan
     if found is None:
         raise ModelError(f"node {node.name!r} ({node.op}) has no input {index}")
     return found
+
+
+def check_count(node: Node, count: int) -> None:
+    """Refuse a size that no array can have; NumPy's arange wraps around at the largest ones."""
+    if count > 1 << 48:
+        raise ShapeError(f"node {node.name!r} ({node.op}): a result of {count} elements is too big")
 
 
 _ELEMENT_TYPES: Mapping[int, np.dtype[Any]] = {

@@ -84,9 +84,12 @@ def _aligned(inputs: Inputs) -> int | None:
         here = len(info.shape) - info.rows
         if distance is None:
             distance, reference = here, info
-        elif here != distance or reference is None or reference.shape is None:
-            return None
-        elif not same_size(info.shape[info.rows], reference.shape[reference.rows]):
+        elif (
+            here != distance
+            or reference is None
+            or reference.shape is None
+            or not same_size(info.shape[info.rows], reference.shape[reference.rows])
+        ):
             return None
     if distance is None:
         return None
@@ -167,13 +170,26 @@ def _keeps_unless(axes: Callable[[Node, Inputs, int], Sequence[int] | None]) -> 
     return rule
 
 
-softmax: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: [node.attribute("axis", -1)]))
-topk: RowRule = softmax
+def _in_place(rule: RowRule) -> RowRule:
+    """For operators that keep the shape: rows that are mixed still lie where they were."""
+
+    def located(node: Node, inputs: Inputs, outputs: Outputs) -> RowFlow:
+        flow = rule(node, inputs, outputs)
+        first = _single(inputs) if flow.coupled and not any(map(depends_on_batch_size, inputs)) else None
+        return flow if first is None or first.rows < 0 else RowFlow((first.rows,), coupled=True)
+
+    return located
+
+
+topk: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: [node.attribute("axis", -1)]))
+softmax: RowRule = _in_place(topk)
 split: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: [node.attribute("axis", 0)]))
 layer_normalization: RowRule = _guarded()(
     _keeps_unless(lambda node, inputs, rank: range(node.attribute("axis", -1) % rank, rank))
 )
-cumsum: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: constant_integers(_at(inputs, 1))))
+cumsum: RowRule = _in_place(
+    _guarded()(_keeps_unless(lambda node, inputs, rank: constant_integers(_at(inputs, 1))))
+)
 batch_normalization: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: [1]))
 trilu: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: [rank - 2, rank - 1]))
 pool: RowRule = _guarded()(_keeps_unless(lambda node, inputs, rank: range(1, rank)))

@@ -70,7 +70,9 @@ def fold_constants(graph: Graph) -> Graph:
     kept: list[Node] = []
     for node in graph.nodes:
         known = [infos[name].constant if name else None for name in node.outputs]
-        if node.outputs and all(value is not None or not name for name, value in zip(node.outputs, known, strict=True)):
+        if node.outputs and all(
+            value is not None or not name for name, value in zip(node.outputs, known, strict=True)
+        ):
             results: list[Array] | None = [np.asarray(value) for value in known]
         else:
             results = _evaluate(node, constants, [infos[name] if name else None for name in node.outputs])

@@ -44,7 +44,12 @@ def add_bias(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dic
         return None
     for product, bias in (node.inputs, node.inputs[::-1]):
         source, value = graph.producers.get(product), constants.get(bias)
-        if source is None or value is None or source.op != "MatMul" or _only_reader(graph, product) is not node:
+        if (
+            source is None
+            or value is None
+            or source.op != "MatMul"
+            or _only_reader(graph, product) is not node
+        ):
             continue
         weights, x = constants.get(source.inputs[1]), infos[source.inputs[0]]
         if weights is None or weights.ndim != 2 or x.rank != 2 or value.size != weights.shape[1]:
@@ -55,7 +60,9 @@ def add_bias(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dic
     return None
 
 
-def scale_weights(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]) -> Node | None:
+def scale_weights(
+    node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]
+) -> Node | None:
     """A batch normalisation of a dense layer's output, folded into its weights in float64."""
     source = graph.producers.get(node.inputs[0]) if node.op == "BatchNormalization" else None
     if source is None or not _plain(source) or _only_reader(graph, node.inputs[0]) is not node:

@@ -25,7 +25,9 @@ def _inlined(node: Node, constants: dict[str, Array]) -> list[Node]:
         for inner in taken.nodes
     ]
     results = zip(node.outputs, taken.outputs, strict=True)
-    return nodes + [Node("Identity", (names[made],), (name,), name=node.name) for name, made in results if name]
+    return nodes + [
+        Node("Identity", (names[made],), (name,), name=node.name) for name, made in results if name
+    ]
 
 
 def inline_branches(graph: Graph) -> Graph:

@@ -17,7 +17,8 @@ def separate_labels(graph: Graph) -> Graph:
     Examples
     --------
     >>> from pyrec_infer.ir import Info
-    >>> node = Node("ai.onnx.ml.LinearClassifier", ("x",), ("label", "p"), {"classlabels_strings": ("a", "b")})
+    >>> names = {"classlabels_strings": ("a", "b")}
+    >>> node = Node("ai.onnx.ml.LinearClassifier", ("x",), ("label", "p"), names)
     >>> graph = Graph(("x",), ("label", "p"), (node,), {}, {"x": Info(np.dtype(np.float32), (1, 2))})
     >>> [node.op for node in separate_labels(graph).nodes]
     ['ai.onnx.ml.LinearClassifier', 'Gather']

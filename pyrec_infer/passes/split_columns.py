@@ -39,10 +39,12 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
                 f"columns: input {name!r} has shape {info.shape}, expected a matrix of {len(labels)} columns"
             )
         groups = [(label, len(list(group))) for label, group in groupby(labels)]
-        taken = {*inputs, *constants} - {name}
+        taken = {*inputs, *constants, *graph.producers} - {name}
         labelled = [label for label, _ in groups]
         if len(set(labelled)) != len(labelled) or taken & set(labelled) or name in labelled:
-            raise InputError(f"columns: the names for input {name!r} must be unique and not be inputs already")
+            raise InputError(
+                f"columns: the names for input {name!r} must be unique and not be values of the model already"
+            )
         axes = f"{name}/columns/axes"
         constants[axes] = np.asarray([1], np.int64)
         parts = []

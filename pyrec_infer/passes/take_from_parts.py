@@ -80,7 +80,13 @@ def take_from_parts(graph: Graph) -> Graph:
 
 
 def _moved(
-    node: Node, part: str, begin: int, end: int, axis: int, constants: dict[str, Array], infos: Mapping[str, Info]
+    node: Node,
+    part: str,
+    begin: int,
+    end: int,
+    axis: int,
+    constants: dict[str, Array],
+    infos: Mapping[str, Info],
 ) -> Node:
     base = f"{node.outputs[0]}/part"
     if node.op == "Gather":

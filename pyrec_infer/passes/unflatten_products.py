@@ -39,9 +39,14 @@ def unflatten_products(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         source = graph.producers.get(node.inputs[0]) if node.op == "Gemm" else None
-        plain = not node.attribute("transA", 0) and node.attribute("alpha", 1.0) == node.attribute("beta", 1.0) == 1.0
+        plain = (
+            not node.attribute("transA", 0)
+            and node.attribute("alpha", 1.0) == node.attribute("beta", 1.0) == 1.0
+        )
         weights = constants.get(node.inputs[1]) if node.op == "Gemm" else None
-        shape = _target(node, graph, infos) if source is not None and source.op == "Reshape" and plain else None
+        shape = (
+            _target(node, graph, infos) if source is not None and source.op == "Reshape" and plain else None
+        )
         flat = infos[node.inputs[0]] if shape is not None else None
         # Rows that can be told apart stay one matrix product, which is faster.
         if weights is None or shape is None or source is None or flat is None or flat.rows != Rows.OPAQUE:

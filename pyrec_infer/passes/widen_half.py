@@ -12,7 +12,23 @@ from pyrec_infer.ops.inference import analyze
 
 _HALF = np.dtype(np.float16)
 _FLOAT, _FLOAT16 = 1, 10
-_STORED = frozenset({"Gather", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice", "Concat", "Split", "Expand", "Tile", "GatherND"})
+_STORED = frozenset(
+    {
+        "Gather",
+        "Identity",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Flatten",
+        "Slice",
+        "Concat",
+        "Split",
+        "Expand",
+        "Tile",
+        "GatherND",
+    }
+)
 """Operators that only move elements; on stored float16 data they keep it as it is."""
 
 
@@ -61,7 +77,13 @@ def widen_half(graph: Graph) -> Graph:
         stored = node.op in _STORED and not any(name in made_wide for name in node.inputs)
         to_half = node.op == "Cast" and node.outputs[0] in halves and node.inputs[0] not in halves
         # Another runtime runs an unknown operator on the types that the model says.
-        if node.op not in OPS or node.bodies or stored or to_half or node.op in ("ConstantOfShape", "CastLike"):
+        if (
+            node.op not in OPS
+            or node.bodies
+            or stored
+            or to_half
+            or node.op in ("ConstantOfShape", "CastLike")
+        ):
             for name in node.inputs:
                 narrow(name)
             nodes.append(node)

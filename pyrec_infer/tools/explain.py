@@ -140,7 +140,11 @@ def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Expla
         ],
         "epilogue": [_step(node, plan, "numpy") for node in plan.epilogue],
         "values": {
-            name: {"rate": _RATES[rate], "shape": _shape(plan.infos.get(name)), "rows": _rows(plan.infos.get(name))}
+            name: {
+                "rate": _RATES[rate],
+                "shape": _shape(plan.infos.get(name)),
+                "rows": _rows(plan.infos.get(name)),
+            }
             for name, rate in plan.rates.items()
         },
     }
@@ -176,14 +180,18 @@ def _text(plan: Plan, backend: str, runners: Mapping[Node, str], sides: Mapping[
     lines += ["", "Steps: rate, operator, what it reads -> what it makes"]
     number = 1
     if plan.prologue:
-        lines.append(f"{number}. before the scoring, in Python, because strings are read: {_count(plan.prologue)}")
+        lines.append(
+            f"{number}. before the scoring, in Python, because strings are read: {_count(plan.prologue)}"
+        )
         lines += [_step_line(node, plan, "numpy") for node in plan.prologue]
         number += 1
     for phase in plan.phases:
         lines += _phase_lines(number, phase, plan, runners)
         number += 1
     if plan.epilogue:
-        lines.append(f"{number}. after the scoring, in Python, because strings are made: {_count(plan.epilogue)}")
+        lines.append(
+            f"{number}. after the scoring, in Python, because strings are made: {_count(plan.epilogue)}"
+        )
         lines += [_step_line(node, plan, "numpy") for node in plan.epilogue]
     lines += ["", "Outputs"]
     lines += [f"    {name}: {_shape_text(name, plan)}" for name in plan.results]

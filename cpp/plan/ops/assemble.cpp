@@ -93,8 +93,7 @@ class Split {
  public:
   explicit Split(const OpSpec& spec)
       : axis_(spec.attributes.integer("axis", 0)),
-        count_(spec.attributes.integer("num_outputs",
-                                       static_cast<std::int64_t>(spec.outputs))) {}
+        count_(spec.attributes.integer("num_outputs", static_cast<std::int64_t>(spec.outputs))) {}
 
   void run(Context&, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
@@ -188,8 +187,8 @@ class Slice {
     if (distance <= 0) return {start, 0};
     const std::uint64_t stride = forward ? static_cast<std::uint64_t>(step)
                                          : std::uint64_t{0} - static_cast<std::uint64_t>(step);
-    return {start, static_cast<std::int64_t>((static_cast<std::uint64_t>(distance) - 1) / stride) +
-                       1};
+    return {start,
+            static_cast<std::int64_t>((static_cast<std::uint64_t>(distance) - 1) / stride) + 1};
   }
 };
 
@@ -246,8 +245,7 @@ class Expand {
 
   void run(Context&, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
-    const Shape target =
-        broadcast_shapes(data.shape, to_shape(read_integers(required(in, 1))));
+    const Shape target = broadcast_shapes(data.shape, to_shape(read_integers(required(in, 1))));
     checked_elements(target);
     out[0].tensor = broadcast_to(data, target);
   }
@@ -335,8 +333,8 @@ class Pad {
     for (int axis = 0; !axes && axis < before.rank(); ++axis) numbers.push_back(axis);
     const std::size_t count = numbers.size();
     if (pads.size() != 2 * count) {
-      throw OpError(ErrorKind::kShape, std::to_string(pads.size()) + " pads for " +
-                                           std::to_string(count) + " axes");
+      throw OpError(ErrorKind::kShape,
+                    std::to_string(pads.size()) + " pads for " + std::to_string(count) + " axes");
     }
     std::array<bool, kMaxRank> seen{};
     for (std::size_t i = 0; i < count; ++i) {
@@ -355,10 +353,11 @@ class Pad {
   // For each of `count` positions its source in an axis of `size` that starts at `start`.
   std::vector<std::int64_t> sources(std::int64_t count, std::int64_t start,
                                     std::int64_t size) const {
-    if (size == 0 && count > 0) throw OpError(ErrorKind::kShape, "nothing to pad an empty axis with");
+    if (size == 0 && count > 0)
+      throw OpError(ErrorKind::kShape, "nothing to pad an empty axis with");
     std::vector<std::int64_t> index(static_cast<std::size_t>(count));
-    const std::int64_t period = mode_ == Mode::kReflect ? std::max<std::int64_t>(2 * (size - 1), 1)
-                                                        : size;
+    const std::int64_t period =
+        mode_ == Mode::kReflect ? std::max<std::int64_t>(2 * (size - 1), 1) : size;
     for (std::int64_t i = 0; i < count; ++i) {
       std::int64_t position = i - start;
       if (mode_ == Mode::kEdge) {

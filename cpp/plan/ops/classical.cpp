@@ -54,8 +54,8 @@ class Linear {
       throw OpError(ErrorKind::kShape, "expected " + std::to_string(features_) +
                                            " features, got shape " + describe(x.shape));
     }
-    Tensor y = allocate(context, DType::kFloat32,
-                        {matrix.shape[0], static_cast<std::int64_t>(outputs_)});
+    Tensor y =
+        allocate(context, DType::kFloat32, {matrix.shape[0], static_cast<std::int64_t>(outputs_)});
     if (matrix.shape[0] > 0) {
       context.kernels.gemm_f32(matrix.as<float>(), features_, packed_.data(), intercepts_.data(),
                                Activation::kNone, y.as<float>(), outputs_,
@@ -241,8 +241,7 @@ class Imputer {
   void run(Context& context, Inputs in, std::span<Value> out) const {
     const Tensor& x = required(in, 0);
     const bool real = x.dtype == DType::kFloat32 || x.dtype == DType::kFloat64;
-    if (real == reals_.empty() ||
-        (!real && x.dtype != DType::kInt64 && x.dtype != DType::kInt32)) {
+    if (real == reals_.empty() || (!real && x.dtype != DType::kInt64 && x.dtype != DType::kInt32)) {
       throw OpError(ErrorKind::kDType, std::string("no imputed values for ") + dtype_name(x.dtype));
     }
     const std::int64_t columns = last_axis(x);
@@ -250,10 +249,18 @@ class Imputer {
     const Tensor y = allocate(context, x.dtype, x.shape);
     copy_elements(x, y);
     switch (x.dtype) {
-      case DType::kFloat32: impute<float>(y, columns, reals_, replaced_real_); break;
-      case DType::kFloat64: impute<double>(y, columns, reals_, replaced_real_); break;
-      case DType::kInt32: impute<std::int32_t>(y, columns, integers_, replaced_integer_); break;
-      default: impute<std::int64_t>(y, columns, integers_, replaced_integer_); break;
+      case DType::kFloat32:
+        impute<float>(y, columns, reals_, replaced_real_);
+        break;
+      case DType::kFloat64:
+        impute<double>(y, columns, reals_, replaced_real_);
+        break;
+      case DType::kInt32:
+        impute<std::int32_t>(y, columns, integers_, replaced_integer_);
+        break;
+      default:
+        impute<std::int64_t>(y, columns, integers_, replaced_integer_);
+        break;
     }
     out[0].tensor = y;
   }
@@ -439,9 +446,9 @@ class LabelEncoder {
       fail(std::to_string(keys.size()) + " keys and " + std::to_string(values.size()) + " values");
     }
     for (std::size_t i = 0; i < keys.size(); ++i) map_.emplace(keys[i], values[i]);
-    fallback_ = real(value_type_) ? bits(attributes.real("default_float", -0.0))
-                                  : static_cast<std::uint64_t>(
-                                        attributes.integer("default_int64", -1));
+    fallback_ = real(value_type_)
+                    ? bits(attributes.real("default_float", -0.0))
+                    : static_cast<std::uint64_t>(attributes.integer("default_int64", -1));
     if (const Tensor* tensor = attributes.tensor("default_tensor")) {
       fallback_ = real(value_type_) ? bits(read_scalar(*tensor))
                                     : static_cast<std::uint64_t>(read_integer(*tensor));
@@ -451,8 +458,8 @@ class LabelEncoder {
   void run(Context& context, Inputs in, std::span<Value> out) const {
     const Tensor& given = required(in, 0);
     if (real(given.dtype) != real(key_type_)) {
-      throw OpError(ErrorKind::kDType, std::string("expected ") + dtype_name(key_type_) +
-                                           ", got " + dtype_name(given.dtype));
+      throw OpError(ErrorKind::kDType, std::string("expected ") + dtype_name(key_type_) + ", got " +
+                                           dtype_name(given.dtype));
     }
     const Tensor x = contiguous(context, given);
     const Tensor y = allocate(context, value_type_, x.shape);

@@ -60,10 +60,9 @@ Shape joined(const Shape& a, const Shape& b) {
 
 [[noreturn]] void refuse_index(std::int64_t size, std::int64_t row) {
   const std::string rows = std::to_string(size);
-  throw OpError(ErrorKind::kIdRange,
-                "id outside a table of " + rows + " rows (expected -" + rows + " <= id < " + rows +
-                    ")",
-                row);
+  throw OpError(
+      ErrorKind::kIdRange,
+      "id outside a table of " + rows + " rows (expected -" + rows + " <= id < " + rows + ")", row);
 }
 
 template <class T>
@@ -86,8 +85,7 @@ void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t s
 // Indices brought into [0, size), as a contiguous int64 tensor.
 Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t size) {
   if (indices.dtype != DType::kInt64 && indices.dtype != DType::kInt32) {
-    throw OpError(ErrorKind::kDType,
-                  std::string("indices of type ") + dtype_name(indices.dtype));
+    throw OpError(ErrorKind::kDType, std::string("indices of type ") + dtype_name(indices.dtype));
   }
   Tensor result = allocate(context, DType::kInt64, indices.shape);
   const std::int64_t n = indices.elements();
@@ -112,8 +110,7 @@ Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const st
   const int rank = tensor.rank();
   const Shape outer = axes_of(tensor.shape, 0, axis);
   const Shape inner = axes_of(tensor.shape, axis + 1, rank);
-  Tensor result =
-      allocate(context, tensor.dtype, joined(joined(outer, index_shape), inner));
+  Tensor result = allocate(context, tensor.dtype, joined(joined(outer, index_shape), inner));
   if (result.elements() == 0) return result;
   const SliceWalk slice(inner, axes_of(tensor.strides, axis + 1, rank));
   const std::array<Shape, 1> outer_strides{axes_of(tensor.strides, 0, axis)};
@@ -188,8 +185,8 @@ int elements_axis(std::int64_t given, const Shape& data, const Shape& indices) {
     fits = other == axis || indices[other] <= data[other];
   }
   if (!fits) {
-    throw OpError(ErrorKind::kShape, "indices of shape " + describe(indices) +
-                                         " for data of shape " + describe(data));
+    throw OpError(ErrorKind::kShape,
+                  "indices of shape " + describe(indices) + " for data of shape " + describe(data));
   }
   return axis;
 }
@@ -253,8 +250,8 @@ Tensor tuple_offsets(Context& context, const Tensor& data, const Tensor& indices
   if (n == 0) return offsets;
   for_each_outer(tuples, 0, std::array{steps}, [&](std::int64_t offset) { *y++ = offset; });
   for (int i = 0; i < width; ++i) {
-    const Tensor column = view(indices, tuples, axes_of(indices.strides, 0, last),
-                               i * indices.strides[last]);
+    const Tensor column =
+        view(indices, tuples, axes_of(indices.strides, 0, last), i * indices.strides[last]);
     const Tensor places = checked_indices(context, column, data.shape[batch + i]);
     const std::int64_t step = data.strides[batch + i];
     y = offsets.as<std::int64_t>();
@@ -390,8 +387,8 @@ Tensor scatter(Context& context, const Tensor& data, const Tensor& offsets, cons
 
 void check_updates(const Tensor& updates, const Shape& expected) {
   if (updates.shape == expected) return;
-  throw OpError(ErrorKind::kShape, "updates of shape " + describe(updates.shape) + ", expected " +
-                                       describe(expected));
+  throw OpError(ErrorKind::kShape,
+                "updates of shape " + describe(updates.shape) + ", expected " + describe(expected));
 }
 
 class ScatterElements {
@@ -458,8 +455,7 @@ class OneHot {
     const Shape outer = axes_of(given.shape, 0, axis);
     const Shape inner = axes_of(given.shape, axis, given.rank());
     const Tensor indices = contiguous(context, cast(context, given, DType::kInt64));
-    Tensor result =
-        allocate(context, values.dtype, joined(joined(outer, Shape{depth}), inner));
+    Tensor result = allocate(context, values.dtype, joined(joined(outer, Shape{depth}), inner));
     if (result.elements() > 0) {
       dispatch_size(values.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
@@ -565,7 +561,8 @@ class Unique {
                                                      &groups.counts};
     for (std::size_t i = 1; i < std::min<std::size_t>(out.size(), 4); ++i) {
       const std::vector<std::int64_t>& items = *rest[i - 1];
-      Tensor made = allocate(context, DType::kInt64, Shape{static_cast<std::int64_t>(items.size())});
+      Tensor made =
+          allocate(context, DType::kInt64, Shape{static_cast<std::int64_t>(items.size())});
       std::copy(items.begin(), items.end(), made.as<std::int64_t>());
       out[i].tensor = std::move(made);
     }
@@ -637,9 +634,8 @@ class Unique {
   static void by_occurrence(Groups& groups) {
     std::vector<std::size_t> order(groups.first.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-      return groups.first[a] < groups.first[b];
-    });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return groups.first[a] < groups.first[b]; });
     Groups sorted;
     std::vector<std::int64_t> number(order.size());
     for (std::size_t i = 0; i < order.size(); ++i) {
@@ -659,14 +655,10 @@ class Unique {
 };
 
 constexpr OpEntry kOps[] = {
-    {"Gather", make_op<Gather>},
-    {"GatherElements", make_op<GatherElements>},
-    {"GatherND", make_op<GatherND>},
-    {"ScatterElements", make_op<ScatterElements>},
-    {"ScatterND", make_op<ScatterND>},
-    {"OneHot", make_op<OneHot>},
-    {"Compress", make_op<Compress>},
-    {"NonZero", make_op<NonZero>},
+    {"Gather", make_op<Gather>},       {"GatherElements", make_op<GatherElements>},
+    {"GatherND", make_op<GatherND>},   {"ScatterElements", make_op<ScatterElements>},
+    {"ScatterND", make_op<ScatterND>}, {"OneHot", make_op<OneHot>},
+    {"Compress", make_op<Compress>},   {"NonZero", make_op<NonZero>},
     {"Unique", make_op<Unique>},
 };
 

@@ -59,7 +59,8 @@ Tensor reshape(Context& context, const Tensor& tensor, const Shape& target) {
 
 class Reshape {
  public:
-  explicit Reshape(const OpSpec& spec) : allow_zero_(spec.attributes.integer("allowzero", 0) != 0) {}
+  explicit Reshape(const OpSpec& spec)
+      : allow_zero_(spec.attributes.integer("allowzero", 0) != 0) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
@@ -296,8 +297,8 @@ class Blocks {
  private:
   static std::int64_t divided(std::int64_t size, std::int64_t by) {
     if (size % by != 0) {
-      throw OpError(ErrorKind::kShape, "size " + std::to_string(size) + " is not a multiple of " +
-                                           std::to_string(by));
+      throw OpError(ErrorKind::kShape,
+                    "size " + std::to_string(size) + " is not a multiple of " + std::to_string(by));
     }
     return size / by;
   }

@@ -45,8 +45,8 @@ class TopK {
     const std::int64_t k = read_integer(required(in, 1));
     const std::int64_t size = data.shape[axis];
     if (k < 0 || k > size) {
-      throw OpError(ErrorKind::kShape, "k is " + std::to_string(k) + " for an axis of size " +
-                                           std::to_string(size));
+      throw OpError(ErrorKind::kShape,
+                    "k is " + std::to_string(k) + " for an axis of size " + std::to_string(size));
     }
     Shape shape = data.shape;
     shape[axis] = k;
@@ -135,8 +135,7 @@ class CumSum {
   }
 
   template <class T>
-  void accumulate(Context& context, const T* x, std::int64_t size, std::int64_t inner,
-                  T* y) const {
+  void accumulate(Context& context, const T* x, std::int64_t size, std::int64_t inner, T* y) const {
     const auto row = [&](std::int64_t i) { return (reverse_ ? size - 1 - i : i) * inner; };
     if (exclusive_) {
       std::fill_n(y + row(0), inner, T{0});

@@ -41,11 +41,11 @@ struct FunctionKind {
 };
 
 constexpr FunctionKind kFunctions[] = {
-    {"relu", false, 0, false, 0},         {"tanh", false, 0, false, 0},
-    {"sigmoid", false, 0, false, 0},      {"affine", true, 1, true, 0},
-    {"leakyrelu", true, 0.01, false, 0},  {"thresholdedrelu", true, 1, false, 0},
-    {"scaledtanh", true, 1, true, 1},     {"hardsigmoid", true, 0.2, true, 0.5},
-    {"elu", true, 1, false, 0},           {"softsign", false, 0, false, 0},
+    {"relu", false, 0, false, 0},        {"tanh", false, 0, false, 0},
+    {"sigmoid", false, 0, false, 0},     {"affine", true, 1, true, 0},
+    {"leakyrelu", true, 0.01, false, 0}, {"thresholdedrelu", true, 1, false, 0},
+    {"scaledtanh", true, 1, true, 1},    {"hardsigmoid", true, 0.2, true, 0.5},
+    {"elu", true, 1, false, 0},          {"softsign", false, 0, false, 0},
     {"softplus", false, 0, false, 0},
 };
 
@@ -69,17 +69,28 @@ T apply_one(const CellFunction& f, T x) {
   const T alpha = static_cast<T>(f.alpha);
   const T beta = static_cast<T>(f.beta);
   switch (f.function) {
-    case Function::kRelu: return x < 0 ? T(0) : x;
-    case Function::kTanh: return std::tanh(x);
-    case Function::kSigmoid: return 1 / (1 + std::exp(-x));
-    case Function::kAffine: return alpha * x + beta;
-    case Function::kLeakyRelu: return x < 0 ? alpha * x : x;
-    case Function::kThresholdedRelu: return x > alpha ? x : T(0);
-    case Function::kScaledTanh: return alpha * std::tanh(beta * x);
-    case Function::kHardSigmoid: return std::min(T(1), std::max(T(0), alpha * x + beta));
-    case Function::kElu: return x < 0 ? alpha * std::expm1(x) : x;
-    case Function::kSoftsign: return x / (1 + std::abs(x));
-    case Function::kSoftplus: return std::max(x, T(0)) + std::log1p(std::exp(-std::abs(x)));
+    case Function::kRelu:
+      return x < 0 ? T(0) : x;
+    case Function::kTanh:
+      return std::tanh(x);
+    case Function::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Function::kAffine:
+      return alpha * x + beta;
+    case Function::kLeakyRelu:
+      return x < 0 ? alpha * x : x;
+    case Function::kThresholdedRelu:
+      return x > alpha ? x : T(0);
+    case Function::kScaledTanh:
+      return alpha * std::tanh(beta * x);
+    case Function::kHardSigmoid:
+      return std::min(T(1), std::max(T(0), alpha * x + beta));
+    case Function::kElu:
+      return x < 0 ? alpha * std::expm1(x) : x;
+    case Function::kSoftsign:
+      return x / (1 + std::abs(x));
+    case Function::kSoftplus:
+      return std::max(x, T(0)) + std::log1p(std::exp(-std::abs(x)));
   }
   return x;
 }
@@ -198,7 +209,9 @@ class Recurrent {
 
  private:
   static constexpr int kGates = kCell == Cell::kRnn ? 1 : kCell == Cell::kGru ? 3 : 4;
-  static constexpr std::size_t kFunctionCount = kCell == Cell::kRnn ? 1 : kCell == Cell::kGru ? 2 : 3;
+  static constexpr std::size_t kFunctionCount = kCell == Cell::kRnn   ? 1
+                                                : kCell == Cell::kGru ? 2
+                                                                      : 3;
 
   void read_functions(const Attributes& attributes) {
     std::vector<std::string> names = attributes.texts("activations");
@@ -233,8 +246,8 @@ class Recurrent {
   std::vector<Weights<T>> prepare(const Kernels& kernels, const Tensor& w, const Tensor& r) const {
     const auto directions = static_cast<std::int64_t>(reverse_.size());
     if (w.rank() != 3 || r.rank() != 3) {
-      throw OpError(ErrorKind::kShape, "W and R: expected rank 3, got shapes " +
-                                           describe(w.shape) + " and " + describe(r.shape));
+      throw OpError(ErrorKind::kShape, "W and R: expected rank 3, got shapes " + describe(w.shape) +
+                                           " and " + describe(r.shape));
     }
     const std::int64_t hidden = r.shape[2];
     const std::int64_t size = w.shape[2];
@@ -341,9 +354,8 @@ class Recurrent {
     Tensor c;
     if (kCell == Cell::kLstm) c = initial<T>(context, in, 6, "initial_c", sizes);
 
-    const Shape y_shape = batch_first_
-                              ? Shape{sizes.batch, sizes.steps, directions, sizes.hidden}
-                              : Shape{sizes.steps, directions, sizes.batch, sizes.hidden};
+    const Shape y_shape = batch_first_ ? Shape{sizes.batch, sizes.steps, directions, sizes.hidden}
+                                       : Shape{sizes.steps, directions, sizes.batch, sizes.hidden};
     const Tensor y = allocate(context, kType, y_shape);
     if (ragged) std::fill_n(y.as<T>(), y.elements(), T(0));
     const std::int64_t y_step = y.strides[batch_first_ ? 1 : 0];

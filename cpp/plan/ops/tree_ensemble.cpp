@@ -67,8 +67,7 @@ Integers integers(const Attributes& attributes, const std::string& key, std::siz
   return values;
 }
 
-Integers integers_or_zero(const Attributes& attributes, const std::string& key,
-                          std::size_t count) {
+Integers integers_or_zero(const Attributes& attributes, const std::string& key, std::size_t count) {
   if (attributes.integers(key).empty()) return Integers(count, 0);
   return integers(attributes, key, count);
 }
@@ -80,9 +79,10 @@ Reals tensor_reals(const Tensor& tensor) {
   }
   Reals values;
   for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
-    values.push_back(tensor.dtype == DType::kFloat64   ? tensor.as<double>()[offset]
-                     : tensor.dtype == DType::kFloat32 ? tensor.as<float>()[offset]
-                                     : static_cast<float>(tensor.as<Half>()[offset]));
+    values.push_back(tensor.dtype == DType::kFloat64 ? tensor.as<double>()[offset]
+                     : tensor.dtype == DType::kFloat32
+                         ? tensor.as<float>()[offset]
+                         : static_cast<float>(tensor.as<Half>()[offset]));
   });
   return values;
 }
@@ -96,7 +96,8 @@ Reals reals(const Attributes& attributes, const std::string& key) {
 }
 
 std::int32_t feature_of(std::int64_t id) {
-  if (id < 0 || id >= std::numeric_limits<std::int32_t>::max()) fail("a feature id is out of range");
+  if (id < 0 || id >= std::numeric_limits<std::int32_t>::max())
+    fail("a feature id is out of range");
   return static_cast<std::int32_t>(id);
 }
 
@@ -118,8 +119,8 @@ std::vector<std::int32_t> parents_of(const std::vector<RawNode>& nodes, std::siz
 
 void set_features(Forest& forest) {
   for (const RawNode& node : forest.nodes) {
-    if (node.mode != kLeaf) forest.features = std::max<std::int64_t>(forest.features,
-                                                                     node.feature + std::int64_t{1});
+    if (node.mode != kLeaf)
+      forest.features = std::max<std::int64_t>(forest.features, node.feature + std::int64_t{1});
   }
 }
 
@@ -159,8 +160,7 @@ Forest forest_of_lists(const Attributes& attributes, const std::string& prefix,
   const Integers features = integers(attributes, "nodes_featureids", count);
   const Integers yes = integers(attributes, "nodes_truenodeids", count);
   const Integers no = integers(attributes, "nodes_falsenodeids", count);
-  const Integers missing =
-      integers_or_zero(attributes, "nodes_missing_value_tracks_true", count);
+  const Integers missing = integers_or_zero(attributes, "nodes_missing_value_tracks_true", count);
   const std::vector<std::string> modes = attributes.texts("nodes_modes");
   const Reals thresholds = reals(attributes, "nodes_values");
   if (modes.size() != count || thresholds.size() != count) {
@@ -289,8 +289,7 @@ Forest forest_of_tensors(const Attributes& attributes, std::int64_t targets) {
   check_size(count + leaves);
   if (thresholds.size() != count) fail("expected as many nodes_splits as nodes_modes");
   const Integers features = integers(attributes, "nodes_featureids", count);
-  const Integers missing =
-      integers_or_zero(attributes, "nodes_missing_value_tracks_true", count);
+  const Integers missing = integers_or_zero(attributes, "nodes_missing_value_tracks_true", count);
   const Integers leaf_targets = integers(attributes, "leaf_targetids", leaves);
   for (std::int64_t target : leaf_targets) {
     if (target < 0 || target >= targets) {
@@ -319,8 +318,8 @@ Forest forest_of_tensors(const Attributes& attributes, std::int64_t targets) {
     const std::size_t i = read++;
     const std::uint8_t mode = mode_tensor.as<std::uint8_t>()[offset];
     if (mode > kMember) fail("unknown mode of a node");
-    forest.nodes[i] = {thresholds[i], feature_of(features[i]), yes[i], no[i],
-                       static_cast<Mode>(mode), missing[i] != 0};
+    forest.nodes[i] = {thresholds[i], feature_of(features[i]), yes[i],
+                       no[i],         static_cast<Mode>(mode), missing[i] != 0};
     if (mode == kMember) members.push_back(i);
   });
   const std::vector<std::int32_t> parents = parents_of(forest.nodes, count);
@@ -380,12 +379,18 @@ bool answer(T value, T threshold) {
 template <class T>
 bool answer(std::uint8_t mode, T value, T threshold) {
   switch (mode) {
-    case kLessEqual: return value <= threshold;
-    case kLess: return value < threshold;
-    case kGreaterEqual: return value >= threshold;
-    case kGreater: return value > threshold;
-    case kEqual: return value == threshold;
-    default: return value != threshold;
+    case kLessEqual:
+      return value <= threshold;
+    case kLess:
+      return value < threshold;
+    case kGreaterEqual:
+      return value >= threshold;
+    case kGreater:
+      return value > threshold;
+    case kEqual:
+      return value == threshold;
+    default:
+      return value != threshold;
   }
 }
 
@@ -417,7 +422,8 @@ class Walker {
       const RawNode& node = forest.nodes[i];
       const auto self = static_cast<std::int32_t>(i);
       const bool leaf = node.mode == kLeaf;
-      nodes_.push_back({static_cast<T>(node.threshold), leaf ? 0 : node.feature,
+      nodes_.push_back({static_cast<T>(node.threshold),
+                        leaf ? 0 : node.feature,
                         {leaf ? self : node.no, leaf ? self : node.yes}});
       modes_.push_back(leaf ? kLessEqual : node.mode);
       missing_.push_back(!leaf && node.missing_yes);
@@ -634,9 +640,9 @@ class TreeEnsembleClassifier {
  public:
   explicit TreeEnsembleClassifier(const OpSpec& spec)
       : labels_(class_labels(spec.attributes, "classlabels_int64s")),
-        ensemble_(forest_of_lists(spec.attributes, "class",
-                                  static_cast<std::int64_t>(labels_.size())),
-                  Aggregate::kSum),
+        ensemble_(
+            forest_of_lists(spec.attributes, "class", static_cast<std::int64_t>(labels_.size())),
+            Aggregate::kSum),
         transform_(transform_of(spec.attributes.text("post_transform", "NONE"))) {
     const Forest& forest = ensemble_.forest();
     if (forest.base.size() > labels_.size()) fail("more base values than classes");
