@@ -82,10 +82,11 @@ def test_nodes_take_scalars_and_refuse_a_wrong_number_of_outputs() -> None:
     native = pytest.importorskip("pyrec_infer._native")
     isa = native.kernel_backends()[0]
     for _ in range(50):
-        (total,) = native.run_node(isa, "Add", {}, [np.float32(1.5), np.asarray([1, 2], np.float32)], 1, [True])
+        operands = [np.float32(1.5), np.asarray([1, 2], np.float32)]
+        (total,) = native.run_node(isa, "Add", {}, operands, 1, [True])
         assert total.tolist() == [2.5, 3.5]
     for count in (0, 2):
-        with pytest.raises(ModelError, match="outputs?$"):
+        with pytest.raises(ModelError, match=r"outputs?$"):
             native.run_node(isa, "Neg", {}, [np.float32(1)], count)
     with pytest.raises(DTypeError):
         native.run_node(isa, "Neg", {}, [np.asarray("text")], 1)

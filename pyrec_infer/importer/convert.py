@@ -244,23 +244,22 @@ def _defined_by_others(proto: onnx.ModelProto, version: int) -> set[str]:
 
 def _refuse_invalid(graph: onnx.GraphProto) -> None:
     """Refuse operators that exporters write into ONNX's domain although ONNX has none of that name."""
-    invalid = sorted(
-        {
-            node.op_type
-            for node in operators(graph.node)
-            if standard(node.domain) and node.op_type not in OPS and not defs.has(node.op_type)
-        }
-    )
+    invalid = [
+        node
+        for node in operators(graph.node)
+        if standard(node.domain) and node.op_type not in OPS and not defs.has(node.op_type)
+    ]
     if not invalid:
         return
+    listed = ", ".join(f"{node.op_type} (node {node.name!r})" for node in invalid)
     advice = "Write what makes them with operators that ONNX has, and export again"
-    if any(word in op for op in invalid for word in _LOOKUPS):
+    if any(word in node.op_type for node in invalid for word in _LOOKUPS):
         advice = (
             "Hash or look up these features outside the graph, with the same scheme as in training, "
             "and export the model from the ids on"
         )
     raise UnsupportedModelError(
-        f"operators {', '.join(invalid)} are not ONNX's: the exporter wrote an invalid model. {advice}"
+        f"unsupported operators: {listed}. ONNX has none of these names: the exporter wrote an invalid model. {advice}"
     )
 
 
