@@ -320,7 +320,7 @@ class Model:
         Explanation
             ``str()`` gives text, ``as_dict()`` plain data.
         """
-        own = frozenset(self._signature.expand(dict.fromkeys(request)))
+        own = frozenset(self._signature.expand_names(request))
         outputs: tuple[str, ...] = self._graph.outputs
         logit = False
         if output is not None:
@@ -333,9 +333,7 @@ class Model:
         for name in (*request, *candidates):
             if name in self._signature.columns:
                 raise InputError(f"input '{name}': its columns are inputs; name those")
-        return [
-            dict.fromkeys(self._signature.expand(dict.fromkeys(names))) for names in (request, candidates)
-        ]
+        return [dict.fromkeys(self._signature.expand_names(names)) for names in (request, candidates)]
 
     def _needed(self, output: str) -> tuple[str, ...]:
         return read_inputs(keep_outputs(self._graph, (output,)))
@@ -363,14 +361,11 @@ class Model:
         offsets: Sequence[int],
     ) -> dict[str, Array]:
         plan = executable.plan
-        needed = [
-            name for name, info in plan.infos.items() if name in self._signature.infos and name in plan.rates
-        ]
-        self._signature.require(needed, request, candidates)
+        self._signature.require(plan.given, request, candidates)
         requests = len(offsets) - 1 if offsets else 1
         arrays: dict[str, Array] = {}
         rows = -1
-        for name in needed:
+        for name in plan.given:
             on_request = name in request
             value = request[name] if on_request else candidates[name]
             array = self._signature.array(name, value, 1 if on_request and requests == 1 else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,20 +121,34 @@ class Signature:
                 for label in dict.fromkeys(labels):
                     chosen = [i for i, other in enumerate(labels) if other == label]
                     found[label] = matrix[:, chosen[0]] if len(chosen) == 1 else matrix[:, chosen]
-            elif name in self.infos:
+            elif self._is_input(name):
                 found[name] = value
-            elif name not in self.ignored:
-                raise UnexpectedInputError(
-                    f"input '{name}': the model has no such input, expected {', '.join(self.infos)}"
-                )
         return found
+
+    def expand_names(self, names: Iterable[str]) -> list[str]:
+        """The inputs that the names stand for: a matrix stands for its columns."""
+        found: list[str] = []
+        for name in names:
+            if name in self.columns:
+                found.extend(dict.fromkeys(self.columns[name]))
+            elif self._is_input(name):
+                found.append(name)
+        return found
+
+    def _is_input(self, name: str) -> bool:
+        """Whether a name is an input; refuses those that the model never had."""
+        if name not in self.infos and name not in self.ignored:
+            raise UnexpectedInputError(
+                f"input '{name}': the model has no such input, expected {', '.join(self.infos)}"
+            )
+        return name in self.infos
 
     def require(self, needed: Sequence[str], *sides: Mapping[str, Any]) -> None:
         """Refuse a call that lacks an input or gives one on both sides."""
         if len(sides) == 2:
-            both = sorted(set(sides[0]) & set(sides[1]))
+            both = sides[0].keys() & sides[1].keys()
             if both:
-                raise InputError(f"input '{both[0]}' is given both in the request and with the candidates")
+                raise InputError(f"input '{min(both)}' is given both in the request and with the candidates")
         for name in needed:
             if not any(name in side for side in sides):
                 raise MissingInputError(f"input '{name}' is missing: expected {', '.join(needed)}")
@@ -142,5 +156,9 @@ class Signature:
     def array(self, name: str, value: Any, rows: int | None) -> Array:
         """One argument as the model's input."""
         info = self.infos[name]
-        assert info.dtype is not None
+        assert info.dtype is not None and info.shape is not None
+        if type(value) is np.ndarray and value.dtype == info.dtype and value.ndim == len(info.shape):
+            # Aligned strides are multiples of the element size, and equal dtypes have its byte order.
+            if value.flags.aligned and info.dtype.kind != "U":
+                return value
         return with_rows(name, as_array(name, value, info.dtype), info, rows)

@@ -81,8 +81,10 @@ class Plan:
 
     Attributes
     ----------
+    given : tuple of str
+        The model's inputs that a call has to give.
     inputs : tuple of PlanInput
-        In the order in which arrays are given.
+        What the phases read, in the order in which arrays are given.
     prologue, epilogue : tuple of Node
         Operators on strings, evaluated in Python before and after the phases.
     phases : tuple of Phase
@@ -102,6 +104,7 @@ class Plan:
         The model's outputs, made by the phases or the epilogue.
     """
 
+    given: tuple[str, ...]
     inputs: tuple[PlanInput, ...]
     prologue: tuple[Node, ...]
     phases: tuple[Phase, ...]
@@ -259,7 +262,12 @@ class _Planner:
         before = max((self.levels[name] for name in node.inputs if name in self.levels), default=0)
         if self.graph.static_rows:
             return before
-        unresolved = any(depends_on_batch_size(self.infos[name]) for name in node.outputs if name)
+        # In a tile the batch's size is the tile's, which a size read off the whole batch would not fit.
+        unresolved = any(
+            depends_on_batch_size(self.infos[name])
+            for name in (*node.inputs, *node.outputs)
+            if name and name not in self.size_nodes
+        )
         if node in self.coupled or unresolved:
             return before if before % 2 == 0 and before > 0 else before + 1 + (before + 1) % 2
         if before == 0:
@@ -381,6 +389,7 @@ class _Planner:
             built.append(Phase(kind, nodes, tuple(imports), tuple(exports)))
         tiled = [node for level, group in phases.items() if level % 2 for node in group]
         return Plan(
+            given=graph.inputs,
             inputs=tuple(inputs.values()),
             prologue=tuple(prologue),
             phases=tuple(built),

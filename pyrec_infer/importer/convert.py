@@ -259,7 +259,8 @@ def _refuse_invalid(graph: onnx.GraphProto) -> None:
             "and export the model from the ids on"
         )
     raise UnsupportedModelError(
-        f"unsupported operators: {listed}. ONNX has none of these names: the exporter wrote an invalid model. {advice}"
+        f"unsupported operators: {listed}. ONNX has none of these names: "
+        f"the exporter wrote an invalid model. {advice}"
     )
 
 
