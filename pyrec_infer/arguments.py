@@ -156,9 +156,9 @@ class Signature:
     def array(self, name: str, value: Any, rows: int | None) -> Array:
         """One argument as the model's input."""
         info = self.infos[name]
-        assert info.dtype is not None and info.shape is not None
-        if type(value) is np.ndarray and value.dtype == info.dtype and value.ndim == len(info.shape):
-            # Aligned strides are multiples of the element size, and equal dtypes have its byte order.
-            if value.flags.aligned and info.dtype.kind != "U":
-                return value
+        assert info.dtype is not None
+        # Aligned strides are multiples of the element size, and an equal dtype has its byte order.
+        ready = type(value) is np.ndarray and value.dtype == info.dtype and value.ndim == info.rank
+        if ready and value.flags.aligned and info.dtype.kind != "U":
+            return value  # type: ignore[no-any-return]
         return with_rows(name, as_array(name, value, info.dtype), info, rows)

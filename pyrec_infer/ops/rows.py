@@ -368,26 +368,47 @@ def gemm(node: Node, inputs: Inputs, outputs: Outputs) -> RowAxis | None:
     return axis if _constant_size(c, 2 - axis) else None
 
 
+def _spelled_out(equation: str, ranks: Sequence[int]) -> tuple[list[str], str] | None:
+    """The terms and the result of an Einsum equation with a character for every axis."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    hidden = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=False)]
+    if not arrow or len(terms) != len(ranks) or min(hidden, default=0) < 0:
+        return None
+    # Axes under "..." line up from the right; digits are no letters of an equation.
+    most = max((count for term, count in zip(terms, hidden, strict=True) if "..." in term), default=0)
+    if most > 9 or any(count and "..." not in term for term, count in zip(terms, hidden, strict=True)):
+        return None
+    digits = "123456789"[:most]
+    spelled = [term.replace("...", digits[most - count :]) for term, count in zip(terms, hidden, strict=True)]
+    return spelled, right.replace("...", digits)
+
+
 @_guarded()
 def einsum(node: Node, inputs: Inputs, outputs: Outputs) -> RowAxis | None:
     """Einsum where the letter of the batch is kept."""
-    equation = str(node.attribute("equation", "")).replace(" ", "")
-    if "." in equation or "->" not in equation:
+    ranks = [info.rank for info in inputs if info is not None and info.rank is not None]
+    if len(ranks) != len(inputs):
         return None
-    left, right = equation.split("->")
-    terms = left.split(",")
-    letters = set()
-    for term, info in zip(terms, inputs, strict=False):
-        if info is not None and _batched(info):
-            if info.rows >= len(term):
-                return None
-            letters.add(term[info.rows])
+    spelled = _spelled_out(str(node.attribute("equation", "")), ranks)
+    if spelled is None:
+        return None
+    terms, right = spelled
+    letters = {
+        term[info.rows]
+        for term, info in zip(terms, inputs, strict=True)
+        if info is not None and _batched(info)
+    }
     if len(letters) != 1:
         return None
     (letter,) = letters
-    for term, info in zip(terms, inputs, strict=False):
-        if term.count(letter) > 1 or (letter in term and info is not None and not _batched(info)):
+    for term, info in zip(terms, inputs, strict=True):
+        if term.count(letter) > 1:
             return None
+        if letter in term and info is not None and not _batched(info):
+            hidden = letter.isdigit() and _constant_size(info, len(term) - term.index(letter))
+            if not hidden:
+                return None
     return right.index(letter) if right.count(letter) == 1 else None
 
 
@@ -525,9 +546,8 @@ def feature_extractor(node: Node, inputs: Inputs, outputs: Outputs) -> RowAxis |
         return None
     if _batched(data):
         return data.rows if not _batched(positions) and data.rows < data.rank - 1 else None
-    if positions.shape is None or not all(
-        axis == positions.rows or same_size(size, 1) for axis, size in enumerate(positions.shape)
-    ):
+    # The positions are read as one list: a row's are adjacent in it.
+    if positions.shape is None or not same_size(product(positions.shape[: positions.rows]), 1):
         return None
     return outputs[0].rank - 1
 

@@ -90,29 +90,50 @@ _ACTIVATION_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _fused_gemm(node: Node, make: _Maker) -> None:
-    attributes = _kept(node, ("alpha", "beta", "transA", "transB"))
-    y = make("Gemm", *node.inputs, **attributes)
+def _activation(node: Node, make: _Maker, x: str, given: Mapping[str, Any]) -> str:
+    """The activation that a fused operator names, applied to its result."""
     activation = str(node.attribute("activation", ""))
-    if activation and activation not in _ACTIVATION_ATTRIBUTES:
-        raise UnsupportedModelError(f"node {node.name!r} (FusedGemm): activation {activation!r}")
-    given: dict[str, Any] = {
+    if not activation:
+        return x
+    if activation not in _ACTIVATION_ATTRIBUTES:
+        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): activation {activation!r}")
+    return make(activation, x, **given)
+
+
+def _activation_keys(node: Node) -> tuple[str, ...]:
+    return _ACTIVATION_ATTRIBUTES.get(str(node.attribute("activation", "")), ())
+
+
+def _fused_gemm(node: Node, make: _Maker) -> None:
+    y = make("Gemm", *node.inputs, **_kept(node, ("alpha", "beta", "transA", "transB")))
+    given = {
         key: node.attributes[f"activation_{key}"]
-        for key in _ACTIVATION_ATTRIBUTES.get(activation, ())
+        for key in _activation_keys(node)
         if f"activation_{key}" in node.attributes
     }
-    make.finish(make(activation, y, **given) if activation else y)
+    make.finish(_activation(node, make, y, given))
+
+
+def _fused_conv(node: Node, make: _Maker) -> None:
+    """Inputs: those of Conv, then a value that is added before the activation."""
+    kept = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+    y = make("Conv", *node.inputs[:3], **_kept(node, kept))
+    parameters = node.attribute("activation_params", ())
+    given = dict(zip(_activation_keys(node), (float(item) for item in parameters), strict=False))
+    make.finish(_activation(node, make, _sum(make, y, _input(node, 3)), given))
 
 
 def _fused_matmul(node: Node, make: _Maker) -> None:
-    if boolean(node.attribute("transBatchA", 0)) or boolean(node.attribute("transBatchB", 0)):
-        raise UnsupportedModelError(f"node {node.name!r} (FusedMatMul): transBatchA or transBatchB")
-    turn_a, turn_b = boolean(node.attribute("transA", 0)), boolean(node.attribute("transB", 0))
-    terms = ["...km" if turn_a else "...mk", "...nk" if turn_b else "...kn"]
-    if turn_a or turn_b:
-        y = make("Einsum", *node.inputs[:2], equation=f"{terms[0]},{terms[1]}->...mn")
-    else:
+    """A batch that is transposed too has the matrix's row axis in front of it."""
+    terms = []
+    for operand, letters in (("A", "mk"), ("B", "kn")):
+        first, last = reversed(letters) if boolean(node.attribute(f"trans{operand}", 0)) else letters
+        front = boolean(node.attribute(f"transBatch{operand}", 0))
+        terms.append(f"{first}...{last}" if front else f"...{first}{last}")
+    if terms == ["...mk", "...kn"]:
         y = make("MatMul", *node.inputs[:2])
+    else:
+        y = make("Einsum", *node.inputs[:2], equation=f"{terms[0]},{terms[1]}->...mn")
     alpha = float(node.attribute("alpha", 1.0))
     make.finish(y if alpha == 1.0 else make("Mul", y, make.like(alpha, y)))
 
@@ -253,6 +274,7 @@ _MICROSOFT: Mapping[str, Rule] = {
     "DequantizeLinear": _renamed("DequantizeLinear"),
     "DynamicQuantizeMatMul": _dynamic_matmul,
     "FastGelu": _fast_gelu,
+    "FusedConv": _fused_conv,
     "FusedGemm": _fused_gemm,
     "FusedMatMul": _fused_matmul,
     "Gelu": _gelu,
