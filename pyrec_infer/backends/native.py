@@ -13,6 +13,7 @@ from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.control_flow import scan_attributes
+from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
@@ -47,7 +48,7 @@ class _Lowering:
             numbers: list[int] = []
             for names in found.pop("sizes"):  # type: ignore[union-attr]
                 own = [self.symbols[name] for name in str(names).split("*") if name]
-                numbers.extend([*own, *[-1] * (4 - len(own))][:4])
+                numbers.extend([*own, *[-1] * (MAX_FACTORS - len(own))])
             found["symbols"] = tuple(numbers)
         if node.op in ("Loop", "Scan"):
             unknown = Info(None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,12 +28,23 @@ def _anonymous(size: int | str | None) -> bool:
     return size is None or (isinstance(size, str) and _ANONYMOUS.match(size) is not None)
 
 
+def _shared(inputs: Mapping[str, DeclaredShape]) -> set[str]:
+    """The name that more first axes of inputs have than any other, and more than one."""
+    first = [shape[0] for shape in inputs.values() if shape and not isinstance(shape[0], int)]
+    counts = Counter(name for name in first if isinstance(name, str) and not _anonymous(name))
+    ranked = counts.most_common(2)
+    if not ranked or ranked[0][1] < 2 or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
+        return set()
+    return {ranked[0][0]}
+
+
 def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, DeclaredShape]) -> Batch:
     """Read the batch axis off the declared shapes.
 
     The first axis of the outputs names the batch. A size of that name is the batch wherever it
     stands; a first axis without a name of its own is the batch too. Where the outputs name nothing
-    that an input has, every symbolic first axis of the inputs is the batch.
+    that an input has, the batch's name is the one that several first axes of the inputs have, and
+    more than any other name; failing that, every symbolic first axis of the inputs is the batch.
     """
     named = {
         shape[0]
@@ -40,7 +52,7 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
         if shape and isinstance(shape[0], str) and not _anonymous(shape[0])
     }
     present = {size for shape in inputs.values() for size in shape if isinstance(size, str)}
-    batch_names = named & present
+    batch_names = named & present or _shared(inputs)
     shapes: dict[str, Shape] = {}
     rows: dict[str, RowAxis] = {}
     for name, declared in inputs.items():

@@ -89,6 +89,46 @@ def _infer_string_split(node: Node, inputs: Infos) -> list[Info]:
     return [Info(STRING, longer), Info(INT64, shape)][: len(node.outputs)]
 
 
+def _tokenizer(node: Node, inputs: Arrays) -> list[Array]:
+    x = _text(node, required(node, inputs, 0))
+    expression = str(node.attribute("tokenexp", ""))
+    separators = [str(item) for item in node.attribute("separators", ())]
+    if bool(expression) == bool(separators):
+        raise ModelError(f"node {node.name!r} ({node.op}): expected either tokenexp or separators")
+    by_character = separators == [""]
+    try:
+        pattern = re.compile(expression or "|".join(f"(?:{item})" for item in separators))
+    except re.error as error:
+        raise ModelError(f"node {node.name!r} ({node.op}): bad pattern: {error}") from None
+    shortest = max(node.attribute("mincharnum", 1), 1)
+    parts = []
+    for item in x.reshape(-1).tolist():
+        if expression:
+            found = [match.group() for match in pattern.finditer(item)]
+        else:
+            found = list(item) if by_character else _between(pattern, item)
+        kept = [token for token in found if len(token) >= shortest]
+        parts.append(["\x02", *kept, "\x03"] if node.attribute("mark", 0) else kept)
+    width = max((len(part) for part in parts), default=0)
+    padding = str(node.attribute("pad_value", "#"))
+    table = np.asarray([part + [padding] * (width - len(part)) for part in parts], STRING)
+    return [table.reshape(*x.shape, width)]
+
+
+def _between(pattern: re.Pattern[str], text: str) -> list[str]:
+    """The pieces between matches; groups in the pattern are not pieces."""
+    ends = [0]
+    for match in pattern.finditer(text):
+        ends += match.span()
+    ends.append(len(text))
+    return [text[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True)]
+
+
+def _infer_tokenizer(node: Node, inputs: Infos) -> list[Info]:
+    shape = required(node, inputs, 0).shape
+    return [Info(STRING, None if shape is None else (*shape, fresh(node, 0, len(shape))))]
+
+
 def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
     a, b = (_text(node, required(node, inputs, index)) for index in range(2))
     try:
@@ -216,6 +256,7 @@ OPS: tuple[Op, ...] = (
     Op("ai.onnx.ml.CategoryMapper", _infer_category_mapper, _category_mapper, rows.per_row),
     Op("StringNormalizer", _infer_string_normalizer, _string_normalizer),
     Op("StringSplit", _infer_string_split, _string_split),
+    Op("com.microsoft.Tokenizer", _infer_tokenizer, _tokenizer, rows.per_row),
     Op("StringConcat", _infer_string_concat, _string_concat, rows.elementwise),
     Op("RegexFullMatch", _infer_regex_full_match, _regex_full_match, rows.per_row),
     Op("com.microsoft.MurmurHash3", _infer_murmur, _murmur, rows.per_row),

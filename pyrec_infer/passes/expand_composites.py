@@ -126,8 +126,9 @@ def _fused_conv(node: Node, make: _Maker) -> None:
 def _fused_matmul(node: Node, make: _Maker) -> None:
     """A batch that is transposed too has the matrix's row axis in front of it."""
     terms = []
-    for operand, letters in (("A", "mk"), ("B", "kn")):
-        first, last = reversed(letters) if boolean(node.attribute(f"trans{operand}", 0)) else letters
+    for operand, first, last in (("A", "m", "k"), ("B", "k", "n")):
+        if boolean(node.attribute(f"trans{operand}", 0)):
+            first, last = last, first
         front = boolean(node.attribute(f"transBatch{operand}", 0))
         terms.append(f"{first}...{last}" if front else f"...{first}{last}")
     if terms == ["...mk", "...kn"]:

@@ -11,6 +11,7 @@ from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
+from pyrec_infer.passes.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
@@ -28,6 +29,7 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     fold_constants,
     resolve_sizes,
     take_from_parts,
+    pick_in_rows,
     unflatten_products,
     remove_identities,
     merge_duplicates,

@@ -10,6 +10,10 @@ from pyrec_infer.ir import Array, Dim, Graph, Node
 from pyrec_infer.ops.inference import analyze
 
 
+MAX_FACTORS = 4
+"""Named sizes that one element of a ``pyrec.DimValues`` may multiply, as the native operator has it."""
+
+
 def input_symbols(graph: Graph) -> Callable[[Iterable[object]], bool]:
     """A test whether sizes only name symbols that the graph's inputs bind at run time."""
     bound = {
@@ -19,7 +23,12 @@ def input_symbols(graph: Graph) -> Callable[[Iterable[object]], bool]:
         if isinstance(size, Dim)
         for name in size.symbols
     }
-    return lambda sizes: all(not isinstance(size, Dim) or set(size.symbols) <= bound for size in sizes)
+
+    def computable(sizes: Iterable[object]) -> bool:
+        products = [size.symbols for size in sizes if isinstance(size, Dim)]
+        return all(len(names) <= MAX_FACTORS and bound.issuperset(names) for names in products)
+
+    return computable
 
 
 def sizes_node(contents: Array, output: str, name: str) -> Node:
