@@ -9,7 +9,6 @@ import numpy as np
 from pyrec_infer.ir import Array, Dim, Graph, Node
 from pyrec_infer.ops.inference import analyze
 
-
 MAX_FACTORS = 4
 """Named sizes that one element of a ``pyrec.DimValues`` may multiply, as the native operator has it."""
 
