@@ -102,6 +102,8 @@ class Plan:
         The model is compiled for one row at a time.
     results : tuple of str
         The model's outputs, made by the phases or the epilogue.
+    sources : mapping of str to str
+        For error messages: the model input, and its column, that a value is a view of.
     """
 
     given: tuple[str, ...]
