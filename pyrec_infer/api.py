@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import Signature, as_array
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.backends.select import make_pool, make_runnable, runner_names, select_backend
-from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
@@ -531,6 +531,9 @@ class PreparedCall:
         made = None if rows or plan.static_rows else _empty_outputs(plan)
         if made is None:
             given = dict(zip(self._names, arrays, strict=True))
+            for name, array in given.items():
+                if not isinstance(array, np.ndarray):
+                    raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
             self._executable.check_string_rows(given, 1, rows)
             made = self._executable.run(given, (), rows)
         return _as_scores(next(iter(made.values())))
