@@ -521,6 +521,9 @@ class PreparedCall:
         scores = self._run(arrays, rows)
         if out is None:
             return scores
+        if out.dtype != np.float32 or not out.flags.writeable:
+            state = "" if out.flags.writeable else "read-only "
+            raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
         if out.shape != scores.shape:
             raise ShapeError(f"argument 'out': expected shape {list(scores.shape)}, got {list(out.shape)}")
         out[...] = scores
