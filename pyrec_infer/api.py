@@ -453,7 +453,6 @@ class PreparedCall:
     ) -> None:
         self._executable = executable
         self._names = tuple(names)
-        self._request = request
         self._max_rows = max_rows
         plan = executable.plan
         (result,) = (plan.infos[name] for name in plan.results)

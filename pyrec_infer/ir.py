@@ -8,7 +8,7 @@ inputs, so a rewrite never has to look outside. Operators carry the meaning of t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -290,8 +290,6 @@ class Graph:
         Weights and other values known at load.
     infos : mapping of str to Info
         What is known of the inputs before the analysis; it must hold every input.
-    sources : mapping of str to str
-        For messages: for a value that is a view of a model input, which one (``input 'X' column 3``).
     static_rows : bool
         Whether the file fixes the batch to one row; such a graph is run row by row.
     """
@@ -301,7 +299,6 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, Array]
     infos: Mapping[str, Info]
-    sources: Mapping[str, str] = field(default_factory=dict)
     static_rows: bool = False
 
     def __post_init__(self) -> None:
@@ -399,11 +396,3 @@ def verify(graph: Graph, stage: str) -> None:
     for name in graph.outputs:
         if name not in available:
             fail(f"output {name!r} is not made by any node")
-
-
-def walk(graph: Graph) -> Iterator[Node]:
-    """Every node of a graph and of the bodies inside it."""
-    for node in graph.nodes:
-        yield node
-        for body in node.bodies:
-            yield from walk(body)

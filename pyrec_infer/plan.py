@@ -430,16 +430,6 @@ def build_plan(graph: Graph, request: Iterable[str]) -> Plan:
     return _Planner(graph, frozenset(request)).build()
 
 
-def operators_of(nodes: Iterable[Node]) -> set[str]:
-    """The operators of some nodes and of the bodies inside them."""
-    found: set[str] = set()
-    for node in nodes:
-        found.add(node.op)
-        for body in node.bodies:
-            found |= operators_of(body.nodes)
-    return found
-
-
 def read_inputs(graph: Graph) -> tuple[str, ...]:
     """The inputs that a run needs: those whose elements or whose sizes are read."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
@@ -483,6 +473,5 @@ __all__ = [
     "build_plan",
     "check_ids",
     "find_sources",
-    "operators_of",
     "unknown_nodes",
 ]

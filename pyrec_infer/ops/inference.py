@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, Size
+from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops.registry import Op, couples, lookup
 from pyrec_infer.ops.shapes import product
 
@@ -130,25 +129,10 @@ def _fold(
     return results if fits else None
 
 
-def _shape_contents(node: Node, info: Info | None) -> list[Size] | None:
-    if info is None or info.shape is None or info.sequence:
-        return None
-    if node.op == "Size":
-        return [product(info.shape)]
-    end = node.attribute("end")
-    return list(info.shape[node.attribute("start", 0) : end])
-
-
 def _contents(node: Node, op: Op, inputs: Sequence[Info | None], output: Info) -> Array | None:
     """The symbolic elements of a small integer result, as an object array."""
     if output.contents is not None:
         return output.contents
-    if node.op in ("Shape", "Size"):
-        sizes = _shape_contents(node, inputs[0])
-        if sizes is None:
-            return None
-        contents = _objects(sizes)
-        return contents.reshape(()) if node.op == "Size" else contents
     if not op.symbolic or all(info is None or info.contents is None for info in inputs):
         return None
     if output.dtype is None or output.dtype.kind not in "iub":
@@ -164,12 +148,6 @@ def _contents(node: Node, op: Op, inputs: Sequence[Info | None], output: Info) -
     except Exception:
         return None
     return result if result.size <= _MAX_CONTENTS else None
-
-
-def _objects(items: Sequence[Any]) -> Array:
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
 
 
 def _with_contents(info: Info, contents: Array | None) -> Info:
