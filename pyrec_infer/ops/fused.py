@@ -1,0 +1,197 @@
+"""Operators that exist only inside plans: dense layers, lookups and dot products in one step each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pyrec_infer.errors import IdRangeError, ModelError
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Size
+from pyrec_infer.ops import rows
+from pyrec_infer.ops.linear_algebra import matmul_shape
+from pyrec_infer.ops.registry import Op, RowFlow, optional, required
+from pyrec_infer.ops.scores import logistic
+from pyrec_infer.ops.shapes import broadcast, fresh
+
+F32 = np.dtype(np.float32)
+
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "": lambda x: x,
+    "Relu": lambda x: np.maximum(x, 0, dtype=x.dtype),
+    "Sigmoid": logistic,
+    "Tanh": np.tanh,
+}
+"""What a dense layer or a sum of lookups may end with."""
+
+CODECS = ("f32", "bf16", "i8")
+"""How a lookup's table holds its rows. ``f32``: a float32 matrix, or float32 numbers inside the byte
+rows of a record table. ``bf16``: the upper halves of float32 numbers. ``i8``: ``width`` signed bytes,
+zeros up to a multiple of 4, then the float32 scale that they are multiplied with."""
+
+
+def activate(node: Node, x: Array) -> Array:
+    """The node's activation of x."""
+    function = ACTIVATIONS.get(str(node.attribute("activation", "")))
+    if function is None:
+        raise ModelError(f"node {node.name!r} ({node.op}): unknown activation")
+    return function(x)
+
+
+def _infer_dense(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    x, weights, bias = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 2)
+    shape = matmul_shape(node, x.shape, weights.shape)
+    if shape is not None and bias is not None:
+        shape = None if bias.shape is None else broadcast([shape, bias.shape])
+    return [Info(F32, shape)]
+
+
+def _dense(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    x, weights, bias = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 2)
+    y = np.matmul(x, weights)
+    return [activate(node, y if bias is None else y + bias)]
+
+
+def _dense_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """A product, then a broadcasting addition."""
+    product = rows.matmul(node, inputs[:2], outputs)
+    if product.coupled or len(inputs) < 3 or inputs[2] is None:
+        return product
+    x, weights = inputs[0], inputs[1]
+    shape = None if x is None or weights is None else matmul_shape(node, x.shape, weights.shape)
+    return rows.elementwise(node, [Info(F32, shape, product.rows[0]), inputs[2]], outputs)
+
+
+def _infer_pack(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    matrices = required(node, inputs, 0)
+    return [Info(matrices.dtype, matrices.shape)]
+
+
+def parts_of(node: Node) -> list[tuple[int, int, int, str]]:
+    """Column, byte offset, width and codec of each part of a lookup; the codec of numbers is empty."""
+    fields = [node.attribute(key, ()) for key in ("columns", "offsets", "widths", "codecs")]
+    if len({len(field) for field in fields}) != 1:
+        raise ModelError(f"node {node.name!r} ({node.op}): its parts are not described alike")
+    return [
+        (int(column), int(offset), int(width), str(codec))
+        for column, offset, width, codec in zip(*fields, strict=True)
+    ]
+
+
+def decode(table: Array, offset: int, width: int, codec: str) -> Array:
+    """The numbers that the rows of a table hold; see `CODECS`."""
+    if table.dtype == F32:
+        return table[:, offset // 4 : offset // 4 + width]
+    data = np.ascontiguousarray(table[:, offset:])
+    if codec == "f32":
+        return np.ascontiguousarray(data[:, : 4 * width]).view(F32)
+    if codec == "bf16":
+        halves = np.ascontiguousarray(data[:, : 2 * width]).view(np.uint16)
+        return (halves.astype(np.uint32) << 16).view(F32)
+    padded = -(-width // 4) * 4
+    scale = np.ascontiguousarray(data[:, padded : padded + 4]).view(F32)
+    return np.asarray(data[:, :width].view(np.int8) * scale, F32)
+
+
+def _part(node: Node, source: Array, table: Array | None, part: tuple[int, int, int, str]) -> Array:
+    column, offset, width, codec = part
+    if table is None:
+        return source.reshape(len(source), -1)
+    ids = source[:, column] if column >= 0 else source.reshape(-1)
+    count = len(table)
+    wrong = np.flatnonzero((ids < -count) | (ids >= count))
+    if len(wrong):
+        raise IdRangeError(f"expected ids from {-count} to {count - 1} (row {wrong[0]})")
+    return decode(table[ids], offset, width, codec)
+
+
+def _operands(node: Node, inputs: Sequence[Array | None], first: int) -> list[Array]:
+    return [
+        _part(node, required(node, inputs, first + 2 * i), optional(inputs, first + 2 * i + 1), part)
+        for i, part in enumerate(parts_of(node))
+    ]
+
+
+def _lookup_rows(node: Node, inputs: Sequence[Info | None], first: int) -> Size:
+    for info in inputs[first::2]:
+        if info is not None and info.shape:
+            return info.shape[0]
+    return fresh(node, 0, 0)
+
+
+def _infer_lookup(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    width = sum(part[2] for part in parts_of(node))
+    return [Info(F32, (_lookup_rows(node, inputs, 0), width))]
+
+
+def _lookup(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    return [np.concatenate(_operands(node, inputs, 0), axis=1).astype(F32, copy=False)]
+
+
+def _infer_lookup_sum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    widths = {part[2] for part in parts_of(node)}
+    if len(widths) != 1:
+        raise ModelError(f"node {node.name!r} ({node.op}): expected parts of one width")
+    return [Info(F32, (_lookup_rows(node, inputs, 1), *widths))]
+
+
+def _lookup_sum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    total = np.sum(_operands(node, inputs, 1), axis=0, dtype=F32)
+    bias = optional(inputs, 0)
+    return [activate(node, total if bias is None else total + bias)]
+
+
+def _by_row(first: int) -> Callable[[Node, Sequence[Info | None], Sequence[Info]], RowFlow]:
+    """Sources hold the rows at axis 0, tables none; a bias is a row for all or one for each."""
+
+    def rule(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+        axes: set[RowAxis] = {info.rows for info in inputs[first::2] if info is not None}
+        tables = {info.rows for info in inputs[first + 1 :: 2] if info is not None}
+        bias = inputs[0] if first else None
+        fits = bias is None or bias.rows == 0 or (bias.rows == Rows.INVARIANT and bool(bias.shape))
+        if axes == {Rows.INVARIANT} and (bias is None or bias.rows == Rows.INVARIANT):
+            return RowFlow((Rows.INVARIANT,))
+        if axes == {0} and tables <= {Rows.INVARIANT} and fits:
+            return RowFlow((0,))
+        return RowFlow((Rows.OPAQUE,), coupled=True)
+
+    return rule
+
+
+def _infer_pair_dots(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    a, left = required(node, inputs, 0), required(node, inputs, 2)
+    if a.shape is None or len(a.shape) != 3 or left.shape is None or len(left.shape) != 1:
+        return [Info(F32, None)]
+    return [Info(F32, (a.shape[0], left.shape[0]))]
+
+
+def _pair_dots(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, b, left, right = (required(node, inputs, i) for i in range(4))
+    return [np.einsum("npd,npd->np", a[:, left], b[:, right])]
+
+
+def _pair_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    axes = {info.rows for info in inputs[:2] if info is not None}
+    if axes == {Rows.INVARIANT}:
+        return RowFlow((Rows.INVARIANT,))
+    return RowFlow((0,)) if axes == {0} else RowFlow((Rows.OPAQUE,), coupled=True)
+
+
+OPS = (
+    # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
+    # columns (int), present where W comes out of pyrec.Pack: its last size.
+    Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
+    # Lays matrices [..., K, H] out for pyrec.Dense, its only reader; the same numbers.
+    Op("pyrec.Pack", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], rows.elementwise),
+    # Inputs source_0, table_0, source_1, table_1, ... A part with a table is its rows of the ids in
+    # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
+    # from the end where negative. A part without a table is the source's own float32 numbers [N, width].
+    # The result is the concatenation of all parts. Attributes, one for each part: columns, offsets
+    # (bytes into a table's row), widths, codecs (see CODECS).
+    Op("pyrec.Lookup", _infer_lookup, _lookup, _by_row(0)),
+    # The same with all widths alike, summed: act(bias + sum of parts). Inputs bias (absent, [H], [1, H]
+    # or [N, H]), source_0, table_0, ...
+    Op("pyrec.LookupSum", _infer_lookup_sum, _lookup_sum, _by_row(1)),
+    # y[n, p] = sum over d of a[n, left[p], d] * b[n, right[p], d]; left and right are constant int64.
+    Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
+)
