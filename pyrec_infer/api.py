@@ -23,6 +23,7 @@ from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
+from pyrec_infer.passes.split import split_graph
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
 from pyrec_infer.tools.explain import Explanation, explain_plan
@@ -409,7 +410,8 @@ def _compile(
     if strict_ids:
         graph = check_ids(graph)
     graph = graph.with_(inputs=read_inputs(graph))
-    plan = build_plan(graph, request & set(graph.inputs))
+    own = request & set(graph.inputs)
+    plan = build_plan(split_graph(graph, own), own)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 

@@ -138,7 +138,7 @@ def _infer_lookup_sum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _lookup_sum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     total = np.sum(_operands(node, inputs, 1), axis=0, dtype=F32)
     bias = optional(inputs, 0)
-    return [activate(node, total if bias is None else total + bias)]
+    return [activate(node, np.asarray(total if bias is None else total + bias))]
 
 
 def _by_row(first: int) -> Callable[[Node, Sequence[Info | None], Sequence[Info]], RowFlow]:

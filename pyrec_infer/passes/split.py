@@ -1,0 +1,71 @@
+"""Passes for one way to split a model's inputs: work moves to the earliest rate at which it can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pyrec_infer.ir import Graph, Rate, Rows, verify
+from pyrec_infer.ops.inference import analyze
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which inputs are known when.
+
+    Attributes
+    ----------
+    request : frozenset of str
+        Inputs that come once with a request.
+    items : frozenset of str
+        Inputs that are known when an item enters a catalogue. All others come with each candidate.
+    """
+
+    request: frozenset[str]
+    items: frozenset[str] = frozenset()
+
+
+def find_rates(graph: Graph, sides: Sides) -> dict[str, Rate]:
+    """The rate of every value; without a catalogue nothing is known of an item before its request.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrec_infer.ir import Dim, Info, Node
+    >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"),), 0)
+    >>> graph = Graph(("u", "i"), ("y",), (Node("Add", ("u", "i"), ("y",)),), {}, {"u": info, "i": info})
+    >>> [rate.name for rate in find_rates(graph, Sides(frozenset("u"), frozenset("i"))).values()]
+    ['REQUEST', 'ITEM', 'PAIR']
+    """
+    analysis = analyze(graph)
+    rates = dict.fromkeys(graph.constants, Rate.MODEL)
+    for name in graph.inputs:
+        on_request = name in sides.request or analysis.infos[name].rows == Rows.INVARIANT
+        rates[name] = Rate.REQUEST if on_request else Rate.ITEM if name in sides.items else Rate.PAIR
+    for node in graph.nodes:
+        rate = Rate.MODEL
+        for name in node.inputs:
+            rate = rate.join(rates[name]) if name else rate
+        rate = Rate.PAIR if node in analysis.coupled else rate
+        rates.update((name, rate) for name in node.outputs if name)
+    return rates
+
+
+SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = ()
+
+
+def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+    """Run the passes that depend on which inputs are known when, with the verifier after each.
+
+    Parameters
+    ----------
+    graph : Graph
+        As `compile_graph` leaves it.
+    request, items : iterable of str
+        See `Sides`.
+    """
+    sides = Sides(frozenset(request), frozenset(items))
+    for step in SPLIT_PIPELINE:
+        graph = step(graph, sides)
+        verify(graph, step.__name__)
+    return graph
