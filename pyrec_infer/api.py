@@ -21,9 +21,8 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs
+from pyrec_infer.passes import compile_graph, keep_outputs, split_graph
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
-from pyrec_infer.passes.split import split_graph
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
 from pyrec_infer.tools.explain import Explanation, explain_plan

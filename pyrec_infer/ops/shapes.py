@@ -48,6 +48,13 @@ def broadcast(shapes: Sequence[Shape | None]) -> Shape | None:
     return tuple(result)
 
 
+def same_shape(a: Shape | None, b: Shape | None) -> bool:
+    """Whether two shapes are known and equal whatever the symbols stand for."""
+    if a is None or b is None or len(a) != len(b):
+        return False
+    return all(same_size(x, y) for x, y in zip(a, b, strict=True))
+
+
 def axis_of(node: Node, axis: int, rank: int) -> int:
     """A possibly negative axis as a number in [0, rank)."""
     if not -rank <= axis < rank:

@@ -23,7 +23,7 @@ def bypass_sigmoid(graph: Graph) -> Graph:
     node = graph.producers.get(name)
     while node is not None and node.op in _VIEWS and len([item for item in node.inputs if item]) <= 2:
         node = graph.producers.get(node.inputs[0])
-    if node is not None and node.op == "Gemm" and node.attribute("activation", "") == "Sigmoid":
+    if node is not None and node.op == "pyrec.Dense" and node.attribute("activation", "") == "Sigmoid":
         plain = replace(node, attributes={**node.attributes, "activation": ""})
     elif node is not None and node.op == "Sigmoid":
         plain = Node("Identity", node.inputs, node.outputs, name=node.name)

@@ -1,4 +1,4 @@
-"""Make one Gemm of a dense layer: product, bias, batch normalisation and activation."""
+"""Make one step of a dense layer: product, bias, batch normalisation and activation."""
 
 from __future__ import annotations
 
@@ -8,55 +8,76 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node
+from pyrec_infer.ops.fused import ACTIVATIONS
 from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.shapes import same_shape
 
-_ACTIVATIONS = ("Relu", "Sigmoid", "Tanh")
 
-
-def _plain(node: Node | None) -> bool:
-    """Whether a node is ``x W + b`` without scaling or activation."""
+def is_layer(node: Node | None, graph: Graph) -> bool:
+    """Whether a node is a dense layer ``x W + b`` with constant weights that has no activation yet."""
     return (
         node is not None
-        and node.op == "Gemm"
-        and node.attribute("alpha", 1.0) == node.attribute("beta", 1.0) == 1.0
-        and not node.attribute("transA", 0)
+        and node.op == "pyrec.Dense"
+        and node.inputs[1] in graph.constants
+        and graph.constants[node.inputs[1]].ndim == 2
+        and all(not name or name in graph.constants for name in node.inputs[2:])
         and not node.attribute("activation", "")
     )
 
 
-def _only_reader(graph: Graph, name: str) -> Node | None:
-    readers = graph.consumers.get(name, ())
-    return readers[0] if len(readers) == 1 and name not in graph.outputs else None
+def _source_layer(node: Node, place: int, graph: Graph) -> Node | None:
+    """The dense layer without activation that makes an input which nobody else reads."""
+    name = node.inputs[place]
+    source = graph.producers.get(name)
+    alone = graph.consumers.get(name, ()) == (node,) and name not in graph.outputs
+    return source if alone and is_layer(source, graph) else None
 
 
-def _bias_of(node: Node, constants: Mapping[str, Array], width: int) -> Array | None:
-    if len(node.inputs) < 3 or not node.inputs[2]:
-        return np.zeros(width, np.float64)
-    bias = constants.get(node.inputs[2])
-    if bias is None or bias.size not in (1, width) or bias.ndim > 2:
+def _bias_of(node: Node, constants: Mapping[str, Array], width: int) -> Array:
+    name = node.inputs[2] if len(node.inputs) > 2 else ""
+    return constants[name].astype(np.float64) if name else np.zeros(width)
+
+
+def as_layer(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]) -> Node | None:
+    """A MatMul or Gemm of float32 with constant weights."""
+    if node.op not in ("MatMul", "Gemm") or node.attribute("transA", 0) or node.attribute("activation", ""):
         return None
-    return np.broadcast_to(bias.astype(np.float64).reshape(-1), (width,))
+    x, weights = infos[node.inputs[0]], constants.get(node.inputs[1])
+    if weights is None or weights.ndim != 2 or x.dtype != np.float32 or not x.rank or x.rank < 2:
+        return None
+    base = node.outputs[0]
+    alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
+    matrix = weights.T if node.attribute("transB", 0) else weights
+    bias = node.inputs[2] if len(node.inputs) > 2 and beta != 0.0 else ""
+    inputs = [node.inputs[0], node.inputs[1]]
+    if bias:
+        value = constants.get(bias)
+        if value is None or value.size not in (1, matrix.shape[1]) or value.shape[-1:] != (value.size,):
+            return None
+        inputs.append(f"{base}/bias")
+        scaled = value.reshape(-1) * np.float32(beta)
+        constants[inputs[2]] = np.broadcast_to(scaled, matrix.shape[1:]).astype(np.float32)
+    if matrix is not weights or alpha != 1.0:
+        inputs[1] = f"{base}/weights"
+        constants[inputs[1]] = np.ascontiguousarray(matrix * np.float32(alpha) if alpha != 1.0 else matrix)
+    return Node("pyrec.Dense", tuple(inputs), node.outputs, name=node.name)
 
 
 def add_bias(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]) -> Node | None:
-    """``MatMul(x, W) + b`` of two axes with constant W and b as a Gemm."""
+    """A constant row that is added to a layer's output."""
     if node.op != "Add" or len(node.inputs) != 2:
         return None
-    for product, bias in (node.inputs, node.inputs[::-1]):
-        source, value = graph.producers.get(product), constants.get(bias)
-        if (
-            source is None
-            or value is None
-            or source.op != "MatMul"
-            or _only_reader(graph, product) is not node
-        ):
+    for place in (0, 1):
+        source, value = _source_layer(node, place, graph), constants.get(node.inputs[1 - place])
+        if source is None or value is None:
             continue
-        weights, x = constants.get(source.inputs[1]), infos[source.inputs[0]]
-        if weights is None or weights.ndim != 2 or x.rank != 2 or value.size != weights.shape[1]:
+        width = constants[source.inputs[1]].shape[1]
+        fits = value.size in (1, width) and value.shape[-1:] in ((), (1,), (width,))
+        if not fits or not same_shape(infos[node.inputs[place]].shape, infos[node.outputs[0]].shape):
             continue
-        if value.ndim > 2 or value.shape[-1:] != (weights.shape[1],):
-            continue
-        return Node("Gemm", (*source.inputs, bias), node.outputs, name=source.name)
+        bias = f"{node.outputs[0]}/bias"
+        constants[bias] = (_bias_of(source, constants, width) + value.reshape(-1)).astype(np.float32)
+        return replace(source, inputs=(*source.inputs[:2], bias), outputs=node.outputs)
     return None
 
 
@@ -64,36 +85,33 @@ def scale_weights(
     node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]
 ) -> Node | None:
     """A batch normalisation of a dense layer's output, folded into its weights in float64."""
-    source = graph.producers.get(node.inputs[0]) if node.op == "BatchNormalization" else None
-    if source is None or not _plain(source) or _only_reader(graph, node.inputs[0]) is not node:
+    source = _source_layer(node, 0, graph) if node.op == "BatchNormalization" else None
+    if source is None or infos[node.inputs[0]].rank != 2:
         return None
-    if any(node.outputs[1:]) or any(name not in constants for name in (source.inputs[1], *node.inputs[1:5])):
+    if any(node.outputs[1:]) or any(name not in constants for name in node.inputs[1:5]):
         return None
     weights = constants[source.inputs[1]]
-    axis = 0 if source.attribute("transB", 0) else 1
     scale, shift, mean, variance = (constants[name].astype(np.float64) for name in node.inputs[1:5])
-    bias = _bias_of(source, constants, weights.shape[axis])
-    if bias is None or scale.shape != (weights.shape[axis],):
+    if scale.shape != (weights.shape[1],):
         return None
     factor = scale / np.sqrt(variance + node.attribute("epsilon", 1e-5))
     base = node.outputs[0]
-    columns = factor[:, None] if axis == 0 else factor
-    constants[f"{base}/weights"] = (weights * columns).astype(weights.dtype)
-    constants[f"{base}/bias"] = ((bias - mean) * factor + shift).astype(weights.dtype)
+    bias = (_bias_of(source, constants, weights.shape[1]) - mean) * factor + shift
+    constants[f"{base}/weights"] = (weights * factor).astype(np.float32)
+    constants[f"{base}/bias"] = bias.astype(np.float32)
     return replace(source, inputs=(source.inputs[0], f"{base}/weights", f"{base}/bias"), outputs=node.outputs)
 
 
 def activate(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]) -> Node | None:
     """An activation of a dense layer's output, computed where the layer stores it."""
-    source = graph.producers.get(node.inputs[0]) if node.op in _ACTIVATIONS else None
-    if source is None or not _plain(source) or _only_reader(graph, node.inputs[0]) is not node:
+    source = _source_layer(node, 0, graph) if node.op in ACTIVATIONS else None
+    if source is None:
         return None
-    if infos[node.inputs[0]].dtype != np.float32:
-        return None  # only the float32 kernel has activations
     return replace(source, outputs=node.outputs, attributes={**source.attributes, "activation": node.op})
 
 
 RULES: tuple[Callable[[Node, Graph, Mapping[str, Info], dict[str, Array]], Node | None], ...] = (
+    as_layer,
     add_bias,
     scale_weights,
     activate,

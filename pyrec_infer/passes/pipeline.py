@@ -1,8 +1,8 @@
-"""The list of passes that every model goes through."""
+"""The passes that every model goes through, and those for one split of its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Graph, verify
@@ -16,6 +16,8 @@ from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.separate_labels import separate_labels
+from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.split_products import split_products
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
 from pyrec_infer.passes.widen_half import widen_half
@@ -38,6 +40,28 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
+SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (split_products,)
+
+CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
+    remove_identities,
+    merge_duplicates,
+    remove_dead,
+)
+"""What follows the passes of a split."""
+
+
+def _run(graph: Graph, name: str, step: Callable[[Graph], Graph]) -> Graph:
+    """One pass, with the verifier after it."""
+    try:
+        graph = step(graph)
+    except PyrecError:
+        raise
+    except Exception as error:
+        raise ModelError(f"in {name}: the model is inconsistent: {error}") from error
+    verify(graph, name)
+    return graph
+
+
 def compile_graph(graph: Graph) -> Graph:
     """Run the pipeline, with the verifier after each pass.
 
@@ -48,11 +72,23 @@ def compile_graph(graph: Graph) -> Graph:
         pass.
     """
     for step in PIPELINE:
-        try:
-            graph = step(graph)
-        except PyrecError:
-            raise
-        except Exception as error:
-            raise ModelError(f"in {step.__name__}: the model is inconsistent: {error}") from error
-        verify(graph, step.__name__)
+        graph = _run(graph, step.__name__, step)
+    return graph
+
+
+def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+    """Run the passes that move work to the earliest rate, with the verifier after each.
+
+    Parameters
+    ----------
+    graph : Graph
+        As `compile_graph` leaves it.
+    request, items : iterable of str
+        See `Sides`.
+    """
+    sides = Sides(frozenset(request), frozenset(items))
+    for step in SPLIT_PIPELINE:
+        graph = _run(graph, step.__name__, lambda before, step=step: step(before, sides))  # type: ignore[misc]
+    for clean in CLEAN_UP:
+        graph = _run(graph, clean.__name__, clean)
     return graph

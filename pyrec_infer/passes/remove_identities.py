@@ -6,15 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pyrec_infer.ir import Graph, Info, Node, same_size
+from pyrec_infer.ir import Graph, Info, Node
 from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.rewrite import map_bodies, rename_inputs, rename_outputs
-
-
-def _same_shape(a: Info, b: Info) -> bool:
-    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
-        return False
-    return all(same_size(x, y) for x, y in zip(a.shape, b.shape, strict=True))
 
 
 def is_identity(node: Node, infos: Mapping[str, Info]) -> bool:
@@ -29,10 +24,10 @@ def is_identity(node: Node, infos: Mapping[str, Info]) -> bool:
     if node.op in ("Concat", "Sum", "Max", "Min", "Mean"):
         return len(node.inputs) == 1
     if node.op in ("Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze"):
-        return _same_shape(before, after)
+        return same_shape(before.shape, after.shape)
     if node.op == "Slice":
         steps = infos[node.inputs[4]].constant if len(node.inputs) > 4 else np.asarray(1)
-        return steps is not None and bool(np.all(steps == 1)) and _same_shape(before, after)
+        return steps is not None and bool(np.all(steps == 1)) and same_shape(before.shape, after.shape)
     if node.op == "Transpose":
         order = node.attribute("perm")
         return order is not None and tuple(order) == tuple(range(len(order)))
@@ -41,7 +36,12 @@ def is_identity(node: Node, infos: Mapping[str, Info]) -> bool:
         neutral = 0 if node.op == "Add" else 1
         # -0.0 + 0.0 is 0.0, so only adding -0.0 would be exact for floats; integers have no such case.
         exact = node.op == "Mul" or (before.dtype is not None and before.dtype.kind in "iu")
-        return exact and other is not None and bool(np.all(other == neutral)) and _same_shape(before, after)
+        return (
+            exact
+            and other is not None
+            and bool(np.all(other == neutral))
+            and same_shape(before.shape, after.shape)
+        )
     return False
 
 

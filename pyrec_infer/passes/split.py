@@ -1,11 +1,10 @@
-"""Passes for one way to split a model's inputs: work moves to the earliest rate at which it can be done."""
+"""One way to split a model's inputs, and the rate that every value has in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pyrec_infer.ir import Graph, Rate, Rows, verify
+from pyrec_infer.ir import Graph, Rate, Rows
 from pyrec_infer.ops.inference import analyze
 
 
@@ -49,23 +48,3 @@ def find_rates(graph: Graph, sides: Sides) -> dict[str, Rate]:
         rate = Rate.PAIR if node in analysis.coupled else rate
         rates.update((name, rate) for name in node.outputs if name)
     return rates
-
-
-SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = ()
-
-
-def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
-    """Run the passes that depend on which inputs are known when, with the verifier after each.
-
-    Parameters
-    ----------
-    graph : Graph
-        As `compile_graph` leaves it.
-    request, items : iterable of str
-        See `Sides`.
-    """
-    sides = Sides(frozenset(request), frozenset(items))
-    for step in SPLIT_PIPELINE:
-        graph = step(graph, sides)
-        verify(graph, step.__name__)
-    return graph
