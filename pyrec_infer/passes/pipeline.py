@@ -9,6 +9,7 @@ from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.fuse_dense import fuse_dense
+from pyrec_infer.passes.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
@@ -40,14 +41,13 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (split_products,)
-
-CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
-    remove_identities,
-    merge_duplicates,
-    remove_dead,
+SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
+    split_products,
+    fuse_lookups,
 )
-"""What follows the passes of a split."""
+
+CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (remove_identities, merge_duplicates, remove_dead)
+"""What follows each pass of a split, so that the next sees who really reads a value."""
 
 
 def _run(graph: Graph, name: str, step: Callable[[Graph], Graph]) -> Graph:
@@ -89,6 +89,6 @@ def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ())
     sides = Sides(frozenset(request), frozenset(items))
     for step in SPLIT_PIPELINE:
         graph = _run(graph, step.__name__, lambda before, step=step: step(before, sides))  # type: ignore[misc]
-    for clean in CLEAN_UP:
-        graph = _run(graph, clean.__name__, clean)
+        for clean in CLEAN_UP:
+            graph = _run(graph, clean.__name__, clean)
     return graph
