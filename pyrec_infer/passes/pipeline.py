@@ -8,10 +8,12 @@ from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
+from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
@@ -43,7 +45,9 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
 
 SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
     split_products,
+    pack_matrices,
     fuse_lookups,
+    fold_tables,
 )
 
 CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (remove_identities, merge_duplicates, remove_dead)

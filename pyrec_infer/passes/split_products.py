@@ -359,6 +359,7 @@ def split_products(graph: Graph, sides: Sides) -> Graph:
 
     Examples
     --------
+    >>> from pyrec_infer.ir import Dim, Info
     >>> n = Dim.symbol("N")
     >>> info = Info(np.dtype(np.float32), (n, 2), 0)
     >>> nodes = (Node("Concat", ("u", "i"), ("x",), {"axis": 1}), Node("pyrec.Dense", ("x", "w"), ("y",)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyrec_infer.ir import BATCH, Info, Node, Rate, Rows
 from pyrec_infer.plan import Phase, Plan
+from pyrec_infer.tools.flops import node_flops, plan_work
 
 _RATES = {
     Rate.MODEL: "model",
@@ -39,7 +40,8 @@ class Explanation:
         return self.text
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data: ``backend``, ``inputs``, ``outputs``, ``phases`` with their steps, ``values``."""
+        """Plain data: ``backend``, ``inputs``, ``outputs``, ``work`` for each rate, ``phases`` with their
+        steps, ``values``."""
         return dict(self.data)
 
 
@@ -71,6 +73,7 @@ def _step(node: Node, plan: Plan, runner: str) -> dict[str, Any]:
         "inputs": [name for name in node.inputs if name],
         "outputs": [name for name in node.outputs if name],
         "shapes": [_shape(plan.infos.get(name)) for name in node.outputs if name],
+        "flops": node_flops(node, plan.infos),
     }
 
 
@@ -89,7 +92,8 @@ def _step_line(node: Node, plan: Plan, runner: str) -> str:
     made = ", ".join(f"{name}: {_shape_text(name, plan)}" for name in outputs)
     rate = _step(node, plan, runner)["rate"]
     operands = ", ".join(_operand(name, plan) for name in node.inputs if name)
-    return f"    {rate:<8} {node.op:<20} {operands} -> {made}{_RUNNERS[runner]}"
+    work = f"{node_flops(node, plan.infos):>10,}"
+    return f"    {rate:<8} {work} {node.op:<16} {operands} -> {made}{_RUNNERS[runner]}"
 
 
 def _weights(plan: Plan) -> int:
@@ -126,6 +130,7 @@ def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Expla
         "backend": backend,
         "tile_rows": plan.tile_rows,
         "weight_bytes": _weights(plan),
+        "work": plan_work(plan),
         "inputs": [{"name": name, "side": sides[name], "shape": _shape(plan.infos[name])} for name in inputs],
         "outputs": [{"name": name, "shape": _shape(plan.infos.get(name))} for name in plan.results],
         "coupled": [{"name": node.name, "operator": node.op} for node in plan.coupled],
@@ -177,7 +182,11 @@ def _text(plan: Plan, backend: str, runners: Mapping[Node, str], sides: Mapping[
     if plan.coupled:
         lines += ["", "Rows of a batch depend on each other, because of"]
         lines += [f"    {node.op} (node {node.name!r})" for node in plan.coupled]
-    lines += ["", "Steps: rate, operator, what it reads -> what it makes"]
+    lines += ["", "Work: floating-point operations, bytes of weights and tables that they read"]
+    for rate, work in plan_work(plan).items():
+        each = "for each request" if rate == "request" else "for each candidate"
+        lines.append(f"    {rate:<8} {work['flops']:>12,} {work['weight_bytes']:>12,}  {each}")
+    lines += ["", "Steps: rate, operations, operator, what it reads -> what it makes"]
     number = 1
     if plan.prologue:
         lines.append(

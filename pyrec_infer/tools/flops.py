@@ -1,0 +1,120 @@
+"""How much arithmetic a node does, and where a plan spends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from pyrec_infer.ir import Info, Node, Rate, Shape
+from pyrec_infer.plan import Plan
+
+_PRODUCTS = frozenset(
+    {"pyrec.Dense", "pyrec.DenseInt8", "pyrec.DenseBf16", "MatMul", "Gemm", "MatMulInteger"}
+)
+_FREE = frozenset(
+    {
+        "Cast",
+        "Concat",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Identity",
+        "Pad",
+        "Reshape",
+        "Shape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "pyrec.DimValues",
+        "pyrec.Lookup",
+        "pyrec.Pack",
+    }
+)
+"""Operators that move numbers without computing any."""
+
+
+class Work(TypedDict):
+    """What one rate costs: floating-point operations, and bytes of weights and tables that they read."""
+
+    flops: int
+    weight_bytes: int
+
+
+def _elements(shape: Shape | None) -> int:
+    """Elements for one row; sizes that are only known at run time count as one."""
+    count = 1
+    for size in shape or ():
+        count *= size if isinstance(size, int) else size.coefficient
+    return count
+
+
+def node_flops(node: Node, infos: Mapping[str, Info]) -> int:
+    """Floating-point operations of a node for one row; a multiplication and an addition are two.
+
+    Activations, comparisons and other functions count one for each number that they make.
+    """
+    if node.op in _FREE:
+        return 0
+    made = sum(_elements(infos[name].shape) for name in node.outputs if name in infos)
+    shape = infos[node.inputs[0]].shape if node.inputs and node.inputs[0] in infos else None
+    if node.op in _PRODUCTS:
+        inner = shape[0 if node.attribute("transA", 0) else -1] if shape else 1
+        activated = made if node.attribute("activation", "") else 0
+        return 2 * made * (inner if isinstance(inner, int) else inner.coefficient) + activated
+    if node.op == "pyrec.PairDots":
+        return 2 * made * (shape[-1] if shape and isinstance(shape[-1], int) else 1)
+    if node.op == "pyrec.LookupSum":
+        return made * (len(node.inputs) // 2)
+    if node.op == "Einsum":
+        labels: dict[str, int] = {}
+        terms = str(node.attribute("equation", "")).replace(" ", "").split("->")[0].split(",")
+        for term, name in zip(terms, node.inputs, strict=False):
+            for label, size in zip(term, infos[name].shape or (), strict=False):
+                labels[label] = max(labels.get(label, 1), _elements((size,)))
+        total = 2
+        for size in labels.values():
+            total *= size
+        return total
+    if node.op.startswith("Reduce") or node.op in ("Softmax", "LogSoftmax", "LayerNormalization"):
+        return max(made, _elements(shape))
+    return made
+
+
+def _weight_bytes(node: Node, plan: Plan) -> int:
+    """Bytes of constants that one run of the node reads: one row of a table for each id, else all."""
+    total = 0
+    for place, name in enumerate(node.inputs):
+        value = plan.constants.get(name)
+        if value is None:
+            continue
+        looked_up = (node.op == "Gather" and place == 0) or node.op in ("pyrec.Lookup", "pyrec.LookupSum")
+        is_table = looked_up and value.ndim > 1
+        total += value.nbytes // max(len(value), 1) if is_table else value.nbytes
+    return total
+
+
+def plan_work(plan: Plan) -> dict[str, Work]:
+    """The work of each rate: ``request`` for a request, ``item`` and ``pair`` for a candidate.
+
+    Without a catalogue a candidate costs ``item`` and ``pair`` together.
+    """
+    found = {name: Work(flops=0, weight_bytes=0) for name in ("request", "item", "pair")}
+    for phase in plan.phases:
+        for node in phase.nodes:
+            rate = max(
+                (plan.rates.get(name, Rate.MODEL) for name in node.outputs if name), default=Rate.MODEL
+            )
+            if node.op == "pyrec.DimValues":
+                continue
+            work = found["request" if rate <= Rate.REQUEST else "item" if rate == Rate.ITEM else "pair"]
+            work["flops"] += node_flops(node, plan.infos)
+            work["weight_bytes"] += _weight_bytes(node, plan)
+    return found
+
+
+__all__ = ["Work", "node_flops", "plan_work"]
