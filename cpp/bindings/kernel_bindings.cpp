@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -60,6 +61,19 @@ class Call {
     py::array vector = flat<T>(index, 1);
     expect(vector.size() == size, "argument " + std::to_string(index) + " has a wrong size");
     return vector;
+  }
+
+  // One row for all or each of the rows of a matrix.
+  template <class T>
+  std::optional<py::array> optional_rows(std::size_t index, py::ssize_t rows,
+                                         py::ssize_t width) const {
+    const bool matrix =
+        py::isinstance<py::array>(argument(index)) && py::array(argument(index)).ndim() == 2;
+    if (!matrix) return optional_vector<T>(index, width);
+    py::array found = array<T>(index, 2);
+    expect(found.shape(0) == rows && found.shape(1) == width,
+           "argument " + std::to_string(index) + " has a wrong size");
+    return found;
   }
 
   // The caller's output array, or a new one. Rows may be apart where the rank is 2.
@@ -211,7 +225,8 @@ Activation activation_of(const Call& call, const std::string& name) {
 }
 
 // Packs b, then multiplies.
-py::object run_gemm(const Call& call) {
+py::object run_packed_gemm(const Call& call, PackedSizeF32 packed_size, PackF32 pack,
+                           GemmF32 gemm) {
   call.expect_arguments(4);
   const py::array a = call.array<float>(0, 2);
   const py::array b = call.array<float>(1, 2);
@@ -221,16 +236,107 @@ py::object run_gemm(const Call& call) {
   call.expect(b.strides(0) % item == 0 && b.strides(0) >= 0 && b.strides(1) % item == 0 &&
                   b.strides(1) >= 0,
               "unusual strides");
-  const auto bias = call.optional_vector<float>(2, b.shape(1));
+  const auto bias = call.optional_rows<float>(2, a.shape(0), b.shape(1));
+  const std::size_t bias_step = bias && bias->ndim() == 2 ? call.row_step(*bias) : 0;
   const Activation activation = activation_of(call, py::cast<std::string>(call.argument(3)));
   py::array c = call.output<float>({a.shape(0), b.shape(1)});
   const std::size_t lda = call.row_step(a), ldc = call.row_step(c);
-  std::vector<float> packed(call.kernels.packed_size_f32(k, n));
-  call.kernels.pack_f32(data<float>(b), k, n, static_cast<std::size_t>(b.strides(0) / item),
-                        static_cast<std::size_t>(b.strides(1) / item), packed.data());
-  call.kernels.gemm_f32(data<float>(a), lda, packed.data(), data<float>(bias), activation,
-                        mutable_data<float>(c), ldc, m, n, k);
+  std::vector<float> packed(packed_size(k, n));
+  pack(data<float>(b), k, n, static_cast<std::size_t>(b.strides(0) / item),
+       static_cast<std::size_t>(b.strides(1) / item), packed.data());
+  gemm(data<float>(a), lda, packed.data(), data<float>(bias), bias_step, activation,
+       mutable_data<float>(c), ldc, m, n, k);
   return c;
+}
+
+py::object run_gemm(const Call& call) {
+  const Kernels& kernels = call.kernels;
+  return run_packed_gemm(call, kernels.packed_size_f32, kernels.pack_f32, kernels.gemm_f32);
+}
+
+py::object run_gemm_sparse(const Call& call) {
+  const Kernels& kernels = call.kernels;
+  return run_packed_gemm(call, kernels.packed_size_sparse_f32, kernels.pack_sparse_f32,
+                         kernels.gemm_sparse_f32);
+}
+
+// A float32 matrix as the rows that a kernel makes of it.
+template <class T, class Kernel>
+py::object run_rows_to(Kernel kernel, std::size_t width, const Call& call) {
+  call.expect_arguments(1);
+  const py::array x = call.array<float>(0, 2);
+  py::array rows = call.flat_output<T>({x.shape(0), static_cast<py::ssize_t>(width)});
+  kernel(data<float>(x), call.row_step(x), size_of(x, 0), size_of(x, 1), mutable_data<T>(rows));
+  return rows;
+}
+
+py::object run_quantize_rows(const Call& call) {
+  const std::size_t width = quantized_row_size(size_of(call.array<float>(0, 2), 1));
+  const auto kernel = [&](const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                          std::uint8_t* rows) {
+    call.kernels.quantize_rows_u8(x, ldx, m, k, reinterpret_cast<std::byte*>(rows));
+  };
+  return run_rows_to<std::uint8_t>(kernel, width, call);
+}
+
+py::object run_round_rows(const Call& call) {
+  const std::size_t width = rounded_row_size(size_of(call.array<float>(0, 2), 1));
+  return run_rows_to<std::uint16_t>(call.kernels.round_rows_bf16, width, call);
+}
+
+// What the products of lower precision take.
+struct NarrowOperands {
+  explicit NarrowOperands(const Call& call)
+      : a(call.array<float>(0, 2)),
+        b(call.flat<float>(1, 2)),
+        m(size_of(a, 0)),
+        k(size_of(a, 1)),
+        n(size_of(b, 1)),
+        bias(call.optional_rows<float>(2, a.shape(0), b.shape(1))),
+        bias_step(bias && bias->ndim() == 2 ? call.row_step(*bias) : 0),
+        c(call.output<float>({a.shape(0), b.shape(1)})) {
+    call.expect_arguments(4);
+    call.expect(size_of(b, 0) == k, "the inner sizes differ");
+    const Activation activation = activation_of(call, py::cast<std::string>(call.argument(3)));
+    call.expect(activation <= Activation::kRelu, "unknown activation");
+    relu = activation == Activation::kRelu;
+  }
+
+  // Packs b.
+  std::vector<std::byte> packed(PackedBytes size, PackBytes pack) const {
+    std::vector<std::byte> made(size(k, n));
+    pack(data<float>(b), k, n, n, 1, made.data());
+    return made;
+  }
+
+  py::array a, b;
+  std::size_t m, k, n;
+  std::optional<py::array> bias;
+  std::size_t bias_step;
+  py::array c;
+  bool relu = false;
+};
+
+py::object run_gemm_u8s8(const Call& call) {
+  NarrowOperands with(call);
+  const Kernels& kernels = call.kernels;
+  const std::vector<std::byte> packed = with.packed(kernels.packed_size_s8, kernels.pack_s8);
+  std::vector<std::byte> rows(with.m * quantized_row_size(with.k));
+  kernels.quantize_rows_u8(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
+  kernels.gemm_u8s8(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
+                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k);
+  return with.c;
+}
+
+py::object run_gemm_bf16(const Call& call) {
+  NarrowOperands with(call);
+  const Kernels& kernels = call.kernels;
+  const std::vector<std::byte> packed = with.packed(kernels.packed_size_bf16, kernels.pack_bf16);
+  std::vector<std::uint16_t> rows(with.m * rounded_row_size(with.k));
+  kernels.round_rows_bf16(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
+  kernels.gemm_bf16(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
+                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k);
+  return with.c;
 }
 
 py::object run_gemm_i16(const Call& call) {
@@ -247,12 +353,16 @@ py::object run_gemm_i16(const Call& call) {
   return c;
 }
 
-py::array checked_rows(const Call& call, const py::array& table) {
-  const py::array rows = call.flat<std::int64_t>(1, 1);
+void expect_rows(const Call& call, const py::array& rows, const py::array& table) {
   const std::int64_t* begin = data<std::int64_t>(rows);
   call.expect(std::all_of(begin, begin + rows.size(),
                           [&](std::int64_t row) { return row >= 0 && row < table.shape(0); }),
               "a row is not in the table");
+}
+
+py::array checked_rows(const Call& call, const py::array& table) {
+  const py::array rows = call.flat<std::int64_t>(1, 1);
+  expect_rows(call, rows, table);
   return rows;
 }
 
@@ -275,6 +385,114 @@ py::object run_bag_sum(const Call& call) {
   py::array out = call.flat_output<float>({table.shape(1)});
   call.kernels.bag_sum_f32(data<float>(table), size_of(table, 1), data<std::int64_t>(rows),
                            data<float>(weights), size_of(rows), mutable_data<float>(out));
+  return out;
+}
+
+// The parts of a lookup: tuples of a table (a matrix of float32 or bytes), the first byte to read
+// of each row, row numbers or None, a width and a codec. Every part gives `n` rows.
+struct Lookups {
+  Lookups(const Call& call, std::size_t index, std::size_t n) {
+    for (const py::handle& item : py::cast<py::tuple>(call.argument(index))) {
+      const auto fields = py::cast<py::tuple>(item);
+      call.expect(fields.size() == 5, "expected parts of five fields");
+      const Call inner(call.kernels, "part", args.emplace_back(fields), py::none());
+      const bool bytes = py::array(fields[0]).dtype().equal(py::dtype::of<std::uint8_t>());
+      const py::array table = bytes ? inner.array<std::uint8_t>(0, 2) : inner.array<float>(0, 2);
+      const std::size_t item_size = static_cast<std::size_t>(table.itemsize());
+      const std::size_t stride = inner.row_step(table) * item_size;
+      const std::size_t offset = py::cast<std::size_t>(fields[1]);
+      const std::string codec = py::cast<std::string>(fields[4]);
+      LookupPart part{};
+      part.width = py::cast<std::size_t>(fields[3]);
+      call.expect(codec == "f32" || codec == "bf16" || codec == "i8", "unknown codec");
+      part.codec = codec == "f32" ? Codec::kF32 : codec == "bf16" ? Codec::kBf16 : Codec::kI8;
+      const std::size_t end = offset + (codec == "f32"    ? part.width * 4
+                                        : codec == "bf16" ? part.width * 2
+                                                          : (part.width + 3) / 4 * 4 + 4);
+      call.expect(end <= size_of(table, 1) * item_size, "a row is too short");
+      call.expect(offset % 4 == 0 && stride % 4 == 0 &&
+                      reinterpret_cast<std::uintptr_t>(table.data()) % 4 == 0,
+                  "a row is not aligned");
+      part.table = data<unsigned char>(table) + offset;
+      part.stride = stride;
+      part.far = size_of(table, 0) % 2 == 1;  // either way gives the same result
+      if (fields[2].is_none()) {
+        call.expect(size_of(table, 0) >= n, "the table has too few rows");
+      } else {
+        const py::array rows = inner.flat<std::int64_t>(2, 1);
+        call.expect(size_of(rows) == n, "sizes differ");
+        expect_rows(call, rows, table);
+        part.rows = data<std::int64_t>(rows);
+      }
+      width += part.width;
+      parts.push_back(part);
+    }
+  }
+
+  std::list<py::args> args;
+  std::vector<LookupPart> parts;
+  std::size_t width = 0;
+};
+
+py::object run_lookup(const Call& call) {
+  call.expect_arguments(2);
+  const auto n = py::cast<std::size_t>(call.argument(1));
+  const Lookups lookups(call, 0, n);
+  py::array out =
+      call.output<float>({static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(lookups.width)});
+  const std::size_t out_step = call.row_step(out);
+  call.kernels.lookup_f32(lookups.parts.data(), lookups.parts.size(), n, mutable_data<float>(out),
+                          out_step);
+  return out;
+}
+
+py::object run_lookup_sum(const Call& call) {
+  call.expect_arguments(5);
+  const auto n = py::cast<std::size_t>(call.argument(2));
+  const auto width = py::cast<std::size_t>(call.argument(3));
+  const Lookups lookups(call, 1, n);
+  for (const LookupPart& part : lookups.parts) {
+    call.expect(part.width == width, "expected parts of one width");
+  }
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(n),
+                                       static_cast<py::ssize_t>(width)};
+  const auto bias = call.optional_rows<float>(0, shape[0], shape[1]);
+  const std::size_t bias_step = bias && bias->ndim() == 2 ? call.row_step(*bias) : 0;
+  const Activation activation = activation_of(call, py::cast<std::string>(call.argument(4)));
+  py::array out = call.output<float>(shape);
+  const std::size_t out_step = call.row_step(out);
+  call.kernels.lookup_sum_f32(data<float>(bias), bias_step, lookups.parts.data(),
+                              lookups.parts.size(), activation, n, width, mutable_data<float>(out),
+                              out_step);
+  return out;
+}
+
+// a [n or 1, p, d] and b [n or 1, q, d]; left and right are numbers of vectors.
+py::object run_pair_dots(const Call& call) {
+  call.expect_arguments(4);
+  const py::array a = call.flat<float>(0, 3), b = call.flat<float>(1, 3);
+  const py::array left = call.flat<std::int64_t>(2, 1), right = call.flat<std::int64_t>(3, 1);
+  const py::ssize_t n = a.shape(0) == 1 ? b.shape(0) : a.shape(0);
+  call.expect((b.shape(0) == n || b.shape(0) == 1) && a.shape(2) == b.shape(2) &&
+                  left.size() == right.size(),
+              "sizes differ");
+  const auto offsets = [&](const py::array& chosen, const py::array& vectors) {
+    std::vector<std::int64_t> result(data<std::int64_t>(chosen),
+                                     data<std::int64_t>(chosen) + chosen.size());
+    for (std::int64_t& number : result) {
+      call.expect(number >= 0 && number < vectors.shape(1), "no such vector");
+      number *= vectors.shape(2);
+    }
+    return result;
+  };
+  const std::vector<std::int64_t> lefts = offsets(left, a), rights = offsets(right, b);
+  const auto step = [&](const py::array& x) {
+    return x.shape(0) == 1 ? 0 : size_of(x, 1) * size_of(x, 2);
+  };
+  py::array out = call.flat_output<float>({n, left.size()});
+  call.kernels.pair_dots_f32(data<float>(a), step(a), data<float>(b), step(b), lefts.data(),
+                             rights.data(), lefts.size(), size_of(a, 2),
+                             static_cast<std::size_t>(n), mutable_data<float>(out));
   return out;
 }
 
@@ -301,13 +519,23 @@ Runner runner(RowsF32 Kernels::* kernel) {
   return [=](const Call& call) { return run_rows(call.kernels.*kernel, call); };
 }
 Runner runner(LayerNormalizationF32 Kernels::*) { return run_layer_normalization; }
-Runner runner(GemmF32 Kernels::*) { return run_gemm; }
+Runner runner(GemmF32 Kernels::* field) {
+  return field == &Kernels::gemm_sparse_f32 ? run_gemm_sparse : run_gemm;
+}
 Runner runner(GemmI16 Kernels::*) { return run_gemm_i16; }
 Runner runner(GatherRowsF32 Kernels::*) { return run_gather_rows; }
 Runner runner(BagSumF32 Kernels::*) { return run_bag_sum; }
+Runner runner(LookupF32 Kernels::*) { return run_lookup; }
+Runner runner(LookupSumF32 Kernels::*) { return run_lookup_sum; }
+Runner runner(PairDotsF32 Kernels::*) { return run_pair_dots; }
 Runner runner(PackedSizeF32 Kernels::*) { return nullptr; }
 Runner runner(PackF32 Kernels::*) { return nullptr; }
 Runner runner(PackI16 Kernels::*) { return nullptr; }
+Runner runner(QuantizeRowsU8 Kernels::*) { return run_quantize_rows; }
+Runner runner(RoundRowsBf16 Kernels::*) { return run_round_rows; }
+Runner runner(GemmU8S8 Kernels::*) { return run_gemm_u8s8; }
+Runner runner(GemmBf16 Kernels::*) { return run_gemm_bf16; }
+Runner runner(PackBytes Kernels::*) { return nullptr; }
 
 const std::map<std::string, Runner>& runners() {
   static const std::map<std::string, Runner> all = [] {

@@ -294,11 +294,15 @@ void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::si
   const Executor::Result result = handle.executor->run(inputs, {});
   const Tensor& scores = result.outputs.at(output);
   if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32 ||
-      !scores.contiguous()) {
+      !(scores.contiguous() || target.contiguous())) {
     refuse(ErrorKind::kShape, "expected " + std::to_string(scores.elements()) +
                                   " elements, got shape " + describe(target.shape));
   }
-  copy_elements(view(scores, target.shape, contiguous_strides(target.shape)), target);
+  if (scores.contiguous()) {
+    copy_elements(view(scores, target.shape, contiguous_strides(target.shape)), target);
+  } else {
+    copy_elements(scores, view(target, scores.shape, contiguous_strides(scores.shape)));
+  }
 }
 
 py::list run_node(const std::string& isa, const std::string& op, const py::dict& attributes,

@@ -15,6 +15,8 @@ extern const Kernels kScalarKernels;
 #ifdef PYREC_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+extern const GemmU8S8 kAvx512VnniGemm;
+extern const GemmBf16 kAvx512Bf16Gemm;
 #endif
 
 namespace {
@@ -38,13 +40,34 @@ CpuFeatures detect() {
   return features;
 }
 
+#ifdef PYREC_X86
+// The kernels that more than plain AVX-512 makes faster, in the place of the plain ones.
+Kernels best_avx512() {
+  Kernels kernels = kAvx512Kernels;
+  if (cpu_features().avx512_vnni) kernels.gemm_u8s8 = kAvx512VnniGemm;
+  if (cpu_features().avx512_bf16) kernels.gemm_bf16 = kAvx512Bf16Gemm;
+  kernels.fast_bf16 = cpu_features().avx512_bf16;
+  return kernels;
+}
+
+const Kernels* emulated_avx512() {
+  static const Kernels kernels = [] {
+    Kernels made = kAvx512Kernels;
+    made.fast_bf16 = true;
+    return made;
+  }();
+  return cpu_features().avx512 ? &kernels : nullptr;
+}
+#endif
+
 struct Available {
   std::array<const Kernels*, 3> tables{};
   std::size_t count = 0;
 
   Available() {
 #ifdef PYREC_X86
-    if (cpu_features().avx512) tables[count++] = &kAvx512Kernels;
+    static const Kernels avx512 = best_avx512();
+    if (cpu_features().avx512) tables[count++] = &avx512;
     if (cpu_features().avx2) tables[count++] = &kAvx2Kernels;
 #endif
     tables[count++] = &kScalarKernels;
@@ -67,6 +90,9 @@ const Kernels* find_kernels(std::string_view isa) {
   for (const Kernels* kernels : available_kernels()) {
     if (kernels->isa == isa) return kernels;
   }
+#ifdef PYREC_X86
+  if (isa == "avx512_emulated") return emulated_avx512();
+#endif
   return nullptr;
 }
 

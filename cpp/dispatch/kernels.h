@@ -37,10 +37,15 @@ using PackF32 = void (*)(const float* b, std::size_t k, std::size_t n, std::size
 enum class Activation : std::int32_t { kNone, kRelu, kSigmoid, kTanh };
 
 // c = activation(a * b + bias): a is [m, k] with lda floats from row to row, b is packed [k, n],
-// bias is [n] or null, c is [m, n] with ldc floats from row to row. k = 0 gives the bias.
+// bias is null or [m, n] with bias_step floats from row to row, 0 for one row for all; c is [m, n]
+// with ldc floats from row to row, and may be the bias if ldc is bias_step. k = 0 gives the bias.
 using GemmF32 = void (*)(const float* a, std::size_t lda, const float* packed, const float* bias,
-                         Activation activation, float* c, std::size_t ldc, std::size_t m,
-                         std::size_t n, std::size_t k);
+                         std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
+                         std::size_t m, std::size_t n, std::size_t k);
+
+// The same product by gemm_sparse_f32 of rows with many zeros, which are not multiplied: b must be
+// finite, and is laid out by pack_sparse_f32 in packed_size_sparse_f32 floats.
+using GemmSparseF32 = GemmF32;
 
 // out[i * out_step ..+ width] = table[rows[i] * width ..+ width]; rows are valid.
 using GatherRowsF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
@@ -50,6 +55,35 @@ using GatherRowsF32 = void (*)(const float* table, std::size_t width, const std:
 // rows are valid; n = 0 gives zeros.
 using BagSumF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
                            const float* weights, std::size_t n, float* out);
+
+// How a table holds the numbers of a row: float32; their upper halves; or signed bytes, zeros up to a
+// multiple of 4, then the float32 scale that they are multiplied with.
+enum class Codec : std::int32_t { kF32, kBf16, kI8 };
+
+// `width` numbers of each of some rows of a table.
+struct LookupPart {
+  const unsigned char* table;  // row 0's; rows are aligned to 4 bytes
+  std::size_t stride;          // bytes from row to row
+  const std::int64_t* rows;    // valid row numbers; null for 0, 1, 2, ...
+  std::size_t width;
+  Codec codec;
+  bool far;  // the table is too big for the cache
+};
+
+// out[i * out_step ..] = the parts of row i one after the other.
+using LookupF32 = void (*)(const LookupPart* parts, std::size_t count, std::size_t n, float* out,
+                           std::size_t out_step);
+
+// out[i * out_step ..+ width] = activation(bias[i * bias_step ..+ width] + sum of the parts of row
+// i), which are all of this width. The bias may be null.
+using LookupSumF32 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
+                              std::size_t count, Activation activation, std::size_t n,
+                              std::size_t width, float* out, std::size_t out_step);
+
+// out[i * pairs + p] = sum over j < d of a[i * a_step + left[p] + j] * b[i * b_step + right[p] + j].
+using PairDotsF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
+                             const std::int64_t* left, const std::int64_t* right, std::size_t pairs,
+                             std::size_t d, std::size_t n, float* out);
 
 using HalfToF32 = void (*)(const std::uint16_t* x, float* y, std::size_t n);
 using F32ToHalf = void (*)(const float* x, std::uint16_t* y, std::size_t n);
@@ -61,6 +95,46 @@ using GemmI16 = void (*)(const std::int16_t* a, const std::int16_t* b_packed, st
 // Number of int16 that pack_i16 writes for a [k, n] matrix, and its layout for gemm_i16.
 using PackedSizeI16 = std::size_t (*)(std::size_t k, std::size_t n);
 using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, std::int16_t* packed);
+
+// A row of k numbers as uint8: the nearest of number / scale + zero point, then the zero point up to
+// a multiple of 16, then scale (float32) and zero point (int32) in kRowRecordTail bytes. The
+// zero point is 0 for a row without a sign bit, else kZeroPoint. A row with a number that is
+// not finite has NaN as its scale.
+constexpr std::int32_t kZeroPoint = 128;
+constexpr std::size_t kRowRecordTail = 16;
+static constexpr std::size_t quantized_row_size(std::size_t k) {
+  return (k + 15) / 16 * 16 + kRowRecordTail;
+}
+
+// Quantises m rows, ldx floats apart, into rows of quantized_row_size(k) bytes.
+using QuantizeRowsU8 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                                std::byte* rows);
+
+// Number of bytes that pack_s8 or pack_bf16 writes for a [k, n] matrix.
+using PackedBytes = std::size_t (*)(std::size_t k, std::size_t n);
+
+// Lays b[i * row_step + j * column_step] out for gemm_u8s8, each column as int8 with a scale of its
+// own, or for gemm_bf16. `packed` is aligned for float.
+using PackBytes = void (*)(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                           std::size_t column_step, std::byte* packed);
+
+// c = a * b + bias, and then the larger of that and 0 if `relu`: a has m rows of
+// quantize_rows_u8, b is packed by pack_s8, bias and c are as in gemm_f32.
+using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const float* bias,
+                          std::size_t bias_step, bool relu, float* c, std::size_t ldc,
+                          std::size_t m, std::size_t n, std::size_t k);
+
+// The size of a row of round_rows_bf16, which ends in zeros.
+static constexpr std::size_t rounded_row_size(std::size_t k) { return (k + 15) / 16 * 16; }
+
+// Rounds m rows, ldx floats apart, to the nearest bfloat16, the even one of two.
+using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                               std::uint16_t* rows);
+
+// The same as gemm_u8s8 of rows of round_rows_bf16 and a matrix packed by pack_bf16.
+using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const float* bias,
+                          std::size_t bias_step, bool relu, float* c, std::size_t ldc,
+                          std::size_t m, std::size_t n, std::size_t k);
 
 // Every kernel: field name and function type. The generic kernel test walks this list.
 #define PYREC_KERNELS(X)                            \
@@ -94,16 +168,31 @@ using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, st
   X(packed_size_f32, PackedSizeF32)                 \
   X(pack_f32, PackF32)                              \
   X(gemm_f32, GemmF32)                              \
+  X(packed_size_sparse_f32, PackedSizeF32)          \
+  X(pack_sparse_f32, PackF32)                       \
+  X(gemm_sparse_f32, GemmSparseF32)                 \
   X(gather_rows_f32, GatherRowsF32)                 \
   X(bag_sum_f32, BagSumF32)                         \
+  X(lookup_f32, LookupF32)                          \
+  X(lookup_sum_f32, LookupSumF32)                   \
+  X(pair_dots_f32, PairDotsF32)                     \
   X(half_to_f32, HalfToF32)                         \
   X(f32_to_half, F32ToHalf)                         \
   X(packed_size_i16, PackedSizeI16)                 \
   X(pack_i16, PackI16)                              \
-  X(gemm_i16, GemmI16)
+  X(gemm_i16, GemmI16)                              \
+  X(quantize_rows_u8, QuantizeRowsU8)               \
+  X(packed_size_s8, PackedBytes)                    \
+  X(pack_s8, PackBytes)                             \
+  X(gemm_u8s8, GemmU8S8)                            \
+  X(round_rows_bf16, RoundRowsBf16)                 \
+  X(packed_size_bf16, PackedBytes)                  \
+  X(pack_bf16, PackBytes)                           \
+  X(gemm_bf16, GemmBf16)
 
 struct Kernels {
   const char* isa;
+  bool fast_bf16 = false;  // gemm_bf16 runs on instructions of this processor
 #define PYREC_FIELD(name, type) type name;
   PYREC_KERNELS(PYREC_FIELD)
 #undef PYREC_FIELD
@@ -121,7 +210,9 @@ const CpuFeatures& cpu_features();
 // ISAs of this build that this CPU can run, best first.
 std::span<const Kernels* const> available_kernels();
 
-// The named ISA's table, or null if this build or this CPU does not have it.
+// The named ISA's table, or null if this build or this CPU does not have it. For tests there is also
+// "avx512_emulated", which has what stands in for VNNI and BF16 where a processor lacks them and
+// takes it for fast.
 const Kernels* find_kernels(std::string_view isa);
 
 }  // namespace pyrec

@@ -57,6 +57,7 @@ struct GemmBlock {
   float* c;
   std::size_t ldc;
   const float* bias;  // null: none
+  std::size_t bias_step;
   std::size_t last;   // lanes of the last vector
   bool first_k;       // starts from the bias, not from C
   bool relu;          // with the last k block
@@ -75,7 +76,12 @@ void gemm_block(const GemmBlock& block) {
   VecF sums[kRows][kAll];
 #pragma GCC unroll 16
   for (int v = 0; v < kAll; ++v) {
-    if (block.first_k) {
+    if (block.first_k && block.bias != nullptr && block.bias_step != 0) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        sums[i][v] = read(block.bias + static_cast<std::size_t>(i) * block.bias_step, v);
+      }
+    } else if (block.first_k) {
       const VecF start = block.bias == nullptr ? VecF{} : read(block.bias, v);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) sums[i][v] = start;
@@ -142,44 +148,118 @@ struct GemmRowMaker {
 };
 constexpr BlockTable<GemmRowMaker, 1> kGemmRows;
 
-void activate(Activation activation, float* c, std::size_t ldc, std::size_t m, std::size_t n) {
-  const UnaryF32 function = activation == Activation::kSigmoid ? sigmoid_f32
-                            : activation == Activation::kTanh  ? tanh_f32
-                                                               : relu_f32;
-  for (std::size_t i = 0; i < m; ++i) function(c + i * ldc, c + i * ldc, n);
+// Several rows at a time, as map_long takes several vectors.
+template <class Function>
+inline void map_rows(float* c, std::size_t ldc, std::size_t m, std::size_t n, Function function) {
+  constexpr std::size_t kAtOnce = 4;
+  std::size_t i = 0;
+  for (; i + kAtOnce <= m; i += kAtOnce, c += kAtOnce * ldc) {
+    for (std::size_t j = 0; j < n; j += kLanes) {
+      const std::size_t count = smaller(kLanes, n - j);
+      VecF v[kAtOnce];
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < kAtOnce; ++r) {
+        const float* p = c + r * ldc + j;
+        v[r] = function(count == kLanes ? load(p) : load_first(p, count));
+      }
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < kAtOnce; ++r) {
+        if (count == kLanes) {
+          store(c + r * ldc + j, v[r]);
+        } else {
+          store_first(c + r * ldc + j, v[r], count);
+        }
+      }
+    }
+  }
+  for (; i < m; ++i, c += ldc) map_long(c, c, n, function);
 }
 
-void gemm_narrow(const float* a, std::size_t lda, const float* packed, const float* bias, float* c,
-                 std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
-  const std::size_t padded = ceil_divide(k, kLanes) * kLanes;
+void activate(Activation activation, float* c, std::size_t ldc, std::size_t m, std::size_t n) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return map_rows(c, ldc, m, n, [](VecF x) { return max(VecF{}, x); });
+    case Activation::kSigmoid:
+      return map_rows(c, ldc, m, n, [](VecF x) { return sigmoid(x); });
+    case Activation::kTanh:
+      return map_rows(c, ldc, m, n, [](VecF x) { return tanh(x); });
+  }
+}
+
+// Products of kRows rows with one column, as vectors whose lanes are to be summed.
+template <std::size_t kRows>
+inline void dot_rows(const float* a, std::size_t lda, const float* column, std::size_t k,
+                     VecF (&sums)[kRows]) {
   const std::size_t full = k / kLanes * kLanes;
-  for (std::size_t i = 0; i < m; ++i) {
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < kRows; ++i) sums[i] = VecF{};
+  // Four pointers and multiples of lda make all addresses.
+  const float* rows[(kRows + 3) / 4];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < kRows; i += 4) rows[i / 4] = a + i * lda;
+  for (std::size_t l = 0; l < full; l += kLanes) {
+    const VecF right = load(column + l);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kRows; ++i) {
+      sums[i] = multiply_add(load(rows[i / 4] + i % 4 * lda), right, sums[i]);
+    }
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < kRows; i += 4) rows[i / 4] += kLanes;
+  }
+  if (full < k) {
+    const VecF right = load(column + full);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kRows; ++i) {
+      sums[i] = multiply_add(load_first(rows[i / 4] + i % 4 * lda, k - full), right, sums[i]);
+    }
+  }
+}
+
+void gemm_narrow(const float* a, std::size_t lda, const float* packed, const float* bias,
+                 std::size_t bias_step, float* c, std::size_t ldc, std::size_t m, std::size_t n,
+                 std::size_t k) {
+  const std::size_t padded = ceil_divide(k, kLanes) * kLanes;
+  const auto put = [&](std::size_t i, std::size_t j, float sum) {
+    c[i * ldc + j] = bias == nullptr ? sum : sum + bias[i * bias_step + j];
+  };
+  std::size_t i = 0;
+  for (; i + kLanes <= m; i += kLanes) {
     for (std::size_t j = 0; j < n; ++j) {
-      const float* row = a + i * lda;
-      const float* column = packed + j * padded;
-      VecF sums[2] = {};
-      std::size_t l = 0;
-      for (; l + 2 * kLanes <= full; l += 2 * kLanes) {
-        sums[0] = multiply_add(load(row + l), load(column + l), sums[0]);
-        sums[1] = multiply_add(load(row + l + kLanes), load(column + l + kLanes), sums[1]);
+      VecF sums[kLanes];
+      dot_rows(a + i * lda, lda, packed + j * padded, k, sums);
+      const VecF total = sum_each(sums);
+      if (ldc == 1 && bias_step == 0) {
+        store(c + i, bias == nullptr ? total : total + broadcast(*bias));
+        continue;
       }
-      if (l < full) sums[0] = multiply_add(load(row + l), load(column + l), sums[0]);
-      if (full < k) {
-        sums[1] = multiply_add(load_first(row + full, k - full), load(column + full), sums[1]);
-      }
-      const float sum = sum_lanes(sums[0] + sums[1]);
-      c[i * ldc + j] = bias == nullptr ? sum : sum + bias[j];
+      float each[kLanes];
+      store(each, total);
+      for (std::size_t r = 0; r < kLanes; ++r) put(i + r, j, each[r]);
+    }
+  }
+  for (; i < m; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      VecF sum[1];
+      dot_rows(a + i * lda, lda, packed + j * padded, k, sum);
+      put(i, j, sum_lanes(sum[0]));
     }
   }
 }
 
 void gemm_f32(const float* a, std::size_t lda, const float* packed, const float* bias,
-              Activation activation, float* c, std::size_t ldc, std::size_t m, std::size_t n,
-              std::size_t k) {
+              std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
+              std::size_t m, std::size_t n, std::size_t k) {
   if (m == 0 || n == 0) return;
   if (is_narrow(n)) {
-    gemm_narrow(a, lda, packed, bias, c, ldc, m, n, k);
-    if (activation != Activation::kNone) activate(activation, c, ldc, m, n);
+    gemm_narrow(a, lda, packed, bias, bias_step, c, ldc, m, n, k);
+    if (activation == Activation::kNone) return;
+    if (ldc == n) {
+      activate(activation, c, 0, 1, m * n);
+    } else {
+      activate(activation, c, ldc, m, n);
+    }
     return;
   }
   const Panels panels = panels_of(n);
@@ -205,7 +285,7 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
         block.panel_step = k * width;
         block.k = last_k ? k - k_begin : k_each;
         block.ldc = ldc;
-        block.bias = bias == nullptr ? nullptr : bias + column;
+        block.bias_step = bias_step;
         block.last = columns - (width * taken - kLanes);
         block.first_k = k_block == 0;
         block.relu = last_k && activation == Activation::kRelu;
@@ -213,6 +293,7 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
           const std::size_t row = top + m_here * r / row_blocks;
           const std::size_t count = top + m_here * (r + 1) / row_blocks - row;
           block.a = a + row * lda + k_begin;
+          block.bias = bias == nullptr ? nullptr : bias + row * bias_step + column;
           block.c = c + row * ldc + column;
           (taken == 1 ? kGemmBlocks.entries[count - 1] : kGemmRows.entries[0])[vectors - 1](block);
           if (last_k && activation > Activation::kRelu) {

@@ -2,6 +2,7 @@
 
 // Reductions of one row, and kernels that reduce each row and then map it.
 
+#include "kernels/panels.inl.h"
 #include "kernels/transcendental.inl.h"
 
 namespace pyrec {
@@ -56,8 +57,50 @@ float min_f32(const float* x, std::size_t n) {
   return -max_of(x, n, [](VecF v) { return -v; });
 }
 
+// Rows of kVectors vectors, the last of them `last` lanes wide, each held in registers.
+template <int kVectors>
+void softmax_short(const float* x, float* y, std::size_t rows, std::size_t n, std::size_t last) {
+  constexpr std::size_t kFull = (kVectors - 1) * kLanes;
+  const bool whole = last == kLanes;
+  for (std::size_t row = 0; row < rows; ++row, x += n, y += n) {
+    VecF v[kVectors];
+#pragma GCC unroll 4
+    for (int i = 0; i + 1 < kVectors; ++i) v[i] = load(x + static_cast<std::size_t>(i) * kLanes);
+    VecF& end = v[kVectors - 1];
+    end = whole ? load(x + kFull)
+                : select(first_lanes(last), load_first(x + kFull, last), broadcast(-kInfinity));
+    VecF largest = v[0];
+#pragma GCC unroll 4
+    for (int i = 1; i < kVectors; ++i) largest = maximum(largest, v[i]);
+    const VecF top = broadcast(any(is_nan(largest)) ? __builtin_nanf("") : max_lanes(largest));
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) v[i] = exp_of_negative(v[i] - top);
+    // With nothing but -infinity these lanes are NaN, as the sum is.
+    VecF sum = v[0];
+#pragma GCC unroll 4
+    for (int i = 1; i < kVectors; ++i) sum = sum + v[i];
+    const VecF scale = broadcast(1.0f / sum_lanes(sum));
+#pragma GCC unroll 4
+    for (int i = 0; i + 1 < kVectors; ++i) {
+      store(y + static_cast<std::size_t>(i) * kLanes, v[i] * scale);
+    }
+    if (whole) {
+      store(y + kFull, end * scale);
+    } else {
+      store_first(y + kFull, end * scale, last);
+    }
+  }
+}
+
 void softmax_f32(const float* x, float* y, std::size_t rows, std::size_t n) {
   if (n == 0) return;
+  constexpr decltype(&softmax_short<1>) kShort[] = {softmax_short<1>, softmax_short<2>,
+                                                    softmax_short<3>, softmax_short<4>};
+  const std::size_t vectors = ceil_divide(n, kLanes);
+  if (vectors <= 4) {
+    kShort[vectors - 1](x, y, rows, n, n - (vectors - 1) * kLanes);
+    return;
+  }
   for (std::size_t row = 0; row < rows; ++row, x += n, y += n) {
     const VecF largest = broadcast(max_f32(x, n));
     map(x, y, n, [=](VecF v) { return exp(v - largest); });

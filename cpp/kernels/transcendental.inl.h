@@ -17,21 +17,30 @@ inline VecF polynomial(VecF x, const float (&coefficients)[kCount]) {  // highes
   return y;
 }
 
-// ln 2 in two parts; products of the first with integers below 2^15 are exact.
+// ln 2 in two parts; products of the first with integers below 2^15 (and multiples of 1 / 32 below
+// 2^10) are exact.
 constexpr float kLn2High = 0.693359375f;
 constexpr float kLn2Low = -2.12194440e-4f;
 
-inline VecF exp(VecF x) {
-  // Past these bounds the result is infinity or zero. NaN, the second operand, goes through.
-  x = min(broadcast(89.0f), max(broadcast(-104.0f), x));
-  constexpr float kShift = 0x1.8p23f;  // adding and taking it away rounds to an integer
-  const VecF n = multiply_add(x, broadcast(1.44269504f), broadcast(kShift)) - kShift;
+// exp for x of at most 89. Below -104 the result is zero, and is not computed: a result that
+// underflows costs a hundred times the others.
+inline VecF exp_of_negative(VecF x) {
+  const Mask some = not_less(x, broadcast(-104.0f));
+  // Adding this and taking it away rounds to a multiple of 1 / kPowers.
+  constexpr float kShift = 0x1.8p23f / kPowers;
+  const VecF shifted = multiply_add(x, broadcast(1.44269504f), broadcast(kShift));
+  const VecF n = shifted - kShift;
   VecF r = multiply_add(n, broadcast(-kLn2High), x);
   r = multiply_add(n, broadcast(-kLn2Low), r);
-  constexpr float kTerms[] = {0.0013937847f, 0.008368968f, 0.041666433f, 0.16666518f, 0.5f};
-  const VecF y = multiply_add(polynomial(r, kTerms), r * r, r) + 1.0f;
-  return scale_by_power(y, n);
+  constexpr float kWide[] = {0.0013937847f, 0.008368968f, 0.041666433f, 0.16666518f, 0.5f};
+  constexpr float kTight[] = {0.16666667f, 0.5f};  // for r of at most ln 2 / 64
+  const VecF terms = kPowers < 32 ? polynomial(r, kWide) : polynomial(r, kTight);
+  const VecF less_one = multiply_add(terms, r * r, r);
+  const VecF power = power_of_fraction(bits(shifted));
+  return scale_or_zero(multiply_add(power, less_one, power), n, some);
 }
+
+inline VecF exp(VecF x) { return exp_of_negative(min(broadcast(89.0f), x)); }
 
 // log(1 + f) + exponent * log(2) for 1 + f between sqrt(1/2) and sqrt(2).
 inline VecF log_of_reduced(VecF f, VecF exponent) {
@@ -66,8 +75,9 @@ inline VecF log_of_one_plus(VecF x) {
 
 inline VecF sigmoid(VecF x) {
   // exp of minus the magnitude cannot overflow, and keeps small results exact.
-  const VecF e = exp(from_bits(bits(x) | kSignBit));
-  return select(less(x, VecF{}), e, broadcast(1.0f)) / (e + 1.0f);
+  const VecF e = exp_of_negative(from_bits(bits(x) | kSignBit));
+  const VecF y = reciprocal(e + 1.0f);
+  return select(less(x, VecF{}), e * y, y);
 }
 
 inline VecF tanh(VecF x) {
@@ -75,7 +85,8 @@ inline VecF tanh(VecF x) {
   const VecF magnitude = absolute(x);
   const VecF square = x * x;
   const VecF small = multiply_add(polynomial(square, kTerms) * square, x, x);
-  const VecF large = 1.0f - 2.0f / (exp(magnitude + magnitude) + 1.0f);
+  const VecF e = exp_of_negative(-(magnitude + magnitude));
+  const VecF large = multiply_add(e * -2.0f, reciprocal(e + 1.0f), broadcast(1.0f));
   return select(less(magnitude, broadcast(0.625f)), small, with_sign_of(large, x));
 }
 
@@ -95,12 +106,34 @@ inline VecF softplus(VecF x) {
   return max(VecF{}, x) + log_of_one_plus(exp(from_bits(bits(x) | kSignBit)));
 }
 
-PYREC_UNARY(exp_f32, exp(x))
-PYREC_UNARY(log_f32, log(x))
-PYREC_UNARY(sigmoid_f32, sigmoid(x))
-PYREC_UNARY(tanh_f32, tanh(x))
-PYREC_UNARY(erf_f32, erf(x))
-PYREC_UNARY(softplus_f32, softplus(x))
+// Several vectors at a time: these functions are long chains of dependent instructions.
+template <class Function>
+inline void map_long(const float* x, float* y, std::size_t n, Function function) {
+  constexpr std::size_t kAtOnce = 4;
+  std::size_t i = 0;
+  for (; i + kAtOnce * kLanes <= n; i += kAtOnce * kLanes) {
+    VecF v[kAtOnce];
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < kAtOnce; ++j) v[j] = load(x + i + j * kLanes);
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < kAtOnce; ++j) v[j] = function(v[j]);
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < kAtOnce; ++j) store(y + i + j * kLanes, v[j]);
+  }
+  map(x + i, y + i, n - i, function);
+}
+
+#define PYREC_LONG_UNARY(name, expression)                        \
+  void name(const float* input, float* output, std::size_t n) {   \
+    map_long(input, output, n, [](VecF x) { return expression; }); \
+  }
+PYREC_LONG_UNARY(exp_f32, exp(x))
+PYREC_LONG_UNARY(log_f32, log(x))
+PYREC_LONG_UNARY(sigmoid_f32, sigmoid(x))
+PYREC_LONG_UNARY(tanh_f32, tanh(x))
+PYREC_LONG_UNARY(erf_f32, erf(x))
+PYREC_LONG_UNARY(softplus_f32, softplus(x))
+#undef PYREC_LONG_UNARY
 #undef PYREC_UNARY
 
 }  // namespace

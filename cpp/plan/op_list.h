@@ -16,6 +16,7 @@ std::span<const OpEntry> cast_ops();
 std::span<const OpEntry> layout_ops();
 std::span<const OpEntry> assemble_ops();
 std::span<const OpEntry> indexing_ops();
+std::span<const OpEntry> lookup_exact_ops();
 std::span<const OpEntry> ordering_ops();
 std::span<const OpEntry> reduction_ops();
 std::span<const OpEntry> linear_algebra_ops();
@@ -27,6 +28,9 @@ std::span<const OpEntry> control_flow_ops();
 std::span<const OpEntry> sequence_ops();
 std::span<const OpEntry> tree_ensemble_ops();
 std::span<const OpEntry> classical_ops();
+std::span<const OpEntry> dense_layer_ops();
+std::span<const OpEntry> dense_quantized_ops();
+std::span<const OpEntry> lookup_ops();
 
 // The factory of an operator, or null if it has no C++ form.
 OpFactory find_op(std::string_view name);

@@ -48,25 +48,37 @@ inline VecF multiply_add(VecF a, VecF b, VecF c) { return _mm256_fmadd_ps(a, b, 
 // Both give b if either is NaN.
 inline VecF min(VecF a, VecF b) { return _mm256_min_ps(a, b); }
 inline VecF max(VecF a, VecF b) { return _mm256_max_ps(a, b); }
+// 1 / x within a unit of the last place, for x of 1 to 2 or NaN.
+inline VecF reciprocal(VecF x) { return 1.0f / x; }
 inline VecF sqrt(VecF x) { return _mm256_sqrt_ps(x); }
 inline VecF floor(VecF x) { return _mm256_floor_ps(x); }
 inline VecF ceil(VecF x) { return _mm256_ceil_ps(x); }
 inline VecF round(VecF x) {
   return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// x * 2^n for integral n of -252 to 252, rounded once.
-inline VecF scale_by_power(VecF x, VecF n) {
+// 2^(i / kPowers) for the last bits i of each lane; here only 2^0.
+constexpr int kPowers = 1;
+inline VecF power_of_fraction(VecU) { return broadcast(1.0f); }
+// x * 2^n for integral n of -252 to 252, rounded once; zero where the mask is not set, whatever n.
+inline VecF scale_or_zero(VecF x, VecF n, Mask mask) {
+  n = _mm256_and_ps(n, mask);
   const VecI whole = reinterpret_cast<VecI>(_mm256_cvtps_epi32(n));
   const VecI half = whole >> 1;
   const VecU first = reinterpret_cast<VecU>(half) + 127u;
   const VecU second = reinterpret_cast<VecU>(whole) - reinterpret_cast<VecU>(half) + 127u;
-  return x * from_bits(first << 23) * from_bits(second << 23);
+  return _mm256_and_ps(x * from_bits(first << 23) * from_bits(second << 23), mask);
 }
 
 inline Mask less(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+inline Mask not_less(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }  // or NaN
 inline Mask equal(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 inline Mask is_nan(VecF x) { return _mm256_cmp_ps(x, x, _CMP_UNORD_Q); }
 inline bool any(Mask mask) { return _mm256_movemask_ps(mask) != 0; }
+// Bit i is set if lane i is not zero.
+inline std::uint32_t nonzero_lanes(VecF x) {
+  const __m256 differ = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(differ));
+}
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm256_blendv_ps(no, yes, mask); }
 
 inline float first_lane(VecF x) { return _mm256_cvtss_f32(x); }
@@ -75,6 +87,17 @@ inline float sum_lanes(VecF x) {
   y = y + _mm_movehl_ps(y, y);
   y = y + _mm_movehdup_ps(y);
   return _mm_cvtss_f32(y);
+}
+// Lane i is sum_lanes(x[i]), rounded alike.
+inline VecF sum_each(const VecF (&x)[kLanes]) {
+  VecF y[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    y[i] = _mm256_blend_ps(x[i], x[i + 4], 0xf0) + _mm256_permute2f128_ps(x[i], x[i + 4], 0x21);
+  }
+  const VecF a = _mm256_blend_ps(y[0], y[1], 0xcc) + _mm256_shuffle_ps(y[0], y[1], 0x4e);
+  const VecF b = _mm256_blend_ps(y[2], y[3], 0xcc) + _mm256_shuffle_ps(y[2], y[3], 0x4e);
+  return _mm256_shuffle_ps(a, b, 0x88) + _mm256_shuffle_ps(a, b, 0xdd);
 }
 inline float max_lanes(VecF x) {
   __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -91,6 +114,26 @@ inline void store_half(std::uint16_t* p, VecF x) {
                    _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
+// bfloat16: the upper halves of floats.
+inline VecF load_bf16(const std::uint16_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+}
+inline VecF load_first_bf16(const std::uint16_t* p, std::size_t count) {
+  std::uint16_t x[kLanes] = {};
+  for (std::size_t i = 0; i < count; ++i) x[i] = p[i];
+  return load_bf16(x);
+}
+inline VecF load_i8(const std::int8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline VecF load_first_i8(const std::int8_t* p, std::size_t count) {
+  std::int8_t x[kLanes] = {};
+  for (std::size_t i = 0; i < count; ++i) x[i] = p[i];
+  return load_i8(x);
+}
+
 inline VecI broadcast(std::int32_t x) { return reinterpret_cast<VecI>(_mm256_set1_epi32(x)); }
 inline VecI load_pairs(const std::int16_t* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -102,6 +145,61 @@ inline void store(std::int32_t* p, VecU x) {
 inline VecU multiply_pairs(VecI a, VecI b) {
   return reinterpret_cast<VecU>(
       _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+
+inline VecI load(const std::int32_t* p) {
+  return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline VecI load_groups(const std::byte* p) {
+  return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+// The nearest integers, the even one of two.
+inline VecI to_integer(VecF x) { return reinterpret_cast<VecI>(_mm256_cvtps_epi32(x)); }
+inline VecU max(VecU a, VecU b) {
+  return reinterpret_cast<VecU>(
+      _mm256_max_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+inline std::uint32_t max_lanes(VecU x) {
+  const __m256i all = reinterpret_cast<__m256i>(x);
+  __m128i y = _mm_max_epu32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+  y = _mm_max_epu32(y, _mm_shuffle_epi32(y, 0x4e));
+  y = _mm_max_epu32(y, _mm_shuffle_epi32(y, 0xb1));
+  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(y));
+}
+// The low byte, the low half of each lane.
+inline void store_low_halves(std::uint16_t* p, VecU x) {
+  const __m256i low = reinterpret_cast<__m256i>(x & 0xffffu);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(low),
+                                                                   _mm256_extracti128_si256(low, 1)));
+}
+inline void store_bytes(std::byte* p, VecI x) {
+  const __m256i low = reinterpret_cast<__m256i>(x & 0xff);
+  const __m128i halves =
+      _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
+}
+// The bytes of four vectors; all lanes are 0 to 255.
+inline void store_bytes(std::byte* p, const VecI (&x)[4]) {
+  const auto pair = [](VecI a, VecI b) {
+    return _mm256_packs_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
+  };
+  const __m256i mixed = _mm256_packus_epi16(pair(x[0], x[1]), pair(x[2], x[3]));
+  const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(mixed, order));
+}
+
+// Each lane holds four bytes, unsigned in a and signed in b: sum and their products, modulo 2^32.
+inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
+  const __m256i right = reinterpret_cast<__m256i>(b);
+  const VecI even = reinterpret_cast<VecI>(_mm256_srai_epi16(_mm256_slli_epi16(right, 8), 8));
+  const VecI odd = reinterpret_cast<VecI>(_mm256_srai_epi16(right, 8));
+  return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+}
+// Each lane holds two bfloat16: sum and their products.
+inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
+  const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);
+  const VecF upper = multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
+  return multiply_add(from_bits(left << 16), from_bits(right << 16), upper);
 }
 
 }  // namespace

@@ -54,6 +54,11 @@ inline VecF multiply_add(VecF a, VecF b, VecF c) { return _mm512_fmadd_ps(a, b, 
 // Both give b if either is NaN.
 inline VecF min(VecF a, VecF b) { return _mm512_min_ps(a, b); }
 inline VecF max(VecF a, VecF b) { return _mm512_max_ps(a, b); }
+// 1 / x within a unit of the last place, for x of 1 to 2 or NaN.
+inline VecF reciprocal(VecF x) {
+  const VecF y = _mm512_rcp14_ps(x);
+  return _mm512_fmadd_ps(_mm512_fnmadd_ps(x, y, _mm512_set1_ps(1.0f)), y, y);
+}
 inline VecF sqrt(VecF x) { return _mm512_sqrt_ps(x); }
 inline VecF floor(VecF x) {
   return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
@@ -64,16 +69,54 @@ inline VecF ceil(VecF x) {
 inline VecF round(VecF x) {
   return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// x * 2^n for integral n of -252 to 252, rounded once.
-inline VecF scale_by_power(VecF x, VecF n) { return _mm512_scalef_ps(x, n); }
+// 2^(i / kPowers) for the last 5 bits i of each lane.
+constexpr int kPowers = 32;
+inline VecF power_of_fraction(VecU index) {
+  alignas(64) static constexpr float kTable[kPowers] = {
+      1.0f, 1.0218972f, 1.04427373f, 1.06714046f, 1.09050775f, 1.1143868f,
+      1.13878858f, 1.1637249f, 1.18920708f, 1.21524739f, 1.24185777f, 1.26905096f,
+      1.29683959f, 1.32523668f, 1.35425556f, 1.38390994f, 1.41421354f, 1.44518077f,
+      1.47682619f, 1.50916445f, 1.54221082f, 1.5759809f, 1.61049032f, 1.64575553f,
+      1.68179286f, 1.71861935f, 1.75625217f, 1.79470909f, 1.8340081f, 1.87416768f,
+      1.91520655f, 1.95714414f,
+  };
+  return _mm512_permutex2var_ps(load(kTable), reinterpret_cast<__m512i>(index),
+                                load(kTable + kLanes));
+}
+// x * 2^floor(n) for n of -252 to 252, rounded once; zero where the mask is not set, whatever n.
+inline VecF scale_or_zero(VecF x, VecF n, Mask mask) { return _mm512_maskz_scalef_ps(mask, x, n); }
 
 inline Mask less(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+inline Mask not_less(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }  // or NaN
 inline Mask equal(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 inline Mask is_nan(VecF x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
 inline bool any(Mask mask) { return mask != 0; }
+// Bit i is set if lane i is not zero.
+inline std::uint32_t nonzero_lanes(VecF x) {
+  return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm512_mask_blend_ps(mask, no, yes); }
 
 inline float sum_lanes(VecF x) { return _mm512_reduce_add_ps(x); }
+// Lane i is sum_lanes(x[i]), rounded alike.
+inline VecF sum_each(const VecF (&x)[kLanes]) {
+  const __m512i across =
+      _mm512_set_epi32(27, 26, 25, 24, 15, 14, 13, 12, 19, 18, 17, 16, 7, 6, 5, 4);
+  VecF y[8], z[4];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    y[i] = _mm512_mask_blend_ps(0xff00, x[i], x[i + 8]) +
+           _mm512_shuffle_f32x4(x[i], x[i + 8], 0x4e);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    z[i] = _mm512_mask_blend_ps(0xf0f0, y[i], y[i + 4]) +
+           _mm512_permutex2var_ps(y[i], across, y[i + 4]);
+  }
+  const VecF a = _mm512_mask_blend_ps(0xcccc, z[0], z[1]) + _mm512_shuffle_ps(z[0], z[1], 0x4e);
+  const VecF b = _mm512_mask_blend_ps(0xcccc, z[2], z[3]) + _mm512_shuffle_ps(z[2], z[3], 0x4e);
+  return _mm512_shuffle_ps(a, b, 0x88) + _mm512_shuffle_ps(a, b, 0xdd);
+}
 inline float max_lanes(VecF x) { return _mm512_reduce_max_ps(x); }
 inline float first_lane(VecF x) { return _mm512_cvtss_f32(x); }
 
@@ -85,6 +128,23 @@ inline void store_half(std::uint16_t* p, VecF x) {
                       _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
+// bfloat16: the upper halves of floats.
+inline VecF load_bf16(const std::uint16_t* p) {
+  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+inline VecF load_first_bf16(const std::uint16_t* p, std::size_t count) {
+  const __m256i x = _mm256_maskz_loadu_epi16(first_lanes(count), p);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+inline VecF load_i8(const std::int8_t* p) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+inline VecF load_first_i8(const std::int8_t* p, std::size_t count) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first_lanes(count), p)));
+}
+
 inline VecI broadcast(std::int32_t x) { return reinterpret_cast<VecI>(_mm512_set1_epi32(x)); }
 inline VecI load_pairs(const std::int16_t* p) {
   return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
@@ -94,6 +154,61 @@ inline void store(std::int32_t* p, VecU x) { _mm512_storeu_si512(p, reinterpret_
 inline VecU multiply_pairs(VecI a, VecI b) {
   return reinterpret_cast<VecU>(
       _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+
+inline VecI load(const std::int32_t* p) { return reinterpret_cast<VecI>(_mm512_loadu_si512(p)); }
+inline VecI load_groups(const std::byte* p) {
+  return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
+}
+// The nearest integers, the even one of two.
+inline VecI to_integer(VecF x) { return reinterpret_cast<VecI>(_mm512_cvtps_epi32(x)); }
+inline VecU max(VecU a, VecU b) {
+  return reinterpret_cast<VecU>(
+      _mm512_max_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+inline std::uint32_t max_lanes(VecU x) {
+  return _mm512_reduce_max_epu32(reinterpret_cast<__m512i>(x));
+}
+// The low byte, the low half of each lane.
+inline void store_bytes(std::byte* p, VecI x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(x)));
+}
+// The bytes of four vectors; all lanes are 0 to 255.
+inline void store_bytes(std::byte* p, const VecI (&x)[4]) {
+  const auto pair = [](VecI a, VecI b) {
+    return _mm512_packs_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+  };
+  const __m512i mixed = _mm512_packus_epi16(pair(x[0], x[1]), pair(x[2], x[3]));
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, mixed));
+}
+inline void store_low_halves(std::uint16_t* p, VecU x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(x)));
+}
+
+// Each lane holds four bytes, unsigned in a and signed in b: sum and their products, modulo 2^32.
+inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
+#ifdef __AVX512VNNI__
+  return reinterpret_cast<VecU>(_mm512_dpbusd_epi32(
+      reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#else
+  const __m512i right = reinterpret_cast<__m512i>(b);
+  const VecI even = reinterpret_cast<VecI>(_mm512_srai_epi16(_mm512_slli_epi16(right, 8), 8));
+  const VecI odd = reinterpret_cast<VecI>(_mm512_srai_epi16(right, 8));
+  return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+#endif
+}
+// Each lane holds two bfloat16: sum and their products.
+inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
+#ifdef __AVX512BF16__
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
+  const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);
+  const VecF upper = multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
+  return multiply_add(from_bits(left << 16), from_bits(right << 16), upper);
+#endif
 }
 
 }  // namespace

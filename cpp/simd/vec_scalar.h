@@ -55,11 +55,20 @@ inline VecF min(VecF a, VecF b) { return a < b ? a : b; }
 inline VecF max(VecF a, VecF b) { return a > b ? a : b; }
 
 inline Mask less(VecF a, VecF b) { return a < b; }
+inline Mask not_less(VecF a, VecF b) { return ~(a < b); }  // or NaN
 inline Mask equal(VecF a, VecF b) { return a == b; }
 inline Mask is_nan(VecF x) { return x != x; }
 inline bool any(Mask mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
+// Bit i is set if lane i is not zero.
+inline std::uint32_t nonzero_lanes(VecF x) {
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < kLanes; ++i) found |= std::uint32_t{x[i] != 0.0f} << i;
+  return found;
+}
 inline VecF select(Mask mask, VecF yes, VecF no) { return mask ? yes : no; }
 
+// 1 / x within a unit of the last place, for x of 1 to 2 or NaN.
+inline VecF reciprocal(VecF x) { return 1.0f / x; }
 inline VecF sqrt(VecF x) {
   for (std::size_t i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
   return x;
@@ -80,18 +89,27 @@ inline VecF ceil(VecF x) {
   const VecF up = from_bits(bits(y + 1.0f) | (bits(x) & 0x80000000u));  // ceil(-0.7) is -0
   return select(less(y, x), up, y);
 }
-// x * 2^n for integral n of -252 to 252, rounded once. n may be anything where x is NaN.
-inline VecF scale_by_power(VecF x, VecF n) {
+// 2^(i / kPowers) for the last bits i of each lane; here only 2^0.
+constexpr int kPowers = 1;
+inline VecF power_of_fraction(VecU) { return broadcast(1.0f); }
+// x * 2^n for integral n of -252 to 252, rounded once; zero where the mask is not set, whatever n.
+// n may also be anything where x is NaN.
+inline VecF scale_or_zero(VecF x, VecF n, Mask mask) {
+  n = select(mask, n, VecF{});
   constexpr float kShift = 0x1.8p23f;
   const VecI whole = reinterpret_cast<VecI>(bits(n + kShift) - bits(broadcast(kShift)));
   const VecI half = whole >> 1;
   const VecU first = reinterpret_cast<VecU>(half) + 127u;
   const VecU second = reinterpret_cast<VecU>(whole) - reinterpret_cast<VecU>(half) + 127u;
-  return x * from_bits(first << 23) * from_bits(second << 23);
+  return select(mask, x * from_bits(first << 23) * from_bits(second << 23), VecF{});
 }
 
 inline float first_lane(VecF x) { return x[0]; }
 inline float sum_lanes(VecF x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+// Lane i is sum_lanes(x[i]), rounded alike.
+inline VecF sum_each(const VecF (&x)[kLanes]) {
+  return VecF{sum_lanes(x[0]), sum_lanes(x[1]), sum_lanes(x[2]), sum_lanes(x[3])};
+}
 inline float max_lanes(VecF x) {
   const float a = x[0] > x[2] ? x[0] : x[2];
   const float b = x[1] > x[3] ? x[1] : x[3];
@@ -119,6 +137,23 @@ inline void store_half(std::uint16_t* p, VecF x) {
   for (std::size_t i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint16_t>(half[i]);
 }
 
+// bfloat16: the upper halves of floats.
+inline VecF load_bf16(const std::uint16_t* p) {
+  const VecU x = {p[0], p[1], p[2], p[3]};
+  return from_bits(x << 16);
+}
+inline VecF load_first_bf16(const std::uint16_t* p, std::size_t count) {
+  VecU x{};
+  for (std::size_t i = 0; i < count; ++i) x[i] = p[i];
+  return from_bits(x << 16);
+}
+inline VecF load_i8(const std::int8_t* p) { return to_float(VecI{p[0], p[1], p[2], p[3]}); }
+inline VecF load_first_i8(const std::int8_t* p, std::size_t count) {
+  VecI x{};
+  for (std::size_t i = 0; i < count; ++i) x[i] = p[i];
+  return to_float(x);
+}
+
 inline VecI broadcast(std::int32_t x) { return VecI{x, x, x, x}; }
 inline VecI load_pairs(const std::int16_t* p) {
   VecI x;
@@ -132,6 +167,51 @@ inline VecU multiply_pairs(VecI a, VecI b) {
   const VecI b_low = reinterpret_cast<VecI>(reinterpret_cast<VecU>(b) << 16) >> 16;
   return reinterpret_cast<VecU>(a_low) * reinterpret_cast<VecU>(b_low) +
          reinterpret_cast<VecU>(a >> 16) * reinterpret_cast<VecU>(b >> 16);
+}
+
+inline VecI load(const std::int32_t* p) {
+  VecI x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+inline VecI load_groups(const std::byte* p) {
+  VecI x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+// The nearest integers, the even one of two.
+inline VecI to_integer(VecF x) { return __builtin_convertvector(round(x), VecI); }
+inline VecU max(VecU a, VecU b) { return a > b ? a : b; }
+inline std::uint32_t max_lanes(VecU x) {
+  const std::uint32_t a = x[0] > x[2] ? x[0] : x[2];
+  const std::uint32_t b = x[1] > x[3] ? x[1] : x[3];
+  return a > b ? a : b;
+}
+// The low byte, the low half of each lane.
+inline void store_bytes(std::byte* p, VecI x) {
+  for (std::size_t i = 0; i < kLanes; ++i) p[i] = static_cast<std::byte>(x[i] & 0xff);
+}
+// The bytes of four vectors.
+inline void store_bytes(std::byte* p, const VecI (&x)[4]) {
+  for (std::size_t v = 0; v < 4; ++v) store_bytes(p + v * kLanes, x[v]);
+}
+inline void store_low_halves(std::uint16_t* p, VecU x) {
+  for (std::size_t i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint16_t>(x[i]);
+}
+
+// Each lane holds four bytes, unsigned in a and signed in b: sum and their products, modulo 2^32.
+inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
+  using Shorts = std::int16_t __attribute__((vector_size(16)));
+  const Shorts right = reinterpret_cast<Shorts>(b);
+  const VecI even = reinterpret_cast<VecI>(Shorts(right << 8) >> 8);
+  const VecI odd = reinterpret_cast<VecI>(right >> 8);
+  return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+}
+// Each lane holds two bfloat16: sum and their products.
+inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
+  const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);
+  const VecF upper = multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
+  return multiply_add(from_bits(left << 16), from_bits(right << 16), upper);
 }
 
 }  // namespace

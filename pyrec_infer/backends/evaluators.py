@@ -8,6 +8,8 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Node
 from pyrec_infer.kernels.elementwise import relu_f32
+from pyrec_infer.kernels.lookup import Part, lookup_f32, lookup_sum_f32, pair_dots_f32
+from pyrec_infer.kernels.quantized import quantize_rows
 from pyrec_infer.kernels.rows import layer_normalization_f32, log_softmax_f32, softmax_f32
 from pyrec_infer.kernels.sparse import gather_rows_f32
 from pyrec_infer.kernels.transcendental import (
@@ -19,6 +21,8 @@ from pyrec_infer.kernels.transcendental import (
     tanh_f32,
 )
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.fused import activate, lookup_rows, parts_of
+from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, multiply_whole, quantize
 from pyrec_infer.ops.registry import Evaluate
 
 
@@ -75,6 +79,53 @@ def _layer_normalization(node: Node, inputs: Sequence[Array | None]) -> Sequence
     return [made.reshape(x.shape)]
 
 
+_ACTIVATIONS = {"": "none", "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
+
+
+def _parts(node: Node, inputs: Sequence[Array | None], first: int) -> list[Part]:
+    return [
+        (table, offset if rows is not None else 0, rows, width, codec if rows is not None else "f32")
+        for (table, rows), (_, offset, width, codec) in zip(
+            lookup_rows(node, inputs, first), parts_of(node), strict=True
+        )
+    ]
+
+
+def _row_count(inputs: Sequence[Array | None], first: int) -> int:
+    source = inputs[first]
+    return 0 if source is None else len(source)
+
+
+def _lookup(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    return [lookup_f32(_parts(node, inputs, 0), _row_count(inputs, 0))]
+
+
+def _lookup_sum(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    activation = _ACTIVATIONS.get(str(node.attribute("activation", "")))
+    if activation is None:
+        return OPS[node.op].evaluate(node, inputs)
+    parts = _parts(node, inputs, 1)
+    return [lookup_sum_f32(inputs[0], parts, _row_count(inputs, 1), parts[0][3], activation)]
+
+
+def _pair_dots(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    a, b, left, right = inputs
+    if a is None or b is None or left is None or right is None or len(a) != len(b):
+        return OPS[node.op].evaluate(node, inputs)
+    return [pair_dots_f32(a, b, left, right)]
+
+
+def _dense_int8(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    x, weights, bias = inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
+    if x is None or weights is None or x.ndim < 2:
+        return OPS[node.op].evaluate(node, inputs)
+    rows, row_scales, _ = quantize_rows(x.reshape(-1, x.shape[-1]))
+    columns, column_scales = quantize(weights, COLUMN_LEVELS, 0)
+    y = multiply_whole(rows, columns) * column_scales * row_scales[:, None]
+    y = y.reshape(*x.shape[:-1], weights.shape[1])
+    return [activate(node, y if bias is None else y + bias)]
+
+
 _UNARY: Mapping[str, Callable[[Array], Array]] = {
     "Erf": erf_f32,
     "Exp": exp_f32,
@@ -91,6 +142,10 @@ EVALUATORS: Mapping[str, Evaluate] = {
     "LayerNormalization": _layer_normalization,
     "LogSoftmax": _rows("LogSoftmax", log_softmax_f32),
     "Softmax": _rows("Softmax", softmax_f32),
+    "pyrec.DenseInt8": _dense_int8,
+    "pyrec.Lookup": _lookup,
+    "pyrec.LookupSum": _lookup_sum,
+    "pyrec.PairDots": _pair_dots,
 }
 """Matrix products are not listed: NumPy's, which call BLAS, are faster than a Numba loop."""
 

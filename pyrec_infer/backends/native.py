@@ -14,7 +14,7 @@ from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.control_flow import scan_attributes
 from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
-from pyrec_infer.plan import Phase, Plan, Runner
+from pyrec_infer.plan import Phase, Plan, Runner, lookup_labels
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
 ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Array]]]
@@ -53,6 +53,8 @@ class _Lowering:
         if node.op in ("Loop", "Scan"):
             unknown = Info(None, None)
             found.update(scan_attributes(node, [self.infos.get(name, unknown) for name in node.outputs]))
+        if labels := lookup_labels(node, self.sources):
+            found["labels"] = labels
         return {
             key: np.ascontiguousarray(value).reshape(value.shape) if isinstance(value, np.ndarray) else value
             for key, value in found.items()

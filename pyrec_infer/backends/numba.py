@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,7 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.ir import BATCH, Array, Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
+from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner, lookup_labels
 
 _TILE_ROWS = 4096
 """Interpreting costs microseconds a node, so tiles are as large as the cache of a core bears."""
@@ -97,6 +98,8 @@ class NumbaPlan:
             return fallbacks[node]
         if node.op == "pyrec.DimValues":
             return None
+        if labels := lookup_labels(node, self._plan.sources):
+            node = replace(node, attributes={**node.attributes, "labels": labels})
         return guarded(node, EVALUATORS.get(node.op, OPS[node.op].evaluate))
 
     def _bind(self, arrays: Sequence[Array]) -> tuple[dict[str, int], int, int]:
@@ -216,6 +219,8 @@ class NumbaPlan:
                 with np.errstate(all="ignore"):
                     results = evaluate(inputs)
             except PyrecError as error:
+                if isinstance(error, IdRangeError) and lookup_labels(node, {}):
+                    raise  # it names the part's source itself
                 ids = node.inputs[1] if node.op.startswith("Gather") and len(node.inputs) > 1 else None
                 source = self._plan.sources.get(ids or next(iter(node.inputs), ""))
                 raise type(error)(f"{source or f'node {node.name!r} ({node.op})'}: {error}") from None

@@ -82,6 +82,18 @@ def select_backend() -> str:
     return wanted
 
 
+def multiplies_bf16(backend: str) -> bool:
+    """Whether the backend multiplies bfloat16 numbers on this processor."""
+    return backend == "avx512" and _native is not None and _native.cpu_features()["avx512_bf16"]
+
+
+def without_bf16(backend: str) -> str:
+    """Why the backend does not."""
+    if backend == "avx512":
+        return "this processor has no AVX512-BF16"
+    return f"the backend {backend} has no bf16 arithmetic"
+
+
 def make_pool(backend: str, threads: int) -> Any:
     """The threads that a model's plans share; None for a backend that has none."""
     return None if backend == "numba" or _native is None else _native.ThreadPool(threads)

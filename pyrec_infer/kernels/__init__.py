@@ -1,6 +1,16 @@
 """The meaning of every native kernel, its Numba fallback and the cases both are tested with."""
 
-from pyrec_infer.kernels import convert, dense, elementwise, reduce, rows, sparse, transcendental
+from pyrec_infer.kernels import (
+    convert,
+    dense,
+    elementwise,
+    lookup,
+    quantized,
+    reduce,
+    rows,
+    sparse,
+    transcendental,
+)
 from pyrec_infer.kernels.spec import KernelSpec
 
 __all__ = ["KERNELS", "KernelSpec"]
@@ -12,5 +22,7 @@ KERNELS: tuple[KernelSpec, ...] = (
     *rows.KERNELS,
     *dense.KERNELS,
     *sparse.KERNELS,
+    *lookup.KERNELS,
     *convert.KERNELS,
+    *quantized.KERNELS,
 )

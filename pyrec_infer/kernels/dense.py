@@ -24,7 +24,7 @@ def _gemm_loop(a: Any, b: Any, c: Any) -> None:
 
 
 def gemm_f32(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
-    """``activation(a @ b + bias)``; the activation is none, relu, sigmoid or tanh."""
+    """``activation(a @ b + bias)``, bias a row or a matrix; the activation is none, relu, sigmoid or tanh."""
     c = np.zeros((a.shape[0], b.shape[1]), np.float32)
     if bias is not None:
         c += bias
@@ -76,6 +76,7 @@ SHAPES = (
     *((m, 100, 20) for m in range(1, 20)),
     *((7, n, 19) for n in range(1, 150, 3)),
     *((5, 3, k) for k in range(1, 70, 3)),
+    *((m, 1, 37) for m in range(1, 50)),
     *((64, 96, 257), (250, 40, 600), (3, 70, 1030), (481, 17, 3)),
 )
 
@@ -84,6 +85,8 @@ def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for i, (m, n, k) in enumerate(SHAPES):
         activation = ("none", "relu", "sigmoid", "tanh")[i % 4]
         yield normal(rng, m, k), normal(rng, k, n), normal(rng, n) if i % 3 else None, activation
+    for m, n, k in ((1, 70, 9), (9, 33, 5), (21, 1, 40), (33, 3, 50), (5, 100, 600), (3, 2, 0)):
+        yield normal(rng, m, k), normal(rng, k, n), normal(rng, m, n + 3)[:, :n], "relu"
     a = normal(rng, 6, 40)
     yield a[:, 3:20], normal(rng, 30, 17).T, None, "none"
     yield a[::2, :13], normal(rng, 26, 66)[::2, ::2], normal(rng, 33), "relu"
@@ -91,6 +94,21 @@ def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for activation in ("none", "relu", "sigmoid", "tanh"):
         for n in (1, 4, 20, 48):
             yield a, normal(rng, 40, n), normal(rng, n), activation
+
+
+def _gemm_sparse_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Rows with all shares of zeros, and the shapes that have a way of their own to skip them."""
+    yield from _gemm_cases(rng)
+    shapes = ((70, 256, 300), (130, 400, 64), (1, 128, 400), (3, 97, 65), (65, 141, 1), (2, 640, 2100))
+    for i, (m, n, k) in enumerate(shapes):
+        for share in (0.0, 0.3, 0.6, 0.75, 1.0):
+            a = np.where(rng.random((m, k)) < share, normal(rng, m, k), np.float32(0))
+            a[m // 2 :] *= np.float32(i % 2)
+            bias = (None, normal(rng, n), normal(rng, m, n))[i % 3]
+            yield a, normal(rng, k, n), bias, ("none", "relu", "sigmoid", "tanh")[i % 4]
+    a = np.zeros((4, 70), np.float32)
+    a[0, 3], a[1, 69], a[2, 64], a[3, 0] = np.nan, np.inf, -0.0, 1e-40
+    yield a, normal(rng, 70, 130), normal(rng, 130), "relu"
 
 
 def _gemm_i16_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
@@ -106,5 +124,12 @@ def _gemm_i16_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 KERNELS = (
     KernelSpec("gemm_f32", _gemm, gemm_f32, reduction(lambda a, *_: a.shape[1], _gemm_scale), _gemm_cases),
+    KernelSpec(
+        "gemm_sparse_f32",
+        _gemm,
+        gemm_f32,
+        reduction(lambda a, *_: a.shape[1], _gemm_scale),
+        _gemm_sparse_cases,
+    ),
     KernelSpec("gemm_i16", _gemm_i16, gemm_i16, EXACT, _gemm_i16_cases),
 )

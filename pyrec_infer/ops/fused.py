@@ -9,8 +9,9 @@ import numpy as np
 from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Size
 from pyrec_infer.ops import rows
+from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.linear_algebra import matmul_shape
-from pyrec_infer.ops.registry import Op, RowFlow, optional, required
+from pyrec_infer.ops.registry import Op, RowFlow, element_type, optional, required
 from pyrec_infer.ops.scores import logistic
 from pyrec_infer.ops.shapes import broadcast, fresh
 
@@ -93,22 +94,31 @@ def decode(table: Array, offset: int, width: int, codec: str) -> Array:
     return np.asarray(data[:, :width].view(np.int8) * scale, F32)
 
 
-def _part(node: Node, source: Array, table: Array | None, part: tuple[int, int, int, str]) -> Array:
-    column, offset, width, codec = part
-    if table is None:
-        return source.reshape(len(source), -1)
-    ids = source[:, column] if column >= 0 else source.reshape(-1)
-    count = len(table)
-    wrong = np.flatnonzero((ids < -count) | (ids >= count))
-    if len(wrong):
-        raise IdRangeError(f"expected ids from {-count} to {count - 1} (row {wrong[0]})")
-    return decode(table[ids], offset, width, codec)
+def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[tuple[Array, Array | None]]:
+    """The table and the row numbers of each part; for a part without a table its numbers and None."""
+    found: list[tuple[Array, Array | None]] = []
+    labels = node.attribute("labels", ())
+    for i, (column, _, width, _) in enumerate(parts_of(node)):
+        source, table = required(node, inputs, first + 2 * i), optional(inputs, first + 2 * i + 1)
+        if table is None:
+            found.append((source.reshape(len(source), width), None))
+            continue
+        ids = source[:, column] if column >= 0 else source.reshape(-1)
+        try:
+            found.append((table, checked_ids(ids, len(table))))
+        except IdRangeError as error:
+            if i < len(labels):
+                raise IdRangeError(f"{labels[i]}: {error}") from None
+            raise
+    return found
 
 
 def _operands(node: Node, inputs: Sequence[Array | None], first: int) -> list[Array]:
     return [
-        _part(node, required(node, inputs, first + 2 * i), optional(inputs, first + 2 * i + 1), part)
-        for i, part in enumerate(parts_of(node))
+        table if rows is None else decode(table[rows], offset, width, codec)
+        for (table, rows), (_, offset, width, codec) in zip(
+            lookup_rows(node, inputs, first), parts_of(node), strict=True
+        )
     ]
 
 
@@ -126,6 +136,19 @@ def _infer_lookup(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 def _lookup(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [np.concatenate(_operands(node, inputs, 0), axis=1).astype(F32, copy=False)]
+
+
+def _infer_lookup_exact(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    dtype = element_type(node, int(node.attribute("to", 0)))
+    return [Info(dtype, (_lookup_rows(node, inputs, 0), int(node.attribute("width", 0))))]
+
+
+def _lookup_exact(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    source, table = required(node, inputs, 0), required(node, inputs, 1)
+    dtype = element_type(node, int(node.attribute("to", 0)))
+    offset, width = int(node.attribute("offset", 0)), int(node.attribute("width", 0))
+    rows = table[checked_ids(source.reshape(-1), len(table))][:, offset : offset + width * dtype.itemsize]
+    return [np.ascontiguousarray(rows).view(dtype).reshape(len(rows), width)]
 
 
 def _infer_lookup_sum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -179,7 +202,8 @@ def _pair_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
 
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
-    # columns (int), present where W comes out of pyrec.Pack: its last size.
+    # columns (int), present where W comes out of pyrec.Pack: its last size; skip_zeros (int) where many
+    # elements of x are zero.
     Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
     # Lays matrices [..., K, H] out for pyrec.Dense, its only reader; the same numbers.
     Op("pyrec.Pack", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], rows.elementwise),
@@ -187,11 +211,15 @@ OPS = (
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
     # from the end where negative. A part without a table is the source's own float32 numbers [N, width].
     # The result is the concatenation of all parts. Attributes, one for each part: columns, offsets
-    # (bytes into a table's row), widths, codecs (see CODECS).
+    # (bytes into a table's row), widths, codecs (see CODECS); labels, which backends add: for errors,
+    # what each source is.
     Op("pyrec.Lookup", _infer_lookup, _lookup, _by_row(0)),
     # The same with all widths alike, summed: act(bias + sum of parts). Inputs bias (absent, [H], [1, H]
     # or [N, H]), source_0, table_0, ...
     Op("pyrec.LookupSum", _infer_lookup_sum, _lookup_sum, _by_row(1)),
+    # Inputs rows and a record table: `width` elements of ONNX type `to` at byte `offset` of each of the
+    # rows, exactly.
+    Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0)),
     # y[n, p] = sum over d of a[n, left[p], d] * b[n, right[p], d]; left and right are constant int64.
     Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
 )

@@ -15,7 +15,7 @@ from pyrec_infer.ops.registry import Op, boolean, check_count, required
 from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
 
 
-def _checked(indices: Array, size: int) -> Array:
+def checked_ids(indices: Array, size: int) -> Array:
     """Indices brought into [0, size)."""
     outside = (indices < -size) | (indices >= size)
     if np.any(outside):
@@ -42,7 +42,7 @@ def _infer_gather(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _gather(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, indices = required(node, inputs, 0), required(node, inputs, 1)
     axis = axis_of(node, int(node.attribute("axis", 0)), data.ndim)
-    return [np.asarray(data.take(_checked(indices, data.shape[axis]), axis), data.dtype)]
+    return [np.asarray(data.take(checked_ids(indices, data.shape[axis]), axis), data.dtype)]
 
 
 def _infer_gather_elements(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -66,7 +66,7 @@ def _check_elements(node: Node, data: Shape, indices: Shape) -> int:
 def _coordinates(indices: Array, axis: int, size: int) -> list[Array]:
     """For each axis the coordinates of the elements that GatherElements' indices stand for."""
     found: list[Array] = list(np.indices(indices.shape, sparse=True))
-    found[axis] = _checked(indices, size)
+    found[axis] = checked_ids(indices, size)
     return found
 
 
@@ -110,7 +110,7 @@ def _gather_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     width = indices.shape[-1]
     _check_width(node, width, data.ndim - batch)
     grids: list[Array] = list(np.indices(indices.shape[:-1], sparse=True))[:batch]
-    tuples = [_checked(indices[..., i], data.shape[batch + i]) for i in range(width)]
+    tuples = [checked_ids(indices[..., i], data.shape[batch + i]) for i in range(width)]
     return [np.asarray(data[tuple(grids + tuples)], data.dtype)]
 
 
@@ -177,7 +177,7 @@ def _scatter_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         return [data.copy()]
     positions = np.zeros(indices.shape[:-1], np.int64)
     for i in range(width):
-        positions = positions * data.shape[i] + _checked(indices[..., i], data.shape[i])
+        positions = positions * data.shape[i] + checked_ids(indices[..., i], data.shape[i])
     inner = prod(data.shape[width:])
     flat = data.reshape(-1, inner)
     return [_scatter(node, flat, positions.reshape(-1), updates.reshape(-1, inner)).reshape(data.shape)]

@@ -68,24 +68,31 @@ def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
     infos.update((name, constant_info(value)) for name, value in graph.constants.items())
     coupled = []
     for node in graph.nodes:
-        inputs = [infos[name] if name else None for name in node.inputs]
-        op = lookup(node.op)
-        try:
-            outputs = _outputs(node, op, inputs)
-            if rows:
-                flow = (op.rows if op else couples)(node, inputs, outputs)
-                outputs = [replace(info, rows=axis) for info, axis in zip(outputs, flow.rows, strict=True)]
-                if flow.coupled:
-                    coupled.append(node)
-        except ModelError as error:
-            if "node " in str(error):
-                raise
-            raise type(error)(f"node {node.name!r} ({node.op}): {error}") from error
-        except Exception as error:
-            # A rule relies on attributes and shapes that a damaged file need not have.
-            raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error
+        outputs, couples_rows = analyze_node(node, infos, rows)
+        if couples_rows:
+            coupled.append(node)
         infos.update((name, info) for name, info in zip(node.outputs, outputs, strict=True) if name)
     return Analysis(infos, frozenset(coupled))
+
+
+def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tuple[list[Info], bool]:
+    """What is known of a node's outputs, and whether it couples rows, from what is known of its inputs."""
+    inputs = [infos[name] if name else None for name in node.inputs]
+    op = lookup(node.op)
+    try:
+        outputs = _outputs(node, op, inputs)
+        if not rows:
+            return outputs, False
+        flow = (op.rows if op else couples)(node, inputs, outputs)
+        outputs = [replace(info, rows=axis) for info, axis in zip(outputs, flow.rows, strict=True)]
+        return outputs, flow.coupled
+    except ModelError as error:
+        if "node " in str(error):
+            raise
+        raise type(error)(f"node {node.name!r} ({node.op}): {error}") from error
+    except Exception as error:
+        # A rule relies on attributes and shapes that a damaged file need not have.
+        raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error
 
 
 def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[Info]:

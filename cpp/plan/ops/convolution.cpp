@@ -353,7 +353,7 @@ class Conv {
           }
           const std::int64_t column = group * convolution.filters;
           context.kernels.gemm_f32(rows, k, right, shift ? shift + column : nullptr,
-                                   Activation::kNone,
+                                   0, Activation::kNone,
                                    result.as<float>() + first * convolution.all_filters() + column,
                                    ldc, unsigned_size(count), n, k);
         });

@@ -66,10 +66,11 @@ class AlignedArray {
   std::unique_ptr<T, Free> data_;
 };
 
-// The right operand of float32 products, of shape [batch..., k, n], laid out for gemm_f32.
+// The right operand of float32 products, of shape [batch..., k, n], laid out for gemm_f32 or for
+// gemm_sparse_f32.
 class PackedF32 {
  public:
-  PackedF32(const Kernels& kernels, const Tensor& matrices);
+  PackedF32(const Kernels& kernels, const Tensor& matrices, bool skip_zeros = false);
   const float* matrix(std::int64_t index) const {
     return data_.data() + static_cast<std::size_t>(index) * size_;
   }
@@ -136,6 +137,12 @@ struct Product {
   Shape batch;
   std::int64_t m, n, k;
 };
+
+// The value of an input that is known at load, else null.
+const Tensor* constant_input(const OpSpec& spec, std::size_t index);
+
+// The activation of an attribute; throws OpError(kUnsupported).
+Activation activation_of(const std::string& op, const std::string& name);
 
 // All axes of a matrix operand but the last two.
 Shape batch_of(const Tensor& tensor);

@@ -82,28 +82,35 @@ void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t s
   }
 }
 
-// Indices brought into [0, size), as a contiguous int64 tensor.
-Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t size) {
-  if (indices.dtype != DType::kInt64 && indices.dtype != DType::kInt32) {
+// The same for indices in `step` steps of memory.
+void check_indices(const Tensor& indices, std::int64_t step, std::int64_t size,
+                   std::int64_t per_row, std::int64_t* y) {
+  const std::int64_t n = indices.elements();
+  if (indices.dtype == DType::kInt64) {
+    check_indices(indices.as<std::int64_t>(), step, n, size, per_row, y);
+  } else if (indices.dtype == DType::kInt32) {
+    check_indices(indices.as<std::int32_t>(), step, n, size, per_row, y);
+  } else {
     throw OpError(ErrorKind::kDType, std::string("indices of type ") + dtype_name(indices.dtype));
   }
+}
+
+// Indices brought into [0, size), as a contiguous int64 tensor.
+Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t size) {
   Tensor result = allocate(context, DType::kInt64, indices.shape);
   const std::int64_t n = indices.elements();
-  if (n == 0) return result;
-  const std::int64_t per_row = indices.rank() > 0 ? n / indices.shape[0] : 0;
+  const std::int64_t per_row = n > 0 && indices.rank() > 0 ? n / indices.shape[0] : 0;
   const bool column = indices.rank() == 1;
   const Tensor source = column ? indices : contiguous(context, indices);
-  const std::int64_t step = column ? indices.strides[0] : 1;
-  std::int64_t* y = result.as<std::int64_t>();
-  if (source.dtype == DType::kInt64) {
-    check_indices(source.as<std::int64_t>(), step, n, size, per_row, y);
-  } else {
-    check_indices(source.as<std::int32_t>(), step, n, size, per_row, y);
-  }
+  check_indices(source, column ? indices.strides[0] : 1, size, per_row, result.as<std::int64_t>());
   return result;
 }
 
 }  // namespace
+
+void check_ids(const Tensor& ids, std::int64_t size, std::int64_t* rows) {
+  check_indices(ids, ids.strides[0], size, 1, rows);
+}
 
 Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const std::int64_t> index,
             const Shape& index_shape) {

@@ -12,10 +12,6 @@ namespace pyrec {
 
 namespace {
 
-const Tensor* constant_input(const OpSpec& spec, std::size_t index) {
-  return index < spec.constants.size() ? spec.constants[index] : nullptr;
-}
-
 bool packable(const Tensor* tensor) {
   return tensor && tensor->rank() >= 2 &&
          (tensor->dtype == DType::kFloat32 || tensor->dtype == DType::kFloat16);
@@ -50,7 +46,7 @@ void multiply_folded(Context& context, const Product& product, Tensor a, const T
     right = reinterpret_cast<const float*>(buffer.get()->data());
   }
   const std::int64_t rows = product.batch.elements() * product.m;
-  context.kernels.gemm_f32(a.as<float>(), unsigned_size(*row), right, bias, activation, out,
+  context.kernels.gemm_f32(a.as<float>(), unsigned_size(*row), right, bias, 0, activation, out,
                            unsigned_size(product.n), unsigned_size(rows), unsigned_size(product.n),
                            unsigned_size(product.k));
 }
@@ -103,7 +99,8 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
                                          unsigned_size(column_step), scratch);
                         laid_out = j;
                       }
-                      kernels.gemm_f32(left + i, lda, right, bias, activation, out + o, n, m, n, k);
+                      kernels.gemm_f32(left + i, lda, right, bias, 0, activation, out + o, n, m, n,
+                                       k);
                     });
 }
 
@@ -173,14 +170,6 @@ class MatMul {
   std::unique_ptr<PackedF32> left_;  // transposed
 };
 
-Activation activation_of(const std::string& name) {
-  if (name.empty()) return Activation::kNone;
-  if (name == "Relu") return Activation::kRelu;
-  if (name == "Sigmoid") return Activation::kSigmoid;
-  if (name == "Tanh") return Activation::kTanh;
-  throw OpError(ErrorKind::kUnsupported, "Gemm: activation '" + name + "'");
-}
-
 void activate(const Kernels& kernels, Activation activation, float* x, std::size_t n) {
   switch (activation) {
     case Activation::kNone:
@@ -201,7 +190,7 @@ class Gemm {
         transpose_b_(spec.attributes.integer("transB", 0) != 0),
         alpha_(spec.attributes.real("alpha", 1.0)),
         beta_(spec.attributes.real("beta", 1.0)),
-        activation_(activation_of(spec.attributes.text("activation", ""))) {
+        activation_(activation_of("Gemm", spec.attributes.text("activation", ""))) {
     if (const Tensor* b = constant_input(spec, 1); packable(b) && b->rank() == 2) {
       packed_ = std::make_unique<PackedF32>(spec.kernels, transpose_b_ ? transposed(*b) : *b);
     }
@@ -742,13 +731,27 @@ Tensor reshaped(Context& context, const Tensor& tensor, const Shape& shape) {
   return view(contiguous(context, tensor), shape, contiguous_strides(shape));
 }
 
-PackedF32::PackedF32(const Kernels& kernels, const Tensor& matrices) {
+const Tensor* constant_input(const OpSpec& spec, std::size_t index) {
+  return index < spec.constants.size() ? spec.constants[index] : nullptr;
+}
+
+Activation activation_of(const std::string& op, const std::string& name) {
+  if (name.empty()) return Activation::kNone;
+  if (name == "Relu") return Activation::kRelu;
+  if (name == "Sigmoid") return Activation::kSigmoid;
+  if (name == "Tanh") return Activation::kTanh;
+  throw OpError(ErrorKind::kUnsupported, op + ": activation '" + name + "'");
+}
+
+PackedF32::PackedF32(const Kernels& kernels, const Tensor& matrices, bool skip_zeros) {
+  const PackF32 pack = skip_zeros ? kernels.pack_sparse_f32 : kernels.pack_f32;
   const int rank = matrices.rank();
   const std::int64_t k = matrices.shape[rank - 2];
   const std::int64_t n = matrices.shape[rank - 1];
   const Shape batch = batch_of(matrices);
   // A multiple of 64 bytes, so that every matrix is as well aligned as the first.
-  size_ = (kernels.packed_size_f32(unsigned_size(k), unsigned_size(n)) + 15) / 16 * 16;
+  const auto packed_size = skip_zeros ? kernels.packed_size_sparse_f32 : kernels.packed_size_f32;
+  size_ = (packed_size(unsigned_size(k), unsigned_size(n)) + 15) / 16 * 16;
   data_ = AlignedArray<float>(size_ * unsigned_size(batch.elements()));
   Shape strides;
   for (int axis = 0; axis < batch.rank(); ++axis) strides.push_back(matrices.strides[axis]);
@@ -764,11 +767,10 @@ PackedF32::PackedF32(const Kernels& kernels, const Tensor& matrices) {
           widened.push_back(static_cast<float>(matrices.as<Half>()[start + i * row + j * column]));
         }
       }
-      kernels.pack_f32(widened.data(), unsigned_size(k), unsigned_size(n), unsigned_size(n), 1,
-                       out);
+      pack(widened.data(), unsigned_size(k), unsigned_size(n), unsigned_size(n), 1, out);
     } else {
-      kernels.pack_f32(matrices.as<float>() + start, unsigned_size(k), unsigned_size(n),
-                       unsigned_size(row), unsigned_size(column), out);
+      pack(matrices.as<float>() + start, unsigned_size(k), unsigned_size(n), unsigned_size(row),
+           unsigned_size(column), out);
     }
     out += size_;
   });

@@ -1,0 +1,142 @@
+#pragma once
+
+// Matrix products over groups: the four bytes that one lane of a vector holds, four int8 or two
+// bfloat16 of successive k. A row of A is a sequence of groups; B is packed in panels in which each
+// lane holds a group of its column. A product `Dot` names the type of its sums and has
+//   Sum start(int row, int vector), what a sum starts from,
+//   static Sum add(Sum, VecI a, VecI b), a sum with the products of the groups a and b,
+//   VecF finish(Sum, int row, int vector), the number that a sum stands for;
+// rows and vectors count from the place that `Dot at(std::size_t row, std::size_t column)` gives.
+
+#include "kernels/panels.inl.h"
+
+namespace pyrec {
+namespace {
+
+constexpr std::size_t kGroupBytes = 4;
+
+// bias + a * b: where the operands lie and what becomes of the result.
+struct GroupsProduct {
+  const std::byte* a;
+  std::size_t a_step;  // bytes from row to row
+  const std::byte* b;
+  std::size_t groups;
+  const float* bias;      // null: none
+  std::size_t bias_step;  // 0: one row for all
+  float* c;
+  std::size_t ldc;
+  bool relu;
+};
+
+template <class Dot, int kRows, int kVectors>
+void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last) {
+  // Copies, which vector stores cannot change as far as the compiler knows.
+  const GroupsProduct block = given;
+  const Dot dot = place;
+  typename Dot::Sum sums[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) sums[i][v] = dot.start(i, v);
+  }
+  const std::byte* rows[kRows];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.a_step;
+  const std::byte* b = block.b;
+  for (std::size_t l = 0; l < block.groups; ++l) {
+    VecI right[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v, b += kLanes * kGroupBytes) right[v] = load_groups(b);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      std::int32_t group;
+      __builtin_memcpy(&group, rows[i] + l * kGroupBytes, kGroupBytes);
+      const VecI left = broadcast(group);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = Dot::add(sums[i][v], left, right[v]);
+    }
+  }
+  const VecF low = broadcast(block.relu ? 0.0f : -__builtin_inff());
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    float* c = block.c + static_cast<std::size_t>(i) * block.ldc;
+    const float* bias = block.bias == nullptr
+                            ? nullptr
+                            : block.bias + static_cast<std::size_t>(i) * block.bias_step;
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const std::size_t column = static_cast<std::size_t>(v) * kLanes;
+      const bool whole = v + 1 < kVectors || last == kLanes;
+      VecF y = dot.finish(sums[i][v], i, v);
+      if (bias != nullptr) y = y + (whole ? load(bias + column) : load_first(bias + column, last));
+      y = max(low, y);
+      if (whole) {
+        store(c + column, y);
+      } else {
+        store_first(c + column, y, last);
+      }
+    }
+  }
+}
+
+template <class Dot>
+struct GroupsBlockMaker {
+  using Function = void (*)(const GroupsProduct&, const Dot&, std::size_t);
+  template <int kRows, int kVectors>
+  static constexpr Function function() {
+    return groups_block<Dot, kRows, kVectors>;
+  }
+};
+
+template <class Dot>
+void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, std::size_t n) {
+  static constexpr BlockTable<GroupsBlockMaker<Dot>> kBlocks;
+  if (m == 0 || n == 0) return;
+  const Panels panels = panels_of(n);
+  const std::size_t row_blocks = ceil_divide(m, kBlockRows);
+  std::size_t column = 0;
+  for (std::size_t p = 0; p < panels.count; ++p) {
+    const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
+    const std::size_t width = vectors * kLanes;
+    const std::size_t last = smaller(width, n - column) - (width - kLanes);
+    GroupsProduct block = product;
+    block.b = product.b + column * product.groups * kGroupBytes;
+    for (std::size_t r = 0; r < row_blocks; ++r) {
+      const std::size_t row = m * r / row_blocks;
+      const std::size_t count = m * (r + 1) / row_blocks - row;
+      block.a = product.a + row * product.a_step;
+      block.c = product.c + row * product.ldc + column;
+      if (product.bias != nullptr) block.bias = product.bias + row * product.bias_step + column;
+      kBlocks.entries[count - 1][vectors - 1](block, dot.at(row, column), last);
+    }
+    column += width;
+  }
+}
+
+// The bytes of a packed [k, n] matrix of groups that hold `per_group` elements each.
+inline std::size_t groups_size(std::size_t k, std::size_t n, std::size_t per_group) {
+  return ceil_divide(k, per_group) * ceil_divide(n, kLanes) * kLanes * kGroupBytes;
+}
+
+// Packs the elements element(l, j), each of type T; places outside the matrix are zero.
+template <class T, class Element>
+void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Element element) {
+  constexpr std::size_t kEach = kGroupBytes / sizeof(T);
+  if (n == 0) return;
+  const Panels panels = panels_of(n);
+  std::size_t column = 0;
+  for (std::size_t p = 0; p < panels.count; ++p) {
+    const std::size_t width = (panels.vectors - (p < panels.wide ? 0 : 1)) * kLanes;
+    for (std::size_t l = 0; l < k; l += kEach) {
+      for (std::size_t j = column; j < column + width; ++j, packed += kGroupBytes) {
+        T group[kEach] = {};
+        for (std::size_t e = 0; e < kEach && l + e < k && j < n; ++e) group[e] = element(l + e, j);
+        __builtin_memcpy(packed, group, kGroupBytes);
+      }
+    }
+    column += width;
+  }
+}
+
+}  // namespace
+}  // namespace pyrec

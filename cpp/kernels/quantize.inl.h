@@ -1,0 +1,161 @@
+#pragma once
+
+// From float32 to the operands of gemm_u8s8 and gemm_bf16. The same numbers on every ISA.
+
+#include "dispatch/kernels.h"
+#include "kernels/gemm_groups.inl.h"
+
+namespace pyrec {
+namespace {
+
+constexpr std::uint32_t kMagnitude = 0x7fffffffu;
+
+// How numbers of at most `largest` become integers of at most `levels`: x * inverse, rounded. A
+// largest that is not finite gives NaN as scale, a tiny one, whose inverse would overflow, zero.
+struct Quantization {
+  float scale;
+  float inverse;
+};
+
+inline Quantization quantization_of(std::uint32_t largest_bits, float levels) {
+  if (largest_bits >= 0x7f800000u) return {__builtin_nanf(""), 0.0f};
+  float largest;
+  __builtin_memcpy(&largest, &largest_bits, sizeof largest);
+  if (largest < 0x1p-100f) return {0.0f, 0.0f};
+  return {largest / levels, levels / largest};
+}
+
+// The largest of the numbers' bits, those of `mask` only, as unsigned integers.
+inline std::uint32_t largest_bits(const float* x, std::size_t k, std::uint32_t mask) {
+  VecU largest[2] = {};
+  std::size_t l = 0;
+  for (; l + 2 * kLanes <= k; l += 2 * kLanes) {
+    largest[0] = max(largest[0], bits(load(x + l)) & mask);
+    largest[1] = max(largest[1], bits(load(x + l + kLanes)) & mask);
+  }
+  if (l + kLanes <= k) {
+    largest[0] = max(largest[0], bits(load(x + l)) & mask);
+    l += kLanes;
+  }
+  if (l < k) largest[1] = max(largest[1], bits(load_first(x + l, k - l)) & mask);
+  return max_lanes(max(largest[0], largest[1]));
+}
+
+// Writes `size` bytes, a multiple of kLanes.
+template <std::int32_t kZero>
+void quantize_row(const float* x, std::size_t k, float scale, std::byte* row, std::size_t size) {
+  const VecF inverse = broadcast(scale);
+  const auto quantized = [=](VecF y) {
+    const VecI whole = to_integer(y * inverse);
+    return kZero == 0 ? whole : whole + broadcast(kZero);
+  };
+  std::size_t l = 0;
+  for (; l + 4 * kLanes <= k; l += 4 * kLanes) {
+    VecI four[4];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < 4; ++v) four[v] = quantized(load(x + l + v * kLanes));
+    store_bytes(row + l, four);
+  }
+  for (; l + kLanes <= k; l += kLanes) store_bytes(row + l, quantized(load(x + l)));
+  if (l < k) {
+    store_bytes(row + l, quantized(load_first(x + l, k - l)));
+    l += kLanes;
+  }
+  for (; l < size; l += kLanes) store_bytes(row + l, broadcast(kZero));
+}
+
+void quantize_rows_u8(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                      std::byte* rows) {
+  const std::size_t step = quantized_row_size(k);
+  const std::size_t size = step - kRowRecordTail;
+  for (std::size_t i = 0; i < m; ++i, x += ldx, rows += step) {
+    // As unsigned integers, the bits of numbers below zero come after those of all others.
+    std::uint32_t largest = largest_bits(x, k, ~0u);
+    const bool below = largest > kMagnitude;
+    if (below) largest = largest_bits(x, k, kMagnitude);
+    const Quantization row = quantization_of(largest, below ? 127.0f : 255.0f);
+    const std::int32_t tail[kRowRecordTail / sizeof(std::int32_t)] = {0, below ? kZeroPoint : 0};
+    __builtin_memcpy(rows + size, tail, kRowRecordTail);
+    __builtin_memcpy(rows + size, &row.scale, sizeof row.scale);
+    if (row.inverse == 0.0f) {
+      __builtin_memset(rows, below ? kZeroPoint : 0, size);
+    } else if (below) {
+      quantize_row<kZeroPoint>(x, k, row.inverse, rows, size);
+    } else {
+      quantize_row<0>(x, k, row.inverse, rows, size);
+    }
+  }
+}
+
+std::size_t packed_size_s8(std::size_t k, std::size_t n) {
+  return groups_size(k, n, 4) + ceil_divide(n, kLanes) * kLanes * 2 * sizeof(float);
+}
+
+void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+             std::size_t column_step, std::byte* packed) {
+  constexpr float kLevels = 127.0f;
+  const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
+  float* scales = reinterpret_cast<float*>(packed + groups_size(k, n, 4));
+  auto* corrections = reinterpret_cast<std::int32_t*>(scales + padded);
+  for (std::size_t j = 0; j < padded; ++j) {
+    std::uint32_t largest = 0;
+    for (std::size_t l = 0; l < k && j < n; ++l) {
+      std::uint32_t magnitude;
+      __builtin_memcpy(&magnitude, b + l * row_step + j * column_step, sizeof magnitude);
+      magnitude &= kMagnitude;
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    const Quantization column = quantization_of(largest, kLevels);
+    scales[j] = column.scale;
+    // Kept here until the elements are packed.
+    __builtin_memcpy(corrections + j, &column.inverse, sizeof column.inverse);
+  }
+  const auto element = [&](std::size_t l, std::size_t j) {
+    float inverse;
+    __builtin_memcpy(&inverse, corrections + j, sizeof inverse);
+    if (inverse == 0.0f) return std::int8_t{0};
+    // Adding and taking away 1.5 * 2^23 rounds to the nearest, the even one of two.
+    const float shifted = b[l * row_step + j * column_step] * inverse + 0x1.8p23f;
+    return static_cast<std::int8_t>(shifted - 0x1.8p23f);
+  };
+  pack_groups<std::int8_t>(k, n, packed, element);
+  for (std::size_t j = 0; j < padded; ++j) {
+    std::uint32_t sum = 0;
+    for (std::size_t l = 0; l < k && j < n; ++l) sum += static_cast<std::uint32_t>(element(l, j));
+    const std::uint32_t correction = 0u - sum * static_cast<std::uint32_t>(kZeroPoint);
+    __builtin_memcpy(corrections + j, &correction, sizeof correction);
+  }
+}
+
+// The nearest bfloat16, the even one of two, in the lower halves; NaN stays NaN.
+inline VecU to_bf16(VecF x) {
+  const VecU from = bits(x);
+  const VecU rounded = (from + 0x7fffu + ((from >> 16) & 1u)) >> 16;
+  return bits(select(is_nan(x), from_bits((from >> 16) | 0x40u), from_bits(rounded)));
+}
+
+void round_rows_bf16(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                     std::uint16_t* rows) {
+  const std::size_t step = rounded_row_size(k);
+  for (std::size_t i = 0; i < m; ++i, x += ldx, rows += step) {
+    std::size_t l = 0;
+    for (; l + kLanes <= k; l += kLanes) store_low_halves(rows + l, to_bf16(load(x + l)));
+    if (l < k) {
+      store_low_halves(rows + l, to_bf16(load_first(x + l, k - l)));
+      l += kLanes;
+    }
+    for (; l < step; ++l) rows[l] = 0;
+  }
+}
+
+std::size_t packed_size_bf16(std::size_t k, std::size_t n) { return groups_size(k, n, 2); }
+
+void pack_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+               std::size_t column_step, std::byte* packed) {
+  pack_groups<std::uint16_t>(k, n, packed, [=](std::size_t l, std::size_t j) {
+    return static_cast<std::uint16_t>(to_bf16(broadcast(b[l * row_step + j * column_step]))[0]);
+  });
+}
+
+}  // namespace
+}  // namespace pyrec

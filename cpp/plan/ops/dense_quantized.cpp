@@ -1,0 +1,177 @@
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plan/op_list.h"
+#include "plan/ops/dense.h"
+#include "plan/ops/dense_layer.h"
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+namespace {
+
+// Rows that are converted before they are multiplied: they stay in cache in between.
+constexpr std::size_t kRowsAtOnce = 128;
+
+// The constant [k, n] matrix that a layer of lower precision is made from.
+const Tensor& constant_weights(const OpSpec& spec, const char* op) {
+  const Tensor* weights = constant_input(spec, 1);
+  if (!weights || weights->rank() != 2 || weights->dtype != DType::kFloat32) {
+    throw OpError(ErrorKind::kUnsupported,
+                  std::string(op) + ": expected a constant float32 matrix of weights");
+  }
+  return *weights;
+}
+
+// How a layer's rows and weights are laid out, and their product.
+struct Int8 {
+  static constexpr const char* kName = "pyrec.DenseInt8";
+  static std::size_t packed_size(const Kernels& kernels, std::size_t k, std::size_t n) {
+    return kernels.packed_size_s8(k, n);
+  }
+  static PackBytes pack(const Kernels& kernels) { return kernels.pack_s8; }
+  static std::size_t row_size(std::size_t k) { return quantized_row_size(k); }
+  static void convert(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
+                      std::size_t k, std::byte* rows) {
+    kernels.quantize_rows_u8(x, ldx, m, k, rows);
+  }
+  static void multiply(const Kernels& kernels, const std::byte* rows, const std::byte* packed,
+                       const float* bias, std::size_t bias_step, bool relu, float* y,
+                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
+    kernels.gemm_u8s8(rows, packed, bias, bias_step, relu, y, ldc, m, n, k);
+  }
+};
+
+struct Bf16 {
+  static constexpr const char* kName = "pyrec.DenseBf16";
+  static std::size_t packed_size(const Kernels& kernels, std::size_t k, std::size_t n) {
+    return kernels.packed_size_bf16(k, n);
+  }
+  static PackBytes pack(const Kernels& kernels) { return kernels.pack_bf16; }
+  static std::size_t row_size(std::size_t k) { return rounded_row_size(k) * sizeof(std::uint16_t); }
+  static void convert(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
+                      std::size_t k, std::byte* rows) {
+    kernels.round_rows_bf16(x, ldx, m, k, reinterpret_cast<std::uint16_t*>(rows));
+  }
+  static void multiply(const Kernels& kernels, const std::byte* rows, const std::byte* packed,
+                       const float* bias, std::size_t bias_step, bool relu, float* y,
+                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
+    kernels.gemm_bf16(reinterpret_cast<const std::uint16_t*>(rows), packed, bias, bias_step, relu,
+                      y, ldc, m, n, k);
+  }
+};
+
+template <class Precision>
+class NarrowLayer {
+ public:
+  explicit NarrowLayer(const OpSpec& spec)
+      : activation_(activation_of(Precision::kName, spec.attributes.text("activation", ""))) {
+    const Tensor& weights = constant_weights(spec, Precision::kName);
+    k_ = unsigned_size(weights.shape[0]);
+    n_ = unsigned_size(weights.shape[1]);
+    packed_ = AlignedArray<std::byte>(Precision::packed_size(spec.kernels, k_, n_));
+    Precision::pack(spec.kernels)(weights.as<float>(), k_, n_, unsigned_size(weights.strides[0]),
+                                  unsigned_size(weights.strides[1]), packed_.data());
+  }
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor x = with_plain_rows(context, required_matrix_f32(in, 0, Precision::kName));
+    if (unsigned_size(x.shape[x.rank() - 1]) != k_) {
+      throw OpError(ErrorKind::kShape, std::string(Precision::kName) + ": expected " +
+                                           std::to_string(k_) + " features, got shape " +
+                                           describe(x.shape));
+    }
+    const std::size_t row_size = Precision::row_size(k_);
+    const BufferRef rows = context.arena.allocate(row_size * kRowsAtOnce);
+    const auto repeated = [](const Shape& batch) {
+      Shape strides;
+      for (int axis = 0; axis < batch.rank(); ++axis) strides.push_back(0);
+      return strides;
+    };
+    out[0].tensor = dense_rows(
+        context, Precision::kName, x, Shape(), static_cast<std::int64_t>(n_), optional(in, 2),
+        repeated, [&](const DenseRun& run) { multiply(context.kernels, run, rows.get()->data()); });
+  }
+
+ private:
+  void multiply(const Kernels& kernels, const DenseRun& run, std::byte* rows) const {
+    for (std::size_t begin = 0; begin < run.m; begin += kRowsAtOnce) {
+      const std::size_t m = std::min(kRowsAtOnce, run.m - begin);
+      float* y = run.y + begin * run.ldc;
+      Precision::convert(kernels, run.x + begin * run.lda, run.lda, m, k_, rows);
+      Precision::multiply(kernels, rows, packed_.data(),
+                          run.bias ? run.bias + begin * run.bias_step : nullptr, run.bias_step,
+                          activation_ == Activation::kRelu, y, run.ldc, m, n_, k_);
+      if (activation_ == Activation::kSigmoid || activation_ == Activation::kTanh) {
+        const UnaryF32 function =
+            activation_ == Activation::kSigmoid ? kernels.sigmoid_f32 : kernels.tanh_f32;
+        for (std::size_t i = 0; i < m; ++i) function(y + i * run.ldc, y + i * run.ldc, n_);
+      }
+    }
+  }
+
+  Activation activation_;
+  std::size_t k_ = 0, n_ = 0;
+  AlignedArray<std::byte> packed_;
+};
+
+// A plain layer with weights rounded to bfloat16.
+class RoundedLayer final : public Op {
+ public:
+  explicit RoundedLayer(const OpSpec& spec) {
+    const Tensor& weights = constant_weights(spec, Bf16::kName);
+    const std::size_t k = unsigned_size(weights.shape[0]), n = unsigned_size(weights.shape[1]);
+    rounded_ = AlignedArray<float>(k * n);
+    std::vector<std::uint16_t> row(rounded_row_size(n));
+    std::vector<float> plain(n);
+    for (std::size_t i = 0; i < k; ++i) {
+      const float* from = weights.as<float>() + static_cast<std::int64_t>(i) * weights.strides[0];
+      for (std::size_t j = 0; j < n; ++j) {
+        plain[j] = from[static_cast<std::int64_t>(j) * weights.strides[1]];
+      }
+      spec.kernels.round_rows_bf16(plain.data(), n, 1, n, row.data());
+      for (std::size_t j = 0; j < n; ++j) {
+        const std::uint32_t bits = static_cast<std::uint32_t>(row[j]) << 16;
+        std::memcpy(rounded_.data() + i * n + j, &bits, sizeof bits);
+      }
+    }
+    weights_.tensor.data = reinterpret_cast<std::byte*>(rounded_.data());
+    weights_.tensor.shape = weights.shape;
+    weights_.tensor.strides = contiguous_strides(weights.shape);
+    std::vector<const Tensor*> constants(spec.constants.begin(), spec.constants.end());
+    constants[1] = &weights_.tensor;
+    layer_ = find_op("pyrec.Dense")(
+        {spec.attributes, constants, spec.outputs, spec.bodies, spec.kernels});
+  }
+
+  void run(Context& context, std::span<const Value* const> in,
+           std::span<Value> out) const override {
+    const std::array<const Value*, 3> given = {in[0], &weights_, in.size() > 2 ? in[2] : nullptr};
+    layer_->run(context, given, out);
+  }
+
+ private:
+  AlignedArray<float> rounded_;
+  Value weights_;
+  std::unique_ptr<Op> layer_;
+};
+
+std::unique_ptr<Op> make_bf16(const OpSpec& spec) {
+  if (spec.kernels.fast_bf16) return make_op<NarrowLayer<Bf16>>(spec);
+  return std::make_unique<RoundedLayer>(spec);
+}
+
+constexpr OpEntry kOps[] = {
+    {Int8::kName, make_op<NarrowLayer<Int8>>},
+    {Bf16::kName, make_bf16},
+};
+
+}  // namespace
+
+std::span<const OpEntry> dense_quantized_ops() { return kOps; }
+
+}  // namespace pyrec

@@ -1,0 +1,330 @@
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "plan/op_list.h"
+#include "plan/ops/dense.h"
+#include "plan/ops/take.h"
+#include "plan/program.h"
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+namespace {
+
+constexpr std::int64_t kNearBytes = std::int64_t{1} << 18;  // tables of this size stay in cache
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;
+
+// One part as the node describes it.
+struct Part {
+  std::int64_t column;  // of a matrix of ids; -1: a vector
+  std::int64_t offset;  // bytes into a row of the table
+  std::int64_t width;
+  Codec codec;
+
+  // From the start of a row of records.
+  std::int64_t end() const {
+    switch (codec) {
+      case Codec::kBf16:
+        return offset + 2 * width;
+      case Codec::kI8:
+        return offset + (width + 3) / 4 * 4 + 4;
+      default:
+        return offset + 4 * width;
+    }
+  }
+};
+
+Codec codec_of(const std::string& name) {
+  if (name.empty() || name == "f32") return Codec::kF32;
+  if (name == "bf16") return Codec::kBf16;
+  if (name == "i8") return Codec::kI8;
+  throw OpError(ErrorKind::kUnsupported, "lookup codec '" + name + "'");
+}
+
+std::vector<Part> parts_of(const Attributes& attributes) {
+  const auto columns = attributes.integers("columns"), offsets = attributes.integers("offsets");
+  const auto widths = attributes.integers("widths");
+  const auto codecs = attributes.texts("codecs");
+  if (columns.empty() || offsets.size() != columns.size() || widths.size() != columns.size() ||
+      codecs.size() != columns.size()) {
+    throw OpError(ErrorKind::kModel, "expected a column, an offset, a width and a codec a part");
+  }
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (offsets[i] < 0 || offsets[i] > kMostBytes || widths[i] < 0 || widths[i] > kMostBytes) {
+      throw OpError(ErrorKind::kModel, "expected offsets and widths of at least 0");
+    }
+    parts.push_back({columns[i], offsets[i], widths[i], codec_of(codecs[i])});
+  }
+  return parts;
+}
+
+// The tables, rows and widths of a call as the kernels take them.
+class Lookups {
+ public:
+  Lookups(Context& context, const std::vector<Part>& parts, const std::vector<std::string>& labels,
+          std::span<const Value* const> in, std::size_t first)
+      : context_(context) {
+    if (in.size() != first + 2 * parts.size()) {
+      throw OpError(ErrorKind::kModel, "expected a source and a table a part");
+    }
+    const Tensor& source = required(in, first);
+    if (source.rank() == 0) throw OpError(ErrorKind::kShape, "expected a source with rows");
+    n_ = source.shape[0];
+    const auto ids = unsigned_size(n_) * parts.size() * sizeof(std::int64_t);
+    scratch_ = context.arena.allocate(ids);
+    next_ = reinterpret_cast<std::int64_t*>(scratch_.get()->data());
+    lookups_.reserve(parts.size());
+    kept_.reserve(parts.size());
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const Tensor* table = optional(in, first + 2 * i + 1);
+      if (!table) {
+        add_numbers(parts[i], required(in, first + 2 * i));
+        continue;
+      }
+      try {
+        add_table(parts[i], required(in, first + 2 * i), *table);
+      } catch (const OpError& error) {
+        if (i < labels.size() && !labels[i].empty()) throw StepError(error, labels[i]);
+        throw;
+      }
+    }
+  }
+
+  std::size_t rows() const { return unsigned_size(n_); }
+  const LookupPart* data() const { return lookups_.data(); }
+  std::size_t size() const { return lookups_.size(); }
+
+ private:
+  void require_rows(const Tensor& source) const {
+    if (source.rank() > 0 && source.shape[0] == n_) return;
+    throw OpError(ErrorKind::kShape,
+                  "expected " + std::to_string(n_) + " rows, got shape " + describe(source.shape));
+  }
+
+  // The source's own numbers.
+  void add_numbers(const Part& part, const Tensor& source) {
+    require_rows(source);
+    if (source.dtype != DType::kFloat32) refuse_dtype("lookup", source.dtype);
+    if (source.shape.product(1, source.rank()) != part.width) {
+      throw OpError(ErrorKind::kShape, "expected " + std::to_string(part.width) +
+                                           " numbers a row, got shape " + describe(source.shape));
+    }
+    const auto inner = merged_stride(source, 1, source.rank());
+    const bool plain = source.strides[0] >= 0 && (part.width <= 1 || (inner && *inner == 1));
+    const Tensor& rows = kept_.emplace_back(plain ? source : contiguous(context_, source));
+    LookupPart found{};
+    found.table = reinterpret_cast<const unsigned char*>(rows.data);
+    found.stride = unsigned_size(rows.strides[0]) * sizeof(float);
+    found.width = unsigned_size(part.width);
+    found.codec = Codec::kF32;
+    lookups_.push_back(found);
+  }
+
+  void add_table(const Part& part, const Tensor& source, const Tensor& table) {
+    const bool records = table.dtype == DType::kUint8;
+    if (!records && table.dtype != DType::kFloat32) refuse_dtype("lookup", table.dtype);
+    Part read = part;
+    if (!records) read.codec = Codec::kF32;
+    const auto item = static_cast<std::int64_t>(item_size(table.dtype));
+    if (table.rank() != 2 || read.end() > table.shape[1] * item) {
+      throw OpError(ErrorKind::kShape, "expected a table of rows of at least " +
+                                           std::to_string(read.end()) + " bytes, got shape " +
+                                           describe(table.shape));
+    }
+    const bool plain = table.strides[0] >= 0 && (table.shape[1] <= 1 || table.strides[1] == 1);
+    const Tensor& rows = kept_.emplace_back(plain ? table : contiguous(context_, table));
+    const std::int64_t stride = rows.strides[0] * item;
+    if (stride % 4 != 0 || part.offset % 4 != 0 ||
+        reinterpret_cast<std::uintptr_t>(rows.data) % 4 != 0) {
+      throw OpError(ErrorKind::kUnsupported, "expected records aligned to 4 bytes");
+    }
+    LookupPart found{};
+    found.table = reinterpret_cast<const unsigned char*>(rows.data) + part.offset;
+    found.stride = unsigned_size(stride);
+    found.rows = rows_of(ids_of(part, source), rows.shape[0]);
+    found.width = unsigned_size(part.width);
+    found.codec = read.codec;
+    found.far = rows.shape[0] > kNearBytes / (stride + 1);
+    lookups_.push_back(found);
+  }
+
+  Tensor ids_of(const Part& part, const Tensor& source) const {
+    require_rows(source);
+    if (part.column >= 0) {
+      if (source.rank() != 2 || part.column >= source.shape[1]) {
+        throw OpError(ErrorKind::kShape, "expected a matrix with a column " +
+                                             std::to_string(part.column) + ", got shape " +
+                                             describe(source.shape));
+      }
+      return view(source, {n_}, {source.strides[0]}, n_ == 0 ? 0 : part.column * source.strides[1]);
+    }
+    if (source.elements() != n_) {
+      throw OpError(ErrorKind::kShape,
+                    "expected one id a row, got shape " + describe(source.shape));
+    }
+    return view(source, {n_}, {source.strides[0]});
+  }
+
+  // The row numbers that the ids stand for. Parts of one record often share them.
+  const std::int64_t* rows_of(const Tensor& ids, std::int64_t size) {
+    if (checked_.data == ids.data && checked_.strides == ids.strides &&
+        checked_.dtype == ids.dtype && checked_size_ == size) {
+      return checked_rows_;
+    }
+    check_ids(ids, size, next_);
+    checked_ = ids;
+    checked_size_ = size;
+    checked_rows_ = next_;
+    next_ += n_;
+    return checked_rows_;
+  }
+
+  Context& context_;
+  std::int64_t n_ = 0;
+  BufferRef scratch_;
+  std::int64_t* next_ = nullptr;
+  std::vector<LookupPart> lookups_;
+  std::vector<Tensor> kept_;  // what the parts point to
+  Tensor checked_;            // the ids before, their table's rows and their row numbers
+  std::int64_t checked_size_ = -1;
+  const std::int64_t* checked_rows_ = nullptr;
+};
+
+class Lookup {
+ public:
+  explicit Lookup(const OpSpec& spec)
+      : parts_(parts_of(spec.attributes)), labels_(spec.attributes.texts("labels")) {
+    for (const Part& part : parts_) width_ += part.width;
+  }
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Lookups lookups(context, parts_, labels_, in, 0);
+    const auto n = static_cast<std::int64_t>(lookups.rows());
+    out[0].tensor = allocate(context, DType::kFloat32, {n, width_});
+    if (n == 0) return;
+    context.kernels.lookup_f32(lookups.data(), lookups.size(), lookups.rows(),
+                               out[0].tensor.as<float>(), unsigned_size(width_));
+  }
+
+ private:
+  std::vector<Part> parts_;
+  std::vector<std::string> labels_;
+  std::int64_t width_ = 0;
+};
+
+class LookupSum {
+ public:
+  explicit LookupSum(const OpSpec& spec)
+      : parts_(parts_of(spec.attributes)),
+        labels_(spec.attributes.texts("labels")),
+        activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))) {
+    for (const Part& part : parts_) {
+      if (part.width != parts_[0].width) {
+        throw OpError(ErrorKind::kModel, "expected parts of one width");
+      }
+    }
+  }
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Lookups lookups(context, parts_, labels_, in, 1);
+    const Shape shape{static_cast<std::int64_t>(lookups.rows()), parts_[0].width};
+    const Tensor* given = optional(in, 0);
+    Tensor bias;
+    if (given) {
+      if (given->dtype != DType::kFloat32) refuse_dtype("pyrec.LookupSum", given->dtype);
+      if (broadcast_shapes(given->shape, shape) != shape) {
+        throw OpError(ErrorKind::kShape, "a bias of shape " + describe(given->shape) +
+                                             " does not broadcast to " + describe(shape));
+      }
+      bias = broadcast_to(*given, shape);
+      if (bias.strides[0] < 0 || (shape[1] > 1 && bias.strides[1] != 1)) {
+        bias = contiguous(context, bias);
+      }
+    }
+    out[0].tensor = allocate(context, DType::kFloat32, shape);
+    if (shape.elements() == 0) return;
+    context.kernels.lookup_sum_f32(
+        given ? bias.as<float>() : nullptr, given ? unsigned_size(bias.strides[0]) : 0,
+        lookups.data(), lookups.size(), activation_, lookups.rows(), unsigned_size(shape[1]),
+        out[0].tensor.as<float>(), unsigned_size(shape[1]));
+  }
+
+ private:
+  std::vector<Part> parts_;
+  std::vector<std::string> labels_;
+  Activation activation_;
+};
+
+class PairDots {
+ public:
+  explicit PairDots(const OpSpec& spec) {
+    const Tensor* left = constant_input(spec, 2);
+    const Tensor* right = constant_input(spec, 3);
+    if (!left || !right) throw OpError(ErrorKind::kUnsupported, "pairs that are not constant");
+    left_ = read_integers(*left);
+    right_ = read_integers(*right);
+    if (left_.size() != right_.size()) {
+      throw OpError(ErrorKind::kModel, "expected as many left as right vectors");
+    }
+  }
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor a = vectors(context, required(in, 0));
+    const Tensor b = vectors(context, required(in, 1));
+    if (a.shape[0] != b.shape[0] || a.shape[2] != b.shape[2]) {
+      throw OpError(ErrorKind::kShape, "pairs of vectors of shapes " + describe(a.shape) + " and " +
+                                           describe(b.shape));
+    }
+    const BufferRef scratch = context.arena.allocate(2 * left_.size() * sizeof(std::int64_t));
+    auto* left = reinterpret_cast<std::int64_t*>(scratch.get()->data());
+    std::int64_t* right = left + left_.size();
+    set_offsets(left_, a, left);
+    set_offsets(right_, b, right);
+    out[0].tensor =
+        allocate(context, DType::kFloat32, {a.shape[0], static_cast<std::int64_t>(left_.size())});
+    if (out[0].tensor.elements() == 0) return;
+    context.kernels.pair_dots_f32(a.as<float>(), unsigned_size(a.strides[0]), b.as<float>(),
+                                  unsigned_size(b.strides[0]), left, right, left_.size(),
+                                  unsigned_size(a.shape[2]), unsigned_size(a.shape[0]),
+                                  out[0].tensor.as<float>());
+  }
+
+ private:
+  static Tensor vectors(Context& context, const Tensor& tensor) {
+    if (tensor.dtype != DType::kFloat32) refuse_dtype("pyrec.PairDots", tensor.dtype);
+    if (tensor.rank() != 3) {
+      throw OpError(ErrorKind::kShape,
+                    "expected vectors [N, P, D], got shape " + describe(tensor.shape));
+    }
+    const bool plain = tensor.strides[0] >= 0 && (tensor.shape[2] <= 1 || tensor.strides[2] == 1);
+    return plain ? tensor : contiguous(context, tensor);
+  }
+
+  static void set_offsets(const std::vector<std::int64_t>& numbers, const Tensor& tensor,
+                          std::int64_t* offsets) {
+    const std::int64_t count = tensor.shape[1];
+    for (std::int64_t number : numbers) {
+      if (number < -count || number >= count) {
+        throw OpError(ErrorKind::kModel, "a pair of vectors that do not exist");
+      }
+      *offsets++ = (number < 0 ? number + count : number) * tensor.strides[1];
+    }
+  }
+
+  std::vector<std::int64_t> left_, right_;
+};
+
+constexpr OpEntry kOps[] = {
+    {"pyrec.Lookup", make_op<Lookup>},
+    {"pyrec.LookupSum", make_op<LookupSum>},
+    {"pyrec.PairDots", make_op<PairDots>},
+};
+
+}  // namespace
+
+std::span<const OpEntry> lookup_ops() { return kOps; }
+
+}  // namespace pyrec

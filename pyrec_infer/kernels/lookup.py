@@ -1,0 +1,218 @@
+"""Rows of tables side by side or summed, and dot products of pairs of vectors.
+
+A part of a lookup is a table (float32, or bytes), the first byte to read of each row, the rows or None
+for all in order, the number of elements and a codec: ``f32``; ``bf16``, the upper halves of float32
+numbers; or ``i8``, signed bytes, zeros up to a multiple of 4 and the float32 scale of the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pyrec_infer.kernels.dense import ACTIVATIONS
+from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled, normal, reduction
+from pyrec_infer.kernels.transcendental import sigmoid
+
+Part: TypeAlias = tuple[Array, int, Array | None, int, str]
+
+F32 = np.dtype(np.float32)
+
+
+@compiled
+def _add_loop(numbers: Any, rows: Any, out: Any) -> None:
+    for i in range(rows.size):
+        for j in range(out.shape[1]):
+            out[i, j] += numbers[rows[i], j]
+
+
+@compiled
+def _pair_loop(a: Any, b: Any, left: Any, right: Any, out: Any) -> None:
+    for i in range(out.shape[0]):
+        x, y = a[i if a.shape[0] > 1 else 0], b[i if b.shape[0] > 1 else 0]
+        for p in range(left.size):
+            total = np.float32(0)
+            for j in range(x.shape[1]):
+                total += x[left[p], j] * y[right[p], j]
+            out[i, p] = total
+
+
+def _scales(data: Array, width: int) -> Array:
+    padded = -(-width // 4) * 4
+    return np.ascontiguousarray(data[:, padded : padded + 4]).view(F32)
+
+
+def _numbers(part: Part, n: int) -> tuple[Array, Array]:
+    """A matrix of float32 numbers and the rows of it that make the part."""
+    table, offset, rows, width, codec = part
+    if table.dtype == F32:
+        numbers = table[:, offset // 4 : offset // 4 + width]
+        return numbers, np.arange(n) if rows is None else rows
+    data = np.ascontiguousarray((table[:n] if rows is None else table[rows])[:, offset:])
+    if codec == "f32":
+        numbers = np.ascontiguousarray(data[:, : 4 * width]).view(F32)
+    elif codec == "bf16":
+        halves = np.ascontiguousarray(data[:, : 2 * width]).view(np.uint16)
+        numbers = (halves.astype(np.uint32) << 16).view(F32)
+    else:
+        numbers = data[:, :width].view(np.int8) * _scales(data, width)
+    return numbers, np.arange(n)
+
+
+def lookup_f32(parts: Sequence[Part], n: int) -> Array:
+    """The n rows of all parts side by side; the rows must be in their tables."""
+    out = np.zeros((n, sum(part[3] for part in parts)), np.float32)
+    begin = 0
+    for part in parts:
+        numbers, rows = _numbers(part, n)
+        np.take(numbers, rows, axis=0, out=out[:, begin : begin + part[3]], mode="clip")
+        begin += part[3]
+    return out
+
+
+def lookup_sum_f32(bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str) -> Array:
+    """``activation(bias + sum of the parts)``, bias a row or a matrix."""
+    out = np.zeros((n, width), np.float32)
+    if bias is not None:
+        out += bias
+    for part in parts:
+        _add_loop(*_numbers(part, n), out)
+    return out if activation == "none" else ACTIVATIONS[activation](out)
+
+
+def pair_dots_f32(a: Array, b: Array, left: Array, right: Array) -> Array:
+    """Dot products of vectors ``left[p]`` of a and ``right[p]`` of b; one row stands for all."""
+    out = np.empty((max(len(a), len(b)) if len(a) and len(b) else 0, left.size), np.float32)
+    _pair_loop(a, b, left, right, out)
+    return out
+
+
+def _exact(part: Part, n: int) -> Array:
+    table, offset, rows, width, codec = part
+    chosen = np.ascontiguousarray(table).view(np.uint8).reshape(len(table), -1)
+    chosen = chosen[:n] if rows is None else chosen[rows]
+    values = np.zeros((len(chosen), width), np.float64)
+    for j in range(width):
+        for i, row in enumerate(chosen):
+            if codec == "i8":
+                scale = row[offset + -(-width // 4) * 4 :][:4].copy().view(F32)[0]
+                values[i, j] = float(row[offset + j : offset + j + 1].view(np.int8)[0]) * float(scale)
+            elif codec == "bf16":
+                half = row[offset + 2 * j : offset + 2 * j + 2].tobytes()
+                values[i, j] = np.frombuffer(b"\0\0" + half, F32)[0]
+            else:
+                values[i, j] = row[offset + 4 * j : offset + 4 * j + 4].copy().view(F32)[0]
+    return values
+
+
+def _lookup(parts: Sequence[Part], n: int) -> Array:
+    return np.concatenate([np.zeros((n, 0)), *(_exact(part, n) for part in parts)], axis=1)
+
+
+def _lookup_sum(bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str) -> Array:
+    with np.errstate(all="ignore"):
+        y = sum((_exact(part, n) for part in parts), np.zeros((n, width))) + (0 if bias is None else bias)
+        if activation == "relu":
+            y = np.maximum(y, 0)
+        elif activation != "none":
+            y = sigmoid(y) if activation == "sigmoid" else np.tanh(y)
+    return np.asarray(y)
+
+
+def _sum_terms(bias: Array | None, parts: Sequence[Part], *_: Any) -> float:
+    return len(parts) + 1.0
+
+
+def _sum_scale(bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str) -> Array:
+    magnitude = sum((np.abs(_exact(part, n)) for part in parts), np.zeros((n, width)))
+    return np.asarray(magnitude + (0 if bias is None else np.abs(bias)) + (activation != "none"))
+
+
+def _pair_dots(a: Array, b: Array, left: Array, right: Array) -> Array:
+    with np.errstate(all="ignore"):
+        product = a.astype(np.float64)[:, left] * b.astype(np.float64)[:, right]
+        return np.asarray(product.sum(axis=2))
+
+
+def _pair_scale(a: Array, b: Array, left: Array, right: Array) -> Array:
+    return _pair_dots(np.abs(a), np.abs(b), left, right)
+
+
+WIDTHS = (0, 1, 3, 4, 7, 8, 15, 16, 17, 31, 33, 48, 100)
+
+
+def _table(rng: np.random.Generator, count: int, width: int, codec: str) -> tuple[Array, int]:
+    """A table and the offset of a part of this width; f32 as a matrix or as records."""
+    offset = 4 * int(rng.integers(0, 3))
+    if codec == "matrix":
+        return normal(rng, count, offset // 4 + width + 1), offset
+    size = {"f32": 4 * width, "bf16": 2 * width, "i8": -(-width // 4) * 4 + 4}[codec]
+    stride = -(-(offset + size) // 64) * 64 or 64
+    data = rng.integers(0, 256, (count, stride), np.uint8)
+    if codec == "i8":
+        data[:, offset + size - 4 : offset + size] = normal(rng, count, 1).view(np.uint8)
+    elif codec == "bf16":
+        upper = normal(rng, count, width).view(np.uint16).reshape(count, width, 2)[..., 1]
+        data[:, offset : offset + size] = np.ascontiguousarray(upper).view(np.uint8)
+    else:
+        data[:, offset : offset + size] = normal(rng, count, width).copy().view(np.uint8)
+    return data, offset
+
+
+def _part(rng: np.random.Generator, n: int, width: int, codec: str, own: bool = False) -> Part:
+    count = max(n, 1) if own else 9 + n % 2
+    table, offset = _table(rng, count, width, codec)
+    rows = None if own else rng.integers(0, count, n)
+    return table, offset, rows, width, "f32" if codec == "matrix" else codec
+
+
+CODECS = ("matrix", "f32", "bf16", "i8")
+
+
+def _lookup_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    yield (), 3
+    for n in (0, 1, 15, 37):
+        for width in WIDTHS:
+            parts = [_part(rng, n, width, codec) for codec in CODECS]
+            yield tuple(parts), n
+        yield (*(_part(rng, n, 16, CODECS[i % 4]) for i in range(7)), _part(rng, n, 5, "matrix", True)), n
+
+
+def _sum_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for count, n in enumerate((0, 1, 2, 40)):
+        for i, width in enumerate((*WIDTHS, 129, 300)):
+            parts = tuple(_part(rng, n, width, CODECS[(i + j) % 4]) for j in range(count))
+            bias = (None, normal(rng, width), normal(rng, n, width + 2)[:, :width])[(i + n) % 3]
+            yield bias, parts, n, width, ("none", "relu", "sigmoid", "tanh")[i % 4]
+    part = _part(rng, 6, 20, "matrix", True)
+    part[0][2, 3:7] = np.nan, np.inf, -np.inf, -0.0
+    yield None, (part,), 6, 20, "relu"
+    yield None, (part, part), 6, 20, "none"
+
+
+def _pair_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for d in (*range(20), 32, 33, 48, 64):
+        for pairs in (0, 1, 5, 16, 21):
+            left, right = rng.integers(0, 4, pairs), rng.integers(0, 3, pairs)
+            yield normal(rng, 5, 4, d), normal(rng, 1 if pairs == 5 else 5, 3, d), left, right
+    left, right = np.arange(40) % 6, np.arange(40) % 5
+    a, b = normal(rng, 7, 6, 16), normal(rng, 7, 5, 16)
+    yield a[:1], b, left, right
+    yield a[:0], b[:0], left, right
+    a[2, 1, 3], a[3, 2, 2], b[4, 1, 1] = np.nan, np.inf, -np.inf
+    yield a, b, left, right
+
+
+KERNELS = (
+    KernelSpec("lookup_f32", _lookup, lookup_f32, EXACT, _lookup_cases),
+    KernelSpec("lookup_sum_f32", _lookup_sum, lookup_sum_f32, reduction(_sum_terms, _sum_scale), _sum_cases),
+    KernelSpec(
+        "pair_dots_f32",
+        _pair_dots,
+        pair_dots_f32,
+        reduction(lambda a, *_: a.shape[2], _pair_scale),
+        _pair_cases,
+    ),
+)

@@ -1,0 +1,229 @@
+"""Products of lower precision: int8 with a scale for each row and column, and bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.kernels.dense import SHAPES
+from pyrec_infer.kernels.spec import (
+    EXACT,
+    LENGTHS,
+    SPECIAL,
+    Array,
+    KernelSpec,
+    compiled,
+    normal,
+    reduction,
+    shifted,
+)
+
+ZERO_POINT = 128
+"""Of rows that have a number with a sign bit; that of other rows is 0."""
+
+_ALIGNMENT = 16
+_TAIL = 16
+_TINY = np.float32(2.0**-100)
+_HUGE = np.float32(np.finfo(np.float32).max)
+
+
+def _padded(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+@compiled
+def _quantize_loop(x: Any, whole: Any, scales: Any, zeros: Any) -> None:
+    rows, n = x.shape
+    for i in range(rows):
+        largest = np.float32(0)
+        signed = False
+        finite = True
+        for j in range(n):
+            magnitude = abs(x[i, j])
+            finite = finite and magnitude <= _HUGE
+            largest = max(largest, magnitude)
+            signed = signed or np.signbit(x[i, j])
+        levels = np.float32(127) if signed else np.float32(255)
+        zeros[i] = ZERO_POINT if signed else 0
+        scales[i] = largest / levels if largest >= _TINY else np.float32(0)
+        if not finite:
+            scales[i] = np.nan
+        usable = finite and largest >= _TINY
+        inverse = levels / largest if usable else np.float32(0)
+        for j in range(n):
+            whole[i, j] = np.rint(x[i, j] * inverse) if usable else np.float32(0)
+
+
+def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
+    """Each row as whole numbers (held as float32) times a scale, and the zero point of its uint8 form."""
+    whole = np.empty(x.shape, np.float32)
+    scales, zeros = np.empty(len(x), np.float32), np.empty(len(x), np.int32)
+    _quantize_loop(x, whole, scales, zeros)
+    return whole, scales, zeros
+
+
+def _records(whole: Array, scales: Array, zeros: Array) -> Array:
+    """Rows in the layout of the native kernels: uint8, zero points as padding, scale, zero point."""
+    rows, count = whole.shape
+    width = _padded(count)
+    made = np.zeros((rows, width + _TAIL), np.uint8)
+    made[:, :width] = zeros[:, None]
+    made[:, :count] = whole + zeros[:, None]
+    made[:, width : width + 4] = scales.astype(np.float32).reshape(-1, 1).view(np.uint8)
+    made[:, width + 4 : width + 8] = zeros.astype(np.int32).reshape(-1, 1).view(np.uint8)
+    return made
+
+
+def quantize_rows_u8(x: Array) -> Array:
+    """The rows' bytes with their scales and zero points."""
+    return _records(*quantize_rows(x))
+
+
+def _quantized(x: Array, levels: Array, axis: int) -> tuple[Array, Array]:
+    largest = np.abs(x).max(axis, initial=0, keepdims=True)
+    with np.errstate(all="ignore"):
+        usable = np.isfinite(largest) & (largest >= _TINY)
+        whole = np.where(usable, np.rint(x * np.where(usable, levels / largest, 0).astype(np.float32)), 0)
+        scales = np.where(usable, largest / levels, np.where(np.isfinite(largest), 0, np.nan))
+    return np.asarray(whole, np.float32), np.asarray(scales, np.float32)
+
+
+def _row_levels(x: Array) -> Array:
+    return np.where(np.signbit(x).any(-1, keepdims=True), np.float32(127), np.float32(255))
+
+
+def _quantize_rows(x: Array) -> Array:
+    levels = _row_levels(x)
+    whole, scales = _quantized(x, levels, 1)
+    return _records(whole, scales[:, 0], np.where(levels[:, 0] == 255, 0, ZERO_POINT))
+
+
+def _finish(y: Array, bias: Array | None, activation: str) -> Array:
+    with np.errstate(all="ignore"):
+        y = y if bias is None else y + bias
+    return np.maximum(y, 0, dtype=y.dtype) if activation == "relu" else y
+
+
+def _scaled(sums: Array, row_scales: Array, column_scales: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return np.asarray(sums.astype(np.float32) * column_scales * row_scales)
+
+
+def gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+    """``activation(a @ b + bias)`` with quantised operands; the activation is none or relu."""
+    whole, row_scales, _ = quantize_rows(a)
+    columns, column_scales, _ = quantize_rows(np.concatenate([b, -b]).T)
+    sums = whole.astype(np.float64) @ columns[:, : len(b)].T.astype(np.float64)
+    return _finish(_scaled(sums, row_scales[:, None], column_scales), bias, activation)
+
+
+def _gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+    whole, row_scales = _quantized(a, _row_levels(a), 1)
+    columns, column_scales = _quantized(b, np.float32(127), 0)
+    sums = whole.astype(np.int64) @ columns.astype(np.int64)
+    return _finish(_scaled(sums, row_scales, column_scales), bias, activation)
+
+
+def round_bf16(x: Array) -> Array:
+    """The bits of float32 values rounded to bfloat16; NaN stays NaN."""
+    bits = x.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) >> 16
+    return np.where(np.isnan(x), bits >> 16 | 0x40, rounded).astype(np.uint16)
+
+
+def widened(bits: Array) -> Array:
+    """The float32 values of bfloat16 bits."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def round_rows_bf16(x: Array) -> Array:
+    """The rows' bfloat16 bits, padded with zeros."""
+    made = np.zeros((len(x), _padded(x.shape[1])), np.uint16)
+    made[:, : x.shape[1]] = round_bf16(np.ascontiguousarray(x))
+    return made
+
+
+def _round_rows(x: Array) -> Array:
+    """By the definition: the nearest number with 8 bits, the even one of two."""
+    with np.errstate(all="ignore"):
+        exponent = np.maximum(np.frexp(x.astype(np.float64))[1], -125)
+        step = np.ldexp(1.0, exponent - 8)
+        nearest = np.where(np.isfinite(x), np.rint(x / step) * step, x)
+        bits = nearest.astype(np.float32).view(np.uint32) >> 16
+    nan = np.ascontiguousarray(x).view(np.uint32) >> 16 | 0x40
+    made = np.zeros((len(x), _padded(x.shape[1])), np.uint16)
+    made[:, : x.shape[1]] = np.where(np.isnan(x), nan, bits)
+    return made
+
+
+def _rounded(x: Array) -> Array:
+    return widened(round_bf16(np.ascontiguousarray(x)))
+
+
+def gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+    """``activation(a @ b + bias)`` with both operands rounded to bfloat16; none or relu."""
+    with np.errstate(all="ignore"):
+        return _finish(_rounded(a) @ _rounded(b), bias, activation)
+
+
+def _gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+    with np.errstate(all="ignore"):
+        return _finish(_rounded(a).astype(np.float64) @ _rounded(b).astype(np.float64), bias, activation)
+
+
+def _bf16_scale(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+    magnitude = np.abs(_rounded(a).astype(np.float64)) @ np.abs(_rounded(b).astype(np.float64))
+    return np.asarray(magnitude + (0 if bias is None else np.abs(bias)))
+
+
+def _row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for n in LENGTHS:
+        x = normal(rng, 3, n)
+        x[1] = np.abs(x[1])
+        yield (x,)
+    yield (np.tile(SPECIAL, (2, 1)),)
+    finite = SPECIAL[np.isfinite(SPECIAL)]
+    yield (np.stack([finite, np.abs(finite)]),)
+    for value in (0.0, -0.0, 1e-35, -1e-45, 3.4028235e38, -np.inf, np.nan):
+        yield (np.full((2, 19), value, np.float32),)
+    ties = np.arange(-127, 128, dtype=np.float32) + np.float32(0.5)
+    yield (np.stack([np.append(ties[:-1], np.float32(127)), np.append(np.abs(ties[1:]), np.float32(255))]),)
+    yield (normal(rng, 5, 60)[:, 7:40],)
+
+
+def _bf16_row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    yield from _row_cases(rng)
+    bits = np.arange(0, 1 << 32, 65521, dtype=np.uint32)
+    yield (shifted(bits.view(np.float32)).reshape(1, -1),)
+    ties = (np.arange(0, 0x7F80, dtype=np.uint32) << 16 | 0x8000).view(np.float32)
+    yield (np.stack([ties, -ties]),)
+
+
+def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for i, (m, n, k) in enumerate(SHAPES):
+        a = normal(rng, m, k)
+        a[: m // 2] = np.abs(a[: m // 2])
+        yield a, normal(rng, k, n), normal(rng, n) if i % 3 else None, ("none", "relu")[i % 2]
+    for m, n, k in ((1, 70, 9), (9, 33, 5), (21, 1, 40), (5, 100, 600)):
+        yield normal(rng, m, k), normal(rng, k, n), normal(rng, m, n + 3)[:, :n], "relu"
+    yield normal(rng, 6, 40)[:, 3:20], normal(rng, 17, 30), None, "none"
+    # The largest products there are, all of one sign.
+    for a, b in ((255, -127), (-127, -127), (127, 127)):
+        yield np.full((3, 999), a, np.float32), np.full((999, 20), b, np.float32), None, "none"
+    a = normal(rng, 6, 40)
+    a[1, 2], a[2, 4], a[3, 39] = np.nan, np.inf, -np.inf
+    a[4] = 0
+    for n in (1, 20, 48):
+        yield a, normal(rng, 40, n), normal(rng, n), ("none", "relu")[n % 2]
+
+
+KERNELS = (
+    KernelSpec("quantize_rows_u8", _quantize_rows, quantize_rows_u8, EXACT, _row_cases),
+    KernelSpec("gemm_u8s8", _gemm_u8s8, gemm_u8s8, EXACT, _gemm_cases),
+    KernelSpec("round_rows_bf16", _round_rows, round_rows_bf16, EXACT, _bf16_row_cases),
+    KernelSpec(
+        "gemm_bf16", _gemm_bf16, gemm_bf16, reduction(lambda a, *_: a.shape[1], _bf16_scale), _gemm_cases
+    ),
+)

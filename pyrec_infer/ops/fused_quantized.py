@@ -1,0 +1,91 @@
+"""Dense layers of lower precision, which exist only inside plans: int8 and bfloat16 weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.ir import Array, Node
+from pyrec_infer.ops.fused import OPS as FUSED
+from pyrec_infer.ops.fused import activate
+from pyrec_infer.ops.registry import Op, optional, required
+
+Floats = NDArray[np.float32]
+
+COLUMN_LEVELS = np.float32(127)
+"""What the largest weight of a column becomes."""
+
+_ROW_LEVELS = np.float32(127)
+_ROW_LEVELS_UNSIGNED = np.float32(255)
+_TINY = np.float32(2.0**-100)
+_EXACT_IN_F32 = 1 << 24
+
+_DENSE = next(op for op in FUSED if op.name == "pyrec.Dense")
+
+
+def quantize(x: Array, levels: Array | np.float32, axis: int) -> tuple[Floats, Floats]:
+    """Whole numbers (held as float32) and the scales that make them the numbers of `x`, nearly.
+
+    Each vector along ``axis`` has a scale of its own, so that its largest number becomes ``levels``.
+    The scale is NaN where a number is not finite and 0 where all are tiny; all whole numbers are then 0.
+    """
+    largest = np.abs(x).max(axis, initial=0, keepdims=True)
+    finite = np.isfinite(largest)
+    usable = finite & (largest >= _TINY)
+    with np.errstate(all="ignore"):
+        inverse = np.where(usable, levels / largest, np.float32(0))
+        whole = np.where(usable, np.rint(x * inverse), np.float32(0))
+        scales = np.where(usable, largest / levels, np.where(finite, np.float32(0), np.float32(np.nan)))
+    return whole.astype(np.float32, copy=False), scales.astype(np.float32, copy=False)
+
+
+def quantize_rows(x: Array) -> tuple[Floats, Floats]:
+    """Rows as int8 in effect, or as uint8 where no number has a minus sign; see `quantize`."""
+    signed = np.signbit(x).any(-1, keepdims=True)
+    return quantize(x, np.where(signed, _ROW_LEVELS, _ROW_LEVELS_UNSIGNED), -1)
+
+
+def multiply_whole(rows: Array, columns: Array) -> Floats:
+    """The exact product of whole numbers held as float32, rounded once."""
+    exact = rows.shape[-1] * int(_ROW_LEVELS_UNSIGNED) * int(COLUMN_LEVELS) <= _EXACT_IN_F32
+    kind = np.float32 if exact else np.float64
+    product = np.matmul(rows.astype(kind, copy=False), columns.astype(kind, copy=False))
+    return np.asarray(product, np.float32)
+
+
+def round_bf16(x: Array) -> Floats:
+    """The nearest numbers whose lower 16 bits are zero, the even one of two."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), x, rounded.view(np.float32))
+
+
+def _product_int8(x: Array, weights: Array) -> Array:
+    rows, row_scales = quantize_rows(x)
+    columns, column_scales = quantize(weights, COLUMN_LEVELS, 0)
+    with np.errstate(all="ignore"):
+        return multiply_whole(rows, columns) * column_scales * row_scales
+
+
+def _product_bf16(x: Array, weights: Array) -> Array:
+    return np.matmul(x, round_bf16(weights))
+
+
+def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:
+    def evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        bias = optional(inputs, 2)
+        y = product(required(node, inputs, 0), required(node, inputs, 1))
+        return [activate(node, y if bias is None else y + bias)]
+
+    return Op(name, _DENSE.infer, evaluate, _DENSE.rows)
+
+
+OPS = (
+    # pyrec.Dense with a constant matrix of weights, rounded to int8 with a scale for each column; each
+    # row of x is rounded to 8 bits with a scale of its own. The sums of products are exact.
+    _layer("pyrec.DenseInt8", _product_int8),
+    # The same with weights rounded to bfloat16; a processor that multiplies bfloat16 rounds x as well.
+    _layer("pyrec.DenseBf16", _product_bf16),
+)
