@@ -13,13 +13,17 @@ from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import same_shape
 
 
+def has_constant_weights(node: Node, graph: Graph) -> bool:
+    """Whether a node is a dense layer with one constant matrix."""
+    weights = graph.constants.get(node.inputs[1]) if node.op == "pyrec.Dense" else None
+    return weights is not None and weights.ndim == 2
+
+
 def is_layer(node: Node | None, graph: Graph) -> bool:
-    """Whether a node is a dense layer ``x W + b`` with constant weights that has no activation yet."""
+    """Whether a node is a dense layer ``x W + b`` of constants that has no activation yet."""
     return (
         node is not None
-        and node.op == "pyrec.Dense"
-        and node.inputs[1] in graph.constants
-        and graph.constants[node.inputs[1]].ndim == 2
+        and has_constant_weights(node, graph)
         and all(not name or name in graph.constants for name in node.inputs[2:])
         and not node.attribute("activation", "")
     )

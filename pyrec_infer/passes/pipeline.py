@@ -15,11 +15,14 @@ from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
+from pyrec_infer.passes.recognise import recognise
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.separate_labels import separate_labels
+from pyrec_infer.passes.skip_zeros import skip_zeros
 from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.split_lookups import split_lookups
 from pyrec_infer.passes.split_products import split_products
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
@@ -39,18 +42,32 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
     merge_duplicates,
     fuse_dense,
+    recognise,
+    remove_identities,
+    merge_duplicates,
+    fuse_dense,
+    recognise,
+    fuse_dense,
+    remove_identities,
+    merge_duplicates,
     remove_dead,
 )
 
 
 SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
+    split_lookups,
     split_products,
     pack_matrices,
     fuse_lookups,
     fold_tables,
 )
 
-CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (remove_identities, merge_duplicates, remove_dead)
+CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
+    remove_identities,
+    merge_duplicates,
+    remove_dead,
+    skip_zeros,
+)
 """What follows each pass of a split, so that the next sees who really reads a value."""
 
 

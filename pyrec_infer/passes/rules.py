@@ -75,7 +75,11 @@ class Site:
 
     def alone(self, name: str) -> bool:
         """Whether no more than one node, and no output, reads a value."""
-        return name not in self._graph.outputs and len(self._graph.consumers.get(name, ())) <= 1
+        return name not in self._graph.outputs and len(self.readers(name)) <= 1
+
+    def readers(self, name: str) -> tuple[Node, ...]:
+        """The nodes that read a value in the graph before the current walk over its nodes."""
+        return self._graph.consumers.get(name, ())
 
     def constant(self, value: Any, dtype: Any = None) -> str:
         """A new constant."""
