@@ -15,12 +15,16 @@ from pyrec_infer.backends.select import check_installed as _check_installed
 
 _check_installed()
 
-from pyrec_infer.api import Model, PreparedCall, TensorInfo, TopK, load, score  # noqa: E402
+from pyrec_infer.api import Model, PreparedCall, TensorInfo, load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
+from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
+from pyrec_infer.top_k import TopK  # noqa: E402
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Catalog",
+    "CatalogCall",
     "Model",
     "PreparedCall",
     "TensorInfo",

@@ -15,18 +15,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Signature, as_array
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
-from pyrec_infer.backends.select import make_pool, make_runnable, runner_names, select_backend
-from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.backends.select import (
+    make_pool,
+    make_runnable,
+    multiplies_bf16,
+    runner_names,
+    select_backend,
+    without_bf16,
+)
+from pyrec_infer.catalog import Catalog, Compiler
+from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs, split_graph
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
+from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
+from pyrec_infer.passes.separate_items import RECORDS
+from pyrec_infer.passes.split import Sides, find_rates
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
+from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.tools.explain import Explanation, explain_plan
-from pyrec_infer.top_k import best_rows
+from pyrec_infer.top_k import TopK, best_rows
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Source: TypeAlias = "str | os.PathLike[str] | bytes"
@@ -52,22 +64,6 @@ class TensorInfo(NamedTuple):
     shape: tuple[int | str, ...]
 
 
-class TopK(NamedTuple):
-    """The best candidates, best first.
-
-    Attributes
-    ----------
-    ids : ndarray of int64 or of the dtype of the ids that were given, shape (count,)
-    scores : ndarray of float32, shape (count,)
-    count : int
-        Never more than k; fewer if there are fewer candidates.
-    """
-
-    ids: Array
-    scores: NDArray[np.float32]
-    count: int  # type: ignore[assignment]
-
-
 def _tensor_info(name: str, info: Info) -> TensorInfo:
     dtype = "unknown" if info.dtype is None else "str" if info.dtype.kind in "UO" else info.dtype.name
     shape = (
@@ -90,10 +86,13 @@ class Model:
         source: Source,
         threads: int = 1,
         columns: Mapping[str, Sequence[str]] | None = None,
+        precision: str = "fp32",
+        calibration: Inputs | None = None,
     ) -> None:
         if threads < 1:
             raise InputError(f"threads: expected at least 1, got {threads}")
-        self._arguments = (source, threads, columns)
+        require_precision(precision)
+        self._arguments = (source, threads, columns, precision, calibration)
         self._backend = select_backend()
         imported = import_model(source)
         graph = imported.graph
@@ -110,17 +109,19 @@ class Model:
         # Not a method: a cache of bound methods would keep the model alive. It has no lock that a fork
         # could leave taken.
         self._executable = lru_cache(maxsize=_MAX_PLANS)(
-            partial(_compile, self._graph, self._backend, self._pool, self._fallbacks)
+            partial(_compile, self._graph, self._backend, self._pool, self._fallbacks, precision)
         )
         self.inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
         """The model's inputs, as `TensorInfo`."""
         self.outputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.outputs)
         """The model's outputs, as `TensorInfo`."""
+        self.precision = self._measure(precision, calibration)
+        """The precision of the dense layers and its measured error, as `PrecisionReport`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        source, threads, columns = self._arguments
+        source, *rest = self._arguments
         kept = source if isinstance(source, bytes) else str(Path(source).resolve())
-        return Model, (kept, threads, columns)
+        return Model, (kept, *rest)
 
     def __repr__(self) -> str:
         inputs = ", ".join(item.name for item in self.inputs)
@@ -305,6 +306,66 @@ class Model:
             executable, (*request_names, *candidate_names), frozenset(request_names), max_rows
         )
 
+    def catalog(
+        self,
+        items: Inputs,
+        ids: ArrayLike | None = None,
+        *,
+        candidates: Iterable[str] = (),
+        precision: str | None = None,
+        output: str | None = None,
+    ) -> Catalog:
+        """A catalogue of items, with everything that depends on an item alone computed once.
+
+        Parameters
+        ----------
+        items : mapping of str to array_like
+            The inputs that belong to an item, one row for each. Their other sizes are the catalogue's.
+        ids : array_like, optional
+            Names of the items: whole numbers or strings; their row numbers by default. Of an id that
+            occurs several times, the last row counts.
+        candidates : iterable of str
+            Inputs that come with each call, one row for each item. All others belong to the request.
+        precision : {"fp32", "bf16", "int8"}, optional
+            How float32 values of 16 numbers and more are stored; by default as the model computes.
+        output : str, optional
+            As for `score`.
+
+        Returns
+        -------
+        Catalog
+
+        Raises
+        ------
+        UnsupportedModelError
+            If a row's score depends on the other rows; names the node.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items
+        >>> len(pi.load(MODEL).catalog(items(500), candidates=["affinity"]))
+        500
+        """
+        name, logit = self._chosen(output)
+        graph = _narrowed(self._graph, (name,), strict_ids=True, logit=logit)
+
+        def executable(part: Graph, request: frozenset[str]) -> Executable:
+            if RECORDS in part.inputs:
+                rates = find_rates(part, Sides(request))
+                part = choose_precision(part, rates, self.precision.precision)
+            plan = build_plan(part, request)
+            return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
+
+        def explain(plan: Plan) -> Explanation:
+            return explain_plan(
+                plan, self._backend, runner_names(plan, self._backend), self._precision_notes()
+            )
+
+        compiler = Compiler(self._signature, self._backend, executable, PreparedCall, explain)
+        stored = self.precision.precision if precision is None else precision
+        return Catalog(compiler, graph, items, ids, candidates, stored)
+
     def explain(self, request: Iterable[str] = (), output: str | None = None) -> Explanation:
         """What a call with these request inputs does: phases, steps, rates and shapes.
 
@@ -327,7 +388,45 @@ class Model:
             name, logit = self._chosen(output)
             outputs = (name,)
         plan = self._executable(own, outputs, strict_ids=output is not None, logit=logit).plan
-        return explain_plan(plan, self._backend, runner_names(plan, self._backend))
+        return explain_plan(
+            plan, self._backend, runner_names(plan, self._backend), self._precision_notes()
+        )
+
+    def _measure(self, precision: str, calibration: Inputs | None) -> PrecisionReport:
+        """Score sampled or given rows in this precision and in float32."""
+        given = None if calibration is None else self._signature.expand(calibration)
+        if precision == "fp32":
+            return PrecisionReport(precision)
+        outputs = (self._chosen(None)[0],)
+        narrow = self._executable(frozenset(), outputs, strict_ids=False)
+        layers = sum(node.op in NARROW_LAYERS for phase in narrow.plan.phases for node in phase.nodes)
+        reason = "no layer can have this precision" if not layers else ""
+        if not reason and given is None and narrow.plan.coupled:
+            reason = "rows of a batch depend on each other"
+        if not reason and given is None:
+            try:
+                given = sample_inputs(self._graph, self._infos, narrow.plan.given)
+                made = self._call(narrow, {}, given, ())
+            except PyrecError as error:
+                named = isinstance(error, NotMeasurableError)
+                reason = str(error) if named else "made-up rows do not fit the model; give `calibration`"
+        elif not reason and given is not None:
+            made = self._call(narrow, {}, given, ())
+        if reason or given is None:
+            return PrecisionReport(precision, layers, note=reason)
+        plain = _compile(
+            self._graph, self._backend, self._pool, self._fallbacks, "fp32", frozenset(), outputs, False
+        )
+        exact = self._call(plain, {}, given, ())
+        return compare_scores(precision, layers, *(next(iter(scores.values())) for scores in (exact, made)))
+
+    def _precision_notes(self) -> list[str]:
+        if self.precision.precision == "fp32":
+            return []
+        notes = [str(self.precision)]
+        if self.precision.precision == "bf16" and not multiplies_bf16(self._backend):
+            notes.append(f"bf16 weights, fp32 arithmetic: {without_bf16(self._backend)}")
+        return notes
 
     def _sides(self, request: Sequence[str], candidates: Sequence[str]) -> list[dict[str, None]]:
         for name in (*request, *candidates):
@@ -393,24 +492,32 @@ class Model:
         return 1
 
 
-def _compile(
-    graph: Graph,
-    backend: str,
-    pool: Any,
-    fallbacks: Fallbacks,
-    request: frozenset[str],
-    outputs: tuple[str, ...],
-    strict_ids: bool,
-    logit: bool = False,
-) -> Executable:
+def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: bool) -> Graph:
+    """The part of a compiled graph that makes some outputs."""
     graph = keep_outputs(graph, outputs)
     if logit:
         graph = bypass_sigmoid(graph)
     if strict_ids:
         graph = check_ids(graph)
-    graph = graph.with_(inputs=read_inputs(graph))
+    return graph.with_(inputs=read_inputs(graph))
+
+
+def _compile(
+    graph: Graph,
+    backend: str,
+    pool: Any,
+    fallbacks: Fallbacks,
+    precision: str,
+    request: frozenset[str],
+    outputs: tuple[str, ...],
+    strict_ids: bool,
+    logit: bool = False,
+) -> Executable:
+    graph = _narrowed(graph, outputs, strict_ids, logit)
     own = request & set(graph.inputs)
-    plan = build_plan(split_graph(graph, own), own)
+    graph = split_graph(graph, own)
+    graph = choose_precision(graph, find_rates(graph, Sides(own)), precision)
+    plan = build_plan(graph, own)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 
@@ -547,6 +654,8 @@ def load(
     *,
     threads: int = 1,
     columns: Mapping[str, Sequence[str]] | None = None,
+    precision: str = "fp32",
+    calibration: Inputs | None = None,
 ) -> Model:
     """Load and compile an ONNX model.
 
@@ -560,6 +669,13 @@ def load(
     columns : mapping of str to sequence of str, optional
         Names for the columns of matrix inputs, so that each can be on its own side. A name given to
         several columns in a row makes one input of that width.
+    precision : {"fp32", "bf16", "int8"}
+        Of the dense layers that run for each candidate, but for the last. ``"int8"`` rounds weights to
+        8 bits with a scale for each column, and the rows they meet with a scale for each row.
+        `Model.precision` tells what this does to the scores.
+    calibration : mapping of str to array_like, optional
+        Inputs as for `Model.run`, to measure the error on; by default rows are made up. Not used
+        otherwise. Borrowed, and kept for pickling.
 
     Returns
     -------
@@ -570,6 +686,8 @@ def load(
     ModelError
         The file is damaged; `UnsupportedModelError` if operators in it cannot be run, with a list of
         them all.
+    InputError
+        There is no such precision, or ``calibration`` does not fit the model.
 
     Examples
     --------
@@ -578,7 +696,7 @@ def load(
     Traceback (most recent call last):
     pyrec_infer.errors.ModelError: the model is empty
     """
-    return Model(model, threads, columns)
+    return Model(model, threads, columns, precision, calibration)
 
 
 def score(model: Model | Source, request: Inputs, candidates: Inputs, **options: Any) -> NDArray[np.float32]:
@@ -591,13 +709,13 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
     request, candidates
         As for `Model.score`.
     **options
-        ``offsets`` and ``output`` of `Model.score`, ``threads`` and ``columns`` of `load`.
+        ``offsets`` and ``output`` of `Model.score`, ``threads``, ``columns`` and ``precision`` of `load`.
 
     Returns
     -------
     ndarray of float32, shape (N,)
     """
     if not isinstance(model, Model):
-        chosen = {key: options.pop(key) for key in ("threads", "columns") if key in options}
+        chosen = {key: options.pop(key) for key in ("threads", "columns", "precision") if key in options}
         model = load(model, **chosen)
     return model.score(request, candidates, **options)

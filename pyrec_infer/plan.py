@@ -22,6 +22,7 @@ from pyrec_infer.ir import (
     same_size,
 )
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.fused import parts_of
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.registry import depends_on_batch_size
 
@@ -167,6 +168,19 @@ def find_sources(graph: Graph, infos: Mapping[str, Info]) -> dict[str, str]:
             column = int(chosen.reshape(-1)[0])
             found[node.outputs[0]] = f"{source} column {column}" if one else source
     return found
+
+
+def lookup_labels(node: Node, sources: Mapping[str, str]) -> tuple[str, ...]:
+    """For error messages: what each part of a lookup reads, or nothing for other nodes."""
+    if node.op not in ("pyrec.Lookup", "pyrec.LookupSum"):
+        return ()
+    labels = []
+    first = 0 if node.op == "pyrec.Lookup" else 1
+    for name, (column, *_) in zip(node.inputs[first::2], parts_of(node), strict=True):
+        label = sources.get(name, f"node {node.name!r} ({node.op})")
+        named = column < 0 or name not in sources or " column" in label
+        labels.append(label if named else f"{label} column {column}")
+    return tuple(labels)
 
 
 def check_ids(graph: Graph) -> Graph:

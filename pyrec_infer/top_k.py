@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,22 @@ try:
     from pyrec_infer import _native
 except ImportError:
     _native = None  # type: ignore[assignment]
+
+
+class TopK(NamedTuple):
+    """The best candidates, best first.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or of the dtype of the ids that were given, shape (count,)
+    scores : ndarray of float32, shape (count,)
+    count : int
+        Never more than k; fewer if there are fewer candidates.
+    """
+
+    ids: Array
+    scores: NDArray[np.float32]
+    count: int  # type: ignore[assignment]
 
 
 def _select(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

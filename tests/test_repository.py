@@ -34,13 +34,16 @@ LAYERS = {
     "backends": 5,
     "top_k": 5,
     "arguments": 5,
+    "tables": 5,
+    "precision": 5,
     "execution": 6,
     "tools": 6,
-    "api": 7,
-    "__init__": 8,
-    "demo": 9,
-    "cli": 10,
-    "__main__": 11,
+    "catalog": 7,
+    "api": 8,
+    "__init__": 9,
+    "demo": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 """A part of the package may import parts of lower layers, and itself."""
 

@@ -113,7 +113,9 @@ def _phase_lines(number: int, phase: Phase, plan: Plan, runners: Mapping[Node, s
     return lines + [_step_line(node, plan, runners[node]) for node in phase.nodes]
 
 
-def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Explanation:
+def explain_plan(
+    plan: Plan, backend: str, runners: Mapping[Node, str], precision: Sequence[str] = ()
+) -> Explanation:
     """Describe a plan.
 
     Parameters
@@ -122,6 +124,8 @@ def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Expla
     backend : str
     runners : mapping of Node to str
         What runs each node of the phases: ``native``, ``numpy`` or ``onnxruntime``.
+    precision : sequence of str
+        What is to be said of a precision other than float32.
     """
     given = {item.name for item in plan.inputs}
     inputs = [name for name in plan.rates if name in plan.infos and _is_input(name, plan, given)]
@@ -129,6 +133,7 @@ def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Expla
     data = {
         "backend": backend,
         "tile_rows": plan.tile_rows,
+        "precision": list(precision),
         "weight_bytes": _weights(plan),
         "work": plan_work(plan),
         "inputs": [{"name": name, "side": sides[name], "shape": _shape(plan.infos[name])} for name in inputs],
@@ -153,7 +158,7 @@ def explain_plan(plan: Plan, backend: str, runners: Mapping[Node, str]) -> Expla
             for name, rate in plan.rates.items()
         },
     }
-    return Explanation(_text(plan, backend, runners, sides), data)
+    return Explanation(_text(plan, backend, runners, sides, precision), data)
 
 
 def _is_input(name: str, plan: Plan, given: set[str]) -> bool:
@@ -168,7 +173,13 @@ def _rows(info: Info | None) -> int | str:
     return "none" if info.rows == Rows.INVARIANT else int(info.rows)
 
 
-def _text(plan: Plan, backend: str, runners: Mapping[Node, str], sides: Mapping[str, str]) -> str:
+def _text(
+    plan: Plan,
+    backend: str,
+    runners: Mapping[Node, str],
+    sides: Mapping[str, str],
+    precision: Sequence[str],
+) -> str:
     lines = [
         "How this model is scored",
         f"  backend {backend}, {_weights(plan) / 1e6:.2f} MB of weights; N is the number of candidates.",
@@ -179,6 +190,9 @@ def _text(plan: Plan, backend: str, runners: Mapping[Node, str], sides: Mapping[
     ]
     for name, side in sides.items():
         lines.append(f"    {side:<10} {name}: {_shape_text(name, plan)}")
+    if precision:
+        lines += ["", "Precision"]
+        lines += [f"    {line}" for line in precision]
     if plan.coupled:
         lines += ["", "Rows of a batch depend on each other, because of"]
         lines += [f"    {node.op} (node {node.name!r})" for node in plan.coupled]

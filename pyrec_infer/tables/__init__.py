@@ -1,0 +1,1 @@
+"""Tables of items: records of bytes, and maps from ids to their rows."""
