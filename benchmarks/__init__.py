@@ -1,1 +1,1 @@
-"""Measurements: kernels, the bundled model against onnxruntime, and training on real click logs."""
+"""Measurements: rulers against general runtimes, the bundled model, kernels; training on real click logs."""

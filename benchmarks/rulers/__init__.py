@@ -1,0 +1,1 @@
+"""Ranking models with random weights that measure this library against general runtimes."""

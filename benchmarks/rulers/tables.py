@@ -1,0 +1,191 @@
+"""Markdown of measurements: goals, ratios to the best peer, share of the arithmetic limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.rulers.compare import Result
+from benchmarks.rulers.contestants import OURS, PEERS, PREPARED, Contestant
+from benchmarks.rulers.flops import flops
+from benchmarks.rulers.inputs import RULERS
+
+CONTESTANTS = {item.name: item for item in (*OURS, *PREPARED, *PEERS)}
+HAND_SPLIT = PEERS[-1].name
+
+GOALS: Mapping[tuple[str, str], float] = {
+    ("r1", "score fp32"): 2.8,
+    ("r1", "catalogue fp32"): 5.8,
+    ("r1", "catalogue bf16"): 11,
+    ("r1", "catalogue int8"): 16,
+    ("r2", "score fp32"): 1.5,
+    ("r2", "catalogue fp32"): 1.8,
+    ("r2", "catalogue bf16"): 3.5,
+    ("r2", "catalogue int8"): 6,
+    ("r3", "score fp32"): 2.5,
+    ("r3", "catalogue bf16"): 5,
+    ("r3", "catalogue int8"): 8,
+    ("r4", "score fp32"): 1.35,
+    ("r4", "score bf16"): 2.6,
+    ("r4", "score int8"): 4.5,
+    ("r5", "score fp32"): 5,
+}
+"""Speed over the best peer's on one core at N = 1000; bf16 for processors with bf16 instructions."""
+
+LATENCY_GOALS: Mapping[tuple[int, str], float] = {
+    (1, "prepared score fp32"): 8e-6,
+    (100, "prepared score fp32"): 100e-6,
+    (100, "prepared catalogue fp32"): 50e-6,
+}
+"""Seconds at the median."""
+
+Peak = Mapping[str, float | None]
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table.
+
+    Examples
+    --------
+    >>> print(markdown(["a", "b"], [["1", "2"]]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "|" + "|".join(row) + "|" if row[0] == "---" else f"| {' | '.join(row)} |" for row in lines
+    )
+
+
+def title(ruler: str) -> str:
+    """How a ruler is called in tables."""
+    return f"{ruler.upper()} {RULERS[ruler]}"
+
+
+def number(value: float) -> str:
+    """Three significant digits, never in scientific notation.
+
+    Examples
+    --------
+    >>> number(0.01234), number(12.34), number(1234.5)
+    ('0.0123', '12.3', '1234')
+    """
+    digits = 2 - int(np.floor(np.log10(abs(value)))) if value else 0
+    return f"{value:.{max(0, digits)}f}"
+
+
+def best_peer(results: Sequence[Result], precision: str = "fp32") -> Result | None:
+    """The fastest general runtime that was given the whole model; a reduced one only for reduced ones."""
+    allowed = {item.name for item in PEERS if item.mode == "batch" and item.precision in ("fp32", precision)}
+    peers = [item for item in results if item.contestant in allowed and item.seconds]
+    return max(peers, key=lambda item: item.rate, default=None)
+
+
+def limit(contestant: Contestant, peak: Peak) -> float | None:
+    """The processor's speed at the contestant's precision; bf16 without instructions is fp32 arithmetic."""
+    found = peak.get(contestant.precision)
+    return peak.get("fp32") if found is None and contestant.precision == "bf16" else found
+
+
+def _ratio(result: Result, results: Sequence[Result]) -> float | None:
+    best = best_peer(results, CONTESTANTS[result.contestant].precision)
+    return None if best is None or not result.seconds else result.rate / best.rate
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{number(value)}x"
+
+
+def _row(result: Result, results: Sequence[Result], peak: Peak) -> list[str]:
+    contestant = CONTESTANTS[result.contestant]
+    name = f"**{contestant.name}**" if contestant.ours else contestant.name
+    if not result.seconds:
+        return [name, result.reason.replace("|", "\\|"), *[""] * (len(_HEADER) - 2)]
+    goal = None if result.threads > 1 else GOALS.get((result.ruler, contestant.name))
+    speed = share = planned = ""
+    if contestant.mode != "batch":
+        ideal = flops(result.ruler, contestant.mode == "catalogue")
+        if result.planned is not None:
+            planned = f"{number(result.planned / 1000)} of {number(ideal / 1000)}"
+        done = ideal * result.rate * 1e-9
+        most = limit(contestant, peak)
+        speed = number(done)
+        share = "" if most is None else f"{100 * done / (most * result.threads):.0f} %"
+    low, high = np.percentile(result.seconds, [25, 75])
+    answer = result.answer
+    return [
+        name,
+        f"{number(result.rate * 1e-6)}",
+        f"{100 * (high - low) / np.median(result.seconds):.0f} %",
+        _times(_ratio(result, results)),
+        _times(goal),
+        planned,
+        speed,
+        share,
+        "" if answer is None else f"{answer.error:.1g}",
+        "" if answer is None or answer.overlap is None else f"{100 * answer.overlap:.1f} %",
+    ]
+
+
+_HEADER = (
+    "contestant",
+    "M candidates/s",
+    "quartiles' distance",
+    "to the best peer",
+    "goal",
+    "kFLOPs planned",
+    "GFLOPS after the split",
+    "of the limit",
+    "largest error",
+    "same top 100",
+)
+
+
+def ruler_table(results: Sequence[Result], peak: Peak) -> str:
+    """Everything measured for one ruler at one size: a row for each contestant."""
+    return markdown(_HEADER, [_row(item, results, peak) for item in results])
+
+
+def summary(results: Sequence[Result]) -> str:
+    """One row for each ruler: the best peer, then ours as ``M candidates/s (ratio; goal)``."""
+    header = ["ruler", "best peer", "split by hand", *(item.name for item in OURS)]
+    rows = []
+    for ruler in RULERS:
+        mine = {item.contestant: item for item in results if item.ruler == ruler}
+        if not mine:
+            continue
+        best = best_peer(list(mine.values()))
+        by_hand = mine.get(HAND_SPLIT)
+        cells = [
+            title(ruler),
+            "none" if best is None else f"{best.contestant} {number(best.rate * 1e-6)}",
+            number(by_hand.rate * 1e-6) if by_hand and by_hand.seconds else "",
+        ]
+        for contestant in OURS:
+            result = mine.get(contestant.name)
+            if result is None or not result.seconds:
+                cells.append("")
+                continue
+            ratio = _times(_ratio(result, list(mine.values())))
+            goal = GOALS.get((ruler, contestant.name))
+            told = "; ".join(text for text in (ratio, f"goal {_times(goal)}" if goal else "") if text)
+            cells.append(f"{number(result.rate * 1e-6)} ({told})" if told else number(result.rate * 1e-6))
+        rows.append(cells)
+    return markdown(header, rows)
+
+
+def latency_table(results: Sequence[Result]) -> str:
+    """Microseconds of single calls, a row for each contestant and number of candidates."""
+    rows = []
+    for result in results:
+        name = f"**{result.contestant}**" if CONTESTANTS[result.contestant].ours else result.contestant
+        if not result.seconds:
+            rows.append([str(result.count), name, result.reason.replace("|", "\\|"), "", ""])
+            continue
+        middle, high = np.percentile(result.seconds, [50, 99]) * 1e6
+        goal = LATENCY_GOALS.get((result.count, result.contestant))
+        told = "" if goal is None else number(goal * 1e6)
+        rows.append([str(result.count), name, number(middle), number(high), told])
+    return markdown(["N", "contestant", "p50 us", "p99 us", "goal p50"], rows)
