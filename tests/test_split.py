@@ -19,6 +19,7 @@ from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, split_graph
 from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
+from pyrec_infer.passes.merge_sums import merge_sums
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.split import Sides, find_rates
 from pyrec_infer.passes.split_products import split_products
@@ -289,6 +290,42 @@ def test_a_product_with_a_matrix_of_the_request_is_packed_once() -> None:
     graph = build.graph(build.node("MatMul", build.node("Unsqueeze", weights, build.integers(1)), "k"))
     assert "pyrec.Pack" in ops(check(graph, pack_matrices(graph, Sides(REQUEST))))
     assert pack_matrices(graph, Sides(frozenset())).nodes == graph.nodes
+
+
+def test_a_sum_of_products_is_one_chain_that_ends_with_its_activation() -> None:
+    build = Builder()
+    deep, wide = build.dense("i", 4, 3), build.dense("p", 2, 3)
+    total = build.node("Add", build.node("Add", deep, build.dense("u", 4, 3)), wide)
+    graph = build.graph(build.node("Sigmoid", total))
+    merged = check(graph, merge_sums(graph, Sides(REQUEST)))
+    rates = find_rates(merged, Sides(REQUEST))
+    late = [node for node in merged.nodes if rates[node.outputs[0]] == Rate.PAIR]
+    assert [node.op for node in late] == ["pyrec.Dense", "pyrec.Dense"]
+    assert late[1].inputs[2] == late[0].outputs[0] and late[1].attribute("activation") == "Sigmoid"
+
+
+def test_what_an_item_adds_is_added_before_the_request_is_known() -> None:
+    build = Builder()
+    known = build.node("Add", build.dense("i", 4, 4), "i")
+    graph = build.graph(build.node("Add", build.node("Add", build.dense("p", 2, 4), "u"), known))
+    sides = Sides(REQUEST, ITEMS)
+    merged = check(graph, merge_sums(graph, sides))
+    rates = find_rates(merged, sides)
+    assert sorted(rates[node.outputs[0]].name for node in merged.nodes) == ["ITEM", "ITEM", "PAIR", "PAIR"]
+
+
+def test_a_product_that_others_read_too_keeps_a_step_of_its_own() -> None:
+    build = Builder()
+    hidden = build.dense("i", 4, 3)
+    graph = build.graph(build.node("Add", hidden, build.node("Tanh", hidden)))
+    assert merge_sums(graph, Sides(REQUEST)).nodes == graph.nodes
+
+
+def test_a_value_that_is_repeated_along_an_axis_is_not_a_bias() -> None:
+    build = Builder()
+    narrow = build.dense("p", 2, 1)
+    graph = build.graph(build.node("Add", build.dense("i", 4, 3), narrow))
+    assert "Add" in ops(check(graph, merge_sums(graph, Sides(REQUEST))))
 
 
 def random_split_graph(random: Random) -> Graph:

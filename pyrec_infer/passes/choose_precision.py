@@ -17,8 +17,8 @@ _LAYERS = {"bf16": "pyrec.DenseBf16", "int8": "pyrec.DenseInt8"}
 NARROW_LAYERS = frozenset(_LAYERS.values())
 """Operators of layers that are not in float32."""
 
-_SMALLEST = 16
-"""Features and columns of a layer below which fewer bits would not pay."""
+_SMALLEST = 32
+"""Features and columns of a layer below which rounding its rows takes as long as it saves."""
 
 
 def require_precision(precision: str) -> str:
@@ -83,9 +83,9 @@ def choose_precision(graph: Graph, rates: Mapping[str, Rate], precision: str) ->
     --------
     >>> from pyrec_infer.ir import Dim, Info
     >>> from pyrec_infer.passes.split import Sides, find_rates
-    >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 16), 0)
+    >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 32), 0)
     >>> nodes = (Node("pyrec.Dense", ("x", "w"), ("a",)), Node("pyrec.Dense", ("a", "w"), ("y",)))
-    >>> graph = Graph(("x",), ("y",), nodes, {"w": np.eye(16, dtype=np.float32)}, {"x": info})
+    >>> graph = Graph(("x",), ("y",), nodes, {"w": np.eye(32, dtype=np.float32)}, {"x": info})
     >>> rates = find_rates(graph, Sides(frozenset()))
     >>> [node.op for node in choose_precision(graph, rates, "int8").nodes]
     ['pyrec.DenseInt8', 'pyrec.Dense']

@@ -13,6 +13,7 @@ from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
+from pyrec_infer.passes.merge_sums import merge_sums
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.recognise import recognise
@@ -23,7 +24,9 @@ from pyrec_infer.passes.separate_labels import separate_labels
 from pyrec_infer.passes.skip_zeros import skip_zeros
 from pyrec_infer.passes.split import Sides
 from pyrec_infer.passes.split_lookups import split_lookups
+from pyrec_infer.passes.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split_products import split_products
+from pyrec_infer.passes.split_sums import split_sums
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
 from pyrec_infer.passes.widen_half import widen_half
@@ -56,10 +59,13 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
 
 SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
     split_lookups,
+    split_sums,
+    split_pair_dots,
     split_products,
     pack_matrices,
     fuse_lookups,
     fold_tables,
+    merge_sums,
 )
 
 CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (

@@ -72,9 +72,9 @@ class _Splitter:
 
     def expand(self, name: str, weights: Array) -> _Linear:
         """``value @ weights`` with the value replaced by what it is made of, where that saves work."""
-        leaf = _Linear([Term(name, weights)])
         if self.rates[name] != Rate.PAIR:
-            return leaf
+            return _Linear([Term(self.unexpanded(name), weights)])
+        leaf = _Linear([Term(name, weights)])
         node = self.graph.producers.get(name)
         rule = _RULES.get(node.op) if node is not None else None
         found = rule(self, node, weights) if rule is not None and node is not None else None

@@ -132,22 +132,23 @@ def order_sum(node: Node, site: Site) -> str | None:
     if _is_part_of_sum(node, site):
         return None
     terms: list[tuple[str, float]] = []
-    _addends(node, site, 1.0, terms)
+    if node.op == "Mul":
+        scaled = _scaled(node, site)
+        if scaled is None:
+            return None
+        _terms(scaled[0], site, scaled[1], terms)
+    else:
+        _addends(node, site, 1.0, terms)
     groups: dict[Rate, list[tuple[str, float]]] = {}
     for term in terms:
         groups.setdefault(max(site.rate(term[0]), Rate.REQUEST), []).append(term)
     early = [len(group) for rate, group in groups.items() if rate != Rate.PAIR]
-    if not early or max(early) < 2:
-        return None
-    # A constant alone among the pair's terms is as cheap there as with the request's.
-    if all(
-        sum(site.rate(term) != Rate.MODEL for term, _ in group) < 2 and rate != Rate.PAIR
-        for rate, group in groups.items()
-        if len(group) > 1
-    ):
+    # A product with a number is done at the earlier rates too.
+    if not early or (max(early) < 2 and (node.op != "Mul" or len(terms) < 2)):
         return None
     sums = [_sum(group, site) for _, group in sorted(groups.items())]
-    total, factor = _sum(sums, site)
+    signed = [(_times(part, abs(factor), site), -1.0 if factor < 0 else 1.0) for part, factor in sums]
+    total, factor = _sum(sorted(signed, key=lambda term: -term[1]), site)
     return _times(total, factor, site)
 
 
@@ -221,7 +222,7 @@ _RULES: Rules = joined(
     views.RULES,
     concatenations.RULES,
     for_ops(_TOGETHER, split_reduction),
-    {"ReduceSum": (sum_of_terms, dot_of_rates), "Pow": (expand_square,), "Mul": (expand_square,)},
+    {"ReduceSum": (sum_of_terms, dot_of_rates), "Pow": (expand_square,), "Mul": (expand_square, order_sum)},
     for_ops(_SUMS, order_sum),
 )
 
