@@ -301,7 +301,8 @@ def test_a_sum_of_products_is_one_chain_that_ends_with_its_activation() -> None:
     rates = find_rates(merged, Sides(REQUEST))
     late = [node for node in merged.nodes if rates[node.outputs[0]] == Rate.PAIR]
     assert [node.op for node in late] == ["pyrec.Dense", "pyrec.Dense"]
-    assert late[1].inputs[2] == late[0].outputs[0] and late[1].attribute("activation") == "Sigmoid"
+    assert late[1].inputs[2] == late[0].outputs[0]
+    assert late[1].attribute("activation") == "Sigmoid"
 
 
 def test_what_an_item_adds_is_added_before_the_request_is_known() -> None:
@@ -311,7 +312,8 @@ def test_what_an_item_adds_is_added_before_the_request_is_known() -> None:
     sides = Sides(REQUEST, ITEMS)
     merged = check(graph, merge_sums(graph, sides))
     rates = find_rates(merged, sides)
-    assert sorted(rates[node.outputs[0]].name for node in merged.nodes) == ["ITEM", "ITEM", "PAIR", "PAIR"]
+    found = sorted(rates[node.outputs[0]].name for node in merged.nodes)
+    assert found == ["ITEM", "ITEM", "PAIR", "PAIR", "REQUEST"]
 
 
 def test_a_product_that_others_read_too_keeps_a_step_of_its_own() -> None:
