@@ -2,6 +2,8 @@
 
 #include <pybind11/stl.h>
 
+#include <bit>
+#include <optional>
 #include <string>
 
 #include "plan/tensor_tools.h"
@@ -16,20 +18,57 @@ constexpr DType kDTypes[] = {DType::kBool,   DType::kInt8,    DType::kInt16,   D
                              DType::kInt64,  DType::kUint8,   DType::kUint16,  DType::kUint32,
                              DType::kUint64, DType::kFloat16, DType::kFloat32, DType::kFloat64};
 
-// NumPy's letter for a family of element types.
-char kind_of(DType dtype) {
-  const char first = dtype_name(dtype)[0];
-  return first == 'u' || first == 'i' || first == 'b' ? first : 'f';
+// By NumPy's type number, whose C types differ between systems.
+std::optional<DType> known_dtype(const py::dtype& dtype) {
+  constexpr auto integer = [](std::size_t size, bool is_signed) {
+    switch (size) {
+      case 1:
+        return is_signed ? DType::kInt8 : DType::kUint8;
+      case 2:
+        return is_signed ? DType::kInt16 : DType::kUint16;
+      case 4:
+        return is_signed ? DType::kInt32 : DType::kUint32;
+      default:
+        return is_signed ? DType::kInt64 : DType::kUint64;
+    }
+  };
+  if (dtype.byteorder() == '>') return std::nullopt;
+  switch (dtype.num()) {
+    case 0:
+      return DType::kBool;
+    case 1:
+      return DType::kInt8;
+    case 2:
+      return DType::kUint8;
+    case 3:
+      return integer(sizeof(short), true);
+    case 4:
+      return integer(sizeof(short), false);
+    case 5:
+      return integer(sizeof(int), true);
+    case 6:
+      return integer(sizeof(int), false);
+    case 7:
+      return integer(sizeof(long), true);
+    case 8:
+      return integer(sizeof(long), false);
+    case 9:
+      return integer(sizeof(long long), true);
+    case 10:
+      return integer(sizeof(long long), false);
+    case 11:
+      return DType::kFloat32;
+    case 12:
+      return DType::kFloat64;
+    case 23:
+      return DType::kFloat16;
+    default:
+      return std::nullopt;
+  }
 }
 
 DType dtype_of(const py::dtype& dtype) {
-  const char kind = dtype.kind();
-  const auto size = static_cast<std::size_t>(dtype.itemsize());
-  if (dtype.byteorder() != '>') {
-    for (DType candidate : kDTypes) {
-      if (kind == kind_of(candidate) && size == item_size(candidate)) return candidate;
-    }
-  }
+  if (const auto known = known_dtype(dtype)) return *known;
   throw OpError(ErrorKind::kDType, "expected numbers or booleans in native byte order, got " +
                                        std::string(py::str(static_cast<const py::object&>(dtype))));
 }
@@ -53,6 +92,32 @@ Tensor borrow_array(const py::array& array) {
     throw OpError(ErrorKind::kShape, "expected aligned memory");
   }
   return tensor;
+}
+
+bool is_plain_array(const py::handle& item) {
+  return Py_TYPE(item.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+}
+
+bool borrow_plain(const py::handle& item, Tensor& tensor) {
+  if (!is_plain_array(item)) return false;
+  const auto array = py::reinterpret_borrow<py::array>(item);
+  const auto dtype = known_dtype(array.dtype());
+  // Aligned strides are multiples of the element size.
+  if (!dtype || array.ndim() > kMaxRank ||
+      !(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
+    return false;
+  }
+  const int shift = std::countr_zero(item_size(*dtype));
+  const py::ssize_t* shape = array.shape();
+  const py::ssize_t* strides = array.strides();
+  tensor.reset();
+  tensor.data = static_cast<std::byte*>(const_cast<void*>(array.data()));
+  tensor.dtype = *dtype;
+  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+    tensor.shape.push_back(shape[axis]);
+    tensor.strides.push_back(strides[axis] >> shift);
+  }
+  return true;
 }
 
 py::array copy_to_array(const Tensor& tensor) {

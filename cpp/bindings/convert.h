@@ -14,6 +14,12 @@ namespace pyrec {
 // element type the core does not have, OpError(kShape) for memory it cannot address.
 Tensor borrow_array(const pybind11::array& array);
 
+// Whether an object is exactly a NumPy array, no subclass.
+bool is_plain_array(const pybind11::handle& item);
+
+// The same for what can be borrowed as it is and is exactly an array; false for all else.
+bool borrow_plain(const pybind11::handle& item, Tensor& tensor);
+
 // An array of its own with the tensor's elements.
 pybind11::array copy_to_array(const Tensor& tensor);
 

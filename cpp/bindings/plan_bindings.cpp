@@ -3,13 +3,19 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <exception>
+#include <limits>
 #include <memory>
+#include <new>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "bindings/prepared_call.h"
 #include "plan/executor.h"
 #include "plan/op_list.h"
 #include "plan/program.h"
@@ -187,6 +193,10 @@ struct PlanHandle {
   std::unique_ptr<Executor> executor;
 };
 
+[[noreturn]] void refuse_out(ErrorKind kind, const std::string& message) {
+  throw StepError(OpError(kind, message), "argument 'out'");
+}
+
 template <class Enum>
 Enum enum_at(const py::handle& item, std::initializer_list<std::pair<const char*, Enum>> names) {
   const auto text = item.cast<std::string>();
@@ -247,62 +257,66 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   return handle;
 }
 
-std::vector<Tensor> borrow_inputs(const Executor& executor, const py::handle& arrays) {
-  std::vector<Tensor> tensors;
-  tensors.reserve(executor.inputs().size());
+void give_inputs(const Executor& executor, Executor::Session& session, const py::sequence& arrays) {
+  std::size_t index = 0;
   for (const auto& item : arrays) {
-    const std::size_t index = tensors.size();
     if (index >= executor.inputs().size() || !py::isinstance<py::array>(item)) {
       throw OpError(ErrorKind::kShape, "expected one array for each input");
     }
     try {
-      tensors.push_back(borrow_array(py::reinterpret_borrow<py::array>(item)));
+      session.input(index) = borrow_array(py::reinterpret_borrow<py::array>(item));
     } catch (const OpError& error) {
       throw StepError(error, "input '" + executor.inputs()[index].name + "'");
     }
+    ++index;
   }
-  return tensors;
+  if (index != executor.inputs().size()) {
+    throw OpError(ErrorKind::kShape, "wrong number of inputs");
+  }
 }
 
 py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
                   const std::vector<std::int64_t>& offsets) {
-  const std::vector<Tensor> inputs = borrow_inputs(*handle.executor, arrays);
-  Executor::Result result;
+  Executor::Session session(*handle.executor);
+  give_inputs(*handle.executor, session, arrays);
+  std::span<const Tensor> made;
   {
     const GilRelease release;
-    result = handle.executor->run(inputs, offsets);
+    made = session.run(offsets);
   }
   py::list outputs;
-  for (const Tensor& tensor : result.outputs) outputs.append(copy_to_array(tensor));
+  for (const Tensor& tensor : made) outputs.append(copy_to_array(tensor));
   return outputs;
 }
 
 void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::size_t output,
                    const py::object& out) {
-  const std::vector<Tensor> inputs = borrow_inputs(*handle.executor, arrays);
-  const auto refuse = [](ErrorKind kind, const std::string& message) {
-    throw StepError(OpError(kind, message), "argument 'out'");
-  };
-  if (!py::isinstance<py::array>(out)) refuse(ErrorKind::kDType, "expected an array of float32");
+  Executor::Session session(*handle.executor);
+  give_inputs(*handle.executor, session, arrays);
+  if (!py::isinstance<py::array>(out)) refuse_out(ErrorKind::kDType, "expected an array of float32");
   const auto array = py::reinterpret_borrow<py::array>(out);
   const Tensor target = borrow_array(array);
   if (target.dtype != DType::kFloat32) {
-    refuse(ErrorKind::kDType, std::string("expected float32, got ") + dtype_name(target.dtype));
+    refuse_out(ErrorKind::kDType, std::string("expected float32, got ") + dtype_name(target.dtype));
   }
-  if (!array.writeable()) refuse(ErrorKind::kShape, "expected a writable array");
+  if (!array.writeable()) refuse_out(ErrorKind::kShape, "expected a writable array");
+  if (output >= handle.executor->output_count()) throw py::index_error("no such output");
   const GilRelease release;
-  const Executor::Result result = handle.executor->run(inputs, {});
-  const Tensor& scores = result.outputs.at(output);
-  if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32 ||
-      !(scores.contiguous() || target.contiguous())) {
-    refuse(ErrorKind::kShape, "expected " + std::to_string(scores.elements()) +
-                                  " elements, got shape " + describe(target.shape));
-  }
-  if (scores.contiguous()) {
-    copy_elements(view(scores, target.shape, contiguous_strides(target.shape)), target);
-  } else {
-    copy_elements(scores, view(target, scores.shape, contiguous_strides(scores.shape)));
-  }
+  write_scores(session, session.run({})[output], target);
+}
+
+py::object prepare_plan(const py::object& self, std::size_t count, std::vector<std::size_t> places,
+                        std::optional<std::pair<std::size_t, int>> rows,
+                        std::optional<std::int64_t> most_rows, std::vector<std::int64_t> width,
+                        py::object general) {
+  const Executor& executor = *self.cast<const PlanHandle&>().executor;
+  bool valid = places.size() == executor.inputs().size() && executor.output_count() == 1 &&
+               (!rows || (rows->first < count && rows->second >= 0));
+  for (std::size_t place : places) valid = valid && place < count;
+  if (!valid) throw py::value_error("a prepared call that does not fit its plan");
+  constexpr auto kAny = std::numeric_limits<std::int64_t>::max();
+  PreparedSpec spec{count, std::move(places), rows, most_rows.value_or(kAny), std::move(width)};
+  return make_prepared_call(self, executor, std::move(spec), std::move(general));
 }
 
 py::list run_node(const std::string& isa, const std::string& op, const py::dict& attributes,
@@ -397,14 +411,36 @@ void raise_as_python(const OpError& error, const std::string& label) {
 
 }  // namespace
 
+void write_scores(Executor::Session& session, const Tensor& scores, const Tensor& target) {
+  if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32) {
+    refuse_out(ErrorKind::kShape, "expected " + std::to_string(scores.elements()) +
+                                      " elements, got shape " + describe(target.shape));
+  }
+  const Tensor packed = session.contiguous(scores);
+  copy_elements(view(packed, target.shape, contiguous_strides(target.shape)), target);
+}
+
+void set_python_error(const std::exception_ptr& pointer) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const StepError& error) {
+    raise_as_python(error, error.label);
+  } catch (const OpError& error) {
+    raise_as_python(error, "");
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+}
+
 void bind_plan(py::module_& module) {
+  make_prepared_type();
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);
-    } catch (const StepError& error) {
-      raise_as_python(error, error.label);
-    } catch (const OpError& error) {
-      raise_as_python(error, "");
+    } catch (const OpError&) {
+      set_python_error(pointer);
     }
   });
   py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool")
@@ -415,7 +451,9 @@ void bind_plan(py::module_& module) {
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
            py::arg("tile_rows"))
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
-      .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"));
+      .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
+      .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
+           py::arg("most_rows"), py::arg("width"), py::arg("general"));
   module.def("op_names", &op_names);
   module.def("run_node", &run_node, py::arg("isa"), py::arg("op"), py::arg("attributes"),
              py::arg("inputs"), py::arg("outputs"), py::arg("constants") = std::vector<bool>(),

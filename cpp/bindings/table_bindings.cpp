@@ -100,7 +100,7 @@ void bind_tables(py::module_& module) {
              return std::make_unique<IdMap>(checked_size(direct), checked_size(capacity));
            }),
            py::arg("direct") = 0, py::arg("capacity") = 0)
-      .def("__len__", &IdMap::size)
+      .def("size", &IdMap::size)
       .def(
           "fits", [](const IdMap& map, const Integers& keys) { return map.fits(elements(keys)); },
           py::arg("keys"))

@@ -79,11 +79,6 @@ void Arena::settle() {
 
 Arena::~Arena() { trim(); }
 
-void BufferRef::release() {
-  if (buffer_ && buffer_->count_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    buffer_->arena_->recycle(buffer_);
-  }
-  buffer_ = nullptr;
-}
+void BufferRef::recycle() { buffer_->arena_->recycle(buffer_); }
 
 }  // namespace pyrec

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,19 +17,21 @@ class Buffer {
  public:
   std::byte* data() { return reinterpret_cast<std::byte*>(this) + kHeader; }
   std::size_t capacity() const { return capacity_; }
-  bool unique() const { return count_.load(std::memory_order_acquire) == 1; }
+  bool unique() const { return count_ == 1; }
 
  private:
   friend class Arena;
   friend class BufferRef;
   static constexpr std::size_t kHeader = 64;
 
-  std::atomic<std::int32_t> count_{0};
+  std::int32_t count_ = 0;
   std::uint32_t size_class_ = 0;
   std::size_t capacity_ = 0;
   Arena* arena_ = nullptr;
 };
 
+// The count is not atomic: references to a block are made and dropped only on the thread that is
+// using its arena. Another worker of the call reads the block through tensors without an owner.
 class BufferRef {
  public:
   BufferRef() = default;
@@ -41,16 +42,20 @@ class BufferRef {
     std::swap(buffer_, other.buffer_);
     return *this;
   }
-  ~BufferRef() { release(); }
+  ~BufferRef() { reset(); }
 
+  void reset() {
+    if (buffer_ != nullptr && --buffer_->count_ == 0) recycle();
+    buffer_ = nullptr;
+  }
   Buffer* get() const { return buffer_; }
   explicit operator bool() const { return buffer_ != nullptr; }
 
  private:
   void retain() {
-    if (buffer_) buffer_->count_.fetch_add(1, std::memory_order_relaxed);
+    if (buffer_ != nullptr) ++buffer_->count_;
   }
-  void release();
+  void recycle();
 
   Buffer* buffer_ = nullptr;
 };

@@ -23,6 +23,7 @@ class Shape {
     for (std::int64_t size : sizes) push_back(size);
   }
   int rank() const { return rank_; }
+  void clear() { rank_ = 0; }
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t& operator[](int axis) { return sizes_[static_cast<std::size_t>(axis)]; }
   void push_back(std::int64_t size) {
@@ -65,6 +66,13 @@ struct Tensor {
     return reinterpret_cast<T*>(data);
   }
   bool contiguous() const;
+  void reset() {
+    data = nullptr;
+    dtype = DType::kFloat32;
+    shape.clear();
+    strides.clear();
+    owner.reset();
+  }
 };
 
 Shape contiguous_strides(const Shape& shape);
@@ -74,6 +82,15 @@ struct Value {
   Tensor tensor;
   std::vector<Tensor> sequence;
   bool is_sequence = false;
+
+  // Lets go of the memory; cheaper than to assign a new value.
+  void reset() {
+    tensor.reset();
+    if (is_sequence) {
+      sequence.clear();
+      is_sequence = false;
+    }
+  }
 };
 
 }  // namespace pyrec

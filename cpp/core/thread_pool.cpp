@@ -2,24 +2,64 @@
 
 #include <unistd.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <mutex>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace pyrec {
 
+namespace {
+
+// A thread looks for work this long before it sleeps: long enough for the next phase of the same
+// call, far too short to be seen as load.
+constexpr std::chrono::microseconds kSpin{20};
+
+void pause_briefly() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+template <class F>
+bool spin_until(F&& ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (ready()) return true;
+      pause_briefly();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+}  // namespace
+
 struct ThreadPool::Team {
-  std::mutex mutex;
+  // The state of the current loop in one word, so that a thread joins it only while it is open:
+  // the loop's number, kOpen, and how many threads besides the caller are in it. A thread that
+  // wakes late finds the loop closed, and the caller never waits for it.
+  static constexpr std::uint64_t kOpen = std::uint64_t{1} << 16;
+  static constexpr std::uint64_t kNumber = kOpen << 1;
+  static constexpr std::uint64_t kInside = kOpen - 1;
+
+  alignas(64) std::atomic<std::uint64_t> state{0};
+  alignas(64) std::atomic<std::size_t> next{0};
+  alignas(64) std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  std::uint64_t generation = 0;
+  std::size_t sleeping = 0;
   bool stop = false;
-  std::size_t running = 0;
-  std::size_t count = 0;
-  const std::function<void(std::size_t, std::size_t)>* body = nullptr;
-  std::atomic<std::size_t> next{0};
   std::exception_ptr error;
+  std::size_t count = 0;
+  Body body;
   std::vector<std::thread> threads;
 
   void share(std::size_t worker) {
@@ -27,7 +67,7 @@ struct ThreadPool::Team {
       while (true) {
         const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
         if (index >= count) return;
-        (*body)(index, worker);
+        body.call(body.object, index, worker);
       }
     } catch (...) {
       next.store(count, std::memory_order_relaxed);
@@ -36,19 +76,63 @@ struct ThreadPool::Team {
     }
   }
 
+  // Waits for a loop that is open and not `seen`; false when the team ends.
+  bool await(std::uint64_t seen) {
+    const auto ready = [&] {
+      const std::uint64_t now = state.load(std::memory_order_relaxed);
+      return (now & kOpen) != 0 && now / kNumber != seen;
+    };
+    if (spin_until(ready)) return true;
+    std::unique_lock lock(mutex);
+    ++sleeping;
+    wake.wait(lock, [&] { return stop || ready(); });
+    --sleeping;
+    return !stop;
+  }
+
   void serve(std::size_t worker) {
     std::uint64_t seen = 0;
-    while (true) {
-      {
-        std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return stop || generation != seen; });
-        if (stop) return;
-        seen = generation;
+    while (await(seen)) {
+      std::uint64_t now = state.load(std::memory_order_relaxed);
+      bool joined = false;
+      while (!joined && (now & kOpen) != 0 && now / kNumber != seen) {
+        joined = state.compare_exchange_weak(now, now + 1, std::memory_order_acquire);
       }
+      if (!joined) continue;
+      seen = now / kNumber;
       share(worker);
-      const std::lock_guard lock(mutex);
-      if (--running == 0) done.notify_one();
+      now = state.fetch_sub(1, std::memory_order_release);
+      if ((now & kOpen) == 0 && (now & kInside) == 1) {
+        const std::lock_guard lock(mutex);
+        done.notify_one();
+      }
     }
+  }
+
+  void open(std::size_t size, Body what) {
+    body = what;
+    count = size;
+    next.store(0, std::memory_order_relaxed);
+    bool asleep = false;
+    {
+      const std::lock_guard lock(mutex);
+      const std::uint64_t number = state.load(std::memory_order_relaxed) / kNumber + 1;
+      state.store(number * kNumber | kOpen, std::memory_order_release);
+      asleep = sleeping > 0;
+    }
+    if (asleep) wake.notify_all();
+  }
+
+  // Returns the first error of the loop.
+  std::exception_ptr close() {
+    const auto empty = [&] { return (state.load(std::memory_order_acquire) & kInside) == 0; };
+    state.fetch_and(~kOpen, std::memory_order_acq_rel);
+    if (!spin_until(empty)) {
+      std::unique_lock lock(mutex);
+      done.wait(lock, empty);
+    }
+    const std::lock_guard lock(mutex);
+    return std::exchange(error, nullptr);
   }
 };
 
@@ -77,34 +161,18 @@ void ThreadPool::start_team(int process) {
   }
 }
 
-void ThreadPool::run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& body) {
+void ThreadPool::run_body(std::size_t count, Body body) {
   const int process = threads_ > 1 && count > 1 ? getpid() : 0;
   if (process == 0 || !acquire(process)) {
-    for (std::size_t index = 0; index < count; ++index) body(index, 0);
+    for (std::size_t index = 0; index < count; ++index) body.call(body.object, index, 0);
     return;
   }
   const auto release = [this](void*) { owner_.store(0, std::memory_order_release); };
   const std::unique_ptr<void, decltype(release)> held(this, release);
   start_team(process);
-  Team& team = *team_;
-  {
-    const std::lock_guard lock(team.mutex);
-    team.body = &body;
-    team.count = count;
-    team.next.store(0, std::memory_order_relaxed);
-    team.running = team.threads.size();
-    team.error = nullptr;
-    ++team.generation;
-  }
-  team.wake.notify_all();
-  team.share(0);
-  std::exception_ptr error;
-  {
-    std::unique_lock lock(team.mutex);
-    team.done.wait(lock, [&] { return team.running == 0; });
-    error = std::exchange(team.error, nullptr);
-  }
-  if (error) std::rethrow_exception(error);
+  team_->open(count, body);
+  team_->share(0);
+  if (const std::exception_ptr error = team_->close()) std::rethrow_exception(error);
 }
 
 ThreadPool::~ThreadPool() {

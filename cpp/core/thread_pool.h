@@ -1,13 +1,9 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
+#include <type_traits>
 
 namespace pyrec {
 
@@ -26,11 +22,23 @@ class ThreadPool {
 
   // Calls body(index, worker) once for each index in [0, count); worker < threads(), and no two
   // calls with one worker overlap. The first exception is rethrown after all threads have stopped.
-  void run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& body);
+  template <class F>
+  void run(std::size_t count, F&& body) {
+    using Callable = std::remove_reference_t<F>;
+    run_body(count, {[](void* object, std::size_t index, std::size_t worker) {
+                       (*static_cast<Callable*>(object))(index, worker);
+                     },
+                     const_cast<std::remove_const_t<Callable>*>(&body)});
+  }
 
  private:
+  struct Body {
+    void (*call)(void* object, std::size_t index, std::size_t worker) = nullptr;
+    void* object = nullptr;
+  };
   struct Team;
 
+  void run_body(std::size_t count, Body body);
   bool acquire(int process);
   void start_team(int process);
 

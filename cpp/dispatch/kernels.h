@@ -96,8 +96,8 @@ using GemmI16 = void (*)(const std::int16_t* a, const std::int16_t* b_packed, st
 using PackedSizeI16 = std::size_t (*)(std::size_t k, std::size_t n);
 using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, std::int16_t* packed);
 
-// A row of k numbers as uint8: the nearest of number / scale + zero point, then the zero point up to
-// a multiple of 16, then scale (float32) and zero point (int32) in kRowRecordTail bytes. The
+// A row of k numbers as uint8: the nearest of number / scale + zero point, then the zero point up
+// to a multiple of 16, then scale (float32) and zero point (int32) in kRowRecordTail bytes. The
 // zero point is 0 for a row without a sign bit, else kZeroPoint. A row with a number that is
 // not finite has NaN as its scale.
 constexpr std::int32_t kZeroPoint = 128;
@@ -210,9 +210,9 @@ const CpuFeatures& cpu_features();
 // ISAs of this build that this CPU can run, best first.
 std::span<const Kernels* const> available_kernels();
 
-// The named ISA's table, or null if this build or this CPU does not have it. For tests there is also
-// "avx512_emulated", which has what stands in for VNNI and BF16 where a processor lacks them and
-// takes it for fast.
+// The named ISA's table, or null if this build or this CPU does not have it. For tests there is
+// also "avx512_emulated", which has what stands in for VNNI and BF16 where a processor lacks them
+// and takes it for fast.
 const Kernels* find_kernels(std::string_view isa);
 
 }  // namespace pyrec

@@ -58,9 +58,9 @@ struct GemmBlock {
   std::size_t ldc;
   const float* bias;  // null: none
   std::size_t bias_step;
-  std::size_t last;   // lanes of the last vector
-  bool first_k;       // starts from the bias, not from C
-  bool relu;          // with the last k block
+  std::size_t last;  // lanes of the last vector
+  bool first_k;      // starts from the bias, not from C
+  bool relu;         // with the last k block
 };
 
 // kRows rows times kPanels panels of kVectors vectors each.

@@ -127,7 +127,7 @@ void sparse_block(const SparseBlock& block) {
       }
     };
     std::uint64_t mask = block.masks[i * block.mask_step];
-    for (int left = __builtin_popcountll(mask); left >= 4; left -= 4) {
+    for (unsigned left = count_bits(mask); left >= 4; left -= 4) {
 #pragma GCC unroll 4
       for (int each = 0; each < 4; ++each) {
         add_lowest(mask);
@@ -202,7 +202,7 @@ void gemm_sparse_f32(const float* a, std::size_t lda, const float* packed, const
         const std::size_t first = b * kSparseBlockK;
         const std::uint64_t mask = nonzero_bits(row + first, smaller(kSparseBlockK, k - first));
         masks[i * blocks + b] = mask;
-        nonzeros += static_cast<std::size_t>(__builtin_popcountll(mask));
+        nonzeros += count_bits(mask);
       }
     }
     const float* a_here = a + top * lda;

@@ -68,8 +68,8 @@ struct RowReader<Codec::kI8> {
   VecF scale;
 };
 
-// Copies rows [begin, end) of n; `width_of` gives the width, as a constant where that makes the copy
-// a few moves.
+// Copies rows [begin, end) of n; `width_of` gives the width, as a constant where that makes the
+// copy a few moves.
 template <Codec kCodec, class Width>
 inline void copy_rows(const LookupPart& part, Width width_of, std::size_t begin, std::size_t end,
                       std::size_t n, float* out, std::size_t out_step) {
@@ -93,8 +93,7 @@ inline void copy_part(const LookupPart& part, std::size_t begin, std::size_t end
       if (part.width == 16) {
         copy_rows<Codec::kF32>(part, sixteen, begin, end, n, out, out_step);
       } else if (part.width == 1) {
-        copy_rows<Codec::kF32>(
-            part, [] { return std::size_t{1}; }, begin, end, n, out, out_step);
+        copy_rows<Codec::kF32>(part, [] { return std::size_t{1}; }, begin, end, n, out, out_step);
       } else {
         copy_rows<Codec::kF32>(part, any, begin, end, n, out, out_step);
       }
@@ -255,16 +254,13 @@ void pair_dots_f32(const float* a, std::size_t a_step, const float* b, std::size
                    std::size_t d, std::size_t n, float* out) {
   switch (d) {
     case 16:
-      pair_dots(
-          a, a_step, b, b_step, left, right, pairs, [] { return std::size_t{16}; }, n, out);
+      pair_dots(a, a_step, b, b_step, left, right, pairs, [] { return std::size_t{16}; }, n, out);
       break;
     case 32:
-      pair_dots(
-          a, a_step, b, b_step, left, right, pairs, [] { return std::size_t{32}; }, n, out);
+      pair_dots(a, a_step, b, b_step, left, right, pairs, [] { return std::size_t{32}; }, n, out);
       break;
     default:
-      pair_dots(
-          a, a_step, b, b_step, left, right, pairs, [=] { return d; }, n, out);
+      pair_dots(a, a_step, b, b_step, left, right, pairs, [=] { return d; }, n, out);
   }
 }
 

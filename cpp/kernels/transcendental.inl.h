@@ -76,8 +76,7 @@ inline VecF log_of_one_plus(VecF x) {
 inline VecF sigmoid(VecF x) {
   // exp of minus the magnitude cannot overflow, and keeps small results exact.
   const VecF e = exp_of_negative(from_bits(bits(x) | kSignBit));
-  const VecF y = reciprocal(e + 1.0f);
-  return select(less(x, VecF{}), e * y, y);
+  return divide(select(less(x, VecF{}), e, broadcast(1.0f)), e + 1.0f);
 }
 
 inline VecF tanh(VecF x) {
@@ -86,7 +85,7 @@ inline VecF tanh(VecF x) {
   const VecF square = x * x;
   const VecF small = multiply_add(polynomial(square, kTerms) * square, x, x);
   const VecF e = exp_of_negative(-(magnitude + magnitude));
-  const VecF large = multiply_add(e * -2.0f, reciprocal(e + 1.0f), broadcast(1.0f));
+  const VecF large = 1.0f - divide(e + e, e + 1.0f);
   return select(less(magnitude, broadcast(0.625f)), small, with_sign_of(large, x));
 }
 
@@ -123,8 +122,8 @@ inline void map_long(const float* x, float* y, std::size_t n, Function function)
   map(x + i, y + i, n - i, function);
 }
 
-#define PYREC_LONG_UNARY(name, expression)                        \
-  void name(const float* input, float* output, std::size_t n) {   \
+#define PYREC_LONG_UNARY(name, expression)                         \
+  void name(const float* input, float* output, std::size_t n) {    \
     map_long(input, output, n, [](VecF x) { return expression; }); \
   }
 PYREC_LONG_UNARY(exp_f32, exp(x))

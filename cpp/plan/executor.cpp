@@ -1,7 +1,7 @@
 #include "plan/executor.h"
 
 #include <algorithm>
-#include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "plan/tensor_tools.h"
@@ -10,49 +10,80 @@ namespace pyrec {
 
 // Everything one call mutates. Workers' arenas outlive the values made in them.
 struct Executor::Workspace {
-  struct Worker {
-    Arena arena;
-    std::vector<Program::Frame> frames;  // one for each phase
+  struct PhaseState {
+    explicit PhaseState(const Phase& phase)
+        : frame(*phase.program),
+          imports(phase.imports.size()),
+          arguments(phase.imports.size()),
+          exports(phase.exports.size()) {}
+
+    Program::Frame frame;
     std::vector<Value> imports;
-    std::vector<const Value*> pointers;
+    std::vector<const Value*> arguments;
     std::vector<Value> exports;
   };
-  explicit Workspace(std::size_t workers) : workers(workers) {}
+  struct alignas(64) Worker {
+    Arena arena;
+    std::vector<std::int64_t> symbols;
+    std::vector<PhaseState> phases;
+  };
+
+  Workspace(const Executor& executor, std::size_t count)
+      : workers(count), globals(executor.globals_), inputs(executor.inputs_.size()) {
+    for (Worker& worker : workers) {
+      worker.phases.reserve(executor.phases_.size());
+      for (const Phase& phase : executor.phases_) worker.phases.emplace_back(phase);
+    }
+  }
 
   // Lets go of every value, also of those that an error left behind.
   void settle() {
-    globals.clear();
+    outputs.clear();
+    for (Tensor& tensor : inputs) tensor.reset();
+    for (Value& value : globals) value.reset();
     for (Worker& worker : workers) {
-      worker.imports.clear();
-      worker.exports.clear();
+      for (PhaseState& phase : worker.phases) {
+        for (Value& value : phase.imports) value.reset();
+        for (Value& value : phase.exports) value.reset();
+      }
       worker.arena.settle();
     }
   }
 
   std::vector<Worker> workers;
   std::vector<Value> globals;
+  std::vector<Tensor> inputs;  // what the caller gave, where several requests share it
+  std::vector<Tensor> outputs;
+  std::vector<std::int64_t> symbols;
+  std::mutex making;  // held to make the memory that all tiles of a phase write to
 };
 
 struct Executor::Call {
-  std::span<const Tensor> inputs;
-  std::vector<std::int64_t> symbols;
   Workspace& workspace;
   std::int64_t request = 0;
   std::int64_t first_row = 0;  // of the current request, in the caller's numbering
+  std::int64_t rows = 0;       // of the current request
 };
 
 namespace {
 
-Tensor rows_of(const Tensor& tensor, int axis, std::int64_t begin, std::int64_t count,
-               std::int64_t total) {
+// How many entries along an axis each of `rows` rows has.
+std::int64_t entries_per_row(const Tensor& tensor, int axis, std::int64_t rows) {
   if (axis >= tensor.rank()) throw OpError(ErrorKind::kShape, "a value lost its row axis");
   const std::int64_t size = tensor.shape[axis];
-  const std::int64_t multiple = total == 0 ? 0 : size / total;
-  if (multiple * total != size) {
+  if (size == rows) return 1;
+  const std::int64_t multiple = rows == 0 ? 0 : size / rows;
+  if (multiple * rows != size) {
     throw OpError(ErrorKind::kShape, "a value has " + std::to_string(size) + " entries along its " +
                                          "row axis, which is no multiple of " +
-                                         std::to_string(total) + " rows");
+                                         std::to_string(rows) + " rows");
   }
+  return multiple;
+}
+
+Tensor rows_of(const Tensor& tensor, int axis, std::int64_t begin, std::int64_t count,
+               std::int64_t total) {
+  const std::int64_t multiple = entries_per_row(tensor, axis, total);
   Shape shape = tensor.shape;
   shape[axis] = multiple * count;
   return view(tensor, shape, tensor.strides,
@@ -78,9 +109,8 @@ Tensor repeat_row(Context& context, const Tensor& tensor, int axis, std::int64_t
 }
 
 Tensor borrowed(const Tensor& tensor) {
-  Tensor copy = tensor;
-  copy.owner = BufferRef();
-  return copy;
+  // Not a copy that drops its owner: counting the reference is not this thread's right.
+  return {tensor.data, tensor.dtype, tensor.shape, tensor.strides, BufferRef()};
 }
 
 Value borrowed(const Value& value) {
@@ -108,42 +138,58 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
       pool_(std::move(pool)),
       tile_rows_(tile_rows) {}
 
-Executor::~Executor() = default;
-
-std::shared_ptr<Executor::Workspace> Executor::borrow() const {
-  std::unique_ptr<Workspace> workspace;
-  {
-    // A fork may leave the lock taken for ever in the child; then each call makes its own.
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (lock && !idle_.empty()) {
-      workspace = std::move(idle_.back());
-      idle_.pop_back();
-    }
-  }
-  if (!workspace) {
-    workspace = std::make_unique<Workspace>(pool_->threads());
-    for (auto& worker : workspace->workers) {
-      for (const Phase& phase : phases_) worker.frames.emplace_back(*phase.program);
-    }
-  }
-  workspace->globals.assign(globals_, Value());
-  return {workspace.release(), [this](Workspace* returned) {
-            std::unique_ptr<Workspace> owned(returned);
-            owned->settle();
-            const std::unique_lock lock(mutex_, std::try_to_lock);
-            if (lock && idle_.size() < 16) idle_.push_back(std::move(owned));
-          }};
+Executor::~Executor() {
+  for (auto& slot : idle_) delete slot.load(std::memory_order_acquire);
 }
 
-std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
-                                                 std::int64_t& requests, std::int64_t& rows) const {
-  std::vector<std::int64_t> symbols(symbols_, -1);
+std::unique_ptr<Executor::Workspace> Executor::borrow() const {
+  for (auto& slot : idle_) {
+    if (slot.load(std::memory_order_relaxed) == nullptr) continue;
+    Workspace* workspace = slot.exchange(nullptr, std::memory_order_acquire);
+    if (workspace != nullptr) return std::unique_ptr<Workspace>(workspace);
+  }
+  return std::make_unique<Workspace>(*this, pool_->threads());
+}
+
+void Executor::give_back(std::unique_ptr<Workspace> workspace) const {
+  workspace->settle();
+  for (auto& slot : idle_) {
+    Workspace* empty = nullptr;
+    if (slot.load(std::memory_order_relaxed) == nullptr &&
+        slot.compare_exchange_strong(empty, workspace.get(), std::memory_order_release)) {
+      static_cast<void>(workspace.release());
+      return;
+    }
+  }
+}
+
+Executor::Session::Session(const Executor& executor)
+    : executor_(executor), workspace_(executor.borrow()) {}
+
+Executor::Session::~Session() { executor_.give_back(std::move(workspace_)); }
+
+Tensor& Executor::Session::input(std::size_t index) { return workspace_->globals[index].tensor; }
+
+std::span<const Tensor> Executor::Session::run(std::span<const std::int64_t> offsets) {
+  executor_.run(*workspace_, offsets);
+  return workspace_->outputs;
+}
+
+Tensor Executor::Session::contiguous(const Tensor& tensor) {
+  Context context{executor_.kernels_, workspace_->workers[0].arena, workspace_->symbols};
+  return pyrec::contiguous(context, tensor);
+}
+
+void Executor::bind_symbols(Workspace& workspace, std::int64_t& requests,
+                            std::int64_t& rows) const {
+  std::vector<std::int64_t>& symbols = workspace.symbols;
+  symbols.assign(symbols_, -1);
   requests = -1;
   rows = -1;
-  std::string first_of[2];
+  const InputSpec* first_of[2] = {nullptr, nullptr};
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputSpec& spec = inputs_[i];
-    const Shape& shape = inputs[i].shape;
+    const Shape& shape = workspace.globals[i].tensor.shape;
     const auto fail = [&](const std::string& expected) {
       throw StepError(
           OpError(ErrorKind::kShape, "expected " + expected + ", got shape " + describe(shape)),
@@ -158,11 +204,11 @@ std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
         std::int64_t& count = spec.request ? requests : rows;
         if (count < 0) {
           count = shape[axis];
-          first_of[spec.request] = spec.name;
+          first_of[spec.request] = &spec;
         } else if (count != shape[axis]) {
           throw StepError(
               OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " rows, as input '" +
-                                            first_of[spec.request] + "' has, got " +
+                                            first_of[spec.request]->name + "' has, got " +
                                             std::to_string(shape[axis])),
               "input '" + spec.name + "'");
         }
@@ -181,15 +227,12 @@ std::vector<std::int64_t> Executor::bind_symbols(std::span<const Tensor> inputs,
       }
     }
   }
-  return symbols;
 }
 
-Executor::Result Executor::run(std::span<const Tensor> inputs,
-                               std::span<const std::int64_t> offsets) const {
-  if (inputs.size() != inputs_.size()) throw OpError(ErrorKind::kShape, "wrong number of inputs");
+void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) const {
   std::int64_t requests = -1;
   std::int64_t rows = -1;
-  std::vector<std::int64_t> symbols = bind_symbols(inputs, requests, rows);
+  bind_symbols(workspace, requests, rows);
   const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
   if (requests >= 0 && requests != count) {
     throw OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " request rows, got " +
@@ -204,56 +247,79 @@ Executor::Result Executor::run(std::span<const Tensor> inputs,
                   "offsets must run from 0 to the number of candidates, " + std::to_string(rows));
   }
 
-  Result result;
-  result.workspace = borrow();
-  Call call{inputs, std::move(symbols), *result.workspace};
-  if (count == 1) {
-    run_request(call, 0, 0, rows);
-    for (const OutputSpec& output : outputs_) {
-      const Value& value = call.workspace.globals[static_cast<std::size_t>(output.global)];
-      if (value.is_sequence) {
-        throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
-      }
-      Tensor tensor = value.tensor;
-      // An output that only depends on the request still has one row for each candidate.
-      const bool single = output.row_axis >= 0 && rows != 1 && tensor.shape[output.row_axis] != 0 &&
-                          value_is_request(output.global);
-      if (single) {
-        Context context{kernels_, call.workspace.workers[0].arena, call.symbols};
-        tensor = repeat_row(context, tensor, output.row_axis, rows);
-      }
-      result.outputs.push_back(std::move(tensor));
-    }
-    return result;
+  Call call{workspace};
+  if (count != 1) {
+    run_requests(call, offsets, rows);
+    return;
   }
-  Context context{kernels_, call.workspace.workers[0].arena, call.symbols};
-  for (std::int64_t request = 0; request < count; ++request) {
-    const std::int64_t begin = offsets[static_cast<std::size_t>(request)];
-    const std::int64_t end = offsets[static_cast<std::size_t>(request) + 1];
-    if (begin == end) continue;
-    run_request(call, request, begin, end);
+  call.rows = rows;
+  run_request(call);
+  for (const OutputSpec& output : outputs_) {
+    const Value& value = workspace.globals[static_cast<std::size_t>(output.global)];
+    if (value.is_sequence) {
+      throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
+    }
+    // An output that only depends on the request still has one row for each candidate.
+    const bool single = output.row_axis >= 0 && rows != 1 &&
+                        value.tensor.shape[output.row_axis] != 0 && value_is_request(output.global);
+    if (single) {
+      Context context{kernels_, workspace.workers[0].arena, workspace.symbols};
+      workspace.outputs.push_back(repeat_row(context, value.tensor, output.row_axis, rows));
+    } else {
+      workspace.outputs.push_back(value.tensor);
+    }
+  }
+}
+
+void Executor::run_requests(Call& call, std::span<const std::int64_t> offsets,
+                            std::int64_t rows) const {
+  Workspace& workspace = call.workspace;
+  Context context{kernels_, workspace.workers[0].arena, workspace.symbols};
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    workspace.inputs[i] = workspace.globals[i].tensor;
+  }
+  for (std::size_t request = 0; request + 1 < offsets.size(); ++request) {
+    const std::int64_t begin = offsets[request];
+    const std::int64_t count = offsets[request + 1] - begin;
+    if (count == 0) continue;
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const InputSpec& spec = inputs_[i];
+      const Tensor& given = workspace.inputs[i];
+      const int axis = spec.row_axis;
+      Tensor& tensor = workspace.globals[i].tensor;
+      if (axis < 0) {
+        tensor = given;
+      } else if (spec.request) {
+        tensor = rows_of(given, axis, static_cast<std::int64_t>(request), 1, given.shape[axis]);
+      } else {
+        tensor = rows_of(given, axis, begin, count, given.shape[axis]);
+      }
+    }
+    call.request = static_cast<std::int64_t>(request);
+    call.first_row = begin;
+    call.rows = count;
+    run_request(call);
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       const OutputSpec& output = outputs_[i];
-      Tensor tensor = call.workspace.globals[static_cast<std::size_t>(output.global)].tensor;
+      Tensor tensor = workspace.globals[static_cast<std::size_t>(output.global)].tensor;
       if (output.row_axis < 0) {
         throw OpError(ErrorKind::kUnsupported,
                       "an output that is not by row cannot be given for several requests");
       }
       if (value_is_request(output.global)) {
-        tensor = repeat_row(context, tensor, output.row_axis, end - begin);
+        tensor = repeat_row(context, tensor, output.row_axis, count);
       }
-      if (result.outputs.size() == i) {
+      if (workspace.outputs.size() == i) {
         Shape shape = tensor.shape;
-        shape[output.row_axis] = shape[output.row_axis] / (end - begin) * rows;
-        result.outputs.push_back(allocate(context, tensor.dtype, shape));
+        shape[output.row_axis] = shape[output.row_axis] / count * rows;
+        workspace.outputs.push_back(allocate(context, tensor.dtype, shape));
       }
-      copy_elements(tensor, rows_of(result.outputs[i], output.row_axis, begin, end - begin, rows));
+      copy_elements(tensor, rows_of(workspace.outputs[i], output.row_axis, begin, count, rows));
     }
   }
-  if (result.outputs.empty() && !outputs_.empty()) {
+  if (workspace.outputs.empty() && !outputs_.empty()) {
     throw OpError(ErrorKind::kShape, "expected at least one candidate");
   }
-  return result;
 }
 
 bool Executor::value_is_request(std::int32_t global) const {
@@ -269,122 +335,145 @@ bool Executor::value_is_request(std::int32_t global) const {
   return false;
 }
 
-void Executor::run_request(Call& call, std::int64_t request, std::int64_t begin,
-                           std::int64_t end) const {
-  call.request = request;
-  call.first_row = begin;
+void Executor::run_request(Call& call) const {
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputSpec& spec = inputs_[i];
-    Tensor tensor = call.inputs[i];
-    if (spec.row_axis >= 0) {
-      tensor =
-          spec.request
-              ? rows_of(tensor, spec.row_axis, request, 1, tensor.shape[spec.row_axis])
-              : rows_of(tensor, spec.row_axis, begin, end - begin, tensor.shape[spec.row_axis]);
-    }
+    Tensor& tensor = call.workspace.globals[i].tensor;
     // Rows of candidates are converted tile by tile.
-    if (tensor.dtype != spec.dtype && (spec.request || spec.row_axis < 0)) {
-      Context context{kernels_, call.workspace.workers[0].arena, call.symbols};
-      try {
-        tensor = convert_input(context, tensor, spec.dtype, -1);
-      } catch (OpError& error) {
-        error.row = request;
-        throw StepError(error, "input '" + spec.name + "'");
-      }
+    if (tensor.dtype == spec.dtype || (!spec.request && spec.row_axis >= 0)) continue;
+    Context context{kernels_, call.workspace.workers[0].arena, call.workspace.symbols};
+    try {
+      tensor = convert_input(context, tensor, spec.dtype, -1);
+    } catch (OpError& error) {
+      error.row = call.request;
+      throw StepError(error, "input '" + spec.name + "'");
     }
-    Value& value = call.workspace.globals[i];
-    value = Value();
-    value.tensor = std::move(tensor);
   }
-  for (std::size_t index = 0; index < phases_.size(); ++index) {
-    run_phase(call, index, end - begin);
-  }
+  for (std::size_t index = 0; index < phases_.size(); ++index) run_phase(call, index);
 }
 
-void Executor::run_phase(Call& call, std::size_t index, std::int64_t rows) const {
-  const Phase& phase = phases_[index];
-  auto& globals = call.workspace.globals;
-  const bool tiled = phase.kind == Phase::Kind::kTile;
-  const std::int64_t phase_rows = phase.kind == Phase::Kind::kRequest ? 1 : rows;
-  const std::int64_t tile = tiled ? tile_rows_ : std::max<std::int64_t>(phase_rows, 1);
-  const std::int64_t tiles = std::max<std::int64_t>((phase_rows + tile - 1) / tile, 1);
+// Tiles of equal size, as many for each thread: the last to finish ends a call.
+std::int64_t Executor::tile_size(std::int64_t rows) const {
+  constexpr std::int64_t kLeast = 64;  // fewer rows are not worth waking a thread for
+  constexpr std::int64_t kStep = 8;    // sizes that kernels have no remainder for
+  const auto threads = static_cast<std::int64_t>(pool_->threads());
+  if (threads == 1 || tile_rows_ < kLeast || rows < 2 * kLeast) return tile_rows_;
+  std::int64_t tiles = (rows + tile_rows_ - 1) / tile_rows_;
+  tiles = std::min((tiles + threads - 1) / threads * threads, rows / kLeast);
+  return std::min(tile_rows_, ((rows + tiles - 1) / tiles + kStep - 1) / kStep * kStep);
+}
 
-  const auto run_tile = [&](std::size_t number, std::size_t worker_number) {
-    Workspace::Worker& worker = call.workspace.workers[worker_number];
-    const std::int64_t begin = static_cast<std::int64_t>(number) * tile;
-    const std::int64_t count = std::min(tile, phase_rows - begin);
-    std::vector<std::int64_t> symbols = call.symbols;
-    symbols[0] = count;
-    Context context{kernels_, worker.arena, symbols};
-    try {
-      worker.imports.resize(phase.imports.size());
-      worker.pointers.resize(phase.imports.size());
-      for (std::size_t i = 0; i < phase.imports.size(); ++i) {
-        const Import& import = phase.imports[i];
-        Value& value = worker.imports[i];
-        const auto global = static_cast<std::size_t>(import.global);
-        value = borrowed(globals[global]);
-        if (import.mode == Import::Mode::kSlice) {
-          value.tensor = rows_of(value.tensor, import.axis, begin, count, phase_rows);
-        } else if (import.mode == Import::Mode::kRepeat) {
-          value.tensor = repeat_row(context, value.tensor, import.axis, count);
-        }
-        if (global < inputs_.size() && value.tensor.dtype != inputs_[global].dtype) {
-          try {
-            value.tensor = convert_input(context, value.tensor, inputs_[global].dtype, import.axis);
-          } catch (const OpError& error) {
-            throw StepError(error, "input '" + inputs_[global].name + "'");
-          }
-        }
-        worker.pointers[i] = &value;
-      }
-      worker.exports.resize(phase.exports.size());
-      phase.program->run(context, worker.frames[index], worker.pointers, worker.exports);
-    } catch (OpError& error) {
-      if (error.row >= 0) {
-        error.row =
-            phase.kind == Phase::Kind::kRequest ? call.request : error.row + begin + call.first_row;
-      }
-      throw;
-    }
-    for (std::size_t i = 0; i < phase.exports.size(); ++i) {
-      const Export& item = phase.exports[i];
-      Value& target = globals[static_cast<std::size_t>(item.global)];
-      Value& made = worker.exports[i];
-      if (!tiled || item.axis < 0) {
-        // Values that borrow an import's or a constant's memory stay valid: those outlive the call.
-        if (number == 0) target = std::move(made);
-      } else {
-        const Tensor& part = made.tensor;
-        if (number == 0) {
-          Shape shape = part.shape;
-          const std::int64_t tile_count = std::max<std::int64_t>(count, 1);
-          if (item.axis >= shape.rank() || shape[item.axis] % tile_count != 0) {
-            throw OpError(ErrorKind::kShape, "a value lost its row axis");
-          }
-          shape[item.axis] = shape[item.axis] / tile_count * phase_rows;
-          target = Value();
-          target.tensor = allocate(context, part.dtype, shape);
-        }
-        const Tensor place = rows_of(borrowed(target.tensor), item.axis, begin, count, phase_rows);
-        if (place.shape != part.shape || place.dtype != part.dtype) {
-          throw OpError(ErrorKind::kShape,
-                        "rows of the batch are not independent: a tile has shape " +
-                            describe(part.shape) + ", expected " + describe(place.shape));
-        }
-        copy_elements(part, place);
-      }
-      made = Value();
-    }
-    for (Value& value : worker.imports) value = Value();
-  };
-
-  // The first tile tells the shapes, so that the others can write in any order.
-  run_tile(0, 0);
-  if (tiles > 1) {
-    pool_->run(static_cast<std::size_t>(tiles - 1),
-               [&](std::size_t number, std::size_t worker) { run_tile(number + 1, worker); });
+void Executor::run_phase(Call& call, std::size_t index) const {
+  const bool tiled = phases_[index].kind == Phase::Kind::kTile;
+  const std::int64_t rows = phases_[index].kind == Phase::Kind::kRequest ? 1 : call.rows;
+  const std::int64_t size = tiled ? tile_size(rows) : rows;
+  if (rows <= size) {
+    run_tile(call, index, 0, rows, 0);
+    return;
   }
+  for (const Export& item : phases_[index].exports) {
+    call.workspace.globals[static_cast<std::size_t>(item.global)].reset();
+  }
+  pool_->run(static_cast<std::size_t>((rows + size - 1) / size),
+             [&](std::size_t number, std::size_t worker) {
+               const std::int64_t begin = static_cast<std::int64_t>(number) * size;
+               run_tile(call, index, begin, std::min(size, rows - begin), worker);
+             });
+}
+
+void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
+                        std::size_t worker_number) const {
+  const Phase& phase = phases_[index];
+  const auto& globals = call.workspace.globals;
+  Workspace::Worker& worker = call.workspace.workers[worker_number];
+  Workspace::PhaseState& state = worker.phases[index];
+  const std::int64_t rows = phase.kind == Phase::Kind::kRequest ? 1 : call.rows;
+  // The only tile may share the globals' memory; of several tiles none may count references to it.
+  const bool alone = count == rows;
+  worker.symbols = call.workspace.symbols;
+  worker.symbols[0] = count;
+  Context context{kernels_, worker.arena, worker.symbols};
+  try {
+    for (std::size_t i = 0; i < phase.imports.size(); ++i) {
+      const Import& import = phase.imports[i];
+      const auto global = static_cast<std::size_t>(import.global);
+      const bool converted =
+          global < inputs_.size() && globals[global].tensor.dtype != inputs_[global].dtype;
+      const bool same = import.mode == Import::Mode::kWhole ||
+                        (import.mode == Import::Mode::kRepeat && count == 1);
+      const bool all = alone && import.mode == Import::Mode::kSlice;
+      if (all) entries_per_row(globals[global].tensor, import.axis, rows);
+      if ((all || (alone && same)) && !converted) {
+        state.arguments[i] = &globals[global];
+        continue;
+      }
+      Value& value = state.imports[i];
+      value = borrowed(globals[global]);
+      if (import.mode == Import::Mode::kSlice) {
+        value.tensor = rows_of(value.tensor, import.axis, begin, count, rows);
+      } else if (import.mode == Import::Mode::kRepeat) {
+        value.tensor = repeat_row(context, value.tensor, import.axis, count);
+      }
+      if (converted) {
+        try {
+          value.tensor = convert_input(context, value.tensor, inputs_[global].dtype, import.axis);
+        } catch (const OpError& error) {
+          throw StepError(error, "input '" + inputs_[global].name + "'");
+        }
+      }
+      state.arguments[i] = &value;
+    }
+    phase.program->run(context, state.frame, state.arguments, state.exports);
+  } catch (OpError& error) {
+    if (error.row >= 0) {
+      error.row =
+          phase.kind == Phase::Kind::kRequest ? call.request : error.row + begin + call.first_row;
+    }
+    throw;
+  }
+  for (std::size_t i = 0; i < phase.exports.size(); ++i) {
+    finish_export(call, phase, i, state.exports[i], begin, count, context);
+    state.exports[i].reset();
+  }
+  for (Value& value : state.imports) value.reset();
+}
+
+void Executor::finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,
+                             std::int64_t begin, std::int64_t count, Context& context) const {
+  const Export& item = phase.exports[number];
+  Value& target = call.workspace.globals[static_cast<std::size_t>(item.global)];
+  if (phase.kind != Phase::Kind::kTile || item.axis < 0) {
+    // Values that borrow an import's or a constant's memory stay valid: those outlive the call.
+    if (begin == 0) target = std::move(made);
+    return;
+  }
+  const Tensor& part = made.tensor;
+  const std::int64_t divisor = std::max<std::int64_t>(count, 1);
+  if (item.axis >= part.rank() || part.shape[item.axis] % divisor != 0) {
+    throw OpError(ErrorKind::kShape, "a value lost its row axis");
+  }
+  if (count == call.rows) {
+    target = std::move(made);
+    return;
+  }
+  Tensor place;
+  {
+    // Whichever tile is first tells the shape and makes the memory.
+    const std::lock_guard lock(call.workspace.making);
+    if (target.tensor.data == nullptr) {
+      Shape shape = part.shape;
+      shape[item.axis] = shape[item.axis] / count * call.rows;
+      target.tensor = allocate(context, part.dtype, shape);
+    }
+    place = borrowed(target.tensor);
+  }
+  place = rows_of(place, item.axis, begin, count, call.rows);
+  if (place.shape != part.shape || place.dtype != part.dtype) {
+    throw OpError(ErrorKind::kShape,
+                  "rows of the batch are not independent: a tile has shape " +
+                      describe(part.shape) + ", expected " + describe(place.shape));
+  }
+  copy_elements(part, place);
 }
 
 }  // namespace pyrec

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,14 +65,26 @@ class Executor {
   ~Executor();
 
   struct Workspace;
-  struct Result {
-    // Declared first, so that it is given back after the outputs have let go of its memory.
-    std::shared_ptr<Workspace> workspace;
-    std::vector<Tensor> outputs;
-  };
 
-  // offsets: B + 1 row numbers for B requests, or empty for one request that owns all rows.
-  Result run(std::span<const Tensor> inputs, std::span<const std::int64_t> offsets) const;
+  // One call. Its outputs may share the inputs' memory and are valid until it ends.
+  class Session {
+   public:
+    explicit Session(const Executor& executor);
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    // To be set for each input before the run, without an owner.
+    Tensor& input(std::size_t index);
+    // offsets: B + 1 row numbers for B requests, or empty for one request that owns all rows.
+    std::span<const Tensor> run(std::span<const std::int64_t> offsets);
+    // A contiguous form of a tensor, valid as long.
+    Tensor contiguous(const Tensor& tensor);
+
+   private:
+    const Executor& executor_;
+    std::unique_ptr<Workspace> workspace_;
+  };
 
   const std::vector<InputSpec>& inputs() const { return inputs_; }
   std::size_t output_count() const { return outputs_.size(); }
@@ -79,12 +92,19 @@ class Executor {
  private:
   struct Call;
 
-  std::shared_ptr<Workspace> borrow() const;
+  std::unique_ptr<Workspace> borrow() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
+  void run(Workspace& workspace, std::span<const std::int64_t> offsets) const;
+  void run_requests(Call& call, std::span<const std::int64_t> offsets, std::int64_t rows) const;
+  void run_request(Call& call) const;
+  void run_phase(Call& call, std::size_t index) const;
+  void run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
+                std::size_t worker_number) const;
+  void finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,
+                     std::int64_t begin, std::int64_t count, Context& context) const;
+  std::int64_t tile_size(std::int64_t rows) const;
   bool value_is_request(std::int32_t global) const;
-  void run_request(Call& call, std::int64_t request, std::int64_t begin, std::int64_t end) const;
-  void run_phase(Call& call, std::size_t index, std::int64_t rows) const;
-  std::vector<std::int64_t> bind_symbols(std::span<const Tensor> inputs, std::int64_t& requests,
-                                         std::int64_t& rows) const;
+  void bind_symbols(Workspace& workspace, std::int64_t& requests, std::int64_t& rows) const;
 
   std::vector<InputSpec> inputs_;
   std::size_t symbols_;
@@ -95,8 +115,8 @@ class Executor {
   std::shared_ptr<ThreadPool> pool_;
   std::int64_t tile_rows_;
 
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+  // Workspaces that no call uses. No lock, which a fork could leave taken for ever in the child.
+  mutable std::array<std::atomic<Workspace*>, 16> idle_{};
 };
 
 // Converts an input to the model's element type, refusing every change of value but the rounding of

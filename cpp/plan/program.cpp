@@ -1,5 +1,6 @@
 #include "plan/program.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pyrec {
@@ -30,90 +31,130 @@ void run_op(const Op& op, Context& context, std::span<const Value* const> in,
 Program::Program(std::vector<Step> steps, std::size_t slots, std::vector<std::int32_t> inputs,
                  std::vector<std::int32_t> outputs,
                  std::vector<std::pair<std::int32_t, Tensor>> constants)
-    : steps_(std::move(steps)),
-      slots_(slots),
-      inputs_(std::move(inputs)),
-      outputs_(std::move(outputs)) {
-  check_slots(inputs_, slots_, false);
-  check_slots(outputs_, slots_, false);
-  std::vector<bool> known(slots_, false);
-  const auto learn = [&](std::int32_t slot) {
-    if (slot >= 0) known[static_cast<std::size_t>(slot)] = true;
+    : steps_(std::move(steps)), input_count_(inputs.size()) {
+  check_slots(inputs, slots, false);
+  check_slots(outputs, slots, false);
+  std::vector<Source> found(slots);
+  const auto place = [&](std::int32_t slot) -> Source& {
+    return found[static_cast<std::size_t>(slot)];
   };
-  const auto check_known = [&](std::int32_t slot) {
-    if (slot >= 0 && !known[static_cast<std::size_t>(slot)]) {
+  const auto known = [&](std::int32_t slot) {
+    const Source source = place(slot);
+    if (source.kind == Source::Kind::kAbsent) {
       throw OpError(ErrorKind::kModel, "a slot is read before it is set");
     }
+    return source;
   };
-  for (const auto& [slot, tensor] : constants) {
-    check_slots({slot}, slots_, false);
-    learn(slot);
+  const auto range_from = [](std::size_t begin, std::size_t end) {
+    return Range{static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end - begin)};
+  };
+  for (auto& [slot, tensor] : constants) {
+    check_slots({slot}, slots, false);
+    place(slot) = {Source::Kind::kConstant, static_cast<std::uint32_t>(constants_.size())};
+    constants_.emplace_back().tensor = std::move(tensor);
   }
-  for (std::int32_t slot : inputs_) learn(slot);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    place(inputs[i]) = {Source::Kind::kInput, static_cast<std::uint32_t>(i)};
+  }
+  std::vector<bool> released;
   for (const Step& step : steps_) {
     if (step.outputs.empty()) throw OpError(ErrorKind::kModel, "a step has no outputs");
-    check_slots(step.inputs, slots_, true);
-    check_slots(step.outputs, slots_, true);
-    check_slots(step.release, slots_, false);
-    for (std::int32_t slot : step.inputs) check_known(slot);
-    for (std::int32_t slot : step.outputs) learn(slot);
-    for (std::int32_t slot : step.release) known[static_cast<std::size_t>(slot)] = false;
+    check_slots(step.inputs, slots, true);
+    check_slots(step.outputs, slots, true);
+    check_slots(step.release, slots, false);
+    const std::size_t first_argument = arguments_.size();
+    const std::size_t first_release = release_.size();
+    const std::uint32_t first_result = results_;
+    for (std::int32_t slot : step.inputs) {
+      const Source source = slot < 0 ? Source() : known(slot);
+      if (source.kind == Source::Kind::kInput) {
+        input_uses_.push_back({static_cast<std::uint32_t>(arguments_.size()), source.number});
+      }
+      arguments_.push_back(source);
+    }
+    released.resize(released.size() + step.outputs.size(), false);
+    const auto release = [&](std::uint32_t result) {
+      released[result] = true;
+      release_.push_back(result);
+    };
+    for (std::int32_t slot : step.outputs) {
+      if (slot < 0) {
+        release(results_);
+      } else {
+        place(slot) = {Source::Kind::kResult, results_};
+      }
+      ++results_;
+    }
+    for (std::int32_t slot : step.release) {
+      if (place(slot).kind == Source::Kind::kResult) release(place(slot).number);
+      place(slot) = Source();
+    }
+    calls_.push_back({step.op.get(), range_from(first_argument, arguments_.size()),
+                      range_from(first_result, results_),
+                      range_from(first_release, release_.size())});
   }
-  for (std::int32_t slot : outputs_) check_known(slot);
-  for (auto& [slot, tensor] : constants) {
-    Value value;
-    value.tensor = std::move(tensor);
-    constants_.emplace_back(slot, std::move(value));
+  for (std::uint32_t result = 0; result < results_; ++result) {
+    if (!released[result]) kept_.push_back(result);
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto next = outputs.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+    const bool last = std::find(next, outputs.end(), outputs[i]) == outputs.end();
+    outputs_.push_back({known(outputs[i]), last});
   }
 }
 
-Program::Frame::Frame(const Program& program) : values(program.slots_), current(program.slots_) {}
-
-void Program::run(Context& context, Frame& frame, std::span<const Value* const> inputs,
-                  std::span<Value> outputs) const {
-  for (const auto& [slot, value] : constants_)
-    frame.current[static_cast<std::size_t>(slot)] = &value;
-  for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    frame.current[static_cast<std::size_t>(inputs_[i])] = inputs[i];
+Program::Frame::Frame(const Program& program)
+    : values(program.results_), arguments(program.arguments_.size()) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const Source source = program.arguments_[i];
+    if (source.kind == Source::Kind::kConstant) arguments[i] = &program.constants_[source.number];
+    if (source.kind == Source::Kind::kResult) arguments[i] = &values[source.number];
   }
-  for (const Step& step : steps_) {
-    frame.arguments.clear();
-    for (std::int32_t slot : step.inputs) {
-      frame.arguments.push_back(slot < 0 ? nullptr : frame.current[static_cast<std::size_t>(slot)]);
-    }
-    frame.results.resize(step.outputs.size());
-    try {
-      run_op(*step.op, context, frame.arguments, frame.results);
-    } catch (const StepError&) {
-      frame.clear();
-      throw;
-    } catch (const OpError& error) {
-      frame.clear();
-      throw StepError(error, step.label);
-    } catch (...) {
-      frame.clear();
-      throw;
-    }
-    for (std::size_t i = 0; i < step.outputs.size(); ++i) {
-      const std::int32_t slot = step.outputs[i];
-      if (slot >= 0) {
-        Value& value = frame.values[static_cast<std::size_t>(slot)];
-        value = std::move(frame.results[i]);
-        frame.current[static_cast<std::size_t>(slot)] = &value;
-      }
-      frame.results[i] = Value();
-    }
-    for (std::int32_t slot : step.release) frame.values[static_cast<std::size_t>(slot)] = Value();
-  }
-  for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    outputs[i] = *frame.current[static_cast<std::size_t>(outputs_[i])];
-  }
-  frame.clear();
 }
 
 void Program::Frame::clear() {
-  results.clear();
-  for (Value& value : values) value = Value();
+  for (Value& value : values) value.reset();
+}
+
+void Program::run_steps(Context& context, Frame& frame, std::size_t& step) const {
+  for (; step < calls_.size(); ++step) {
+    const Call& call = calls_[step];
+    run_op(*call.op, context, {frame.arguments.data() + call.arguments.begin, call.arguments.count},
+           {frame.values.data() + call.results.begin, call.results.count});
+    for (std::uint32_t i = 0; i < call.release.count; ++i) {
+      frame.values[release_[call.release.begin + i]].reset();
+    }
+  }
+}
+
+void Program::run(Context& context, Frame& frame, std::span<const Value* const> inputs,
+                  std::span<Value> outputs) const {
+  for (const InputUse& use : input_uses_) frame.arguments[use.argument] = inputs[use.input];
+  std::size_t step = 0;
+  try {
+    run_steps(context, frame, step);
+  } catch (const StepError&) {
+    frame.clear();
+    throw;
+  } catch (const OpError& error) {
+    frame.clear();
+    throw StepError(error, steps_[step].label);
+  } catch (...) {
+    frame.clear();
+    throw;
+  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const auto [source, last] = outputs_[i];
+    if (source.kind != Source::Kind::kResult) {
+      outputs[i] = source.kind == Source::Kind::kInput ? *inputs[source.number]
+                                                       : constants_[source.number];
+    } else if (last) {
+      outputs[i] = std::move(frame.values[source.number]);
+    } else {
+      outputs[i] = frame.values[source.number];
+    }
+  }
+  for (std::uint32_t result : kept_) frame.values[result].reset();
 }
 
 void Program::run(Context& context, std::span<const Value* const> inputs,

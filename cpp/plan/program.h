@@ -37,16 +37,14 @@ class Program {
           std::vector<std::int32_t> outputs,
           std::vector<std::pair<std::int32_t, Tensor>> constants);
 
-  // The slots of one run. Reused between runs to save the allocations; between runs it holds
-  // no value. Not shared between threads.
+  // What one run mutates. Reused between runs to save the allocations; between runs it holds no
+  // value. Not shared between threads, and not used after its program.
   struct Frame {
     explicit Frame(const Program& program);
     void clear();
 
-    std::vector<Value> values;
-    std::vector<const Value*> current;
-    std::vector<const Value*> arguments;
-    std::vector<Value> results;
+    std::vector<Value> values;            // the results of every step, one after the other
+    std::vector<const Value*> arguments;  // the inputs of every step, one after the other
   };
 
   // Inputs are given by pointer and must outlive the call; outputs may share memory with them.
@@ -56,15 +54,48 @@ class Program {
   // The same with a frame of its own.
   void run(Context& context, std::span<const Value* const> inputs, std::span<Value> outputs) const;
 
-  std::size_t input_count() const { return inputs_.size(); }
+  std::size_t input_count() const { return input_count_; }
   std::size_t output_count() const { return outputs_.size(); }
 
  private:
+  // Where a value is found, by its number there.
+  struct Source {
+    enum class Kind { kAbsent, kInput, kConstant, kResult };
+    Kind kind = Kind::kAbsent;
+    std::uint32_t number = 0;
+  };
+  // A range of one of the lists that all steps share.
+  struct Range {
+    std::uint32_t begin = 0;
+    std::uint32_t count = 0;
+  };
+  struct Call {
+    const Op* op;
+    Range arguments;
+    Range results;
+    Range release;
+  };
+  struct InputUse {
+    std::uint32_t argument;
+    std::uint32_t input;
+  };
+  struct Output {
+    Source source;
+    bool last;  // no later output is the same value
+  };
+
+  void run_steps(Context& context, Frame& frame, std::size_t& step) const;
+
   std::vector<Step> steps_;
-  std::size_t slots_;
-  std::vector<std::int32_t> inputs_;
-  std::vector<std::int32_t> outputs_;
-  std::vector<std::pair<std::int32_t, Value>> constants_;
+  std::size_t input_count_;
+  std::vector<Value> constants_;
+  std::vector<Call> calls_;
+  std::vector<Source> arguments_;
+  std::vector<InputUse> input_uses_;
+  std::vector<std::uint32_t> release_;  // results that no later step reads
+  std::vector<std::uint32_t> kept_;     // results that no step releases
+  std::vector<Output> outputs_;
+  std::uint32_t results_ = 0;
 };
 
 }  // namespace pyrec

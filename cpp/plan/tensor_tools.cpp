@@ -54,11 +54,9 @@ std::int64_t checked_elements(const Shape& shape) {
     if (size < 0) throw OpError(ErrorKind::kShape, "negative size in shape " + describe(shape));
     if (size == 0) {
       empty = true;
-    } else if (size > kMaxElements / elements) {
+    } else if (__builtin_mul_overflow(elements, size, &elements) || elements > kMaxElements) {
       throw OpError(ErrorKind::kUnsupported,
                     "a tensor of shape " + describe(shape) + " is too big");
-    } else {
-      elements *= size;
     }
   }
   return empty ? 0 : elements;
@@ -104,7 +102,12 @@ Tensor contiguous(Context& context, const Tensor& tensor) {
 }
 
 void copy_elements(const Tensor& from, const Tensor& to) {
-  if (from.elements() == 0) return;
+  const std::int64_t elements = from.elements();
+  if (elements == 0) return;
+  if (from.contiguous() && to.contiguous()) {
+    std::memcpy(to.data, from.data, static_cast<std::size_t>(elements) * item_size(from.dtype));
+    return;
+  }
   Shape shape = from.shape;
   std::array<Shape, 2> strides{from.strides, to.strides};
   coalesce(shape, strides);

@@ -48,8 +48,8 @@ inline VecF multiply_add(VecF a, VecF b, VecF c) { return _mm256_fmadd_ps(a, b, 
 // Both give b if either is NaN.
 inline VecF min(VecF a, VecF b) { return _mm256_min_ps(a, b); }
 inline VecF max(VecF a, VecF b) { return _mm256_max_ps(a, b); }
-// 1 / x within a unit of the last place, for x of 1 to 2 or NaN.
-inline VecF reciprocal(VecF x) { return 1.0f / x; }
+// a / b within a unit of the last place, for b of 1 to 2 or NaN.
+inline VecF divide(VecF a, VecF b) { return a / b; }
 inline VecF sqrt(VecF x) { return _mm256_sqrt_ps(x); }
 inline VecF floor(VecF x) { return _mm256_floor_ps(x); }
 inline VecF ceil(VecF x) { return _mm256_ceil_ps(x); }
@@ -74,6 +74,9 @@ inline Mask not_less(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); 
 inline Mask equal(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 inline Mask is_nan(VecF x) { return _mm256_cmp_ps(x, x, _CMP_UNORD_Q); }
 inline bool any(Mask mask) { return _mm256_movemask_ps(mask) != 0; }
+inline unsigned count_bits(std::uint64_t x) {
+  return static_cast<unsigned>(__builtin_popcountll(x));
+}
 // Bit i is set if lane i is not zero.
 inline std::uint32_t nonzero_lanes(VecF x) {
   const __m256 differ = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ);
@@ -169,8 +172,8 @@ inline std::uint32_t max_lanes(VecU x) {
 // The low byte, the low half of each lane.
 inline void store_low_halves(std::uint16_t* p, VecU x) {
   const __m256i low = reinterpret_cast<__m256i>(x & 0xffffu);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(low),
-                                                                   _mm256_extracti128_si256(low, 1)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 inline void store_bytes(std::byte* p, VecI x) {
   const __m256i low = reinterpret_cast<__m256i>(x & 0xff);
@@ -198,7 +201,8 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
   const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);
-  const VecF upper = multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
+  const VecF upper =
+      multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
   return multiply_add(from_bits(left << 16), from_bits(right << 16), upper);
 }
 

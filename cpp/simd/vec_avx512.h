@@ -54,10 +54,11 @@ inline VecF multiply_add(VecF a, VecF b, VecF c) { return _mm512_fmadd_ps(a, b, 
 // Both give b if either is NaN.
 inline VecF min(VecF a, VecF b) { return _mm512_min_ps(a, b); }
 inline VecF max(VecF a, VecF b) { return _mm512_max_ps(a, b); }
-// 1 / x within a unit of the last place, for x of 1 to 2 or NaN.
-inline VecF reciprocal(VecF x) {
-  const VecF y = _mm512_rcp14_ps(x);
-  return _mm512_fmadd_ps(_mm512_fnmadd_ps(x, y, _mm512_set1_ps(1.0f)), y, y);
+// a / b within a unit of the last place, for b of 1 to 2 or NaN.
+inline VecF divide(VecF a, VecF b) {
+  const VecF y = _mm512_rcp14_ps(b);
+  const VecF quotient = a * y;
+  return _mm512_fmadd_ps(_mm512_fnmadd_ps(b, quotient, a), y, quotient);
 }
 inline VecF sqrt(VecF x) { return _mm512_sqrt_ps(x); }
 inline VecF floor(VecF x) {
@@ -73,12 +74,11 @@ inline VecF round(VecF x) {
 constexpr int kPowers = 32;
 inline VecF power_of_fraction(VecU index) {
   alignas(64) static constexpr float kTable[kPowers] = {
-      1.0f, 1.0218972f, 1.04427373f, 1.06714046f, 1.09050775f, 1.1143868f,
-      1.13878858f, 1.1637249f, 1.18920708f, 1.21524739f, 1.24185777f, 1.26905096f,
-      1.29683959f, 1.32523668f, 1.35425556f, 1.38390994f, 1.41421354f, 1.44518077f,
-      1.47682619f, 1.50916445f, 1.54221082f, 1.5759809f, 1.61049032f, 1.64575553f,
-      1.68179286f, 1.71861935f, 1.75625217f, 1.79470909f, 1.8340081f, 1.87416768f,
-      1.91520655f, 1.95714414f,
+      1.0f,        1.0218972f,  1.04427373f, 1.06714046f, 1.09050775f, 1.1143868f,  1.13878858f,
+      1.1637249f,  1.18920708f, 1.21524739f, 1.24185777f, 1.26905096f, 1.29683959f, 1.32523668f,
+      1.35425556f, 1.38390994f, 1.41421354f, 1.44518077f, 1.47682619f, 1.50916445f, 1.54221082f,
+      1.5759809f,  1.61049032f, 1.64575553f, 1.68179286f, 1.71861935f, 1.75625217f, 1.79470909f,
+      1.8340081f,  1.87416768f, 1.91520655f, 1.95714414f,
   };
   return _mm512_permutex2var_ps(load(kTable), reinterpret_cast<__m512i>(index),
                                 load(kTable + kLanes));
@@ -91,6 +91,9 @@ inline Mask not_less(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_
 inline Mask equal(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 inline Mask is_nan(VecF x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
 inline bool any(Mask mask) { return mask != 0; }
+inline unsigned count_bits(std::uint64_t x) {
+  return static_cast<unsigned>(__builtin_popcountll(x));
+}
 // Bit i is set if lane i is not zero.
 inline std::uint32_t nonzero_lanes(VecF x) {
   return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
@@ -105,8 +108,8 @@ inline VecF sum_each(const VecF (&x)[kLanes]) {
   VecF y[8], z[4];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    y[i] = _mm512_mask_blend_ps(0xff00, x[i], x[i + 8]) +
-           _mm512_shuffle_f32x4(x[i], x[i + 8], 0x4e);
+    y[i] =
+        _mm512_mask_blend_ps(0xff00, x[i], x[i + 8]) + _mm512_shuffle_f32x4(x[i], x[i + 8], 0x4e);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
@@ -206,7 +209,8 @@ inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
   return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
 #else
   const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);
-  const VecF upper = multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
+  const VecF upper =
+      multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
   return multiply_add(from_bits(left << 16), from_bits(right << 16), upper);
 #endif
 }

@@ -59,6 +59,12 @@ inline Mask not_less(VecF a, VecF b) { return ~(a < b); }  // or NaN
 inline Mask equal(VecF a, VecF b) { return a == b; }
 inline Mask is_nan(VecF x) { return x != x; }
 inline bool any(Mask mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
+// The compiler's own count would be a call into its library.
+inline unsigned count_bits(std::uint64_t x) {
+  unsigned count = 0;
+  for (; x != 0; x &= x - 1) ++count;
+  return count;
+}
 // Bit i is set if lane i is not zero.
 inline std::uint32_t nonzero_lanes(VecF x) {
   std::uint32_t found = 0;
@@ -67,8 +73,8 @@ inline std::uint32_t nonzero_lanes(VecF x) {
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return mask ? yes : no; }
 
-// 1 / x within a unit of the last place, for x of 1 to 2 or NaN.
-inline VecF reciprocal(VecF x) { return 1.0f / x; }
+// a / b within a unit of the last place, for b of 1 to 2 or NaN.
+inline VecF divide(VecF a, VecF b) { return a / b; }
 inline VecF sqrt(VecF x) {
   for (std::size_t i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
   return x;
@@ -210,7 +216,8 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
   const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);
-  const VecF upper = multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
+  const VecF upper =
+      multiply_add(from_bits(left & 0xffff0000u), from_bits(right & 0xffff0000u), sum);
   return multiply_add(from_bits(left << 16), from_bits(right << 16), upper);
 }
 

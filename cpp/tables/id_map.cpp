@@ -66,7 +66,8 @@ void IdMap::find(std::span<const std::int64_t> keys, std::span<std::int64_t> row
     }
     rows[i] = kAbsent;
     if (slots_.empty()) continue;
-    for (std::size_t at = home(key); slots_[at].row != kAbsent; at = (at + 1) & (slots_.size() - 1)) {
+    for (std::size_t at = home(key); slots_[at].row != kAbsent;
+         at = (at + 1) & (slots_.size() - 1)) {
       if (slots_[at].key == key) {
         rows[i] = slots_[at].row;
         break;

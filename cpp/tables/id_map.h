@@ -10,8 +10,8 @@
 namespace pyrec {
 
 // 64-bit ids to rows. Keys in [0, direct) lie in an array, all others in a hash table with open
-// addressing. Any number of threads may find while one changes it: a batch is found as it was before
-// or after another batch's change, never in between.
+// addressing. Any number of threads may find while one changes it: a batch is found as it was
+// before or after another batch's change, never in between.
 class IdMap {
  public:
   static constexpr std::int64_t kAbsent = -1;

@@ -1,3 +1,5 @@
+#include "plan/ops/dense_layer.h"
+
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -5,7 +7,6 @@
 
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
-#include "plan/ops/dense_layer.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {

@@ -45,10 +45,9 @@ class LookupExact {
     for (std::int64_t i = 0; i < count; ++i) {
       std::int64_t row = rows[i * source.strides[0]];
       if (row < -size || row >= size) {
-        throw OpError(ErrorKind::kIdRange,
-                      "expected ids from " + std::to_string(-size) + " to " +
-                          std::to_string(size - 1),
-                      i);
+        throw OpError(
+            ErrorKind::kIdRange,
+            "expected ids from " + std::to_string(-size) + " to " + std::to_string(size - 1), i);
       }
       if (row < 0) row += size;
       if (bytes == 0) continue;

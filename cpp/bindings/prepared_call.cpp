@@ -1,0 +1,145 @@
+#include "bindings/prepared_call.h"
+
+#include <pybind11/numpy.h>
+#include <structmember.h>
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+
+#include "bindings/convert.h"
+#include "bindings/gil.h"
+#include "bindings/plan_bindings.h"
+#include "plan/tensor_tools.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+struct State {
+  py::object owner;
+  const Executor& executor;
+  PreparedSpec spec;
+  py::object general;
+};
+
+struct PreparedObject {
+  PyObject ob_base;
+  vectorcallfunc call;
+  State* state;
+};
+
+PyTypeObject* prepared_type = nullptr;
+
+PreparedObject* prepared(PyObject* self) { return reinterpret_cast<PreparedObject*>(self); }
+
+bool is_number(DType dtype) { return dtype != DType::kBool; }
+
+bool fits(const Tensor& tensor, const InputSpec& input) {
+  return static_cast<std::size_t>(tensor.rank()) == input.sizes.size() &&
+         (tensor.dtype == input.dtype || (is_number(tensor.dtype) && is_number(input.dtype)));
+}
+
+// The scores of a call with nothing unusual, else an empty object.
+py::object try_call(const State& state, PyObject* const* arguments, PyObject* out) {
+  const PreparedSpec& spec = state.spec;
+  Executor::Session session(state.executor);
+  for (std::size_t i = 0; i < spec.places.size(); ++i) {
+    Tensor& tensor = session.input(i);
+    const py::handle argument(arguments[spec.places[i]]);
+    if (!borrow_plain(argument, tensor) || !fits(tensor, state.executor.inputs()[i])) return {};
+  }
+  std::int64_t rows = 1;
+  if (spec.rows) {
+    const auto [place, axis] = *spec.rows;
+    const py::handle argument(arguments[place]);
+    if (!is_plain_array(argument)) return {};
+    const auto array = py::reinterpret_borrow<py::array>(argument);
+    if (axis >= array.ndim()) return {};
+    rows = array.shape(axis);
+  }
+  if (rows == 0 || rows > spec.most_rows) return {};
+  Shape shape{rows};
+  for (std::int64_t size : spec.width) shape.push_back(size);
+  Tensor target;
+  py::object scores;
+  if (out == nullptr || out == Py_None) {
+    scores = py::array(py::dtype::of<float>(), std::vector<py::ssize_t>(shape.begin(), shape.end()));
+    if (!borrow_plain(scores, target)) return {};
+  } else {
+    scores = py::reinterpret_borrow<py::object>(out);
+    if (!borrow_plain(scores, target) || target.dtype != DType::kFloat32 ||
+        !(target.shape == shape) || !py::reinterpret_borrow<py::array>(scores).writeable()) {
+      return {};
+    }
+  }
+  const GilRelease release;
+  write_scores(session, session.run({}).front(), target);
+  return scores;
+}
+
+PyObject* call(PyObject* self, PyObject* const* arguments, std::size_t flags, PyObject* names) {
+  const State& state = *prepared(self)->state;
+  const auto count = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
+  const py::ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+  const bool known =
+      named == 0 || (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0),
+                                                                    "out") == 0);
+  try {
+    if (count == state.spec.count && known) {
+      py::object scores = try_call(state, arguments, named == 0 ? nullptr : arguments[count]);
+      if (scores) return scores.release().ptr();
+    }
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const std::exception&) {
+    set_python_error(std::current_exception());
+    return nullptr;
+  }
+  if (state.general.is_none()) return py::none().release().ptr();
+  return PyObject_Vectorcall(state.general.ptr(), arguments, flags, names);
+}
+
+void destroy(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  delete prepared(self)->state;
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(PreparedObject, call), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(&PyVectorcall_Call)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(&destroy)},
+                       {Py_tp_members, members},
+                       {Py_tp_doc, const_cast<char*>("A call whose inputs are known by position.")},
+                       {0, nullptr}};
+
+PyType_Spec type_spec = {
+    "pyrec_infer._native.PreparedCall", sizeof(PreparedObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+
+}  // namespace
+
+py::object make_prepared_call(py::object owner, const Executor& executor, PreparedSpec spec,
+                              py::object general) {
+  auto state = std::make_unique<State>(
+      State{std::move(owner), executor, std::move(spec), std::move(general)});
+  PyObject* made = prepared_type->tp_alloc(prepared_type, 0);
+  if (made == nullptr) throw py::error_already_set();
+  prepared(made)->call = &call;
+  prepared(made)->state = state.release();
+  return py::reinterpret_steal<py::object>(made);
+}
+
+void make_prepared_type() {
+  prepared_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&type_spec));
+  if (prepared_type == nullptr) throw py::error_already_set();
+}
+
+}  // namespace pyrec
