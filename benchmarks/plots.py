@@ -34,6 +34,10 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     return dict(pairs)
 
 
+def _label(name: str) -> str:
+    return f"pyrec_infer, {name}" if CONTESTANTS[name].ours else name
+
+
 def _curves(axes: Axes, results: Sequence[Result], colours: dict[str, str], heading: str) -> None:
     for name, colour in colours.items():
         points = sorted((item.count, item.rate) for item in results if item.contestant == name)
@@ -41,7 +45,7 @@ def _curves(axes: Axes, results: Sequence[Result], colours: dict[str, str], head
             ours = CONTESTANTS[name].ours
             counts, rates = zip(*points, strict=True)
             style = {"marker": "o" if ours else "s", "linestyle": "-" if ours else "--"}
-            axes.loglog(counts, rates, color=colour, label=name, markersize=4, **style)
+            axes.loglog(counts, rates, color=colour, label=_label(name), markersize=4, **style)
     axes.set_title(heading, fontsize=10)
     axes.grid(True, which="major", alpha=0.3)
 
@@ -82,17 +86,17 @@ def _latency(results: Sequence[Result], path: Path) -> None:
             times = [item.seconds for item in results if item.count == count and item.contestant == name]
             if times:
                 middle, high = np.percentile(times[0], [50, 99]) * 1e6
-                place.barh(row, middle, color=colours[name], height=0.7)
-                place.plot([middle, high], [row, row], color="black", linewidth=0.8)
-                place.plot([high], [row], marker="|", color="black", markersize=6)
-                place.annotate(f" {middle:.0f}", (high, row), va="center", fontsize=7)
+                place.plot([middle, high], [row, row], color=colours[name], linewidth=1.5)
+                place.plot([middle], [row], marker="o", color=colours[name], markersize=7)
+                place.plot([high], [row], marker="|", color=colours[name], markersize=9)
+                place.annotate(f"{middle:.0f}", (middle, row + 0.3), ha="center", fontsize=7)
         place.set_xscale("log")
-        place.set_yticks(range(len(names)), names, fontsize=8)
+        place.set_yticks(range(len(names)), [_label(name) for name in names], fontsize=8)
         place.set_title(f"N = {count}", fontsize=10)
         place.grid(True, axis="x", alpha=0.3)
-        place.margins(x=0.15)
+        place.margins(x=0.15, y=0.1)
     figure.supxlabel(
-        "R1, one call in microseconds: median (bar and number) and 99th percentile (line)", fontsize=9
+        "R1, one call in microseconds: median (dot and number) and 99th percentile (line)", fontsize=9
     )
     figure.savefig(path, metadata=_METADATA)
     pyplot.close(figure)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import re
 import sys
@@ -24,6 +23,7 @@ from benchmarks.rulers.compare import Result
 from benchmarks.rulers.contestants import OURS, PEERS, PREPARED, Contestant, forget, make_work, named
 from benchmarks.rulers.inputs import RULERS
 from benchmarks.rulers.make import ensure
+from pyrec_infer.backends import select_backend
 
 T = TypeVar("T")
 
@@ -50,6 +50,8 @@ class Effort:
         Rulers whose throughput is measured over all sizes.
     largest : int
         The largest of those sizes.
+    two_threads : bool
+        Whether two threads are measured too.
     """
 
     rounds: int
@@ -57,10 +59,11 @@ class Effort:
     calls: int
     curves: tuple[str, ...]
     largest: int
+    two_threads: bool
 
 
-FULL = Effort(21, 0.05, 4096, tuple(RULERS), 100_000)
-QUICK = Effort(7, 0.01, 1024, ("r1",), 10_000)
+FULL = Effort(21, 0.05, 4096, tuple(RULERS), 100_000, True)
+QUICK = Effort(7, 0.01, 1024, ("r1",), 10_000, False)
 
 
 @dataclass
@@ -127,7 +130,8 @@ def measure(rulers: Sequence[str], folder: Path, effort: Effort) -> Report:
         if ruler == "r1":
             for count in LATENCY_SIZES:
                 made.latencies += latency(folder, count, effort)
-        made.two_threads += throughput(ruler, folder, 10_000, 2, everybody, effort)
+        if effort.two_threads:
+            made.two_threads += throughput(ruler, folder, 10_000, 2, everybody, effort)
         forget()
     return made
 
@@ -151,10 +155,10 @@ def conditions(report: Report) -> str:
         except PackageNotFoundError:
             packages.append(f"{name} not installed")
     limits = ", ".join(f"{kind} {value:.0f}" for kind, value in report.peak.items() if value)
-    backend = os.environ.get("PYREC_INFER_BACKEND", "default backend")
     return (
-        f"{processor()}, {backend}; one core's limit measured in the same run, in 10^9 operations/s:"
-        f" {limits or 'no compiler'}; {', '.join(packages)}, Python {platform.python_version()}."
+        f"{processor()}, backend {select_backend()}; one core's limit measured in the same run, in 10^9"
+        f" operations/s: {limits or 'no compiler'}; {', '.join(packages)},"
+        f" Python {platform.python_version()}."
     )
 
 

@@ -18,6 +18,7 @@ _check_installed()
 from pyrec_infer.api import Model, PreparedCall, TensorInfo, load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
+from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.top_k import TopK  # noqa: E402
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ __all__ = [
     "Catalog",
     "CatalogCall",
     "Model",
+    "PrecisionReport",
     "PreparedCall",
     "TensorInfo",
     "TopK",

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,12 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import Signature, as_array
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.backends.select import (
+    bf16_note,
     make_pool,
     make_runnable,
-    multiplies_bf16,
     runner_names,
     select_backend,
-    without_bf16,
 )
 from pyrec_infer.catalog import Catalog, Compiler
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
@@ -42,6 +41,9 @@ from pyrec_infer.top_k import TopK, best_rows
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Source: TypeAlias = "str | os.PathLike[str] | bytes"
+
+_CallKey: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], str | None]
+"""Names of the request's and the candidates' inputs, and of the output."""
 
 _MAX_PLANS = 64
 """Plans a model keeps: one for each combination of request inputs and outputs that was asked for."""
@@ -111,6 +113,7 @@ class Model:
         self._executable = lru_cache(maxsize=_MAX_PLANS)(
             partial(_compile, self._graph, self._backend, self._pool, self._fallbacks, precision)
         )
+        self._calls: dict[_CallKey, Any] = {}
         self.inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
         """The model's inputs, as `TensorInfo`."""
         self.outputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.outputs)
@@ -209,11 +212,21 @@ class Model:
         >>> scores.shape, scores.dtype
         ((500,), dtype('float32'))
         """
+        key: _CallKey | None = None
+        if offsets is None and type(request) is dict and type(candidates) is dict:
+            key = tuple(request), tuple(candidates), output
+            call = self._calls.get(key)
+            if call is not None:
+                scores: NDArray[np.float32] | None = call(*request.values(), *candidates.values())
+                if scores is not None:
+                    return scores
         own, others = self._signature.expand(request), self._signature.expand(candidates)
-        name, graph_key = self._chosen(output)
-        executable = self._executable(frozenset(own), (name,), strict_ids=True, logit=graph_key)
+        name, logit = self._chosen(output)
+        executable = self._executable(frozenset(own), (name,), strict_ids=True, logit=logit)
         bounds = () if offsets is None else _bounds(offsets)
         made = next(iter(self._call(executable, own, others, bounds).values()))
+        if key is not None and key not in self._calls:
+            self._remember(key, executable)
         return _as_scores(made)
 
     def top_k(
@@ -302,7 +315,7 @@ class Model:
         )
         name, logit = self._chosen(output)
         executable = self._executable(frozenset(request_names), (name,), strict_ids=True, logit=logit)
-        return PreparedCall(
+        return _prepare_call(
             executable, (*request_names, *candidate_names), frozenset(request_names), max_rows
         )
 
@@ -362,7 +375,12 @@ class Model:
                 plan, self._backend, runner_names(plan, self._backend), self._precision_notes()
             )
 
-        compiler = Compiler(self._signature, self._backend, executable, PreparedCall, explain)
+        def plain_call(
+            executable: Executable, names: Sequence[str], request: frozenset[str]
+        ) -> PreparedCall | None:
+            return _PositionalCall(executable, names, request, None).in_backend(None)
+
+        compiler = Compiler(self._signature, self._backend, executable, _prepare_call, plain_call, explain)
         stored = self.precision.precision if precision is None else precision
         return Catalog(compiler, graph, items, ids, candidates, stored)
 
@@ -388,9 +406,7 @@ class Model:
             name, logit = self._chosen(output)
             outputs = (name,)
         plan = self._executable(own, outputs, strict_ids=output is not None, logit=logit).plan
-        return explain_plan(
-            plan, self._backend, runner_names(plan, self._backend), self._precision_notes()
-        )
+        return explain_plan(plan, self._backend, runner_names(plan, self._backend), self._precision_notes())
 
     def _measure(self, precision: str, calibration: Inputs | None) -> PrecisionReport:
         """Score sampled or given rows in this precision and in float32."""
@@ -423,10 +439,8 @@ class Model:
     def _precision_notes(self) -> list[str]:
         if self.precision.precision == "fp32":
             return []
-        notes = [str(self.precision)]
-        if self.precision.precision == "bf16" and not multiplies_bf16(self._backend):
-            notes.append(f"bf16 weights, fp32 arithmetic: {without_bf16(self._backend)}")
-        return notes
+        note = bf16_note(self._backend) if self.precision.precision == "bf16" else ""
+        return [str(self.precision), note] if note else [str(self.precision)]
 
     def _sides(self, request: Sequence[str], candidates: Sequence[str]) -> list[dict[str, None]]:
         for name in (*request, *candidates):
@@ -480,6 +494,18 @@ class Model:
             if empty is not None:
                 return empty
         return executable.run(arrays, offsets, rows)
+
+    def _remember(self, key: _CallKey, executable: Executable) -> None:
+        """Let later calls with these names of arrays that fit as they are go straight to the backend."""
+        request, candidates, _ = key
+        if len(self._calls) >= _MAX_PLANS:
+            self._calls.clear()
+        split = any(name in self._signature.columns for name in (*request, *candidates))
+        call = None
+        if not split:
+            names = (*request, *candidates)
+            call = _PositionalCall(executable, names, frozenset(request), None).in_backend(None)
+        self._calls[key] = call
 
     def _rows_of(self, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:
         """The number of candidates of a call whose output reads none of the candidates' inputs."""
@@ -553,8 +579,29 @@ def _bounds(offsets: ArrayLike) -> list[int]:
     return bounds
 
 
-class PreparedCall:
+class PreparedCall(Protocol):
     """A call whose inputs are known by position; made by `Model.prepare`."""
+
+    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Score one request.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            One for each name given to `Model.prepare`, with the model's rank; never copied.
+        out : ndarray of float32, shape (N,), optional
+            Where the scores go; a new array by default.
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+            As for `Model.score`; ``out`` if it was given.
+        """
+        ...
+
+
+class _PositionalCall:
+    """A prepared call with every check, for all backends."""
 
     def __init__(
         self, executable: Executable, names: Sequence[str], request: frozenset[str], max_rows: int | None
@@ -578,6 +625,7 @@ class PreparedCall:
         )
         self._width = () if prod(width) == 1 else tuple(width)
         self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
+        self._direct = direct
         places = {name: i for i, name in enumerate(self._names)}
         self._order = [places[item.name] for item in plan.inputs] if direct else []
         self._rows = next(
@@ -590,20 +638,6 @@ class PreparedCall:
         )
 
     def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Score one request.
-
-        Parameters
-        ----------
-        *arrays : ndarray
-            One for each name given to `Model.prepare`, with the model's rank; never copied.
-        out : ndarray of float32, shape (N,), optional
-            Where the scores go; a new array by default.
-
-        Returns
-        -------
-        ndarray of float32, shape (N,)
-            As for `Model.score`; ``out`` if it was given.
-        """
         if len(arrays) != len(self._names):
             raise InputError(
                 f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}"
@@ -636,6 +670,30 @@ class PreparedCall:
         out[...] = scores
         return out
 
+    def in_backend(self, general: PreparedCall | None) -> PreparedCall | None:
+        """The same without Python in its way; None where the backend or the plan does not have that.
+
+        Parameters
+        ----------
+        general : callable, optional
+            Gets the calls that need a closer look; without it, those return None.
+        """
+        prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None
+        rows = next(
+            (
+                (place, item.rows)
+                for place, item in zip(self._order, self._executable.plan.inputs, strict=False)
+                if not item.request and item.rows >= 0
+            ),
+            None,
+        )
+        if prepare is None or rows is None:
+            return None
+        call: PreparedCall = prepare(
+            len(self._names), self._order, rows, self._max_rows, self._width, general
+        )
+        return call
+
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._executable.plan
         made = None if rows or plan.static_rows else _empty_outputs(plan)
@@ -647,6 +705,13 @@ class PreparedCall:
             self._executable.check_string_rows(given, 1, rows)
             made = self._executable.run(given, (), rows)
         return _as_scores(next(iter(made.values())))
+
+
+def _prepare_call(
+    executable: Executable, names: Sequence[str], request: frozenset[str], max_rows: int | None
+) -> PreparedCall:
+    call = _PositionalCall(executable, names, request, max_rows)
+    return call.in_backend(call) or call
 
 
 def load(

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import Signature, as_array
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, RowCountError, ShapeError
 from pyrec_infer.execution import Executable
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Rows
+from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.passes import split_graph
 from pyrec_infer.passes.bind_sizes import bind_sizes
 from pyrec_infer.passes.fold_constants import fold_constants
@@ -64,6 +64,9 @@ class Compiler:
         ``executable(graph, request)``: a plan with these inputs on the request's side, ready to run.
     call : callable
         ``call(executable, names, request, max_rows)``.
+    plain_call : callable
+        ``plain_call(executable, names, request)``: the same for arrays that need no closer look; returns
+        None for others. None where the backend has no such thing.
     explain : callable
         ``explain(plan)``.
     """
@@ -72,6 +75,7 @@ class Compiler:
     backend: str
     executable: Callable[[Graph, frozenset[str]], Executable]
     call: Callable[[Executable, Sequence[str], frozenset[str], int | None], Call]
+    plain_call: Callable[[Executable, Sequence[str], frozenset[str]], Call | None]
     explain: Callable[[Plan], Explanation]
 
 
@@ -114,10 +118,12 @@ _catalogs: WeakSet[Catalog] = WeakSet()
 
 
 _held: list[threading.Lock] = []
+_forking = threading.Lock()
 
 
 def _before_fork() -> None:
     """Wait until no catalogue is half changed."""
+    _forking.acquire()
     for catalog in list(_catalogs):
         catalog._changing.acquire()
         _held.append(catalog._changing)
@@ -126,6 +132,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     while _held:
         _held.pop().release()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
@@ -169,7 +176,7 @@ class Catalog:
         if own & late:
             raise InputError(f"input '{min(own & late)}' is given both with the items and the candidates")
         for name in sorted(own):
-            if signature.infos[name].rows == Rows.INVARIANT:
+            if signature.infos[name].rows < 0:
                 raise InputError(
                     f"input '{name}' has no rows, so it is part of the request, not of the items"
                 )
@@ -187,6 +194,7 @@ class Catalog:
         self._pair_executable = compiler.executable(pairs, request)
         self._names = (*self._request_names, RECORDS, ROWS, *self._candidate_names)
         self._call = compiler.call(self._pair_executable, self._names, request, None)
+        self._plain_call = compiler.plain_call(self._pair_executable, self._names, request)
         self._writing = threading.Lock()
         self._changing = threading.Lock()
 
@@ -208,7 +216,8 @@ class Catalog:
         self._snapshot = _Snapshot(_native.IdMap() if native else DictIdMap())
         self._encode(arrays, chosen, count, self._records)
         self._change(keys, self._allocate(len(keys)))
-        _catalogs.add(self)
+        with _forking:
+            _catalogs.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a Catalog cannot be pickled; make it anew from the items")
@@ -217,7 +226,7 @@ class Catalog:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._split.stride}>"
 
     def __len__(self) -> int:
-        return len(self._snapshot.ids)
+        return self._snapshot.ids.size()
 
     def __contains__(self, item: object) -> bool:
         try:
@@ -314,7 +323,10 @@ class Catalog:
         if k < 0:
             raise InputError(f"k: expected at least 0, got {k}")
         snapshot = self._snapshot
-        if ids is None:
+        if ids is None and allow is not None and boost is None and candidates is None:
+            names, rows = self._allowed(snapshot, allow)
+            allow = None
+        elif ids is None:
             listing = self._listing()
             names, rows = listing.ids, listing.rows
         else:
@@ -354,9 +366,13 @@ class Catalog:
         ids : array_like
             Of an id that occurs several times, the last row counts.
         """
-        given = self._compiler.signature.expand(items)
-        arrays = {name: self._compiler.signature.array(name, value, None) for name, value in given.items()}
-        self._compiler.signature.require(self._item_names, arrays)
+        signature = self._compiler.signature
+        given = signature.expand(items)
+        for name in given:
+            if name not in self._row_axes:
+                raise InputError(f"input '{name}' is not part of the items of this catalogue")
+        arrays = {name: signature.array(name, value, None) for name, value in given.items()}
+        signature.require(self._item_names, arrays)
         count = self._count_of(arrays)
         keys, chosen = self._entering(_vector("ids", ids), count)
         if len(keys) == 0:
@@ -542,6 +558,16 @@ class Catalog:
         rows = snapshot.ids.find(keys)
         return rows[(rows >= 0) & known]
 
+    def _allowed(self, snapshot: _Snapshot, ids: ArrayLike) -> tuple[Array, Rows64]:
+        """The given ids that are in the catalogue, each once and in its order, and their records."""
+        keys, known = self._keys("allow", ids)
+        rows = np.where(known, snapshot.ids.find(keys), -1)
+        # A change may move positions meanwhile; what depends on them is the order of equal scores only.
+        unique, first = np.unique(rows, return_index=True)
+        kept = first[unique >= 0]
+        kept = kept[np.argsort(self._position_of.values[rows[kept]], kind="stable")]
+        return _shown(keys[kept], self._kind), rows[kept]
+
     def _listing(self) -> _Listing:
         found = self._listed
         if found is None:
@@ -555,14 +581,12 @@ class Catalog:
     def _list(self) -> _Listing:
         rows = self._row_at.values
         names, there = self._ids_at.values, rows >= 0
-        names, rows = names[there], rows[there]
-        if self._kind == "U":
-            names = names.astype(str) if len(names) else np.empty(0, "U1")
-        elif self._kind == "u":
-            names = names.view(np.uint64)
-        return _Listing(names, rows)
+        return _Listing(_shown(names[there], self._kind), rows[there])
 
     def _score(self, request: Inputs, rows: Rows64, candidates: Inputs | None) -> NDArray[np.float32]:
+        found = self._plain_score(request, rows, {} if candidates is None else candidates)
+        if found is not None:
+            return found
         signature = self._compiler.signature
         own, late = signature.expand(request), signature.expand(candidates or {})
         self._require(own, late)
@@ -573,6 +597,18 @@ class Catalog:
             if axis >= 0 and array.shape[axis] != len(rows):
                 raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
         return self._call(*arrays, self._records, rows, *rest)
+
+    def _plain_score(self, request: Inputs, rows: Rows64, candidates: Inputs) -> NDArray[np.float32] | None:
+        """The scores of a call with nothing unusual, else None."""
+        own, late = self._request_names, self._candidate_names
+        if self._plain_call is None or len(request) != len(own) or len(candidates) != len(late):
+            return None
+        try:
+            arrays: Any = [request[name] for name in own]
+            rest: Any = [candidates[name] for name in late]
+        except (KeyError, TypeError):
+            return None
+        return self._plain_call(*arrays, self._records, rows, *rest)
 
     def _require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._compiler.signature
@@ -725,6 +761,13 @@ class CatalogCall:
         rows = catalog._listing().rows if ids is None else catalog._find(snapshot, ids)
         request, candidates = arrays[: self._request], arrays[self._request :]
         return self._call(*request, catalog._records, rows, *candidates, out=out)
+
+
+def _shown(keys: Array, kind: str) -> Array:
+    """Keys as the ids that the caller knows."""
+    if kind == "U":
+        return keys.astype(str) if len(keys) else np.empty(0, "U1")
+    return keys.view(np.uint64) if kind == "u" else keys
 
 
 def _vector(label: str, ids: ArrayLike) -> Array:

@@ -26,11 +26,14 @@ from pyrec_infer.errors import (
     IdRangeError,
     InputError,
     MissingInputError,
+    ModelError,
     RowCountError,
     ShapeError,
     UnexpectedInputError,
     UnsupportedModelError,
 )
+from pyrec_infer.ir import Node
+from pyrec_infer.ops import OPS
 from pyrec_infer.tables.id_map import DictIdMap, IdMap
 from pyrec_infer.tables.records import allocate_records, to_bf16, to_int8
 
@@ -232,6 +235,56 @@ def test_text_of_items_is_looked_up_when_they_enter() -> None:
     assert catalog.score(request).tolist() == [3, 3, 3]
 
 
+def test_what_is_only_repeated_is_stored_once() -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["i", "one"], ["row"]),
+        helper.make_node("Tile", ["row", "times"], ["rows"]),  # N 50 4
+        helper.make_node("Mul", ["rows", "history"], ["products"]),
+        helper.make_node("ReduceSum", ["products", "axes"], ["score"], keepdims=0),
+    ]
+    constants = {"one": np.asarray([1]), "times": np.asarray([1, 50, 1]), "axes": np.asarray([1, 2])}
+    inputs = {"i": (FLOAT, ["N", 4]), "history": (FLOAT, ["N", 50, 4])}
+    made = make_model(nodes, inputs, {"score": (FLOAT, ["N"])}, constants)
+    model, generator = pi.load(made.SerializeToString()), np.random.default_rng(3)
+    own = {"i": generator.random((7, 4), np.float32)}
+    request = {"history": generator.random((1, 50, 4), np.float32)}
+    catalog = model.catalog(own)
+    assert catalog.explain().as_dict()["catalog"]["bytes_per_item"] == 16
+    np.testing.assert_allclose(catalog.score(request), model.score(request, own), **TOLERANCE)
+
+
+def test_values_as_long_as_the_request_are_not_stored() -> None:
+    """A copy of the item for each entry of a history whose length the request tells."""
+    nodes = [
+        helper.make_node("Shape", ["history"], ["sizes"]),
+        helper.make_node("Unsqueeze", ["i", "one"], ["row"]),
+        helper.make_node("Expand", ["row", "sizes"], ["rows"]),  # N L 4
+        helper.make_node("Exp", ["rows"], ["powers"]),
+        helper.make_node("Sub", ["powers", "history"], ["gaps"]),
+        helper.make_node("ReduceMax", ["gaps", "axes"], ["score"], keepdims=0),
+    ]
+    constants = {"one": np.asarray([1]), "axes": np.asarray([1, 2])}
+    inputs = {"i": (FLOAT, ["N", 4]), "history": (FLOAT, ["N", "L", 4])}
+    made = make_model(nodes, inputs, {"score": (FLOAT, ["N"])}, constants)
+    model, generator = pi.load(made.SerializeToString()), np.random.default_rng(3)
+    own = {"i": generator.random((7, 4), np.float32)}
+    catalog = model.catalog(own)
+    for length in (1, 5):
+        request = {"history": generator.random((1, length, 4), np.float32)}
+        np.testing.assert_allclose(catalog.score(request), model.score(request, own), **TOLERANCE)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_the_precision_of_the_model_is_that_of_its_records(precision: str) -> None:
+    shop, user = items(300), users(1, 300)[0]
+    model = pi.load(MODEL, precision=precision)
+    catalog = model.catalog(shop, candidates=["affinity"])
+    assert catalog.explain().as_dict()["catalog"]["precision"] == precision
+    pair = {"affinity": user.affinity}
+    expected = pi.load(MODEL).score(user.request, {**shop, **pair})
+    np.testing.assert_allclose(catalog.score(user.request, candidates=pair), expected, atol=0.02)
+
+
 def test_coupled_rows_are_refused_by_name() -> None:
     nodes = [helper.make_node("Softmax", ["s"], ["score"], axis=0, name="over_the_batch")]
     nodes.insert(0, helper.make_node("Mul", ["u", "i"], ["s"]))
@@ -337,6 +390,8 @@ def test_wrong_arguments_are_refused(model: pi.Model) -> None:
         model.catalog(own, candidates=["item"])
     with pytest.raises(MissingInputError):
         catalog.upsert({"item": [1]}, [1])
+    with pytest.raises(InputError, match="'user' is not part"):
+        catalog.upsert({**own, "user": [1]}, range(6))
     with pytest.raises(IdRangeError):
         catalog.upsert({**own, "item": np.full(6, ITEMS)}, range(6))
     with pytest.raises(RowCountError):
@@ -367,6 +422,8 @@ def test_top_k_filters_and_boosts(model: pi.Model) -> None:
     backwards = catalog.top_k(USER, 10, ids[::-1], exclude, boost[::-1], allow)
     np.testing.assert_array_equal(backwards.ids, ids[order])
     assert catalog.top_k(USER, 1000).count == 200
+    among = catalog.top_k(USER, 10, allow=[*ids[40:60][::-1], *ids[40:50], 3], exclude=ids[45:])
+    np.testing.assert_array_equal(among.ids, ids[np.argsort(-scores[40:45], kind="stable") + 40])
     assert catalog.top_k(USER, 10, allow=[]).count == 0
     assert catalog.top_k(USER, 10, exclude=[]).count == 10
     late = model.catalog({"item": own["item"]}, ids, candidates=["dense"])
@@ -387,6 +444,7 @@ def test_ties_go_to_the_earlier_item_and_nan_comes_last() -> None:
     catalog = pi.load(made.SerializeToString()).catalog(
         {"i": np.asarray([1, np.nan, 2, 2, 0], np.float32)}, [50, 40, 30, 20, 10]
     )
+    assert catalog.top_k({"u": 1.0}, 5, allow=[10, 20, 30]).ids.tolist() == [30, 20, 10]
     best = catalog.top_k({"u": 1.0}, 5)
     assert best.ids.tolist() == [30, 20, 50, 10, 40]
     assert np.isnan(best.scores[-1])
@@ -421,7 +479,9 @@ def test_changes_equal_a_new_catalogue(model: pi.Model) -> None:
     assert len(catalog) == 0
 
 
-def test_large_changes(model: pi.Model) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_changes(threads: int) -> None:
+    model = pi.load(ranker().SerializeToString(), threads=threads)
     own = shop(30_000)
     catalog = model.catalog({name: value[:5000] for name, value in own.items()})
     catalog.upsert(own, np.arange(30_000))
@@ -733,7 +793,7 @@ def test_id_map_equals_a_dictionary(kind: str, operations: list[tuple[str, list[
             assert made.find(keys).tolist() == before
         else:
             made = made.copy(20 if operation == "copy direct" else 0, 10)
-        assert len(made) == len(expected)
+        assert made.size() == len(expected)
     every = np.asarray(list(expected), np.int64)
     assert made.find(every).tolist() == list(expected.values())
 
@@ -743,7 +803,7 @@ def test_native_id_map_of_many() -> None:
     made, keys = native.IdMap(), np.random.default_rng(0).permutation(200_000) * 7919 - 10**9
     assert not made.fits(keys)
     made.assign(keys, np.arange(len(keys)))
-    assert len(made) == len(keys)
+    assert made.size() == len(keys)
     np.testing.assert_array_equal(made.find(keys), np.arange(len(keys)))
     assert (made.find(keys + 1) == -1).all()
     made.erase(keys[::2])
@@ -753,3 +813,58 @@ def test_native_id_map_of_many() -> None:
         made.assign(keys[:1], np.asarray([-1]))
     with pytest.raises(ShapeError):
         made.assign(keys[:2], np.asarray([1]))
+
+
+DTYPES = {
+    3: "int8",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+}
+
+
+@pytest.mark.parametrize("code", DTYPES)
+def test_exact_lookups_give_the_bytes_of_a_record(code: int, backend: str) -> None:
+    generator = np.random.default_rng(code)
+    records = generator.integers(0, 2, (5, 64), np.uint8)
+    node = Node("pyrec.LookupExact", ("rows", "records"), ("y",), {"offset": 8, "width": 3, "to": code})
+    size = np.dtype(DTYPES[code]).itemsize
+    for rows in (
+        np.asarray([4, 0, -1, 2]),
+        np.asarray([[1], [3]]),
+        np.empty(0, np.int64),
+        np.arange(8)[::2] // 2,
+    ):
+        expected = records[rows.reshape(-1), 8 : 8 + 3 * size].copy().view(DTYPES[code])
+        made = OPS[node.op].evaluate(node, [rows, records])
+        if backend != "numba":
+            native = pytest.importorskip("pyrec_infer._native")
+            made += native.run_node(backend, node.op, dict(node.attributes), [rows, records], 1, [False] * 2)
+        for array in made:
+            assert array.dtype == np.dtype(DTYPES[code])
+            np.testing.assert_array_equal(array, expected.reshape(-1, 3))
+
+
+def test_exact_lookups_refuse_what_is_outside(backend: str) -> None:
+    if backend == "numba":
+        pytest.skip("no native operators")
+    native = pytest.importorskip("pyrec_infer._native")
+    records = np.zeros((5, 16), np.uint8)
+
+    def run(rows: np.ndarray[Any, Any], offset: int = 0, width: int = 1) -> None:
+        attributes = {"offset": offset, "width": width, "to": 7}
+        native.run_node(backend, "pyrec.LookupExact", attributes, [rows, records], 1, [False] * 2)
+
+    with pytest.raises(IdRangeError, match="row 1"):
+        run(np.asarray([0, 5]))
+    with pytest.raises(ShapeError):
+        run(np.asarray([0]), offset=9)
+    with pytest.raises(ShapeError):
+        run(np.zeros((2, 2), np.int64))
+    for offset, width in ((-1, 1), (0, -1), (2**62, 1), (0, 2**62)):
+        with pytest.raises(ModelError):
+            run(np.asarray([0]), offset, width)

@@ -55,7 +55,7 @@ class Work:
 
 def make_work(ruler: str, folder: Path, count: int, threads: int) -> Work:
     """Work with enough requests that no candidate's data stay in the smallest caches."""
-    number = 64 if count <= 100 else max(1, 8000 // count)
+    number = 32 if count <= 100 else max(1, 4000 // count)
     return Work(ruler, folder, threads, make_cases(ruler, count, number))
 
 

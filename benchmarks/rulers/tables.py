@@ -143,9 +143,14 @@ _HEADER = (
 )
 
 
+def _place(result: Result) -> tuple[int, int]:
+    """Ours first, in the order of the lists."""
+    return result.count, list(CONTESTANTS).index(result.contestant)
+
+
 def ruler_table(results: Sequence[Result], peak: Peak) -> str:
     """Everything measured for one ruler at one size: a row for each contestant."""
-    return markdown(_HEADER, [_row(item, results, peak) for item in results])
+    return markdown(_HEADER, [_row(item, results, peak) for item in sorted(results, key=_place)])
 
 
 def summary(results: Sequence[Result]) -> str:
@@ -179,7 +184,7 @@ def summary(results: Sequence[Result]) -> str:
 def latency_table(results: Sequence[Result]) -> str:
     """Microseconds of single calls, a row for each contestant and number of candidates."""
     rows = []
-    for result in results:
+    for result in sorted(results, key=_place):
         name = f"**{result.contestant}**" if CONTESTANTS[result.contestant].ours else result.contestant
         if not result.seconds:
             rows.append([str(result.count), name, result.reason.replace("|", "\\|"), "", ""])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -195,6 +195,32 @@ class NativePlan:
     def run_into(self, arrays: Sequence[Array], output: int, out: Array) -> None:
         """Write one float32 output of a call with one request into ``out``."""
         self._plan.run_into(arrays, output, out)
+
+    def prepare(
+        self,
+        count: int,
+        places: Sequence[int],
+        rows: tuple[int, int],
+        most_rows: int | None,
+        width: Sequence[int],
+        general: Callable[..., Array] | None,
+    ) -> Callable[..., Array]:
+        """A callable that takes ``count`` arrays by position and ``out=``; for plans of one output.
+
+        Parameters
+        ----------
+        count : int
+        places : sequence of int
+            For each input of the plan, which of the arrays it is.
+        rows : tuple of int
+            The array and its axis that tell the number of candidates.
+        most_rows : int, optional
+        width : sequence of int
+            Sizes of a score after the axis of rows.
+        general : callable, optional
+            Gets the calls that need a closer look; without it, those return None.
+        """
+        return self._plan.prepare(count, places, rows, most_rows, width, general)
 
 
 __all__ = ["NativePlan", "native_ops", "runner_of"]

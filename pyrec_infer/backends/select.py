@@ -82,16 +82,14 @@ def select_backend() -> str:
     return wanted
 
 
-def multiplies_bf16(backend: str) -> bool:
-    """Whether the backend multiplies bfloat16 numbers on this processor."""
-    return backend == "avx512" and _native is not None and _native.cpu_features()["avx512_bf16"]
-
-
-def without_bf16(backend: str) -> str:
-    """Why the backend does not."""
-    if backend == "avx512":
-        return "this processor has no AVX512-BF16"
-    return f"the backend {backend} has no bf16 arithmetic"
+def bf16_note(backend: str) -> str:
+    """For `explain`: why bf16 layers are not computed in bf16, or nothing where they are."""
+    reason = f"the backend {backend} has no such arithmetic"
+    if backend == "avx512" and _native is not None:
+        if _native.cpu_features()["avx512_bf16"]:
+            return ""
+        reason = "this processor has no AVX512-BF16"
+    return f"bf16 weights, fp32 arithmetic: {reason}"
 
 
 def make_pool(backend: str, threads: int) -> Any:

@@ -81,7 +81,7 @@ def quantize_rows_u8(x: Array) -> Array:
     return _records(*quantize_rows(x))
 
 
-def _quantized(x: Array, levels: Array, axis: int) -> tuple[Array, Array]:
+def _quantized(x: Array, levels: Any, axis: int) -> tuple[Array, Array]:
     largest = np.abs(x).max(axis, initial=0, keepdims=True)
     with np.errstate(all="ignore"):
         usable = np.isfinite(largest) & (largest >= _TINY)
@@ -210,8 +210,8 @@ def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
         yield normal(rng, m, k), normal(rng, k, n), normal(rng, m, n + 3)[:, :n], "relu"
     yield normal(rng, 6, 40)[:, 3:20], normal(rng, 17, 30), None, "none"
     # The largest products there are, all of one sign.
-    for a, b in ((255, -127), (-127, -127), (127, 127)):
-        yield np.full((3, 999), a, np.float32), np.full((999, 20), b, np.float32), None, "none"
+    for left, right in ((255, -127), (-127, -127), (127, 127)):
+        yield np.full((3, 999), left, np.float32), np.full((999, 20), right, np.float32), None, "none"
     a = normal(rng, 6, 40)
     a[1, 2], a[2, 4], a[3, 39] = np.nan, np.inf, -np.inf
     a[4] = 0

@@ -44,7 +44,7 @@ def _kernel(
 KERNELS = (
     _kernel("exp_f32", np.exp, exp_f32, 1.5, 40.0),
     _kernel("log_f32", np.log, log_f32, 1.5, 10.0),
-    _kernel("sigmoid_f32", sigmoid, sigmoid_f32, 2.5, 10.0),
+    _kernel("sigmoid_f32", sigmoid, sigmoid_f32, 3.0, 10.0),
     _kernel("tanh_f32", np.tanh, tanh_f32, 2.0, 2.0),
     _kernel("erf_f32", np.vectorize(math.erf, otypes=[np.float64]), erf_f32, 1.5, 1.5),
     _kernel("softplus_f32", lambda x: np.logaddexp(0, x), softplus_f32, 2.0, 10.0),

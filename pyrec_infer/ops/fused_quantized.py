@@ -66,11 +66,11 @@ def _product_int8(x: Array, weights: Array) -> Array:
     rows, row_scales = quantize_rows(x)
     columns, column_scales = quantize(weights, COLUMN_LEVELS, 0)
     with np.errstate(all="ignore"):
-        return multiply_whole(rows, columns) * column_scales * row_scales
+        return np.asarray(multiply_whole(rows, columns) * column_scales * row_scales)
 
 
 def _product_bf16(x: Array, weights: Array) -> Array:
-    return np.matmul(x, round_bf16(weights))
+    return np.asarray(np.matmul(x, round_bf16(weights)))
 
 
 def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:

@@ -14,7 +14,8 @@ from pyrec_infer.passes.recognise.views import ELEMENTWISE, viewed
 from pyrec_infer.passes.rules import Site
 
 _MAX_POSITIONS = 1 << 16
-_MAX_DEPTH = 16
+_MAX_VALUES = 256
+"""Values that are followed back from one value."""
 _SPREADING = frozenset((*ELEMENTWISE, "Cast")) - {"PRelu", "Clip"}
 
 
@@ -47,63 +48,93 @@ def _operand_axis(name: str, axis: int, rank: int, site: Site) -> int | None:
     return None if shape is None or own < 0 or same_size(shape[own], 1) else own
 
 
-def position_rates(name: str, axis: int, site: Site, depth: int = 0) -> list[Rate]:
+def position_rates(name: str, axis: int, site: Site) -> list[Rate]:
     """When each position along an axis is known; empty where the size of the axis is not known."""
-    shape = site.shape(name)
-    size = shape[axis] if shape is not None and axis < len(shape) else None
-    if not isinstance(size, int) or not 0 < size <= _MAX_POSITIONS:
-        return []
-    uniform = [site.rate(name)] * size
+    return _position_rates(name, axis, site, {})
+
+
+def _position_rates(name: str, axis: int, site: Site, found: dict[tuple[str, int], list[Rate]]) -> list[Rate]:
+    if (name, axis) not in found:
+        shape = site.shape(name)
+        size = shape[axis] if shape is not None and axis < len(shape) else None
+        if not isinstance(size, int) or not 0 < size <= _MAX_POSITIONS:
+            return []
+        # What lies deeper is taken as a whole.
+        found[name, axis] = [site.rate(name)] * size
+        if len(found) <= _MAX_VALUES:
+            found[name, axis] = _inner_rates(name, axis, size, site, found) or found[name, axis]
+    return found[name, axis]
+
+
+def _inner_rates(
+    name: str, axis: int, size: int, site: Site, found: dict[tuple[str, int], list[Rate]]
+) -> list[Rate] | None:
+    """The rates of the positions by what the value is made of."""
     below, parts = _below(name, axis, site), _parts(name, axis, site)
-    if depth > _MAX_DEPTH:
-        return uniform
     if below is not None:
         root, place, unit = below
-        rates = position_rates(root, place, site, depth + 1)
+        rates = _position_rates(root, place, site, found)
         blocks = [rates[first : first + unit] for first in range(0, len(rates), unit)] if unit else []
-        return [reduce(Rate.join, block) for block in blocks] if len(blocks) == size else uniform
+        return [reduce(Rate.join, block) for block in blocks] if len(blocks) == size else None
     if parts is not None:
-        return [rate for part, _ in parts for rate in position_rates(part, axis, site, depth + 1)]
+        return [rate for part, _ in parts for rate in _position_rates(part, axis, site, found)]
     node = site.source(name)
     if node is None or site.coupled(node) or node.op not in _SPREADING:
-        return uniform
+        return None
     rates = [Rate.MODEL] * size
-    for item in node.inputs:
-        own = _operand_axis(item, axis, len(shape or ()), site) if item else None
+    rank = site.infos[name].rank or 0
+    for item in dict.fromkeys(node.inputs):
+        own = _operand_axis(item, axis, rank, site) if item else None
         if own is None:
             given = [site.rate(item) if item else Rate.MODEL] * size
         else:
-            given = position_rates(item, own, site, depth + 1)
+            given = _position_rates(item, own, site, found)
         if len(given) != size:
-            return uniform
+            return None
         rates = [one.join(other) for one, other in zip(rates, given, strict=True)]
     return rates
 
 
 def restricted(name: str, axis: int, positions: Sequence[int], site: Site) -> str | None:
     """The value at some positions along an axis, made of what those positions need alone."""
+    return _restricted(name, axis, positions, site, {})
+
+
+def _restricted(
+    name: str, axis: int, positions: Sequence[int], site: Site, found: dict[tuple[object, ...], str | None]
+) -> str | None:
+    key = (name, axis, *positions)
+    if key not in found:
+        found[key] = _make_restricted(name, axis, positions, site, found)
+    return found[key]
+
+
+def _make_restricted(
+    name: str, axis: int, positions: Sequence[int], site: Site, found: dict[tuple[object, ...], str | None]
+) -> str | None:
     shape = site.shape(name)
-    if shape is None:
+    if shape is None or len(found) > _MAX_VALUES:
         return None
-    if list(positions) == list(range(len(position_rates(name, axis, site)))):
+    if isinstance(shape[axis], int) and list(positions) == list(range(shape[axis])):
         return name
     value = site.known(name)
     if value is not None:
         return site.constant(np.take(value, positions, axis))
-    target = (*shape[:axis], len(positions), *shape[axis + 1 :])
     below, parts = _below(name, axis, site), _parts(name, axis, site)
     if below is not None:
         root, place, unit = below
         spread = [position * unit + k for position in positions for k in range(unit)]
-        made = restricted(root, place, spread, site)
-        return None if made is None else site.reshape(made, target)
+        made = _restricted(root, place, spread, site, found)
+        return (
+            None if made is None else site.reshape(made, (*shape[:axis], len(positions), *shape[axis + 1 :]))
+        )
     if parts is not None:
         chosen, first = [], 0
         for part, count in parts:
             inside = [place - first for place in positions if first <= place < first + count]
             first += count
             if inside:
-                piece = restricted(part, axis, inside, site)
+                piece = _restricted(part, axis, inside, site, found)
                 if piece is None:
                     return None
                 chosen.append(piece)
@@ -114,7 +145,7 @@ def restricted(name: str, axis: int, positions: Sequence[int], site: Site) -> st
     inputs = []
     for item in node.inputs:
         own = _operand_axis(item, axis, len(shape), site) if item else None
-        made = item if own is None else restricted(item, own, positions, site)
+        made = item if own is None else _restricted(item, own, positions, site, found)
         if made is None:
             return None
         inputs.append(made)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rate, Rows, Shape, Size
+from pyrec_infer.ir import Array, Dim, Graph, Node, Rate, Shape, Size
 from pyrec_infer.ops.inference import analyze, analyze_node, constant_info
 from pyrec_infer.ops.shapes import constant_integers, same_shape
 from pyrec_infer.passes.remove_dead import remove_dead
@@ -260,8 +260,3 @@ def for_ops(ops: Iterable[str], *rules: Rule) -> Rules:
 def whole_axis(size: Size, begin: int, end: int) -> bool:
     """Whether a range from begin takes all of an axis, whatever its size."""
     return begin == 0 and (end == size if isinstance(size, int) else end >= 1 << 30)
-
-
-def row_axis(info: Info) -> int | None:
-    """The axis that holds the rows, if the value is known to have one."""
-    return info.rows if info.rows != Rows.INVARIANT and info.rows >= 0 else None

@@ -23,6 +23,10 @@ _TOGETHER: Mapping[str, str] = {
 """The operator that puts two partial reductions together."""
 
 _SUMS = ("Add", "Sub", "Sum")
+_LINEAR = (*_SUMS, "ReduceSum", "pyrec.Dense")
+"""What takes the addends of a sum one by one."""
+
+_MAX_TERMS = 512
 
 
 def _only_axis(node: Node, site: Site) -> int | None:
@@ -61,7 +65,8 @@ def split_reduction(node: Node, site: Site) -> str | None:
 def _terms(name: str, site: Site, scale: float, found: list[tuple[str, float]]) -> None:
     """The addends of a pair's value, down to those that are known earlier or that others read too."""
     node = site.source(name, *_SUMS, "Mul")
-    if node is None or site.rate(name) != Rate.PAIR or not site.alone(name):
+    late = site.rate(name) == Rate.PAIR and len(found) < _MAX_TERMS
+    if node is None or not late or not site.alone(name):
         found.append((name, scale))
     elif node.op == "Mul":
         scaled = _scaled(node, site)
@@ -163,6 +168,8 @@ def expand_square(node: Node, site: Site) -> str | None:
         return None
     terms = site.source(x, "Add")
     if terms is None or site.rate(x) != Rate.PAIR or not _is_float(x, site):
+        return None
+    if any(reader.op not in _LINEAR for reader in site.readers(node.outputs[0])):
         return None
     if {max(site.rate(item), Rate.REQUEST) for item in terms.inputs} != {Rate.REQUEST, Rate.ITEM}:
         return None

@@ -21,7 +21,9 @@ class IdMap(Protocol):
     A batch is found as it was before or after another batch's change, never in between.
     """
 
-    def __len__(self) -> int: ...
+    def size(self) -> int:
+        """How many keys have a row."""
+        ...
 
     def fits(self, keys: Array) -> bool:
         """Whether the keys could be assigned without growing the map, which takes time."""
@@ -68,7 +70,7 @@ class DictIdMap:
         self._rows: dict[Any, int] = {} if rows is None else rows
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
+    def size(self) -> int:
         return len(self._rows)
 
     def fits(self, keys: Array) -> bool:

@@ -9,13 +9,21 @@ import numpy as np
 from pyrec_infer.ir import Node
 from pyrec_infer.passes.rules import Site
 
+_FACTORS = 3
+"""Of the longer product of a Dice."""
+
 
 def _factors(name: str, site: Site) -> list[str]:
     """The factors of a product, as far as nobody else reads the partial products."""
-    node = site.source(name, "Mul")
-    if node is None or not site.alone(name):
-        return [name]
-    return [factor for item in node.inputs for factor in _factors(item, site)]
+    found, products = list[str](), [name]
+    while products and len(found) + len(products) <= _FACTORS:
+        item = products.pop()
+        node = site.source(item, "Mul")
+        if node is not None and site.alone(item):
+            products += node.inputs
+        else:
+            found.append(item)
+    return found + products
 
 
 def _gate(name: str, site: Site) -> str | None:

@@ -13,6 +13,7 @@ from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Rules, Site, joined
 
 _F32 = np.dtype(np.float32)
+_MAX_TERMS = 512
 
 
 @dataclass(frozen=True)
@@ -324,10 +325,11 @@ def _single_reader_dot(name: str, site: Site) -> tuple[Fields, Fields] | None:
     return _dot_of(name, site) if site.alone(name) and site.alone(viewed(name, site)) else None
 
 
-def _terms(name: str, site: Site, scale: float, found: list[tuple[str, float]], root: bool = False) -> None:
+def _terms(name: str, site: Site, scale: float, found: list[tuple[str, float]]) -> None:
     """The addends of a sum with their constant factors, as far as nobody else reads the partial sums."""
     node = site.source(name, "Add", "Sum", "Sub", "Mul")
-    if node is None or not (root or site.alone(name)) or site.infos[name].dtype != _F32:
+    too_many = len(found) >= _MAX_TERMS
+    if node is None or too_many or not site.alone(name) or site.infos[name].dtype != _F32:
         found.append((name, scale))
         return
     shape = site.shape(name)
