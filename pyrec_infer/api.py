@@ -26,7 +26,7 @@ from pyrec_infer.catalog import Catalog, Compiler
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
+from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs, split_graph
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
@@ -621,7 +621,7 @@ class _PositionalCall:
             and result.dtype == np.float32
             and result.rows == 0
             and len(width) == len(shape) - 1
-            and shape[0] == Dim.symbol(BATCH)
+            and same_size(shape[0], Dim.symbol(BATCH))
         )
         self._width = () if prod(width) == 1 else tuple(width)
         self._run_into = getattr(executable.runnable, "run_into", None) if direct else None

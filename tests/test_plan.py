@@ -50,19 +50,19 @@ def _phases(model: pyrec_infer.Model, *request: str) -> list[tuple[str, list[str
 def test_request_work_runs_once() -> None:
     model = _two_sides([], "sum")
     assert _phases(model, "user") == [
-        ("request", ["MatMul", "Relu", "Tanh"]),
-        ("tile", ["MatMul", "Add", "Sigmoid"]),
+        ("request", ["pyrec.Dense", "Tanh"]),
+        ("tile", ["pyrec.Dense"]),
     ]
     assert _phases(model, "item") == [
-        ("request", ["MatMul"]),
-        ("tile", ["MatMul", "Relu", "Tanh", "Add", "Sigmoid"]),
+        ("request", ["pyrec.Dense"]),
+        ("tile", ["pyrec.Dense", "Tanh", "Add", "Sigmoid"]),
     ]
 
 
 def test_without_a_request_everything_is_tiled() -> None:
     ((kind, steps),) = _phases(_two_sides([], "sum"))
     assert kind == "tile"
-    assert len(steps) == 6
+    assert steps == ["pyrec.Dense", "Tanh", "pyrec.Dense"]
 
 
 def test_a_coupled_node_runs_on_all_rows_between_tiles() -> None:
@@ -72,8 +72,8 @@ def test_a_coupled_node_runs_on_all_rows_between_tiles() -> None:
     ]
     model = _two_sides(middle, "minus")
     assert _phases(model, "user") == [
-        ("request", ["MatMul", "Relu", "Tanh"]),
-        ("tile", ["MatMul", "Add"]),
+        ("request", ["pyrec.Dense", "Tanh"]),
+        ("tile", ["pyrec.Dense"]),
         ("whole", ["Softmax"]),
         ("tile", ["Neg", "Sigmoid"]),
     ]
@@ -110,9 +110,13 @@ def test_explain_describes_every_value_and_step() -> None:
         for name, shape in zip(step["outputs"], step["shapes"], strict=True):
             assert data["values"][name]["shape"] == shape
             assert data["values"][name]["rate"] in ("model", "request", "item", "pair")
-    rates = {step["name"]: step["rate"] for step in steps}
-    assert rates["user_lookup"] == "request"
-    assert rates["item_lookup"] == "item"
+    assert [(step["operator"], step["rate"]) for step in steps] == [
+        ("Gather", "request"),
+        ("pyrec.Dense", "request"),
+        ("pyrec.Lookup", "item"),
+        ("pyrec.Dense", "pair"),
+        ("pyrec.Dense", "pair"),
+    ]
     assert data["values"]["score"] == {"rate": "pair", "shape": ["N", 1], "rows": 0}
     assert data["outputs"] == [{"name": "score", "shape": ["N", 1]}]
 

@@ -227,6 +227,19 @@ def test_report_of_a_model() -> None:
         np.testing.assert_array_equal(pi.score(ranker(), *split, precision=precision), model.score(*split))
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_catalogue_has_the_precision_of_its_model(precision: str) -> None:
+    exact, model = pi.load(ranker()), pi.load(ranker(), precision=precision)
+    request, items = {"matrix": np.full((1, 5), 3, F32)}, {"item": np.arange(3)}
+    catalog = model.catalog(items)
+    assert str(model.precision) in str(catalog.explain())
+    np.testing.assert_allclose(catalog.score(request, [2, 0]), exact.score(request, items)[[2, 0]], atol=0.05)
+    steps = [step for phase in catalog.explain().as_dict()["phases"] for step in phase["steps"]]
+    narrow = [step for step in steps if step["operator"] in OPERATORS]
+    assert narrow
+    assert {step["rate"] for step in narrow} == {"pair"}
+
+
 def test_bf16_says_what_it_is_computed_in() -> None:
     text = str(pi.load(ranker(), precision="bf16").explain())
     fast = _native is not None and _native.cpu_features()["avx512_bf16"]

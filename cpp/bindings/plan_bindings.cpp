@@ -293,7 +293,8 @@ void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::si
                    const py::object& out) {
   Executor::Session session(*handle.executor);
   give_inputs(*handle.executor, session, arrays);
-  if (!py::isinstance<py::array>(out)) refuse_out(ErrorKind::kDType, "expected an array of float32");
+  if (!py::isinstance<py::array>(out))
+    refuse_out(ErrorKind::kDType, "expected an array of float32");
   const auto array = py::reinterpret_borrow<py::array>(out);
   const Tensor target = borrow_array(array);
   if (target.dtype != DType::kFloat32) {

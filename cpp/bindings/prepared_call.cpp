@@ -66,7 +66,8 @@ py::object try_call(const State& state, PyObject* const* arguments, PyObject* ou
   Tensor target;
   py::object scores;
   if (out == nullptr || out == Py_None) {
-    scores = py::array(py::dtype::of<float>(), std::vector<py::ssize_t>(shape.begin(), shape.end()));
+    scores =
+        py::array(py::dtype::of<float>(), std::vector<py::ssize_t>(shape.begin(), shape.end()));
     if (!borrow_plain(scores, target)) return {};
   } else {
     scores = py::reinterpret_borrow<py::object>(out);
@@ -84,9 +85,8 @@ PyObject* call(PyObject* self, PyObject* const* arguments, std::size_t flags, Py
   const State& state = *prepared(self)->state;
   const auto count = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
   const py::ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  const bool known =
-      named == 0 || (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0),
-                                                                    "out") == 0);
+  const bool known = named == 0 || (named == 1 && PyUnicode_CompareWithASCIIString(
+                                                      PyTuple_GET_ITEM(names, 0), "out") == 0);
   try {
     if (count == state.spec.count && known) {
       py::object scores = try_call(state, arguments, named == 0 ? nullptr : arguments[count]);

@@ -469,9 +469,9 @@ void Executor::finish_export(Call& call, const Phase& phase, std::size_t number,
   }
   place = rows_of(place, item.axis, begin, count, call.rows);
   if (place.shape != part.shape || place.dtype != part.dtype) {
-    throw OpError(ErrorKind::kShape,
-                  "rows of the batch are not independent: a tile has shape " +
-                      describe(part.shape) + ", expected " + describe(place.shape));
+    throw OpError(ErrorKind::kShape, "rows of the batch are not independent: a tile has shape " +
+                                         describe(part.shape) + ", expected " +
+                                         describe(place.shape));
   }
   copy_elements(part, place);
 }

@@ -146,8 +146,8 @@ void Program::run(Context& context, Frame& frame, std::span<const Value* const> 
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const auto [source, last] = outputs_[i];
     if (source.kind != Source::Kind::kResult) {
-      outputs[i] = source.kind == Source::Kind::kInput ? *inputs[source.number]
-                                                       : constants_[source.number];
+      outputs[i] =
+          source.kind == Source::Kind::kInput ? *inputs[source.number] : constants_[source.number];
     } else if (last) {
       outputs[i] = std::move(frame.values[source.number]);
     } else {
