@@ -56,7 +56,12 @@ def test_run_equals_pytorch_on_every_held_out_impression(logs: features.Logs, ca
         np.testing.assert_allclose(scores, reference["scores"], rtol=1e-5, atol=1e-7)
         clicks = np.array([row.click for row in rows])
         area = features.area_under_curve(clicks, scores)
-        assert f"{area:.6f}" == f"{float(reference['area_under_curve']):.6f}"
+        expected = reference["scores"].astype(np.float64)
+        apart = expected[clicks == 1][:, None] - expected[clicks == 0]
+        # Rounding may order, or tie, a pair whose scores are the last places of float32 apart.
+        undecided = np.mean((apart != 0) & (np.abs(apart) < 1e-6 * expected[clicks == 1][:, None]))
+        assert undecided < 1e-4
+        assert abs(area - float(reference["area_under_curve"])) <= 0.5e-6 + undecided
 
 
 def test_score_of_real_requests_equals_run(logs: features.Logs, case: Case) -> None:
