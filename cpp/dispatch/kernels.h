@@ -56,8 +56,8 @@ using GatherRowsF32 = void (*)(const float* table, std::size_t width, const std:
 using BagSumF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
                            const float* weights, std::size_t n, float* out);
 
-// How a table holds the numbers of a row: float32; their upper halves; or signed bytes, zeros up to a
-// multiple of 4, then the float32 scale that they are multiplied with.
+// How a table holds the numbers of a row: float32; their upper halves; or signed bytes, zeros up to
+// a multiple of 4, then the float32 scale that they are multiplied with.
 enum class Codec : std::int32_t { kF32, kBf16, kI8 };
 
 // `width` numbers of each of some rows of a table.
@@ -80,7 +80,8 @@ using LookupSumF32 = void (*)(const float* bias, std::size_t bias_step, const Lo
                               std::size_t count, Activation activation, std::size_t n,
                               std::size_t width, float* out, std::size_t out_step);
 
-// out[i * pairs + p] = sum over j < d of a[i * a_step + left[p] + j] * b[i * b_step + right[p] + j].
+// out[i * pairs + p] = sum over j < d of a[i * a_step + left[p] + j] * b[i * b_step + right[p] +
+// j].
 using PairDotsF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
                              const std::int64_t* left, const std::int64_t* right, std::size_t pairs,
                              std::size_t d, std::size_t n, float* out);

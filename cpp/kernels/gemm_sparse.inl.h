@@ -1,8 +1,8 @@
 #pragma once
 
-// Products of rows that are mostly zeros, as ReLU leaves them: each row skips the weights that a zero
-// would be multiplied with. The weights of a block of columns stay in the first-level cache while all
-// rows pass by, and a row's sums stay in registers.
+// Products of rows that are mostly zeros, as ReLU leaves them: each row skips the weights that a
+// zero would be multiplied with. The weights of a block of columns stay in the first-level cache
+// while all rows pass by, and a row's sums stay in registers.
 
 #include "dispatch/kernels.h"
 #include "kernels/gemm.inl.h"
@@ -11,9 +11,9 @@
 namespace pyrec {
 namespace {
 
-constexpr std::size_t kSparseVectors = 9;   // widest panel
+constexpr std::size_t kSparseVectors = 9;    // widest panel
 constexpr std::size_t kSparseNarrowest = 6;  // fewer sums would wait for each other
-constexpr std::size_t kSparseBlockK = 64;   // bits of a mask
+constexpr std::size_t kSparseBlockK = 64;    // bits of a mask
 constexpr std::size_t kSparseRows = 64;
 constexpr std::size_t kSparseMaxBlocks = 32;
 

@@ -57,8 +57,8 @@ class Linear {
     Tensor y =
         allocate(context, DType::kFloat32, {matrix.shape[0], static_cast<std::int64_t>(outputs_)});
     if (matrix.shape[0] > 0) {
-      context.kernels.gemm_f32(matrix.as<float>(), features_, packed_.data(), intercepts_.data(),
-                               0, Activation::kNone, y.as<float>(), outputs_,
+      context.kernels.gemm_f32(matrix.as<float>(), features_, packed_.data(), intercepts_.data(), 0,
+                               Activation::kNone, y.as<float>(), outputs_,
                                static_cast<std::size_t>(matrix.shape[0]), outputs_, features_);
     }
     return y;

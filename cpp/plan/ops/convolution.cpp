@@ -352,8 +352,8 @@ class Conv {
             right = reinterpret_cast<const float*>(buffer.get()->data());
           }
           const std::int64_t column = group * convolution.filters;
-          context.kernels.gemm_f32(rows, k, right, shift ? shift + column : nullptr,
-                                   0, Activation::kNone,
+          context.kernels.gemm_f32(rows, k, right, shift ? shift + column : nullptr, 0,
+                                   Activation::kNone,
                                    result.as<float>() + first * convolution.all_filters() + column,
                                    ldc, unsigned_size(count), n, k);
         });

@@ -140,8 +140,8 @@ void multiply(const Kernels& kernels, const T* a, const Matrix<T>& matrix, const
               std::int64_t m) {
   if (m == 0 || matrix.n == 0) return;
   if constexpr (std::is_same_v<T, float>) {
-    kernels.gemm_f32(a, static_cast<std::size_t>(matrix.k), matrix.data.data(), bias,
-                     0, Activation::kNone, c, static_cast<std::size_t>(matrix.n),
+    kernels.gemm_f32(a, static_cast<std::size_t>(matrix.k), matrix.data.data(), bias, 0,
+                     Activation::kNone, c, static_cast<std::size_t>(matrix.n),
                      static_cast<std::size_t>(m), static_cast<std::size_t>(matrix.n),
                      static_cast<std::size_t>(matrix.k));
   } else {
