@@ -34,17 +34,7 @@ void pack_f32(const float* b, std::size_t k, std::size_t n, std::size_t row_step
     }
     return;
   }
-  const Panels panels = panels_of(n);
-  std::size_t column = 0;
-  for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t width = (panels.vectors - (p < panels.wide ? 0 : 1)) * kLanes;
-    for (std::size_t i = 0; i < k; ++i) {
-      for (std::size_t j = column; j < column + width; ++j) {
-        *packed++ = j < n ? b[i * row_step + j * column_step] : 0.0f;
-      }
-    }
-    column += width;
-  }
+  pack_panels(b, k, n, row_step, column_step, panels_of(n), packed);
 }
 
 // One block of C: what it starts from, how it ends and how wide its last vector is.

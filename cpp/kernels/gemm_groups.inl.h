@@ -126,7 +126,7 @@ void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Element elemen
   const Panels panels = panels_of(n);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t width = (panels.vectors - (p < panels.wide ? 0 : 1)) * kLanes;
+    const std::size_t width = panels.width(p);
     for (std::size_t l = 0; l < k; l += kEach) {
       for (std::size_t j = column; j < column + width; ++j, packed += kGroupBytes) {
         T group[kEach] = {};

@@ -17,7 +17,7 @@ void pack_i16(const std::int16_t* b, std::size_t k, std::size_t n, std::int16_t*
   const Panels panels = panels_of(n);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t width = (panels.vectors - (p < panels.wide ? 0 : 1)) * kLanes;
+    const std::size_t width = panels.width(p);
     for (std::size_t l = 0; l < k; l += 2) {
       for (std::size_t j = column; j < column + width; ++j) {
         *packed++ = j < n ? b[l * n + j] : std::int16_t{0};

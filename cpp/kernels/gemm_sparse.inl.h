@@ -20,25 +20,11 @@ constexpr std::size_t kSparseMaxBlocks = 32;
 // Above this share of nonzeros in tenths, multiplying with everything is faster.
 constexpr std::size_t kSparseTenths = 7;
 
-struct SparsePanels {
-  std::size_t count;
-  std::size_t vectors;  // of the first `wide` panels; one less in the others
-  std::size_t wide;
-};
-
-inline SparsePanels sparse_panels_of(std::size_t n) {
-  const std::size_t vectors = ceil_divide(n, kLanes);
-  const std::size_t count = ceil_divide(vectors, kSparseVectors);
-  const std::size_t each = count == 0 ? 0 : ceil_divide(vectors, count);
-  return {count, each, count - (count * each - vectors)};
-}
-
 // Whether there are enough columns, and masks for all of k.
 inline bool can_skip_zeros(std::size_t k, std::size_t n) {
-  const SparsePanels panels = sparse_panels_of(n);
-  const bool all_wide = panels.wide == panels.count;
-  return k > 0 && k <= kSparseMaxBlocks * kSparseBlockK &&
-         panels.vectors >= kSparseNarrowest + (all_wide ? 0 : 1);
+  if (k == 0 || n == 0 || k > kSparseMaxBlocks * kSparseBlockK) return false;
+  const Panels panels = panels_of(n, kSparseVectors);
+  return panels.width(panels.count - 1) >= kSparseNarrowest * kLanes;
 }
 
 // Where the second layout begins, so that its vectors are aligned.
@@ -56,18 +42,8 @@ void pack_sparse_f32(const float* b, std::size_t k, std::size_t n, std::size_t r
   pack_f32(b, k, n, row_step, column_step, packed);
   if (!can_skip_zeros(k, n)) return;
   for (std::size_t i = packed_size_f32(k, n); i < sparse_offset(k, n); ++i) packed[i] = 0.0f;
-  packed += sparse_offset(k, n);
-  const SparsePanels panels = sparse_panels_of(n);
-  std::size_t column = 0;
-  for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t width = (panels.vectors - (p < panels.wide ? 0 : 1)) * kLanes;
-    for (std::size_t i = 0; i < k; ++i) {
-      for (std::size_t j = column; j < column + width; ++j) {
-        *packed++ = j < n ? b[i * row_step + j * column_step] : 0.0f;
-      }
-    }
-    column += width;
-  }
+  pack_panels(b, k, n, row_step, column_step, panels_of(n, kSparseVectors),
+              packed + sparse_offset(k, n));
 }
 
 // Bit i is set if x[i] is not zero; n <= 64.
@@ -159,11 +135,10 @@ void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* mask
                       std::size_t blocks, const float* packed, const float* bias,
                       std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
                       std::size_t n, std::size_t k) {
-  const SparsePanels panels = sparse_panels_of(n);
+  const Panels panels = panels_of(n, kSparseVectors);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
-    const std::size_t width = vectors * kLanes;
+    const std::size_t width = panels.width(p);
     SparseBlock block;
     block.lda = lda;
     block.mask_step = blocks;
@@ -178,7 +153,7 @@ void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* mask
       block.start = b > 0 ? block.c : bias == nullptr ? nullptr : bias + column;
       block.start_step = b > 0 ? ldc : bias_step;
       block.relu = relu && b + 1 == blocks;
-      kSparseBlocks[vectors - kSparseNarrowest](block);
+      kSparseBlocks[width / kLanes - kSparseNarrowest](block);
     }
     column += width;
   }

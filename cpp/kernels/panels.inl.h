@@ -10,19 +10,38 @@ namespace {
 inline std::size_t ceil_divide(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
-// Panels of at most kBlockVectors vectors and as even as can be: `wide` panels of `vectors`
-// vectors, then panels of one vector less.
+// Panels as even as can be: `wide` panels of `vectors` vectors, then panels of one vector less.
 struct Panels {
   std::size_t count;
   std::size_t vectors;
   std::size_t wide;
+
+  std::size_t width(std::size_t panel) const {  // in floats
+    return (vectors - (panel < wide ? 0 : 1)) * kLanes;
+  }
 };
 
-inline Panels panels_of(std::size_t n) {
+// Panels of at most `widest` vectors; n > 0.
+inline Panels panels_of(std::size_t n, std::size_t widest = kBlockVectors) {
   const std::size_t vectors = ceil_divide(n, kLanes);
-  const std::size_t count = ceil_divide(vectors, kBlockVectors);
+  const std::size_t count = ceil_divide(vectors, widest);
   const std::size_t each = ceil_divide(vectors, count);
   return {count, each, count - (count * each - vectors)};
+}
+
+// Lays b[i * row_step + j * column_step] out panel by panel, each k rows of whole vectors.
+inline void pack_panels(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                        std::size_t column_step, const Panels& panels, float* packed) {
+  std::size_t column = 0;
+  for (std::size_t p = 0; p < panels.count; ++p) {
+    const std::size_t width = panels.width(p);
+    for (std::size_t i = 0; i < k; ++i) {
+      for (std::size_t j = column; j < column + width; ++j) {
+        *packed++ = j < n ? b[i * row_step + j * column_step] : 0.0f;
+      }
+    }
+    column += width;
+  }
 }
 
 // The block functions Maker::function<rows, vectors>(), as entries[rows - 1][vectors - 1].

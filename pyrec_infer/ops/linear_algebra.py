@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,32 +61,20 @@ def _infer_gemm(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(dtype, (rows_of_a, columns))]
 
 
-_ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
-    "": lambda x: x,
-    "Relu": lambda x: np.maximum(x, 0, dtype=x.dtype),
-    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), x.dtype),
-    "Tanh": np.tanh,
-}
-
-
 def _gemm(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     a, b, c = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 2)
     _infer_gemm(node, [None if x is None else Info(x.dtype, x.shape) for x in (a, b, c)])
-    activation = _ACTIVATIONS.get(str(node.attribute("activation", "")))
-    if activation is None:
-        raise ModelError(f"node {node.name!r} (Gemm): unknown activation")
     alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
 
     def product(a: Array, b: Array, *addend: Array) -> Array:
         a = a.T if boolean(node.attribute("transA", 0)) else a
         b = b.T if boolean(node.attribute("transB", 0)) else b
-        y = np.matmul(a, b)
+        y: Array = np.matmul(a, b)
         if alpha != 1.0:
             y = y * y.dtype.type(alpha)
         for c in addend:
             y = y + (c if beta == 1.0 else c * c.dtype.type(beta))
-        with np.errstate(over="ignore"):
-            return activation(y)
+        return y
 
     return [widened(product, np.float32, a, b, *([] if c is None or beta == 0.0 else [c]))]
 

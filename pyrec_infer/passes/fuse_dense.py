@@ -44,7 +44,7 @@ def _bias_of(node: Node, constants: Mapping[str, Array], width: int) -> Array:
 
 def as_layer(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dict[str, Array]) -> Node | None:
     """A MatMul or Gemm of float32 with constant weights."""
-    if node.op not in ("MatMul", "Gemm") or node.attribute("transA", 0) or node.attribute("activation", ""):
+    if node.op not in ("MatMul", "Gemm") or node.attribute("transA", 0):
         return None
     x, weights = infos[node.inputs[0]], constants.get(node.inputs[1])
     if weights is None or weights.ndim != 2 or x.dtype != np.float32 or not x.rank or x.rank < 2:

@@ -52,7 +52,7 @@ def unflatten_products(graph: Graph) -> Graph:
         if weights is None or shape is None or source is None or flat is None or flat.rows != Rows.OPAQUE:
             nodes.append(node)
             continue
-        if node.attribute("activation", "") or not symbols(shape):
+        if not symbols(shape):
             nodes.append(node)
             continue
         base = node.outputs[0]

@@ -114,9 +114,9 @@ void gemm_loops(const T* a, std::int64_t a_row, std::int64_t a_column, const T* 
 }
 
 // NumPy's matmul of operands of rank 2 or more. `packed` holds b where b is a float32 constant;
-// `bias` is [n] or null and, like the activation, for float32 only.
+// `bias` is [n] or null, and for float32 only.
 Tensor matmul(Context& context, const Tensor& a, const Tensor& b, const PackedF32* packed = nullptr,
-              const float* bias = nullptr, Activation activation = Activation::kNone);
+              const float* bias = nullptr);
 
 // The operands of NumPy's matmul with vectors seen as matrices, and the way back.
 class MatrixOperands {

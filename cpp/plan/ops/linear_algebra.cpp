@@ -27,8 +27,7 @@ Tensor with_positive_strides(Context& context, const Tensor& tensor) {
 
 // One right matrix for every row of the left: a single product.
 void multiply_folded(Context& context, const Product& product, Tensor a, const Tensor& b,
-                     const PackedF32* packed, const float* bias, Activation activation,
-                     float* out) {
+                     const PackedF32* packed, const float* bias, float* out) {
   const int last = a.rank() - 1;
   std::optional<std::int64_t> row = merged_stride(a, 0, last);
   if (!row || *row < 0 || (a.strides[last] != 1 && product.k > 1)) {
@@ -46,14 +45,13 @@ void multiply_folded(Context& context, const Product& product, Tensor a, const T
     right = reinterpret_cast<const float*>(buffer.get()->data());
   }
   const std::int64_t rows = product.batch.elements() * product.m;
-  context.kernels.gemm_f32(a.as<float>(), unsigned_size(*row), right, bias, 0, activation, out,
-                           unsigned_size(product.n), unsigned_size(rows), unsigned_size(product.n),
-                           unsigned_size(product.k));
+  context.kernels.gemm_f32(a.as<float>(), unsigned_size(*row), right, bias, 0, Activation::kNone,
+                           out, unsigned_size(product.n), unsigned_size(rows),
+                           unsigned_size(product.n), unsigned_size(product.k));
 }
 
 void multiply_batches(Context& context, const Product& product, Tensor a, const Tensor& b,
-                      const PackedF32* packed, const float* bias, Activation activation,
-                      float* out) {
+                      const PackedF32* packed, const float* bias, float* out) {
   const Kernels& kernels = context.kernels;
   const std::size_t m = unsigned_size(product.m);
   const std::size_t n = unsigned_size(product.n);
@@ -70,7 +68,7 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
   const std::size_t lda = unsigned_size(a.strides[a.rank() - 2]);
 
   // A product with one row reads its right matrix once, so laying it out first would not pay.
-  if (!packed && !bias && activation == Activation::kNone && product.m == 1 && column_step == 1 &&
+  if (!packed && !bias && product.m == 1 && column_step == 1 &&
       (row_step == product.n || product.k == 1)) {
     const BufferRef indices = context.arena.allocate(k * sizeof(std::int64_t));
     auto* rows = reinterpret_cast<std::int64_t*>(indices.get()->data());
@@ -99,8 +97,8 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
                                          unsigned_size(column_step), scratch);
                         laid_out = j;
                       }
-                      kernels.gemm_f32(left + i, lda, right, bias, 0, activation, out + o, n, m, n,
-                                       k);
+                      kernels.gemm_f32(left + i, lda, right, bias, 0, Activation::kNone, out + o, n,
+                                       m, n, k);
                     });
 }
 
@@ -170,27 +168,13 @@ class MatMul {
   std::unique_ptr<PackedF32> left_;  // transposed
 };
 
-void activate(const Kernels& kernels, Activation activation, float* x, std::size_t n) {
-  switch (activation) {
-    case Activation::kNone:
-      return;
-    case Activation::kRelu:
-      return kernels.relu_f32(x, x, n);
-    case Activation::kSigmoid:
-      return kernels.sigmoid_f32(x, x, n);
-    case Activation::kTanh:
-      return kernels.tanh_f32(x, x, n);
-  }
-}
-
 class Gemm {
  public:
   explicit Gemm(const OpSpec& spec)
       : transpose_a_(spec.attributes.integer("transA", 0) != 0),
         transpose_b_(spec.attributes.integer("transB", 0) != 0),
         alpha_(spec.attributes.real("alpha", 1.0)),
-        beta_(spec.attributes.real("beta", 1.0)),
-        activation_(activation_of("Gemm", spec.attributes.text("activation", ""))) {
+        beta_(spec.attributes.real("beta", 1.0)) {
     if (const Tensor* b = constant_input(spec, 1); packable(b) && b->rank() == 2) {
       packed_ = std::make_unique<PackedF32>(spec.kernels, transpose_b_ ? transposed(*b) : *b);
     }
@@ -229,7 +213,6 @@ class Gemm {
       out[0].tensor = dtype == DType::kFloat16 ? cast(context, result, dtype) : result;
       return;
     }
-    if (activation_ != Activation::kNone) refuse_dtype("Gemm with an activation", dtype);
     out[0].tensor = run_other(context, a, b, adds ? &addend : nullptr);
   }
 
@@ -246,7 +229,7 @@ class Gemm {
       if (beta != 1.0f) bias = scaled(context, bias, beta);
     }
     if (alpha == 1.0f && (!c || vector)) {
-      return matmul(context, a, b, packed_.get(), vector ? bias.as<float>() : nullptr, activation_);
+      return matmul(context, a, b, packed_.get(), vector ? bias.as<float>() : nullptr);
     }
     const Tensor result = matmul(context, a, b, packed_.get());
     auto* y = result.as<float>();
@@ -262,7 +245,6 @@ class Gemm {
         kernels.add_f32(row, 1, rows.as<float>() + i * rows.strides[0], 1, row, n);
       }
     }
-    activate(kernels, activation_, y, elements);
     return result;
   }
 
@@ -304,7 +286,6 @@ class Gemm {
 
   bool transpose_a_, transpose_b_;
   double alpha_, beta_;
-  Activation activation_;
   std::unique_ptr<PackedF32> packed_;
 };
 
@@ -787,18 +768,18 @@ BufferRef pack(Context& context, const float* matrix, std::int64_t k, std::int64
 }
 
 Tensor matmul(Context& context, const Tensor& a, const Tensor& b, const PackedF32* packed,
-              const float* bias, Activation activation) {
+              const float* bias) {
   const Product product(a, b);
   if (b.dtype == DType::kFloat16) {
     const Tensor left = cast(context, a, DType::kFloat32);
     if (packed) {
       Tensor right = b;  // only its shape is read
       right.dtype = DType::kFloat32;
-      const Tensor result = matmul(context, left, right, packed, bias, activation);
+      const Tensor result = matmul(context, left, right, packed, bias);
       return a.dtype == DType::kFloat16 ? cast(context, result, DType::kFloat16) : result;
     }
     const Tensor right = cast(context, b, DType::kFloat32);
-    const Tensor result = matmul(context, left, right, nullptr, bias, activation);
+    const Tensor result = matmul(context, left, right, nullptr, bias);
     return a.dtype == DType::kFloat16 ? cast(context, result, DType::kFloat16) : result;
   }
   require_same_dtype("MatMul", a, b);
@@ -810,7 +791,7 @@ Tensor matmul(Context& context, const Tensor& a, const Tensor& b, const PackedF3
       const Tensor left = with_positive_strides(context, a);
       const Tensor right = packed ? b : with_positive_strides(context, b);
       const auto multiply = batch_of(b).elements() == 1 ? multiply_folded : multiply_batches;
-      multiply(context, product, left, right, packed, bias, activation, result.as<float>());
+      multiply(context, product, left, right, packed, bias, result.as<float>());
     } else if constexpr (std::is_same_v<T, double>) {
       multiply_loops<double>(context, product, a, b, result.as<double>());
     } else if constexpr (std::is_integral_v<T> && sizeof(T) >= 4) {
