@@ -105,6 +105,19 @@ def test_latency_table() -> None:
     assert made.endswith("| 8.00 |")
 
 
+def test_scaling_table_compares_the_same_number_of_candidates() -> None:
+    one = [
+        compare.Result("r1", "score fp32", count, 1, (seconds,)) for count, seconds in ((1000, 1), (10, 4))
+    ]
+    two = [
+        compare.Result("r1", "score fp32", 10, 2, (2.0,)),
+        compare.Result("r1", "onnxruntime", 10, 2, (1.0,)),
+    ]
+    header, _, row = tables.scaling_table(one, two).splitlines()
+    assert header.endswith("| score fp32 |")
+    assert "(2.00x)" in row
+
+
 def test_answers_are_compared() -> None:
     rng = np.random.default_rng(0)
     scores = [rng.random(300, np.float32)]

@@ -194,3 +194,18 @@ def latency_table(results: Sequence[Result]) -> str:
         told = "" if goal is None else number(goal * 1e6)
         rows.append([str(result.count), name, number(middle), number(high), told])
     return markdown(["N", "contestant", "p50 us", "p99 us", "goal p50"], rows)
+
+
+def scaling_table(one: Iterable[Result], two: Iterable[Result]) -> str:
+    """Our speed with two threads over that with one, where both were measured for as many candidates."""
+    alone = {(item.ruler, item.contestant, item.count): item for item in one if item.seconds}
+    names = [item.name for item in OURS]
+    found: dict[str, dict[str, str]] = {}
+    for item in two:
+        single = alone.get((item.ruler, item.contestant, item.count))
+        if single is not None and item.seconds and item.contestant in names:
+            cell = f"{number(item.rate * 1e-6)} ({_times(item.rate / single.rate)})"
+            found.setdefault(item.ruler, {})[item.contestant] = cell
+    used = [name for name in names if any(name in cells for cells in found.values())]
+    rows = [[title(ruler), *(cells.get(name, "") for name in used)] for ruler, cells in found.items()]
+    return markdown(["two threads, N = 10,000", *used], rows)
