@@ -138,8 +138,10 @@ def operands_of(parts: Sequence[Part]) -> tuple[str, ...]:
 
 def _joined(node: Node, finder: _Finder) -> list[Part] | None:
     """The parts of a concatenation whose rows, flattened, are those of its inputs side by side."""
+    if node.op != "Concat":
+        return None
     info = finder.infos[node.outputs[0]]
-    if node.op != "Concat" or finder.by_row(node.outputs[0]) is None or info.rank is None:
+    if info.rank is None or finder.by_row(node.outputs[0]) is None:
         return None
     axis = node.attribute("axis", 0) % info.rank
     leading = () if info.shape is None else info.shape[1:axis]

@@ -52,13 +52,11 @@ class _Merger:
 
     def is_sum(self, node: Node) -> bool:
         """Whether a node adds rows [N, H] of float32 and ends with no activation."""
+        if node.op not in ("Add", *_BIAS) or node.attribute("activation", ""):
+            return False
         info = self.infos[node.outputs[0]]
-        fits = (
-            info.dtype == F32 and info.rank == 2 and info.rows == 0 and isinstance((info.shape or "")[1], int)
-        )
-        if node.op == "Add":
-            return fits and len(node.inputs) == 2
-        return fits and node.op in _BIAS and not node.attribute("activation", "")
+        shape = info.shape or ()
+        return info.dtype == F32 and info.rows == 0 and len(shape) == 2 and isinstance(shape[1], int)
 
     def collect(self, name: str, found: _Sum, root: bool) -> None:
         """Add what a value is the sum of."""
