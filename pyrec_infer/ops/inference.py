@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -34,6 +35,10 @@ class Analysis:
     coupled: frozenset[Node]
 
 
+_analyses: WeakKeyDictionary[Graph, Analysis] = WeakKeyDictionary()
+"""What was found of graphs that are still in use; passes ask the same of one graph several times."""
+
+
 def analyze(graph: Graph, infos: Mapping[str, Info] | None = None) -> Analysis:
     """Types, shapes, contents and row axes of every value, and the nodes that couple rows.
 
@@ -49,7 +54,12 @@ def analyze(graph: Graph, infos: Mapping[str, Info] | None = None) -> Analysis:
     ModelError
         If a node's inputs can never fit.
     """
-    return _analyze(graph, {**graph.infos, **(infos or {})}, rows=True)
+    if infos:
+        return _analyze(graph, {**graph.infos, **infos}, rows=True)
+    found = _analyses.get(graph)
+    if found is None:
+        found = _analyses[graph] = _analyze(graph, graph.infos, rows=True)
+    return Analysis(dict(found.infos), found.coupled)
 
 
 def infer_graph(graph: Graph, infos: Mapping[str, Info]) -> dict[str, Info]:

@@ -72,21 +72,31 @@ CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
     merge_duplicates,
     remove_dead,
-    skip_zeros,
 )
 """What follows each pass of a split, so that the next sees who really reads a value."""
 
 
+def _same(a: Graph, b: Graph) -> bool:
+    """Whether a pass has left a graph as it was."""
+    constants = a.constants
+    kept = len(constants) == len(b.constants) and all(
+        constants.get(name) is value for name, value in b.constants.items()
+    )
+    return kept and (a.nodes, a.inputs, a.outputs) == (b.nodes, b.inputs, b.outputs)
+
+
 def _run(graph: Graph, name: str, step: Callable[[Graph], Graph]) -> Graph:
-    """One pass, with the verifier after it."""
+    """One pass, with the verifier after it; the graph itself if the pass has changed nothing."""
     try:
-        graph = step(graph)
+        made = step(graph)
     except PyrecError:
         raise
     except Exception as error:
         raise ModelError(f"in {name}: the model is inconsistent: {error}") from error
-    verify(graph, name)
-    return graph
+    if _same(made, graph):
+        return graph
+    verify(made, name)
+    return made
 
 
 def compile_graph(graph: Graph) -> Graph:
@@ -115,7 +125,9 @@ def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ())
     """
     sides = Sides(frozenset(request), frozenset(items))
     for step in SPLIT_PIPELINE:
-        graph = _run(graph, step.__name__, lambda before, step=step: step(before, sides))  # type: ignore[misc]
-        for clean in CLEAN_UP:
-            graph = _run(graph, clean.__name__, clean)
-    return graph
+        made = _run(graph, step.__name__, lambda before, step=step: step(before, sides))  # type: ignore[misc]
+        if made is not graph:
+            for clean in CLEAN_UP:
+                made = _run(made, clean.__name__, clean)
+        graph = made
+    return _run(graph, skip_zeros.__name__, skip_zeros)
