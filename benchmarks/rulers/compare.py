@@ -17,6 +17,9 @@ ABSOLUTE = 1e-5
 
 TOP = 100
 
+_REST = 0.02
+"""Seconds before a turn: the threads of the contestant before may still spin."""
+
 
 class Disagreement(AssertionError):
     """An answer that is not the reference's."""
@@ -182,6 +185,7 @@ def take_turns(field: Field, rounds: int, seconds: float) -> Iterable[dict[str, 
     for _ in range(rounds):
         found = {}
         for name, calls in field.calls.items():
+            time.sleep(_REST)
             _time(calls, 1)  # Caches and threads are its own again.
             found[name] = _time(calls, turns[name])
         yield found

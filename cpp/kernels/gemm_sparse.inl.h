@@ -18,7 +18,7 @@ constexpr std::size_t kSparseRows = 64;
 constexpr std::size_t kSparseMaxBlocks = 32;
 
 // Above this share of nonzeros in tenths, multiplying with everything is faster.
-constexpr std::size_t kSparseTenths = 7;
+constexpr std::size_t kSparseTenths = 6;
 
 // Whether there are enough columns, and masks for all of k.
 inline bool can_skip_zeros(std::size_t k, std::size_t n) {
@@ -93,7 +93,7 @@ void sparse_block(const SparseBlock& block) {
       }
     }
     const float* row = block.a + i * block.lda;
-    const auto add_lowest = [&](std::uint64_t mask) {
+    for (std::uint64_t mask = block.masks[i * block.mask_step]; mask != 0; mask &= mask - 1) {
       const auto l = static_cast<std::size_t>(__builtin_ctzll(mask));
       const VecF left = broadcast(row[l]);
       const float* right = block.b + l * kStep;
@@ -101,16 +101,7 @@ void sparse_block(const SparseBlock& block) {
       for (int v = 0; v < kVectors; ++v) {
         sums[v] = multiply_add(left, load(right + static_cast<std::size_t>(v) * kLanes), sums[v]);
       }
-    };
-    std::uint64_t mask = block.masks[i * block.mask_step];
-    for (unsigned left = count_bits(mask); left >= 4; left -= 4) {
-#pragma GCC unroll 4
-      for (int each = 0; each < 4; ++each) {
-        add_lowest(mask);
-        mask &= mask - 1;
-      }
     }
-    for (; mask != 0; mask &= mask - 1) add_lowest(mask);
     float* c = block.c + i * block.ldc;
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
