@@ -35,10 +35,15 @@ inline void pack_panels(const float* b, std::size_t k, std::size_t n, std::size_
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t width = panels.width(p);
-    for (std::size_t i = 0; i < k; ++i) {
-      for (std::size_t j = column; j < column + width; ++j) {
-        *packed++ = j < n ? b[i * row_step + j * column_step] : 0.0f;
+    const std::size_t filled = smaller(width, n - column);
+    for (std::size_t i = 0; i < k; ++i, packed += width) {
+      const float* row = b + i * row_step + column * column_step;
+      std::size_t j = 0;
+      if (column_step == 1) {
+        for (; j + kLanes <= filled; j += kLanes) store(packed + j, load(row + j));
       }
+      for (; j < filled; ++j) packed[j] = row[j * column_step];
+      for (; j < width; ++j) packed[j] = 0.0f;
     }
     column += width;
   }
