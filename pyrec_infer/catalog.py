@@ -19,6 +19,7 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.passes import split_graph
 from pyrec_infer.passes.bind_sizes import bind_sizes
+from pyrec_infer.passes.choose_precision import require_precision
 from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.separate_items import RECORDS, ROWS, Separated, separate_items
 from pyrec_infer.passes.split import Sides
@@ -35,8 +36,6 @@ except ImportError:
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Rows64: TypeAlias = NDArray[np.int64]
-
-PRECISIONS = ("fp32", "bf16", "int8")
 
 _BLOCK = 1 << 14
 """Items whose part is computed in one run, so that what is between stays small."""
@@ -165,8 +164,7 @@ class Catalog:
         candidates: Iterable[str],
         precision: str,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{precision}'")
+        require_precision(precision)
         signature = compiler.signature
         self._compiler = compiler
         self._precision = precision
@@ -808,4 +806,4 @@ def _compile(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision:
     return separate_items(split_graph(graph, sides.request, sides.items), sides, precision)
 
 
-__all__ = ["PRECISIONS", "Catalog", "CatalogCall", "Compiler"]
+__all__ = ["Catalog", "CatalogCall", "Compiler"]

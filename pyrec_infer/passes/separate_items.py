@@ -11,7 +11,7 @@ import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, Rows, Size, topological, verify
-from pyrec_infer.ops.fused import F32, parts_of
+from pyrec_infer.ops.fused import ACTIVATIONS, F32, parts_of
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.remove_dead import remove_dead
@@ -32,8 +32,6 @@ _CHEAP = frozenset({*_VIEWS, "Cast", "Concat", "Expand", "Gather", "OneHot", "Sl
 
 _EXACT = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 """Operators whose result an operand's rounding can turn over, besides casts to integers."""
-
-_ACTIVATIONS = frozenset({"Relu", "Sigmoid", "Tanh"})
 
 _CODES: Mapping[str, int] = {
     "uint8": 2,
@@ -442,7 +440,7 @@ class _Fuser:
             node = old
             if node.op == "Add":
                 node = self.add(node)
-            elif node.op in _ACTIVATIONS:
+            elif node.op in ACTIVATIONS:
                 node = self.activate(node)
             elif node.op == "Concat":
                 node = self.concat(node)

@@ -85,6 +85,14 @@ def _sums_last_axis(node: Node, site: Site) -> bool:
     return rank is not None and axes is not None and len(axes) == 1 and axes[0] % max(rank, 1) == rank - 1
 
 
+def _row_times_column(node: Node, site: Site) -> bool:
+    """Whether a MatMul is of ``[N, 1, D]`` and ``[N, D, 1]``."""
+    x, y = site.shape(node.inputs[0]), site.shape(node.inputs[1])
+    if x is None or y is None or len(x) != 3 or len(y) != 3:
+        return False
+    return same_size(x[1], 1) and same_size(y[2], 1)
+
+
 def _dot_of(name: str, site: Site) -> tuple[Fields, Fields] | None:
     """The two fields whose dot products a value [N, P], [N, P, 1] or [N, 1, 1] holds."""
     node = site.source(viewed(name, site), "ReduceSum", "MatMul", "pyrec.PairDots")
@@ -95,15 +103,7 @@ def _dot_of(name: str, site: Site) -> tuple[Fields, Fields] | None:
     if node.op == "ReduceSum":
         product = site.source(node.inputs[0], "Mul")
         return _product(product, site) if product is not None and _sums_last_axis(node, site) else None
-    x, y = site.shape(node.inputs[0]), site.shape(node.inputs[1])
-    if (
-        x is None
-        or y is None
-        or len(x) != 3
-        or len(y) != 3
-        or not same_size(x[1], 1)
-        or not same_size(y[2], 1)
-    ):
+    if not _row_times_column(node, site):
         return None
     left, right = (fields_of(viewed(item, site), site) for item in node.inputs)
     if left is None or right is None or len(left.chosen) != 1 or len(right.chosen) != 1:
@@ -172,15 +172,7 @@ def chosen_fields(node: Node, site: Site) -> str | None:
 
 def single_dot(node: Node, site: Site) -> str | None:
     """``MatMul([N, 1, D], [N, D, 1])`` of two fields out of several."""
-    x, y = site.shape(node.inputs[0]), site.shape(node.inputs[1])
-    if (
-        x is None
-        or y is None
-        or len(x) != 3
-        or len(y) != 3
-        or not same_size(x[1], 1)
-        or not same_size(y[2], 1)
-    ):
+    if not _row_times_column(node, site):
         return None
     left, right = (fields_of(viewed(name, site), site) for name in node.inputs)
     if left is None or right is None or left.width != right.width:
