@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import COLUMNS, FLOAT, INT64, ITEMS, STRING, make_model, matrix_ranker, matrix_rows, ranker
 from onnx import helper
-from test_zoo import MODELS, ZOO, arrays_of, row_axes, tolerance_of
+from test_zoo import MODELS, ZOO, load_by_column, row_axes, tolerance_of
 
 import pyrec_infer as pi
 from pyrec_infer.bundled import MODEL, items, users
@@ -94,16 +94,7 @@ def splits(names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str,
 @pytest.mark.skipif(not MODELS, reason=f"no zoo at {ZOO} (set PYREC_INFER_SHARED)")
 @pytest.mark.parametrize("name", MODELS or ["none"])
 def test_zoo_models_score_alike(name: str) -> None:
-    path = ZOO / "models" / name / "model.onnx"
-    model = pi.load(path)
-    inputs = arrays_of(name, "inputs")
-    matrix = next(
-        (item for item in model.inputs if len(item.shape) == 2 and isinstance(item.shape[1], int)), None
-    )
-    if len(model.inputs) == 1 and matrix is not None and matrix.shape[1] != 1:
-        labels = [f"column {i}" for i in range(int(matrix.shape[1]))]
-        model = pi.load(path, columns={matrix.name: labels})
-        inputs = {label: inputs[matrix.name][:, i] for i, label in enumerate(labels)}
+    model, inputs = load_by_column(name)
     axes = row_axes(model)
     if not axes:
         pytest.skip("the file fixes the batch to one row")

@@ -109,15 +109,11 @@ def check_split(name: str, model: pi.Model, inputs: Arrays, request: tuple[str, 
     )
 
 
-@pytest.mark.skipif(not MODELS, reason=f"no zoo at {ZOO} (set PYREC_INFER_SHARED)")
-@pytest.mark.parametrize("name", MODELS or ["none"])
-def test_every_split_equals_the_full_batch(name: str, backend: str) -> None:
+def load_by_column(name: str) -> tuple[pi.Model, Arrays]:
+    """A model and its inputs; a matrix that is its only input comes apart, so that each column has a side."""
     path = ZOO / "models" / name / "model.onnx"
     model = pi.load(path)
     inputs = arrays_of(name, "inputs")
-    axes = row_axes(model)
-    if not axes:
-        pytest.skip("the file fixes the batch to one row and has a single input")
     matrix = next(
         (item for item in model.inputs if len(item.shape) == 2 and isinstance(item.shape[1], int)), None
     )
@@ -125,7 +121,16 @@ def test_every_split_equals_the_full_batch(name: str, backend: str) -> None:
         labels = [f"column {i}" for i in range(int(matrix.shape[1]))]
         model = pi.load(path, columns={matrix.name: labels})
         inputs = {label: inputs[matrix.name][:, i] for i, label in enumerate(labels)}
-        axes = row_axes(model)
+    return model, inputs
+
+
+@pytest.mark.skipif(not MODELS, reason=f"no zoo at {ZOO} (set PYREC_INFER_SHARED)")
+@pytest.mark.parametrize("name", MODELS or ["none"])
+def test_every_split_equals_the_full_batch(name: str, backend: str) -> None:
+    model, inputs = load_by_column(name)
+    axes = row_axes(model)
+    if not axes:
+        pytest.skip("the file fixes the batch to one row and has a single input")
     names = tuple(axes)
     # Interpreting every split of the widest models takes minutes; the ends and the middle stand for all.
     single = names if backend != "numba" or len(names) <= 3 else (names[0], names[len(names) // 2], names[-1])

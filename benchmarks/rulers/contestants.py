@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import pyrec_infer as pi
 from benchmarks.rulers.inputs import Arrays, Case, make_cases, stock
+from pyrec_infer.passes.choose_precision import PRECISIONS
 
 Scores = NDArray[np.float32]
 Call = Callable[[], Scores]
@@ -244,7 +245,6 @@ def _own(mode: str, precision: str, prepared: bool = False) -> Contestant:
     return Contestant(name, make, True, mode, precision, partial(planned, precision=precision))
 
 
-PRECISIONS = ("fp32", "bf16", "int8")
 OURS = tuple(_own(mode, precision) for mode in ("score", "catalogue") for precision in PRECISIONS)
 PREPARED = (_own("score", "fp32", True), _own("catalogue", "fp32", True), _own("catalogue", "int8", True))
 PEERS = (
