@@ -1,4 +1,4 @@
-"""ISA objects share no symbol that the linker could merge with code for another CPU."""
+"""ISA objects share no symbol that the linker could merge; kernels keep their prefetches."""
 
 from __future__ import annotations
 
@@ -30,24 +30,32 @@ def flags(isa: str) -> list[str]:
     return found.group(1).split(";") if found else []
 
 
+def find_compiler() -> list[str]:
+    """The compiler's command; skips where there is none."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if not compiler:
+        pytest.skip("no C++ compiler")
+    if not (CPP / "isa").is_dir():
+        pytest.skip("no sources")
+    return compiler.split()
+
+
 @pytest.fixture(scope="module", params=sorted(EXPORTS))
 def symbols(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, list[list[str]]]:
     """The ISA and the (type, name) of each symbol of its unoptimised object."""
     isa = request.param
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if not compiler or not shutil.which("nm"):
-        pytest.skip("no C++ compiler or no nm")
-    if not (CPP / "isa").is_dir():
-        pytest.skip("no sources")
+    compiler = find_compiler()
+    if not shutil.which("nm"):
+        pytest.skip("no nm")
     if isa != "scalar" and platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("not an x86 machine")
     if isa != "scalar":
         assert flags(isa)
     output = tmp_path_factory.mktemp(isa) / "isa.o"
     command = [
-        *compiler.split(),
+        *compiler,
         "-std=c++20",
         "-O0",
         f"-I{CPP}",
@@ -80,3 +88,28 @@ def test_only_the_table_is_external(symbols: tuple[str, list[list[str]]]) -> Non
 def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list[str]]]) -> None:
     allowed = {"sqrtf", "memcpy", "memset", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert {name for kind, name in symbols[1] if kind == "U"} <= allowed
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="looks for an x86 instruction")
+@pytest.mark.parametrize(
+    ("header", "kernel"),
+    [
+        ("lookup", "lookup_f32"),
+        ("lookup", "lookup_sum_f32"),
+        ("sparse", "gather_rows_f32"),
+        ("sparse", "bag_sum_f32"),
+    ],
+)
+def test_compilers_keep_prefetches(header: str, kernel: str, tmp_path: Path) -> None:
+    """A compiler may take a function that only prefetches for one without effect, and drop its calls."""
+    source = tmp_path / "kernel.cpp"
+    source.write_text(
+        f'#include "dispatch/kernels.h"\n#include "simd/vec_scalar.h"\n#include "kernels/{header}.inl.h"\n'
+        f"extern const void* const kKernel;\n"
+        f"const void* const kKernel = reinterpret_cast<const void*>(pyrec::{kernel});\n"
+    )
+    output = tmp_path / "kernel.s"
+    subprocess.run(
+        [*find_compiler(), "-std=c++20", "-O3", f"-I{CPP}", "-w", "-S", source, "-o", output], check=True
+    )
+    assert "prefetch" in output.read_text()

@@ -3,11 +3,11 @@
 // Rows of tables, side by side or summed, and dot products of pairs of vectors.
 
 #include "kernels/gemm.inl.h"
+#include "kernels/prefetch.inl.h"
 
 namespace pyrec {
 namespace {
 
-constexpr std::size_t kLineBytes = 64;
 constexpr std::size_t kLookupRows = 16;  // taken at a time, and prefetched as many ahead
 
 inline std::size_t row_bytes(const LookupPart& part) {
@@ -25,11 +25,6 @@ inline std::size_t row_bytes(const LookupPart& part) {
 inline const unsigned char* row_of(const LookupPart& part, std::size_t i) {
   const std::size_t row = part.rows == nullptr ? i : static_cast<std::size_t>(part.rows[i]);
   return part.table + row * part.stride;
-}
-
-inline void prefetch_bytes(const unsigned char* p, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; i += kLineBytes) __builtin_prefetch(p + i);
-  if (bytes > 0) __builtin_prefetch(p + bytes - 1);
 }
 
 // Reads vectors of one row. Rows are aligned to 4 bytes.

@@ -5,18 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/prefetch.inl.h"
+
 namespace pyrec {
 namespace {
 
 constexpr std::size_t kPrefetchRows = 16;
-constexpr std::size_t kLineFloats = 16;
-constexpr std::size_t kPrefetchLines = 8;  // the hardware follows longer rows by itself
+constexpr std::size_t kPrefetchBytes = 512;  // the hardware follows longer rows by itself
 
 inline void prefetch_row(const float* row, std::size_t width) {
-  const std::size_t end =
-      width < kPrefetchLines * kLineFloats ? width : kPrefetchLines * kLineFloats;
-  for (std::size_t i = 0; i < end; i += kLineFloats) __builtin_prefetch(row + i);
-  if (end > 0) __builtin_prefetch(row + end - 1);
+  const std::size_t bytes = width * sizeof(float);
+  prefetch_bytes(row, bytes < kPrefetchBytes ? bytes : kPrefetchBytes);
 }
 
 inline const float* row_of(const float* table, std::size_t width, std::int64_t row) {
@@ -42,7 +41,7 @@ void gather_rows_f32(const float* table, std::size_t width, const std::int64_t* 
   switch (width) {
     case 1:
       for (std::size_t i = 0; i < n; ++i, out += out_step) {
-        if (i + kPrefetchRows < n) __builtin_prefetch(table + rows[i + kPrefetchRows]);
+        if (i + kPrefetchRows < n) prefetch_row(table + rows[i + kPrefetchRows], 1);
         *out = table[rows[i]];
       }
       break;
