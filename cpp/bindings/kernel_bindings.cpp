@@ -245,7 +245,7 @@ py::object run_packed_gemm(const Call& call, PackedSizeF32 packed_size, PackF32 
   pack(data<float>(b), k, n, static_cast<std::size_t>(b.strides(0) / item),
        static_cast<std::size_t>(b.strides(1) / item), packed.data());
   gemm(data<float>(a), lda, packed.data(), data<float>(bias), bias_step, activation,
-       mutable_data<float>(c), ldc, m, n, k);
+       mutable_data<float>(c), ldc, m, n, k, nullptr);
   return c;
 }
 
@@ -324,7 +324,8 @@ py::object run_gemm_u8s8(const Call& call) {
   std::vector<std::byte> rows(with.m * quantized_row_size(with.k));
   kernels.quantize_rows_u8(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
   kernels.gemm_u8s8(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
-                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k);
+                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k,
+                    nullptr);
   return with.c;
 }
 
@@ -335,7 +336,8 @@ py::object run_gemm_bf16(const Call& call) {
   std::vector<std::uint16_t> rows(with.m * rounded_row_size(with.k));
   kernels.round_rows_bf16(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
   kernels.gemm_bf16(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
-                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k);
+                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k,
+                    nullptr);
   return with.c;
 }
 

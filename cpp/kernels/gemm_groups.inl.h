@@ -9,6 +9,7 @@
 // rows and vectors count from the place that `Dot at(std::size_t row, std::size_t column)` gives.
 
 #include "kernels/panels.inl.h"
+#include "kernels/prefetch.inl.h"
 
 namespace pyrec {
 namespace {
@@ -26,6 +27,7 @@ struct GroupsProduct {
   float* c;
   std::size_t ldc;
   bool relu;
+  Upcoming* upcoming;  // null: none
 };
 
 template <class Dot, int kRows, int kVectors>
@@ -108,6 +110,7 @@ void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, st
       block.c = product.c + row * product.ldc + column;
       if (product.bias != nullptr) block.bias = product.bias + row * product.bias_step + column;
       kBlocks.entries[count - 1][vectors - 1](block, dot.at(row, column), last);
+      prefetch_some(product.upcoming, count * vectors * product.groups / kWorkPerLine);
     }
     column += width;
   }

@@ -26,6 +26,7 @@ struct Executor::Workspace {
     Arena arena;
     std::vector<std::int64_t> symbols;
     std::vector<PhaseState> phases;
+    std::vector<TileIds> ids;
   };
 
   Workspace(const Executor& executor, std::size_t count)
@@ -392,6 +393,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
   const bool alone = count == rows;
   worker.symbols = call.workspace.symbols;
   worker.symbols[0] = count;
+  worker.ids.clear();
   Context context{kernels_, worker.arena, worker.symbols};
   try {
     for (std::size_t i = 0; i < phase.imports.size(); ++i) {
@@ -411,6 +413,13 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
       value = borrowed(globals[global]);
       if (import.mode == Import::Mode::kSlice) {
         value.tensor = rows_of(value.tensor, import.axis, begin, count, rows);
+        const Tensor& ids = value.tensor;
+        const std::int64_t next = begin + count * static_cast<std::int64_t>(pool_->threads());
+        if (ids.dtype == DType::kInt64 && ids.rank() == 1 && ids.strides[0] == 1 && next < rows) {
+          const auto* first = ids.as<std::int64_t>();
+          worker.ids.push_back({first, first + (next - begin),
+                                static_cast<std::size_t>(std::min(count, rows - next))});
+        }
       } else if (import.mode == Import::Mode::kRepeat) {
         value.tensor = repeat_row(context, value.tensor, import.axis, count);
       }
@@ -423,6 +432,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
       }
       state.arguments[i] = &value;
     }
+    context.ids = worker.ids;
     phase.program->run(context, state.frame, state.arguments, state.exports);
   } catch (OpError& error) {
     if (error.row >= 0) {

@@ -146,7 +146,7 @@ class DenseLayer {
         [&](const Shape& batch) { return right.strides(batch); },
         [&](const DenseRun& run) {
           gemm(run.x, run.lda, right.at(run.matrix), run.bias, run.bias_step, activation_, run.y,
-               run.ldc, run.m, unsigned_size(n), unsigned_size(k));
+               run.ldc, run.m, unsigned_size(n), unsigned_size(k), &context.upcoming);
         });
   }
 

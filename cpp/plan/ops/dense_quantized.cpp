@@ -41,8 +41,9 @@ struct Int8 {
   }
   static void multiply(const Kernels& kernels, const std::byte* rows, const std::byte* packed,
                        const float* bias, std::size_t bias_step, bool relu, float* y,
-                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
-    kernels.gemm_u8s8(rows, packed, bias, bias_step, relu, y, ldc, m, n, k);
+                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k,
+                       Upcoming* upcoming) {
+    kernels.gemm_u8s8(rows, packed, bias, bias_step, relu, y, ldc, m, n, k, upcoming);
   }
 };
 
@@ -59,9 +60,10 @@ struct Bf16 {
   }
   static void multiply(const Kernels& kernels, const std::byte* rows, const std::byte* packed,
                        const float* bias, std::size_t bias_step, bool relu, float* y,
-                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
+                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k,
+                       Upcoming* upcoming) {
     kernels.gemm_bf16(reinterpret_cast<const std::uint16_t*>(rows), packed, bias, bias_step, relu,
-                      y, ldc, m, n, k);
+                      y, ldc, m, n, k, upcoming);
   }
 };
 
@@ -94,18 +96,20 @@ class NarrowLayer {
     };
     out[0].tensor = dense_rows(
         context, Precision::kName, x, Shape(), static_cast<std::int64_t>(n_), optional(in, 2),
-        repeated, [&](const DenseRun& run) { multiply(context.kernels, run, rows.get()->data()); });
+        repeated, [&](const DenseRun& run) { multiply(context, run, rows.get()->data()); });
   }
 
  private:
-  void multiply(const Kernels& kernels, const DenseRun& run, std::byte* rows) const {
+  void multiply(Context& context, const DenseRun& run, std::byte* rows) const {
+    const Kernels& kernels = context.kernels;
     for (std::size_t begin = 0; begin < run.m; begin += kRowsAtOnce) {
       const std::size_t m = std::min(kRowsAtOnce, run.m - begin);
       float* y = run.y + begin * run.ldc;
       Precision::convert(kernels, run.x + begin * run.lda, run.lda, m, k_, rows);
       Precision::multiply(kernels, rows, packed_.data(),
                           run.bias ? run.bias + begin * run.bias_step : nullptr, run.bias_step,
-                          activation_ == Activation::kRelu, y, run.ldc, m, n_, k_);
+                          activation_ == Activation::kRelu, y, run.ldc, m, n_, k_,
+                          &context.upcoming);
       if (activation_ == Activation::kSigmoid || activation_ == Activation::kTanh) {
         const UnaryF32 function =
             activation_ == Activation::kSigmoid ? kernels.sigmoid_f32 : kernels.tanh_f32;

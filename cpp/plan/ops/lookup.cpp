@@ -149,6 +149,17 @@ class Lookups {
     found.codec = read.codec;
     found.far = rows.shape[0] > kNearBytes / (stride + 1);
     lookups_.push_back(found);
+    if (records && found.far) announce(source, rows, found.stride);
+  }
+
+  // Tells the products of this tile which records the next one reads.
+  void announce(const Tensor& ids, const Tensor& records, std::size_t stride) {
+    if (context_.upcoming.stride != 0) return;
+    for (const TileIds& known : context_.ids) {
+      if (static_cast<const void*>(known.tile) != ids.data) continue;
+      context_.upcoming = {reinterpret_cast<std::uintptr_t>(records.data), stride, known.next,
+                           known.next_count};
+    }
   }
 
   Tensor ids_of(const Part& part, const Tensor& source) const {
