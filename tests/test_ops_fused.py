@@ -51,6 +51,27 @@ def close(actual: np.ndarray, expected: np.ndarray, terms: int) -> None:
     np.testing.assert_allclose(actual, expected, rtol=3e-6, atol=2e-6 * (terms + 1))
 
 
+# MultiplyAdd
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_multiply_add(backend: str) -> None:
+    shapes = ((5, 33), (1, 33), (33,), (5, 1), (), (1, 1))
+    for a in shapes:
+        for b in shapes:
+            inputs = [normal(5, 33), normal(*a, seed=1), normal(*b, seed=2)]
+            for turn in range(3):
+                operands = inputs[turn:] + inputs[:turn]
+                close(
+                    run(backend, "pyrec.MultiplyAdd", operands, {}),
+                    reference("pyrec.MultiplyAdd", operands, {}),
+                    2,
+                )
+    strided = [normal(33, 5).T, normal(5, 66)[:, ::2], normal(10, 33)[::-2]]
+    close(run(backend, "pyrec.MultiplyAdd", strided, {}), reference("pyrec.MultiplyAdd", strided, {}), 2)
+    assert run(backend, "pyrec.MultiplyAdd", [normal(0, 3)] * 3, {}).shape == (0, 3)
+
+
 # Dense
 
 

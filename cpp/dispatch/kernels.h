@@ -17,6 +17,12 @@ using UnaryF32 = void (*)(const float* x, float* y, std::size_t n);
 using BinaryF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
                            float* y, std::size_t n);
 
+// y[i] = a[i * a_step] * b[i * b_step] + c[i * c_step], each step 0 or 1, rounded once or after
+// both operations; y may be an operand of step 1.
+using MultiplyAddF32 = void (*)(const float* a, std::size_t a_step, const float* b,
+                                std::size_t b_step, const float* c, std::size_t c_step, float* y,
+                                std::size_t n);
+
 // f over x[0..n); n >= 1 for max and min, which give NaN if any element is NaN.
 using ReduceF32 = float (*)(const float* x, std::size_t n);
 
@@ -170,6 +176,7 @@ using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const
   X(divide_f32, BinaryF32)                          \
   X(maximum_f32, BinaryF32)                         \
   X(minimum_f32, BinaryF32)                         \
+  X(multiply_add_f32, MultiplyAddF32)               \
   X(sum_f32, ReduceF32)                             \
   X(sum_squares_f32, ReduceF32)                     \
   X(max_f32, ReduceF32)                             \

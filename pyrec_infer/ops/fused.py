@@ -200,6 +200,16 @@ def _pair_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
     return RowFlow((0,)) if axes == {0} else RowFlow((Rows.OPAQUE,), coupled=True)
 
 
+def _infer_multiply_add(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    shapes = [required(node, inputs, i).shape for i in range(3)]
+    return [Info(F32, None if any(shape is None for shape in shapes) else broadcast(shapes))]
+
+
+def _multiply_add(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, b, c = (required(node, inputs, i) for i in range(3))
+    return [np.asarray(a * b + c)]
+
+
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
     # columns (int), present where W comes out of pyrec.Pack: its last size; skip_zeros (int) where many
@@ -220,6 +230,8 @@ OPS = (
     # Inputs rows and a record table: `width` elements of ONNX type `to` at byte `offset` of each of the
     # rows, exactly.
     Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0)),
+    # a * b + c, float32 and broadcast against each other.
+    Op("pyrec.MultiplyAdd", _infer_multiply_add, _multiply_add, rows.elementwise),
     # y[n, p] = sum over d of a[n, left[p], d] * b[n, right[p], d]; left and right are constant int64.
     Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
 )

@@ -11,6 +11,7 @@ from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
+from pyrec_infer.passes.fuse_multiply_add import fuse_multiply_add
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.merge_sums import merge_sums
@@ -21,8 +22,10 @@ from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.separate_labels import separate_labels
+from pyrec_infer.passes.share_lookups import share_lookups
 from pyrec_infer.passes.skip_zeros import skip_zeros
 from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.split_concatenations import split_concatenations
 from pyrec_infer.passes.split_lookups import split_lookups
 from pyrec_infer.passes.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split_products import split_products
@@ -66,6 +69,9 @@ SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
     fuse_lookups,
     fold_tables,
     merge_sums,
+    split_concatenations,
+    share_lookups,
+    fuse_multiply_add,
 )
 
 CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
