@@ -200,6 +200,41 @@ def _pair_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
     return RowFlow((0,)) if axes == {0} else RowFlow((Rows.OPAQUE,), coupled=True)
 
 
+def _infer_fold_dots(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    a, weights, base = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 4)
+    if a.shape is None or len(a.shape) != 3 or weights.shape is None or len(weights.shape) != 2:
+        return [Info(F32, None)]
+    width, fields = a.shape[2], int(node.attribute("fields", 0))
+    rows: Size = fields * width if isinstance(width, int) else fresh(node, 0, 1)
+    if base is not None and base.shape is not None and len(base.shape) == 2:
+        rows = base.shape[0]
+    return [Info(F32, (a.shape[0], rows, weights.shape[1]))]
+
+
+def _fold_dots(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, weights, left, right = (required(node, inputs, i) for i in range(4))
+    fields, base = int(node.attribute("fields", 0)), optional(inputs, 4)
+    count, _, width = a.shape
+    if base is None:
+        base = np.zeros((fields * width, weights.shape[1]), F32)
+    matrix = np.repeat(base[None], count, axis=0)
+    places = np.where(right < 0, right + fields, right)
+    for field in range(fields):
+        chosen = np.flatnonzero(places == field)
+        block = np.matmul(a[:, left[chosen]].transpose(0, 2, 1), weights[chosen])
+        matrix[:, field * width : (field + 1) * width] += block
+    return [matrix]
+
+
+def _fold_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    vectors = required(node, inputs, 0)
+    if any(info is not None and info.rows != Rows.INVARIANT for info in inputs[1:]):
+        return RowFlow((Rows.OPAQUE,), coupled=True)
+    if vectors.rows in (0, Rows.INVARIANT):
+        return RowFlow((vectors.rows,))
+    return RowFlow((Rows.OPAQUE,), coupled=True)
+
+
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
     # columns (int), present where W comes out of pyrec.Pack: its last size; skip_zeros (int) where many
@@ -222,4 +257,9 @@ OPS = (
     Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0)),
     # y[n, p] = sum over d of a[n, left[p], d] * b[n, right[p], d]; left and right are constant int64.
     Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
+    # Matrices M with PairDots(a, b, left, right) W = b M, where b [N, fields, D] is seen as [N, fields * D]:
+    # M[n, right[p] * D + d] = base[right[p] * D + d] + sum over p of a[n, left[p], d] * W[p].
+    # Inputs a [N, F, D], and constants W [P, H], left [P], right [P] and base (optional) [K, H], whose rows
+    # after the first fields * D are the result's as they are. Attributes: fields (int).
+    Op("pyrec.FoldDots", _infer_fold_dots, _fold_dots, _fold_dots_rows),
 )

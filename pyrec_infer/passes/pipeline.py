@@ -8,6 +8,7 @@ from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.fold_dots import fold_dots
 from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
@@ -62,6 +63,7 @@ SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
     split_sums,
     split_pair_dots,
     split_products,
+    fold_dots,
     pack_matrices,
     fuse_lookups,
     fold_tables,

@@ -68,6 +68,9 @@ def node_flops(node: Node, infos: Mapping[str, Info]) -> int:
         return 2 * made * (inner if isinstance(inner, int) else inner.coefficient) + activated
     if node.op == "pyrec.PairDots":
         return 2 * made * (shape[-1] if shape and isinstance(shape[-1], int) else 1)
+    if node.op == "pyrec.FoldDots":
+        pairs, width = infos[node.inputs[1]].shape or (0,), (shape or (1,))[-1]
+        return 2 * _elements(pairs) * (width if isinstance(width, int) else 1)
     if node.op == "pyrec.LookupSum":
         return made * (len(node.inputs) // 2)
     if node.op == "Einsum":
