@@ -118,23 +118,37 @@ inline std::size_t groups_size(std::size_t k, std::size_t n, std::size_t per_gro
   return ceil_divide(k, per_group) * ceil_divide(n, kLanes) * kLanes * kGroupBytes;
 }
 
-// Packs the elements element(l, j), each of type T; places outside the matrix are zero.
-template <class T, class Element>
-void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Element element) {
-  constexpr std::size_t kEach = kGroupBytes / sizeof(T);
+// Columns [j, j + kLanes) of a row of n columns; zeros beyond them.
+inline VecF load_columns(const float* row, std::size_t column_step, std::size_t j, std::size_t n) {
+  const std::size_t count = j < n ? smaller(kLanes, n - j) : 0;
+  if (column_step == 1) return count == kLanes ? load(row + j) : load_first(row + j, count);
+  float columns[kLanes] = {};
+  for (std::size_t i = 0; i < count; ++i) columns[i] = row[(j + i) * column_step];
+  return load(columns);
+}
+
+// Packs the elements of a matrix, kEach to a group: the lower bits of elements(l, j), which holds
+// row l's in columns [j, j + kLanes), zero beyond the last column.
+template <std::size_t kEach, class Elements>
+void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Elements elements) {
+  constexpr std::size_t kBits = 8 * kGroupBytes / kEach;
+  constexpr std::uint32_t kMask = (std::uint32_t{1} << kBits) - 1;
   if (n == 0) return;
   const Panels panels = panels_of(n);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t width = panels.width(p);
+    const std::size_t end = column + panels.width(p);
     for (std::size_t l = 0; l < k; l += kEach) {
-      for (std::size_t j = column; j < column + width; ++j, packed += kGroupBytes) {
-        T group[kEach] = {};
-        for (std::size_t e = 0; e < kEach && l + e < k && j < n; ++e) group[e] = element(l + e, j);
-        __builtin_memcpy(packed, group, kGroupBytes);
+      for (std::size_t j = column; j < end; j += kLanes, packed += kLanes * kGroupBytes) {
+        VecU groups{};
+        const std::size_t count = smaller(kEach, k - l);
+        for (std::size_t e = 0; e < count; ++e) {
+          groups = groups | ((elements(l + e, j) & kMask) << static_cast<std::uint32_t>(e * kBits));
+        }
+        store(reinterpret_cast<std::int32_t*>(packed), groups);
       }
     }
-    column += width;
+    column = end;
   }
 }
 

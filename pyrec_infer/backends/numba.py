@@ -60,6 +60,9 @@ def _checked(item: PlanInput, array: Array, row_offset: int = 0) -> Array:
 
 
 def _repeat(array: Array, axis: int, rows: int) -> Array:
+    if array.ndim > 2 and array.shape[axis] == 1:
+        # A matrix that is copied for each row can be larger than memory.
+        return np.broadcast_to(array, (*array.shape[:axis], rows, *array.shape[axis + 1 :]))
     repeats = [1] * array.ndim
     repeats[axis] = rows
     return np.tile(array, repeats) if array.shape[axis] != 1 else np.repeat(array, rows, axis)

@@ -240,7 +240,8 @@ OPS = (
     # columns (int), present where W comes out of pyrec.Pack: its last size; skip_zeros (int) where many
     # elements of x are zero.
     Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
-    # Lays matrices [..., K, H] out for pyrec.Dense, its only reader; the same numbers.
+    # Lays matrices [..., K, H] out for a dense layer, its only reader; the same numbers. Attributes:
+    # precision of the layer, fp32 (the default), bf16 or int8.
     Op("pyrec.Pack", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], rows.elementwise),
     # Inputs source_0, table_0, source_1, table_1, ... A part with a table is its rows of the ids in
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
