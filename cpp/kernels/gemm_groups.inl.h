@@ -118,13 +118,40 @@ inline std::size_t groups_size(std::size_t k, std::size_t n, std::size_t per_gro
   return ceil_divide(k, per_group) * ceil_divide(n, kLanes) * kLanes * kGroupBytes;
 }
 
-// Columns [j, j + kLanes) of a row of n columns; zeros beyond them.
-inline VecF load_columns(const float* row, std::size_t column_step, std::size_t j, std::size_t n) {
-  const std::size_t count = j < n ? smaller(kLanes, n - j) : 0;
-  if (column_step == 1) return count == kLanes ? load(row + j) : load_first(row + j, count);
-  float columns[kLanes] = {};
-  for (std::size_t i = 0; i < count; ++i) columns[i] = row[(j + i) * column_step];
-  return load(columns);
+// A matrix to be packed, read a vector at a time: columns [j, j + kLanes) of row l, zeros beyond
+// the last column.
+struct StridedColumns {
+  const float* b;
+  std::size_t row_step;
+  std::size_t column_step;
+  std::size_t n;
+
+  VecF operator()(std::size_t l, std::size_t j) const {
+    float columns[kLanes] = {};
+    for (std::size_t i = 0; i < kLanes && j + i < n; ++i) {
+      columns[i] = b[l * row_step + (j + i) * column_step];
+    }
+    return load(columns);
+  }
+};
+
+// The same where a row is one run of whole vectors.
+struct WholeColumns {
+  const float* b;
+  std::size_t row_step;
+
+  VecF operator()(std::size_t l, std::size_t j) const { return load(b + l * row_step + j); }
+};
+
+// Calls pack with the fastest way to read a matrix.
+template <class Pack>
+void with_columns(const float* b, std::size_t n, std::size_t row_step, std::size_t column_step,
+                  Pack pack) {
+  if (column_step == 1 && n % kLanes == 0) {
+    pack(WholeColumns{b, row_step});
+  } else {
+    pack(StridedColumns{b, row_step, column_step, n});
+  }
 }
 
 // Packs the elements of a matrix, kEach to a group: the lower bits of elements(l, j), which holds
@@ -133,6 +160,9 @@ template <std::size_t kEach, class Elements>
 void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Elements elements) {
   constexpr std::size_t kBits = 8 * kGroupBytes / kEach;
   constexpr std::uint32_t kMask = (std::uint32_t{1} << kBits) - 1;
+  const auto placed = [&](std::size_t l, std::size_t e, std::size_t j) {
+    return (elements(l + e, j) & kMask) << static_cast<std::uint32_t>(e * kBits);
+  };
   if (n == 0) return;
   const Panels panels = panels_of(n);
   std::size_t column = 0;
@@ -141,9 +171,11 @@ void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Elements eleme
     for (std::size_t l = 0; l < k; l += kEach) {
       for (std::size_t j = column; j < end; j += kLanes, packed += kLanes * kGroupBytes) {
         VecU groups{};
-        const std::size_t count = smaller(kEach, k - l);
-        for (std::size_t e = 0; e < count; ++e) {
-          groups = groups | ((elements(l + e, j) & kMask) << static_cast<std::uint32_t>(e * kBits));
+        if (l + kEach <= k) {
+#pragma GCC unroll 4
+          for (std::size_t e = 0; e < kEach; ++e) groups = groups | placed(l, e, j);
+        } else {
+          for (std::size_t e = 0; l + e < k; ++e) groups = groups | placed(l, e, j);
         }
         store(reinterpret_cast<std::int32_t*>(packed), groups);
       }

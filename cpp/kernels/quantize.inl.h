@@ -111,37 +111,44 @@ inline void set_corrections(const std::byte* packed, std::size_t k, std::size_t 
   }
 }
 
-void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
-             std::size_t column_step, std::byte* packed) {
+template <class Columns>
+void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::byte* packed) {
   constexpr float kLevels = 127.0f;
-  if (n == 0) return;
   const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
   float* scales = reinterpret_cast<float*>(packed + groups_size(k, n, 4));
   auto* corrections = reinterpret_cast<std::int32_t*>(scales + padded);
-  // The largest magnitude of each column, and then what its elements are multiplied with, are kept
-  // in the corrections' place until these are known.
-  for (std::size_t j = 0; j < padded; ++j) corrections[j] = 0;
-  for (std::size_t l = 0; l < k; ++l) {
-    for (std::size_t j = 0; j < padded; j += kLanes) {
-      const VecU magnitudes = bits(load_columns(b + l * row_step, column_step, j, n)) & kMagnitude;
-      const VecU largest = reinterpret_cast<VecU>(load(corrections + j));
-      store(corrections + j, max(largest, magnitudes));
+  for (std::size_t j = 0; j < padded; j += kLanes) {
+    VecU largest[4] = {};
+    std::size_t l = 0;
+    for (; l + 4 <= k; l += 4) {
+#pragma GCC unroll 4
+      for (std::size_t e = 0; e < 4; ++e) {
+        largest[e] = max(largest[e], bits(b(l + e, j)) & kMagnitude);
+      }
     }
-  }
-  for (std::size_t j = 0; j < padded; ++j) {
-    std::uint32_t largest;
-    __builtin_memcpy(&largest, corrections + j, sizeof largest);
-    const Quantization column = quantization_of(largest, kLevels);
-    scales[j] = column.scale;
-    __builtin_memcpy(corrections + j, &column.inverse, sizeof column.inverse);
+    for (; l < k; ++l) largest[0] = max(largest[0], bits(b(l, j)) & kMagnitude);
+    const VecU whole = max(max(largest[0], largest[1]), max(largest[2], largest[3]));
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      const Quantization column = quantization_of(whole[i], kLevels);
+      scales[j + i] = column.scale;
+      // Kept here until the elements are packed.
+      __builtin_memcpy(corrections + j + i, &column.inverse, sizeof column.inverse);
+    }
   }
   pack_groups<4>(k, n, packed, [=](std::size_t l, std::size_t j) {
     const VecF inverse = from_bits(reinterpret_cast<VecU>(load(corrections + j)));
-    const VecF scaled = load_columns(b + l * row_step, column_step, j, n) * inverse;
     // Infinity times zero is not a number.
-    return reinterpret_cast<VecU>(to_integer(select(equal(inverse, VecF{}), VecF{}, scaled)));
+    const VecF scaled = select(equal(inverse, VecF{}), VecF{}, b(l, j) * inverse);
+    return reinterpret_cast<VecU>(to_integer(scaled));
   });
   set_corrections(packed, k, n, corrections);
+}
+
+void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+             std::size_t column_step, std::byte* packed) {
+  if (n == 0) return;
+  with_columns(b, n, row_step, column_step,
+               [=](const auto& columns) { pack_s8_from(columns, k, n, packed); });
 }
 
 // The nearest bfloat16, the even one of two, in the lower halves; NaN stays NaN.
@@ -169,8 +176,9 @@ std::size_t packed_size_bf16(std::size_t k, std::size_t n) { return groups_size(
 
 void pack_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
                std::size_t column_step, std::byte* packed) {
-  pack_groups<2>(k, n, packed, [=](std::size_t l, std::size_t j) {
-    return to_bf16(load_columns(b + l * row_step, column_step, j, n));
+  with_columns(b, n, row_step, column_step, [=](const auto& columns) {
+    pack_groups<2>(k, n, packed,
+                   [&](std::size_t l, std::size_t j) { return to_bf16(columns(l, j)); });
   });
 }
 
