@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -15,13 +16,14 @@ from onnx import helper
 from random_graphs import equal, evaluate
 
 import pyrec_infer as pi
-from pyrec_infer.backends.select import VARIABLE, available_backends
+from pyrec_infer.backends.select import VARIABLE, available_backends, make_pool, make_runnable
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import split_graph
+from pyrec_infer.passes import split_graph, split_graphs
 from pyrec_infer.passes.fold_dots import fold_dots
 from pyrec_infer.passes.split import Sides, find_rates
-from pyrec_infer.tools.flops import node_flops
+from pyrec_infer.plan import Plan, build_plan
+from pyrec_infer.tools.flops import join_plans, node_flops
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
@@ -235,8 +237,8 @@ def test_random_dots_keep_their_meaning_and_cost_no_more(random: Random) -> None
 
 
 def dlrm() -> bytes:
-    """Dot products of all pairs of six vectors, three of them the request's, into three layers."""
-    names = ["u0", "u1", "u2", "i0", "i1", "x"]
+    """Dot products of all pairs of 13 vectors, eight of them the request's, into three layers."""
+    names = [*(f"u{i}" for i in range(8)), *(f"i{i}" for i in range(4)), "x"]
     left, right = np.triu_indices(len(names), 1)
     nodes = [
         helper.make_node("Concat", names, ["flat"], axis=1),
@@ -255,24 +257,24 @@ def dlrm() -> bytes:
     ]
     random = np.random.default_rng(0)
     constants = {
-        "fields": np.array([-1, 6, 2]),
-        "square": np.array([-1, 36]),
-        "pairs": left * 6 + right,
-        "w0": random.normal(size=(17, 48)).astype(np.float32) / 4,
+        "fields": np.array([-1, 13, 8]),
+        "square": np.array([-1, 169]),
+        "pairs": left * 13 + right,
+        "w0": random.normal(size=(86, 48)).astype(np.float32) / 20,
         "b0": random.normal(size=48).astype(np.float32),
         "w1": random.normal(size=(48, 32)).astype(np.float32) / 7,
         "w2": random.normal(size=(32, 1)).astype(np.float32) / 6,
     }
-    inputs = {name: (FLOAT, ["N", 2]) for name in names}
+    inputs = {name: (FLOAT, ["N", 8]) for name in names}
     return make_model(nodes, inputs, {"score": (FLOAT, ["N", 1])}, constants).SerializeToString()
 
 
 def sides(rows: int, seed: int = 0) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
     """Inputs of one request, of items, and of candidates."""
     random = np.random.default_rng(seed)
-    request = {f"u{i}": random.normal(size=(1, 2)).astype(np.float32) for i in range(3)}
-    items = {f"i{i}": random.normal(size=(rows, 2)).astype(np.float32) for i in range(2)}
-    return request, items, {"x": random.normal(size=(rows, 2)).astype(np.float32)}
+    request = {f"u{i}": random.normal(size=(1, 8)).astype(np.float32) for i in range(8)}
+    items = {f"i{i}": random.normal(size=(rows, 8)).astype(np.float32) for i in range(4)}
+    return request, items, {"x": random.normal(size=(rows, 8)).astype(np.float32)}
 
 
 @pytest.mark.parametrize("backend", available_backends())
@@ -297,10 +299,84 @@ def test_scores_of_a_model(backend: str, monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_allclose(made[:10], first, rtol=1e-5, atol=1e-6)
 
 
-def test_the_model_is_folded() -> None:
-    model = pi.load(dlrm())
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("backend", available_backends())
+def test_few_and_many_candidates(backend: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, backend)
+    exact, model = pi.load(dlrm()), pi.load(dlrm(), precision=precision)
+    request = sides(1)[0]
+    few_rows = model.explain(request).as_dict()["few_rows"]
+    assert 1 < few_rows < 10_000
+    assert f"fewer than {few_rows} candidates" in str(model.explain(request))
+    error = {"fp32": 1e-6, "bf16": 0.02, "int8": 0.05}[precision]
+    for rows in (1, few_rows - 1, few_rows, few_rows + 100):
+        _, items, candidates = sides(rows)
+        expected = exact.score(request, {**items, **candidates})
+        made = model.score(request, {**items, **candidates})
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=error)
+        call = model.prepare([*request], [*items, *candidates])
+        np.testing.assert_array_equal(call(*request.values(), *items.values(), *candidates.values()), made)
+        catalog = model.catalog(items, candidates=["x"])
+        made = catalog.score(request, candidates=candidates)
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=error)
+
+
+def scaled_plan(factor: float, name: str = "x") -> Plan:
+    nodes = (Node("Mul", (name, "u"), ("m",)), Node("Mul", ("m", "factor"), ("y",)))
+    infos = {"u": Info(F32, (N, 1), 0), name: Info(F32, (N, 2), 0)}
+    graph = Graph(("u", name), ("y",), nodes, {"factor": np.float32(factor).reshape(1)}, infos)
+    return build_plan(graph, ["u"])
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_the_number_of_candidates_of_a_request_chooses_the_plan(backend: str) -> None:
+    plan = replace(scaled_plan(1), few=scaled_plan(100), few_rows=3)
+    runnable = make_runnable(plan, backend, make_pool(backend, 1), {})
+    for rows in (1, 2, 3, 4, 300):
+        x = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+        for _ in range(2):
+            (y,) = runnable.run([np.full((1, 1), 2, F32), x], ())
+            np.testing.assert_array_equal(y, x * (200 if rows < 3 else 2))
+    u = np.asarray([[1], [2], [3]], F32)
+    for offsets in ((0, 1, 1, 8), (0, 3, 6, 9)):
+        x = np.arange(2 * offsets[-1], dtype=np.float32).reshape(-1, 2)
+        (y,) = runnable.run([u, x], offsets)
+        factors = np.repeat(u, np.diff(offsets), axis=0)
+        np.testing.assert_array_equal(y, x * factors * (1 if offsets[-1] >= 9 else 100))
+    with pytest.raises(pi.errors.PyrecError):
+        runnable.run([np.full((1, 1), 2, F32), np.ones((2, 3), F32)], ())
+    (y,) = runnable.run([np.full((1, 1), 2, F32), np.ones((2, 2), F32)], ())
+    assert np.all(y == 200)
+
+
+@pytest.mark.parametrize("backend", [name for name in available_backends() if name != "numba"])
+def test_plans_of_other_inputs_do_not_go_together(backend: str) -> None:
+    plan = replace(scaled_plan(1), few=scaled_plan(2, "other"), few_rows=3)
+    with pytest.raises(pi.errors.PyrecError, match="different inputs"):
+        make_runnable(plan, backend, make_pool(backend, 1), {})
+
+
+def test_the_cheaper_plan_is_taken() -> None:
+    graph = graph_of([DOTS, LAYER], PLAIN)
+    many, few = split_graphs(graph, "uv")
+    assert few is not None
+    plans = [build_plan(item, "uv") for item in (many, few)]
+    joined = join_plans(*plans)
+    assert (joined.few, joined.few_rows > 1) == (plans[1], True)
+    assert join_plans(plans[1], plans[0]) is plans[0]
+    assert split_graphs(graph, "")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "layer"),
+    [("fp32", "pyrec.Dense"), ("bf16", "pyrec.DenseBf16"), ("int8", "pyrec.DenseInt8")],
+)
+def test_the_folded_layer_has_the_precision_of_its_model(precision: str, layer: str) -> None:
+    model = pi.load(dlrm(), precision=precision)
     steps = [step for phase in model.explain(sides(1)[0]).as_dict()["phases"] for step in phase["steps"]]
     assert [step["rate"] for step in steps if step["operator"] == "pyrec.FoldDots"] == ["request"]
+    (packed,) = (step["outputs"][0] for step in steps if step["operator"] == "pyrec.Pack")
+    assert [step["operator"] for step in steps if packed in step["inputs"]] == [layer]
 
 
 def test_split_graph_folds() -> None:

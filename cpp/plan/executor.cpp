@@ -48,8 +48,10 @@ struct Executor::Workspace {
       }
       worker.arena.settle();
     }
+    if (few) few->settle();
   }
 
+  std::unique_ptr<Workspace> few;  // of the executor for few rows, once it has run
   std::vector<Worker> workers;
   std::vector<Value> globals;
   std::vector<Tensor> inputs;  // what the caller gave, where several requests share it
@@ -140,6 +142,20 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
 
 Executor::~Executor() {
   for (auto& slot : idle_) delete slot.load(std::memory_order_acquire);
+}
+
+void Executor::use_for_few_rows(std::shared_ptr<const Executor> other, std::int64_t rows) {
+  const auto same = [](const InputSpec& a, const InputSpec& b) {
+    return a.name == b.name && a.dtype == b.dtype && a.sizes == b.sizes &&
+           a.row_axis == b.row_axis && a.request == b.request;
+  };
+  if (!std::equal(inputs_.begin(), inputs_.end(), other->inputs_.begin(), other->inputs_.end(),
+                  same) ||
+      outputs_.size() != other->outputs_.size()) {
+    throw OpError(ErrorKind::kModel, "plans of different inputs or outputs");
+  }
+  few_ = std::move(other);
+  few_rows_ = rows;
 }
 
 std::unique_ptr<Executor::Workspace> Executor::borrow() const {
@@ -247,6 +263,10 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
                   "offsets must run from 0 to the number of candidates, " + std::to_string(rows));
   }
 
+  if (few_ && rows / std::max<std::int64_t>(count, 1) < few_rows_) {
+    run_few(workspace, offsets);
+    return;
+  }
   Call call{workspace};
   if (count != 1) {
     run_requests(call, offsets, rows);
@@ -269,6 +289,15 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
       workspace.outputs.push_back(value.tensor);
     }
   }
+}
+
+void Executor::run_few(Workspace& workspace, std::span<const std::int64_t> offsets) const {
+  if (!workspace.few) workspace.few = std::make_unique<Workspace>(*few_, few_->pool_->threads());
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    workspace.few->globals[i].tensor = workspace.globals[i].tensor;
+  }
+  few_->run(*workspace.few, offsets);
+  workspace.outputs = workspace.few->outputs;
 }
 
 void Executor::run_requests(Call& call, std::span<const std::int64_t> offsets,

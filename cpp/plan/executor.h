@@ -64,6 +64,10 @@ class Executor {
            std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows);
   ~Executor();
 
+  // Lets another executor of the same inputs and outputs run the calls with fewer than `rows` rows
+  // for each request on average. To be called before the first run.
+  void use_for_few_rows(std::shared_ptr<const Executor> other, std::int64_t rows);
+
   struct Workspace;
 
   // One call. Its outputs may share the inputs' memory and are valid until it ends.
@@ -95,6 +99,7 @@ class Executor {
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
   void run(Workspace& workspace, std::span<const std::int64_t> offsets) const;
+  void run_few(Workspace& workspace, std::span<const std::int64_t> offsets) const;
   void run_requests(Call& call, std::span<const std::int64_t> offsets, std::int64_t rows) const;
   void run_request(Call& call) const;
   void run_phase(Call& call, std::size_t index) const;
@@ -114,6 +119,8 @@ class Executor {
   const Kernels& kernels_;
   std::shared_ptr<ThreadPool> pool_;
   std::int64_t tile_rows_;
+  std::shared_ptr<const Executor> few_;  // null: none
+  std::int64_t few_rows_ = 0;
 
   // Workspaces that no call uses. No lock, which a fork could leave taken for ever in the child.
   mutable std::array<std::atomic<Workspace*>, 16> idle_{};

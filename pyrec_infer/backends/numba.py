@@ -95,6 +95,7 @@ class NumbaPlan:
             [self._evaluator(node, fallbacks) for node in phase.nodes] for phase in plan.phases
         ]
         self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
+        self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks)
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
@@ -139,6 +140,8 @@ class NumbaPlan:
             raise RowCountError(f"expected {len(bounds) - 1} request rows, got {requests}")
         if any(a > b for a, b in pairwise(bounds)) or bounds[0] != 0 or bounds[-1] != rows:
             raise ShapeError(f"offsets must not decrease and must run from 0 to {rows}")
+        if self._few is not None and rows // max(len(bounds) - 1, 1) < self._plan.few_rows:
+            return self._few.run(arrays, offsets)
         parts = []
         for request, (begin, end) in enumerate(pairwise(bounds)):
             if begin == end and len(bounds) > 2:

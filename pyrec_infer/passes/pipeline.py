@@ -70,6 +70,9 @@ SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
     merge_sums,
 )
 
+FOR_MANY = frozenset({fold_dots})
+"""Passes of a split that do more for a request in order to do less for each candidate."""
+
 CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
     merge_duplicates,
@@ -115,7 +118,18 @@ def compile_graph(graph: Graph) -> Graph:
     return graph
 
 
-def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+def _split(graph: Graph, step: Callable[[Graph, Sides], Graph], sides: Sides) -> Graph:
+    """One pass of a split, and what follows each."""
+    made = _run(graph, step.__name__, lambda before: step(before, sides))
+    if made is not graph:
+        for clean in CLEAN_UP:
+            made = _run(made, clean.__name__, clean)
+    return made
+
+
+def split_graphs(
+    graph: Graph, request: Iterable[str], items: Iterable[str] = ()
+) -> tuple[Graph, Graph | None]:
     """Run the passes that move work to the earliest rate, with the verifier after each.
 
     Parameters
@@ -124,12 +138,29 @@ def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ())
         As `compile_graph` leaves it.
     request, items : iterable of str
         See `Sides`.
+
+    Returns
+    -------
+    many : Graph
+        For a request with so many candidates that what is done for it alone hardly counts.
+    few : Graph, optional
+        Without the passes `FOR_MANY`, where these change anything.
     """
     sides = Sides(frozenset(request), frozenset(items))
+    few: Graph | None = None
     for step in SPLIT_PIPELINE:
-        made = _run(graph, step.__name__, lambda before, step=step: step(before, sides))  # type: ignore[misc]
-        if made is not graph:
-            for clean in CLEAN_UP:
-                made = _run(made, clean.__name__, clean)
+        made = _split(graph, step, sides)
+        if step not in FOR_MANY:
+            few = None if few is None else _split(few, step, sides)
+        elif made is not graph and few is None:
+            few = graph
         graph = made
-    return _run(graph, skip_zeros.__name__, skip_zeros)
+    return (
+        _run(graph, skip_zeros.__name__, skip_zeros),
+        None if few is None else _run(few, skip_zeros.__name__, skip_zeros),
+    )
+
+
+def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+    """The graph for a request with many candidates; see `split_graphs`."""
+    return split_graphs(graph, request, items)[0]
