@@ -106,8 +106,8 @@ class Plan:
     sources : mapping of str to str
         For error messages: the model input, and its column, that a value is a view of.
     few : Plan, optional
-        With the same inputs and outputs, for calls with fewer than ``few_rows`` candidates for each request:
-        it does less for a request and more for a candidate.
+        With the same inputs and outputs, for requests with fewer than ``few_rows`` candidates: it does less
+        for a request and more for a candidate.
     few_rows : int
     """
 

@@ -341,8 +341,9 @@ def test_the_number_of_candidates_of_a_request_chooses_the_plan(backend: str) ->
     for offsets in ((0, 1, 1, 8), (0, 3, 6, 9)):
         x = np.arange(2 * offsets[-1], dtype=np.float32).reshape(-1, 2)
         (y,) = runnable.run([u, x], offsets)
-        factors = np.repeat(u, np.diff(offsets), axis=0)
-        np.testing.assert_array_equal(y, x * factors * (1 if offsets[-1] >= 9 else 100))
+        counts = np.diff(offsets)
+        factors = u * np.where(counts < 3, 100, 1)[:, None]
+        np.testing.assert_array_equal(y, x * np.repeat(factors, counts, axis=0).astype(F32))
     with pytest.raises(pi.errors.PyrecError):
         runnable.run([np.full((1, 1), 2, F32), np.ones((2, 3), F32)], ())
     (y,) = runnable.run([np.full((1, 1), 2, F32), np.ones((2, 2), F32)], ())

@@ -190,7 +190,7 @@ std::shared_ptr<const Program> make_program(ProgramSource source, const Kernels&
 // The executor with the Python objects whose memory it borrows.
 struct PlanHandle {
   py::object kept;
-  std::shared_ptr<Executor> executor;
+  std::shared_ptr<const Executor> executor;
 };
 
 [[noreturn]] void refuse_out(ErrorKind kind, const std::string& message) {
@@ -253,10 +253,11 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   for (std::size_t i = 0; i < built.size(); ++i) {
     built[i].program = make_program(std::move(programs[i]), kernels);
   }
-  handle->executor = std::make_shared<Executor>(std::move(input_specs), symbols, std::move(built),
-                                                std::move(output_specs), globals, kernels,
-                                                std::move(pool), tile_rows);
-  if (other) handle->executor->use_for_few_rows(other, few_rows);
+  const auto executor = std::make_shared<Executor>(std::move(input_specs), symbols,
+                                                   std::move(built), std::move(output_specs),
+                                                   globals, kernels, std::move(pool), tile_rows);
+  if (other) executor->use_for_few_rows(other, few_rows);
+  handle->executor = executor;
   return handle;
 }
 

@@ -48,10 +48,8 @@ struct Executor::Workspace {
       }
       worker.arena.settle();
     }
-    if (few) few->settle();
   }
 
-  std::unique_ptr<Workspace> few;  // of the executor for few rows, once it has run
   std::vector<Worker> workers;
   std::vector<Value> globals;
   std::vector<Tensor> inputs;  // what the caller gave, where several requests share it
@@ -263,10 +261,6 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
                   "offsets must run from 0 to the number of candidates, " + std::to_string(rows));
   }
 
-  if (few_ && rows / std::max<std::int64_t>(count, 1) < few_rows_) {
-    run_few(workspace, offsets);
-    return;
-  }
   Call call{workspace};
   if (count != 1) {
     run_requests(call, offsets, rows);
@@ -289,15 +283,6 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
       workspace.outputs.push_back(value.tensor);
     }
   }
-}
-
-void Executor::run_few(Workspace& workspace, std::span<const std::int64_t> offsets) const {
-  if (!workspace.few) workspace.few = std::make_unique<Workspace>(*few_, few_->pool_->threads());
-  for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    workspace.few->globals[i].tensor = workspace.globals[i].tensor;
-  }
-  few_->run(*workspace.few, offsets);
-  workspace.outputs = workspace.few->outputs;
 }
 
 void Executor::run_requests(Call& call, std::span<const std::int64_t> offsets,
@@ -365,6 +350,10 @@ bool Executor::value_is_request(std::int32_t global) const {
 }
 
 void Executor::run_request(Call& call) const {
+  if (few_ && call.rows < few_rows_) {
+    run_other(call, *few_);
+    return;
+  }
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputSpec& spec = inputs_[i];
     Tensor& tensor = call.workspace.globals[i].tensor;
@@ -379,6 +368,31 @@ void Executor::run_request(Call& call) const {
     }
   }
   for (std::size_t index = 0; index < phases_.size(); ++index) run_phase(call, index);
+}
+
+// Lets an executor of the same inputs and outputs make the outputs of a request.
+void Executor::run_other(Call& call, const Executor& other) const {
+  Session session(other);
+  Workspace& theirs = *session.workspace_;
+  theirs.symbols = call.workspace.symbols;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    theirs.globals[i] = borrowed(call.workspace.globals[i]);
+  }
+  Call again{theirs, call.request, call.first_row, call.rows};
+  other.run_request(again);
+  // The session's memory goes with it.
+  Context context{kernels_, call.workspace.workers[0].arena, call.workspace.symbols};
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const auto to = static_cast<std::size_t>(outputs_[i].global);
+    if (to < inputs_.size()) continue;  // an input that is an output
+    const Value& made = theirs.globals[static_cast<std::size_t>(other.outputs_[i].global)];
+    if (made.is_sequence) {
+      throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
+    }
+    Tensor copy = allocate(context, made.tensor.dtype, made.tensor.shape);
+    copy_elements(made.tensor, copy);
+    call.workspace.globals[to].tensor = std::move(copy);
+  }
 }
 
 // Tiles of equal size, as many for each thread: the last to finish ends a call.

@@ -64,8 +64,8 @@ class Executor {
            std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows);
   ~Executor();
 
-  // Lets another executor of the same inputs and outputs run the calls with fewer than `rows` rows
-  // for each request on average. To be called before the first run.
+  // Lets another executor of the same inputs and outputs run the requests with fewer than `rows`
+  // rows. To be called before the first run.
   void use_for_few_rows(std::shared_ptr<const Executor> other, std::int64_t rows);
 
   struct Workspace;
@@ -86,6 +86,8 @@ class Executor {
     Tensor contiguous(const Tensor& tensor);
 
    private:
+    friend class Executor;
+
     const Executor& executor_;
     std::unique_ptr<Workspace> workspace_;
   };
@@ -99,9 +101,9 @@ class Executor {
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
   void run(Workspace& workspace, std::span<const std::int64_t> offsets) const;
-  void run_few(Workspace& workspace, std::span<const std::int64_t> offsets) const;
   void run_requests(Call& call, std::span<const std::int64_t> offsets, std::int64_t rows) const;
   void run_request(Call& call) const;
+  void run_other(Call& call, const Executor& other) const;
   void run_phase(Call& call, std::size_t index) const;
   void run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
                 std::size_t worker_number) const;

@@ -140,8 +140,6 @@ class NumbaPlan:
             raise RowCountError(f"expected {len(bounds) - 1} request rows, got {requests}")
         if any(a > b for a, b in pairwise(bounds)) or bounds[0] != 0 or bounds[-1] != rows:
             raise ShapeError(f"offsets must not decrease and must run from 0 to {rows}")
-        if self._few is not None and rows // max(len(bounds) - 1, 1) < self._plan.few_rows:
-            return self._few.run(arrays, offsets)
         parts = []
         for request, (begin, end) in enumerate(pairwise(bounds)):
             if begin == end and len(bounds) > 2:
@@ -157,6 +155,8 @@ class NumbaPlan:
     def _run_request(
         self, arrays: Sequence[Array], sizes: dict[str, int], request: int, begin: int, end: int, many: bool
     ) -> list[Array]:
+        if self._few is not None and end - begin < self._plan.few_rows:
+            return self._few._run_request(arrays, sizes, request, begin, end, many)
         values: dict[str, Any] = {}
         for item, array in zip(self._plan.inputs, arrays, strict=True):
             part = array

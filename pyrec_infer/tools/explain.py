@@ -41,7 +41,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: ``backend``, ``inputs``, ``outputs``, ``work`` for each rate, ``phases`` with their
-        steps, ``values``, ``few_rows``: calls with fewer candidates run another plan."""
+        steps, ``values``, ``few_rows``: requests with fewer candidates run another plan."""
         return dict(self.data)
 
 
@@ -212,7 +212,7 @@ def _text(
     if plan.few is not None:
         lines += [
             "",
-            f"Calls with fewer than {plan.few_rows} candidates for a request run another plan, without "
+            f"Requests with fewer than {plan.few_rows} candidates run another plan, without "
             + ", ".join(_only_for_many(plan, plan.few)),
         ]
     lines += ["", "Steps: rate, operations, operator, what it reads -> what it makes"]
