@@ -341,11 +341,12 @@ def test_pair_dots_refuses(backend: str) -> None:
 # Folded dots
 
 
-def folded_case(n: int, d: int, columns: int, pairs: int, below: int | None) -> list[np.ndarray | None]:
+def folded_case(n: int, d: int, columns: int, pairs: int, more: int | None) -> list[np.ndarray | None]:
     random = np.random.default_rng((n, d, columns, pairs))
     left, right = random.integers(-6, 6, pairs), random.integers(-4, 4, pairs)
-    base = None if below is None else normal(4 * d + below, columns)
-    return [normal(n, 6, d), normal(pairs, columns, seed=1), left, right, base]
+    base = None if more is None or more % 2 else normal(4 * d, columns)
+    below = None if more is None else normal(more, columns)
+    return [normal(n, 6, d), normal(pairs, columns, seed=1), left, right, base, below]
 
 
 def constants_of(inputs: Inputs) -> list[bool]:
@@ -356,8 +357,8 @@ def constants_of(inputs: Inputs) -> list[bool]:
 def test_folded_dots(backend: str) -> None:
     for n in (0, 1, 3):
         for d, columns, pairs in ((16, 40, 30), (3, 1, 5), (1, 33, 0), (0, 4, 3), (8, 0, 2)):
-            for below in (None, 0, 5):
-                inputs = folded_case(n, d, columns, pairs, below)
+            for more in (None, 0, 5, 6):
+                inputs = folded_case(n, d, columns, pairs, more)
                 vectors = inputs[0]
                 assert vectors is not None
                 for a in (vectors, vectors[:, ::-1], vectors.transpose(0, 2, 1).copy().transpose(0, 2, 1)):
@@ -368,7 +369,7 @@ def test_folded_dots(backend: str) -> None:
 
 
 def test_folded_dots_are_the_dots_and_the_layer() -> None:
-    a, weights, left, right, _ = folded_case(3, 5, 7, 20, None)
+    a, weights, left, right = folded_case(3, 5, 7, 20, None)[:4]
     b = normal(3, 4, 5)
     dots = reference("pyrec.PairDots", (a, b, left, right), {})
     matrix = reference("pyrec.FoldDots", (a, weights, left, right), {"fields": 4})
@@ -377,13 +378,14 @@ def test_folded_dots_are_the_dots_and_the_layer() -> None:
 
 @pytest.mark.parametrize("backend", _native.kernel_backends())
 def test_folded_dots_refuse(backend: str) -> None:
-    a, weights, left, right, base = folded_case(2, 4, 6, 9, 3)
+    a, weights, left, right, base, below = folded_case(2, 4, 6, 9, 4)
     assert a is not None
     assert weights is not None
     assert left is not None
     assert right is not None
     assert base is not None
-    every = [False, True, True, True, True]
+    assert below is not None
+    every = [False, True, True, True, True, True]
     for inputs, fields, constants in (
         ((a[0], weights, left, right, base), 4, every),
         ((a.astype(np.float64), weights, left, right, base), 4, every),
@@ -396,6 +398,9 @@ def test_folded_dots_refuse(backend: str) -> None:
         ((a, weights, left, right, base[:15]), 4, every),
         ((a, weights, left, right, base[:, 1:]), 4, every),
         ((a, weights, left, right, base[0]), 4, every),
+        ((a, weights, left, right, base.astype(np.float64)), 4, every),
+        ((a, weights, left, right, None, below[:, 1:]), 4, every),
+        ((a, weights, left, right, None, below[0]), 4, every),
         ((a, weights, left, right, base), -1, every),
         ((a, weights, left, right, base), 1 << 40, every),
         ((a, weights, left, right, base), 4, [False, False, True, True, True]),

@@ -201,23 +201,25 @@ def _pair_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
 
 
 def _infer_fold_dots(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    a, weights, base = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 4)
+    a, weights, below = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 5)
     if a.shape is None or len(a.shape) != 3 or weights.shape is None or len(weights.shape) != 2:
         return [Info(F32, None)]
-    width, fields = a.shape[2], int(node.attribute("fields", 0))
-    rows: Size = fields * width if isinstance(width, int) else fresh(node, 0, 1)
-    if base is not None and base.shape is not None and len(base.shape) == 2:
-        rows = base.shape[0]
+    width, more = a.shape[2], (0,) if below is None else below.shape
+    rows: Size = fresh(node, 0, 1)
+    if isinstance(width, int) and more and isinstance(more[0], int):
+        rows = int(node.attribute("fields", 0)) * width + more[0]
     return [Info(F32, (a.shape[0], rows, weights.shape[1]))]
 
 
 def _fold_dots(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     a, weights, left, right = (required(node, inputs, i) for i in range(4))
-    fields, base = int(node.attribute("fields", 0)), optional(inputs, 4)
+    base, below = optional(inputs, 4), optional(inputs, 5)
+    fields = int(node.attribute("fields", 0))
     count, _, width = a.shape
-    if base is None:
-        base = np.zeros((fields * width, weights.shape[1]), F32)
-    matrix = np.repeat(base[None], count, axis=0)
+    more = 0 if below is None else len(below)
+    matrix = np.zeros((count, fields * width + more, weights.shape[1]), F32)
+    matrix[:, : fields * width] = 0 if base is None else base
+    matrix[:, fields * width :] = 0 if below is None else below
     places = np.where(right < 0, right + fields, right)
     for field in range(fields):
         chosen = np.flatnonzero(places == field)
@@ -260,7 +262,7 @@ OPS = (
     Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
     # Matrices M with PairDots(a, b, left, right) W = b M, where b [N, fields, D] is seen as [N, fields * D]:
     # M[n, right[p] * D + d] = base[right[p] * D + d] + sum over p of a[n, left[p], d] * W[p].
-    # Inputs a [N, F, D], and constants W [P, H], left [P], right [P] and base (optional) [K, H], whose rows
-    # after the first fields * D are the result's as they are. Attributes: fields (int).
+    # Below these are further rows. Inputs a [N, F, D], and constants W [P, H], left [P], right [P], base
+    # (optional) [fields * D, H] and below (optional) [R, H]. Attributes: fields (int).
     Op("pyrec.FoldDots", _infer_fold_dots, _fold_dots, _fold_dots_rows),
 )

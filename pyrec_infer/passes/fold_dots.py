@@ -142,12 +142,12 @@ def _matrix(item: _Fold, below: Iterable[Array], site: Site) -> str:
         site.constant(np.concatenate([dots.left + starts[dots.request] for dots in item.dots]), np.int64),
         site.constant(np.concatenate([dots.right for dots in item.dots]), np.int64),
     ]
+    own = [part.weights for part in item.own]
     rest = list(below)
-    if item.own or rest:
-        first = np.zeros((item.fields * item.width, item.dots[0].part.weights.shape[1]), F32)
-        for part in item.own:
-            first = first + part.weights
-        inputs.append(site.constant(np.concatenate([first, *rest]), F32))
+    if own or rest:
+        inputs.append(site.constant(np.sum(own, axis=0), F32) if own else "")
+    if rest:
+        inputs.append(site.constant(np.concatenate(rest), F32))
     return site.node("pyrec.FoldDots", *inputs, fields=item.fields)
 
 

@@ -59,24 +59,18 @@ class FoldDots {
     const std::int64_t width = a.shape[2];
     const std::int64_t folded =
         checked_elements({static_cast<std::int64_t>(blocks_.size()), width});
-    const Tensor* given = optional(in, 4);
-    const Tensor base = given ? contiguous(context, required_f32(in, 4, kName)) : Tensor();
-    if (given && (base.rank() != 2 || base.shape[0] < folded || base.shape[1] != columns_)) {
-      throw OpError(ErrorKind::kShape, std::string(kName) + ": expected a base of " +
-                                           std::to_string(folded) + " rows and more, got shape " +
-                                           describe(base.shape));
-    }
-    const std::int64_t rows = given ? base.shape[0] : folded;
+    const Tensor base = constant_rows(context, in, 4), below = constant_rows(context, in, 5);
+    if (base.data && base.shape[0] != folded) refuse_rows(base);
+    const std::int64_t rows = folded + (below.data ? below.shape[0] : 0);
     out[0].tensor = allocate(context, DType::kFloat32, {a.shape[0], rows, columns_});
     if (out[0].tensor.elements() == 0) return;
-    const float* start = given ? base.as<float>() : nullptr;
     for (std::int64_t i = 0; i < a.shape[0]; ++i) {
       float* matrix = out[0].tensor.as<float>() + i * rows * columns_;
       fold(context, view(a, {a.shape[1], width}, {a.strides[1], a.strides[2]}, i * a.strides[0]),
-           start, matrix);
+           base.as<float>(), matrix);
       if (rows > folded) {
-        std::memcpy(matrix + folded * columns_, start + folded * columns_,
-                    unsigned_size((rows - folded) * columns_) * sizeof(float));
+        std::memcpy(matrix + folded * columns_, below.as<float>(),
+                    unsigned_size(below.elements()) * sizeof(float));
       }
     }
   }
@@ -100,6 +94,20 @@ class FoldDots {
 
   [[noreturn]] static void refuse_vector() {
     throw OpError(ErrorKind::kModel, std::string(kName) + ": a pair of vectors that do not exist");
+  }
+
+  [[noreturn]] static void refuse_rows(const Tensor& rows) {
+    throw OpError(ErrorKind::kShape, std::string(kName) + ": rows of shape " +
+                                         describe(rows.shape) + " that do not fit");
+  }
+
+  // Optional rows of the result's width; no data where they are absent.
+  Tensor constant_rows(Context& context, std::span<const Value* const> in,
+                       std::size_t index) const {
+    if (!optional(in, index)) return {};
+    const Tensor rows = contiguous(context, required_f32(in, index, kName));
+    if (rows.rank() != 2 || rows.shape[1] != columns_) refuse_rows(rows);
+    return rows;
   }
 
   // The first rows of a matrix, from vectors [F, D].
