@@ -32,6 +32,13 @@ Tensor with_plain_rows(Context& context, const Tensor& tensor);
 // A bias that broadcasts to `shape`, as a view of that shape with plain rows.
 Tensor bias_rows(Context& context, Tensor bias, const Shape& shape);
 
+// Whether rows of packed numbers [..., 1, size(k, columns)] hold matrices [k, columns].
+bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
+                  std::size_t (*size)(std::size_t, std::size_t));
+
+// Rounds a row to bfloat16 numbers, with room for rounded_row_size(n) of them.
+void round_to_bf16(const Kernels& kernels, float* row, std::size_t n, std::uint16_t* scratch);
+
 // Rows that share a matrix; steps are floats from row to row.
 struct DenseRun {
   const float* x;
