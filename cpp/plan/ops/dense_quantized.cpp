@@ -133,7 +133,10 @@ class NarrowLayer {
       if (activation_ == Activation::kSigmoid || activation_ == Activation::kTanh) {
         const UnaryF32 function =
             activation_ == Activation::kSigmoid ? kernels.sigmoid_f32 : kernels.tanh_f32;
-        for (std::size_t i = 0; i < m; ++i) function(y + i * run.ldc, y + i * run.ldc, n_);
+        const bool dense = run.ldc == n_;
+        for (std::size_t i = 0; i < (dense ? 1 : m); ++i) {
+          function(y + i * run.ldc, y + i * run.ldc, dense ? m * n_ : n_);
+        }
       }
     }
   }
