@@ -366,7 +366,7 @@ class Model:
 
         def executable(part: Graph, request: frozenset[str], few: Graph | None = None) -> Executable:
             precision = self.precision.precision if RECORDS in part.inputs else "fp32"
-            plan = _plan(part, few, request, precision)
+            plan = _plan((part, few), request, precision, self._pool)
             return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
         def explain(plan: Plan) -> Explanation:
@@ -527,14 +527,14 @@ def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: b
     return graph.with_(inputs=read_inputs(graph))
 
 
-def _plan(many: Graph, few: Graph | None, request: frozenset[str], precision: str) -> Plan:
+def _plan(graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str, pool: Any) -> Plan:
     """The plan of split graphs; see `split_graphs`."""
     plans = [
         build_plan(choose_precision(graph, find_rates(graph, Sides(request)), precision), request)
-        for graph in (many, few)
+        for graph in graphs
         if graph is not None
     ]
-    return plans[0] if few is None else join_plans(*plans)
+    return plans[0] if len(plans) == 1 else join_plans(*plans, threads=1 if pool is None else pool.threads)
 
 
 def _compile(
@@ -550,7 +550,7 @@ def _compile(
 ) -> Executable:
     graph = _narrowed(graph, outputs, strict_ids, logit)
     own = request & set(graph.inputs)
-    plan = _plan(*split_graphs(graph, own), own, precision)
+    plan = _plan(split_graphs(graph, own), own, precision, pool)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 

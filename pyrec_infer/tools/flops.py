@@ -148,7 +148,7 @@ def _costs(plan: Plan) -> tuple[float, float]:
     return request, candidate
 
 
-def join_plans(many: Plan, few: Plan) -> Plan:
+def join_plans(many: Plan, few: Plan, threads: int = 1) -> Plan:
     """One plan of two of the same inputs and outputs, which takes the cheaper one for each call.
 
     Parameters
@@ -156,6 +156,8 @@ def join_plans(many: Plan, few: Plan) -> Plan:
     many : Plan
         Does more for a request than the other in order to do less for each candidate.
     few : Plan
+    threads : int
+        How many share the candidates; one of them works for the request.
 
     Returns
     -------
@@ -166,7 +168,7 @@ def join_plans(many: Plan, few: Plan) -> Plan:
     once, each = (a - b for a, b in zip(_costs(many), _costs(few), strict=True))
     if each >= 0:
         return few
-    return replace(many, few=few, few_rows=ceil(once / -each)) if once > 0 else many
+    return replace(many, few=few, few_rows=ceil(threads * once / -each)) if once > 0 else many
 
 
 __all__ = ["Work", "join_plans", "node_flops", "plan_work"]
