@@ -529,12 +529,15 @@ def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: b
 
 def _plan(graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str, pool: Any) -> Plan:
     """The plan of split graphs; see `split_graphs`."""
-    plans = [
-        build_plan(choose_precision(graph, find_rates(graph, Sides(request)), precision), request)
-        for graph in graphs
-        if graph is not None
-    ]
-    return plans[0] if len(plans) == 1 else join_plans(*plans, threads=1 if pool is None else pool.threads)
+
+    def planned(graph: Graph) -> Plan:
+        rates = find_rates(graph, Sides(request))
+        return build_plan(choose_precision(graph, rates, precision), request)
+
+    many, few = graphs
+    if few is None:
+        return planned(many)
+    return join_plans(planned(many), planned(few), 1 if pool is None else pool.threads)
 
 
 def _compile(
