@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from math import prod
@@ -28,7 +29,7 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs, split_graph
+from pyrec_infer.passes import compile_graph, keep_outputs, prune_graph, split_graph
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
 from pyrec_infer.passes.separate_items import RECORDS
@@ -367,7 +368,7 @@ class Model:
             if RECORDS in part.inputs:
                 rates = find_rates(part, Sides(request))
                 part = choose_precision(part, rates, self.precision.precision)
-            plan = build_plan(part, request)
+            plan = _plan(part, request)
             return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
         def explain(plan: Plan) -> Explanation:
@@ -543,8 +544,15 @@ def _compile(
     own = request & set(graph.inputs)
     graph = split_graph(graph, own)
     graph = choose_precision(graph, find_rates(graph, Sides(own)), precision)
-    plan = build_plan(graph, own)
+    plan = _plan(graph, own)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
+
+
+def _plan(graph: Graph, request: frozenset[str]) -> Plan:
+    """The plan for a graph, or where hidden positions can be left out the plan for that."""
+    plan = build_plan(graph, request)
+    pruned = prune_graph(graph, request)
+    return plan if pruned is graph else replace(build_plan(pruned, request), alternative=plan)
 
 
 def _as_scores(made: Array) -> NDArray[np.float32]:

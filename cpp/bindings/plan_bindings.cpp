@@ -190,7 +190,7 @@ std::shared_ptr<const Program> make_program(ProgramSource source, const Kernels&
 // The executor with the Python objects whose memory it borrows.
 struct PlanHandle {
   py::object kept;
-  std::unique_ptr<Executor> executor;
+  std::shared_ptr<const Executor> executor;
 };
 
 [[noreturn]] void refuse_out(ErrorKind kind, const std::string& message) {
@@ -210,7 +210,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
                                        std::size_t symbols, const py::list& phases,
                                        const std::vector<std::pair<std::int32_t, int>>& outputs,
                                        std::size_t globals, std::shared_ptr<ThreadPool> pool,
-                                       std::int64_t tile_rows) {
+                                       std::int64_t tile_rows, const py::object& alternative) {
   const Kernels& kernels = kernels_named(isa);
   std::vector<InputSpec> input_specs;
   for (const auto& item : inputs) {
@@ -246,14 +246,16 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   std::vector<OutputSpec> output_specs;
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
   auto handle = std::make_unique<PlanHandle>();
-  handle->kept = py::make_tuple(inputs, phases);
+  handle->kept = py::make_tuple(inputs, phases, alternative);
+  std::shared_ptr<const Executor> other;
+  if (!alternative.is_none()) other = alternative.cast<const PlanHandle&>().executor;
   const GilRelease release;
   for (std::size_t i = 0; i < built.size(); ++i) {
     built[i].program = make_program(std::move(programs[i]), kernels);
   }
-  handle->executor = std::make_unique<Executor>(std::move(input_specs), symbols, std::move(built),
-                                                std::move(output_specs), globals, kernels,
-                                                std::move(pool), tile_rows);
+  handle->executor = std::make_shared<const Executor>(
+      std::move(input_specs), symbols, std::move(built), std::move(output_specs), globals, kernels,
+      std::move(pool), tile_rows, std::move(other));
   return handle;
 }
 
@@ -399,6 +401,8 @@ const char* error_class(ErrorKind kind) {
       return "UnsupportedModelError";
     case ErrorKind::kModel:
       return "ModelError";
+    case ErrorKind::kAlternative:
+      return "UseAlternativeError";
   }
   return "PyrecError";
 }
@@ -450,7 +454,7 @@ void bind_plan(py::module_& module) {
   py::class_<PlanHandle>(module, "Plan")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
-           py::arg("tile_rows"))
+           py::arg("tile_rows"), py::arg("alternative"))
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),

@@ -128,7 +128,8 @@ Value borrowed(const Value& value) {
 
 Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vector<Phase> phases,
                    std::vector<OutputSpec> outputs, std::size_t globals, const Kernels& kernels,
-                   std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows)
+                   std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows,
+                   std::shared_ptr<const Executor> alternative)
     : inputs_(std::move(inputs)),
       symbols_(symbols),
       phases_(std::move(phases)),
@@ -136,7 +137,14 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
       globals_(globals),
       kernels_(kernels),
       pool_(std::move(pool)),
-      tile_rows_(tile_rows) {}
+      tile_rows_(tile_rows),
+      alternative_(std::move(alternative)) {
+  if (alternative_ && (alternative_->inputs_.size() != inputs_.size() ||
+                       alternative_->outputs_.size() != outputs_.size() ||
+                       alternative_->symbols_ != symbols_)) {
+    throw OpError(ErrorKind::kModel, "an alternative with other inputs or outputs");
+  }
+}
 
 Executor::~Executor() {
   for (auto& slot : idle_) delete slot.load(std::memory_order_acquire);
@@ -349,7 +357,39 @@ void Executor::run_request(Call& call) const {
       throw StepError(error, "input '" + spec.name + "'");
     }
   }
+  try {
+    run_phases(call);
+  } catch (const OpError& error) {
+    if (error.kind != ErrorKind::kAlternative || !alternative_) throw;
+    run_alternative(call);
+  }
+}
+
+void Executor::run_phases(Call& call) const {
   for (std::size_t index = 0; index < phases_.size(); ++index) run_phase(call, index);
+}
+
+void Executor::run_alternative(Call& call) const {
+  Workspace& workspace = call.workspace;
+  Session session(*alternative_);
+  Workspace& other = *session.workspace_;
+  other.symbols = workspace.symbols;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    other.globals[i] = borrowed(workspace.globals[i]);
+  }
+  Call again{other, call.request, call.first_row, call.rows};
+  alternative_->run_request(again);
+  // The session's memory goes with it.
+  Context context{kernels_, workspace.workers[0].arena, workspace.symbols};
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const auto from = static_cast<std::size_t>(alternative_->outputs_[i].global);
+    const auto to = static_cast<std::size_t>(outputs_[i].global);
+    if (to < inputs_.size()) continue;  // an input that is an output
+    const Tensor& made = other.globals[from].tensor;
+    Tensor copy = allocate(context, made.dtype, made.shape);
+    copy_elements(made, copy);
+    workspace.globals[to].tensor = std::move(copy);
+  }
 }
 
 // Tiles of equal size, as many for each thread: the last to finish ends a call.

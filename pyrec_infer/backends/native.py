@@ -184,8 +184,9 @@ class NativePlan:
         ]
         phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
         outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
+        other = None if plan.alternative is None else NativePlan(plan.alternative, isa, pool, fallbacks)._plan
         self._plan = _native.Plan(
-            isa, inputs, len(symbols), phases, outputs, len(numbers), pool, plan.tile_rows
+            isa, inputs, len(symbols), phases, outputs, len(numbers), pool, plan.tile_rows, other
         )
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:

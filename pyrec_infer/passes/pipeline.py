@@ -16,6 +16,7 @@ from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.merge_sums import merge_sums
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
+from pyrec_infer.passes.prune_masked import prune_masked
 from pyrec_infer.passes.recognise import recognise
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
@@ -131,3 +132,21 @@ def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ())
                 made = _run(made, clean.__name__, clean)
         graph = made
     return _run(graph, skip_zeros.__name__, skip_zeros)
+
+
+def prune_graph(graph: Graph, request: Iterable[str]) -> Graph:
+    """The graph without work for hidden positions, or the graph itself; see `prune_masked`.
+
+    Parameters
+    ----------
+    graph : Graph
+        Ready for a plan.
+    request : iterable of str
+        See `Sides`.
+    """
+    sides = Sides(frozenset(request))
+    made = _run(graph, prune_masked.__name__, lambda before: prune_masked(before, sides))
+    if made is not graph:
+        for clean in CLEAN_UP:
+            made = _run(made, clean.__name__, clean)
+    return made
