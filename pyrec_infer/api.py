@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from math import prod
@@ -28,7 +29,7 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs, split_graphs
+from pyrec_infer.passes import compile_graph, keep_outputs, prune_graph, split_graphs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
 from pyrec_infer.passes.separate_items import RECORDS
@@ -531,8 +532,10 @@ def _plan(graphs: tuple[Graph, Graph | None], request: frozenset[str], precision
     """The plan of split graphs; see `split_graphs`."""
 
     def planned(graph: Graph) -> Plan:
-        rates = find_rates(graph, Sides(request))
-        return build_plan(choose_precision(graph, rates, precision), request)
+        graph = choose_precision(graph, find_rates(graph, Sides(request)), precision)
+        plan, pruned = build_plan(graph, request), prune_graph(graph, request)
+        # Where hidden positions can be left out, a plan without them.
+        return plan if pruned is graph else replace(build_plan(pruned, request), alternative=plan)
 
     many, few = graphs
     if few is None:
