@@ -139,9 +139,9 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
       pool_(std::move(pool)),
       tile_rows_(tile_rows),
       alternative_(std::move(alternative)) {
-  if (alternative_ && (alternative_->inputs_.size() != inputs_.size() ||
-                       alternative_->outputs_.size() != outputs_.size() ||
-                       alternative_->symbols_ != symbols_)) {
+  if (alternative_ &&
+      (alternative_->inputs_.size() != inputs_.size() ||
+       alternative_->outputs_.size() != outputs_.size() || alternative_->symbols_ != symbols_)) {
     throw OpError(ErrorKind::kModel, "an alternative with other inputs or outputs");
   }
 }

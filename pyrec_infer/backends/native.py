@@ -184,9 +184,19 @@ class NativePlan:
         ]
         phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
         outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
-        other = None if plan.alternative is None else NativePlan(plan.alternative, isa, pool, fallbacks)._plan
-        self._plan = _native.Plan(
-            isa, inputs, len(symbols), phases, outputs, len(numbers), pool, plan.tile_rows, other
+        other: NativePlan | None = None
+        if plan.alternative is not None:
+            other = NativePlan(plan.alternative, isa, pool, fallbacks)
+        self._plan: _native.Plan = _native.Plan(
+            isa,
+            inputs,
+            len(symbols),
+            phases,
+            outputs,
+            len(numbers),
+            pool,
+            plan.tile_rows,
+            other and other._plan,
         )
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
