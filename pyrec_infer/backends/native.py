@@ -196,7 +196,7 @@ class NativePlan:
             len(numbers),
             pool,
             plan.tile_rows,
-            other and other._plan,
+            None if other is None else other._plan,
         )
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
