@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from pyrec_infer.ir import Array, Graph, Info, Node, Rate, Shape, same_size, topological
+from pyrec_infer.ir import Array, Attribute, Graph, Info, Node, Rate, Shape, same_size, topological
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import constant_integers, same_shape
 from pyrec_infer.passes.split import Sides, find_rates
@@ -54,19 +54,23 @@ class _Anchor:
         The value that is exactly 0 at hidden positions.
     place : _Place
         Where it has the positions.
-    where : Node
-        Replaces the scores at hidden positions.
+    path : tuple of Node
+        From what makes the weights back to the Where that replaces the scores at hidden positions.
     hidden : bool
         The mask's value there.
     fill : float
-        The replacement.
+        What a softmax gets instead of the scores.
     """
 
     weights: str
     place: _Place
-    where: Node
+    path: tuple[Node, ...]
     hidden: bool
     fill: float
+
+    @property
+    def where(self) -> Node:
+        return self.path[-1]
 
 
 class _Pruner:
@@ -220,9 +224,9 @@ class _Pruner:
             raise _CannotPruneError
         return self.add("Gather", (name, self.kept), axis=place.axis)
 
-    def add(self, op: str, inputs: Sequence[str], label: str = "", **attributes: object) -> str:
+    def add(self, op: str, inputs: Sequence[str], label: str = "", **attributes: Attribute) -> str:
         name = f"{self.anchor.weights}/kept{len(self.nodes)}"
-        self.nodes.append(Node(op, tuple(inputs), (name,), attributes, name=label))  # type: ignore[arg-type]
+        self.nodes.append(Node(op, tuple(inputs), (name,), attributes, name=label))
         return name
 
     def rebuild(self, node: Node, operands: Mapping[int, _Place], place: _Place) -> str:
@@ -291,14 +295,21 @@ class _Pruner:
             raise _CannotPruneError
         where = self.anchor.where
         mask = where.inputs[0]
-        rank = len(self.sizes(self.anchor.where.outputs[0]))
         softmax = self.anchor.weights != where.outputs[0]
-        axis = self.anchor.place.axis - (rank - len(self.sizes(mask)))
-        if axis < 0 or self.whole(mask, axis) != 1:
+        place = self.anchor.place
+        for node in self.anchor.path[:-1]:
+            (place,) = self.operands(node, place).values()
+        axis = place.axis - (len(self.sizes(where.outputs[0])) - len(self.sizes(mask)))
+        if place.inner != 1 or axis < 0 or self.whole(mask, axis) != 1:
             raise _CannotPruneError
         fill = np.float64(max(self.anchor.fill, float(np.finfo(np.float32).min)))
-        least = float(np.nextafter(np.float32(fill + _MARGIN), np.float32(np.inf)))
-        attributes = {"axes": (axis, *self.met.values()), "hidden": int(self.anchor.hidden), "least": least}
+        # The fill is rounded to float32, and so is what is done to it on the way to the softmax.
+        least = float(fill + _MARGIN - fill * 2.0**-21)
+        attributes: dict[str, Attribute] = {
+            "axes": (axis, *self.met.values()),
+            "hidden": int(self.anchor.hidden),
+            "least": least,
+        }
         outputs = (self.kept, self.least) if softmax else (self.kept,)
         kept = Node("pyrec.KeptPositions", (mask, *self.met), outputs, attributes, name=where.name)
         nodes = [changed.get(node, node) for node in self.graph.nodes]
@@ -437,31 +448,64 @@ _RULES: Mapping[str, _Rule] = {
 """Where an operator's inputs have the positions that its output has at a place."""
 
 
-def _constant_fill(info: Info) -> float | None:
-    """The number that a constant of float32 holds at every place."""
-    value = info.constant
+def _constant(name: str, graph: Graph, infos: Mapping[str, Info]) -> float | None:
+    """The number that a value of float32 holds at every place, of whatever size it is."""
+    value = infos[name].constant
+    node = graph.producers.get(name)
+    if value is None and node is not None and infos[name].dtype == np.float32:
+        if node.op == "ConstantOfShape":
+            value = node.attribute("value")
+        elif node.op == "Expand":
+            return _constant(node.inputs[0], graph, infos)
+        elif node.op == "Mul":
+            factors = [_constant(factor, graph, infos) for factor in node.inputs]
+            return None if factors[0] is None or factors[1] is None else factors[0] * factors[1]
     if value is None or value.dtype != np.float32 or value.size == 0:
         return None
     first = value.reshape(-1)[0]
     return float(first) if bool((value == first).all()) else None
 
 
+def _scores_path(softmax: Node, graph: Graph, infos: Mapping[str, Info]) -> tuple[list[Node], float] | None:
+    """The nodes from a softmax back to a Where, and the factor of the scores on the way."""
+    path, factor = [softmax], 1.0
+    while path[-1].op != "Where":
+        node, name = path[-1], path[-1].inputs[0]
+        if node.op in ("Mul", "Div"):
+            index = 0 if node.op == "Div" or infos[node.inputs[1]].constant is not None else 1
+            scale = _constant(node.inputs[1 - index], graph, infos)
+            if scale is None or not 0 < scale < np.inf:
+                return None
+            factor = factor / scale if node.op == "Div" else factor * scale
+            name = node.inputs[index]
+        elif node is not softmax and node.op not in (*_VIEWS, "Identity", "Transpose"):
+            return None
+        before = graph.producers.get(name)
+        if before is None:
+            return None
+        path.append(before)
+    return path, factor
+
+
 def _anchor(node: Node, graph: Graph, infos: Mapping[str, Info], rates: Mapping[str, Rate]) -> _Anchor | None:
     """The masked weights that a softmax or a Where makes."""
-    where = graph.producers.get(node.inputs[0]) if node.op == "Softmax" else node
-    if where is None or where.op != "Where" or rates[where.inputs[0]] != Rate.REQUEST:
+    found = _scores_path(node, graph, infos)
+    if found is None:
+        return None
+    path, factor = found
+    where, made = path[-1], infos[node.outputs[0]]
+    result, mask = infos[where.outputs[0]], infos[where.inputs[0]]
+    if rates[where.inputs[0]] != Rate.REQUEST or result.shape is None or mask.shape is None or made.rows < 0:
         return None
     for hidden, (fill, scores) in ((True, where.inputs[1:]), (False, where.inputs[:0:-1])):
-        value = _constant_fill(infos[fill])
-        result, mask = infos[where.outputs[0]], infos[where.inputs[0]]
-        if value is None or rates[scores] != Rate.PAIR or result.shape is None or mask.shape is None:
+        value = _constant(fill, graph, infos)
+        if value is None or rates[scores] != Rate.PAIR or not same_shape(infos[scores].shape, result.shape):
             continue
-        if not same_shape(infos[scores].shape, result.shape) or result.rows < 0:
-            continue
-        if node.op == "Softmax":
-            axis = int(node.attribute("axis", -1)) % len(result.shape)
-            fits = value <= _LARGEST_FILL and axis != result.rows
-            return _Anchor(node.outputs[0], _Place(axis), where, hidden, value) if fits else None
+        if node is not where:
+            axis = int(node.attribute("axis", -1)) % len(made.shape or (1,))
+            if value * factor > _LARGEST_FILL or axis == made.rows:
+                return None
+            return _Anchor(node.outputs[0], _Place(axis), tuple(path), hidden, value * factor)
         # The positions are the one axis besides the rows that the mask differs along.
         offset = len(result.shape) - len(mask.shape)
         axes = [
@@ -470,7 +514,7 @@ def _anchor(node: Node, graph: Graph, infos: Mapping[str, Info], rates: Mapping[
             if axis + offset != result.rows and not same_size(size, 1)
         ]
         if value == 0 and len(axes) == 1:
-            return _Anchor(node.outputs[0], _Place(axes[0]), where, hidden, value)
+            return _Anchor(node.outputs[0], _Place(axes[0]), tuple(path), hidden, value)
     return None
 
 

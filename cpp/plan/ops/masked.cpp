@@ -40,9 +40,8 @@ class KeptPositions {
     std::vector<std::int64_t> kept;
     for (std::int64_t position = 0; position < length; ++position) {
       bool keeps = false;
-      for_each_at(mask, axis, position, [&](std::int64_t at) {
-        keeps = keeps || mask.as<bool>()[at] != hidden_;
-      });
+      for_each_at(mask, axis, position,
+                  [&](std::int64_t at) { keeps = keeps || mask.as<bool>()[at] != hidden_; });
       if (keeps) kept.push_back(position);
     }
     bool whole = kept.empty() || static_cast<std::int64_t>(kept.size()) == length;
