@@ -33,8 +33,9 @@ class Plan:
         globals: int,
         pool: ThreadPool,
         tile_rows: int,
-        few: Plan | None = None,
-        few_rows: int = 0,
+        alternative: Plan | None,
+        few: Plan | None,
+        few_rows: int,
     ) -> None: ...
     def run(self, arrays: Sequence[_Array], offsets: Sequence[int]) -> list[_Array]: ...
     def run_into(self, arrays: Sequence[_Array], output: int, out: object) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from math import prod
@@ -28,7 +29,7 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs, split_graphs
+from pyrec_infer.passes import compile_graph, keep_outputs, prune_graph, split_graphs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
 from pyrec_infer.passes.separate_items import RECORDS
@@ -366,7 +367,7 @@ class Model:
 
         def executable(part: Graph, request: frozenset[str], few: Graph | None = None) -> Executable:
             precision = self.precision.precision if RECORDS in part.inputs else "fp32"
-            plan = _plan(part, few, request, precision)
+            plan = _plan((part, few), request, precision, self._pool)
             return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
         def explain(plan: Plan) -> Explanation:
@@ -527,14 +528,19 @@ def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: b
     return graph.with_(inputs=read_inputs(graph))
 
 
-def _plan(many: Graph, few: Graph | None, request: frozenset[str], precision: str) -> Plan:
+def _plan(graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str, pool: Any) -> Plan:
     """The plan of split graphs; see `split_graphs`."""
-    plans = [
-        build_plan(choose_precision(graph, find_rates(graph, Sides(request)), precision), request)
-        for graph in (many, few)
-        if graph is not None
-    ]
-    return plans[0] if few is None else join_plans(*plans)
+
+    def planned(graph: Graph) -> Plan:
+        graph = choose_precision(graph, find_rates(graph, Sides(request)), precision)
+        plan, pruned = build_plan(graph, request), prune_graph(graph, request)
+        # Where hidden positions can be left out, a plan without them.
+        return plan if pruned is graph else replace(build_plan(pruned, request), alternative=plan)
+
+    many, few = graphs
+    if few is None:
+        return planned(many)
+    return join_plans(planned(many), planned(few), 1 if pool is None else pool.threads)
 
 
 def _compile(
@@ -550,7 +556,7 @@ def _compile(
 ) -> Executable:
     graph = _narrowed(graph, outputs, strict_ids, logit)
     own = request & set(graph.inputs)
-    plan = _plan(*split_graphs(graph, own), own, precision)
+    plan = _plan(split_graphs(graph, own), own, precision, pool)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 

@@ -33,6 +33,10 @@ class UnsupportedModelError(ModelError):
     """The model is valid but holds operators that nothing here can run; all of them are listed."""
 
 
+class UseAlternativeError(PyrecError):
+    """A plan's result would not be exact, but that of its alternative is; no caller ever sees it."""
+
+
 class BackendError(PyrecError, RuntimeError):
     """The backend that was asked for is unknown or cannot run on this machine."""
 

@@ -24,6 +24,7 @@ from pyrec_infer.ir import (
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.fused import parts_of
 from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.ops.registry import depends_on_batch_size
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
@@ -105,6 +106,9 @@ class Plan:
         The model's outputs, made by the phases or the epilogue.
     sources : mapping of str to str
         For error messages: the model input, and its column, that a value is a view of.
+    alternative : Plan, optional
+        With the same inputs and outputs: serves the requests for which an operator of this plan raises
+        `UseAlternativeError`.
     few : Plan, optional
         With the same inputs and outputs, for requests with fewer than ``few_rows`` candidates: it does less
         for a request and more for a candidate.
@@ -125,8 +129,13 @@ class Plan:
     static_rows: bool
     results: tuple[str, ...]
     sources: Mapping[str, str] = field(default_factory=dict)
+    alternative: Plan | None = None
     few: Plan | None = None
     few_rows: int = 0
+
+    def most_positions(self) -> dict[str, int]:
+        """See `pyrec_infer.ops.masked.most_positions`."""
+        return most_positions((node for phase in self.phases for node in phase.nodes), self.infos)
 
     def symbols(self) -> tuple[str, ...]:
         """The named sizes in the order of their numbers; the batch is number 0."""
@@ -338,6 +347,7 @@ class _Planner:
 
     def tile_rows(self, nodes: Sequence[Node]) -> int:
         widest = 1
+        most = most_positions(self.graph.nodes, self.infos)
         for node in nodes:
             for name in node.outputs:
                 info = self.infos.get(name) if name else None
@@ -346,6 +356,8 @@ class _Planner:
                 width = info.dtype.itemsize
                 for size in info.shape:
                     width *= size if isinstance(size, int) else size.coefficient
+                    for symbol in () if isinstance(size, int) else size.symbols:
+                        width *= most.get(symbol, 1)
                 widest = max(widest, width)
         return int(np.clip(_TILE_BYTES // widest // 8 * 8, 16, 256))
 

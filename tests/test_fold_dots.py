@@ -365,6 +365,7 @@ def test_the_cheaper_plan_is_taken() -> None:
     joined = join_plans(*plans)
     assert (joined.few, joined.few_rows > 1) == (plans[1], True)
     assert join_plans(plans[1], plans[0]) is plans[0]
+    assert 1 < joined.few_rows < join_plans(*plans, threads=2).few_rows
     assert split_graphs(graph, "")[1] is None
 
 

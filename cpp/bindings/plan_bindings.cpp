@@ -210,10 +210,13 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
                                        std::size_t symbols, const py::list& phases,
                                        const std::vector<std::pair<std::int32_t, int>>& outputs,
                                        std::size_t globals, std::shared_ptr<ThreadPool> pool,
-                                       std::int64_t tile_rows, const py::object& few,
-                                       std::int64_t few_rows) {
+                                       std::int64_t tile_rows, const py::object& alternative,
+                                       const py::object& few, std::int64_t few_rows) {
   const Kernels& kernels = kernels_named(isa);
-  const auto other = few.is_none() ? nullptr : few.cast<const PlanHandle&>().executor;
+  const auto executor_of = [](const py::object& plan) {
+    return plan.is_none() ? nullptr : plan.cast<const PlanHandle&>().executor;
+  };
+  std::shared_ptr<const Executor> other = executor_of(alternative), for_few = executor_of(few);
   std::vector<InputSpec> input_specs;
   for (const auto& item : inputs) {
     const auto parts = item.cast<py::tuple>();
@@ -248,15 +251,15 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   std::vector<OutputSpec> output_specs;
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
   auto handle = std::make_unique<PlanHandle>();
-  handle->kept = py::make_tuple(inputs, phases, few);
+  handle->kept = py::make_tuple(inputs, phases, alternative, few);
   const GilRelease release;
   for (std::size_t i = 0; i < built.size(); ++i) {
     built[i].program = make_program(std::move(programs[i]), kernels);
   }
-  const auto executor = std::make_shared<Executor>(std::move(input_specs), symbols,
-                                                   std::move(built), std::move(output_specs),
-                                                   globals, kernels, std::move(pool), tile_rows);
-  if (other) executor->use_for_few_rows(other, few_rows);
+  const auto executor = std::make_shared<Executor>(
+      std::move(input_specs), symbols, std::move(built), std::move(output_specs), globals, kernels,
+      std::move(pool), tile_rows, std::move(other));
+  if (for_few) executor->use_for_few_rows(std::move(for_few), few_rows);
   handle->executor = executor;
   return handle;
 }
@@ -403,6 +406,8 @@ const char* error_class(ErrorKind kind) {
       return "UnsupportedModelError";
     case ErrorKind::kModel:
       return "ModelError";
+    case ErrorKind::kAlternative:
+      return "UseAlternativeError";
   }
   return "PyrecError";
 }
@@ -454,7 +459,7 @@ void bind_plan(py::module_& module) {
   py::class_<PlanHandle>(module, "Plan")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
-           py::arg("tile_rows"), py::arg("few") = py::none(), py::arg("few_rows") = 0)
+           py::arg("tile_rows"), py::arg("alternative"), py::arg("few"), py::arg("few_rows"))
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),

@@ -15,6 +15,7 @@ enum class ErrorKind {
   kNotIntegral,  // a float id that is not an integer its type holds exactly
   kUnsupported,  // a valid request that this build cannot serve
   kModel,        // an inconsistent model
+  kAlternative,  // this plan's result would not be exact: the alternative plan's is
 };
 
 // Thrown by operators, never by kernels. `row` is the row inside the current tile, or -1.

@@ -129,7 +129,8 @@ Value borrowed(const Value& value) {
 
 Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vector<Phase> phases,
                    std::vector<OutputSpec> outputs, std::size_t globals, const Kernels& kernels,
-                   std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows)
+                   std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows,
+                   std::shared_ptr<const Executor> alternative)
     : inputs_(std::move(inputs)),
       symbols_(symbols),
       phases_(std::move(phases)),
@@ -137,7 +138,14 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
       globals_(globals),
       kernels_(kernels),
       pool_(std::move(pool)),
-      tile_rows_(tile_rows) {}
+      tile_rows_(tile_rows),
+      alternative_(std::move(alternative)) {
+  if (alternative_ &&
+      (alternative_->inputs_.size() != inputs_.size() ||
+       alternative_->outputs_.size() != outputs_.size() || alternative_->symbols_ != symbols_)) {
+    throw OpError(ErrorKind::kModel, "an alternative with other inputs or outputs");
+  }
+}
 
 Executor::~Executor() {
   for (auto& slot : idle_) delete slot.load(std::memory_order_acquire);
@@ -368,6 +376,15 @@ void Executor::run_request(Call& call) const {
       throw StepError(error, "input '" + spec.name + "'");
     }
   }
+  try {
+    run_phases(call);
+  } catch (const OpError& error) {
+    if (error.kind != ErrorKind::kAlternative || !alternative_) throw;
+    run_other(call, *alternative_);
+  }
+}
+
+void Executor::run_phases(Call& call) const {
   for (std::size_t index = 0; index < phases_.size(); ++index) run_phase(call, index);
 }
 

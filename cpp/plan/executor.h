@@ -57,11 +57,15 @@ struct OutputSpec {
 // Runs a plan: the request's phase once for each request, then the candidates' phases over tiles of
 // rows or, where rows are coupled, over all rows at once. Globals are the inputs, in order,
 // followed by every exported value. Immutable; any number of threads may call run.
+//
+// An alternative has the same inputs and outputs. It serves the requests for which an operator
+// throws OpError(kAlternative).
 class Executor {
  public:
   Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vector<Phase> phases,
            std::vector<OutputSpec> outputs, std::size_t globals, const Kernels& kernels,
-           std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows);
+           std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows,
+           std::shared_ptr<const Executor> alternative);
   ~Executor();
 
   // Lets another executor of the same inputs and outputs run the requests with fewer than `rows`
@@ -103,6 +107,7 @@ class Executor {
   void run(Workspace& workspace, std::span<const std::int64_t> offsets) const;
   void run_requests(Call& call, std::span<const std::int64_t> offsets, std::int64_t rows) const;
   void run_request(Call& call) const;
+  void run_phases(Call& call) const;
   void run_other(Call& call, const Executor& other) const;
   void run_phase(Call& call, std::size_t index) const;
   void run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
@@ -121,6 +126,7 @@ class Executor {
   const Kernels& kernels_;
   std::shared_ptr<ThreadPool> pool_;
   std::int64_t tile_rows_;
+  std::shared_ptr<const Executor> alternative_;
   std::shared_ptr<const Executor> few_;  // null: none
   std::int64_t few_rows_ = 0;
 

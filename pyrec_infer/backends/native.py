@@ -184,7 +184,10 @@ class NativePlan:
         ]
         phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
         outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
-        few = None if plan.few is None else NativePlan(plan.few, isa, pool, fallbacks)
+        alternative, few = (
+            None if other is None else NativePlan(other, isa, pool, fallbacks)._plan
+            for other in (plan.alternative, plan.few)
+        )
         self._plan: _native.Plan = _native.Plan(
             isa,
             inputs,
@@ -194,7 +197,8 @@ class NativePlan:
             len(numbers),
             pool,
             plan.tile_rows,
-            None if few is None else few._plan,
+            alternative,
+            few,
             plan.few_rows,
         )
 

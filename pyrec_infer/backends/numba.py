@@ -18,6 +18,7 @@ from pyrec_infer.errors import (
     RowCountError,
     ShapeError,
     UnsupportedModelError,
+    UseAlternativeError,
 )
 from pyrec_infer.ir import BATCH, Array, Node
 from pyrec_infer.ops import OPS
@@ -96,6 +97,7 @@ class NumbaPlan:
         ]
         self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
         self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks)
+        self._alternative = None if plan.alternative is None else NumbaPlan(plan.alternative, fallbacks)
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
@@ -144,13 +146,23 @@ class NumbaPlan:
         for request, (begin, end) in enumerate(pairwise(bounds)):
             if begin == end and len(bounds) > 2:
                 continue
-            parts.append(self._run_request(arrays, sizes, request, begin, end, len(bounds) > 2))
+            parts.append(self._run_exactly(arrays, sizes, request, begin, end, len(bounds) > 2))
         if len(parts) == 1:
             return parts[0]
         return [
             np.concatenate(group, axis=item.axis)
             for item, group in zip(self._plan.outputs, zip(*parts, strict=True), strict=True)
         ]
+
+    def _run_exactly(
+        self, arrays: Sequence[Array], sizes: dict[str, int], request: int, begin: int, end: int, many: bool
+    ) -> list[Array]:
+        try:
+            return self._run_request(arrays, sizes, request, begin, end, many)
+        except UseAlternativeError:
+            if self._alternative is None:
+                raise
+            return self._alternative._run_exactly(arrays, sizes, request, begin, end, many)
 
     def _run_request(
         self, arrays: Sequence[Array], sizes: dict[str, int], request: int, begin: int, end: int, many: bool

@@ -249,8 +249,8 @@ def _fold_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
 
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
-    # columns (int), present where W comes out of pyrec.Pack: its last size; skip_zeros (int) where many
-    # elements of x are zero.
+    # columns (int), present where W comes out of pyrec.Pack: its last size, or that for each of the
+    # positions that are input 3; skip_zeros (int) where many elements of x are zero.
     Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
     # Lays matrices [..., K, H] out for a dense layer, its only reader; the same numbers. Attributes:
     # precision of the layer, fp32 (the default), bf16 or int8.

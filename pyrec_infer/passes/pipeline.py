@@ -18,6 +18,7 @@ from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.merge_sums import merge_sums
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
+from pyrec_infer.passes.prune_masked import prune_masked
 from pyrec_infer.passes.recognise import recognise
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
@@ -170,3 +171,16 @@ def split_graphs(
 def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
     """The graph for a request with many candidates; see `split_graphs`."""
     return split_graphs(graph, request, items)[0]
+
+
+def prune_graph(graph: Graph, request: Iterable[str]) -> Graph:
+    """The graph without work for hidden positions, or the graph itself; see `prune_masked`.
+
+    Parameters
+    ----------
+    graph : Graph
+        Ready for a plan.
+    request : iterable of str
+        See `Sides`.
+    """
+    return _split(graph, prune_masked, Sides(frozenset(request)))

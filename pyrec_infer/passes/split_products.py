@@ -304,6 +304,7 @@ def _rewrite(state: _Splitter, layer: Node, linear: _Linear) -> list[Node]:
         bias = bias + state.constants[layer.inputs[2]]
     activation = str(layer.attribute("activation", ""))
     addends: list[str] = []
+    complete = False
     plain = [term for term in merged if not term.scale]
     scaled = [term for term in merged if term.scale]
     # A source's own weights go into the matrix of its scaled product.
@@ -318,6 +319,7 @@ def _rewrite(state: _Splitter, layer: Node, linear: _Linear) -> list[Node]:
             row = "" if np.ndim(bias) == 0 else writer.weights(np.asarray(bias))
             bias = 0.0
             addends.append(writer.product(group, row))
+            complete = complete or _is_whole(state, layer, group[0])
     late = _groups(state, [term for term in plain if state.rates[term.source] == Rate.PAIR])
     late.sort(key=lambda group: state.positions(state.shape(group[0].source)))
     products: list[Callable[[str, str], str]] = []
@@ -334,8 +336,11 @@ def _rewrite(state: _Splitter, layer: Node, linear: _Linear) -> list[Node]:
     total = ""
     for addend in addends:
         total = addend if not total else writer.node("Add", [total, addend])
-    # A layer's bias may not be larger than its product.
+    # A layer's bias may not be larger than its product, and a scaled product's has to be as large.
     largest = bool(late or scaled) and _is_whole(state, layer, scaled[-1] if scaled else late[-1][0])
+    complete = complete or any(_is_whole(state, layer, group[0]) for group in late) or len(scaled) > 1
+    if scaled and not complete and (total or late):
+        largest = False
     for product in products[:-1] if largest else products:
         made = product("", "")
         total = made if not total else writer.node("Add", [total, made])

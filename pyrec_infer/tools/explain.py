@@ -73,7 +73,7 @@ def _step(node: Node, plan: Plan, runner: str) -> dict[str, Any]:
         "inputs": [name for name in node.inputs if name],
         "outputs": [name for name in node.outputs if name],
         "shapes": [_shape(plan.infos.get(name)) for name in node.outputs if name],
-        "flops": node_flops(node, plan.infos),
+        "flops": node_flops(node, plan.infos, plan.most_positions()),
     }
 
 
@@ -92,7 +92,7 @@ def _step_line(node: Node, plan: Plan, runner: str) -> str:
     made = ", ".join(f"{name}: {_shape_text(name, plan)}" for name in outputs)
     rate = _step(node, plan, runner)["rate"]
     operands = ", ".join(_operand(name, plan) for name in node.inputs if name)
-    work = f"{node_flops(node, plan.infos):>10,}"
+    work = f"{node_flops(node, plan.infos, plan.most_positions()):>10,}"
     return f"    {rate:<8} {work} {node.op:<16} {operands} -> {made}{_RUNNERS[runner]}"
 
 
@@ -199,6 +199,12 @@ def _text(
     ]
     for name, side in sides.items():
         lines.append(f"    {side:<10} {name}: {_shape_text(name, plan)}")
+    if plan.alternative is not None:
+        lines += [
+            "",
+            "Positions that the request's mask hides are left out. The work below is that of all positions.",
+            "A request with scores as low as those of hidden positions is scored with all of them.",
+        ]
     if precision:
         lines += ["", "Precision"]
         lines += [f"    {line}" for line in precision]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
+from types import MappingProxyType
 from typing import TypedDict
 
 from pyrec_infer.ir import Info, Node, Rate, Shape
@@ -47,34 +48,43 @@ class Work(TypedDict):
     weight_bytes: int
 
 
-def _elements(shape: Shape | None) -> int:
-    """Elements for one row; sizes that are only known at run time count as one."""
+def _elements(shape: Shape | None, most: Mapping[str, int]) -> int:
+    """Elements for one row; sizes that are only known at run time count as `most`, or one."""
     count = 1
     for size in shape or ():
         count *= size if isinstance(size, int) else size.coefficient
+        for name in () if isinstance(size, int) else size.symbols:
+            count *= most.get(name, 1)
     return count
 
 
-def node_flops(node: Node, infos: Mapping[str, Info]) -> int:
+def node_flops(node: Node, infos: Mapping[str, Info], most: Mapping[str, int] = MappingProxyType({})) -> int:
     """Floating-point operations of a node for one row; a multiplication and an addition are two.
 
     Activations, comparisons and other functions count one for each number that they make.
+
+    Parameters
+    ----------
+    node : Node
+    infos : mapping of str to Info
+    most : mapping of str to int
+        What sizes that are only known at run time count as; others count as one.
     """
     if node.op in _FREE:
         return 0
-    made = sum(_elements(infos[name].shape) for name in node.outputs if name in infos)
+    made = sum(_elements(infos[name].shape, most) for name in node.outputs if name in infos)
     shape = infos[node.inputs[0]].shape if node.inputs and node.inputs[0] in infos else None
     if node.op in _PRODUCTS:
         inner = shape[0 if node.attribute("transA", 0) else -1] if shape else 1
         activated = made if node.attribute("activation", "") else 0
-        return 2 * made * (inner if isinstance(inner, int) else inner.coefficient) + activated
+        return 2 * made * _elements((inner,), most) + activated
     if node.op == "pyrec.PairDots":
         return 2 * made * (shape[-1] if shape and isinstance(shape[-1], int) else 1)
     if node.op == "pyrec.MultiplyAdd":
         return 2 * made
     if node.op == "pyrec.FoldDots":
         pairs, width = infos[node.inputs[1]].shape or (0,), (shape or (1,))[-1]
-        return 2 * _elements(pairs) * (width if isinstance(width, int) else 1)
+        return 2 * _elements(pairs, most) * (width if isinstance(width, int) else 1)
     if node.op == "pyrec.LookupSum":
         return made * (len(node.inputs) // 2)
     if node.op == "Einsum":
@@ -82,13 +92,13 @@ def node_flops(node: Node, infos: Mapping[str, Info]) -> int:
         terms = str(node.attribute("equation", "")).replace(" ", "").split("->")[0].split(",")
         for term, name in zip(terms, node.inputs, strict=False):
             for label, size in zip(term, infos[name].shape or (), strict=False):
-                labels[label] = max(labels.get(label, 1), _elements((size,)))
+                labels[label] = max(labels.get(label, 1), _elements((size,), most))
         total = 2
         for size in labels.values():
             total *= size
         return total
     if node.op.startswith("Reduce") or node.op in ("Softmax", "LogSoftmax", "LayerNormalization"):
-        return max(made, _elements(shape))
+        return max(made, _elements(shape, most))
     return made
 
 
@@ -108,8 +118,10 @@ def _weight_bytes(node: Node, plan: Plan) -> int:
 def plan_work(plan: Plan) -> dict[str, Work]:
     """The work of each rate: ``request`` for a request, ``item`` and ``pair`` for a candidate.
 
-    Without a catalogue a candidate costs ``item`` and ``pair`` together.
+    Without a catalogue a candidate costs ``item`` and ``pair`` together. Positions that a mask may hide
+    count.
     """
+    most = plan.most_positions()
     found = {name: Work(flops=0, weight_bytes=0) for name in ("request", "item", "pair")}
     for phase in plan.phases:
         for node in phase.nodes:
@@ -119,7 +131,7 @@ def plan_work(plan: Plan) -> dict[str, Work]:
             if node.op == "pyrec.DimValues":
                 continue
             work = found["request" if rate <= Rate.REQUEST else "item" if rate == Rate.ITEM else "pair"]
-            work["flops"] += node_flops(node, plan.infos)
+            work["flops"] += node_flops(node, plan.infos, most)
             work["weight_bytes"] += _weight_bytes(node, plan)
     return found
 
@@ -138,11 +150,12 @@ _PACKED = 32.0
 def _costs(plan: Plan) -> tuple[float, float]:
     """What a request costs, and each of its candidates."""
     request = candidate = 0.0
+    most = plan.most_positions()
     for phase in plan.phases:
         for node in phase.nodes:
-            cost = node_flops(node, plan.infos) * _COSTS.get(node.op, 1.0)
+            cost = node_flops(node, plan.infos, most) * _COSTS.get(node.op, 1.0)
             if node.op == "pyrec.Pack":
-                cost = _PACKED * _elements(plan.infos[node.inputs[0]].shape)
+                cost = _PACKED * _elements(plan.infos[node.inputs[0]].shape, most)
             if max((plan.rates[name] for name in node.outputs if name), default=Rate.MODEL) <= Rate.REQUEST:
                 request += cost
             else:
@@ -150,7 +163,7 @@ def _costs(plan: Plan) -> tuple[float, float]:
     return request, candidate
 
 
-def join_plans(many: Plan, few: Plan) -> Plan:
+def join_plans(many: Plan, few: Plan, threads: int = 1) -> Plan:
     """One plan of two of the same inputs and outputs, which takes the cheaper one for each call.
 
     Parameters
@@ -158,6 +171,8 @@ def join_plans(many: Plan, few: Plan) -> Plan:
     many : Plan
         Does more for a request than the other in order to do less for each candidate.
     few : Plan
+    threads : int
+        How many share the candidates; one of them works for the request.
 
     Returns
     -------
@@ -168,7 +183,7 @@ def join_plans(many: Plan, few: Plan) -> Plan:
     once, each = (a - b for a, b in zip(_costs(many), _costs(few), strict=True))
     if each >= 0:
         return few
-    return replace(many, few=few, few_rows=ceil(once / -each)) if once > 0 else many
+    return replace(many, few=few, few_rows=ceil(threads * once / -each)) if once > 0 else many
 
 
 __all__ = ["Work", "join_plans", "node_flops", "plan_work"]

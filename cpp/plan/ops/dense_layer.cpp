@@ -155,7 +155,9 @@ class DenseLayer {
     const Tensor x = with_plain_rows(context, required_matrix_f32(in, 0, kName));
     require_matrix(weights, kName);
     const std::int64_t k = x.shape[x.rank() - 1];
-    const std::int64_t n = columns_of(context.kernels, weights, k);
+    const Tensor* positions = optional(in, 3);
+    const std::int64_t n =
+        columns_of(context.kernels, weights, k, columns_ * (positions ? positions->elements() : 1));
 
     RightMatrices right(context, weights, constant_.get(), packed_, k, n);
     const GemmF32 gemm = skip_zeros_ ? context.kernels.gemm_sparse_f32 : context.kernels.gemm_f32;
@@ -171,17 +173,18 @@ class DenseLayer {
  private:
   static constexpr const char* kName = "pyrec.Dense";
 
-  std::int64_t columns_of(const Kernels& kernels, const Tensor& weights, std::int64_t k) const {
+  std::int64_t columns_of(const Kernels& kernels, const Tensor& weights, std::int64_t k,
+                          std::int64_t columns) const {
     const std::int64_t last = weights.shape[weights.rank() - 1];
     const std::int64_t rows = weights.shape[weights.rank() - 2];
     const bool fits =
-        packed_ ? holds_packed(weights, k, columns_, kernels.packed_size_f32) : rows == k;
+        packed_ ? holds_packed(weights, k, columns, kernels.packed_size_f32) : rows == k;
     if (!fits) {
       throw OpError(ErrorKind::kShape, std::string(kName) + ": weights of shape " +
                                            describe(weights.shape) + " for " + std::to_string(k) +
                                            " features");
     }
-    return packed_ ? columns_ : last;
+    return packed_ ? columns : last;
   }
 
   Activation activation_;

@@ -83,7 +83,9 @@ class NarrowLayer {
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor x = with_plain_rows(context, required_matrix_f32(in, 0, Precision::kName));
     const std::size_t k = unsigned_size(x.shape[x.rank() - 1]);
-    const Tensor* matrices = given_ ? &packed_matrices(context.kernels, in, x) : nullptr;
+    const Tensor* positions = given_ ? optional(in, 3) : nullptr;
+    const std::size_t n = n_ * (positions ? unsigned_size(positions->elements()) : 1);
+    const Tensor* matrices = given_ ? &packed_matrices(context.kernels, in, x, n) : nullptr;
     if (!given_ && k != k_) refuse(x);
     const Shape own = given_ ? batch_of(*matrices) : Shape();
     const auto strides_of = [&](const Shape& batch) {
@@ -91,10 +93,11 @@ class NarrowLayer {
     };
     const std::byte* packed = given_ ? matrices->data : packed_.data();
     const BufferRef rows = context.arena.allocate(Precision::row_size(k) * kRowsAtOnce);
-    out[0].tensor = dense_rows(context, Precision::kName, x, own, static_cast<std::int64_t>(n_),
-                               optional(in, 2), strides_of, [&](const DenseRun& run) {
-                                 multiply(context, run, k, packed + run.matrix, rows.get()->data());
-                               });
+    out[0].tensor =
+        dense_rows(context, Precision::kName, x, own, static_cast<std::int64_t>(n), optional(in, 2),
+                   strides_of, [&](const DenseRun& run) {
+                     multiply(context, run, k, n, packed + run.matrix, rows.get()->data());
+                   });
   }
 
  private:
@@ -106,36 +109,36 @@ class NarrowLayer {
 
   // The weights that pyrec.Pack has laid out, one byte for each element.
   const Tensor& packed_matrices(const Kernels& kernels, std::span<const Value* const> in,
-                                const Tensor& x) const {
+                                const Tensor& x, std::size_t n) const {
     const Tensor& packed = required(in, 1);
     if (packed.dtype != DType::kUint8) refuse_dtype(Precision::kName, packed.dtype);
     require_matrix(packed, Precision::kName);
     for (std::int64_t stride : packed.strides) {
       if (stride < 0) refuse(packed);
     }
-    if (!holds_packed(packed, x.shape[x.rank() - 1], static_cast<std::int64_t>(n_),
+    if (!holds_packed(packed, x.shape[x.rank() - 1], static_cast<std::int64_t>(n),
                       Precision::packed_size(kernels))) {
       refuse(x);
     }
     return packed;
   }
 
-  void multiply(Context& context, const DenseRun& run, std::size_t k, const std::byte* packed,
-                std::byte* rows) const {
+  void multiply(Context& context, const DenseRun& run, std::size_t k, std::size_t n,
+                const std::byte* packed, std::byte* rows) const {
     const Kernels& kernels = context.kernels;
     for (std::size_t begin = 0; begin < run.m; begin += kRowsAtOnce) {
       const std::size_t m = std::min(kRowsAtOnce, run.m - begin);
       float* y = run.y + begin * run.ldc;
       Precision::convert(kernels, run.x + begin * run.lda, run.lda, m, k, rows);
-      Precision::multiply(
-          kernels, rows, packed, run.bias ? run.bias + begin * run.bias_step : nullptr,
-          run.bias_step, activation_ == Activation::kRelu, y, run.ldc, m, n_, k, &context.upcoming);
+      Precision::multiply(kernels, rows, packed,
+                          run.bias ? run.bias + begin * run.bias_step : nullptr, run.bias_step,
+                          activation_ == Activation::kRelu, y, run.ldc, m, n, k, &context.upcoming);
       if (activation_ == Activation::kSigmoid || activation_ == Activation::kTanh) {
         const UnaryF32 function =
             activation_ == Activation::kSigmoid ? kernels.sigmoid_f32 : kernels.tanh_f32;
-        const bool dense = run.ldc == n_;
+        const bool dense = run.ldc == n;
         for (std::size_t i = 0; i < (dense ? 1 : m); ++i) {
-          function(y + i * run.ldc, y + i * run.ldc, dense ? m * n_ : n_);
+          function(y + i * run.ldc, y + i * run.ldc, dense ? m * n : n);
         }
       }
     }
