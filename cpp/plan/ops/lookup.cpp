@@ -126,9 +126,17 @@ class Lookups {
     std::size_t i = 0;
     try {
       for (; i < count_; ++i) {
+        const Part& part = parts[i];
         const Tensor& given = required(in, first + 2 * i);
-        const Tensor* table = optional(in, first + 2 * i + 1);
-        lookups_[i] = table ? looked_up(parts[i], given, *table) : numbers(parts[i], given);
+        LookupPart& found = lookups_[i];
+        if (part.size >= 0) {
+          found = part.found;
+          found.rows = rows_of(part.column, given, part.size);
+        } else if (const Tensor* table = optional(in, first + 2 * i + 1)) {
+          found = looked_up(part, given, *table);
+        } else {
+          found = numbers(part, given);
+        }
       }
     } catch (const OpError& error) {
       const bool named = in[first + 2 * i + 1] && i < labels.size() && !labels[i].empty();
@@ -168,43 +176,46 @@ class Lookups {
   }
 
   LookupPart looked_up(const Part& part, const Tensor& source, const Tensor& table) {
-    if (part.size >= 0) {
-      LookupPart found = part.found;
-      found.rows = rows_of(part, source, part.size);
-      return found;
-    }
     require_table(part, table);
     const bool plain = has_plain_rows(table);
-    LookupPart found = part_of_table(
-        part, plain ? table
-                    : static_cast<const Tensor&>(kept_.emplace_back(contiguous(context_, table))));
-    found.rows = rows_of(part, source, table.shape[0]);
+    const Tensor& rows = plain ? table : kept_.emplace_back(contiguous(context_, table));
+    LookupPart found = part_of_table(part, rows);
+    found.rows = rows_of(part.column, source, rows.shape[0]);
     return found;
   }
 
-  // The row numbers that the ids stand for. Parts of one record often share them.
-  const std::int64_t* rows_of(const Part& part, const Tensor& source, std::int64_t size) {
-    if (&source == source_ && part.column == column_ && size == size_) return rows_;
-    if (&source != source_) require_rows(source);
+  // The row numbers that the ids of a column stand for. Parts of one record often share them.
+  const std::int64_t* rows_of(std::int64_t column, const Tensor& source, std::int64_t size) {
+    const bool same = &source == source_;
+    if (same && column == column_ && size == size_) return next_ - n_;
+    if (!same) require_rows(source);
     std::int64_t offset = 0;
-    if (part.column >= 0) {
-      if (source.rank() != 2 || part.column >= source.shape[1]) {
-        throw OpError(ErrorKind::kShape, "expected a matrix with a column " +
-                                             std::to_string(part.column) + ", got shape " +
-                                             describe(source.shape));
-      }
-      offset = part.column * source.strides[1];
+    if (column >= 0) {
+      if (source.rank() != 2 || column >= source.shape[1]) refuse_column(column, source);
+      offset = column * source.strides[1];
     } else if (source.elements() != n_) {
       throw OpError(ErrorKind::kShape,
                     "expected one id a row, got shape " + describe(source.shape));
     }
-    check_ids(source, offset, size, next_);
+    if (!one_row_of(source, offset, size)) check_ids(source, offset, size, next_);
     source_ = &source;
-    column_ = part.column;
+    column_ = column;
     size_ = size;
-    rows_ = next_;
     next_ += n_;
-    return rows_;
+    return next_ - n_;
+  }
+
+  // A single int64 id, without a call; false for all else.
+  bool one_row_of(const Tensor& source, std::int64_t offset, std::int64_t size) {
+    if (n_ != 1 || source.dtype != DType::kInt64) return false;
+    const std::int64_t id = source.as<std::int64_t>()[offset];
+    *next_ = id < 0 ? id + size : id;
+    return static_cast<std::uint64_t>(*next_) < static_cast<std::uint64_t>(size);
+  }
+
+  [[noreturn]] static void refuse_column(std::int64_t column, const Tensor& source) {
+    throw OpError(ErrorKind::kShape, "expected a matrix with a column " + std::to_string(column) +
+                                         ", got shape " + describe(source.shape));
   }
 
   Context& context_;
@@ -214,10 +225,9 @@ class Lookups {
   LookupPart* lookups_ = nullptr;
   std::int64_t* next_ = nullptr;
   std::vector<Tensor> kept_;        // what parts point to that had to be copied
-  const Tensor* source_ = nullptr;  // the ids before, their table's rows and their row numbers
+  const Tensor* source_ = nullptr;  // of the last row numbers, their column and their table's rows
   std::int64_t column_ = -1;
   std::int64_t size_ = -1;
-  const std::int64_t* rows_ = nullptr;
 };
 
 class Lookup {
