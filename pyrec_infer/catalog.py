@@ -66,6 +66,9 @@ class Compiler:
     plain_call : callable
         ``plain_call(executable, names, request)``: the same for arrays that need no closer look; returns
         None for others. None where the backend has no such thing.
+    item_call : callable
+        ``item_call(executable, names, request, max_rows, general, catalog)``: a call that looks items of
+        the catalogue up itself and leaves what needs a closer look to ``general``; or ``general``.
     explain : callable
         ``explain(plan)``.
     """
@@ -75,6 +78,9 @@ class Compiler:
     executable: Callable[[Graph, frozenset[str]], Executable]
     call: Callable[[Executable, Sequence[str], frozenset[str], int | None], Call]
     plain_call: Callable[[Executable, Sequence[str], frozenset[str]], Call | None]
+    item_call: Callable[
+        [Executable, Sequence[str], frozenset[str], int | None, CatalogCall, Catalog], CatalogCall
+    ]
     explain: Callable[[Plan], Explanation]
 
 
@@ -440,8 +446,12 @@ class Catalog:
             if name not in self._names:
                 raise InputError(f"input '{name}' is not read by this catalogue's score; leave it out")
         places = (*request_names, RECORDS, ROWS, *candidate_names)
-        call = self._compiler.call(self._pair_executable, places, frozenset(request_names), max_rows)
-        return CatalogCall(self, call, tuple(request_names), tuple(candidate_names))
+        own = frozenset(request_names)
+        call = self._compiler.call(self._pair_executable, places, own, max_rows)
+        general = _CheckedCall(self, call, tuple(request_names), tuple(candidate_names))
+        if self._kind != "i":
+            return general
+        return self._compiler.item_call(self._pair_executable, places, own, max_rows, general, self)
 
     def explain(self) -> Explanation:
         """What a score does, and what a record holds.
@@ -720,16 +730,8 @@ class Catalog:
         self._removed = 0
 
 
-class CatalogCall:
+class CatalogCall(Protocol):
     """A call whose inputs are known by position; made by `Catalog.prepare`."""
-
-    def __init__(
-        self, catalog: Catalog, call: Call, request: tuple[str, ...], candidates: tuple[str, ...]
-    ) -> None:
-        self._catalog = catalog
-        self._call = call
-        self._request = len(request)
-        self._names = (*request, *candidates)
 
     def __call__(
         self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
@@ -750,6 +752,23 @@ class CatalogCall:
         ndarray of float32, shape (N,)
             As for `Catalog.score`; ``out`` if it was given.
         """
+        ...
+
+
+class _CheckedCall:
+    """A prepared call with every check, for all backends and ids."""
+
+    def __init__(
+        self, catalog: Catalog, call: Call, request: tuple[str, ...], candidates: tuple[str, ...]
+    ) -> None:
+        self._catalog = catalog
+        self._call = call
+        self._request = len(request)
+        self._names = (*request, *candidates)
+
+    def __call__(
+        self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         if len(arrays) != len(self._names):
             raise InputError(
                 f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}"
