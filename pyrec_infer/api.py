@@ -9,6 +9,7 @@ from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
+from weakref import ReferenceType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -386,12 +387,11 @@ class Model:
             names: Sequence[str],
             request: frozenset[str],
             max_rows: int | None,
-            general: CatalogCall,
-            catalog: Catalog,
-        ) -> CatalogCall:
-            quick: CatalogCall | None = _PositionalCall(executable, names, request, max_rows).in_backend(
-                general, catalog
-            )
+            general: CatalogCall | None,
+            catalog: Catalog | ReferenceType[Catalog],
+        ) -> CatalogCall | None:
+            call = _PositionalCall(executable, names, request, max_rows)
+            quick: CatalogCall | None = call.in_backend(general, catalog)
             return quick or general
 
         compiler = Compiler(
@@ -686,14 +686,16 @@ class _PositionalCall:
         out[...] = scores
         return out
 
-    def in_backend(self, general: Callable[..., Any] | None, catalog: Catalog | None = None) -> Any:
+    def in_backend(
+        self, general: Callable[..., Any] | None, catalog: Catalog | ReferenceType[Catalog] | None = None
+    ) -> Any:
         """The same without Python in its way; None where the backend or the plan does not have that.
 
         Parameters
         ----------
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
-        catalog : Catalog, optional
+        catalog : Catalog or weak reference to it, optional
             Has its records and the items' rows looked up instead of given.
         """
         prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None

@@ -68,7 +68,8 @@ class Compiler:
         None for others. None where the backend has no such thing.
     item_call : callable
         ``item_call(executable, names, request, max_rows, general, catalog)``: a call that looks items of
-        the catalogue up itself and leaves what needs a closer look to ``general``; or ``general``.
+        the catalogue up itself and leaves what needs a closer look to ``general``, or returns None for
+        it; ``general`` itself where the backend has no such thing.
     explain : callable
         ``explain(plan)``.
     """
@@ -79,7 +80,15 @@ class Compiler:
     call: Callable[[Executable, Sequence[str], frozenset[str], int | None], Call]
     plain_call: Callable[[Executable, Sequence[str], frozenset[str]], Call | None]
     item_call: Callable[
-        [Executable, Sequence[str], frozenset[str], int | None, CatalogCall, Catalog], CatalogCall
+        [
+            Executable,
+            Sequence[str],
+            frozenset[str],
+            int | None,
+            CatalogCall | None,
+            Catalog | ReferenceType[Catalog],
+        ],
+        CatalogCall | None,
     ]
     explain: Callable[[Plan], Explanation]
 
@@ -198,13 +207,18 @@ class Catalog:
         self._pair_executable = compiler.executable(pairs, request)
         self._names = (*self._request_names, RECORDS, ROWS, *self._candidate_names)
         self._call = compiler.call(self._pair_executable, self._names, request, None)
-        self._plain_call = compiler.plain_call(self._pair_executable, self._names, request)
+        plain = (RECORDS, ROWS, *self._request_names, *self._candidate_names)
+        self._plain_call = compiler.plain_call(self._pair_executable, plain, request)
         self._writing = threading.Lock()
         self._changing = threading.Lock()
 
         count = self._count_of(arrays)
         names = np.arange(count) if ids is None else np.asarray(ids)
         self._kind = _kind_of(names)
+        self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
+        if self._kind == "i":
+            item_call = compiler.item_call
+            self._item_call = item_call(self._pair_executable, self._names, request, None, None, ref(self))
         keys, chosen = self._entering(names, count)
         self._ids_at = _Growing(object if self._kind == "U" else np.int64)
         self._row_at = _Growing(np.int64)
@@ -280,6 +294,11 @@ class Catalog:
         >>> catalog.score(user.request, [7, 400], {"affinity": user.affinity[[7, 400]]}).shape
         (2,)
         """
+        if ids is not None and self._item_call is not None:
+            arrays = self._in_order(request, candidates)
+            found = None if arrays is None else self._item_call(*arrays, ids=ids)
+            if found is not None:
+                return found
         # Taken before the ids are looked up: records replaced after that wait for it.
         snapshot = self._snapshot
         rows = self._listing().rows if ids is None else self._find(snapshot, ids)
@@ -451,7 +470,8 @@ class Catalog:
         general = _CheckedCall(self, call, tuple(request_names), tuple(candidate_names))
         if self._kind != "i":
             return general
-        return self._compiler.item_call(self._pair_executable, places, own, max_rows, general, self)
+        item_call = self._compiler.item_call
+        return item_call(self._pair_executable, places, own, max_rows, general, self) or general
 
     def explain(self) -> Explanation:
         """What a score does, and what a record holds.
@@ -592,9 +612,11 @@ class Catalog:
         return _Listing(_shown(names[there], self._kind), rows[there])
 
     def _score(self, request: Inputs, rows: Rows64, candidates: Inputs | None) -> NDArray[np.float32]:
-        found = self._plain_score(request, rows, {} if candidates is None else candidates)
-        if found is not None:
-            return found
+        plain = None if self._plain_call is None else self._in_order(request, candidates)
+        if self._plain_call is not None and plain is not None:
+            found: NDArray[np.float32] | None = self._plain_call(self._records, rows, *plain)
+            if found is not None:
+                return found
         signature = self._compiler.signature
         own, late = signature.expand(request), signature.expand(candidates or {})
         self._require(own, late)
@@ -606,17 +628,18 @@ class Catalog:
                 raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
         return self._call(*arrays, self._records, rows, *rest)
 
-    def _plain_score(self, request: Inputs, rows: Rows64, candidates: Inputs) -> NDArray[np.float32] | None:
-        """The scores of a call with nothing unusual, else None."""
-        own, late = self._request_names, self._candidate_names
-        if self._plain_call is None or len(request) != len(own) or len(candidates) != len(late):
+    def _in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
+        """What a call was given, in the order of its inputs' names; None if those are not the names."""
+        late = {} if candidates is None else candidates
+        if len(request) != len(self._request_names) or len(late) != len(self._candidate_names):
             return None
         try:
-            arrays: Any = [request[name] for name in own]
-            rest: Any = [candidates[name] for name in late]
+            return [
+                *[request[name] for name in self._request_names],
+                *[late[name] for name in self._candidate_names],
+            ]
         except (KeyError, TypeError):
             return None
-        return self._plain_call(*arrays, self._records, rows, *rest)
 
     def _require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._compiler.signature

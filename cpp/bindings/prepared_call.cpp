@@ -79,7 +79,7 @@ py::object attribute(const py::handle& object, PyObject* name) {
 }
 
 // Finds the items with int64 ids; false where the ids need a closer look or one is not there.
-bool find_items(const py::object& catalog, PyObject* ids, Items& items) {
+bool find_items(py::object catalog, PyObject* ids, Items& items) {
   static PyObject* const kSnapshot = PyUnicode_InternFromString("_snapshot");
   static PyObject* const kMap = PyUnicode_InternFromString("ids");
   static PyObject* const kRecords = PyUnicode_InternFromString("_records");
@@ -88,6 +88,7 @@ bool find_items(const py::object& catalog, PyObject* ids, Items& items) {
   if (given.dtype != DType::kInt64 || given.rank() != 1 || !given.contiguous()) return false;
   const auto count = static_cast<std::size_t>(given.elements());
   if (count > kLongBatch) return false;
+  if (PyWeakref_CheckRef(catalog.ptr())) catalog = catalog();
   // In this order: records replaced after the snapshot was taken wait for it.
   items.snapshot = attribute(catalog, kSnapshot);
   const py::object map = attribute(items.snapshot, kMap);

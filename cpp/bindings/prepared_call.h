@@ -16,8 +16,9 @@ namespace pyrec {
 struct PreparedSpec {
   std::size_t count = 0;            // positional arguments
   std::vector<std::size_t> places;  // for each input of the plan: which argument it is
-  // Null, or the catalogue whose items are scored. Then place `count` stands for its records and
-  // the next one for the items' rows in them, and `ids=` has to name the items.
+  // Null, or the catalogue whose items are scored, or a weak reference to it. Then place `count`
+  // stands for its records and the next one for the items' rows in them, and `ids=` has to name the
+  // items.
   pybind11::object catalog;
   // The argument and its axis that tell the number of candidates; a call without one has one.
   std::optional<std::pair<std::size_t, int>> rows;

@@ -220,7 +220,7 @@ class NativePlan:
             Sizes of a score after the axis of rows.
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
-        catalog : Catalog, optional
+        catalog : Catalog or weak reference to it, optional
             Whose items are scored; place ``count`` stands for its records then, ``count + 1`` for the
             rows in them of the items, which ``ids=`` names.
         """
