@@ -85,13 +85,10 @@ Tensor allocate(Context& context, DType dtype, const Shape& shape) {
 
 Tensor view(const Tensor& tensor, const Shape& shape, const Shape& strides,
             std::int64_t offset_elements) {
-  Tensor result = tensor;
-  result.shape = shape;
-  result.strides = strides;
-  if (offset_elements != 0) {
-    result.data += offset_elements * static_cast<std::int64_t>(item_size(tensor.dtype));
-  }
-  return result;
+  const std::int64_t offset = offset_elements * static_cast<std::int64_t>(item_size(tensor.dtype));
+  // A null pointer takes no offset but 0.
+  return {offset == 0 ? tensor.data : tensor.data + offset, tensor.dtype, shape, strides,
+          tensor.owner};
 }
 
 Tensor contiguous(Context& context, const Tensor& tensor) {
