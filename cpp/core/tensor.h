@@ -105,7 +105,15 @@ struct Tensor {
   }
 };
 
-Shape contiguous_strides(const Shape& shape);
+inline Shape contiguous_strides(const Shape& shape) {
+  Shape strides = shape;
+  std::int64_t step = 1;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    strides[axis] = step;
+    step *= shape[axis];
+  }
+  return strides;
+}
 
 // What a step reads or makes: a tensor, or a sequence of tensors.
 struct Value {
