@@ -29,7 +29,7 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs, split_graph
+from pyrec_infer.passes import compile_graph, keep_outputs, split_graphs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
@@ -38,6 +38,7 @@ from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.tools.explain import Explanation, explain_plan
+from pyrec_infer.tools.flops import join_plans
 from pyrec_infer.top_k import TopK, best_rows
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
@@ -364,11 +365,9 @@ class Model:
         name, logit = self._chosen(output)
         graph = _narrowed(self._graph, (name,), strict_ids=True, logit=logit)
 
-        def executable(part: Graph, request: frozenset[str]) -> Executable:
-            if RECORDS in part.inputs:
-                rates = find_rates(part, Sides(request))
-                part = choose_precision(part, rates, self.precision.precision)
-            plan = build_plan(part, request)
+        def executable(part: Graph, request: frozenset[str], few: Graph | None = None) -> Executable:
+            precision = self.precision.precision if RECORDS in part.inputs else "fp32"
+            plan = _plan(part, few, request, precision)
             return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
         def explain(plan: Plan) -> Explanation:
@@ -544,6 +543,16 @@ def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: b
     return graph.with_(inputs=read_inputs(graph))
 
 
+def _plan(many: Graph, few: Graph | None, request: frozenset[str], precision: str) -> Plan:
+    """The plan of split graphs; see `split_graphs`."""
+    plans = [
+        build_plan(choose_precision(graph, find_rates(graph, Sides(request)), precision), request)
+        for graph in (many, few)
+        if graph is not None
+    ]
+    return plans[0] if few is None else join_plans(*plans)
+
+
 def _compile(
     graph: Graph,
     backend: str,
@@ -557,9 +566,7 @@ def _compile(
 ) -> Executable:
     graph = _narrowed(graph, outputs, strict_ids, logit)
     own = request & set(graph.inputs)
-    graph = split_graph(graph, own)
-    graph = choose_precision(graph, find_rates(graph, Sides(own)), precision)
-    plan = build_plan(graph, own)
+    plan = _plan(*split_graphs(graph, own), own, precision)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 

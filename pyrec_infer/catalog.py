@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 from weakref import ReferenceType, WeakSet, ref
 
@@ -17,11 +17,11 @@ from pyrec_infer.arguments import Signature, as_array
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, RowCountError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
-from pyrec_infer.passes import split_graph
+from pyrec_infer.passes import split_graphs
 from pyrec_infer.passes.bind_sizes import bind_sizes
 from pyrec_infer.passes.choose_precision import require_precision
 from pyrec_infer.passes.fold_constants import fold_constants
-from pyrec_infer.passes.separate_items import RECORDS, ROWS, Separated, separate_items
+from pyrec_infer.passes.separate_items import RECORDS, ROWS, Separated, same_records, separate_items
 from pyrec_infer.passes.split import Sides
 from pyrec_infer.plan import Plan
 from pyrec_infer.tables.id_map import DictIdMap, IdMap
@@ -60,7 +60,8 @@ class Compiler:
         The model's inputs.
     backend : str
     executable : callable
-        ``executable(graph, request)``: a plan with these inputs on the request's side, ready to run.
+        ``executable(graph, request, few)``: a plan with these inputs on the request's side, ready to run;
+        ``few`` is None or the graph for few candidates.
     call : callable
         ``call(executable, names, request, max_rows)``.
     plain_call : callable
@@ -76,7 +77,7 @@ class Compiler:
 
     signature: Signature
     backend: str
-    executable: Callable[[Graph, frozenset[str]], Executable]
+    executable: Callable[[Graph, frozenset[str], Graph | None], Executable]
     call: Callable[[Executable, Sequence[str], frozenset[str], int | None], Call]
     plain_call: Callable[[Executable, Sequence[str], frozenset[str]], Call | None]
     item_call: Callable[
@@ -203,8 +204,8 @@ class Catalog:
         )
         self._item_names = self._split.items.inputs
         request = frozenset(self._request_names)
-        self._item_executable = compiler.executable(self._split.items, frozenset())
-        self._pair_executable = compiler.executable(pairs, request)
+        self._item_executable = compiler.executable(self._split.items, frozenset(), None)
+        self._pair_executable = compiler.executable(pairs, request, self._split.few)
         self._names = (*self._request_names, RECORDS, ROWS, *self._candidate_names)
         self._call = compiler.call(self._pair_executable, self._names, request, None)
         plain = (RECORDS, ROWS, *self._request_names, *self._candidate_names)
@@ -845,7 +846,12 @@ def _compile(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision:
             if isinstance(size, Dim) and plain and size.symbols != (BATCH,):
                 sizes.setdefault(size.symbols[0], array.shape[axis])
     graph = fold_constants(bind_sizes(graph, sizes))
-    return separate_items(split_graph(graph, sides.request, sides.items), sides, precision)
+    graphs = split_graphs(graph, sides.request, sides.items)
+    many, *few = (separate_items(item, sides, precision) for item in graphs if item is not None)
+    if not few:
+        return many
+    # One record has to serve both.
+    return replace(many, few=few[0].pairs) if same_records(many, few[0]) else few[0]
 
 
 __all__ = ["Catalog", "CatalogCall", "Compiler"]

@@ -105,6 +105,10 @@ class Plan:
         The model's outputs, made by the phases or the epilogue.
     sources : mapping of str to str
         For error messages: the model input, and its column, that a value is a view of.
+    few : Plan, optional
+        With the same inputs and outputs, for requests with fewer than ``few_rows`` candidates: it does less
+        for a request and more for a candidate.
+    few_rows : int
     """
 
     given: tuple[str, ...]
@@ -121,6 +125,8 @@ class Plan:
     static_rows: bool
     results: tuple[str, ...]
     sources: Mapping[str, str] = field(default_factory=dict)
+    few: Plan | None = None
+    few_rows: int = 0
 
     def symbols(self) -> tuple[str, ...]:
         """The named sizes in the order of their numbers; the batch is number 0."""

@@ -59,7 +59,7 @@ def test_best_peer_had_the_whole_model() -> None:
     assert tables.best_peer([]) is None
 
 
-def test_a_reduced_peer_counts_for_reduced_contestants_only() -> None:
+def test_peers_of_a_precision_are_compared_among_themselves() -> None:
     results = [*RESULTS, result("OpenVINO bf16", 0.5e6)]
     found = [tables.best_peer(results, precision) for precision in ("fp32", "bf16")]
     assert [item.contestant for item in found if item] == ["onnxruntime", "OpenVINO bf16"]
@@ -74,6 +74,14 @@ def test_summary_has_ratio_and_goal() -> None:
     assert cells[" score fp32 "] == " 1.20 (3.00x; goal 2.80x) "
     assert cells[" catalogue bf16 "] == " 4.00 (10.0x; goal 11.0x) "
     assert cells[" score int8 "].strip() == ""
+    assert cells[" best bf16 peer "] == " none "
+
+
+def test_bf16_is_told_against_both_kinds_of_peers() -> None:
+    header, _, row = tables.summary([*RESULTS, result("OpenVINO bf16", 0.5e6)]).splitlines()
+    cells = dict(zip(header.split("|"), row.split("|"), strict=True))
+    assert cells[" best bf16 peer "] == " OpenVINO bf16 0.500 "
+    assert cells[" catalogue bf16 "] == " 4.00 (10.0x; goal 11.0x; bf16 peer 8.00x) "
 
 
 def test_ruler_table_has_the_share_of_the_limit_and_the_reasons() -> None:

@@ -52,6 +52,27 @@ def close(actual: np.ndarray, expected: np.ndarray, terms: int) -> None:
     np.testing.assert_allclose(actual, expected, rtol=3e-6, atol=2e-6 * (terms + 1))
 
 
+# MultiplyAdd
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_multiply_add(backend: str) -> None:
+    shapes = ((5, 33), (1, 33), (33,), (5, 1), (), (1, 1))
+    for a in shapes:
+        for b in shapes:
+            inputs = [normal(5, 33), normal(*a, seed=1), normal(*b, seed=2)]
+            for turn in range(3):
+                operands = inputs[turn:] + inputs[:turn]
+                close(
+                    run(backend, "pyrec.MultiplyAdd", operands, {}),
+                    reference("pyrec.MultiplyAdd", operands, {}),
+                    2,
+                )
+    strided = [normal(33, 5).T, normal(5, 66)[:, ::2], normal(10, 33)[::-2]]
+    close(run(backend, "pyrec.MultiplyAdd", strided, {}), reference("pyrec.MultiplyAdd", strided, {}), 2)
+    assert run(backend, "pyrec.MultiplyAdd", [normal(0, 3)] * 3, {}).shape == (0, 3)
+
+
 # Dense
 
 
@@ -352,3 +373,75 @@ def test_pair_dots_refuses(backend: str) -> None:
     ):
         with pytest.raises(PyrecError):
             run(backend, "pyrec.PairDots", inputs, {}, constants)
+
+
+# Folded dots
+
+
+def folded_case(n: int, d: int, columns: int, pairs: int, more: int | None) -> list[np.ndarray | None]:
+    random = np.random.default_rng((n, d, columns, pairs))
+    left, right = random.integers(-6, 6, pairs), random.integers(-4, 4, pairs)
+    base = None if more is None or more % 2 else normal(4 * d, columns)
+    below = None if more is None else normal(more, columns)
+    return [normal(n, 6, d), normal(pairs, columns, seed=1), left, right, base, below]
+
+
+def constants_of(inputs: Inputs) -> list[bool]:
+    return [False, *(x is not None for x in inputs[1:])]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_folded_dots(backend: str) -> None:
+    for n in (0, 1, 3):
+        for d, columns, pairs in ((16, 40, 30), (3, 1, 5), (1, 33, 0), (0, 4, 3), (8, 0, 2)):
+            for more in (None, 0, 5, 6):
+                inputs = folded_case(n, d, columns, pairs, more)
+                vectors = inputs[0]
+                assert vectors is not None
+                for a in (vectors, vectors[:, ::-1], vectors.transpose(0, 2, 1).copy().transpose(0, 2, 1)):
+                    given = [a, *inputs[1:]]
+                    expected = reference("pyrec.FoldDots", given, {"fields": 4})
+                    actual = run(backend, "pyrec.FoldDots", given, {"fields": 4}, constants_of(given))
+                    close(actual, expected, pairs)
+
+
+def test_folded_dots_are_the_dots_and_the_layer() -> None:
+    a, weights, left, right = folded_case(3, 5, 7, 20, None)[:4]
+    b = normal(3, 4, 5)
+    dots = reference("pyrec.PairDots", (a, b, left, right), {})
+    matrix = reference("pyrec.FoldDots", (a, weights, left, right), {"fields": 4})
+    close(np.matmul(b.reshape(3, 1, 20), matrix)[:, 0], np.matmul(dots, weights), 20)
+
+
+@pytest.mark.parametrize("backend", _native.kernel_backends())
+def test_folded_dots_refuse(backend: str) -> None:
+    a, weights, left, right, base, below = folded_case(2, 4, 6, 9, 4)
+    assert a is not None
+    assert weights is not None
+    assert left is not None
+    assert right is not None
+    assert base is not None
+    assert below is not None
+    every = [False, True, True, True, True, True]
+    for inputs, fields, constants in (
+        ((a[0], weights, left, right, base), 4, every),
+        ((a.astype(np.float64), weights, left, right, base), 4, every),
+        ((a, weights[1:], left, right, base), 4, every),
+        ((a, weights[0], left, right, base), 4, every),
+        ((a, weights.astype(np.float64), left, right, base), 4, every),
+        ((a, weights, left[1:], right, base), 4, every),
+        ((a, weights, left + 6, right, base), 4, every),
+        ((a, weights, left, right + 4, base), 4, every),
+        ((a, weights, left, right, base[:15]), 4, every),
+        ((a, weights, left, right, base[:, 1:]), 4, every),
+        ((a, weights, left, right, base[0]), 4, every),
+        ((a, weights, left, right, base.astype(np.float64)), 4, every),
+        ((a, weights, left, right, None, below[:, 1:]), 4, every),
+        ((a, weights, left, right, None, below[0]), 4, every),
+        ((a, weights, left, right, base), -1, every),
+        ((a, weights, left, right, base), 1 << 40, every),
+        ((a, weights, left, right, base), 4, [False, False, True, True, True]),
+        ((a, weights, left, right, base), 4, [False, True, False, True, True]),
+    ):
+        with pytest.raises(PyrecError):
+            run(backend, "pyrec.FoldDots", inputs, {"fields": fields}, constants)

@@ -31,7 +31,7 @@ GOALS: Mapping[tuple[str, str], float] = {
     ("r4", "score int8"): 4.5,
     ("r5", "score fp32"): 5,
 }
-"""Speed over the best peer's on one core at N = 1000; bf16 for processors with bf16 instructions."""
+"""Speed over the best fp32 peer's on one core at N = 1000; bf16 for processors with bf16 instructions."""
 
 LATENCY_GOALS: Mapping[tuple[int, str], float] = {
     (1, "prepared score fp32"): 8e-6,
@@ -77,8 +77,8 @@ def number(value: float) -> str:
 
 
 def best_peer(results: Sequence[Result], precision: str = "fp32") -> Result | None:
-    """The fastest general runtime that was given the whole model; a reduced one only for reduced ones."""
-    allowed = {item.name for item in PEERS if item.mode == "batch" and item.precision in ("fp32", precision)}
+    """The fastest general runtime of a precision that was given the whole model."""
+    allowed = {item.name for item in PEERS if item.mode == "batch" and item.precision == precision}
     peers = [item for item in results if item.contestant in allowed and item.seconds]
     return max(peers, key=lambda item: item.rate, default=None)
 
@@ -89,8 +89,8 @@ def limit(contestant: Contestant, peak: Peak) -> float | None:
     return peak.get("fp32") if found is None and contestant.precision == "bf16" else found
 
 
-def _ratio(result: Result, results: Sequence[Result]) -> float | None:
-    best = best_peer(results, CONTESTANTS[result.contestant].precision)
+def _ratio(result: Result, results: Sequence[Result], precision: str = "fp32") -> float | None:
+    best = best_peer(results, precision)
     return None if best is None or not result.seconds else result.rate / best.rate
 
 
@@ -120,6 +120,7 @@ def _row(result: Result, results: Sequence[Result], peak: Peak) -> list[str]:
         f"{number(result.rate * 1e-6)}",
         f"{100 * (high - low) / np.median(result.seconds):.0f} %",
         _times(_ratio(result, results)),
+        _times(_ratio(result, results, "bf16") if contestant.precision == "bf16" else None),
         _times(goal),
         planned,
         speed,
@@ -133,7 +134,8 @@ _HEADER = (
     "contestant",
     "M candidates/s",
     "quartiles' distance",
-    "to the best peer",
+    "to the best fp32 peer",
+    "to the best bf16 peer",
     "goal",
     "kFLOPs planned",
     "GFLOPS after the split",
@@ -154,18 +156,22 @@ def ruler_table(results: Sequence[Result], peak: Peak) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """One row for each ruler: the best peer, then ours as ``M candidates/s (ratio; goal)``."""
-    header = ["ruler", "best peer", "split by hand", *(item.name for item in OURS)]
+    """One row for each ruler: the best peers, then ours as ``M candidates/s (ratio; goal)``.
+
+    Ratios are to the best fp32 peer; for bf16 that to the best bf16 peer follows, where there is one.
+    """
+    header = ["ruler", "best peer", "best bf16 peer", "split by hand", *(item.name for item in OURS)]
     rows = []
     for ruler in RULERS:
         mine = {item.contestant: item for item in results if item.ruler == ruler}
         if not mine:
             continue
-        best = best_peer(list(mine.values()))
+        measured = list(mine.values())
+        best = [best_peer(measured, precision) for precision in ("fp32", "bf16")]
         by_hand = mine.get(HAND_SPLIT)
         cells = [
             title(ruler),
-            "none" if best is None else f"{best.contestant} {number(best.rate * 1e-6)}",
+            *("none" if peer is None else f"{peer.contestant} {number(peer.rate * 1e-6)}" for peer in best),
             number(by_hand.rate * 1e-6) if by_hand and by_hand.seconds else "",
         ]
         for contestant in OURS:
@@ -173,9 +179,14 @@ def summary(results: Sequence[Result]) -> str:
             if result is None or not result.seconds:
                 cells.append("")
                 continue
-            ratio = _times(_ratio(result, list(mine.values())))
             goal = GOALS.get((ruler, contestant.name))
-            told = "; ".join(text for text in (ratio, f"goal {_times(goal)}" if goal else "") if text)
+            narrow = _ratio(result, measured, "bf16") if contestant.precision == "bf16" else None
+            notes = (
+                _times(_ratio(result, measured)),
+                f"goal {_times(goal)}" if goal else "",
+                f"bf16 peer {_times(narrow)}" if narrow else "",
+            )
+            told = "; ".join(note for note in notes if note)
             cells.append(f"{number(result.rate * 1e-6)} ({told})" if told else number(result.rate * 1e-6))
         rows.append(cells)
     return markdown(header, rows)

@@ -185,6 +185,21 @@ py::object run_binary(BinaryF32 kernel, const Call& call) {
   return y;
 }
 
+py::object run_multiply_add(const Call& call) {
+  call.expect_arguments(3);
+  const py::array a = call.flat<float>(0, 1), b = call.flat<float>(1, 1),
+                  c = call.flat<float>(2, 1);
+  const py::ssize_t n = a.size() == 1 ? (b.size() == 1 ? c.size() : b.size()) : a.size();
+  const auto step = [&](const py::array& x) -> std::size_t {
+    call.expect(x.size() == n || x.size() == 1, "sizes differ");
+    return x.size() == 1 ? 0 : 1;
+  };
+  py::array y = call.flat_output<float>({n});
+  call.kernels.multiply_add_f32(data<float>(a), step(a), data<float>(b), step(b), data<float>(c),
+                                step(c), mutable_data<float>(y), static_cast<std::size_t>(n));
+  return y;
+}
+
 py::object run_reduce(ReduceF32 kernel, bool takes_empty, const Call& call) {
   call.expect_arguments(1);
   const py::array x = call.flat<float>(0);
@@ -245,7 +260,7 @@ py::object run_packed_gemm(const Call& call, PackedSizeF32 packed_size, PackF32 
   pack(data<float>(b), k, n, static_cast<std::size_t>(b.strides(0) / item),
        static_cast<std::size_t>(b.strides(1) / item), packed.data());
   gemm(data<float>(a), lda, packed.data(), data<float>(bias), bias_step, activation,
-       mutable_data<float>(c), ldc, m, n, k);
+       mutable_data<float>(c), ldc, m, n, k, nullptr);
   return c;
 }
 
@@ -324,7 +339,8 @@ py::object run_gemm_u8s8(const Call& call) {
   std::vector<std::byte> rows(with.m * quantized_row_size(with.k));
   kernels.quantize_rows_u8(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
   kernels.gemm_u8s8(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
-                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k);
+                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k,
+                    nullptr);
   return with.c;
 }
 
@@ -335,7 +351,8 @@ py::object run_gemm_bf16(const Call& call) {
   std::vector<std::uint16_t> rows(with.m * rounded_row_size(with.k));
   kernels.round_rows_bf16(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
   kernels.gemm_bf16(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
-                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k);
+                    mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k,
+                    nullptr);
   return with.c;
 }
 
@@ -511,6 +528,7 @@ Runner runner(F32ToHalf Kernels::* kernel) {
 Runner runner(BinaryF32 Kernels::* kernel) {
   return [=](const Call& call) { return run_binary(call.kernels.*kernel, call); };
 }
+Runner runner(MultiplyAddF32 Kernels::*) { return run_multiply_add; }
 Runner runner(ReduceF32 Kernels::* kernel) {
   const bool takes_empty = kernel != &Kernels::max_f32 && kernel != &Kernels::min_f32;
   return [=](const Call& call) { return run_reduce(call.kernels.*kernel, takes_empty, call); };

@@ -190,7 +190,7 @@ std::shared_ptr<const Program> make_program(ProgramSource source, const Kernels&
 // The executor with the Python objects whose memory it borrows.
 struct PlanHandle {
   py::object kept;
-  std::unique_ptr<Executor> executor;
+  std::shared_ptr<const Executor> executor;
 };
 
 [[noreturn]] void refuse_out(ErrorKind kind, const std::string& message) {
@@ -210,8 +210,10 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
                                        std::size_t symbols, const py::list& phases,
                                        const std::vector<std::pair<std::int32_t, int>>& outputs,
                                        std::size_t globals, std::shared_ptr<ThreadPool> pool,
-                                       std::int64_t tile_rows) {
+                                       std::int64_t tile_rows, const py::object& few,
+                                       std::int64_t few_rows) {
   const Kernels& kernels = kernels_named(isa);
+  const auto other = few.is_none() ? nullptr : few.cast<const PlanHandle&>().executor;
   std::vector<InputSpec> input_specs;
   for (const auto& item : inputs) {
     const auto parts = item.cast<py::tuple>();
@@ -246,14 +248,16 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   std::vector<OutputSpec> output_specs;
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
   auto handle = std::make_unique<PlanHandle>();
-  handle->kept = py::make_tuple(inputs, phases);
+  handle->kept = py::make_tuple(inputs, phases, few);
   const GilRelease release;
   for (std::size_t i = 0; i < built.size(); ++i) {
     built[i].program = make_program(std::move(programs[i]), kernels);
   }
-  handle->executor = std::make_unique<Executor>(std::move(input_specs), symbols, std::move(built),
-                                                std::move(output_specs), globals, kernels,
-                                                std::move(pool), tile_rows);
+  const auto executor = std::make_shared<Executor>(std::move(input_specs), symbols,
+                                                   std::move(built), std::move(output_specs),
+                                                   globals, kernels, std::move(pool), tile_rows);
+  if (other) executor->use_for_few_rows(other, few_rows);
+  handle->executor = executor;
   return handle;
 }
 
@@ -453,7 +457,7 @@ void bind_plan(py::module_& module) {
   py::class_<PlanHandle>(module, "Plan")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
-           py::arg("tile_rows"))
+           py::arg("tile_rows"), py::arg("few") = py::none(), py::arg("few_rows") = 0)
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),

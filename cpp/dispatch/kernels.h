@@ -17,6 +17,12 @@ using UnaryF32 = void (*)(const float* x, float* y, std::size_t n);
 using BinaryF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
                            float* y, std::size_t n);
 
+// y[i] = a[i * a_step] * b[i * b_step] + c[i * c_step], each step 0 or 1, rounded once or after
+// both operations; y may be an operand of step 1.
+using MultiplyAddF32 = void (*)(const float* a, std::size_t a_step, const float* b,
+                                std::size_t b_step, const float* c, std::size_t c_step, float* y,
+                                std::size_t n);
+
 // f over x[0..n); n >= 1 for max and min, which give NaN if any element is NaN.
 using ReduceF32 = float (*)(const float* x, std::size_t n);
 
@@ -36,12 +42,23 @@ using PackF32 = void (*)(const float* b, std::size_t k, std::size_t n, std::size
 
 enum class Activation : std::int32_t { kNone, kRelu, kSigmoid, kTanh };
 
+// Rows of a table that are needed soon, of `stride` bytes each. A product that is given them
+// prefetches some after each block of its own work, and moves on.
+struct Upcoming {
+  std::uintptr_t table = 0;
+  std::size_t stride = 0;
+  const std::int64_t* rows = nullptr;  // numbers that may be invalid
+  std::size_t count = 0;
+  std::size_t offset = 0;  // bytes of the first row that are done
+};
+
 // c = activation(a * b + bias): a is [m, k] with lda floats from row to row, b is packed [k, n],
 // bias is null or [m, n] with bias_step floats from row to row, 0 for one row for all; c is [m, n]
 // with ldc floats from row to row, and may be the bias if ldc is bias_step. k = 0 gives the bias.
+// `upcoming` may be null.
 using GemmF32 = void (*)(const float* a, std::size_t lda, const float* packed, const float* bias,
                          std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
-                         std::size_t m, std::size_t n, std::size_t k);
+                         std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
 
 // The same product by gemm_sparse_f32 of rows with many zeros, which are not multiplied: b must be
 // finite, and is laid out by pack_sparse_f32 in packed_size_sparse_f32 floats.
@@ -123,7 +140,7 @@ using PackBytes = void (*)(const float* b, std::size_t k, std::size_t n, std::si
 // quantize_rows_u8, b is packed by pack_s8, bias and c are as in gemm_f32.
 using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const float* bias,
                           std::size_t bias_step, bool relu, float* c, std::size_t ldc,
-                          std::size_t m, std::size_t n, std::size_t k);
+                          std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
 
 // The size of a row of round_rows_bf16, which ends in zeros.
 static constexpr std::size_t rounded_row_size(std::size_t k) { return (k + 15) / 16 * 16; }
@@ -135,7 +152,7 @@ using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, s
 // The same as gemm_u8s8 of rows of round_rows_bf16 and a matrix packed by pack_bf16.
 using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const float* bias,
                           std::size_t bias_step, bool relu, float* c, std::size_t ldc,
-                          std::size_t m, std::size_t n, std::size_t k);
+                          std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
 
 // Every kernel: field name and function type. The generic kernel test walks this list.
 #define PYREC_KERNELS(X)                            \
@@ -159,6 +176,7 @@ using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const
   X(divide_f32, BinaryF32)                          \
   X(maximum_f32, BinaryF32)                         \
   X(minimum_f32, BinaryF32)                         \
+  X(multiply_add_f32, MultiplyAddF32)               \
   X(sum_f32, ReduceF32)                             \
   X(sum_squares_f32, ReduceF32)                     \
   X(max_f32, ReduceF32)                             \

@@ -70,5 +70,25 @@ PYREC_BINARY(maximum_f32, maximum(a, b))
 PYREC_BINARY(minimum_f32, minimum(a, b))
 #undef PYREC_BINARY
 
+void multiply_add_f32(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
+                      const float* c, std::size_t c_step, float* y, std::size_t n) {
+  if (n == 0) return;
+  const auto reader = [](const float* p, std::size_t step) {
+    return [=, same = broadcast(*p)](std::size_t i, std::size_t count) {
+      if (step == 0) return same;
+      return count == kLanes ? load(p + i) : load_first(p + i, count);
+    };
+  };
+  const auto left = reader(a, a_step), right = reader(b, b_step), addend = reader(c, c_step);
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store(y + i, multiply_add(left(i, kLanes), right(i, kLanes), addend(i, kLanes)));
+  }
+  if (i < n) {
+    const std::size_t count = n - i;
+    store_first(y + i, multiply_add(left(i, count), right(i, count), addend(i, count)), count);
+  }
+}
+
 }  // namespace
 }  // namespace pyrec

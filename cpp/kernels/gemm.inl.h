@@ -5,6 +5,7 @@
 // depend on the other rows or on their number.
 
 #include "kernels/panels.inl.h"
+#include "kernels/prefetch.inl.h"
 #include "kernels/transcendental.inl.h"
 
 namespace pyrec {
@@ -240,7 +241,7 @@ void gemm_narrow(const float* a, std::size_t lda, const float* packed, const flo
 
 void gemm_f32(const float* a, std::size_t lda, const float* packed, const float* bias,
               std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
-              std::size_t m, std::size_t n, std::size_t k) {
+              std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming) {
   if (m == 0 || n == 0) return;
   if (is_narrow(n)) {
     gemm_narrow(a, lda, packed, bias, bias_step, c, ldc, m, n, k);
@@ -286,6 +287,7 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
           block.bias = bias == nullptr ? nullptr : bias + row * bias_step + column;
           block.c = c + row * ldc + column;
           (taken == 1 ? kGemmBlocks.entries[count - 1] : kGemmRows.entries[0])[vectors - 1](block);
+          prefetch_some(upcoming, count * vectors * block.k / kWorkPerLine);
           if (last_k && activation > Activation::kRelu) {
             activate(activation, block.c, ldc, count, columns);
           }

@@ -19,11 +19,12 @@ struct DotBf16 {
 
 void gemm_bf16(const std::uint16_t* a, const std::byte* packed, const float* bias,
                std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
-               std::size_t n, std::size_t k) {
+               std::size_t n, std::size_t k, Upcoming* upcoming) {
   const std::byte* rows = reinterpret_cast<const std::byte*>(a);
   const std::size_t step = rounded_row_size(k) * sizeof(std::uint16_t);
-  gemm_groups(GroupsProduct{rows, step, packed, ceil_divide(k, 2), bias, bias_step, c, ldc, relu},
-              DotBf16{}, m, n);
+  gemm_groups(
+      GroupsProduct{rows, step, packed, ceil_divide(k, 2), bias, bias_step, c, ldc, relu, upcoming},
+      DotBf16{}, m, n);
 }
 
 }  // namespace

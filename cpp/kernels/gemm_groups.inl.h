@@ -9,6 +9,7 @@
 // rows and vectors count from the place that `Dot at(std::size_t row, std::size_t column)` gives.
 
 #include "kernels/panels.inl.h"
+#include "kernels/prefetch.inl.h"
 
 namespace pyrec {
 namespace {
@@ -26,6 +27,7 @@ struct GroupsProduct {
   float* c;
   std::size_t ldc;
   bool relu;
+  Upcoming* upcoming;  // null: none
 };
 
 template <class Dot, int kRows, int kVectors>
@@ -108,6 +110,7 @@ void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, st
       block.c = product.c + row * product.ldc + column;
       if (product.bias != nullptr) block.bias = product.bias + row * product.bias_step + column;
       kBlocks.entries[count - 1][vectors - 1](block, dot.at(row, column), last);
+      prefetch_some(product.upcoming, count * vectors * product.groups / kWorkPerLine);
     }
     column += width;
   }
@@ -118,23 +121,69 @@ inline std::size_t groups_size(std::size_t k, std::size_t n, std::size_t per_gro
   return ceil_divide(k, per_group) * ceil_divide(n, kLanes) * kLanes * kGroupBytes;
 }
 
-// Packs the elements element(l, j), each of type T; places outside the matrix are zero.
-template <class T, class Element>
-void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Element element) {
-  constexpr std::size_t kEach = kGroupBytes / sizeof(T);
+// A matrix to be packed, read a vector at a time: columns [j, j + kLanes) of row l, zeros beyond
+// the last column.
+struct StridedColumns {
+  const float* b;
+  std::size_t row_step;
+  std::size_t column_step;
+  std::size_t n;
+
+  VecF operator()(std::size_t l, std::size_t j) const {
+    float columns[kLanes] = {};
+    for (std::size_t i = 0; i < kLanes && j + i < n; ++i) {
+      columns[i] = b[l * row_step + (j + i) * column_step];
+    }
+    return load(columns);
+  }
+};
+
+// The same where a row is one run of whole vectors.
+struct WholeColumns {
+  const float* b;
+  std::size_t row_step;
+
+  VecF operator()(std::size_t l, std::size_t j) const { return load(b + l * row_step + j); }
+};
+
+// Calls pack with the fastest way to read a matrix.
+template <class Pack>
+void with_columns(const float* b, std::size_t n, std::size_t row_step, std::size_t column_step,
+                  Pack pack) {
+  if (column_step == 1 && n % kLanes == 0) {
+    pack(WholeColumns{b, row_step});
+  } else {
+    pack(StridedColumns{b, row_step, column_step, n});
+  }
+}
+
+// Packs the elements of a matrix, kEach to a group: the lower bits of elements(l, j), which holds
+// row l's in columns [j, j + kLanes), zero beyond the last column.
+template <std::size_t kEach, class Elements>
+void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Elements elements) {
+  constexpr std::size_t kBits = 8 * kGroupBytes / kEach;
+  constexpr std::uint32_t kMask = (std::uint32_t{1} << kBits) - 1;
+  const auto placed = [&](std::size_t l, std::size_t e, std::size_t j) {
+    return (elements(l + e, j) & kMask) << static_cast<std::uint32_t>(e * kBits);
+  };
   if (n == 0) return;
   const Panels panels = panels_of(n);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
-    const std::size_t width = panels.width(p);
+    const std::size_t end = column + panels.width(p);
     for (std::size_t l = 0; l < k; l += kEach) {
-      for (std::size_t j = column; j < column + width; ++j, packed += kGroupBytes) {
-        T group[kEach] = {};
-        for (std::size_t e = 0; e < kEach && l + e < k && j < n; ++e) group[e] = element(l + e, j);
-        __builtin_memcpy(packed, group, kGroupBytes);
+      for (std::size_t j = column; j < end; j += kLanes, packed += kLanes * kGroupBytes) {
+        VecU groups{};
+        if (l + kEach <= k) {
+#pragma GCC unroll 4
+          for (std::size_t e = 0; e < kEach; ++e) groups = groups | placed(l, e, j);
+        } else {
+          for (std::size_t e = 0; l + e < k; ++e) groups = groups | placed(l, e, j);
+        }
+        store(reinterpret_cast<std::int32_t*>(packed), groups);
       }
     }
-    column += width;
+    column = end;
   }
 }
 

@@ -71,6 +71,7 @@ struct SparseBlock {
   std::size_t rows;
   std::size_t last;  // lanes of the last vector
   bool relu;         // with the last block of k
+  Upcoming* upcoming;
 };
 
 template <int kVectors>
@@ -92,6 +93,7 @@ void sparse_block(const SparseBlock& block) {
         sums[v] = load_first(start + offset, last);
       }
     }
+    prefetch_some(block.upcoming, kVectors * kSparseBlockK / 2 / kWorkPerLine);
     const float* row = block.a + i * block.lda;
     for (std::uint64_t mask = block.masks[i * block.mask_step]; mask != 0; mask &= mask - 1) {
       const auto l = static_cast<std::size_t>(__builtin_ctzll(mask));
@@ -125,7 +127,7 @@ static_assert(sizeof(kSparseBlocks) / sizeof(SparseFunction) ==
 void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* masks,
                       std::size_t blocks, const float* packed, const float* bias,
                       std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
-                      std::size_t n, std::size_t k) {
+                      std::size_t n, std::size_t k, Upcoming* upcoming) {
   const Panels panels = panels_of(n, kSparseVectors);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
@@ -137,6 +139,7 @@ void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* mask
     block.ldc = ldc;
     block.rows = m;
     block.last = smaller(width, n - column) - (width - kLanes);
+    block.upcoming = upcoming;
     for (std::size_t b = 0; b < blocks; ++b) {
       block.a = a + b * kSparseBlockK;
       block.masks = masks + b;
@@ -152,9 +155,9 @@ void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* mask
 
 void gemm_sparse_f32(const float* a, std::size_t lda, const float* packed, const float* bias,
                      std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
-                     std::size_t m, std::size_t n, std::size_t k) {
+                     std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming) {
   if (!can_skip_zeros(k, n)) {
-    gemm_f32(a, lda, packed, bias, bias_step, activation, c, ldc, m, n, k);
+    gemm_f32(a, lda, packed, bias, bias_step, activation, c, ldc, m, n, k, upcoming);
     return;
   }
   const std::size_t blocks = ceil_divide(k, kSparseBlockK);
@@ -175,11 +178,12 @@ void gemm_sparse_f32(const float* a, std::size_t lda, const float* packed, const
     const float* bias_here = bias == nullptr ? nullptr : bias + top * bias_step;
     float* c_here = c + top * ldc;
     if (nonzeros * 10 > rows * k * kSparseTenths) {
-      gemm_f32(a_here, lda, packed, bias_here, bias_step, activation, c_here, ldc, rows, n, k);
+      gemm_f32(a_here, lda, packed, bias_here, bias_step, activation, c_here, ldc, rows, n, k,
+               upcoming);
       continue;
     }
     gemm_sparse_rows(a_here, lda, masks, blocks, packed + sparse_offset(k, n), bias_here, bias_step,
-                     activation == Activation::kRelu, c_here, ldc, rows, n, k);
+                     activation == Activation::kRelu, c_here, ldc, rows, n, k, upcoming);
     if (activation > Activation::kRelu) activate(activation, c_here, ldc, rows, n);
   }
 }

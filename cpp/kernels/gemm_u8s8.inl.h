@@ -42,14 +42,15 @@ struct DotU8S8 {
 
 void gemm_u8s8(const std::byte* a, const std::byte* packed, const float* bias,
                std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
-               std::size_t n, std::size_t k) {
+               std::size_t n, std::size_t k, Upcoming* upcoming) {
   const std::size_t step = quantized_row_size(k);
   const std::byte* scales = packed + groups_size(k, n, 4);
   const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
   const DotU8S8 dot = {a + (step - kRowRecordTail), step, reinterpret_cast<const float*>(scales),
                        reinterpret_cast<const std::int32_t*>(scales + padded * sizeof(float))};
-  gemm_groups(GroupsProduct{a, step, packed, ceil_divide(k, 4), bias, bias_step, c, ldc, relu}, dot,
-              m, n);
+  gemm_groups(
+      GroupsProduct{a, step, packed, ceil_divide(k, 4), bias, bias_step, c, ldc, relu, upcoming},
+      dot, m, n);
 }
 
 }  // namespace

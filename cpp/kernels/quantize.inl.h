@@ -91,40 +91,64 @@ std::size_t packed_size_s8(std::size_t k, std::size_t n) {
   return groups_size(k, n, 4) + ceil_divide(n, kLanes) * kLanes * 2 * sizeof(float);
 }
 
-void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
-             std::size_t column_step, std::byte* packed) {
+// What the sums of each packed column start from; see DotU8S8.
+inline void set_corrections(const std::byte* packed, std::size_t k, std::size_t n,
+                            std::int32_t* corrections) {
+  const std::size_t groups = ceil_divide(k, 4);
+  const VecI ones = broadcast(std::int32_t{0x01010101});
+  const Panels panels = panels_of(n);
+  for (std::size_t p = 0; p < panels.count; ++p) {
+    const std::size_t step = panels.width(p) * kGroupBytes;
+    for (std::size_t place = 0; place < step; place += kLanes * kGroupBytes) {
+      VecU sum{};
+      for (std::size_t l = 0; l < groups; ++l) {
+        sum = dot_u8s8(sum, ones, load_groups(packed + l * step + place));
+      }
+      store(corrections, VecU{} - sum * static_cast<std::uint32_t>(kZeroPoint));
+      corrections += kLanes;
+    }
+    packed += groups * step;
+  }
+}
+
+template <class Columns>
+void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::byte* packed) {
   constexpr float kLevels = 127.0f;
   const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
   float* scales = reinterpret_cast<float*>(packed + groups_size(k, n, 4));
   auto* corrections = reinterpret_cast<std::int32_t*>(scales + padded);
-  for (std::size_t j = 0; j < padded; ++j) {
-    std::uint32_t largest = 0;
-    for (std::size_t l = 0; l < k && j < n; ++l) {
-      std::uint32_t magnitude;
-      __builtin_memcpy(&magnitude, b + l * row_step + j * column_step, sizeof magnitude);
-      magnitude &= kMagnitude;
-      largest = magnitude > largest ? magnitude : largest;
+  for (std::size_t j = 0; j < padded; j += kLanes) {
+    VecU largest[4] = {};
+    std::size_t l = 0;
+    for (; l + 4 <= k; l += 4) {
+#pragma GCC unroll 4
+      for (std::size_t e = 0; e < 4; ++e) {
+        largest[e] = max(largest[e], bits(b(l + e, j)) & kMagnitude);
+      }
     }
-    const Quantization column = quantization_of(largest, kLevels);
-    scales[j] = column.scale;
-    // Kept here until the elements are packed.
-    __builtin_memcpy(corrections + j, &column.inverse, sizeof column.inverse);
+    for (; l < k; ++l) largest[0] = max(largest[0], bits(b(l, j)) & kMagnitude);
+    const VecU whole = max(max(largest[0], largest[1]), max(largest[2], largest[3]));
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      const Quantization column = quantization_of(whole[i], kLevels);
+      scales[j + i] = column.scale;
+      // Kept here until the elements are packed.
+      __builtin_memcpy(corrections + j + i, &column.inverse, sizeof column.inverse);
+    }
   }
-  const auto element = [&](std::size_t l, std::size_t j) {
-    float inverse;
-    __builtin_memcpy(&inverse, corrections + j, sizeof inverse);
-    if (inverse == 0.0f) return std::int8_t{0};
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest, the even one of two.
-    const float shifted = b[l * row_step + j * column_step] * inverse + 0x1.8p23f;
-    return static_cast<std::int8_t>(shifted - 0x1.8p23f);
-  };
-  pack_groups<std::int8_t>(k, n, packed, element);
-  for (std::size_t j = 0; j < padded; ++j) {
-    std::uint32_t sum = 0;
-    for (std::size_t l = 0; l < k && j < n; ++l) sum += static_cast<std::uint32_t>(element(l, j));
-    const std::uint32_t correction = 0u - sum * static_cast<std::uint32_t>(kZeroPoint);
-    __builtin_memcpy(corrections + j, &correction, sizeof correction);
-  }
+  pack_groups<4>(k, n, packed, [=](std::size_t l, std::size_t j) {
+    const VecF inverse = from_bits(reinterpret_cast<VecU>(load(corrections + j)));
+    // Infinity times zero is not a number.
+    const VecF scaled = select(equal(inverse, VecF{}), VecF{}, b(l, j) * inverse);
+    return reinterpret_cast<VecU>(to_integer(scaled));
+  });
+  set_corrections(packed, k, n, corrections);
+}
+
+void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+             std::size_t column_step, std::byte* packed) {
+  if (n == 0) return;
+  with_columns(b, n, row_step, column_step,
+               [=](const auto& columns) { pack_s8_from(columns, k, n, packed); });
 }
 
 // The nearest bfloat16, the even one of two, in the lower halves; NaN stays NaN.
@@ -152,8 +176,9 @@ std::size_t packed_size_bf16(std::size_t k, std::size_t n) { return groups_size(
 
 void pack_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
                std::size_t column_step, std::byte* packed) {
-  pack_groups<std::uint16_t>(k, n, packed, [=](std::size_t l, std::size_t j) {
-    return static_cast<std::uint16_t>(to_bf16(broadcast(b[l * row_step + j * column_step]))[0]);
+  with_columns(b, n, row_step, column_step, [=](const auto& columns) {
+    pack_groups<2>(k, n, packed,
+                   [&](std::size_t l, std::size_t j) { return to_bf16(columns(l, j)); });
   });
 }
 

@@ -26,6 +26,7 @@ struct Executor::Workspace {
     Arena arena;
     std::vector<std::int64_t> symbols;
     std::vector<PhaseState> phases;
+    std::vector<TileIds> ids;
   };
 
   Workspace(const Executor& executor, std::size_t count)
@@ -140,6 +141,20 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
 
 Executor::~Executor() {
   for (auto& slot : idle_) delete slot.load(std::memory_order_acquire);
+}
+
+void Executor::use_for_few_rows(std::shared_ptr<const Executor> other, std::int64_t rows) {
+  const auto same = [](const InputSpec& a, const InputSpec& b) {
+    return a.name == b.name && a.dtype == b.dtype && a.sizes == b.sizes &&
+           a.row_axis == b.row_axis && a.request == b.request;
+  };
+  if (!std::equal(inputs_.begin(), inputs_.end(), other->inputs_.begin(), other->inputs_.end(),
+                  same) ||
+      outputs_.size() != other->outputs_.size()) {
+    throw OpError(ErrorKind::kModel, "plans of different inputs or outputs");
+  }
+  few_ = std::move(other);
+  few_rows_ = rows;
 }
 
 std::unique_ptr<Executor::Workspace> Executor::borrow() const {
@@ -336,6 +351,10 @@ bool Executor::value_is_request(std::int32_t global) const {
 }
 
 void Executor::run_request(Call& call) const {
+  if (few_ && call.rows < few_rows_) {
+    run_other(call, *few_);
+    return;
+  }
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputSpec& spec = inputs_[i];
     Tensor& tensor = call.workspace.globals[i].tensor;
@@ -350,6 +369,31 @@ void Executor::run_request(Call& call) const {
     }
   }
   for (std::size_t index = 0; index < phases_.size(); ++index) run_phase(call, index);
+}
+
+// Lets an executor of the same inputs and outputs make the outputs of a request.
+void Executor::run_other(Call& call, const Executor& other) const {
+  Session session(other);
+  Workspace& theirs = *session.workspace_;
+  theirs.symbols = call.workspace.symbols;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    theirs.globals[i] = borrowed(call.workspace.globals[i]);
+  }
+  Call again{theirs, call.request, call.first_row, call.rows};
+  other.run_request(again);
+  // The session's memory goes with it.
+  Context context{kernels_, call.workspace.workers[0].arena, call.workspace.symbols};
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const auto to = static_cast<std::size_t>(outputs_[i].global);
+    if (to < inputs_.size()) continue;  // an input that is an output
+    const Value& made = theirs.globals[static_cast<std::size_t>(other.outputs_[i].global)];
+    if (made.is_sequence) {
+      throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
+    }
+    Tensor copy = allocate(context, made.tensor.dtype, made.tensor.shape);
+    copy_elements(made.tensor, copy);
+    call.workspace.globals[to].tensor = std::move(copy);
+  }
 }
 
 // Tiles of equal size, as many for each thread: the last to finish ends a call.
@@ -392,6 +436,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
   const bool alone = count == rows;
   worker.symbols = call.workspace.symbols;
   worker.symbols[0] = count;
+  worker.ids.clear();
   Context context{kernels_, worker.arena, worker.symbols};
   try {
     for (std::size_t i = 0; i < phase.imports.size(); ++i) {
@@ -411,6 +456,13 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
       value = borrowed(globals[global]);
       if (import.mode == Import::Mode::kSlice) {
         value.tensor = rows_of(value.tensor, import.axis, begin, count, rows);
+        const Tensor& ids = value.tensor;
+        const std::int64_t next = begin + count * static_cast<std::int64_t>(pool_->threads());
+        if (ids.dtype == DType::kInt64 && ids.rank() == 1 && ids.strides[0] == 1 && next < rows) {
+          const auto* first = ids.as<std::int64_t>();
+          worker.ids.push_back({first, first + (next - begin),
+                                static_cast<std::size_t>(std::min(count, rows - next))});
+        }
       } else if (import.mode == Import::Mode::kRepeat) {
         value.tensor = repeat_row(context, value.tensor, import.axis, count);
       }
@@ -423,6 +475,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
       }
       state.arguments[i] = &value;
     }
+    context.ids = worker.ids;
     phase.program->run(context, state.frame, state.arguments, state.exports);
   } catch (OpError& error) {
     if (error.row >= 0) {

@@ -64,6 +64,10 @@ class Executor {
            std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows);
   ~Executor();
 
+  // Lets another executor of the same inputs and outputs run the requests with fewer than `rows`
+  // rows. To be called before the first run.
+  void use_for_few_rows(std::shared_ptr<const Executor> other, std::int64_t rows);
+
   struct Workspace;
 
   // One call. Its outputs may share the inputs' memory and are valid until it ends.
@@ -82,6 +86,8 @@ class Executor {
     Tensor contiguous(const Tensor& tensor);
 
    private:
+    friend class Executor;
+
     const Executor& executor_;
     std::unique_ptr<Workspace> workspace_;
   };
@@ -97,6 +103,7 @@ class Executor {
   void run(Workspace& workspace, std::span<const std::int64_t> offsets) const;
   void run_requests(Call& call, std::span<const std::int64_t> offsets, std::int64_t rows) const;
   void run_request(Call& call) const;
+  void run_other(Call& call, const Executor& other) const;
   void run_phase(Call& call, std::size_t index) const;
   void run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
                 std::size_t worker_number) const;
@@ -114,6 +121,8 @@ class Executor {
   const Kernels& kernels_;
   std::shared_ptr<ThreadPool> pool_;
   std::int64_t tile_rows_;
+  std::shared_ptr<const Executor> few_;  // null: none
+  std::int64_t few_rows_ = 0;
 
   // Workspaces that no call uses. No lock, which a fork could leave taken for ever in the child.
   mutable std::array<std::atomic<Workspace*>, 16> idle_{};

@@ -35,11 +35,21 @@ class Attributes {
   std::map<std::string, Item> items_;
 };
 
+// Row numbers of a tile that are part of the caller's, and those that this worker is likely to be
+// given next.
+struct TileIds {
+  const std::int64_t* tile;
+  const std::int64_t* next;
+  std::size_t next_count;
+};
+
 // What a run gives to each operator. One per worker; never shared between threads.
 struct Context {
   const Kernels& kernels;
   Arena& arena;
   std::span<const std::int64_t> symbols;  // sizes of the symbolic dims, index 0 is the tile's rows
+  std::span<const TileIds> ids = {};  // of the tile's inputs, where they are plain int64 vectors
+  Upcoming upcoming = {};             // rows of records that the next tile reads
 };
 
 // One prepared operator: weights packed, attributes read. Immutable, used by many threads at once.

@@ -31,6 +31,7 @@ std::span<const OpEntry> classical_ops();
 std::span<const OpEntry> dense_layer_ops();
 std::span<const OpEntry> dense_quantized_ops();
 std::span<const OpEntry> lookup_ops();
+std::span<const OpEntry> fold_dots_ops();
 
 // The factory of an operator, or null if it has no C++ form.
 OpFactory find_op(std::string_view name);

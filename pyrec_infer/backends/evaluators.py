@@ -117,7 +117,7 @@ def _pair_dots(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
 
 def _dense_int8(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
     x, weights, bias = inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
-    if x is None or weights is None or x.ndim < 2:
+    if x is None or weights is None or x.ndim < 2 or weights.ndim > 2:
         return OPS[node.op].evaluate(node, inputs)
     rows, row_scales, _ = quantize_rows(x.reshape(-1, x.shape[-1]))
     columns, column_scales = quantize(weights, COLUMN_LEVELS, 0)

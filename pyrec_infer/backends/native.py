@@ -184,8 +184,18 @@ class NativePlan:
         ]
         phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
         outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
-        self._plan = _native.Plan(
-            isa, inputs, len(symbols), phases, outputs, len(numbers), pool, plan.tile_rows
+        few = None if plan.few is None else NativePlan(plan.few, isa, pool, fallbacks)
+        self._plan: _native.Plan = _native.Plan(
+            isa,
+            inputs,
+            len(symbols),
+            phases,
+            outputs,
+            len(numbers),
+            pool,
+            plan.tile_rows,
+            None if few is None else few._plan,
+            plan.few_rows,
         )
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:

@@ -60,6 +60,9 @@ def _checked(item: PlanInput, array: Array, row_offset: int = 0) -> Array:
 
 
 def _repeat(array: Array, axis: int, rows: int) -> Array:
+    if array.ndim > 2 and array.shape[axis] == 1:
+        # A matrix that is copied for each row can be larger than memory.
+        return np.broadcast_to(array, (*array.shape[:axis], rows, *array.shape[axis + 1 :]))
     repeats = [1] * array.ndim
     repeats[axis] = rows
     return np.tile(array, repeats) if array.shape[axis] != 1 else np.repeat(array, rows, axis)
@@ -92,6 +95,7 @@ class NumbaPlan:
             [self._evaluator(node, fallbacks) for node in phase.nodes] for phase in plan.phases
         ]
         self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
+        self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks)
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
@@ -151,6 +155,8 @@ class NumbaPlan:
     def _run_request(
         self, arrays: Sequence[Array], sizes: dict[str, int], request: int, begin: int, end: int, many: bool
     ) -> list[Array]:
+        if self._few is not None and end - begin < self._plan.few_rows:
+            return self._few._run_request(arrays, sizes, request, begin, end, many)
         values: dict[str, Any] = {}
         for item, array in zip(self._plan.inputs, arrays, strict=True):
             part = array

@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.kernels.spec import EXACT, LENGTHS, SPECIAL, Array, Cases, KernelSpec, normal, shifted, ufunc
+from pyrec_infer.kernels.spec import (
+    EXACT,
+    LENGTHS,
+    SPECIAL,
+    Array,
+    Cases,
+    KernelSpec,
+    normal,
+    reduction,
+    shifted,
+    ufunc,
+)
 
 ZERO = np.float32(0)
 ONE = np.float32(1)
@@ -24,6 +35,7 @@ add_f32 = ufunc(lambda a, b: a + b, 2)
 subtract_f32 = ufunc(lambda a, b: a - b, 2)
 multiply_f32 = ufunc(lambda a, b: a * b, 2)
 divide_f32 = ufunc(lambda a, b: a / b, 2)
+multiply_add_f32 = ufunc(lambda a, b, c: a * b + c, 3)
 maximum_f32 = ufunc(lambda a, b: a if a > b or a != a else b, 2)
 minimum_f32 = ufunc(lambda a, b: a if a < b or a != a else b, 2)
 
@@ -63,6 +75,23 @@ def binary_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
         yield normal(rng, 1), normal(rng, n)
 
 
+def _multiply_add_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Every length, with each set of operands repeated; special factors and addends."""
+    left, right = np.meshgrid(SPECIAL, SPECIAL)
+    yield shifted(left.ravel()), shifted(right.ravel()), normal(rng, left.size)
+    # An addend is never of a size with a product that overflows: some instruction sets round twice.
+    yield normal(rng, SPECIAL.size), normal(rng, SPECIAL.size), shifted(SPECIAL)
+    for n in LENGTHS:
+        for repeated in range(8):
+            yield tuple(normal(rng, 1 if repeated >> place & 1 else n) for place in range(3))
+
+
+def _multiply_add_scale(a: Array, b: Array, c: Array) -> Array:
+    with np.errstate(all="ignore"):
+        scale = np.abs(a.astype(np.float64) * b) + np.abs(c)
+    return np.asarray(np.where(np.isfinite(scale), scale, 0))
+
+
 def _unary(name: str, oracle: Callable[..., Any], fallback: Callable[..., Array]) -> KernelSpec:
     return KernelSpec(name, in_double(oracle), fallback, EXACT, unary_cases(100.0), in_place=True)
 
@@ -84,6 +113,13 @@ KERNELS = (
     _binary("subtract_f32", np.subtract, subtract_f32),
     _binary("multiply_f32", np.multiply, multiply_f32),
     _binary("divide_f32", np.divide, divide_f32),
+    KernelSpec(
+        "multiply_add_f32",
+        in_double(lambda a, b, c: a * b + c),
+        multiply_add_f32,
+        reduction(lambda *_: 2, _multiply_add_scale),
+        _multiply_add_cases,
+    ),
     _binary("maximum_f32", np.maximum, maximum_f32),
     _binary("minimum_f32", np.minimum, minimum_f32),
 )

@@ -200,12 +200,60 @@ def _pair_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
     return RowFlow((0,)) if axes == {0} else RowFlow((Rows.OPAQUE,), coupled=True)
 
 
+def _infer_multiply_add(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    shapes = [required(node, inputs, i).shape for i in range(3)]
+    return [Info(F32, None if any(shape is None for shape in shapes) else broadcast(shapes))]
+
+
+def _multiply_add(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, b, c = (required(node, inputs, i) for i in range(3))
+    return [np.asarray(a * b + c)]
+
+
+def _infer_fold_dots(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    a, weights, below = required(node, inputs, 0), required(node, inputs, 1), optional(inputs, 5)
+    if a.shape is None or len(a.shape) != 3 or weights.shape is None or len(weights.shape) != 2:
+        return [Info(F32, None)]
+    width, more = a.shape[2], (0,) if below is None else below.shape
+    rows: Size = fresh(node, 0, 1)
+    if isinstance(width, int) and more and isinstance(more[0], int):
+        rows = int(node.attribute("fields", 0)) * width + more[0]
+    return [Info(F32, (a.shape[0], rows, weights.shape[1]))]
+
+
+def _fold_dots(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    a, weights, left, right = (required(node, inputs, i) for i in range(4))
+    base, below = optional(inputs, 4), optional(inputs, 5)
+    fields = int(node.attribute("fields", 0))
+    count, _, width = a.shape
+    more = 0 if below is None else len(below)
+    matrix = np.zeros((count, fields * width + more, weights.shape[1]), F32)
+    matrix[:, : fields * width] = 0 if base is None else base
+    matrix[:, fields * width :] = 0 if below is None else below
+    places = np.where(right < 0, right + fields, right)
+    for field in range(fields):
+        chosen = np.flatnonzero(places == field)
+        block = np.matmul(a[:, left[chosen]].transpose(0, 2, 1), weights[chosen])
+        matrix[:, field * width : (field + 1) * width] += block
+    return [matrix]
+
+
+def _fold_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    vectors = required(node, inputs, 0)
+    if any(info is not None and info.rows != Rows.INVARIANT for info in inputs[1:]):
+        return RowFlow((Rows.OPAQUE,), coupled=True)
+    if vectors.rows in (0, Rows.INVARIANT):
+        return RowFlow((vectors.rows,))
+    return RowFlow((Rows.OPAQUE,), coupled=True)
+
+
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
     # columns (int), present where W comes out of pyrec.Pack: its last size; skip_zeros (int) where many
     # elements of x are zero.
     Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
-    # Lays matrices [..., K, H] out for pyrec.Dense, its only reader; the same numbers.
+    # Lays matrices [..., K, H] out for a dense layer, its only reader; the same numbers. Attributes:
+    # precision of the layer, fp32 (the default), bf16 or int8.
     Op("pyrec.Pack", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], rows.elementwise),
     # Inputs source_0, table_0, source_1, table_1, ... A part with a table is its rows of the ids in
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
@@ -220,6 +268,13 @@ OPS = (
     # Inputs rows and a record table: `width` elements of ONNX type `to` at byte `offset` of each of the
     # rows, exactly.
     Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0)),
+    # a * b + c, float32 and broadcast against each other.
+    Op("pyrec.MultiplyAdd", _infer_multiply_add, _multiply_add, rows.elementwise),
     # y[n, p] = sum over d of a[n, left[p], d] * b[n, right[p], d]; left and right are constant int64.
     Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
+    # Matrices M with PairDots(a, b, left, right) W = b M, where b [N, fields, D] is seen as [N, fields * D]:
+    # M[n, right[p] * D + d] = base[right[p] * D + d] + sum over p of a[n, left[p], d] * W[p].
+    # Below these are further rows. Inputs a [N, F, D], and constants W [P, H], left [P], right [P], base
+    # (optional) [fields * D, H] and below (optional) [R, H]. Attributes: fields (int).
+    Op("pyrec.FoldDots", _infer_fold_dots, _fold_dots, _fold_dots_rows),
 )

@@ -62,15 +62,21 @@ def round_bf16(x: Array) -> Floats:
     return np.where(np.isnan(x), x, rounded.view(np.float32))
 
 
+def _once(matrices: Array) -> Array:
+    """Matrices without those that are repeated for each row."""
+    sizes = zip(matrices.shape[:-2], matrices.strides, strict=False)
+    return matrices[tuple(slice(1) if size > 1 and not stride else slice(None) for size, stride in sizes)]
+
+
 def _product_int8(x: Array, weights: Array) -> Array:
     rows, row_scales = quantize_rows(x)
-    columns, column_scales = quantize(weights, COLUMN_LEVELS, 0)
+    columns, column_scales = quantize(_once(weights), COLUMN_LEVELS, -2)
     with np.errstate(all="ignore"):
         return np.asarray(multiply_whole(rows, columns) * column_scales * row_scales)
 
 
 def _product_bf16(x: Array, weights: Array) -> Array:
-    return np.asarray(np.matmul(x, round_bf16(weights)))
+    return np.asarray(np.matmul(x, round_bf16(_once(weights))))
 
 
 def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:
@@ -83,8 +89,9 @@ def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:
 
 
 OPS = (
-    # pyrec.Dense with a constant matrix of weights, rounded to int8 with a scale for each column; each
-    # row of x is rounded to 8 bits with a scale of its own. The sums of products are exact.
+    # pyrec.Dense with a constant matrix of weights, or matrices out of pyrec.Pack with the same precision,
+    # rounded to int8 with a scale for each column; each row of x is rounded to 8 bits with a scale of its
+    # own. The sums of products are exact.
     _layer("pyrec.DenseInt8", _product_int8),
     # The same with weights rounded to bfloat16; a processor that multiplies bfloat16 rounds x as well.
     _layer("pyrec.DenseBf16", _product_bf16),

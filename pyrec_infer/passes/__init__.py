@@ -1,6 +1,6 @@
 """The compiler's passes: functions from graph to graph, in a visible order."""
 
-from pyrec_infer.passes.pipeline import PIPELINE, SPLIT_PIPELINE, compile_graph, split_graph
+from pyrec_infer.passes.pipeline import PIPELINE, SPLIT_PIPELINE, compile_graph, split_graph, split_graphs
 from pyrec_infer.passes.remove_dead import keep_outputs
 
-__all__ = ["PIPELINE", "SPLIT_PIPELINE", "compile_graph", "keep_outputs", "split_graph"]
+__all__ = ["PIPELINE", "SPLIT_PIPELINE", "compile_graph", "keep_outputs", "split_graph", "split_graphs"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Graph, Node, Rate
+from pyrec_infer.ops.inference import analyze
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
@@ -55,16 +56,37 @@ def _before_layers(graph: Graph) -> set[str]:
     return found
 
 
-def _fits(node: Node, graph: Graph, rates: Mapping[str, Rate]) -> bool:
-    weights = graph.constants.get(node.inputs[1]) if node.op == "pyrec.Dense" else None
-    return (
-        weights is not None
-        and weights.dtype == np.float32
-        and weights.ndim == 2
-        and min(weights.shape) >= _SMALLEST
-        and rates[node.outputs[0]] == Rate.PAIR
-        and bool(np.isfinite(weights).all())
-    )
+class _Chooser:
+    """Finds the layers that can be narrower, and the nodes that lay their weights out for each request."""
+
+    def __init__(self, graph: Graph, rates: Mapping[str, Rate]) -> None:
+        self.graph = graph
+        self.rates = rates
+        self.before = _before_layers(graph)
+        packs = any(node.op == "pyrec.Pack" for node in graph.nodes)
+        self.infos = analyze(graph).infos if packs else {}
+
+    def pack_of(self, node: Node) -> Node | None:
+        """The node that lays the layer's weights out, if they are not constant."""
+        source = self.graph.producers.get(node.inputs[1])
+        return source if source is not None and source.op == "pyrec.Pack" else None
+
+    def fits(self, node: Node) -> bool:
+        if node.op != "pyrec.Dense" or node.outputs[0] not in self.before:
+            return False
+        if self.rates[node.outputs[0]] != Rate.PAIR:
+            return False
+        weights, pack = self.graph.constants.get(node.inputs[1]), self.pack_of(node)
+        if pack is not None:
+            sizes = (self.infos[pack.inputs[0]].shape or (0, 0))[-2:]
+            return all(isinstance(size, int) and size >= _SMALLEST for size in sizes)
+        return (
+            weights is not None
+            and weights.dtype == np.float32
+            and weights.ndim == 2
+            and min(weights.shape) >= _SMALLEST
+            and bool(np.isfinite(weights).all())
+        )
 
 
 def choose_precision(graph: Graph, rates: Mapping[str, Rate], precision: str) -> Graph:
@@ -92,11 +114,14 @@ def choose_precision(graph: Graph, rates: Mapping[str, Rate], precision: str) ->
     """
     if require_precision(precision) == "fp32":
         return graph
-    before = _before_layers(graph)
-    nodes = tuple(
-        replace(node, op=_LAYERS[precision])
-        if node.outputs[0] in before and _fits(node, graph, rates)
-        else node
-        for node in graph.nodes
-    )
-    return graph.with_(nodes=nodes)
+    chooser = _Chooser(graph, rates)
+    chosen = {node for node in graph.nodes if chooser.fits(node)}
+    packs = {chooser.pack_of(node) for node in chosen}
+    nodes = []
+    for node in graph.nodes:
+        if node in chosen:
+            node = replace(node, op=_LAYERS[precision])
+        elif node in packs:
+            node = replace(node, attributes={**node.attributes, "precision": precision})
+        nodes.append(node)
+    return graph.with_(nodes=tuple(nodes))

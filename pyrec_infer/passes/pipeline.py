@@ -8,9 +8,11 @@ from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.fold_dots import fold_dots
 from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
+from pyrec_infer.passes.fuse_multiply_add import fuse_multiply_add
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.merge_sums import merge_sums
@@ -21,8 +23,10 @@ from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.separate_labels import separate_labels
+from pyrec_infer.passes.share_lookups import share_lookups
 from pyrec_infer.passes.skip_zeros import skip_zeros
 from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.split_concatenations import split_concatenations
 from pyrec_infer.passes.split_lookups import split_lookups
 from pyrec_infer.passes.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split_products import split_products
@@ -62,11 +66,18 @@ SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
     split_sums,
     split_pair_dots,
     split_products,
+    fold_dots,
     pack_matrices,
     fuse_lookups,
     fold_tables,
     merge_sums,
+    split_concatenations,
+    share_lookups,
+    fuse_multiply_add,
 )
+
+FOR_MANY = frozenset({fold_dots})
+"""Passes of a split that do more for a request in order to do less for each candidate."""
 
 CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
@@ -113,7 +124,18 @@ def compile_graph(graph: Graph) -> Graph:
     return graph
 
 
-def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+def _split(graph: Graph, step: Callable[[Graph, Sides], Graph], sides: Sides) -> Graph:
+    """One pass of a split, and what follows each."""
+    made = _run(graph, step.__name__, lambda before: step(before, sides))
+    if made is not graph:
+        for clean in CLEAN_UP:
+            made = _run(made, clean.__name__, clean)
+    return made
+
+
+def split_graphs(
+    graph: Graph, request: Iterable[str], items: Iterable[str] = ()
+) -> tuple[Graph, Graph | None]:
     """Run the passes that move work to the earliest rate, with the verifier after each.
 
     Parameters
@@ -122,12 +144,29 @@ def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ())
         As `compile_graph` leaves it.
     request, items : iterable of str
         See `Sides`.
+
+    Returns
+    -------
+    many : Graph
+        For a request with so many candidates that what is done for it alone hardly counts.
+    few : Graph, optional
+        Without the passes `FOR_MANY`, where these change anything.
     """
     sides = Sides(frozenset(request), frozenset(items))
+    few: Graph | None = None
     for step in SPLIT_PIPELINE:
-        made = _run(graph, step.__name__, lambda before, step=step: step(before, sides))  # type: ignore[misc]
-        if made is not graph:
-            for clean in CLEAN_UP:
-                made = _run(made, clean.__name__, clean)
+        made = _split(graph, step, sides)
+        if step not in FOR_MANY:
+            few = None if few is None else _split(few, step, sides)
+        elif made is not graph and few is None:
+            few = graph
         graph = made
-    return _run(graph, skip_zeros.__name__, skip_zeros)
+    return (
+        _run(graph, skip_zeros.__name__, skip_zeros),
+        None if few is None else _run(few, skip_zeros.__name__, skip_zeros),
+    )
+
+
+def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+    """The graph for a request with many candidates; see `split_graphs`."""
+    return split_graphs(graph, request, items)[0]

@@ -93,12 +93,36 @@ class Separated:
     fields : tuple of Field
     stride : int
         Bytes of a record.
+    few : Graph, optional
+        What takes the place of ``pairs`` for few candidates; see `split_graphs`.
     """
 
     items: Graph
     pairs: Graph
     fields: tuple[Field, ...]
     stride: int
+    few: Graph | None = None
+
+
+def _alike(a: Node, b: Node) -> bool:
+    return a is b or (
+        (a.op, a.inputs, a.outputs, a.bodies) == (b.op, b.inputs, b.outputs, b.bodies)
+        and a.attributes.keys() == b.attributes.keys()
+        and all(np.array_equal(value, b.attributes[key]) for key, value in a.attributes.items())
+    )
+
+
+def same_records(a: Separated, b: Separated) -> bool:
+    """Whether the records of two graphs are made alike."""
+    stored, others = a.items.constants, b.items.constants
+    return (
+        (a.fields, a.stride, len(a.items.nodes)) == (b.fields, b.stride, len(b.items.nodes))
+        and all(map(_alike, a.items.nodes, b.items.nodes))
+        and stored.keys() == others.keys()
+        and all(
+            value is others[name] or np.array_equal(value, others[name]) for name, value in stored.items()
+        )
+    )
 
 
 def _refuse(graph: Graph, coupled: Iterable[Node]) -> None:

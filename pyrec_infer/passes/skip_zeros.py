@@ -24,6 +24,8 @@ def skip_zeros(graph: Graph) -> Graph:
     nodes = []
     for node in graph.nodes:
         source = graph.producers.get(node.inputs[0]) if has_constant_weights(node, graph) else None
+        while source is not None and source.op == "Reshape":
+            source = graph.producers.get(source.inputs[0])
         if source is not None and "Relu" in (source.op, source.attribute("activation", "")):
             node = replace(node, attributes={**node.attributes, "skip_zeros": 1})
         nodes.append(node)

@@ -41,7 +41,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: ``backend``, ``inputs``, ``outputs``, ``work`` for each rate, ``phases`` with their
-        steps, ``values``."""
+        steps, ``values``, ``few_rows``: requests with fewer candidates run another plan."""
         return dict(self.data)
 
 
@@ -133,6 +133,7 @@ def explain_plan(
     data = {
         "backend": backend,
         "tile_rows": plan.tile_rows,
+        "few_rows": plan.few_rows,
         "precision": list(precision),
         "weight_bytes": _weights(plan),
         "work": plan_work(plan),
@@ -173,6 +174,14 @@ def _rows(info: Info | None) -> int | str:
     return "none" if info.rows == Rows.INVARIANT else int(info.rows)
 
 
+def _only_for_many(plan: Plan, few: Plan) -> list[str]:
+    """The operators that a plan for few candidates does not have."""
+    found, others = (
+        dict.fromkeys(node.op for phase in item.phases for node in phase.nodes) for item in (plan, few)
+    )
+    return [name for name in found if name not in others]
+
+
 def _text(
     plan: Plan,
     backend: str,
@@ -200,6 +209,12 @@ def _text(
     for rate, work in plan_work(plan).items():
         each = "for each request" if rate == "request" else "for each candidate"
         lines.append(f"    {rate:<8} {work['flops']:>12,} {work['weight_bytes']:>12,}  {each}")
+    if plan.few is not None:
+        lines += [
+            "",
+            f"Requests with fewer than {plan.few_rows} candidates run another plan, without "
+            + ", ".join(_only_for_many(plan, plan.few)),
+        ]
     lines += ["", "Steps: rate, operations, operator, what it reads -> what it makes"]
     number = 1
     if plan.prologue:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
 from typing import TypedDict
 
 from pyrec_infer.ir import Info, Node, Rate, Shape
@@ -68,6 +70,11 @@ def node_flops(node: Node, infos: Mapping[str, Info]) -> int:
         return 2 * made * (inner if isinstance(inner, int) else inner.coefficient) + activated
     if node.op == "pyrec.PairDots":
         return 2 * made * (shape[-1] if shape and isinstance(shape[-1], int) else 1)
+    if node.op == "pyrec.MultiplyAdd":
+        return 2 * made
+    if node.op == "pyrec.FoldDots":
+        pairs, width = infos[node.inputs[1]].shape or (0,), (shape or (1,))[-1]
+        return 2 * _elements(pairs) * (width if isinstance(width, int) else 1)
     if node.op == "pyrec.LookupSum":
         return made * (len(node.inputs) // 2)
     if node.op == "Einsum":
@@ -117,4 +124,51 @@ def plan_work(plan: Plan) -> dict[str, Work]:
     return found
 
 
-__all__ = ["Work", "node_flops", "plan_work"]
+_COSTS: Mapping[str, float] = {
+    "pyrec.DenseBf16": 0.5,
+    "pyrec.DenseInt8": 0.25,
+    "pyrec.PairDots": 3.0,
+}
+"""What an operation takes, where that of a float32 product takes 1: dot products are short."""
+
+_PACKED = 32.0
+"""The same for each number of a matrix that is made and laid out for a request."""
+
+
+def _costs(plan: Plan) -> tuple[float, float]:
+    """What a request costs, and each of its candidates."""
+    request = candidate = 0.0
+    for phase in plan.phases:
+        for node in phase.nodes:
+            cost = node_flops(node, plan.infos) * _COSTS.get(node.op, 1.0)
+            if node.op == "pyrec.Pack":
+                cost = _PACKED * _elements(plan.infos[node.inputs[0]].shape)
+            if max((plan.rates[name] for name in node.outputs if name), default=Rate.MODEL) <= Rate.REQUEST:
+                request += cost
+            else:
+                candidate += cost
+    return request, candidate
+
+
+def join_plans(many: Plan, few: Plan) -> Plan:
+    """One plan of two of the same inputs and outputs, which takes the cheaper one for each call.
+
+    Parameters
+    ----------
+    many : Plan
+        Does more for a request than the other in order to do less for each candidate.
+    few : Plan
+
+    Returns
+    -------
+    Plan
+        ``many``, with ``few`` for calls of so few candidates that it costs less; ``few`` itself if
+        ``many`` never does.
+    """
+    once, each = (a - b for a, b in zip(_costs(many), _costs(few), strict=True))
+    if each >= 0:
+        return few
+    return replace(many, few=few, few_rows=ceil(once / -each)) if once > 0 else many
+
+
+__all__ = ["Work", "join_plans", "node_flops", "plan_work"]

@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <functional>
 
@@ -343,6 +344,28 @@ class Variadic {
   }
 };
 
+// a * b + c of float32.
+struct MultiplyAdd {
+  explicit MultiplyAdd(const OpSpec&) {}
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    std::array<Tensor, 3> operands;
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      operands[i] = required(in, i);
+      expect_dtype(operands[i], DType::kFloat32);
+    }
+    Broadcast<3> walk(context, operands, DType::kFloat32);
+    const auto step = [&](std::size_t i) { return static_cast<std::size_t>(walk.step(i)); };
+    walk.for_each_run([&](std::int64_t a, std::int64_t b, std::int64_t c, std::int64_t y) {
+      context.kernels.multiply_add_f32(walk.data<float>(0) + a, step(0), walk.data<float>(1) + b,
+                                       step(1), walk.data<float>(2) + c, step(2),
+                                       walk.result.as<float>() + y,
+                                       static_cast<std::size_t>(walk.length()));
+    });
+    out[0].tensor = walk.result;
+  }
+};
+
 template <class F>
 constexpr OpFactory kBinary = make_op<Binary<F>>;
 
@@ -370,6 +393,7 @@ constexpr OpEntry kOps[] = {
     {"Sub", kBinary<Subtract>},
     {"Sum", make_op<Variadic<Add>>},
     {"Xor", kBinary<Logical<std::not_equal_to<>>>},
+    {"pyrec.MultiplyAdd", make_op<MultiplyAdd>},
 };
 
 }  // namespace

@@ -59,7 +59,8 @@ class Linear {
     if (matrix.shape[0] > 0) {
       context.kernels.gemm_f32(matrix.as<float>(), features_, packed_.data(), intercepts_.data(), 0,
                                Activation::kNone, y.as<float>(), outputs_,
-                               static_cast<std::size_t>(matrix.shape[0]), outputs_, features_);
+                               static_cast<std::size_t>(matrix.shape[0]), outputs_, features_,
+                               nullptr);
     }
     return y;
   }

@@ -355,7 +355,7 @@ class Conv {
           context.kernels.gemm_f32(rows, k, right, shift ? shift + column : nullptr, 0,
                                    Activation::kNone,
                                    result.as<float>() + first * convolution.all_filters() + column,
-                                   ldc, unsigned_size(count), n, k);
+                                   ldc, unsigned_size(count), n, k, nullptr);
         });
     return convolution.arranged(result);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -68,6 +69,23 @@ MatrixBias plain_bias(const Tensor& bias, std::int64_t m, std::int64_t n) {
   if (last == 0 || bias.shape[0] == 1) return {bias.as<float>(), 0};
   if (bias.shape[0] != m || bias.strides[0] < 0) return {};
   return {bias.as<float>(), unsigned_size(bias.strides[0])};
+}
+
+bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
+                  std::size_t (*size)(std::size_t, std::size_t)) {
+  const std::int64_t last = packed.shape[packed.rank() - 1];
+  const bool counted = columns >= 0 && (k == 0 || columns <= last / k);
+  return counted && packed.shape[packed.rank() - 2] == 1 &&
+         unsigned_size(last) == size(unsigned_size(k), unsigned_size(columns)) &&
+         (last <= 1 || packed.strides[packed.rank() - 1] == 1);
+}
+
+void round_to_bf16(const Kernels& kernels, float* row, std::size_t n, std::uint16_t* scratch) {
+  kernels.round_rows_bf16(row, n, 1, n, scratch);
+  for (std::size_t j = 0; j < n; ++j) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(scratch[j]) << 16;
+    std::memcpy(row + j, &bits, sizeof bits);
+  }
 }
 
 Shape without(const Shape& shape, int gone) {
@@ -163,7 +181,7 @@ class DenseLayer {
         [&](const Shape& batch) { return right.strides(batch); },
         [&](const DenseRun& run) {
           gemm(run.x, run.lda, right.at(run.matrix), run.bias, run.bias_step, activation_, run.y,
-               run.ldc, run.m, unsigned_size(n), unsigned_size(k));
+               run.ldc, run.m, unsigned_size(n), unsigned_size(k), &context.upcoming);
         });
   }
 
@@ -173,13 +191,8 @@ class DenseLayer {
   std::int64_t columns_of(const Kernels& kernels, const Tensor& weights, std::int64_t k) const {
     const std::int64_t last = weights.shape[weights.rank() - 1];
     const std::int64_t rows = weights.shape[weights.rank() - 2];
-    bool fits = rows == k;
-    if (packed_) {
-      fits = rows == 1 && columns_ >= 0 && (k == 0 || columns_ <= last / k) &&
-             unsigned_size(last) ==
-                 kernels.packed_size_f32(unsigned_size(k), unsigned_size(columns_)) &&
-             (last <= 1 || weights.strides[weights.rank() - 1] == 1);
-    }
+    const bool fits =
+        packed_ ? holds_packed(weights, k, columns_, kernels.packed_size_f32) : rows == k;
     if (!fits) {
       throw OpError(ErrorKind::kShape, std::string(kName) + ": weights of shape " +
                                            describe(weights.shape) + " for " + std::to_string(k) +
@@ -195,10 +208,21 @@ class DenseLayer {
   std::unique_ptr<PackedF32> constant_;
 };
 
-// Matrices [..., k, n] become rows [..., 1, floats], so that an axis of rows stays where it was.
+// Matrices [..., k, n] become rows [..., 1, floats] or, for a lower precision, [..., 1, bytes], so
+// that an axis of rows stays where it was.
 class Pack {
  public:
-  explicit Pack(const OpSpec&) {}
+  explicit Pack(const OpSpec& spec) {
+    const std::string precision = spec.attributes.text("precision", "fp32");
+    if (precision == "int8") {
+      bytes_ = {spec.kernels.packed_size_s8, spec.kernels.pack_s8};
+    } else if (precision == "bf16") {
+      if (spec.kernels.fast_bf16) bytes_ = {spec.kernels.packed_size_bf16, spec.kernels.pack_bf16};
+      rounded_ = !spec.kernels.fast_bf16;
+    } else if (precision != "fp32") {
+      throw OpError(ErrorKind::kUnsupported, std::string(kName) + ": precision " + precision);
+    }
+  }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& given = required_f32(in, 0, kName);
@@ -210,18 +234,27 @@ class Pack {
     }
     const bool negative = std::any_of(given.strides.begin(), given.strides.end(),
                                       [](std::int64_t stride) { return stride < 0; });
-    const Tensor source = negative ? contiguous(context, given) : given;
-    const std::int64_t k = given.shape[rank - 2], n = given.shape[rank - 1];
-    const auto size = static_cast<std::int64_t>(
-        context.kernels.packed_size_f32(unsigned_size(k), unsigned_size(n)));
+    const Tensor source = rounded_   ? rounded(context, given)
+                          : negative ? contiguous(context, given)
+                                     : given;
     if (negative) batch = batch_of(given);
-    const Tensor packed = allocate(context, DType::kFloat32, with_last(with_last(batch, 1), size));
+    const std::size_t k = unsigned_size(given.shape[rank - 2]);
+    const std::size_t n = unsigned_size(given.shape[rank - 1]);
+    const auto size = static_cast<std::int64_t>(
+        (bytes_.size ? bytes_.size : context.kernels.packed_size_f32)(k, n));
+    const Tensor packed = allocate(context, bytes_.size ? DType::kUint8 : DType::kFloat32,
+                                   with_last(with_last(batch, 1), size));
+    const std::size_t row_step = unsigned_size(source.strides[rank - 2]);
+    const std::size_t column_step = unsigned_size(source.strides[rank - 1]);
     for_each_outer<2>(batch, 0, {batch_of_strides(source), batch_of_strides(packed)},
                       [&](std::int64_t from, std::int64_t to) {
-                        context.kernels.pack_f32(
-                            source.as<float>() + from, unsigned_size(k), unsigned_size(n),
-                            unsigned_size(source.strides[rank - 2]),
-                            unsigned_size(source.strides[rank - 1]), packed.as<float>() + to);
+                        const float* matrix = source.as<float>() + from;
+                        if (bytes_.size) {
+                          bytes_.pack(matrix, k, n, row_step, column_step, packed.data + to);
+                        } else {
+                          context.kernels.pack_f32(matrix, k, n, row_step, column_step,
+                                                   packed.as<float>() + to);
+                        }
                       });
     out[0].tensor = broadcast_to(packed, with_last(with_last(batch_of(given), 1), size));
   }
@@ -229,7 +262,28 @@ class Pack {
  private:
   static constexpr const char* kName = "pyrec.Pack";
 
+  // Of a product that reads no floats.
+  struct Bytes {
+    PackedBytes size = nullptr;
+    PackBytes pack = nullptr;
+  };
+
   static Shape batch_of_strides(const Tensor& tensor) { return outer_of(outer_of(tensor.strides)); }
+
+  static Tensor rounded(Context& context, const Tensor& given) {
+    const Tensor made = allocate(context, DType::kFloat32, given.shape);
+    copy_elements(given, made);
+    const std::size_t n = unsigned_size(given.shape[given.rank() - 1]);
+    const BufferRef scratch = context.arena.allocate(rounded_row_size(n) * sizeof(std::uint16_t));
+    for (std::int64_t row = 0; row < outer_of(given.shape).elements(); ++row) {
+      round_to_bf16(context.kernels, made.as<float>() + row * static_cast<std::int64_t>(n), n,
+                    reinterpret_cast<std::uint16_t*>(scratch.get()->data()));
+    }
+    return made;
+  }
+
+  Bytes bytes_;
+  bool rounded_ = false;  // numbers of bfloat16, laid out for float32 products
 };
 
 constexpr OpEntry kOps[] = {

@@ -45,6 +45,13 @@ struct MatrixBias {
 // A float32 bias that a matrix [m, n] can start from as it lies in memory, else one without rows.
 MatrixBias plain_bias(const Tensor& bias, std::int64_t m, std::int64_t n);
 
+// Whether rows of packed numbers [..., 1, size(k, columns)] hold matrices [k, columns].
+bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
+                  std::size_t (*size)(std::size_t, std::size_t));
+
+// Rounds a row to bfloat16 numbers, with room for rounded_row_size(n) of them.
+void round_to_bf16(const Kernels& kernels, float* row, std::size_t n, std::uint16_t* scratch);
+
 // Rows that share a matrix; steps are floats from row to row.
 struct DenseRun {
   const float* x;

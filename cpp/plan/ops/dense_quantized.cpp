@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,9 +29,7 @@ const Tensor& constant_weights(const OpSpec& spec, const char* op) {
 // How a layer's rows and weights are laid out, and their product.
 struct Int8 {
   static constexpr const char* kName = "pyrec.DenseInt8";
-  static std::size_t packed_size(const Kernels& kernels, std::size_t k, std::size_t n) {
-    return kernels.packed_size_s8(k, n);
-  }
+  static PackedBytes packed_size(const Kernels& kernels) { return kernels.packed_size_s8; }
   static PackBytes pack(const Kernels& kernels) { return kernels.pack_s8; }
   static std::size_t row_size(std::size_t k) { return quantized_row_size(k); }
   static void convert(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
@@ -41,16 +38,15 @@ struct Int8 {
   }
   static void multiply(const Kernels& kernels, const std::byte* rows, const std::byte* packed,
                        const float* bias, std::size_t bias_step, bool relu, float* y,
-                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
-    kernels.gemm_u8s8(rows, packed, bias, bias_step, relu, y, ldc, m, n, k);
+                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k,
+                       Upcoming* upcoming) {
+    kernels.gemm_u8s8(rows, packed, bias, bias_step, relu, y, ldc, m, n, k, upcoming);
   }
 };
 
 struct Bf16 {
   static constexpr const char* kName = "pyrec.DenseBf16";
-  static std::size_t packed_size(const Kernels& kernels, std::size_t k, std::size_t n) {
-    return kernels.packed_size_bf16(k, n);
-  }
+  static PackedBytes packed_size(const Kernels& kernels) { return kernels.packed_size_bf16; }
   static PackBytes pack(const Kernels& kernels) { return kernels.pack_bf16; }
   static std::size_t row_size(std::size_t k) { return rounded_row_size(k) * sizeof(std::uint16_t); }
   static void convert(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
@@ -59,9 +55,10 @@ struct Bf16 {
   }
   static void multiply(const Kernels& kernels, const std::byte* rows, const std::byte* packed,
                        const float* bias, std::size_t bias_step, bool relu, float* y,
-                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k) {
+                       std::size_t ldc, std::size_t m, std::size_t n, std::size_t k,
+                       Upcoming* upcoming) {
     kernels.gemm_bf16(reinterpret_cast<const std::uint16_t*>(rows), packed, bias, bias_step, relu,
-                      y, ldc, m, n, k);
+                      y, ldc, m, n, k, upcoming);
   }
 };
 
@@ -69,52 +66,83 @@ template <class Precision>
 class NarrowLayer {
  public:
   explicit NarrowLayer(const OpSpec& spec)
-      : activation_(activation_of(Precision::kName, spec.attributes.text("activation", ""))) {
+      : activation_(activation_of(Precision::kName, spec.attributes.text("activation", ""))),
+        given_(spec.attributes.has("columns")) {
+    if (given_) {
+      n_ = unsigned_size(std::max<std::int64_t>(spec.attributes.integer("columns", 0), 0));
+      return;
+    }
     const Tensor& weights = constant_weights(spec, Precision::kName);
     k_ = unsigned_size(weights.shape[0]);
     n_ = unsigned_size(weights.shape[1]);
-    packed_ = AlignedArray<std::byte>(Precision::packed_size(spec.kernels, k_, n_));
+    packed_ = AlignedArray<std::byte>(Precision::packed_size(spec.kernels)(k_, n_));
     Precision::pack(spec.kernels)(weights.as<float>(), k_, n_, unsigned_size(weights.strides[0]),
                                   unsigned_size(weights.strides[1]), packed_.data());
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor x = with_plain_rows(context, required_matrix_f32(in, 0, Precision::kName));
-    if (unsigned_size(x.shape[x.rank() - 1]) != k_) {
-      throw OpError(ErrorKind::kShape, std::string(Precision::kName) + ": expected " +
-                                           std::to_string(k_) + " features, got shape " +
-                                           describe(x.shape));
-    }
-    const std::size_t row_size = Precision::row_size(k_);
-    const BufferRef rows = context.arena.allocate(row_size * kRowsAtOnce);
-    const auto repeated = [](const Shape& batch) {
-      Shape strides;
-      for (int axis = 0; axis < batch.rank(); ++axis) strides.push_back(0);
-      return strides;
+    const std::size_t k = unsigned_size(x.shape[x.rank() - 1]);
+    const Tensor* matrices = given_ ? &packed_matrices(context.kernels, in, x) : nullptr;
+    if (!given_ && k != k_) refuse(x);
+    const Shape own = given_ ? batch_of(*matrices) : Shape();
+    const auto strides_of = [&](const Shape& batch) {
+      return batch_strides(batch, own, given_ ? matrices->strides : Shape());
     };
-    out[0].tensor = dense_rows(
-        context, Precision::kName, x, Shape(), static_cast<std::int64_t>(n_), optional(in, 2),
-        repeated, [&](const DenseRun& run) { multiply(context.kernels, run, rows.get()->data()); });
+    const std::byte* packed = given_ ? matrices->data : packed_.data();
+    const BufferRef rows = context.arena.allocate(Precision::row_size(k) * kRowsAtOnce);
+    out[0].tensor = dense_rows(context, Precision::kName, x, own, static_cast<std::int64_t>(n_),
+                               optional(in, 2), strides_of, [&](const DenseRun& run) {
+                                 multiply(context, run, k, packed + run.matrix, rows.get()->data());
+                               });
   }
 
  private:
-  void multiply(const Kernels& kernels, const DenseRun& run, std::byte* rows) const {
+  [[noreturn]] static void refuse(const Tensor& tensor) {
+    throw OpError(ErrorKind::kShape, std::string(Precision::kName) +
+                                         ": features and weights that do not fit, got shape " +
+                                         describe(tensor.shape));
+  }
+
+  // The weights that pyrec.Pack has laid out, one byte for each element.
+  const Tensor& packed_matrices(const Kernels& kernels, std::span<const Value* const> in,
+                                const Tensor& x) const {
+    const Tensor& packed = required(in, 1);
+    if (packed.dtype != DType::kUint8) refuse_dtype(Precision::kName, packed.dtype);
+    require_matrix(packed, Precision::kName);
+    for (std::int64_t stride : packed.strides) {
+      if (stride < 0) refuse(packed);
+    }
+    if (!holds_packed(packed, x.shape[x.rank() - 1], static_cast<std::int64_t>(n_),
+                      Precision::packed_size(kernels))) {
+      refuse(x);
+    }
+    return packed;
+  }
+
+  void multiply(Context& context, const DenseRun& run, std::size_t k, const std::byte* packed,
+                std::byte* rows) const {
+    const Kernels& kernels = context.kernels;
     for (std::size_t begin = 0; begin < run.m; begin += kRowsAtOnce) {
       const std::size_t m = std::min(kRowsAtOnce, run.m - begin);
       float* y = run.y + begin * run.ldc;
-      Precision::convert(kernels, run.x + begin * run.lda, run.lda, m, k_, rows);
-      Precision::multiply(kernels, rows, packed_.data(),
-                          run.bias ? run.bias + begin * run.bias_step : nullptr, run.bias_step,
-                          activation_ == Activation::kRelu, y, run.ldc, m, n_, k_);
+      Precision::convert(kernels, run.x + begin * run.lda, run.lda, m, k, rows);
+      Precision::multiply(
+          kernels, rows, packed, run.bias ? run.bias + begin * run.bias_step : nullptr,
+          run.bias_step, activation_ == Activation::kRelu, y, run.ldc, m, n_, k, &context.upcoming);
       if (activation_ == Activation::kSigmoid || activation_ == Activation::kTanh) {
         const UnaryF32 function =
             activation_ == Activation::kSigmoid ? kernels.sigmoid_f32 : kernels.tanh_f32;
-        for (std::size_t i = 0; i < m; ++i) function(y + i * run.ldc, y + i * run.ldc, n_);
+        const bool dense = run.ldc == n_;
+        for (std::size_t i = 0; i < (dense ? 1 : m); ++i) {
+          function(y + i * run.ldc, y + i * run.ldc, dense ? m * n_ : n_);
+        }
       }
     }
   }
 
   Activation activation_;
+  bool given_;  // the weights come out of pyrec.Pack
   std::size_t k_ = 0, n_ = 0;
   AlignedArray<std::byte> packed_;
 };
@@ -126,18 +154,14 @@ class RoundedLayer final : public Op {
     const Tensor& weights = constant_weights(spec, Bf16::kName);
     const std::size_t k = unsigned_size(weights.shape[0]), n = unsigned_size(weights.shape[1]);
     rounded_ = AlignedArray<float>(k * n);
-    std::vector<std::uint16_t> row(rounded_row_size(n));
-    std::vector<float> plain(n);
+    std::vector<std::uint16_t> scratch(rounded_row_size(n));
     for (std::size_t i = 0; i < k; ++i) {
       const float* from = weights.as<float>() + static_cast<std::int64_t>(i) * weights.strides[0];
+      float* row = rounded_.data() + i * n;
       for (std::size_t j = 0; j < n; ++j) {
-        plain[j] = from[static_cast<std::int64_t>(j) * weights.strides[1]];
+        row[j] = from[static_cast<std::int64_t>(j) * weights.strides[1]];
       }
-      spec.kernels.round_rows_bf16(plain.data(), n, 1, n, row.data());
-      for (std::size_t j = 0; j < n; ++j) {
-        const std::uint32_t bits = static_cast<std::uint32_t>(row[j]) << 16;
-        std::memcpy(rounded_.data() + i * n + j, &bits, sizeof bits);
-      }
+      round_to_bf16(spec.kernels, row, n, scratch.data());
     }
     weights_.tensor.data = reinterpret_cast<std::byte*>(rounded_.data());
     weights_.tensor.shape = weights.shape;
@@ -162,6 +186,8 @@ class RoundedLayer final : public Op {
 
 std::unique_ptr<Op> make_bf16(const OpSpec& spec) {
   if (spec.kernels.fast_bf16) return make_op<NarrowLayer<Bf16>>(spec);
+  // pyrec.Pack has rounded them.
+  if (spec.attributes.has("columns")) return find_op("pyrec.Dense")(spec);
   return std::make_unique<RoundedLayer>(spec);
 }
 

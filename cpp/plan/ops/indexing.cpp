@@ -529,21 +529,33 @@ class NonZero {
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor data = contiguous(context, required(in, 0));
-    std::vector<std::int64_t> found;
     dispatch(data.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      for (std::int64_t i = 0; i < data.elements(); ++i) {
-        if (convert_element<bool>(data.as<T>()[i])) found.push_back(i);
-      }
+      const T* x = data.as<T>();
+      std::int64_t count = 0;
+      for (std::int64_t i = 0; i < data.elements(); ++i) count += convert_element<bool>(x[i]);
+      out[0].tensor = allocate(context, DType::kInt64, Shape{data.rank(), count});
+      if (count > 0 && data.rank() > 0)
+        list(x, data.shape, count, out[0].tensor.as<std::int64_t>());
     });
-    const auto count = static_cast<std::int64_t>(found.size());
-    Tensor result = allocate(context, DType::kInt64, Shape{data.rank(), count});
-    std::int64_t* y = result.as<std::int64_t>();
-    const Shape strides = contiguous_strides(data.shape);
-    for (int axis = 0; axis < data.rank(); ++axis) {
-      for (std::int64_t place : found) *y++ = place / strides[axis] % data.shape[axis];
+  }
+
+ private:
+  // Writes a row of `count` places for each axis.
+  template <class T>
+  static void list(const T* x, const Shape& shape, std::int64_t count, std::int64_t* places) {
+    const int last = shape.rank() - 1;
+    Shape at;  // of the current line along the last axis
+    for (int axis = 0; axis < last; ++axis) at.push_back(0);
+    for (std::int64_t found = 0; found < count; x += shape[last]) {
+      for (std::int64_t i = 0; i < shape[last]; ++i) {
+        if (!convert_element<bool>(x[i])) continue;
+        for (int axis = 0; axis < last; ++axis) places[axis * count + found] = at[axis];
+        places[last * count + found] = i;
+        ++found;
+      }
+      for (int axis = last - 1; axis >= 0 && ++at[axis] == shape[axis]; --axis) at[axis] = 0;
     }
-    out[0].tensor = std::move(result);
   }
 };
 

@@ -47,7 +47,7 @@ void multiply_folded(Context& context, const Product& product, Tensor a, const T
   const std::int64_t rows = product.batch.elements() * product.m;
   context.kernels.gemm_f32(a.as<float>(), unsigned_size(*row), right, bias, 0, Activation::kNone,
                            out, unsigned_size(product.n), unsigned_size(rows),
-                           unsigned_size(product.n), unsigned_size(product.k));
+                           unsigned_size(product.n), unsigned_size(product.k), nullptr);
 }
 
 void multiply_batches(Context& context, const Product& product, Tensor a, const Tensor& b,
@@ -98,7 +98,7 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
                         laid_out = j;
                       }
                       kernels.gemm_f32(left + i, lda, right, bias, 0, Activation::kNone, out + o, n,
-                                       m, n, k);
+                                       m, n, k, nullptr);
                     });
 }
 

@@ -181,7 +181,18 @@ class Lookups {
     const Tensor& rows = plain ? table : kept_.emplace_back(contiguous(context_, table));
     LookupPart found = part_of_table(part, rows);
     found.rows = rows_of(part.column, source, rows.shape[0]);
+    if (table.dtype == DType::kUint8 && found.far) announce(source, rows, found.stride);
     return found;
+  }
+
+  // Tells the products of this tile which records the next one reads.
+  void announce(const Tensor& ids, const Tensor& records, std::size_t stride) {
+    if (context_.upcoming.stride != 0) return;
+    for (const TileIds& known : context_.ids) {
+      if (static_cast<const void*>(known.tile) != ids.data) continue;
+      context_.upcoming = {reinterpret_cast<std::uintptr_t>(records.data), stride, known.next,
+                           known.next_count};
+    }
   }
 
   // The row numbers that the ids of a column stand for. Parts of one record often share them.

@@ -143,7 +143,7 @@ void multiply(const Kernels& kernels, const T* a, const Matrix<T>& matrix, const
     kernels.gemm_f32(a, static_cast<std::size_t>(matrix.k), matrix.data.data(), bias, 0,
                      Activation::kNone, c, static_cast<std::size_t>(matrix.n),
                      static_cast<std::size_t>(m), static_cast<std::size_t>(matrix.n),
-                     static_cast<std::size_t>(matrix.k));
+                     static_cast<std::size_t>(matrix.k), nullptr);
   } else {
     gemm_loops<T>(a, matrix.k, 1, matrix.data.data(), matrix.n, 1, c, matrix.n, m, matrix.n,
                   matrix.k);
