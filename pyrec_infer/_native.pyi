@@ -47,6 +47,7 @@ class Plan:
         most_rows: int | None,
         width: Sequence[int],
         general: Callable[..., Any] | None,
+        catalog: object = ...,
     ) -> Callable[..., Any]: ...
 
 class IdMap:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
+from weakref import ReferenceType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +24,7 @@ from pyrec_infer.backends.select import (
     runner_names,
     select_backend,
 )
-from pyrec_infer.catalog import Catalog, Compiler
+from pyrec_infer.catalog import Catalog, CatalogCall, Compiler
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
@@ -32,7 +33,7 @@ from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs, prune_graph, split_graphs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
-from pyrec_infer.passes.separate_items import RECORDS
+from pyrec_infer.passes.separate_items import RECORDS, ROWS
 from pyrec_infer.passes.split import Sides, find_rates
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
@@ -378,9 +379,24 @@ class Model:
         def plain_call(
             executable: Executable, names: Sequence[str], request: frozenset[str]
         ) -> PreparedCall | None:
-            return _PositionalCall(executable, names, request, None).in_backend(None)
+            quick: PreparedCall | None = _PositionalCall(executable, names, request, None).in_backend(None)
+            return quick
 
-        compiler = Compiler(self._signature, self._backend, executable, _prepare_call, plain_call, explain)
+        def item_call(
+            executable: Executable,
+            names: Sequence[str],
+            request: frozenset[str],
+            max_rows: int | None,
+            general: CatalogCall | None,
+            catalog: Catalog | ReferenceType[Catalog],
+        ) -> CatalogCall | None:
+            call = _PositionalCall(executable, names, request, max_rows)
+            quick: CatalogCall | None = call.in_backend(general, catalog)
+            return quick or general
+
+        compiler = Compiler(
+            self._signature, self._backend, executable, _prepare_call, plain_call, item_call, explain
+        )
         stored = self.precision.precision if precision is None else precision
         return Catalog(compiler, graph, items, ids, candidates, stored)
 
@@ -683,29 +699,34 @@ class _PositionalCall:
         out[...] = scores
         return out
 
-    def in_backend(self, general: PreparedCall | None) -> PreparedCall | None:
+    def in_backend(
+        self, general: Callable[..., Any] | None, catalog: Catalog | ReferenceType[Catalog] | None = None
+    ) -> Any:
         """The same without Python in its way; None where the backend or the plan does not have that.
 
         Parameters
         ----------
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
+        catalog : Catalog or weak reference to it, optional
+            Has its records and the items' rows looked up instead of given.
         """
         prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None
+        own = () if catalog is None else (RECORDS, ROWS)
+        names = [name for name in self._names if name not in own]
+        places = {name: i for i, name in enumerate((*names, *own))}
+        order = [places[item.name] for item in self._executable.plan.inputs] if prepare is not None else []
         rows = next(
             (
                 (place, item.rows)
-                for place, item in zip(self._order, self._executable.plan.inputs, strict=False)
+                for place, item in zip(order, self._executable.plan.inputs, strict=False)
                 if not item.request and item.rows >= 0
             ),
             None,
         )
         if prepare is None or rows is None:
             return None
-        call: PreparedCall = prepare(
-            len(self._names), self._order, rows, self._max_rows, self._width, general
-        )
-        return call
+        return prepare(len(names), order, rows, self._max_rows, self._width, general, catalog)
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._executable.plan
@@ -724,7 +745,8 @@ def _prepare_call(
     executable: Executable, names: Sequence[str], request: frozenset[str], max_rows: int | None
 ) -> PreparedCall:
     call = _PositionalCall(executable, names, request, max_rows)
-    return call.in_backend(call) or call
+    quick: PreparedCall | None = call.in_backend(call)
+    return quick or call
 
 
 def load(

@@ -67,6 +67,10 @@ class Compiler:
     plain_call : callable
         ``plain_call(executable, names, request)``: the same for arrays that need no closer look; returns
         None for others. None where the backend has no such thing.
+    item_call : callable
+        ``item_call(executable, names, request, max_rows, general, catalog)``: a call that looks items of
+        the catalogue up itself and leaves what needs a closer look to ``general``, or returns None for
+        it; ``general`` itself where the backend has no such thing.
     explain : callable
         ``explain(plan)``.
     """
@@ -76,6 +80,17 @@ class Compiler:
     executable: Callable[[Graph, frozenset[str], Graph | None], Executable]
     call: Callable[[Executable, Sequence[str], frozenset[str], int | None], Call]
     plain_call: Callable[[Executable, Sequence[str], frozenset[str]], Call | None]
+    item_call: Callable[
+        [
+            Executable,
+            Sequence[str],
+            frozenset[str],
+            int | None,
+            CatalogCall | None,
+            Catalog | ReferenceType[Catalog],
+        ],
+        CatalogCall | None,
+    ]
     explain: Callable[[Plan], Explanation]
 
 
@@ -193,13 +208,18 @@ class Catalog:
         self._pair_executable = compiler.executable(pairs, request, self._split.few)
         self._names = (*self._request_names, RECORDS, ROWS, *self._candidate_names)
         self._call = compiler.call(self._pair_executable, self._names, request, None)
-        self._plain_call = compiler.plain_call(self._pair_executable, self._names, request)
+        plain = (RECORDS, ROWS, *self._request_names, *self._candidate_names)
+        self._plain_call = compiler.plain_call(self._pair_executable, plain, request)
         self._writing = threading.Lock()
         self._changing = threading.Lock()
 
         count = self._count_of(arrays)
         names = np.arange(count) if ids is None else np.asarray(ids)
         self._kind = _kind_of(names)
+        self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
+        if self._kind == "i":
+            item_call = compiler.item_call
+            self._item_call = item_call(self._pair_executable, self._names, request, None, None, ref(self))
         keys, chosen = self._entering(names, count)
         self._ids_at = _Growing(object if self._kind == "U" else np.int64)
         self._row_at = _Growing(np.int64)
@@ -275,6 +295,11 @@ class Catalog:
         >>> catalog.score(user.request, [7, 400], {"affinity": user.affinity[[7, 400]]}).shape
         (2,)
         """
+        if ids is not None and self._item_call is not None:
+            arrays = self._in_order(request, candidates)
+            found = None if arrays is None else self._item_call(*arrays, ids=ids)
+            if found is not None:
+                return found
         # Taken before the ids are looked up: records replaced after that wait for it.
         snapshot = self._snapshot
         rows = self._listing().rows if ids is None else self._find(snapshot, ids)
@@ -441,8 +466,13 @@ class Catalog:
             if name not in self._names:
                 raise InputError(f"input '{name}' is not read by this catalogue's score; leave it out")
         places = (*request_names, RECORDS, ROWS, *candidate_names)
-        call = self._compiler.call(self._pair_executable, places, frozenset(request_names), max_rows)
-        return CatalogCall(self, call, tuple(request_names), tuple(candidate_names))
+        own = frozenset(request_names)
+        call = self._compiler.call(self._pair_executable, places, own, max_rows)
+        general = _CheckedCall(self, call, tuple(request_names), tuple(candidate_names))
+        if self._kind != "i":
+            return general
+        item_call = self._compiler.item_call
+        return item_call(self._pair_executable, places, own, max_rows, general, self) or general
 
     def explain(self) -> Explanation:
         """What a score does, and what a record holds.
@@ -583,9 +613,11 @@ class Catalog:
         return _Listing(_shown(names[there], self._kind), rows[there])
 
     def _score(self, request: Inputs, rows: Rows64, candidates: Inputs | None) -> NDArray[np.float32]:
-        found = self._plain_score(request, rows, {} if candidates is None else candidates)
-        if found is not None:
-            return found
+        plain = None if self._plain_call is None else self._in_order(request, candidates)
+        if self._plain_call is not None and plain is not None:
+            found: NDArray[np.float32] | None = self._plain_call(self._records, rows, *plain)
+            if found is not None:
+                return found
         signature = self._compiler.signature
         own, late = signature.expand(request), signature.expand(candidates or {})
         self._require(own, late)
@@ -597,17 +629,18 @@ class Catalog:
                 raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
         return self._call(*arrays, self._records, rows, *rest)
 
-    def _plain_score(self, request: Inputs, rows: Rows64, candidates: Inputs) -> NDArray[np.float32] | None:
-        """The scores of a call with nothing unusual, else None."""
-        own, late = self._request_names, self._candidate_names
-        if self._plain_call is None or len(request) != len(own) or len(candidates) != len(late):
+    def _in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
+        """What a call was given, in the order of its inputs' names; None if those are not the names."""
+        late = {} if candidates is None else candidates
+        if len(request) != len(self._request_names) or len(late) != len(self._candidate_names):
             return None
         try:
-            arrays: Any = [request[name] for name in own]
-            rest: Any = [candidates[name] for name in late]
+            return [
+                *[request[name] for name in self._request_names],
+                *[late[name] for name in self._candidate_names],
+            ]
         except (KeyError, TypeError):
             return None
-        return self._plain_call(*arrays, self._records, rows, *rest)
 
     def _require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._compiler.signature
@@ -721,16 +754,8 @@ class Catalog:
         self._removed = 0
 
 
-class CatalogCall:
+class CatalogCall(Protocol):
     """A call whose inputs are known by position; made by `Catalog.prepare`."""
-
-    def __init__(
-        self, catalog: Catalog, call: Call, request: tuple[str, ...], candidates: tuple[str, ...]
-    ) -> None:
-        self._catalog = catalog
-        self._call = call
-        self._request = len(request)
-        self._names = (*request, *candidates)
 
     def __call__(
         self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
@@ -751,6 +776,23 @@ class CatalogCall:
         ndarray of float32, shape (N,)
             As for `Catalog.score`; ``out`` if it was given.
         """
+        ...
+
+
+class _CheckedCall:
+    """A prepared call with every check, for all backends and ids."""
+
+    def __init__(
+        self, catalog: Catalog, call: Call, request: tuple[str, ...], candidates: tuple[str, ...]
+    ) -> None:
+        self._catalog = catalog
+        self._call = call
+        self._request = len(request)
+        self._names = (*request, *candidates)
+
+    def __call__(
+        self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         if len(arrays) != len(self._names):
             raise InputError(
                 f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}"

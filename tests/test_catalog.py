@@ -541,11 +541,13 @@ def mirror() -> pi.Model:
     return pi.load(made.SerializeToString())
 
 
-def test_readers_see_old_or_new_items_never_a_mixture() -> None:
+@pytest.mark.parametrize("prepared", [False, True])
+def test_readers_see_old_or_new_items_never_a_mixture(prepared: bool) -> None:
     count, versions = 300, 40
     catalog = mirror().catalog({"i": np.zeros(count, np.float32)})
     assert catalog.explain().as_dict()["catalog"]["bytes_per_item"] >= 2048
     allowed = np.exp(np.arange(versions, dtype=np.float32) / 50)
+    call, user = catalog.prepare(["u"]), np.ones((1, 1), np.float32)
     stop, failures = threading.Event(), []
 
     def read(seed: int) -> None:
@@ -554,7 +556,7 @@ def test_readers_see_old_or_new_items_never_a_mixture() -> None:
         while not stop.is_set() or seen < 5:
             seen += 1
             ids = generator.permutation(count) if seen % 2 else None
-            made = catalog.score({"u": np.ones((1, 1), np.float32)}, ids)
+            made = call(user, ids=ids) if prepared else catalog.score({"u": user}, ids)
             nearest = np.abs(made[:, None] - allowed[None, :]).min(axis=1)
             # Ids 0 to 99 only change together.
             together = made[:100] if ids is None else made[np.argsort(ids)[:100]]
@@ -623,30 +625,6 @@ def test_a_forked_child_reads_and_writes(model: pi.Model) -> None:
         for thread in threads:
             thread.join()
     np.testing.assert_allclose(catalog.score(USER), expected, **TOLERANCE)
-
-
-def test_prepared_calls(model: pi.Model) -> None:
-    own = shop(30)
-    catalog = model.catalog(own)
-    call = catalog.prepare(["user"])
-    np.testing.assert_array_equal(call(USER["user"]), catalog.score(USER))
-    out = np.empty(3, np.float32)
-    assert call(USER["user"], ids=np.asarray([4, 5, 9]), out=out) is out
-    np.testing.assert_array_equal(out, catalog.score(USER, [4, 5, 9]))
-    catalog.remove([4])
-    with pytest.raises(IdRangeError):
-        call(USER["user"], ids=np.asarray([4]))
-    assert call(USER["user"]).shape == (29,)
-    with pytest.raises(InputError, match="expected 1 arrays"):
-        call()
-    with pytest.raises(MissingInputError):
-        catalog.prepare([])
-    with pytest.raises(ShapeError):
-        catalog.prepare(["user"], max_rows=5)(USER["user"])
-    late = model.catalog({"item": own["item"]}, candidates=["dense"])
-    np.testing.assert_allclose(
-        late.prepare(["user"], ["dense"])(USER["user"], own["dense"]), model.score(USER, own), **TOLERANCE
-    )
 
 
 def wide_model() -> pi.Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def lookup_case(n: int, width: int | None, seed: int) -> tuple[list[np.ndarray |
     table, offsets = records(50, widths[3:7], ["f32", "bf16", "i8", "i8"])
     rows = random.integers(0, 50, n)
     inputs: list[np.ndarray | None] = [
-        *(ids, normal(50, widths[0])),
+        *(ids, normal(50, widths[0])[::-1]),
         *(ids.astype(np.int32), normal(60, widths[1])),
         *(ids[:, 3:], normal(50, widths[2] + 3)),
         *(rows, table),
@@ -217,19 +218,27 @@ def lookup_case(n: int, width: int | None, seed: int) -> tuple[list[np.ndarray |
     return inputs, attributes
 
 
+def constant_tables(first: int, inputs: Inputs) -> list[bool]:
+    """Which inputs of a lookup are tables; its first source is input ``first``."""
+    return [i > first and (i - first) % 2 == 1 for i in range(len(inputs))]
+
+
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "runtime"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_lookup(backend: str) -> None:
+def test_lookup(backend: str, constant: bool) -> None:
     for n in (0, 1, 2, 17, 100):
         for width in (None, 0, 1, 16, 30):
             inputs, attributes = lookup_case(n, width, 1)
             expected = reference("pyrec.Lookup", inputs, attributes)
-            actual = run(backend, "pyrec.Lookup", inputs, attributes)
+            known = constant_tables(0, inputs) if constant else []
+            actual = run(backend, "pyrec.Lookup", inputs, attributes, known)
             assert actual.dtype == F32
             np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "runtime"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_lookup_sum(backend: str) -> None:
+def test_lookup_sum(backend: str, constant: bool) -> None:
     for i, n in enumerate((0, 1, 2, 17, 100)):
         for width in (0, 1, 16, 30, 200):
             inputs, attributes = lookup_case(n, width, 2)
@@ -240,7 +249,8 @@ def test_lookup_sum(backend: str) -> None:
             for j, bias in enumerate(biases):
                 named = {**attributes, "activation": ACTIVATIONS[(i + j) % 4]}
                 expected = reference("pyrec.LookupSum", [bias, *inputs], named)
-                close(run(backend, "pyrec.LookupSum", [bias, *inputs], named), expected, 10)
+                known = constant_tables(1, [bias, *inputs]) if constant else []
+                close(run(backend, "pyrec.LookupSum", [bias, *inputs], named, known), expected, 10)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -265,10 +275,10 @@ def test_lookup_in_a_big_table(backend: str) -> None:
     )
 
 
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "runtime"])
 @pytest.mark.parametrize("op", ["pyrec.Lookup", "pyrec.LookupSum"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_lookup_names_the_row_of_a_wrong_id(backend: str, op: str) -> None:
-    ids = np.zeros((9, 2), np.int64)
+def test_lookup_names_the_row_of_a_wrong_id(backend: str, op: str, constant: bool) -> None:
     attributes = {
         "columns": (0, 1),
         "offsets": (0, 0),
@@ -276,12 +286,17 @@ def test_lookup_names_the_row_of_a_wrong_id(backend: str, op: str) -> None:
         "codecs": ("f32", "f32"),
         "labels": ("input 'a'", "input 'b' column 1"),
     }
-    for wrong in (5, -6, 2**62, -(2**62)):
-        ids[7, 1] = wrong
-        inputs = (*([None] if op == "pyrec.LookupSum" else []), ids, normal(9, 4), ids, normal(5, 4))
-        expected = r"^input 'b' column 1: id outside a table of 5 rows \(expected -5 <= id < 5\) \(row 7\)$"
-        with pytest.raises(IdRangeError, match=expected):
-            run(backend, op, inputs, attributes)
+    for n, row, wrong in product((1, 9), (0, 7), (5, -6, 2**62, -(2**62))):
+        ids = np.zeros((n, 2), np.int64)
+        ids[row % n, 1] = wrong
+        first = 1 if op == "pyrec.LookupSum" else 0
+        inputs = (*[None] * first, ids, normal(9, 4), ids, normal(5, 4))
+        known = constant_tables(first, inputs) if constant else []
+        where = (
+            rf"^input 'b' column 1: id outside a table of 5 rows \(expected -5 <= id < 5\) \(row {row % n}\)$"
+        )
+        with pytest.raises(IdRangeError, match=where):
+            run(backend, op, inputs, attributes, known)
 
 
 @pytest.mark.parametrize("backend", _native.kernel_backends())
@@ -309,8 +324,9 @@ def test_lookup_refuses(backend: str) -> None:
         ((ids, record), {**one, "widths": (61,), "codecs": ("i8",)}),
         ((ids, record), {**one, "widths": (33,), "codecs": ("bf16",)}),
     ):
-        with pytest.raises(PyrecError):
-            run(backend, "pyrec.Lookup", inputs, attributes)
+        for known in ([], constant_tables(0, inputs)):
+            with pytest.raises(PyrecError):
+                run(backend, "pyrec.Lookup", inputs, attributes, known)
     two = {"columns": (-1, -1), "offsets": (0, 0), "widths": (8, 7), "codecs": ("f32", "f32")}
     with pytest.raises(PyrecError):
         run(backend, "pyrec.LookupSum", (None, ids, table, ids, table), two)

@@ -10,7 +10,9 @@
 #include "bindings/convert.h"
 #include "bindings/gil.h"
 #include "bindings/plan_bindings.h"
+#include "bindings/table_bindings.h"
 #include "plan/tensor_tools.h"
+#include "tables/id_map.h"
 
 namespace py = pybind11;
 
@@ -42,17 +44,82 @@ bool fits(const Tensor& tensor, const InputSpec& input) {
          (tensor.dtype == input.dtype || (is_number(tensor.dtype) && is_number(input.dtype)));
 }
 
+// What a call was given by name; null: not given.
+struct Named {
+  PyObject* out = nullptr;
+  PyObject* ids = nullptr;
+};
+
+bool read_named(const PreparedSpec& spec, PyObject* names, PyObject* const* values, Named& named) {
+  const py::ssize_t count = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+  for (py::ssize_t i = 0; i < count; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    if (PyUnicode_CompareWithASCIIString(name, "out") == 0) {
+      named.out = values[i] == Py_None ? nullptr : values[i];
+    } else if (spec.catalog && PyUnicode_CompareWithASCIIString(name, "ids") == 0) {
+      named.ids = values[i];
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+// What a reader of a catalogue holds.
+struct Items {
+  py::object snapshot;
+  py::object records;
+  std::vector<std::int64_t> rows;
+};
+
+py::object attribute(const py::handle& object, PyObject* name) {
+  PyObject* found = PyObject_GetAttr(object.ptr(), name);
+  if (found == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(found);
+}
+
+// Finds the items with int64 ids; false where the ids need a closer look or one is not there.
+bool find_items(py::object catalog, PyObject* ids, Items& items) {
+  static PyObject* const kSnapshot = PyUnicode_InternFromString("_snapshot");
+  static PyObject* const kMap = PyUnicode_InternFromString("ids");
+  static PyObject* const kRecords = PyUnicode_InternFromString("_records");
+  Tensor given;
+  if (ids == nullptr || !borrow_plain(ids, given)) return false;
+  if (given.dtype != DType::kInt64 || given.rank() != 1 || !given.contiguous()) return false;
+  const auto count = static_cast<std::size_t>(given.elements());
+  if (count > kLongBatch) return false;
+  if (PyWeakref_CheckRef(catalog.ptr())) catalog = catalog();
+  // In this order: records replaced after the snapshot was taken wait for it.
+  items.snapshot = attribute(catalog, kSnapshot);
+  const py::object map = attribute(items.snapshot, kMap);
+  items.rows.resize(count);
+  map.cast<const IdMap&>().find({given.as<std::int64_t>(), count}, items.rows);
+  for (const std::int64_t row : items.rows) {
+    if (row == IdMap::kAbsent) return false;
+  }
+  items.records = attribute(catalog, kRecords);
+  return true;
+}
+
 // The scores of a call with nothing unusual, else an empty object.
-py::object try_call(const State& state, PyObject* const* arguments, PyObject* out) {
+py::object try_call(const State& state, PyObject* const* arguments, const Named& named) {
   const PreparedSpec& spec = state.spec;
+  Items items;
+  if (spec.catalog && !find_items(spec.catalog, named.ids, items)) return {};
   Executor::Session session(state.executor);
   for (std::size_t i = 0; i < spec.places.size(); ++i) {
     Tensor& tensor = session.input(i);
-    const py::handle argument(arguments[spec.places[i]]);
+    const std::size_t place = spec.places[i];
+    if (place > spec.count) {
+      const auto count = static_cast<std::int64_t>(items.rows.size());
+      tensor = {reinterpret_cast<std::byte*>(items.rows.data()), DType::kInt64, {count}, {1}, {}};
+      continue;
+    }
+    const py::handle argument(place == spec.count ? items.records.ptr() : arguments[place]);
     if (!borrow_plain(argument, tensor) || !fits(tensor, state.executor.inputs()[i])) return {};
   }
-  std::int64_t rows = 1;
-  if (spec.rows) {
+  std::int64_t rows = spec.catalog ? static_cast<std::int64_t>(items.rows.size()) : 1;
+  if (spec.rows && !spec.catalog) {
     const auto [place, axis] = *spec.rows;
     const py::handle argument(arguments[place]);
     if (!is_plain_array(argument)) return {};
@@ -65,12 +132,12 @@ py::object try_call(const State& state, PyObject* const* arguments, PyObject* ou
   for (std::int64_t size : spec.width) shape.push_back(size);
   Tensor target;
   py::object scores;
-  if (out == nullptr || out == Py_None) {
+  if (named.out == nullptr) {
     scores =
         py::array(py::dtype::of<float>(), std::vector<py::ssize_t>(shape.begin(), shape.end()));
     if (!borrow_plain(scores, target)) return {};
   } else {
-    scores = py::reinterpret_borrow<py::object>(out);
+    scores = py::reinterpret_borrow<py::object>(named.out);
     if (!borrow_plain(scores, target) || target.dtype != DType::kFloat32 ||
         !(target.shape == shape) || !py::reinterpret_borrow<py::array>(scores).writeable()) {
       return {};
@@ -84,12 +151,10 @@ py::object try_call(const State& state, PyObject* const* arguments, PyObject* ou
 PyObject* call(PyObject* self, PyObject* const* arguments, std::size_t flags, PyObject* names) {
   const State& state = *prepared(self)->state;
   const auto count = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
-  const py::ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  const bool known = named == 0 || (named == 1 && PyUnicode_CompareWithASCIIString(
-                                                      PyTuple_GET_ITEM(names, 0), "out") == 0);
   try {
-    if (count == state.spec.count && known) {
-      py::object scores = try_call(state, arguments, named == 0 ? nullptr : arguments[count]);
+    Named named;
+    if (count == state.spec.count && read_named(state.spec, names, arguments + count, named)) {
+      py::object scores = try_call(state, arguments, named);
       if (scores) return scores.release().ptr();
     }
   } catch (py::error_already_set& error) {

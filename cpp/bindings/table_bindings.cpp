@@ -22,11 +22,6 @@ namespace {
 
 using Integers = py::array_t<std::int64_t, py::array::c_style>;
 
-// Smaller batches take less time than others would wait for the interpreter lock to change hands.
-// Above it a change runs without that lock, so a fork could find it half done: only for a map that
-// no other thread has yet.
-constexpr py::ssize_t kLongBatch = 4096;
-
 std::span<const std::int64_t> elements(const Integers& array) {
   return {array.data(), static_cast<std::size_t>(array.size())};
 }
@@ -40,7 +35,7 @@ std::span<std::int64_t> elements(Integers& array) {
 template <class F>
 void run_batch(py::ssize_t count, F&& work) {
   std::optional<GilRelease> release;
-  if (count > kLongBatch) release.emplace();
+  if (static_cast<std::size_t>(count) > kLongBatch) release.emplace();
   work();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <new>
+#include <utility>
 
 namespace pyrec {
 
@@ -30,10 +31,8 @@ std::size_t Arena::class_bytes(std::uint32_t size_class) {
 BufferRef Arena::allocate(std::size_t bytes) {
   const std::uint32_t size_class = class_of(bytes);
   if (size_class >= kClasses) throw std::bad_alloc();
-  auto& cached = free_[size_class];
-  if (!cached.empty()) {
-    Buffer* buffer = cached.back();
-    cached.pop_back();
+  if (Buffer* buffer = free_[size_class]; buffer != nullptr) {
+    free_[size_class] = std::exchange(buffer->next_, nullptr);
     cached_ -= buffer->capacity_;
     count_use(buffer->capacity_);
     return BufferRef(buffer);
@@ -56,16 +55,16 @@ void Arena::count_use(std::size_t bytes) {
 void Arena::recycle(Buffer* buffer) {
   used_ -= buffer->capacity_;
   cached_ += buffer->capacity_;
-  free_[buffer->size_class_].push_back(buffer);
+  buffer->next_ = std::exchange(free_[buffer->size_class_], buffer);
 }
 
 void Arena::trim() {
-  for (auto& cached : free_) {
-    for (Buffer* buffer : cached) {
+  for (Buffer*& newest : free_) {
+    while (newest != nullptr) {
+      Buffer* buffer = std::exchange(newest, newest->next_);
       buffer->~Buffer();
       ::operator delete(buffer, kAlignment);
     }
-    cached.clear();
   }
   cached_ = 0;
 }

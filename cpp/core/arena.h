@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace pyrec {
 
@@ -28,6 +27,7 @@ class Buffer {
   std::uint32_t size_class_ = 0;
   std::size_t capacity_ = 0;
   Arena* arena_ = nullptr;
+  Buffer* next_ = nullptr;  // of the free blocks of its class
 };
 
 // The count is not atomic: references to a block are made and dropped only on the thread that is
@@ -83,11 +83,11 @@ class Arena {
   void recycle(Buffer* buffer);
   void count_use(std::size_t bytes);
 
-  std::array<std::vector<Buffer*>, kClasses> free_;
-  std::size_t cached_ = 0;  // bytes of the blocks in free_
-  std::size_t used_ = 0;    // bytes of the blocks given out
-  std::size_t peak_ = 0;    // the most that was given out since the last settle()
-  std::size_t recent_ = 0;  // the peak of recent runs; decays
+  std::array<Buffer*, kClasses> free_{};  // the newest free block of each class
+  std::size_t cached_ = 0;                // bytes of the blocks in free_
+  std::size_t used_ = 0;                  // bytes of the blocks given out
+  std::size_t peak_ = 0;                  // the most that was given out since the last settle()
+  std::size_t recent_ = 0;                // the peak of recent runs; decays
 };
 
 }  // namespace pyrec

@@ -11,14 +11,4 @@ bool Tensor::contiguous() const {
   return true;
 }
 
-Shape contiguous_strides(const Shape& shape) {
-  Shape strides = shape;
-  std::int64_t step = 1;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    strides[axis] = step;
-    step *= shape[axis];
-  }
-  return strides;
-}
-
 }  // namespace pyrec

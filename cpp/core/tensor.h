@@ -22,6 +22,11 @@ class Shape {
   Shape(std::initializer_list<std::int64_t> sizes) {
     for (std::int64_t size : sizes) push_back(size);
   }
+  Shape(const Shape& other) { assign(other); }
+  Shape& operator=(const Shape& other) {
+    assign(other);
+    return *this;
+  }
   int rank() const { return rank_; }
   void clear() { rank_ = 0; }
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
@@ -47,6 +52,31 @@ class Shape {
   }
 
  private:
+  // Size by size: a shape is often copied right after it was written so, and a processor cannot
+  // load what lies in two stores before both are done.
+  void assign(const Shape& other) {
+    rank_ = other.rank_;
+    switch (rank_) {
+      default:
+        sizes_ = other.sizes_;
+        break;
+      case 4:
+        sizes_[3] = other.sizes_[3];
+        [[fallthrough]];
+      case 3:
+        sizes_[2] = other.sizes_[2];
+        [[fallthrough]];
+      case 2:
+        sizes_[1] = other.sizes_[1];
+        [[fallthrough]];
+      case 1:
+        sizes_[0] = other.sizes_[0];
+        [[fallthrough]];
+      case 0:
+        break;
+    }
+  }
+
   std::array<std::int64_t, kMaxRank> sizes_{};
   int rank_ = 0;
 };
@@ -75,7 +105,15 @@ struct Tensor {
   }
 };
 
-Shape contiguous_strides(const Shape& shape);
+inline Shape contiguous_strides(const Shape& shape) {
+  Shape strides = shape;
+  std::int64_t step = 1;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    strides[axis] = step;
+    step *= shape[axis];
+  }
+  return strides;
+}
 
 // What a step reads or makes: a tensor, or a sequence of tensors.
 struct Value {

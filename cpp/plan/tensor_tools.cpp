@@ -85,13 +85,10 @@ Tensor allocate(Context& context, DType dtype, const Shape& shape) {
 
 Tensor view(const Tensor& tensor, const Shape& shape, const Shape& strides,
             std::int64_t offset_elements) {
-  Tensor result = tensor;
-  result.shape = shape;
-  result.strides = strides;
-  if (offset_elements != 0) {
-    result.data += offset_elements * static_cast<std::int64_t>(item_size(tensor.dtype));
-  }
-  return result;
+  const std::int64_t offset = offset_elements * static_cast<std::int64_t>(item_size(tensor.dtype));
+  // A null pointer takes no offset but 0.
+  return {offset == 0 ? tensor.data : tensor.data + offset, tensor.dtype, shape, strides,
+          tensor.owner};
 }
 
 Tensor contiguous(Context& context, const Tensor& tensor) {
@@ -205,21 +202,13 @@ double read_scalar(const Tensor& tensor) { return read_one<double>(tensor); }
 
 std::int64_t read_integer(const Tensor& tensor) { return read_one<std::int64_t>(tensor); }
 
-const Tensor& required(std::span<const Value* const> in, std::size_t index) {
-  const Tensor* tensor = optional(in, index);
-  if (!tensor) {
-    throw OpError(ErrorKind::kModel, "input " + std::to_string(index) + " is missing");
-  }
-  return *tensor;
+void refuse_missing(std::size_t index) {
+  throw OpError(ErrorKind::kModel, "input " + std::to_string(index) + " is missing");
 }
 
-const Tensor* optional(std::span<const Value* const> in, std::size_t index) {
-  if (index >= in.size() || !in[index]) return nullptr;
-  if (in[index]->is_sequence) {
-    throw OpError(ErrorKind::kModel,
-                  "input " + std::to_string(index) + ": expected a tensor, got a sequence");
-  }
-  return &in[index]->tensor;
+void refuse_sequence(std::size_t index) {
+  throw OpError(ErrorKind::kModel,
+                "input " + std::to_string(index) + ": expected a tensor, got a sequence");
 }
 
 std::string describe(const Shape& shape) {

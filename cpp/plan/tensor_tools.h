@@ -50,9 +50,21 @@ std::vector<std::int64_t> read_integers(const Tensor& tensor);
 double read_scalar(const Tensor& tensor);
 std::int64_t read_integer(const Tensor& tensor);
 
-// Whether the tensor is present and its tensor part may be read.
-const Tensor& required(std::span<const Value* const> in, std::size_t index);
-const Tensor* optional(std::span<const Value* const> in, std::size_t index);
+[[noreturn]] void refuse_missing(std::size_t index);
+[[noreturn]] void refuse_sequence(std::size_t index);
+
+// An input that may be absent: null then.
+inline const Tensor* optional(std::span<const Value* const> in, std::size_t index) {
+  if (index >= in.size() || !in[index]) return nullptr;
+  if (in[index]->is_sequence) refuse_sequence(index);
+  return &in[index]->tensor;
+}
+
+inline const Tensor& required(std::span<const Value* const> in, std::size_t index) {
+  const Tensor* tensor = optional(in, index);
+  if (!tensor) refuse_missing(index);
+  return *tensor;
+}
 
 std::string describe(const Shape& shape);
 

@@ -218,6 +218,7 @@ class NativePlan:
         most_rows: int | None,
         width: Sequence[int],
         general: Callable[..., Array] | None,
+        catalog: object = None,
     ) -> Callable[..., Array]:
         """A callable that takes ``count`` arrays by position and ``out=``; for plans of one output.
 
@@ -233,8 +234,11 @@ class NativePlan:
             Sizes of a score after the axis of rows.
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
+        catalog : Catalog or weak reference to it, optional
+            Whose items are scored; place ``count`` stands for its records then, ``count + 1`` for the
+            rows in them of the items, which ``ids=`` names.
         """
-        return self._plan.prepare(count, places, rows, most_rows, width, general)
+        return self._plan.prepare(count, places, rows, most_rows, width, general, catalog)
 
 
 __all__ = ["NativePlan", "native_ops", "runner_of"]

@@ -58,15 +58,18 @@ class _Merger:
         shape = info.shape or ()
         return info.dtype == F32 and info.rows == 0 and len(shape) == 2 and isinstance(shape[1], int)
 
-    def collect(self, name: str, found: _Sum, root: bool) -> None:
-        """Add what a value is the sum of."""
-        node, rate = self.graph.producers.get(name), self.rates[name]
+    def rate(self, name: str) -> Rate:
+        return max(self.rates[name], Rate.REQUEST)
+
+    def collect(self, name: str, found: _Sum, rate: Rate, root: bool = False) -> None:
+        """Add what a value is the sum of, as far as that is computed at the same rate."""
+        node = self.graph.producers.get(name)
         value = self.graph.constants.get(name)
         if value is not None and value.size in (1, found.constant.size) and value.shape[-1:] == (value.size,):
             found.constant = found.constant + value.reshape(-1).astype(np.float64)
             return
         inner = node is not None and self.is_sum(node) and (root or self.reader(name) is not None)
-        if node is None or not inner or (rate < Rate.PAIR and not root):
+        if node is None or not inner or self.rate(name) != rate:
             found.values.append(name)
             return
         if node.op == "Add":
@@ -82,7 +85,7 @@ class _Merger:
         if node.op != "Add":
             found.nodes.append(node)
         for item in addends:
-            self.collect(item, found, root=False)
+            self.collect(item, found, rate)
 
     def fits(self, name: str, whole: str) -> bool:
         """Whether an addend has the sum's own shape, or is a constant row or number."""
@@ -92,7 +95,7 @@ class _Merger:
         return same_shape(self.infos[name].shape, shape)
 
     def rewrite(self, root: Node, found: _Sum) -> list[Node]:
-        """The sum, from what is known first to what is known last."""
+        """The sum, from what is known first to what is known last; adds to what was merged."""
         base = root.outputs[0]
         made: list[Node] = []
 
@@ -102,23 +105,37 @@ class _Merger:
             made.append(Node("Add", (total, name), (f"{base}/sum{len(made)}",), name=root.name))
             return made[-1].outputs[0]
 
-        constant = ""
-        if np.any(found.constant != 0):
-            constant = f"{base}/sum/constant"
-            self.constants[constant] = found.constant.astype(np.float32)
-        totals: dict[Rate, str] = {}
+        def start(constant: Array) -> str:
+            if not np.any(constant != 0):
+                return ""
+            name = f"{base}/sum/constant"
+            self.constants[name] = constant.astype(np.float32)
+            return name
+
+        def chain(total: str, nodes: Sequence[Node]) -> str:
+            # A lookup costs less than a product to start from a bias of its own for each row.
+            for node in sorted(nodes, key=lambda node: node.op == "pyrec.Dense"):
+                made.append(_with_bias(node, total, f"{base}/sum{len(made)}"))
+                total = made[-1].outputs[0]
+            return total
+
+        groups: dict[Rate, list[str]] = {}
         for name in sorted(found.values, key=lambda name: self.rates[name]):
-            rate = max(self.rates[name], Rate.REQUEST)
-            first = add(name, constant) if not totals else name
-            totals[rate] = add(totals.get(rate, ""), first)
-        total = "" if totals else constant
-        for name in totals.values():
-            total = add(total, name)
-        # A lookup costs less than a product to start from a bias of its own for each row.
-        ordered = sorted(found.nodes, key=lambda node: node.op == "pyrec.Dense")
-        for node in ordered:
-            made.append(_with_bias(node, total, f"{base}/sum{len(made)}"))
-            total = made[-1].outputs[0]
+            groups.setdefault(self.rate(name), []).append(name)
+        total, constant = "", found.constant
+        for rate, names in groups.items():
+            part = _Sum(constant, names)
+            if len(names) > 1 or np.any(constant != 0):
+                part = _Sum(constant)
+                for name in names:
+                    self.collect(name, part, rate)
+                found.merged += part.merged
+            subtotal = ""
+            for name in (*part.values[:1], start(part.constant), *part.values[1:]):
+                subtotal = add(subtotal, name)
+            total = add(total, chain(subtotal, part.nodes))
+            constant = np.zeros_like(constant)
+        chain(total or start(constant), found.nodes)
         return made
 
 
@@ -142,16 +159,19 @@ def merge_sums(graph: Graph, sides: Sides) -> Graph:
     replaced: dict[Node, list[Node]] = {}
     dropped: set[Node] = set()
     for node in reversed(graph.nodes):
-        if node in dropped or not merger.is_sum(node) or merger.rates[node.outputs[0]] != Rate.PAIR:
+        if node in dropped or not merger.is_sum(node):
             continue
+        rate = merger.rate(node.outputs[0])
         width = (merger.infos[node.outputs[0]].shape or (0,))[-1]
         found = _Sum(np.zeros(int(width)))
-        merger.collect(node.outputs[0], found, root=True)
+        merger.collect(node.outputs[0], found, rate, root=True)
         reader = merger.reader(node.outputs[0])
         activated = reader is not None and reader.op in ACTIVATIONS and bool(found.nodes)
         if len(found.merged) < 2 and not activated:
             continue
         if not found.nodes:
+            continue
+        if rate != Rate.PAIR and not activated and all(node.op in _BIAS for node in found.merged):
             continue
         made = merger.rewrite(node, found)
         if activated and reader is not None:

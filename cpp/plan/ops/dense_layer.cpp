@@ -43,11 +43,15 @@ Shape with_last(Shape shape, std::int64_t size) {
   return shape;
 }
 
-Tensor with_plain_rows(Context& context, const Tensor& tensor) {
+bool has_plain_rows(const Tensor& tensor) {
   const int last = tensor.rank() - 1;
   bool plain = tensor.shape[last] <= 1 || tensor.strides[last] == 1;
   for (std::int64_t stride : tensor.strides) plain = plain && stride >= 0;
-  return plain ? tensor : contiguous(context, tensor);
+  return plain;
+}
+
+Tensor with_plain_rows(Context& context, const Tensor& tensor) {
+  return has_plain_rows(tensor) ? tensor : contiguous(context, tensor);
 }
 
 Tensor bias_rows(Context& context, Tensor bias, const Shape& shape) {
@@ -55,6 +59,16 @@ Tensor bias_rows(Context& context, Tensor bias, const Shape& shape) {
   if (bias.rank() == 0) bias = view(bias, {1}, {1});
   bias = broadcast_to(bias, with_last(outer_of(bias.shape), width));
   return broadcast_to(with_plain_rows(context, bias), shape);
+}
+
+MatrixBias plain_bias(const Tensor& bias, std::int64_t m, std::int64_t n) {
+  const int last = bias.rank() - 1;
+  if (last < 0 || last > 1 || bias.shape[last] != n || (n > 1 && bias.strides[last] != 1)) {
+    return {};
+  }
+  if (last == 0 || bias.shape[0] == 1) return {bias.as<float>(), 0};
+  if (bias.shape[0] != m || bias.strides[0] < 0) return {};
+  return {bias.as<float>(), unsigned_size(bias.strides[0])};
 }
 
 bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
@@ -89,41 +103,41 @@ class RightMatrices {
  public:
   RightMatrices(Context& context, const Tensor& weights, const PackedF32* constant, bool packed,
                 std::int64_t k, std::int64_t n)
-      : context_(context), constant_(constant), packed_(packed), k_(k), n_(n) {
-    if (constant || packed) {
-      weights_ = weights;
-    } else {
-      const auto negative = [](std::int64_t stride) { return stride < 0; };
-      const bool any = std::any_of(weights.strides.begin(), weights.strides.end(), negative);
-      weights_ = any ? contiguous(context, weights) : weights;
+      : context_(context), constant_(constant), packed_(packed), k_(k), n_(n), given_(weights) {
+    if (constant || packed) return;
+    const auto negative = [](std::int64_t stride) { return stride < 0; };
+    if (std::any_of(weights.strides.begin(), weights.strides.end(), negative)) {
+      copy_ = contiguous(context, weights);
     }
   }
 
   // Over a broadcast batch, in the unit that `at` takes.
   Shape strides(const Shape& batch) const {
-    const Shape own = batch_of(weights_);
-    return batch_strides(batch, own, constant_ ? contiguous_strides(own) : weights_.strides);
+    const Shape own = batch_of(given_);
+    return batch_strides(batch, own, constant_ ? contiguous_strides(own) : weights().strides);
   }
 
   const float* at(std::int64_t offset) {
     if (constant_) return constant_->matrix(offset);
-    const float* matrix = weights_.as<float>() + offset;
+    const float* matrix = weights().as<float>() + offset;
     if (packed_) return matrix;
     if (laid_out_ != offset) {
-      const int rank = weights_.rank();
-      buffer_ =
-          pack(context_, matrix, k_, n_, weights_.strides[rank - 2], weights_.strides[rank - 1]);
+      const Shape& steps = weights().strides;
+      buffer_ = pack(context_, matrix, k_, n_, steps[steps.rank() - 2], steps[steps.rank() - 1]);
       laid_out_ = offset;
     }
     return reinterpret_cast<const float*>(buffer_.get()->data());
   }
 
  private:
+  const Tensor& weights() const { return copy_.data ? copy_ : given_; }
+
   Context& context_;
   const PackedF32* constant_;
   bool packed_;
   std::int64_t k_, n_;
-  Tensor weights_;
+  const Tensor& given_;
+  Tensor copy_;  // of weights that kernels cannot step through
   BufferRef buffer_;
   std::int64_t laid_out_ = -1;
 };
@@ -152,7 +166,10 @@ class DenseLayer {
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& weights = required_f32(in, 1, kName);
-    const Tensor x = with_plain_rows(context, required_matrix_f32(in, 0, kName));
+    const Tensor& given = required_matrix_f32(in, 0, kName);
+    Tensor copy;
+    if (!has_plain_rows(given)) copy = contiguous(context, given);
+    const Tensor& x = copy.data ? copy : given;
     require_matrix(weights, kName);
     const std::int64_t k = x.shape[x.rank() - 1];
     const Tensor* positions = optional(in, 3);

@@ -26,11 +26,24 @@ Shape outer_of(const Shape& shape);
 Shape with_last(Shape shape, std::int64_t size);
 Shape without(const Shape& shape, int gone);
 
-// Rows of the last axis as kernels read them: one run of memory each, steps without a sign.
+// Whether rows of the last axis lie as kernels read them: one run of memory each, steps without a
+// sign.
+bool has_plain_rows(const Tensor& tensor);
+
+// The tensor itself if it has plain rows, else a copy that has.
 Tensor with_plain_rows(Context& context, const Tensor& tensor);
 
 // A bias that broadcasts to `shape`, as a view of that shape with plain rows.
 Tensor bias_rows(Context& context, Tensor bias, const Shape& shape);
+
+// A bias as kernels add it to the rows of a matrix.
+struct MatrixBias {
+  const float* rows;  // null: none
+  std::size_t step;   // from row to row; 0: all start from one row
+};
+
+// A float32 bias that a matrix [m, n] can start from as it lies in memory, else one without rows.
+MatrixBias plain_bias(const Tensor& bias, std::int64_t m, std::int64_t n);
 
 // Whether rows of packed numbers [..., 1, size(k, columns)] hold matrices [k, columns].
 bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
@@ -56,6 +69,18 @@ struct DenseRun {
 template <class StridesOf, class Multiply>
 Tensor dense_rows(Context& context, const char* op, const Tensor& x, const Shape& matrices,
                   std::int64_t n, const Tensor* bias, StridesOf strides_of, Multiply multiply) {
+  if (x.rank() == 2 && matrices.rank() == 0 && (!bias || bias->dtype == DType::kFloat32)) {
+    const std::int64_t m = x.shape[0];
+    const MatrixBias rows = bias ? plain_bias(*bias, m, n) : MatrixBias{};
+    if (!bias || rows.rows) {
+      Tensor y = allocate(context, DType::kFloat32, {m, n});
+      if (y.elements() != 0) {
+        multiply(DenseRun{x.as<float>(), unsigned_size(x.strides[0]), 0, rows.rows, rows.step,
+                          y.as<float>(), unsigned_size(n), unsigned_size(m)});
+      }
+      return y;
+    }
+  }
   constexpr std::size_t kX = 0, kW = 1, kBias = 2, kY = 3;
   Shape shape = broadcast_shapes(batch_of(x), matrices);
   shape.push_back(x.shape[x.rank() - 2]);

@@ -82,14 +82,13 @@ void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t s
   }
 }
 
-// The same for indices in `step` steps of memory.
-void check_indices(const Tensor& indices, std::int64_t step, std::int64_t size,
-                   std::int64_t per_row, std::int64_t* y) {
-  const std::int64_t n = indices.elements();
+// The same for n indices of a tensor from an element on, in `step` steps of memory.
+void check_indices(const Tensor& indices, std::int64_t offset, std::int64_t step, std::int64_t n,
+                   std::int64_t size, std::int64_t per_row, std::int64_t* y) {
   if (indices.dtype == DType::kInt64) {
-    check_indices(indices.as<std::int64_t>(), step, n, size, per_row, y);
+    check_indices(indices.as<std::int64_t>() + offset, step, n, size, per_row, y);
   } else if (indices.dtype == DType::kInt32) {
-    check_indices(indices.as<std::int32_t>(), step, n, size, per_row, y);
+    check_indices(indices.as<std::int32_t>() + offset, step, n, size, per_row, y);
   } else {
     throw OpError(ErrorKind::kDType, std::string("indices of type ") + dtype_name(indices.dtype));
   }
@@ -102,14 +101,15 @@ Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t siz
   const std::int64_t per_row = n > 0 && indices.rank() > 0 ? n / indices.shape[0] : 0;
   const bool column = indices.rank() == 1;
   const Tensor source = column ? indices : contiguous(context, indices);
-  check_indices(source, column ? indices.strides[0] : 1, size, per_row, result.as<std::int64_t>());
+  check_indices(source, 0, column ? indices.strides[0] : 1, n, size, per_row,
+                result.as<std::int64_t>());
   return result;
 }
 
 }  // namespace
 
-void check_ids(const Tensor& ids, std::int64_t size, std::int64_t* rows) {
-  check_indices(ids, ids.strides[0], size, 1, rows);
+void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, std::int64_t* rows) {
+  check_indices(ids, offset, ids.strides[0], ids.shape[0], size, 1, rows);
 }
 
 Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const std::int64_t> index,

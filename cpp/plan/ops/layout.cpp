@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "plan/op_list.h"
+#include "plan/ops/dense.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {
@@ -137,13 +138,16 @@ std::array<bool, kMaxRank> axis_flags(const std::vector<std::int64_t>& axes, int
 
 class Squeeze {
  public:
-  explicit Squeeze(const OpSpec&) {}
+  explicit Squeeze(const OpSpec& spec) {
+    const Tensor* axes = constant_input(spec, 1);
+    if (axes && axes->dtype == DType::kInt64) axes_ = read_integers(*axes);
+  }
 
   void run(Context&, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
     const Tensor* axes = optional(in, 1);
     std::array<bool, kMaxRank> dropped{};
-    if (axes) dropped = axis_flags(read_integers(*axes), data.rank());
+    if (axes) dropped = axis_flags(axes_ ? *axes_ : read_integers(*axes), data.rank());
     Shape shape;
     Shape strides;
     for (int axis = 0; axis < data.rank(); ++axis) {
@@ -158,6 +162,9 @@ class Squeeze {
     }
     out[0].tensor = view(data, shape, strides);
   }
+
+ private:
+  std::optional<std::vector<std::int64_t>> axes_;  // where they are constant
 };
 
 class Unsqueeze {

@@ -5,6 +5,7 @@
 
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
+#include "plan/ops/dense_layer.h"
 #include "plan/ops/take.h"
 #include "plan/program.h"
 #include "plan/tensor_tools.h"
@@ -22,10 +23,12 @@ struct Part {
   std::int64_t offset;  // bytes into a row of the table
   std::int64_t width;
   Codec codec;
+  LookupPart found{};      // in a constant table, but for the row numbers
+  std::int64_t size = -1;  // rows of the constant table; -1: the table comes with the call
 
-  // From the start of a row of records.
-  std::int64_t end() const {
-    switch (codec) {
+  // From the start of a row of a table of floats or of records.
+  std::int64_t end(bool records) const {
+    switch (records ? codec : Codec::kF32) {
       case Codec::kBf16:
         return offset + 2 * width;
       case Codec::kI8:
@@ -43,7 +46,48 @@ Codec codec_of(const std::string& name) {
   throw OpError(ErrorKind::kUnsupported, "lookup codec '" + name + "'");
 }
 
-std::vector<Part> parts_of(const Attributes& attributes) {
+void require_table(const Part& part, const Tensor& table) {
+  const bool records = table.dtype == DType::kUint8;
+  if (!records && table.dtype != DType::kFloat32) refuse_dtype("lookup", table.dtype);
+  const auto item = static_cast<std::int64_t>(item_size(table.dtype));
+  if (table.rank() != 2 || part.end(records) > table.shape[1] * item) {
+    throw OpError(ErrorKind::kShape, "expected a table of rows of at least " +
+                                         std::to_string(part.end(records)) + " bytes, got shape " +
+                                         describe(table.shape));
+  }
+}
+
+// A part of a table with plain rows, but for the row numbers.
+LookupPart part_of_table(const Part& part, const Tensor& table) {
+  const std::int64_t stride = table.strides[0] * static_cast<std::int64_t>(item_size(table.dtype));
+  if (stride % 4 != 0 || part.offset % 4 != 0 ||
+      reinterpret_cast<std::uintptr_t>(table.data) % 4 != 0) {
+    throw OpError(ErrorKind::kUnsupported, "expected records aligned to 4 bytes");
+  }
+  LookupPart found{};
+  found.table = reinterpret_cast<const unsigned char*>(table.data) + part.offset;
+  found.stride = unsigned_size(stride);
+  found.width = unsigned_size(part.width);
+  found.codec = table.dtype == DType::kUint8 ? part.codec : Codec::kF32;
+  found.far = table.shape[0] > kNearBytes / (stride + 1);
+  return found;
+}
+
+// Works out what is known of a part in a constant table. One that does not fit is left to the call,
+// which can say whose it is.
+void prepare(Part& part, const Tensor& table) {
+  try {
+    require_table(part, table);
+    if (!has_plain_rows(table)) return;
+    part.found = part_of_table(part, table);
+    part.size = table.shape[0];
+  } catch (const OpError&) {
+  }
+}
+
+// The parts of a node whose first source is input `first`.
+std::vector<Part> parts_of(const OpSpec& spec, std::size_t first) {
+  const Attributes& attributes = spec.attributes;
   const auto columns = attributes.integers("columns"), offsets = attributes.integers("offsets");
   const auto widths = attributes.integers("widths");
   const auto codecs = attributes.texts("codecs");
@@ -57,6 +101,8 @@ std::vector<Part> parts_of(const Attributes& attributes) {
       throw OpError(ErrorKind::kModel, "expected offsets and widths of at least 0");
     }
     parts.push_back({columns[i], offsets[i], widths[i], codec_of(codecs[i])});
+    const Tensor* table = constant_input(spec, first + 2 * i + 1);
+    if (table) prepare(parts.back(), *table);
   }
   return parts;
 }
@@ -66,36 +112,42 @@ class Lookups {
  public:
   Lookups(Context& context, const std::vector<Part>& parts, const std::vector<std::string>& labels,
           std::span<const Value* const> in, std::size_t first)
-      : context_(context) {
-    if (in.size() != first + 2 * parts.size()) {
+      : context_(context), count_(parts.size()) {
+    if (in.size() != first + 2 * count_) {
       throw OpError(ErrorKind::kModel, "expected a source and a table a part");
     }
     const Tensor& source = required(in, first);
     if (source.rank() == 0) throw OpError(ErrorKind::kShape, "expected a source with rows");
     n_ = source.shape[0];
-    const auto ids = unsigned_size(n_) * parts.size() * sizeof(std::int64_t);
-    scratch_ = context.arena.allocate(ids);
-    next_ = reinterpret_cast<std::int64_t*>(scratch_.get()->data());
-    lookups_.reserve(parts.size());
-    kept_.reserve(parts.size());
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const Tensor* table = optional(in, first + 2 * i + 1);
-      if (!table) {
-        add_numbers(parts[i], required(in, first + 2 * i));
-        continue;
+    scratch_ = context.arena.allocate(
+        count_ * (sizeof(LookupPart) + unsigned_size(n_) * sizeof(std::int64_t)));
+    lookups_ = reinterpret_cast<LookupPart*>(scratch_.get()->data());
+    next_ = reinterpret_cast<std::int64_t*>(lookups_ + count_);
+    std::size_t i = 0;
+    try {
+      for (; i < count_; ++i) {
+        const Part& part = parts[i];
+        const Tensor& given = required(in, first + 2 * i);
+        LookupPart& found = lookups_[i];
+        if (part.size >= 0) {
+          found = part.found;
+          found.rows = rows_of(part.column, given, part.size);
+        } else if (const Tensor* table = optional(in, first + 2 * i + 1)) {
+          found = looked_up(part, given, *table);
+        } else {
+          found = numbers(part, given);
+        }
       }
-      try {
-        add_table(parts[i], required(in, first + 2 * i), *table);
-      } catch (const OpError& error) {
-        if (i < labels.size() && !labels[i].empty()) throw StepError(error, labels[i]);
-        throw;
-      }
+    } catch (const OpError& error) {
+      const bool named = in[first + 2 * i + 1] && i < labels.size() && !labels[i].empty();
+      if (named) throw StepError(error, labels[i]);
+      throw;
     }
   }
 
   std::size_t rows() const { return unsigned_size(n_); }
-  const LookupPart* data() const { return lookups_.data(); }
-  std::size_t size() const { return lookups_.size(); }
+  const LookupPart* data() const { return lookups_; }
+  std::size_t size() const { return count_; }
 
  private:
   void require_rows(const Tensor& source) const {
@@ -105,7 +157,7 @@ class Lookups {
   }
 
   // The source's own numbers.
-  void add_numbers(const Part& part, const Tensor& source) {
+  LookupPart numbers(const Part& part, const Tensor& source) {
     require_rows(source);
     if (source.dtype != DType::kFloat32) refuse_dtype("lookup", source.dtype);
     if (source.shape.product(1, source.rank()) != part.width) {
@@ -114,42 +166,23 @@ class Lookups {
     }
     const auto inner = merged_stride(source, 1, source.rank());
     const bool plain = source.strides[0] >= 0 && (part.width <= 1 || (inner && *inner == 1));
-    const Tensor& rows = kept_.emplace_back(plain ? source : contiguous(context_, source));
+    const Tensor& rows = plain ? source : kept_.emplace_back(contiguous(context_, source));
     LookupPart found{};
     found.table = reinterpret_cast<const unsigned char*>(rows.data);
     found.stride = unsigned_size(rows.strides[0]) * sizeof(float);
     found.width = unsigned_size(part.width);
     found.codec = Codec::kF32;
-    lookups_.push_back(found);
+    return found;
   }
 
-  void add_table(const Part& part, const Tensor& source, const Tensor& table) {
-    const bool records = table.dtype == DType::kUint8;
-    if (!records && table.dtype != DType::kFloat32) refuse_dtype("lookup", table.dtype);
-    Part read = part;
-    if (!records) read.codec = Codec::kF32;
-    const auto item = static_cast<std::int64_t>(item_size(table.dtype));
-    if (table.rank() != 2 || read.end() > table.shape[1] * item) {
-      throw OpError(ErrorKind::kShape, "expected a table of rows of at least " +
-                                           std::to_string(read.end()) + " bytes, got shape " +
-                                           describe(table.shape));
-    }
-    const bool plain = table.strides[0] >= 0 && (table.shape[1] <= 1 || table.strides[1] == 1);
-    const Tensor& rows = kept_.emplace_back(plain ? table : contiguous(context_, table));
-    const std::int64_t stride = rows.strides[0] * item;
-    if (stride % 4 != 0 || part.offset % 4 != 0 ||
-        reinterpret_cast<std::uintptr_t>(rows.data) % 4 != 0) {
-      throw OpError(ErrorKind::kUnsupported, "expected records aligned to 4 bytes");
-    }
-    LookupPart found{};
-    found.table = reinterpret_cast<const unsigned char*>(rows.data) + part.offset;
-    found.stride = unsigned_size(stride);
-    found.rows = rows_of(ids_of(part, source), rows.shape[0]);
-    found.width = unsigned_size(part.width);
-    found.codec = read.codec;
-    found.far = rows.shape[0] > kNearBytes / (stride + 1);
-    lookups_.push_back(found);
-    if (records && found.far) announce(source, rows, found.stride);
+  LookupPart looked_up(const Part& part, const Tensor& source, const Tensor& table) {
+    require_table(part, table);
+    const bool plain = has_plain_rows(table);
+    const Tensor& rows = plain ? table : kept_.emplace_back(contiguous(context_, table));
+    LookupPart found = part_of_table(part, rows);
+    found.rows = rows_of(part.column, source, rows.shape[0]);
+    if (table.dtype == DType::kUint8 && found.far) announce(source, rows, found.stride);
+    return found;
   }
 
   // Tells the products of this tile which records the next one reads.
@@ -162,52 +195,56 @@ class Lookups {
     }
   }
 
-  Tensor ids_of(const Part& part, const Tensor& source) const {
-    require_rows(source);
-    if (part.column >= 0) {
-      if (source.rank() != 2 || part.column >= source.shape[1]) {
-        throw OpError(ErrorKind::kShape, "expected a matrix with a column " +
-                                             std::to_string(part.column) + ", got shape " +
-                                             describe(source.shape));
-      }
-      return view(source, {n_}, {source.strides[0]}, n_ == 0 ? 0 : part.column * source.strides[1]);
-    }
-    if (source.elements() != n_) {
+  // The row numbers that the ids of a column stand for. Parts of one record often share them.
+  const std::int64_t* rows_of(std::int64_t column, const Tensor& source, std::int64_t size) {
+    const bool same = &source == source_;
+    if (same && column == column_ && size == size_) return next_ - n_;
+    if (!same) require_rows(source);
+    std::int64_t offset = 0;
+    if (column >= 0) {
+      if (source.rank() != 2 || column >= source.shape[1]) refuse_column(column, source);
+      offset = column * source.strides[1];
+    } else if (source.elements() != n_) {
       throw OpError(ErrorKind::kShape,
                     "expected one id a row, got shape " + describe(source.shape));
     }
-    return view(source, {n_}, {source.strides[0]});
+    if (!one_row_of(source, offset, size)) check_ids(source, offset, size, next_);
+    source_ = &source;
+    column_ = column;
+    size_ = size;
+    next_ += n_;
+    return next_ - n_;
   }
 
-  // The row numbers that the ids stand for. Parts of one record often share them.
-  const std::int64_t* rows_of(const Tensor& ids, std::int64_t size) {
-    if (checked_.data == ids.data && checked_.strides == ids.strides &&
-        checked_.dtype == ids.dtype && checked_size_ == size) {
-      return checked_rows_;
-    }
-    check_ids(ids, size, next_);
-    checked_ = ids;
-    checked_size_ = size;
-    checked_rows_ = next_;
-    next_ += n_;
-    return checked_rows_;
+  // A single int64 id, without a call; false for all else.
+  bool one_row_of(const Tensor& source, std::int64_t offset, std::int64_t size) {
+    if (n_ != 1 || source.dtype != DType::kInt64) return false;
+    const std::int64_t id = source.as<std::int64_t>()[offset];
+    *next_ = id < 0 ? id + size : id;
+    return static_cast<std::uint64_t>(*next_) < static_cast<std::uint64_t>(size);
+  }
+
+  [[noreturn]] static void refuse_column(std::int64_t column, const Tensor& source) {
+    throw OpError(ErrorKind::kShape, "expected a matrix with a column " + std::to_string(column) +
+                                         ", got shape " + describe(source.shape));
   }
 
   Context& context_;
+  std::size_t count_;
   std::int64_t n_ = 0;
   BufferRef scratch_;
+  LookupPart* lookups_ = nullptr;
   std::int64_t* next_ = nullptr;
-  std::vector<LookupPart> lookups_;
-  std::vector<Tensor> kept_;  // what the parts point to
-  Tensor checked_;            // the ids before, their table's rows and their row numbers
-  std::int64_t checked_size_ = -1;
-  const std::int64_t* checked_rows_ = nullptr;
+  std::vector<Tensor> kept_;        // what parts point to that had to be copied
+  const Tensor* source_ = nullptr;  // of the last row numbers, their column and their table's rows
+  std::int64_t column_ = -1;
+  std::int64_t size_ = -1;
 };
 
 class Lookup {
  public:
   explicit Lookup(const OpSpec& spec)
-      : parts_(parts_of(spec.attributes)), labels_(spec.attributes.texts("labels")) {
+      : parts_(parts_of(spec, 0)), labels_(spec.attributes.texts("labels")) {
     for (const Part& part : parts_) width_ += part.width;
   }
 
@@ -229,7 +266,7 @@ class Lookup {
 class LookupSum {
  public:
   explicit LookupSum(const OpSpec& spec)
-      : parts_(parts_of(spec.attributes)),
+      : parts_(parts_of(spec, 1)),
         labels_(spec.attributes.texts("labels")),
         activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))) {
     for (const Part& part : parts_) {
@@ -243,24 +280,25 @@ class LookupSum {
     const Lookups lookups(context, parts_, labels_, in, 1);
     const Shape shape{static_cast<std::int64_t>(lookups.rows()), parts_[0].width};
     const Tensor* given = optional(in, 0);
-    Tensor bias;
+    Tensor made;
+    MatrixBias bias{};
     if (given) {
       if (given->dtype != DType::kFloat32) refuse_dtype("pyrec.LookupSum", given->dtype);
-      if (broadcast_shapes(given->shape, shape) != shape) {
-        throw OpError(ErrorKind::kShape, "a bias of shape " + describe(given->shape) +
-                                             " does not broadcast to " + describe(shape));
-      }
-      bias = broadcast_to(*given, shape);
-      if (bias.strides[0] < 0 || (shape[1] > 1 && bias.strides[1] != 1)) {
-        bias = contiguous(context, bias);
+      bias = plain_bias(*given, shape[0], shape[1]);
+      if (!bias.rows) {
+        if (broadcast_shapes(given->shape, shape) != shape) {
+          throw OpError(ErrorKind::kShape, "a bias of shape " + describe(given->shape) +
+                                               " does not broadcast to " + describe(shape));
+        }
+        made = contiguous(context, broadcast_to(*given, shape));
+        bias = {made.as<float>(), unsigned_size(shape[1])};
       }
     }
     out[0].tensor = allocate(context, DType::kFloat32, shape);
     if (shape.elements() == 0) return;
-    context.kernels.lookup_sum_f32(
-        given ? bias.as<float>() : nullptr, given ? unsigned_size(bias.strides[0]) : 0,
-        lookups.data(), lookups.size(), activation_, lookups.rows(), unsigned_size(shape[1]),
-        out[0].tensor.as<float>(), unsigned_size(shape[1]));
+    context.kernels.lookup_sum_f32(bias.rows, bias.step, lookups.data(), lookups.size(),
+                                   activation_, lookups.rows(), unsigned_size(shape[1]),
+                                   out[0].tensor.as<float>(), unsigned_size(shape[1]));
   }
 
  private:

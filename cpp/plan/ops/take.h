@@ -14,8 +14,9 @@ namespace pyrec {
 Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const std::int64_t> index,
             const Shape& index_shape);
 
-// Ids of one axis, int32 or int64, as rows of a table of `size` rows: negative ones count from its
-// end. Throws OpError(kIdRange) with the place of one that is outside.
-void check_ids(const Tensor& ids, std::int64_t size, std::int64_t* rows);
+// Ids, int32 or int64, one for each place of the first axis, from an element on, as rows of a table
+// of `size` rows: negative ones count from its end. Throws OpError(kIdRange) with the place of one
+// that is outside.
+void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, std::int64_t* rows);
 
 }  // namespace pyrec
