@@ -33,9 +33,9 @@ class Plan:
         globals: int,
         pool: ThreadPool,
         tile_rows: int,
-        alternative: Plan | None,
-        few: Plan | None,
-        few_rows: int,
+        alternative: Plan | None = None,
+        few: Plan | None = None,
+        few_rows: int = 0,
     ) -> None: ...
     def run(self, arrays: Sequence[_Array], offsets: Sequence[int]) -> list[_Array]: ...
     def run_into(self, arrays: Sequence[_Array], output: int, out: object) -> None: ...

@@ -137,6 +137,18 @@ def test_packed_matrices_of_rows(isa: str, op: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
+def test_columns_of_packed_matrices_may_be_counted_for_each_position(isa: str, op: str) -> None:
+    x, packed = normal(5, 1, 40), packed_by(isa, op, normal(1, 40, 36))
+    packed = np.broadcast_to(packed, (5, *packed.shape[1:]))
+    (whole,) = _native.run_node(isa, op, {"columns": 36}, [x, packed], 1)
+    (made,) = _native.run_node(isa, op, {"columns": 12}, [x, packed, None, np.arange(3)], 1)
+    np.testing.assert_array_equal(made, whole)
+    with pytest.raises(pi.errors.PyrecError):
+        _native.run_node(isa, op, {"columns": 12}, [x, packed, None, np.arange(2)], 1)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", OPERATORS)
 def test_packed_matrices_that_do_not_fit_are_errors(isa: str, op: str) -> None:
     x, packed = normal(3, 40), packed_by(isa, op, normal(40, 36))
     for given, columns in (

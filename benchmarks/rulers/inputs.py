@@ -19,6 +19,8 @@ WIDTH = 16
 """Numbers in an embedding."""
 HISTORY = 50
 """Items in a user's history; id 0 pads it."""
+SHORTEST_HISTORY = 10
+"""Items before the padding, at least; every number up to `HISTORY` is as frequent."""
 ZIPF = 1.2
 STOCK = 100_000
 """Items in the catalogue."""
@@ -74,8 +76,7 @@ def requests(ruler: str, rng: np.random.Generator, count: int) -> Arrays:
             "user_ids": _fields(rng, USER_VOCABULARIES, count),
             "user_numbers": _numbers(rng, count, width),
         }
-    # At least ten items, then padding to the end.
-    valid = np.arange(HISTORY) < rng.integers(10, HISTORY + 1, (count, 1))
+    valid = np.arange(HISTORY) < rng.integers(SHORTEST_HISTORY, HISTORY + 1, (count, 1))
     items, categories = (1 + zipf_ids(rng, size - 1, (count, HISTORY)) for size in DIN_VOCABULARIES)
     return {
         "user_ids": _fields(rng, DIN_USER_VOCABULARIES, count),

@@ -462,7 +462,8 @@ void bind_plan(py::module_& module) {
   py::class_<PlanHandle>(module, "Plan")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
-           py::arg("tile_rows"), py::arg("alternative"), py::arg("few"), py::arg("few_rows"))
+           py::arg("tile_rows"), py::arg("alternative") = py::none(), py::arg("few") = py::none(),
+           py::arg("few_rows") = 0)
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),

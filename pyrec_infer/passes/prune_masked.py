@@ -11,6 +11,7 @@ import numpy as np
 from pyrec_infer.ir import Array, Attribute, Graph, Info, Node, Rate, Shape, same_size, topological
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import constant_integers, same_shape
+from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.split import Sides, find_rates
 
 _LARGEST_FILL = -1e4
@@ -21,6 +22,9 @@ _MARGIN = 110.0
 
 _DENSE = ("pyrec.Dense", "pyrec.DenseBf16", "pyrec.DenseInt8")
 _LAYERS = ("MatMul", *_DENSE)
+
+_DEEPEST = 100
+"""Operators between the weights and what is restricted; no attention has as many."""
 
 _ELEMENTWISE = frozenset(
     {"Abs", "Add", "Cast", "Div", "Elu", "Erf", "Exp", "Identity", "LeakyRelu", "Log", "Max", "Min"}
@@ -88,6 +92,7 @@ class _Pruner:
         self.least = f"{anchor.weights}/least"
         self.met: dict[str, int] = {}
         self.layers = 0
+        self._depth = 0
         self._made: dict[tuple[str, _Place], str] = {}
 
     def sizes(self, name: str) -> Shape:
@@ -209,15 +214,19 @@ class _Pruner:
         needed = early and (name in self.met or name == self.anchor.where.inputs[0])
         if node is None or needed or node.op in ("Expand", "Tile"):
             return self.gather(name, place)
+        if self._depth == _DEEPEST:
+            raise _CannotPruneError
+        self._depth += 1
         try:
-            operands = self.operands(node, place)
+            made = self.rebuild(node, self.operands(node, place), place)
         except _CannotPruneError:
             if early:
                 return self.gather(name, place)
             raise
-        if not early and node.op in _LAYERS:
-            self.layers += 1
-        return self.rebuild(node, operands, place)
+        finally:
+            self._depth -= 1
+        self.layers += not early and node.op in _LAYERS
+        return made
 
     def gather(self, name: str, place: _Place) -> str:
         if place.inner != 1:
@@ -341,7 +350,19 @@ def _elementwise(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]
 
 
 def _first(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
-    """Clip: bounds are scalars."""
+    """Clip, whose bounds are scalars, and Pack."""
+    return {0: place}
+
+
+def _batch_normalization(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
+    if place.axis == 1:
+        raise _CannotPruneError
+    return {0: place}
+
+
+def _layer_normalization(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
+    if place.axis >= int(node.attribute("axis", -1)) % len(state.sizes(node.outputs[0])):
+        raise _CannotPruneError
     return {0: place}
 
 
@@ -406,10 +427,6 @@ def _layer(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
     return found
 
 
-def _pack(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
-    return {0: place}
-
-
 def _reduction(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
     """Over other axes, which are kept."""
     rank = len(state.sizes(node.inputs[0]))
@@ -427,9 +444,11 @@ def _reduction(state: _Pruner, node: Node, place: _Place) -> dict[int, _Place]:
 _Rule = Callable[[_Pruner, Node, _Place], dict[int, _Place]]
 
 _RULES: Mapping[str, _Rule] = {
+    "BatchNormalization": _batch_normalization,
     "Clip": _first,
     "Concat": _concat,
     "Flatten": _view,
+    "LayerNormalization": _layer_normalization,
     "MatMul": _layer,
     "ReduceMax": _reduction,
     "ReduceMean": _reduction,
@@ -443,7 +462,7 @@ _RULES: Mapping[str, _Rule] = {
     "pyrec.Dense": _layer,
     "pyrec.DenseBf16": _layer,
     "pyrec.DenseInt8": _layer,
-    "pyrec.Pack": _pack,
+    "pyrec.Pack": _first,
 }
 """Where an operator's inputs have the positions that its output has at a place."""
 
@@ -545,16 +564,18 @@ def prune_masked(graph: Graph, sides: Sides) -> Graph:
     """
     if graph.static_rows:
         return graph
+    infos, rates = analyze(graph).infos, find_rates(graph, sides)
     for node in graph.nodes:
-        if node.op not in ("Softmax", "Where"):
+        if node.op not in ("Softmax", "Where") or graph.producers.get(node.outputs[0]) is not node:
             continue
-        anchor = _anchor(node, graph, analyze(graph).infos, find_rates(graph, sides))
+        anchor = _anchor(node, graph, infos, rates)
         if anchor is None:
             continue
         try:
-            graph = _Pruner(graph, find_rates(graph, sides), anchor).run()
+            graph = remove_dead(_Pruner(graph, rates, anchor).run())
         except _CannotPruneError:
             continue
+        infos, rates = analyze(graph).infos, find_rates(graph, sides)
     return graph
 
 
