@@ -138,8 +138,8 @@ class DenseLayer {
     require_matrix(weights, kName);
     const std::int64_t k = x.shape[x.rank() - 1];
     const Tensor* positions = optional(in, 3);
-    const std::int64_t n = columns_of(context.kernels, weights, k,
-                                      columns_ * (positions ? positions->elements() : 1));
+    const std::int64_t n =
+        columns_of(context.kernels, weights, k, columns_ * (positions ? positions->elements() : 1));
 
     RightMatrices right(context, weights, constant_.get(), packed_, k, n);
     const GemmF32 gemm = skip_zeros_ ? context.kernels.gemm_sparse_f32 : context.kernels.gemm_f32;
