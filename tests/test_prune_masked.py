@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import FLOAT, make_model
+from models import FLOAT, INT64, make_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 import pyrec_infer as pi
+from pyrec_infer.errors import IdRangeError
 from pyrec_infer.ir import Dim, Graph, Info, Node
 from pyrec_infer.passes import prune_graph
 
@@ -339,6 +340,64 @@ def test_threads_share_a_request_that_needs_all_positions(backend: str) -> None:
     expected = reference(model, request, item)
     for _ in range(5):
         np.testing.assert_allclose(model.score(request, {"item": item}), expected, **TINY)
+
+
+def lookups() -> pi.Model:
+    """Histories of ids of any length, hidden from a number of items on."""
+    generator = np.random.default_rng(5)
+    constants = {
+        "table": generator.normal(size=(20, WIDTH)).astype(np.float32),
+        "w": generator.normal(size=(WIDTH, 1)).astype(np.float32),
+        "low": np.array(-1e9, np.float32),
+        "one": np.array([1], np.int64),
+        "two": np.array([2], np.int64),
+    }
+    steps: list[Step] = [
+        ("Gather", ("table", "history"), "keys", {}),
+        ("Gather", ("table", "item"), "vector", {}),
+        ("Unsqueeze", ("vector", "one"), "query", {}),
+        ("Mul", ("query", "keys"), "product", {}),
+        ("Tanh", ("product",), "bent", {}),
+        ("MatMul", ("bent", "w"), "column", {}),
+        ("Squeeze", ("column", "two"), "s", {}),
+        ("GreaterOrEqual", ("place", "length"), "hidden", {}),
+        ("Where", ("hidden", "low", "s"), "masked", {}),
+        ("Softmax", ("masked",), "weights", {"axis": -1}),
+        ("Unsqueeze", ("weights", "one"), "row", {}),
+        ("MatMul", ("row", "keys"), "sum", {}),
+        ("Squeeze", ("sum", "one"), "pooled", {}),
+        ("MatMul", ("pooled", "w"), "score", {}),
+    ]
+    nodes = [helper.make_node(op, inputs, [output], **given) for op, inputs, output, given in steps]
+    inputs = {
+        "history": (INT64, ("N", "L")),
+        "place": (INT64, ("N", "L")),
+        "length": (INT64, ("N", 1)),
+        "item": (INT64, ("N",)),
+    }
+    return pi.load(make_model(nodes, inputs, {"score": (FLOAT, ("N", 1))}, constants).SerializeToString())
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 30])
+def test_histories_of_any_length(length: int, backend: str) -> None:
+    model = lookups()
+    assert prunes(model, ("history", "place", "length"))
+    rows = np.arange(20)
+    for shown in {0, 1, length // 2, length}:
+        request = {
+            "history": np.arange(3, 3 + length)[None] % 20,
+            "place": np.arange(length)[None],
+            "length": np.array([[shown]]),
+        }
+        expected = reference(model, request, rows)
+        np.testing.assert_allclose(model.score(request, {"item": rows}), expected, **TINY)
+
+
+def test_hidden_ids_are_still_checked(backend: str) -> None:
+    model = lookups()
+    request = {"history": np.array([[3, 4, 20]]), "place": np.arange(3)[None], "length": np.array([[2]])}
+    with pytest.raises(IdRangeError, match="history"):
+        model.score(request, {"item": np.arange(5)})
 
 
 def test_explain_counts_all_positions(backend: str) -> None:
