@@ -19,7 +19,7 @@ EXPORTS = {
     "avx2": "kAvx2Kernels",
     "avx512": "kAvx512Kernels",
     "avx512_vnni": "kAvx512VnniGemm",
-    "avx512_bf16": "kAvx512Bf16Gemm",
+    "avx512_bf16": "kAvx512Bf16Kernels",
 }
 
 

@@ -16,7 +16,7 @@ extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 extern const GemmU8S8 kAvx512VnniGemm;
-extern const GemmBf16 kAvx512Bf16Gemm;
+extern const Bf16Kernels kAvx512Bf16Kernels;
 #endif
 
 namespace {
@@ -45,8 +45,11 @@ CpuFeatures detect() {
 Kernels best_avx512() {
   Kernels kernels = kAvx512Kernels;
   if (cpu_features().avx512_vnni) kernels.gemm_u8s8 = kAvx512VnniGemm;
-  if (cpu_features().avx512_bf16) kernels.gemm_bf16 = kAvx512Bf16Gemm;
-  kernels.fast_bf16 = cpu_features().avx512_bf16;
+  if (cpu_features().avx512_bf16) {
+    kernels.round_rows_bf16 = kAvx512Bf16Kernels.round_rows;
+    kernels.gemm_bf16 = kAvx512Bf16Kernels.gemm;
+    kernels.fast_bf16 = true;
+  }
   return kernels;
 }
 

@@ -145,7 +145,8 @@ using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const flo
 // The size of a row of round_rows_bf16, which ends in zeros.
 static constexpr std::size_t rounded_row_size(std::size_t k) { return (k + 15) / 16 * 16; }
 
-// Rounds m rows, ldx floats apart, to the nearest bfloat16, the even one of two.
+// Rounds m rows, ldx floats apart, to the nearest bfloat16, the even one of two; subnormal numbers
+// become zeros.
 using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
                                std::uint16_t* rows);
 
@@ -153,6 +154,12 @@ using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, s
 using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const float* bias,
                           std::size_t bias_step, bool relu, float* c, std::size_t ldc,
                           std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
+
+// The kernels that instructions for bfloat16 make faster.
+struct Bf16Kernels {
+  RoundRowsBf16 round_rows;
+  GemmBf16 gemm;
+};
 
 // Every kernel: field name and function type. The generic kernel test walks this list.
 #define PYREC_KERNELS(X)                            \

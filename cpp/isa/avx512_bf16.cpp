@@ -2,10 +2,11 @@
 
 // After the vocabulary that it is compiled over.
 #include "kernels/gemm_bf16.inl.h"
+#include "kernels/round_bf16.inl.h"
 
 namespace pyrec {
 
-extern const GemmBf16 kAvx512Bf16Gemm;
-const GemmBf16 kAvx512Bf16Gemm = gemm_bf16;
+extern const Bf16Kernels kAvx512Bf16Kernels;
+const Bf16Kernels kAvx512Bf16Kernels = {round_rows_bf16, gemm_bf16};
 
 }  // namespace pyrec

@@ -15,6 +15,7 @@
 #include "kernels/lookup.inl.h"
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"
+#include "kernels/round_bf16.inl.h"
 #include "kernels/sparse.inl.h"
 #include "kernels/transcendental.inl.h"
 

@@ -1,9 +1,11 @@
 #pragma once
 
-// From float32 to the operands of gemm_u8s8 and gemm_bf16. The same numbers on every ISA.
+// From float32 to the operands of gemm_u8s8 and to the right one of gemm_bf16. The same numbers on
+// every ISA.
 
 #include "dispatch/kernels.h"
 #include "kernels/gemm_groups.inl.h"
+#include "kernels/round_bf16.inl.h"
 
 namespace pyrec {
 namespace {
@@ -149,27 +151,6 @@ void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
   if (n == 0) return;
   with_columns(b, n, row_step, column_step,
                [=](const auto& columns) { pack_s8_from(columns, k, n, packed); });
-}
-
-// The nearest bfloat16, the even one of two, in the lower halves; NaN stays NaN.
-inline VecU to_bf16(VecF x) {
-  const VecU from = bits(x);
-  const VecU rounded = (from + 0x7fffu + ((from >> 16) & 1u)) >> 16;
-  return bits(select(is_nan(x), from_bits((from >> 16) | 0x40u), from_bits(rounded)));
-}
-
-void round_rows_bf16(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                     std::uint16_t* rows) {
-  const std::size_t step = rounded_row_size(k);
-  for (std::size_t i = 0; i < m; ++i, x += ldx, rows += step) {
-    std::size_t l = 0;
-    for (; l + kLanes <= k; l += kLanes) store_low_halves(rows + l, to_bf16(load(x + l)));
-    if (l < k) {
-      store_low_halves(rows + l, to_bf16(load_first(x + l, k - l)));
-      l += kLanes;
-    }
-    for (; l < step; ++l) rows[l] = 0;
-  }
 }
 
 std::size_t packed_size_bf16(std::size_t k, std::size_t n) { return groups_size(k, n, 2); }

@@ -203,6 +203,14 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
 #endif
 }
+#ifdef __AVX512BF16__
+// The nearest bfloat16 of each lane.
+inline void store_bf16(std::uint16_t* p, VecF x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+}
+#endif
+
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
 #ifdef __AVX512BF16__

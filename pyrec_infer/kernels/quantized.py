@@ -127,9 +127,10 @@ def _gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str) -> Array
 
 
 def round_bf16(x: Array) -> Array:
-    """The bits of float32 values rounded to bfloat16; NaN stays NaN."""
+    """The bits of float32 values rounded to bfloat16; NaN stays NaN, subnormal numbers become zeros."""
     bits = x.view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) >> 16
+    rounded = np.where(np.abs(x) < np.finfo(np.float32).tiny, bits >> 16 & 0x8000, rounded)
     return np.where(np.isnan(x), bits >> 16 | 0x40, rounded).astype(np.uint16)
 
 
@@ -146,11 +147,12 @@ def round_rows_bf16(x: Array) -> Array:
 
 
 def _round_rows(x: Array) -> Array:
-    """By the definition: the nearest number with 8 bits, the even one of two."""
+    """By the definition: the nearest number with 8 bits, the even one of two, or zero for subnormal ones."""
     with np.errstate(all="ignore"):
         exponent = np.maximum(np.frexp(x.astype(np.float64))[1], -125)
         step = np.ldexp(1.0, exponent - 8)
         nearest = np.where(np.isfinite(x), np.rint(x / step) * step, x)
+        nearest = np.where(np.abs(x) < 2.0**-126, np.copysign(0, x), nearest)
         bits = nearest.astype(np.float32).view(np.uint32) >> 16
     nan = np.ascontiguousarray(x).view(np.uint32) >> 16 | 0x40
     made = np.zeros((len(x), _padded(x.shape[1])), np.uint16)

@@ -56,10 +56,13 @@ def multiply_whole(rows: Array, columns: Array) -> Floats:
 
 
 def round_bf16(x: Array) -> Floats:
-    """The nearest numbers whose lower 16 bits are zero, the even one of two."""
+    """The nearest numbers whose lower 16 bits are zero, the even one of two; subnormal ones become 0."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(x), x, rounded.view(np.float32))
+    number = np.where(
+        np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), rounded.view(np.float32)
+    )
+    return np.where(np.isnan(x), x, number)
 
 
 def _once(matrices: Array) -> Array:
