@@ -23,6 +23,7 @@ from pyrec_infer.backends.select import (
     make_runnable,
     runner_names,
     select_backend,
+    skips_zero_groups,
 )
 from pyrec_infer.catalog import Catalog, CatalogCall, Compiler
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
@@ -30,7 +31,7 @@ from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs, prune_graph, split_graphs
+from pyrec_infer.passes import compile_graph, finish_graph, keep_outputs, prune_graph, split_graphs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
@@ -368,7 +369,7 @@ class Model:
 
         def executable(part: Graph, request: frozenset[str], few: Graph | None = None) -> Executable:
             precision = self.precision.precision if RECORDS in part.inputs else "fp32"
-            plan = _plan((part, few), request, precision, self._pool)
+            plan = _plan((part, few), request, precision, self._backend, self._pool)
             return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
         def explain(plan: Plan) -> Explanation:
@@ -544,19 +545,28 @@ def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: b
     return graph.with_(inputs=read_inputs(graph))
 
 
-def _plan(graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str, pool: Any) -> Plan:
+def _plan(
+    graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str, backend: str, pool: Any
+) -> Plan:
     """The plan of split graphs; see `split_graphs`."""
 
-    def planned(graph: Graph) -> Plan:
-        graph = choose_precision(graph, find_rates(graph, Sides(request)), precision)
-        plan, pruned = build_plan(graph, request), prune_graph(graph, request)
+    def planned(graph: Graph, ordered: bool = False) -> Plan:
+        plan = build_plan(finish_graph(graph, request, ordered), request)
         # Where hidden positions can be left out, a plan without them.
-        return plan if pruned is graph else replace(build_plan(pruned, request), alternative=plan)
+        pruned = prune_graph(graph, request)
+        if pruned is graph:
+            return plan
+        return replace(build_plan(finish_graph(pruned, request, ordered), request), alternative=plan)
 
-    many, few = graphs
-    if few is None:
+    many, few = (
+        graph and choose_precision(graph, find_rates(graph, Sides(request)), precision) for graph in graphs
+    )
+    assert many is not None
+    ordered = request and skips_zero_groups(backend, precision)
+    if few is None and not ordered:
         return planned(many)
-    return join_plans(planned(many), planned(few), 1 if pool is None else pool.threads)
+    threads = 1 if pool is None else pool.threads
+    return join_plans(planned(many, bool(ordered)), planned(few or many), threads)
 
 
 def _compile(
@@ -572,7 +582,7 @@ def _compile(
 ) -> Executable:
     graph = _narrowed(graph, outputs, strict_ids, logit)
     own = request & set(graph.inputs)
-    plan = _plan(split_graphs(graph, own), own, precision, pool)
+    plan = _plan(split_graphs(graph, own), own, precision, backend, pool)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 

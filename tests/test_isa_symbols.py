@@ -18,7 +18,7 @@ EXPORTS = {
     "scalar": "kScalarKernels",
     "avx2": "kAvx2Kernels",
     "avx512": "kAvx512Kernels",
-    "avx512_vnni": "kAvx512VnniGemm",
+    "avx512_vnni": "kAvx512VnniKernels",
     "avx512_bf16": "kAvx512Bf16Kernels",
 }
 
@@ -95,7 +95,8 @@ def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list
     ("header", "kernel"),
     [
         ("lookup", "lookup_f32"),
-        ("lookup", "lookup_sum_f32"),
+        ("lookup_sum", "lookup_sum_f32"),
+        ("lookup_sum_bf16", "lookup_sum_bf16"),
         ("sparse", "gather_rows_f32"),
         ("sparse", "bag_sum_f32"),
     ],

@@ -275,21 +275,35 @@ py::object run_gemm_sparse(const Call& call) {
                          kernels.gemm_sparse_f32);
 }
 
-// A float32 matrix as the rows that a kernel makes of it.
+// The order that an optional argument, a row, gives to rows of k numbers.
+struct GivenOrder {
+  GivenOrder(const Call& call, std::size_t index, std::size_t k)
+      : row(call.optional_vector<float>(index, static_cast<py::ssize_t>(k))), order(row ? k : 0) {
+    if (row) call.kernels.order_lanes(data<float>(*row), k, order.data());
+  }
+  const std::int32_t* data_or_null() const { return row ? order.data() : nullptr; }
+
+  std::optional<py::array> row;
+  std::vector<std::int32_t> order;
+};
+
+// A float32 matrix as the rows that a kernel makes of it, in the order of a row that may be given.
 template <class T, class Kernel>
 py::object run_rows_to(Kernel kernel, std::size_t width, const Call& call) {
-  call.expect_arguments(1);
+  call.expect_arguments(2);
   const py::array x = call.array<float>(0, 2);
+  const GivenOrder order(call, 1, size_of(x, 1));
   py::array rows = call.flat_output<T>({x.shape(0), static_cast<py::ssize_t>(width)});
-  kernel(data<float>(x), call.row_step(x), size_of(x, 0), size_of(x, 1), mutable_data<T>(rows));
+  kernel(data<float>(x), call.row_step(x), size_of(x, 0), size_of(x, 1), order.data_or_null(),
+         mutable_data<T>(rows));
   return rows;
 }
 
 py::object run_quantize_rows(const Call& call) {
   const std::size_t width = quantized_row_size(size_of(call.array<float>(0, 2), 1));
   const auto kernel = [&](const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                          std::uint8_t* rows) {
-    call.kernels.quantize_rows_u8(x, ldx, m, k, reinterpret_cast<std::byte*>(rows));
+                          const std::int32_t* order, std::uint8_t* rows) {
+    call.kernels.quantize_rows_u8(x, ldx, m, k, order, reinterpret_cast<std::byte*>(rows));
   };
   return run_rows_to<std::uint8_t>(kernel, width, call);
 }
@@ -299,7 +313,10 @@ py::object run_round_rows(const Call& call) {
   return run_rows_to<std::uint16_t>(call.kernels.round_rows_bf16, width, call);
 }
 
-// What the products of lower precision take.
+using Runner = std::function<py::object(const Call&)>;
+
+// What the products of lower precision take; the last argument may be a row in whose order they
+// multiply.
 struct NarrowOperands {
   explicit NarrowOperands(const Call& call)
       : a(call.array<float>(0, 2)),
@@ -309,8 +326,9 @@ struct NarrowOperands {
         n(size_of(b, 1)),
         bias(call.optional_rows<float>(2, a.shape(0), b.shape(1))),
         bias_step(bias && bias->ndim() == 2 ? call.row_step(*bias) : 0),
+        order(call, 4, k),
         c(call.output<float>({a.shape(0), b.shape(1)})) {
-    call.expect_arguments(4);
+    call.expect_arguments(5);
     call.expect(size_of(b, 0) == k, "the inner sizes differ");
     const Activation activation = activation_of(call, py::cast<std::string>(call.argument(3)));
     call.expect(activation <= Activation::kRelu, "unknown activation");
@@ -318,42 +336,52 @@ struct NarrowOperands {
   }
 
   // Packs b.
-  std::vector<std::byte> packed(PackedBytes size, PackBytes pack) const {
+  std::vector<std::byte> packed(PackedBytes size, PackBytes pack, ReorderBytes reorder) const {
     std::vector<std::byte> made(size(k, n));
     pack(data<float>(b), k, n, n, 1, made.data());
-    return made;
+    if (!order.row) return made;
+    std::vector<std::byte> reordered(made.size());
+    reorder(made.data(), order.data_or_null(), k, n, reordered.data());
+    return reordered;
   }
 
   py::array a, b;
   std::size_t m, k, n;
   std::optional<py::array> bias;
   std::size_t bias_step;
+  GivenOrder order;
   py::array c;
   bool relu = false;
 };
 
-py::object run_gemm_u8s8(const Call& call) {
-  NarrowOperands with(call);
-  const Kernels& kernels = call.kernels;
-  const std::vector<std::byte> packed = with.packed(kernels.packed_size_s8, kernels.pack_s8);
-  std::vector<std::byte> rows(with.m * quantized_row_size(with.k));
-  kernels.quantize_rows_u8(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
-  kernels.gemm_u8s8(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
+Runner gemm_u8s8_runner(PackBytes Kernels::* pack, GemmU8S8 Kernels::* gemm) {
+  return [=](const Call& call) -> py::object {
+    NarrowOperands with(call);
+    const Kernels& kernels = call.kernels;
+    const auto packed = with.packed(kernels.packed_size_s8, kernels.*pack, kernels.reorder_s8);
+    std::vector<std::byte> rows(with.m * quantized_row_size(with.k));
+    kernels.quantize_rows_u8(data<float>(with.a), call.row_step(with.a), with.m, with.k,
+                             with.order.data_or_null(), rows.data());
+    (kernels.*gemm)(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
                     mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k,
                     nullptr);
-  return with.c;
+    return with.c;
+  };
 }
 
-py::object run_gemm_bf16(const Call& call) {
-  NarrowOperands with(call);
-  const Kernels& kernels = call.kernels;
-  const std::vector<std::byte> packed = with.packed(kernels.packed_size_bf16, kernels.pack_bf16);
-  std::vector<std::uint16_t> rows(with.m * rounded_row_size(with.k));
-  kernels.round_rows_bf16(data<float>(with.a), call.row_step(with.a), with.m, with.k, rows.data());
-  kernels.gemm_bf16(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
+Runner gemm_bf16_runner(PackBytes Kernels::* pack, GemmBf16 Kernels::* gemm) {
+  return [=](const Call& call) -> py::object {
+    NarrowOperands with(call);
+    const Kernels& kernels = call.kernels;
+    const auto packed = with.packed(kernels.packed_size_bf16, kernels.*pack, kernels.reorder_bf16);
+    std::vector<std::uint16_t> rows(with.m * rounded_row_size(with.k));
+    kernels.round_rows_bf16(data<float>(with.a), call.row_step(with.a), with.m, with.k,
+                            with.order.data_or_null(), rows.data());
+    (kernels.*gemm)(rows.data(), packed.data(), data<float>(with.bias), with.bias_step, with.relu,
                     mutable_data<float>(with.c), call.row_step(with.c), with.m, with.n, with.k,
                     nullptr);
-  return with.c;
+    return with.c;
+  };
 }
 
 py::object run_gemm_i16(const Call& call) {
@@ -463,25 +491,51 @@ py::object run_lookup(const Call& call) {
   return out;
 }
 
+// What sums of parts take: a bias, the parts, the number of rows, their width and an activation.
+struct LookupSumOperands {
+  explicit LookupSumOperands(const Call& call)
+      : n(py::cast<std::size_t>(call.argument(2))),
+        width(py::cast<std::size_t>(call.argument(3))),
+        lookups(call, 1, n),
+        bias(call.optional_rows<float>(0, static_cast<py::ssize_t>(n),
+                                       static_cast<py::ssize_t>(width))),
+        bias_step(bias && bias->ndim() == 2 ? call.row_step(*bias) : 0),
+        activation(activation_of(call, py::cast<std::string>(call.argument(4)))) {
+    for (const LookupPart& part : lookups.parts) {
+      call.expect(part.width == width, "expected parts of one width");
+    }
+  }
+
+  std::size_t n, width;
+  Lookups lookups;
+  std::optional<py::array> bias;
+  std::size_t bias_step;
+  Activation activation;
+};
+
 py::object run_lookup_sum(const Call& call) {
   call.expect_arguments(5);
-  const auto n = py::cast<std::size_t>(call.argument(2));
-  const auto width = py::cast<std::size_t>(call.argument(3));
-  const Lookups lookups(call, 1, n);
-  for (const LookupPart& part : lookups.parts) {
-    call.expect(part.width == width, "expected parts of one width");
-  }
-  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(n),
-                                       static_cast<py::ssize_t>(width)};
-  const auto bias = call.optional_rows<float>(0, shape[0], shape[1]);
-  const std::size_t bias_step = bias && bias->ndim() == 2 ? call.row_step(*bias) : 0;
-  const Activation activation = activation_of(call, py::cast<std::string>(call.argument(4)));
-  py::array out = call.output<float>(shape);
+  const LookupSumOperands sum(call);
+  py::array out =
+      call.output<float>({static_cast<py::ssize_t>(sum.n), static_cast<py::ssize_t>(sum.width)});
   const std::size_t out_step = call.row_step(out);
-  call.kernels.lookup_sum_f32(data<float>(bias), bias_step, lookups.parts.data(),
-                              lookups.parts.size(), activation, n, width, mutable_data<float>(out),
-                              out_step);
+  call.kernels.lookup_sum_f32(data<float>(sum.bias), sum.bias_step, sum.lookups.parts.data(),
+                              sum.lookups.parts.size(), sum.activation, sum.n, sum.width,
+                              mutable_data<float>(out), out_step);
   return out;
+}
+
+py::object run_lookup_sum_bf16(const Call& call) {
+  call.expect_arguments(6);
+  const LookupSumOperands sum(call);
+  call.expect(sum.activation <= Activation::kRelu, "unknown activation");
+  const GivenOrder order(call, 5, sum.width);
+  const auto step = static_cast<py::ssize_t>(rounded_row_size(sum.width));
+  py::array rows = call.flat_output<std::uint16_t>({static_cast<py::ssize_t>(sum.n), step});
+  call.kernels.lookup_sum_bf16(data<float>(sum.bias), sum.bias_step, sum.lookups.parts.data(),
+                               sum.lookups.parts.size(), sum.activation == Activation::kRelu, sum.n,
+                               sum.width, order.data_or_null(), mutable_data<std::uint16_t>(rows));
+  return rows;
 }
 
 // a [n or 1, p, d] and b [n or 1, q, d]; left and right are numbers of vectors.
@@ -513,8 +567,6 @@ py::object run_pair_dots(const Call& call) {
   return out;
 }
 
-using Runner = std::function<py::object(const Call&)>;
-
 // The way to call each type of kernel. Kernels without one (sizes, packing) run inside others.
 Runner runner(UnaryF32 Kernels::* kernel) {
   return [=](const Call& call) { return run_map(call.kernels.*kernel, call); };
@@ -545,15 +597,24 @@ Runner runner(GatherRowsF32 Kernels::*) { return run_gather_rows; }
 Runner runner(BagSumF32 Kernels::*) { return run_bag_sum; }
 Runner runner(LookupF32 Kernels::*) { return run_lookup; }
 Runner runner(LookupSumF32 Kernels::*) { return run_lookup_sum; }
+Runner runner(LookupSumBf16 Kernels::*) { return run_lookup_sum_bf16; }
 Runner runner(PairDotsF32 Kernels::*) { return run_pair_dots; }
 Runner runner(PackedSizeF32 Kernels::*) { return nullptr; }
 Runner runner(PackF32 Kernels::*) { return nullptr; }
 Runner runner(PackI16 Kernels::*) { return nullptr; }
 Runner runner(QuantizeRowsU8 Kernels::*) { return run_quantize_rows; }
 Runner runner(RoundRowsBf16 Kernels::*) { return run_round_rows; }
-Runner runner(GemmU8S8 Kernels::*) { return run_gemm_u8s8; }
-Runner runner(GemmBf16 Kernels::*) { return run_gemm_bf16; }
+Runner runner(GemmU8S8 Kernels::* field) {
+  const bool sparse = field == &Kernels::gemm_sparse_u8s8;
+  return gemm_u8s8_runner(sparse ? &Kernels::pack_sparse_s8 : &Kernels::pack_s8, field);
+}
+Runner runner(GemmBf16 Kernels::* field) {
+  const bool sparse = field == &Kernels::gemm_sparse_bf16;
+  return gemm_bf16_runner(sparse ? &Kernels::pack_sparse_bf16 : &Kernels::pack_bf16, field);
+}
 Runner runner(PackBytes Kernels::*) { return nullptr; }
+Runner runner(OrderLanes Kernels::*) { return nullptr; }
+Runner runner(ReorderBytes Kernels::*) { return nullptr; }
 
 const std::map<std::string, Runner>& runners() {
   static const std::map<std::string, Runner> all = [] {

@@ -15,7 +15,7 @@ extern const Kernels kScalarKernels;
 #ifdef PYREC_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
-extern const GemmU8S8 kAvx512VnniGemm;
+extern const VnniKernels kAvx512VnniKernels;
 extern const Bf16Kernels kAvx512Bf16Kernels;
 #endif
 
@@ -44,10 +44,15 @@ CpuFeatures detect() {
 // The kernels that more than plain AVX-512 makes faster, in the place of the plain ones.
 Kernels best_avx512() {
   Kernels kernels = kAvx512Kernels;
-  if (cpu_features().avx512_vnni) kernels.gemm_u8s8 = kAvx512VnniGemm;
+  if (cpu_features().avx512_vnni) {
+    kernels.gemm_u8s8 = kAvx512VnniKernels.gemm;
+    kernels.gemm_sparse_u8s8 = kAvx512VnniKernels.gemm_sparse;
+  }
   if (cpu_features().avx512_bf16) {
     kernels.round_rows_bf16 = kAvx512Bf16Kernels.round_rows;
+    kernels.lookup_sum_bf16 = kAvx512Bf16Kernels.lookup_sum;
     kernels.gemm_bf16 = kAvx512Bf16Kernels.gemm;
+    kernels.gemm_sparse_bf16 = kAvx512Bf16Kernels.gemm_sparse;
     kernels.fast_bf16 = true;
   }
   return kernels;

@@ -124,20 +124,22 @@ static constexpr std::size_t quantized_row_size(std::size_t k) {
   return (k + 15) / 16 * 16 + kRowRecordTail;
 }
 
-// Quantises m rows, ldx floats apart, into rows of quantized_row_size(k) bytes.
+// Quantises m rows, ldx floats apart, into rows of quantized_row_size(k) bytes, in an order of
+// order_lanes or, if that is null, as they are.
 using QuantizeRowsU8 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                                std::byte* rows);
+                                const std::int32_t* order, std::byte* rows);
 
 // Number of bytes that pack_s8 or pack_bf16 writes for a [k, n] matrix.
 using PackedBytes = std::size_t (*)(std::size_t k, std::size_t n);
 
 // Lays b[i * row_step + j * column_step] out for gemm_u8s8, each column as int8 with a scale of its
-// own, or for gemm_bf16. `packed` is aligned for float.
+// own, or for gemm_bf16, or for the sparse form of either. `packed` is aligned for float.
 using PackBytes = void (*)(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
                            std::size_t column_step, std::byte* packed);
 
 // c = a * b + bias, and then the larger of that and 0 if `relu`: a has m rows of
-// quantize_rows_u8, b is packed by pack_s8, bias and c are as in gemm_f32.
+// quantize_rows_u8, b is packed by pack_s8, bias and c are as in gemm_f32. gemm_sparse_u8s8 of a
+// matrix that is packed by pack_sparse_s8 gives the same faster where a has many zeros.
 using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const float* bias,
                           std::size_t bias_step, bool relu, float* c, std::size_t ldc,
                           std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
@@ -146,19 +148,42 @@ using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const flo
 static constexpr std::size_t rounded_row_size(std::size_t k) { return (k + 15) / 16 * 16; }
 
 // Rounds m rows, ldx floats apart, to the nearest bfloat16, the even one of two; subnormal numbers
-// become zeros.
+// become zeros. The order is as in quantize_rows_u8.
 using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                               std::uint16_t* rows);
+                               const std::int32_t* order, std::uint16_t* rows);
 
-// The same as gemm_u8s8 of rows of round_rows_bf16 and a matrix packed by pack_bf16.
+// round_rows_bf16 of lookup_sum_f32, with ReLU or no activation.
+using LookupSumBf16 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
+                               std::size_t count, bool relu, std::size_t n, std::size_t width,
+                               const std::int32_t* order, std::uint16_t* rows);
+
+// The same as gemm_u8s8 of rows of round_rows_bf16 and a matrix packed by pack_bf16. b must be
+// finite for gemm_sparse_bf16.
 using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const float* bias,
                           std::size_t bias_step, bool relu, float* c, std::size_t ldc,
                           std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
 
+// Puts the numbers of each whole vector of x[0..n) in order, the largest first: place j of a row in
+// that order is order[j] places behind the start of j's vector. Vectors are as wide as the ISA's.
+using OrderLanes = void (*)(const float* x, std::size_t n, std::int32_t* order);
+
+// What pack_sparse_s8 or pack_sparse_bf16 gives for a [k, n] matrix, from there to the same for its
+// rows in an order of order_lanes.
+using ReorderBytes = void (*)(const std::byte* packed, const std::int32_t* order, std::size_t k,
+                              std::size_t n, std::byte* out);
+
 // The kernels that instructions for bfloat16 make faster.
 struct Bf16Kernels {
   RoundRowsBf16 round_rows;
+  LookupSumBf16 lookup_sum;
   GemmBf16 gemm;
+  GemmBf16 gemm_sparse;
+};
+
+// Those that instructions for sums of products of bytes make faster.
+struct VnniKernels {
+  GemmU8S8 gemm;
+  GemmU8S8 gemm_sparse;
 };
 
 // Every kernel: field name and function type. The generic kernel test walks this list.
@@ -211,14 +236,23 @@ struct Bf16Kernels {
   X(packed_size_s8, PackedBytes)                    \
   X(pack_s8, PackBytes)                             \
   X(gemm_u8s8, GemmU8S8)                            \
+  X(pack_sparse_s8, PackBytes)                      \
+  X(gemm_sparse_u8s8, GemmU8S8)                     \
   X(round_rows_bf16, RoundRowsBf16)                 \
+  X(lookup_sum_bf16, LookupSumBf16)                 \
   X(packed_size_bf16, PackedBytes)                  \
   X(pack_bf16, PackBytes)                           \
-  X(gemm_bf16, GemmBf16)
+  X(gemm_bf16, GemmBf16)                            \
+  X(pack_sparse_bf16, PackBytes)                    \
+  X(gemm_sparse_bf16, GemmBf16)                     \
+  X(order_lanes, OrderLanes)                        \
+  X(reorder_s8, ReorderBytes)                       \
+  X(reorder_bf16, ReorderBytes)
 
 struct Kernels {
   const char* isa;
   bool fast_bf16 = false;  // gemm_bf16 runs on instructions of this processor
+  bool skips_groups;       // gemm_sparse_u8s8 and gemm_sparse_bf16 are faster where there are zeros
 #define PYREC_FIELD(name, type) type name;
   PYREC_KERNELS(PYREC_FIELD)
 #undef PYREC_FIELD

@@ -5,7 +5,7 @@
 
 namespace pyrec {
 
-extern const GemmU8S8 kAvx512VnniGemm;
-const GemmU8S8 kAvx512VnniGemm = gemm_u8s8;
+extern const VnniKernels kAvx512VnniKernels;
+const VnniKernels kAvx512VnniKernels = {gemm_u8s8, gemm_sparse_u8s8};
 
 }  // namespace pyrec

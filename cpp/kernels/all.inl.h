@@ -13,6 +13,9 @@
 #include "kernels/gemm_sparse.inl.h"
 #include "kernels/gemm_u8s8.inl.h"
 #include "kernels/lookup.inl.h"
+#include "kernels/lookup_sum.inl.h"
+#include "kernels/lookup_sum_bf16.inl.h"
+#include "kernels/order.inl.h"
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"
 #include "kernels/round_bf16.inl.h"
@@ -20,4 +23,5 @@
 #include "kernels/transcendental.inl.h"
 
 #define PYREC_TABLE_ENTRY(name, type) .name = name,
-#define PYREC_KERNEL_TABLE(isa_name) {.isa = isa_name, PYREC_KERNELS(PYREC_TABLE_ENTRY)}
+#define PYREC_KERNEL_TABLE(isa_name) \
+  {.isa = isa_name, .skips_groups = kCanSkipGroups, PYREC_KERNELS(PYREC_TABLE_ENTRY)}

@@ -16,6 +16,12 @@ namespace {
 
 constexpr std::size_t kGroupBytes = 4;
 
+inline std::int32_t load_group(const std::byte* p) {
+  std::int32_t group;
+  __builtin_memcpy(&group, p, kGroupBytes);
+  return group;
+}
+
 // bias + a * b: where the operands lie and what becomes of the result.
 struct GroupsProduct {
   const std::byte* a;
@@ -31,33 +37,18 @@ struct GroupsProduct {
 };
 
 template <class Dot, int kRows, int kVectors>
-void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last) {
-  // Copies, which vector stores cannot change as far as the compiler knows.
-  const GroupsProduct block = given;
-  const Dot dot = place;
-  typename Dot::Sum sums[kRows][kVectors];
+inline void start_block(const Dot& dot, typename Dot::Sum (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) sums[i][v] = dot.start(i, v);
   }
-  const std::byte* rows[kRows];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.a_step;
-  const std::byte* b = block.b;
-  for (std::size_t l = 0; l < block.groups; ++l) {
-    VecI right[kVectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v, b += kLanes * kGroupBytes) right[v] = load_groups(b);
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      std::int32_t group;
-      __builtin_memcpy(&group, rows[i] + l * kGroupBytes, kGroupBytes);
-      const VecI left = broadcast(group);
-#pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = Dot::add(sums[i][v], left, right[v]);
-    }
-  }
+}
+
+// Turns the sums of a block into its part of the result.
+template <class Dot, int kRows, int kVectors>
+inline void finish_block(const GroupsProduct& block, const Dot& dot,
+                         const typename Dot::Sum (&sums)[kRows][kVectors], std::size_t last) {
   const VecF low = broadcast(block.relu ? 0.0f : -__builtin_inff());
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -81,6 +72,31 @@ void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last
   }
 }
 
+template <class Dot, int kRows, int kVectors>
+void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last) {
+  // Copies, which vector stores cannot change as far as the compiler knows.
+  const GroupsProduct block = given;
+  const Dot dot = place;
+  typename Dot::Sum sums[kRows][kVectors];
+  start_block(dot, sums);
+  const std::byte* rows[kRows];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.a_step;
+  const std::byte* b = block.b;
+  for (std::size_t l = 0; l < block.groups; ++l) {
+    VecI right[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v, b += kLanes * kGroupBytes) right[v] = load_groups(b);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const VecI left = broadcast(load_group(rows[i] + l * kGroupBytes));
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = Dot::add(sums[i][v], left, right[v]);
+    }
+  }
+  finish_block(block, dot, sums, last);
+}
+
 template <class Dot>
 struct GroupsBlockMaker {
   using Function = void (*)(const GroupsProduct&, const Dot&, std::size_t);
@@ -90,12 +106,12 @@ struct GroupsBlockMaker {
   }
 };
 
-template <class Dot>
-void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, std::size_t n) {
-  static constexpr BlockTable<GroupsBlockMaker<Dot>> kBlocks;
+template <class Dot, int kRows, int kVectors, class Blocks>
+void gemm_blocks(const GroupsProduct& product, const Dot& dot, std::size_t m, std::size_t n,
+                 const Blocks& blocks) {
   if (m == 0 || n == 0) return;
-  const Panels panels = panels_of(n);
-  const std::size_t row_blocks = ceil_divide(m, kBlockRows);
+  const Panels panels = panels_of(n, kVectors);
+  const std::size_t row_blocks = ceil_divide(m, kRows);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
@@ -109,11 +125,17 @@ void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, st
       block.a = product.a + row * product.a_step;
       block.c = product.c + row * product.ldc + column;
       if (product.bias != nullptr) block.bias = product.bias + row * product.bias_step + column;
-      kBlocks.entries[count - 1][vectors - 1](block, dot.at(row, column), last);
+      blocks.entries[count - 1][vectors - 1](block, dot.at(row, column), last);
       prefetch_some(product.upcoming, count * vectors * product.groups / kWorkPerLine);
     }
     column += width;
   }
+}
+
+template <class Dot>
+void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, std::size_t n) {
+  static constexpr BlockTable<GroupsBlockMaker<Dot>> kBlocks;
+  gemm_blocks<Dot, kBlockRows, kBlockVectors>(product, dot, m, n, kBlocks);
 }
 
 // The bytes of a packed [k, n] matrix of groups that hold `per_group` elements each.
@@ -157,17 +179,19 @@ void with_columns(const float* b, std::size_t n, std::size_t row_step, std::size
   }
 }
 
-// Packs the elements of a matrix, kEach to a group: the lower bits of elements(l, j), which holds
-// row l's in columns [j, j + kLanes), zero beyond the last column.
+// Packs the elements of a matrix, kEach to a group, in panels of at most `widest` vectors: the
+// lower bits of elements(l, j), which holds row l's in columns [j, j + kLanes), zero beyond the
+// last column.
 template <std::size_t kEach, class Elements>
-void pack_groups(std::size_t k, std::size_t n, std::byte* packed, Elements elements) {
+void pack_groups(std::size_t k, std::size_t n, std::size_t widest, std::byte* packed,
+                 Elements elements) {
   constexpr std::size_t kBits = 8 * kGroupBytes / kEach;
   constexpr std::uint32_t kMask = (std::uint32_t{1} << kBits) - 1;
   const auto placed = [&](std::size_t l, std::size_t e, std::size_t j) {
     return (elements(l + e, j) & kMask) << static_cast<std::uint32_t>(e * kBits);
   };
   if (n == 0) return;
-  const Panels panels = panels_of(n);
+  const Panels panels = panels_of(n, widest);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t end = column + panels.width(p);

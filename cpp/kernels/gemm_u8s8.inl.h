@@ -5,6 +5,7 @@
 
 #include "dispatch/kernels.h"
 #include "kernels/gemm_groups.inl.h"
+#include "kernels/gemm_groups_sparse.inl.h"
 
 namespace pyrec {
 namespace {
@@ -40,17 +41,34 @@ struct DotU8S8 {
   const std::byte* of_row(int row) const { return rows + static_cast<std::size_t>(row) * row_step; }
 };
 
+struct ProductU8S8 {
+  ProductU8S8(const std::byte* a, const std::byte* packed, const float* bias, std::size_t bias_step,
+              bool relu, float* c, std::size_t ldc, std::size_t n, std::size_t k,
+              Upcoming* upcoming) {
+    const std::size_t step = quantized_row_size(k);
+    const std::byte* scales = packed + groups_size(k, n, 4);
+    const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
+    dot = {a + (step - kRowRecordTail), step, reinterpret_cast<const float*>(scales),
+           reinterpret_cast<const std::int32_t*>(scales + padded * sizeof(float))};
+    product = {a, step, packed, ceil_divide(k, 4), bias, bias_step, c, ldc, relu, upcoming};
+  }
+
+  DotU8S8 dot;
+  GroupsProduct product;
+};
+
 void gemm_u8s8(const std::byte* a, const std::byte* packed, const float* bias,
                std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
                std::size_t n, std::size_t k, Upcoming* upcoming) {
-  const std::size_t step = quantized_row_size(k);
-  const std::byte* scales = packed + groups_size(k, n, 4);
-  const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
-  const DotU8S8 dot = {a + (step - kRowRecordTail), step, reinterpret_cast<const float*>(scales),
-                       reinterpret_cast<const std::int32_t*>(scales + padded * sizeof(float))};
-  gemm_groups(
-      GroupsProduct{a, step, packed, ceil_divide(k, 4), bias, bias_step, c, ldc, relu, upcoming},
-      dot, m, n);
+  const ProductU8S8 with(a, packed, bias, bias_step, relu, c, ldc, n, k, upcoming);
+  gemm_groups(with.product, with.dot, m, n);
+}
+
+void gemm_sparse_u8s8(const std::byte* a, const std::byte* packed, const float* bias,
+                      std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
+                      std::size_t n, std::size_t k, Upcoming* upcoming) {
+  const ProductU8S8 with(a, packed, bias, bias_step, relu, c, ldc, n, k, upcoming);
+  gemm_groups_sparse(with.product, with.dot, m, n);
 }
 
 }  // namespace

@@ -50,10 +50,10 @@ inline void pack_panels(const float* b, std::size_t k, std::size_t n, std::size_
 }
 
 // The block functions Maker::function<rows, vectors>(), as entries[rows - 1][vectors - 1].
-template <class Maker, int kMaxRows = kBlockRows>
+template <class Maker, int kMaxRows = kBlockRows, int kMaxVectors = kBlockVectors>
 struct BlockTable {
-  typename Maker::Function entries[kMaxRows][kBlockVectors];
-  constexpr BlockTable() : entries() { fill<kMaxRows, kBlockVectors>(); }
+  typename Maker::Function entries[kMaxRows][kMaxVectors];
+  constexpr BlockTable() : entries() { fill<kMaxRows, kMaxVectors>(); }
 
  private:
   template <int kRows, int kVectors>
@@ -62,7 +62,7 @@ struct BlockTable {
     if constexpr (kVectors > 1) {
       fill<kRows, kVectors - 1>();
     } else if constexpr (kRows > 1) {
-      fill<kRows - 1, kBlockVectors>();
+      fill<kRows - 1, kMaxVectors>();
     }
   }
 };

@@ -5,6 +5,8 @@
 
 #include "dispatch/kernels.h"
 #include "kernels/gemm_groups.inl.h"
+#include "kernels/gemm_groups_sparse.inl.h"
+#include "kernels/read_vectors.inl.h"
 #include "kernels/round_bf16.inl.h"
 
 namespace pyrec {
@@ -44,8 +46,9 @@ inline std::uint32_t largest_bits(const float* x, std::size_t k, std::uint32_t m
 }
 
 // Writes `size` bytes, a multiple of kLanes.
-template <std::int32_t kZero>
-void quantize_row(const float* x, std::size_t k, float scale, std::byte* row, std::size_t size) {
+template <std::int32_t kZero, class Read>
+void quantize_row(const float* x, std::size_t k, float scale, Read read, std::byte* row,
+                  std::size_t size) {
   const VecF inverse = broadcast(scale);
   const auto quantized = [=](VecF y) {
     const VecI whole = to_integer(y * inverse);
@@ -55,10 +58,10 @@ void quantize_row(const float* x, std::size_t k, float scale, std::byte* row, st
   for (; l + 4 * kLanes <= k; l += 4 * kLanes) {
     VecI four[4];
 #pragma GCC unroll 4
-    for (std::size_t v = 0; v < 4; ++v) four[v] = quantized(load(x + l + v * kLanes));
+    for (std::size_t v = 0; v < 4; ++v) four[v] = quantized(read(x, l + v * kLanes));
     store_bytes(row + l, four);
   }
-  for (; l + kLanes <= k; l += kLanes) store_bytes(row + l, quantized(load(x + l)));
+  for (; l + kLanes <= k; l += kLanes) store_bytes(row + l, quantized(read(x, l)));
   if (l < k) {
     store_bytes(row + l, quantized(load_first(x + l, k - l)));
     l += kLanes;
@@ -66,26 +69,53 @@ void quantize_row(const float* x, std::size_t k, float scale, std::byte* row, st
   for (; l < size; l += kLanes) store_bytes(row + l, broadcast(kZero));
 }
 
-void quantize_rows_u8(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                      std::byte* rows) {
+// How one row is quantised.
+struct RowQuantization {
+  Quantization levels;
+  bool below;  // a number has a minus sign
+};
+
+inline RowQuantization quantization_of_row(const float* x, std::size_t k) {
+  // As unsigned integers, the bits of numbers below zero come after those of all others.
+  std::uint32_t largest = largest_bits(x, k, ~0u);
+  const bool below = largest > kMagnitude;
+  if (below) largest = largest_bits(x, k, kMagnitude);
+  return {quantization_of(largest, below ? 127.0f : 255.0f), below};
+}
+
+template <class Read>
+void quantize_rows(const float* x, std::size_t ldx, std::size_t m, std::size_t k, Read read,
+                   std::byte* rows) {
+  // The scales of several rows first: each comes out of a long chain of instructions.
+  constexpr std::size_t kRowsAtOnce = 16;
   const std::size_t step = quantized_row_size(k);
   const std::size_t size = step - kRowRecordTail;
-  for (std::size_t i = 0; i < m; ++i, x += ldx, rows += step) {
-    // As unsigned integers, the bits of numbers below zero come after those of all others.
-    std::uint32_t largest = largest_bits(x, k, ~0u);
-    const bool below = largest > kMagnitude;
-    if (below) largest = largest_bits(x, k, kMagnitude);
-    const Quantization row = quantization_of(largest, below ? 127.0f : 255.0f);
-    const std::int32_t tail[kRowRecordTail / sizeof(std::int32_t)] = {0, below ? kZeroPoint : 0};
-    __builtin_memcpy(rows + size, tail, kRowRecordTail);
-    __builtin_memcpy(rows + size, &row.scale, sizeof row.scale);
-    if (row.inverse == 0.0f) {
-      __builtin_memset(rows, below ? kZeroPoint : 0, size);
-    } else if (below) {
-      quantize_row<kZeroPoint>(x, k, row.inverse, rows, size);
-    } else {
-      quantize_row<0>(x, k, row.inverse, rows, size);
+  for (std::size_t begin = 0; begin < m; begin += kRowsAtOnce) {
+    const std::size_t count = smaller(kRowsAtOnce, m - begin);
+    RowQuantization found[kRowsAtOnce];
+    for (std::size_t i = 0; i < count; ++i) found[i] = quantization_of_row(x + i * ldx, k);
+    for (std::size_t i = 0; i < count; ++i, x += ldx, rows += step) {
+      const auto& [levels, below] = found[i];
+      const std::int32_t tail[kRowRecordTail / sizeof(std::int32_t)] = {0, below ? kZeroPoint : 0};
+      __builtin_memcpy(rows + size, tail, kRowRecordTail);
+      __builtin_memcpy(rows + size, &levels.scale, sizeof levels.scale);
+      if (levels.inverse == 0.0f) {
+        __builtin_memset(rows, below ? kZeroPoint : 0, size);
+      } else if (below) {
+        quantize_row<kZeroPoint>(x, k, levels.inverse, read, rows, size);
+      } else {
+        quantize_row<0>(x, k, levels.inverse, read, rows, size);
+      }
     }
+  }
+}
+
+void quantize_rows_u8(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                      const std::int32_t* order, std::byte* rows) {
+  if (order == nullptr) {
+    quantize_rows(x, ldx, m, k, AsGiven{}, rows);
+  } else {
+    quantize_rows(x, ldx, m, k, InOrder{order}, rows);
   }
 }
 
@@ -95,10 +125,10 @@ std::size_t packed_size_s8(std::size_t k, std::size_t n) {
 
 // What the sums of each packed column start from; see DotU8S8.
 inline void set_corrections(const std::byte* packed, std::size_t k, std::size_t n,
-                            std::int32_t* corrections) {
+                            std::size_t widest, std::int32_t* corrections) {
   const std::size_t groups = ceil_divide(k, 4);
   const VecI ones = broadcast(std::int32_t{0x01010101});
-  const Panels panels = panels_of(n);
+  const Panels panels = panels_of(n, widest);
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t step = panels.width(p) * kGroupBytes;
     for (std::size_t place = 0; place < step; place += kLanes * kGroupBytes) {
@@ -114,7 +144,8 @@ inline void set_corrections(const std::byte* packed, std::size_t k, std::size_t 
 }
 
 template <class Columns>
-void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::byte* packed) {
+void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::size_t widest,
+                  std::byte* packed) {
   constexpr float kLevels = 127.0f;
   const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
   float* scales = reinterpret_cast<float*>(packed + groups_size(k, n, 4));
@@ -137,30 +168,50 @@ void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::byte* pac
       __builtin_memcpy(corrections + j + i, &column.inverse, sizeof column.inverse);
     }
   }
-  pack_groups<4>(k, n, packed, [=](std::size_t l, std::size_t j) {
+  pack_groups<4>(k, n, widest, packed, [=](std::size_t l, std::size_t j) {
     const VecF inverse = from_bits(reinterpret_cast<VecU>(load(corrections + j)));
     // Infinity times zero is not a number.
     const VecF scaled = select(equal(inverse, VecF{}), VecF{}, b(l, j) * inverse);
     return reinterpret_cast<VecU>(to_integer(scaled));
   });
-  set_corrections(packed, k, n, corrections);
+  set_corrections(packed, k, n, widest, corrections);
+}
+
+inline void pack_panels_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                           std::size_t column_step, std::size_t widest, std::byte* packed) {
+  if (n == 0) return;
+  with_columns(b, n, row_step, column_step,
+               [=](const auto& columns) { pack_s8_from(columns, k, n, widest, packed); });
 }
 
 void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
              std::size_t column_step, std::byte* packed) {
-  if (n == 0) return;
-  with_columns(b, n, row_step, column_step,
-               [=](const auto& columns) { pack_s8_from(columns, k, n, packed); });
+  pack_panels_s8(b, k, n, row_step, column_step, kBlockVectors, packed);
+}
+
+void pack_sparse_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                    std::size_t column_step, std::byte* packed) {
+  pack_panels_s8(b, k, n, row_step, column_step, widest_sparse_panel(n), packed);
 }
 
 std::size_t packed_size_bf16(std::size_t k, std::size_t n) { return groups_size(k, n, 2); }
 
-void pack_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
-               std::size_t column_step, std::byte* packed) {
+inline void pack_panels_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                             std::size_t column_step, std::size_t widest, std::byte* packed) {
   with_columns(b, n, row_step, column_step, [=](const auto& columns) {
-    pack_groups<2>(k, n, packed,
+    pack_groups<2>(k, n, widest, packed,
                    [&](std::size_t l, std::size_t j) { return to_bf16(columns(l, j)); });
   });
+}
+
+void pack_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+               std::size_t column_step, std::byte* packed) {
+  pack_panels_bf16(b, k, n, row_step, column_step, kBlockVectors, packed);
+}
+
+void pack_sparse_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                      std::size_t column_step, std::byte* packed) {
+  pack_panels_bf16(b, k, n, row_step, column_step, widest_sparse_panel(n), packed);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // Rounding to bfloat16. The same numbers on every ISA.
 
 #include "dispatch/kernels.h"
+#include "kernels/read_vectors.inl.h"
 
 namespace pyrec {
 namespace {
@@ -20,19 +21,36 @@ inline VecU to_bf16(VecF x) {
 
 #ifndef __AVX512BF16__
 inline void store_bf16(std::uint16_t* p, VecF x) { store_low_halves(p, to_bf16(x)); }
+inline void store_bf16(std::uint16_t* p, VecF x, VecF y) {
+  store_bf16(p, x);
+  store_bf16(p + kLanes, y);
+}
 #endif
 
-void round_rows_bf16(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                     std::uint16_t* rows) {
+template <class Read>
+void round_rows(const float* x, std::size_t ldx, std::size_t m, std::size_t k, Read read,
+                std::uint16_t* rows) {
   const std::size_t step = rounded_row_size(k);
   for (std::size_t i = 0; i < m; ++i, x += ldx, rows += step) {
     std::size_t l = 0;
-    for (; l + kLanes <= k; l += kLanes) store_bf16(rows + l, load(x + l));
+    for (; l + 2 * kLanes <= k; l += 2 * kLanes) {
+      store_bf16(rows + l, read(x, l), read(x, l + kLanes));
+    }
+    for (; l + kLanes <= k; l += kLanes) store_bf16(rows + l, read(x, l));
     if (l < k) {
       store_bf16(rows + l, load_first(x + l, k - l));
       l += kLanes;
     }
     for (; l < step; ++l) rows[l] = 0;
+  }
+}
+
+void round_rows_bf16(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                     const std::int32_t* order, std::uint16_t* rows) {
+  if (order == nullptr) {
+    round_rows(x, ldx, m, k, AsGiven{}, rows);
+  } else {
+    round_rows(x, ldx, m, k, InOrder{order}, rows);
   }
 }
 

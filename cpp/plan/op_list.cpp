@@ -15,7 +15,8 @@ const std::unordered_map<std::string_view, OpFactory>& factories() {
           ordering_ops,        reduction_ops,     linear_algebra_ops, convolution_ops,
           normalization_ops,   quantization_ops,  recurrent_ops,      control_flow_ops,
           sequence_ops,        tree_ensemble_ops, classical_ops,      dense_layer_ops,
-          dense_quantized_ops, lookup_ops,        masked_ops,         fold_dots_ops}) {
+          dense_quantized_ops, pack_in_order_ops, lookup_ops,         masked_ops,
+          fold_dots_ops}) {
       for (const OpEntry& entry : family()) found->emplace(entry.name, entry.make);
     }
     return found;

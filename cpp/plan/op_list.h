@@ -30,6 +30,7 @@ std::span<const OpEntry> tree_ensemble_ops();
 std::span<const OpEntry> classical_ops();
 std::span<const OpEntry> dense_layer_ops();
 std::span<const OpEntry> dense_quantized_ops();
+std::span<const OpEntry> pack_in_order_ops();
 std::span<const OpEntry> lookup_ops();
 std::span<const OpEntry> fold_dots_ops();
 std::span<const OpEntry> masked_ops();

@@ -156,6 +156,12 @@ inline VecI load(const std::int32_t* p) {
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+// Keeps the compiler from loading x again for each use.
+inline void hold(VecI& x) { asm("" : "+x"(x)); }
+// Lane i is lane order[i] of x.
+inline VecF permute(VecF x, const std::int32_t* order) {
+  return _mm256_permutevar8x32_ps(x, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(order)));
+}
 // The nearest integers, the even one of two.
 inline VecI to_integer(VecF x) { return reinterpret_cast<VecI>(_mm256_cvtps_epi32(x)); }
 inline VecU max(VecU a, VecU b) {

@@ -163,6 +163,24 @@ inline VecI load(const std::int32_t* p) { return reinterpret_cast<VecI>(_mm512_l
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
 }
+// Keeps the compiler from loading x again for each use.
+inline void hold(VecI& x) { asm("" : "+v"(x)); }
+// Lane i is lane order[i] of x.
+inline VecF permute(VecF x, const std::int32_t* order) {
+  return _mm512_permutexvar_ps(_mm512_loadu_si512(order), x);
+}
+// Writes first + i for each lane i that is not zero, and something into the places up to kLanes;
+// gives how many there are.
+inline std::size_t store_places(std::uint16_t* p, VecI x, std::uint16_t first) {
+  const __m512i lanes = reinterpret_cast<__m512i>(x);
+  const Mask found = _mm512_test_epi32_mask(lanes, lanes);
+  const __m512i places =
+      _mm512_add_epi32(_mm512_set1_epi32(first),
+                       _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(found, places)));
+  return count_bits(found);
+}
 // The nearest integers, the even one of two.
 inline VecI to_integer(VecF x) { return reinterpret_cast<VecI>(_mm512_cvtps_epi32(x)); }
 inline VecU max(VecU a, VecU b) {
@@ -208,6 +226,9 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
 inline void store_bf16(std::uint16_t* p, VecF x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                       reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+}
+inline void store_bf16(std::uint16_t* p, VecF x, VecF y) {
+  _mm512_storeu_si512(p, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(y, x)));
 }
 #endif
 

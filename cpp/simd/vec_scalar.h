@@ -185,6 +185,14 @@ inline VecI load_groups(const std::byte* p) {
   __builtin_memcpy(&x, p, sizeof x);
   return x;
 }
+// Of use where registers are.
+inline void hold(VecI&) {}
+// Lane i is lane order[i] of x.
+inline VecF permute(VecF x, const std::int32_t* order) {
+  VecF y{};
+  for (std::size_t i = 0; i < kLanes; ++i) y[i] = x[order[i]];
+  return y;
+}
 // The nearest integers, the even one of two.
 inline VecI to_integer(VecF x) { return __builtin_convertvector(round(x), VecI); }
 inline VecU max(VecU a, VecU b) { return a > b ? a : b; }

@@ -92,6 +92,13 @@ def bf16_note(backend: str) -> str:
     return f"bf16 weights, fp32 arithmetic: {reason}"
 
 
+def skips_zero_groups(backend: str, precision: str) -> bool:
+    """Whether layers of a lower precision skip successive zeros faster than they multiply them."""
+    if backend != "avx512" or precision == "fp32":
+        return False
+    return precision == "int8" or not bf16_note(backend)
+
+
 def make_pool(backend: str, threads: int) -> Any:
     """The threads that a model's plans share; None for a backend that has none."""
     return None if backend == "numba" or _native is None else _native.ThreadPool(threads)

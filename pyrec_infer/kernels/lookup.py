@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.kernels.dense import ACTIVATIONS
+from pyrec_infer.kernels.quantized import round_rows_bf16
 from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled, normal, reduction
 from pyrec_infer.kernels.transcendental import sigmoid
 
@@ -82,6 +83,13 @@ def lookup_sum_f32(bias: Array | None, parts: Sequence[Part], n: int, width: int
     return out if activation == "none" else ACTIVATIONS[activation](out)
 
 
+def lookup_sum_bf16(
+    bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str, row: None
+) -> Array:
+    """The same as rows of `round_rows_bf16`, in no order of their own."""
+    return round_rows_bf16(lookup_sum_f32(bias, parts, n, width, activation), row)
+
+
 def pair_dots_f32(a: Array, b: Array, left: Array, right: Array) -> Array:
     """Dot products of vectors ``left[p]`` of a and ``right[p]`` of b; one row stands for all."""
     out = np.empty((max(len(a), len(b)) if len(a) and len(b) else 0, left.size), np.float32)
@@ -119,6 +127,13 @@ def _lookup_sum(bias: Array | None, parts: Sequence[Part], n: int, width: int, a
         elif activation != "none":
             y = sigmoid(y) if activation == "sigmoid" else np.tanh(y)
     return np.asarray(y)
+
+
+def _lookup_sum_bf16(
+    bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str, row: None
+) -> Array:
+    exact = _lookup_sum(bias, parts, n, width, activation).astype(np.float32)
+    return round_rows_bf16(exact.reshape(n, width), row)
 
 
 def _sum_terms(bias: Array | None, parts: Sequence[Part], *_: Any) -> float:
@@ -192,6 +207,26 @@ def _sum_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     yield None, (part, part), 6, 20, "none"
 
 
+def _exact_sum_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Sums that float32 holds exactly and bfloat16 does not."""
+    for bias, parts, n, width, activation in _sum_cases(rng):
+        whole: list[Part] = []
+        for table, offset, rows, size, codec in parts:
+            if table.dtype == F32 or codec == "bf16":
+                made = np.zeros_like(table)
+                numbers = rng.integers(-64, 64, (len(table), size)).astype(np.float32)
+                if codec == "bf16":
+                    halves = np.ascontiguousarray(
+                        numbers.view(np.uint16).reshape(len(table), size, 2)[..., 1]
+                    )
+                    made[:, offset : offset + 2 * size] = halves.view(np.uint8)
+                else:
+                    made[:, offset // 4 : offset // 4 + size] = numbers / 128
+                whole.append((made, offset, rows, size, codec))
+        exact = None if bias is None else np.round(bias * 64) / 64 + np.float32(0)  # no minus zero
+        yield exact, tuple(whole), n, width, "relu" if activation == "relu" else "none", None
+
+
 def _pair_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for d in (*range(20), 32, 33, 48, 64):
         for pairs in (0, 1, 5, 16, 21):
@@ -208,6 +243,7 @@ def _pair_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 KERNELS = (
     KernelSpec("lookup_f32", _lookup, lookup_f32, EXACT, _lookup_cases),
     KernelSpec("lookup_sum_f32", _lookup_sum, lookup_sum_f32, reduction(_sum_terms, _sum_scale), _sum_cases),
+    KernelSpec("lookup_sum_bf16", _lookup_sum_bf16, lookup_sum_bf16, EXACT, _exact_sum_cases),
     KernelSpec(
         "pair_dots_f32",
         _pair_dots,

@@ -1,4 +1,7 @@
-"""Products of lower precision: int8 with a scale for each row and column, and bfloat16."""
+"""Products of lower precision: int8 with a scale for each row and column, and bfloat16.
+
+The last argument of each kernel is None or a row of numbers, in whose order a row's products are added.
+"""
 
 from __future__ import annotations
 
@@ -76,8 +79,8 @@ def _records(whole: Array, scales: Array, zeros: Array) -> Array:
     return made
 
 
-def quantize_rows_u8(x: Array) -> Array:
-    """The rows' bytes with their scales and zero points."""
+def quantize_rows_u8(x: Array, row: None) -> Array:
+    """The rows' bytes with their scales and zero points, in no order of their own."""
     return _records(*quantize_rows(x))
 
 
@@ -94,7 +97,7 @@ def _row_levels(x: Array) -> Array:
     return np.where(np.signbit(x).any(-1, keepdims=True), np.float32(127), np.float32(255))
 
 
-def _quantize_rows(x: Array) -> Array:
+def _quantize_rows(x: Array, row: None) -> Array:
     levels = _row_levels(x)
     whole, scales = _quantized(x, levels, 1)
     return _records(whole, scales[:, 0], np.where(levels[:, 0] == 255, 0, ZERO_POINT))
@@ -111,7 +114,7 @@ def _scaled(sums: Array, row_scales: Array, column_scales: Array) -> Array:
         return np.asarray(sums.astype(np.float32) * column_scales * row_scales)
 
 
-def gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+def gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str, row: Array | None = None) -> Array:
     """``activation(a @ b + bias)`` with quantised operands; the activation is none or relu."""
     whole, row_scales, _ = quantize_rows(a)
     columns, column_scales, _ = quantize_rows(np.concatenate([b, -b]).T)
@@ -119,7 +122,7 @@ def gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
     return _finish(_scaled(sums, row_scales[:, None], column_scales), bias, activation)
 
 
-def _gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+def _gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str, row: Array | None = None) -> Array:
     whole, row_scales = _quantized(a, _row_levels(a), 1)
     columns, column_scales = _quantized(b, np.float32(127), 0)
     sums = whole.astype(np.int64) @ columns.astype(np.int64)
@@ -139,14 +142,14 @@ def widened(bits: Array) -> Array:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def round_rows_bf16(x: Array) -> Array:
-    """The rows' bfloat16 bits, padded with zeros."""
+def round_rows_bf16(x: Array, row: None) -> Array:
+    """The rows' bfloat16 bits, padded with zeros, in no order of their own."""
     made = np.zeros((len(x), _padded(x.shape[1])), np.uint16)
     made[:, : x.shape[1]] = round_bf16(np.ascontiguousarray(x))
     return made
 
 
-def _round_rows(x: Array) -> Array:
+def _round_rows(x: Array, row: None) -> Array:
     """By the definition: the nearest number with 8 bits, the even one of two, or zero for subnormal ones."""
     with np.errstate(all="ignore"):
         exponent = np.maximum(np.frexp(x.astype(np.float64))[1], -125)
@@ -164,18 +167,18 @@ def _rounded(x: Array) -> Array:
     return widened(round_bf16(np.ascontiguousarray(x)))
 
 
-def gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+def gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str, row: Array | None = None) -> Array:
     """``activation(a @ b + bias)`` with both operands rounded to bfloat16; none or relu."""
     with np.errstate(all="ignore"):
         return _finish(_rounded(a) @ _rounded(b), bias, activation)
 
 
-def _gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+def _gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str, row: Array | None = None) -> Array:
     with np.errstate(all="ignore"):
         return _finish(_rounded(a).astype(np.float64) @ _rounded(b).astype(np.float64), bias, activation)
 
 
-def _bf16_scale(a: Array, b: Array, bias: Array | None, activation: str) -> Array:
+def _bf16_scale(a: Array, b: Array, bias: Array | None, activation: str, row: Array | None = None) -> Array:
     magnitude = np.abs(_rounded(a).astype(np.float64)) @ np.abs(_rounded(b).astype(np.float64))
     return np.asarray(magnitude + (0 if bias is None else np.abs(bias)))
 
@@ -184,48 +187,70 @@ def _row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for n in LENGTHS:
         x = normal(rng, 3, n)
         x[1] = np.abs(x[1])
-        yield (x,)
-    yield (np.tile(SPECIAL, (2, 1)),)
+        yield x, None
+    yield np.tile(SPECIAL, (2, 1)), None
     finite = SPECIAL[np.isfinite(SPECIAL)]
-    yield (np.stack([finite, np.abs(finite)]),)
+    yield np.stack([finite, np.abs(finite)]), None
     for value in (0.0, -0.0, 1e-35, -1e-45, 3.4028235e38, -np.inf, np.nan):
-        yield (np.full((2, 19), value, np.float32),)
+        yield np.full((2, 19), value, np.float32), None
     ties = np.arange(-127, 128, dtype=np.float32) + np.float32(0.5)
-    yield (np.stack([np.append(ties[:-1], np.float32(127)), np.append(np.abs(ties[1:]), np.float32(255))]),)
-    yield (normal(rng, 5, 60)[:, 7:40],)
+    yield (
+        np.stack([np.append(ties[:-1], np.float32(127)), np.append(np.abs(ties[1:]), np.float32(255))]),
+        None,
+    )
+    yield normal(rng, 5, 60)[:, 7:40], None
+    yield normal(rng, 35, 70), None
 
 
 def _bf16_row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     yield from _row_cases(rng)
     bits = np.arange(0, 1 << 32, 65521, dtype=np.uint32)
-    yield (shifted(bits.view(np.float32)).reshape(1, -1),)
+    yield shifted(bits.view(np.float32)).reshape(1, -1), None
     ties = (np.arange(0, 0x7F80, dtype=np.uint32) << 16 | 0x8000).view(np.float32)
-    yield (np.stack([ties, -ties]),)
+    yield np.stack([ties, -ties]), None
 
 
 def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for i, (m, n, k) in enumerate(SHAPES):
         a = normal(rng, m, k)
         a[: m // 2] = np.abs(a[: m // 2])
-        yield a, normal(rng, k, n), normal(rng, n) if i % 3 else None, ("none", "relu")[i % 2]
+        yield a, normal(rng, k, n), normal(rng, n) if i % 3 else None, ("none", "relu")[i % 2], None
     for m, n, k in ((1, 70, 9), (9, 33, 5), (21, 1, 40), (5, 100, 600)):
-        yield normal(rng, m, k), normal(rng, k, n), normal(rng, m, n + 3)[:, :n], "relu"
-    yield normal(rng, 6, 40)[:, 3:20], normal(rng, 17, 30), None, "none"
+        yield normal(rng, m, k), normal(rng, k, n), normal(rng, m, n + 3)[:, :n], "relu", None
+    yield normal(rng, 6, 40)[:, 3:20], normal(rng, 17, 30), None, "none", None
     # The largest products there are, all of one sign.
     for left, right in ((255, -127), (-127, -127), (127, 127)):
-        yield np.full((3, 999), left, np.float32), np.full((999, 20), right, np.float32), None, "none"
+        yield np.full((3, 999), left, np.float32), np.full((999, 20), right, np.float32), None, "none", None
     a = normal(rng, 6, 40)
     a[1, 2], a[2, 4], a[3, 39] = np.nan, np.inf, -np.inf
     a[4] = 0
     for n in (1, 20, 48):
-        yield a, normal(rng, 40, n), normal(rng, n), ("none", "relu")[n % 2]
+        yield a, normal(rng, 40, n), normal(rng, n), ("none", "relu")[n % 2], None
 
+
+def _sparse_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Rows with all shares of zeros, whole ones among them, in the order of any row."""
+    yield from _gemm_cases(rng)
+    shapes = ((70, 128, 256), (7, 400, 64), (4, 48, 33), (2, 33, 100), (65, 141, 20), (5, 300, 1100))
+    for i, (m, n, k) in enumerate(shapes):
+        for j, share in enumerate((0.0, 0.1, 0.3, 0.6, 1.0)):
+            a = np.where(rng.random((m, k)) < share, normal(rng, m, k), np.float32(0))
+            a[m // 2 :] = np.abs(a[m // 2 :]) * np.float32(i % 2)
+            row = (None, normal(rng, k), np.tile(SPECIAL, k)[:k])[j % 3]
+            bias = (None, normal(rng, n), normal(rng, m, n))[i % 3]
+            yield a, normal(rng, k, n), bias, ("none", "relu")[j % 2], row
+    a = np.zeros((5, 70), np.float32)
+    a[0, 3], a[1, 69], a[2, 64], a[3, 0], a[4, :] = np.nan, np.inf, -0.0, 1e-40, -0.0
+    yield a, normal(rng, 70, 130), normal(rng, 130), "relu", normal(rng, 70)
+
+
+_SUMS = reduction(lambda a, *_: a.shape[1], _bf16_scale)
 
 KERNELS = (
     KernelSpec("quantize_rows_u8", _quantize_rows, quantize_rows_u8, EXACT, _row_cases),
     KernelSpec("gemm_u8s8", _gemm_u8s8, gemm_u8s8, EXACT, _gemm_cases),
+    KernelSpec("gemm_sparse_u8s8", _gemm_u8s8, gemm_u8s8, EXACT, _sparse_cases),
     KernelSpec("round_rows_bf16", _round_rows, round_rows_bf16, EXACT, _bf16_row_cases),
-    KernelSpec(
-        "gemm_bf16", _gemm_bf16, gemm_bf16, reduction(lambda a, *_: a.shape[1], _bf16_scale), _gemm_cases
-    ),
+    KernelSpec("gemm_bf16", _gemm_bf16, gemm_bf16, _SUMS, _gemm_cases),
+    KernelSpec("gemm_sparse_bf16", _gemm_bf16, gemm_bf16, _SUMS, _sparse_cases),
 )

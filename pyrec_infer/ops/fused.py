@@ -68,6 +68,11 @@ def _infer_pack(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(matrices.dtype, matrices.shape)]
 
 
+def _invariant(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """The same for all rows, whatever the rows of the inputs."""
+    return RowFlow((Rows.INVARIANT,))
+
+
 def parts_of(node: Node) -> list[tuple[int, int, int, str]]:
     """Column, byte offset, width and codec of each part of a lookup; the codec of numbers is empty."""
     fields = [node.attribute(key, ()) for key in ("columns", "offsets", "widths", "codecs")]
@@ -250,11 +255,17 @@ def _fold_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
     # columns (int), present where W comes out of pyrec.Pack: its last size, or that for each of the
-    # positions that are input 3; skip_zeros (int) where many elements of x are zero.
+    # positions that are input 3; skip_zeros (int) where many elements of x are zero. Of layers of lower
+    # precision and of pyrec.LookupSum also marks for backends, which change no number: rows (str) where
+    # only layers of that precision read the result, ordered (int) where these have pyrec.PackInOrder of
+    # the bias; features (int), the size of x where that is such a result.
     Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
     # Lays matrices [..., K, H] out for a dense layer, its only reader; the same numbers. Attributes:
     # precision of the layer, fp32 (the default), bf16 or int8.
     Op("pyrec.Pack", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], rows.elementwise),
+    # Constant weights W [K, H] laid out for a layer of lower precision whose input comes in the order of a
+    # row [1, K] of the request: inputs W and the row. The same numbers as W. Attributes: precision.
+    Op("pyrec.PackInOrder", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], _invariant),
     # Inputs source_0, table_0, source_1, table_1, ... A part with a table is its rows of the ids in
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
     # from the end where negative. A part without a table is the source's own float32 numbers [N, width].

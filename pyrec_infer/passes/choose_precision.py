@@ -18,8 +18,15 @@ _LAYERS = {"bf16": "pyrec.DenseBf16", "int8": "pyrec.DenseInt8"}
 NARROW_LAYERS = frozenset(_LAYERS.values())
 """Operators of layers that are not in float32."""
 
+_PRECISIONS = {op: precision for precision, op in _LAYERS.items()}
+
 _SMALLEST = 32
 """Features and columns of a layer below which rounding its rows takes as long as it saves."""
+
+
+def precision_of(node: Node) -> str | None:
+    """The precision of a layer that is not in float32; None for other nodes."""
+    return _PRECISIONS.get(node.op)
 
 
 def require_precision(precision: str) -> str:

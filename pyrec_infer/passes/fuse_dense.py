@@ -13,10 +13,14 @@ from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import same_shape
 
 
+def is_matrix(weights: Array | None) -> bool:
+    """Whether there are weights, as one matrix."""
+    return weights is not None and weights.ndim == 2
+
+
 def has_constant_weights(node: Node, graph: Graph) -> bool:
     """Whether a node is a dense layer with one constant matrix."""
-    weights = graph.constants.get(node.inputs[1]) if node.op == "pyrec.Dense" else None
-    return weights is not None and weights.ndim == 2
+    return node.op == "pyrec.Dense" and is_matrix(graph.constants.get(node.inputs[1]))
 
 
 def is_layer(node: Node | None, graph: Graph) -> bool:

@@ -13,9 +13,11 @@ from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.fuse_multiply_add import fuse_multiply_add
+from pyrec_infer.passes.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.merge_sums import merge_sums
+from pyrec_infer.passes.order_neurons import order_neurons
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.prune_masked import prune_masked
@@ -184,3 +186,21 @@ def prune_graph(graph: Graph, request: Iterable[str]) -> Graph:
         See `Sides`.
     """
     return _split(graph, prune_masked, Sides(frozenset(request)))
+
+
+def finish_graph(graph: Graph, request: Iterable[str], ordered: bool = False) -> Graph:
+    """The graph with marks for backends that hand values on in a form of their own; see `hand_over_rows`.
+
+    Parameters
+    ----------
+    graph : Graph
+        With the precision of its layers chosen.
+    request : iterable of str
+        See `Sides`.
+    ordered : bool
+        Whether layers multiply in the order that suits the request; see `order_neurons`.
+    """
+    sides = Sides(frozenset(request))
+    if ordered:
+        graph = _split(graph, order_neurons, sides)
+    return _split(graph, hand_over_rows, sides)

@@ -147,15 +147,28 @@ _PACKED = 32.0
 """The same for each number of a matrix that is made and laid out for a request."""
 
 
+_REORDERED = 8.0
+"""The same for each number of a constant matrix that is reordered for a request."""
+
+_SKIPPED = 0.15
+"""Share of the work that a layer saves by that."""
+
+
 def _costs(plan: Plan) -> tuple[float, float]:
     """What a request costs, and each of its candidates."""
     request = candidate = 0.0
     most = plan.most_positions()
+    reordered: set[str] = set()
     for phase in plan.phases:
         for node in phase.nodes:
             cost = node_flops(node, plan.infos, most) * _COSTS.get(node.op, 1.0)
             if node.op == "pyrec.Pack":
                 cost = _PACKED * _elements(plan.infos[node.inputs[0]].shape, most)
+            elif node.op == "pyrec.PackInOrder":
+                cost = _REORDERED * _elements(plan.infos[node.inputs[0]].shape, most)
+                reordered.update(node.outputs)
+            elif not reordered.isdisjoint(node.inputs):
+                cost *= 1 - _SKIPPED
             if max((plan.rates[name] for name in node.outputs if name), default=Rate.MODEL) <= Rate.REQUEST:
                 request += cost
             else:

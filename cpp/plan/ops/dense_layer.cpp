@@ -18,6 +18,15 @@ const Tensor& required_f32(std::span<const Value* const> in, std::size_t index, 
   return tensor;
 }
 
+const Tensor& constant_weights(const OpSpec& spec, std::size_t index, const char* op) {
+  const Tensor* weights = constant_input(spec, index);
+  if (!weights || weights->rank() != 2 || weights->dtype != DType::kFloat32) {
+    throw OpError(ErrorKind::kUnsupported,
+                  std::string(op) + ": expected a constant float32 matrix of weights");
+  }
+  return *weights;
+}
+
 void require_matrix(const Tensor& tensor, const char* op) {
   if (tensor.rank() < 2) {
     throw OpError(ErrorKind::kShape, std::string(op) + ": expected two or more axes, got shape " +
@@ -71,6 +80,21 @@ MatrixBias plain_bias(const Tensor& bias, std::int64_t m, std::int64_t n) {
   return {bias.as<float>(), unsigned_size(bias.strides[0])};
 }
 
+ShapedBias::ShapedBias(Context& context, const char* op, const Tensor* bias, const Shape& shape)
+    : MatrixBias{} {
+  if (!bias) return;
+  if (bias->dtype != DType::kFloat32) refuse_dtype(op, bias->dtype);
+  static_cast<MatrixBias&>(*this) = plain_bias(*bias, shape[0], shape[1]);
+  if (rows) return;
+  if (broadcast_shapes(bias->shape, shape) != shape) {
+    throw OpError(ErrorKind::kShape, std::string(op) + ": a bias of shape " +
+                                         describe(bias->shape) + " does not broadcast to " +
+                                         describe(shape));
+  }
+  made_ = contiguous(context, broadcast_to(*bias, shape));
+  static_cast<MatrixBias&>(*this) = {made_.as<float>(), unsigned_size(shape[1])};
+}
+
 bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
                   std::size_t (*size)(std::size_t, std::size_t)) {
   const std::int64_t last = packed.shape[packed.rank() - 1];
@@ -81,7 +105,7 @@ bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,
 }
 
 void round_to_bf16(const Kernels& kernels, float* row, std::size_t n, std::uint16_t* scratch) {
-  kernels.round_rows_bf16(row, n, 1, n, scratch);
+  kernels.round_rows_bf16(row, n, 1, n, nullptr, scratch);
   for (std::size_t j = 0; j < n; ++j) {
     const std::uint32_t bits = static_cast<std::uint32_t>(scratch[j]) << 16;
     std::memcpy(row + j, &bits, sizeof bits);

@@ -16,6 +16,9 @@ namespace pyrec {
 // A float32 input.
 const Tensor& required_f32(std::span<const Value* const> in, std::size_t index, const char* op);
 
+// An input that is a constant [k, n] matrix of weights. Throws OpError(kUnsupported).
+const Tensor& constant_weights(const OpSpec& spec, std::size_t index, const char* op);
+
 // Throws OpError(kShape) where there are fewer than two axes.
 void require_matrix(const Tensor& tensor, const char* op);
 const Tensor& required_matrix_f32(std::span<const Value* const> in, std::size_t index,
@@ -44,6 +47,15 @@ struct MatrixBias {
 
 // A float32 bias that a matrix [m, n] can start from as it lies in memory, else one without rows.
 MatrixBias plain_bias(const Tensor& bias, std::int64_t m, std::int64_t n);
+
+// Any bias that broadcasts to a matrix of this shape. Throws OpError(kDType) and OpError(kShape).
+class ShapedBias : public MatrixBias {
+ public:
+  ShapedBias(Context& context, const char* op, const Tensor* bias, const Shape& shape);
+
+ private:
+  Tensor made_;  // where the bias does not lie in memory as kernels add it
+};
 
 // Whether rows of packed numbers [..., 1, size(k, columns)] hold matrices [k, columns].
 bool holds_packed(const Tensor& packed, std::int64_t k, std::int64_t columns,

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -6,6 +7,7 @@
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
 #include "plan/ops/dense_layer.h"
+#include "plan/ops/narrow_rows.h"
 #include "plan/ops/take.h"
 #include "plan/program.h"
 #include "plan/tensor_tools.h"
@@ -16,6 +18,7 @@ namespace {
 
 constexpr std::int64_t kNearBytes = std::int64_t{1} << 18;  // tables of this size stay in cache
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;
+constexpr std::size_t kRowsAtOnce = 16;  // summed before they are converted
 
 // One part as the node describes it.
 struct Part {
@@ -149,6 +152,18 @@ class Lookups {
   const LookupPart* data() const { return lookups_; }
   std::size_t size() const { return count_; }
 
+  // Drops the first rows of all parts.
+  void advance(std::size_t rows) {
+    for (std::size_t i = 0; i < count_; ++i) {
+      LookupPart& part = lookups_[i];
+      if (part.rows == nullptr) {
+        part.table += rows * part.stride;
+      } else {
+        part.rows += rows;
+      }
+    }
+  }
+
  private:
   void require_rows(const Tensor& source) const {
     if (source.rank() > 0 && source.shape[0] == n_) return;
@@ -268,7 +283,9 @@ class LookupSum {
   explicit LookupSum(const OpSpec& spec)
       : parts_(parts_of(spec, 1)),
         labels_(spec.attributes.texts("labels")),
-        activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))) {
+        activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))),
+        form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
+        ordered_(spec.attributes.has("ordered")) {
     for (const Part& part : parts_) {
       if (part.width != parts_[0].width) {
         throw OpError(ErrorKind::kModel, "expected parts of one width");
@@ -277,34 +294,57 @@ class LookupSum {
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    const Lookups lookups(context, parts_, labels_, in, 1);
+    Lookups lookups(context, parts_, labels_, in, 1);
     const Shape shape{static_cast<std::int64_t>(lookups.rows()), parts_[0].width};
-    const Tensor* given = optional(in, 0);
-    Tensor made;
-    MatrixBias bias{};
-    if (given) {
-      if (given->dtype != DType::kFloat32) refuse_dtype("pyrec.LookupSum", given->dtype);
-      bias = plain_bias(*given, shape[0], shape[1]);
-      if (!bias.rows) {
-        if (broadcast_shapes(given->shape, shape) != shape) {
-          throw OpError(ErrorKind::kShape, "a bias of shape " + describe(given->shape) +
-                                               " does not broadcast to " + describe(shape));
-        }
-        made = contiguous(context, broadcast_to(*given, shape));
-        bias = {made.as<float>(), unsigned_size(shape[1])};
-      }
+    const ShapedBias bias(context, "pyrec.LookupSum", optional(in, 0), shape);
+    if (form_) {
+      out[0].tensor = narrow_sums(context, lookups, bias, unsigned_size(shape[1]));
+      return;
     }
     out[0].tensor = allocate(context, DType::kFloat32, shape);
     if (shape.elements() == 0) return;
-    context.kernels.lookup_sum_f32(bias.rows, bias.step, lookups.data(), lookups.size(),
-                                   activation_, lookups.rows(), unsigned_size(shape[1]),
-                                   out[0].tensor.as<float>(), unsigned_size(shape[1]));
+    add(context, lookups, bias, lookups.rows(), unsigned_size(shape[1]), out[0].tensor.as<float>());
   }
 
  private:
+  void add(Context& context, const Lookups& lookups, const MatrixBias& bias, std::size_t n,
+           std::size_t width, float* out) const {
+    context.kernels.lookup_sum_f32(bias.rows, bias.step, lookups.data(), lookups.size(),
+                                   activation_, n, width, out, width);
+  }
+
+  Tensor narrow_sums(Context& context, Lookups& lookups, MatrixBias bias, std::size_t width) const {
+    const std::size_t size = form_->size(width);
+    Tensor narrow =
+        allocate(context, DType::kUint8,
+                 {static_cast<std::int64_t>(lookups.rows()), static_cast<std::int64_t>(size)});
+    const BufferRef scratch = context.arena.allocate(kRowsAtOnce * width * sizeof(float));
+    const RowOrder order(context, ordered_ ? bias.rows : nullptr, width);
+    if (form_ == &kBf16Rows && activation_ <= Activation::kRelu) {
+      context.kernels.lookup_sum_bf16(bias.rows, bias.step, lookups.data(), lookups.size(),
+                                      activation_ == Activation::kRelu, lookups.rows(), width,
+                                      order.data(), reinterpret_cast<std::uint16_t*>(narrow.data));
+      return narrow;
+    }
+    auto* sums = reinterpret_cast<float*>(scratch.get()->data());
+    std::byte* rows = narrow.data;
+    for (std::size_t left = lookups.rows(); left > 0;) {
+      const std::size_t n = std::min(kRowsAtOnce, left);
+      add(context, lookups, bias, n, width, sums);
+      form_->convert(context.kernels, sums, width, n, width, order.data(), rows);
+      if (bias.rows) bias.rows += n * bias.step;
+      lookups.advance(n);
+      rows += n * size;
+      left -= n;
+    }
+    return narrow;
+  }
+
   std::vector<Part> parts_;
   std::vector<std::string> labels_;
   Activation activation_;
+  const NarrowRows* form_;  // null: float32 numbers
+  bool ordered_;            // handed over in the order of the bias
 };
 
 class PairDots {

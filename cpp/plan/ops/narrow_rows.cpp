@@ -1,0 +1,43 @@
+#include "plan/ops/narrow_rows.h"
+
+#include "core/error.h"
+
+namespace pyrec {
+
+namespace {
+
+std::size_t rounded_row_bytes(std::size_t k) { return rounded_row_size(k) * sizeof(std::uint16_t); }
+
+void quantize(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+              const std::int32_t* order, std::byte* rows) {
+  kernels.quantize_rows_u8(x, ldx, m, k, order, rows);
+}
+
+void round(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+           const std::int32_t* order, std::byte* rows) {
+  kernels.round_rows_bf16(x, ldx, m, k, order, reinterpret_cast<std::uint16_t*>(rows));
+}
+
+}  // namespace
+
+const NarrowRows kInt8Rows = {quantized_row_size, quantize};
+const NarrowRows kBf16Rows = {rounded_row_bytes, round};
+
+RowOrder::RowOrder(Context& context, const float* start, std::size_t k) {
+  if (!start) return;
+  memory_ = context.arena.allocate(k * sizeof(std::int32_t));
+  context.kernels.order_lanes(start, k, reinterpret_cast<std::int32_t*>(memory_.get()->data()));
+}
+
+const std::int32_t* RowOrder::data() const {
+  return memory_.get() ? reinterpret_cast<const std::int32_t*>(memory_.get()->data()) : nullptr;
+}
+
+const NarrowRows* narrow_rows(const Kernels& kernels, const std::string& precision) {
+  if (precision.empty()) return nullptr;
+  if (precision == "int8") return &kInt8Rows;
+  if (precision == "bf16") return kernels.fast_bf16 ? &kBf16Rows : nullptr;
+  throw OpError(ErrorKind::kUnsupported, "rows of precision '" + precision + "'");
+}
+
+}  // namespace pyrec

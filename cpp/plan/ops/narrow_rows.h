@@ -1,0 +1,44 @@
+#pragma once
+
+// Rows in the form in which layers of lower precision multiply them. What makes a layer's input
+// hands it over in this form where the layer alone reads it: fewer bytes, converted while they are
+// in the first-level cache.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "dispatch/kernels.h"
+#include "plan/op.h"
+
+namespace pyrec {
+
+struct NarrowRows {
+  std::size_t (*size)(std::size_t k);  // bytes of a row
+  // Converts m rows of k numbers, ldx floats apart, into rows that lie next to each other; `order`
+  // is null or one of order_lanes.
+  void (*convert)(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
+                  std::size_t k, const std::int32_t* order, std::byte* rows);
+};
+
+extern const NarrowRows kInt8Rows;
+extern const NarrowRows kBf16Rows;
+
+// The order in which rows are handed over: that of the row which they all start from, which says
+// best what a ReLU after it makes zero.
+class RowOrder {
+ public:
+  // No order where `start` is null.
+  RowOrder(Context& context, const float* start, std::size_t k);
+  // Null: as they come.
+  const std::int32_t* data() const;
+
+ private:
+  BufferRef memory_;
+};
+
+// The form of rows for layers of a precision: null for "", and where they read float32 rows on this
+// processor. Throws OpError(kUnsupported) for other names.
+const NarrowRows* narrow_rows(const Kernels& kernels, const std::string& precision);
+
+}  // namespace pyrec
