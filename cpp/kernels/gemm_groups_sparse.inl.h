@@ -14,12 +14,15 @@ namespace {
 constexpr bool kCanSkipGroups = kLanes == 16;
 constexpr int kSkipRows = 3;
 constexpr int kSkipVectors = 8;
-constexpr std::size_t kSkipNarrowest = 3;  // vectors; fewer sums would wait for each other
+constexpr std::size_t kSkipNarrowest = 3;     // vectors; fewer sums would wait for each other
+constexpr std::size_t kSkipGroups = 1 << 10;  // of a panel that stays in the second-level cache
 constexpr std::size_t kGroupsAtOnce = 256;
 
 // The vectors of the widest panel of a matrix that is packed for gemm_groups_sparse.
-inline std::size_t widest_sparse_panel(std::size_t n) {
-  return kCanSkipGroups && ceil_divide(n, kLanes) >= kSkipNarrowest ? kSkipVectors : kBlockVectors;
+inline std::size_t widest_sparse_panel(std::size_t groups, std::size_t n) {
+  const bool skips =
+      kCanSkipGroups && ceil_divide(n, kLanes) >= kSkipNarrowest && groups <= kSkipGroups;
+  return skips ? kSkipVectors : kBlockVectors;
 }
 
 // Writes the numbers of those of the first `size` groups that are not zero in all rows, and may
@@ -89,13 +92,13 @@ struct SparseGroupsBlockMaker {
   }
 };
 
-// The same product as gemm_groups, of a matrix in panels of at most widest_sparse_panel(n) vectors.
+// The same product as gemm_groups, of a matrix in panels of at most widest_sparse_panel vectors.
 template <class Dot>
 void gemm_groups_sparse(const GroupsProduct& product, const Dot& dot, std::size_t m,
                         std::size_t n) {
   if constexpr (kCanSkipGroups) {
     static constexpr BlockTable<SparseGroupsBlockMaker<Dot>, kSkipRows, kSkipVectors> kBlocks;
-    if (widest_sparse_panel(n) == kSkipVectors) {
+    if (widest_sparse_panel(product.groups, n) == kSkipVectors) {
       gemm_blocks<Dot, kSkipRows, kSkipVectors>(product, dot, m, n, kBlocks);
       return;
     }

@@ -65,7 +65,7 @@ void reorder_groups(const std::byte* packed, const std::int32_t* order, std::siz
                     std::size_t n, std::byte* out) {
   if (n == 0) return;
   const std::size_t groups = ceil_divide(k, kEach);
-  const Panels panels = panels_of(n, widest_sparse_panel(n));
+  const Panels panels = panels_of(n, widest_sparse_panel(groups, n));
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t step = panels.width(p) * kGroupBytes;
     std::size_t l = 0;

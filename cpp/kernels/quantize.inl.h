@@ -191,7 +191,7 @@ void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
 
 void pack_sparse_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
                     std::size_t column_step, std::byte* packed) {
-  pack_panels_s8(b, k, n, row_step, column_step, widest_sparse_panel(n), packed);
+  pack_panels_s8(b, k, n, row_step, column_step, widest_sparse_panel(ceil_divide(k, 4), n), packed);
 }
 
 std::size_t packed_size_bf16(std::size_t k, std::size_t n) { return groups_size(k, n, 2); }
@@ -211,7 +211,8 @@ void pack_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_ste
 
 void pack_sparse_bf16(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
                       std::size_t column_step, std::byte* packed) {
-  pack_panels_bf16(b, k, n, row_step, column_step, widest_sparse_panel(n), packed);
+  pack_panels_bf16(b, k, n, row_step, column_step, widest_sparse_panel(ceil_divide(k, 2), n),
+                   packed);
 }
 
 }  // namespace

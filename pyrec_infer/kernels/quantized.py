@@ -231,8 +231,16 @@ def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 def _sparse_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     """Rows with all shares of zeros, whole ones among them, in the order of any row."""
     yield from _gemm_cases(rng)
-    shapes = ((70, 128, 256), (7, 400, 64), (4, 48, 33), (2, 33, 100), (65, 141, 20), (5, 300, 1100))
-    for i, (m, n, k) in enumerate(shapes):
+    shapes = (
+        (70, 128, 256),
+        (7, 400, 64),
+        (4, 48, 33),
+        (2, 33, 100),
+        (65, 141, 20),
+        (5, 300, 1100),
+        (4, 60, 4200),
+    )
+    for i, (m, n, k) in enumerate((*shapes, (4, 60, 4200))):
         for j, share in enumerate((0.0, 0.1, 0.3, 0.6, 1.0)):
             a = np.where(rng.random((m, k)) < share, normal(rng, m, k), np.float32(0))
             a[m // 2 :] = np.abs(a[m // 2 :]) * np.float32(i % 2)
