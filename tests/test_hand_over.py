@@ -99,9 +99,17 @@ def test_lookups_and_layers_hand_over_to_layers_alone(precision: str) -> None:
         (tower("int8", layer("bf16", "a", "v", "c", "d")), [1, 0, 0, 0]),
         (tower("int8", Node("pyrec.Dense", ("a", "v", "c"), ("d",))), [1, 0, 0, 0]),
         (tower("int8", Node("Relu", ("r",), ("x",))), [0, 1, 0, 0]),
+        (tower("int8", lookup(activation="Sigmoid")), [0, 1, 0, 0]),
         (tower("int8", layer("int8", "x", "w", "a"), outputs=("a",)), [1, 0, 0, 0]),
     ],
-    ids=["an output", "another precision", "a float32 layer", "made by something else", "the result"],
+    ids=[
+        "an output",
+        "another precision",
+        "a float32 layer",
+        "made by something else",
+        "a sigmoid",
+        "the result",
+    ],
 )
 def test_other_values_stay_float32(graph: Graph, expected: list[int]) -> None:
     made = hand_over_rows(graph, REQUEST)
@@ -255,14 +263,20 @@ def test_rows_come_in_the_order_of_a_row_the_largest_first(isa: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("activation", ["none", "relu"])
-def test_sums_come_rounded_in_the_order_of_a_row(isa: str, activation: str) -> None:
-    for width in (1, 16, 20, K, 256, 300, 520):
+@pytest.mark.parametrize(
+    ("kernel", "converted"),
+    [("lookup_sum_bf16", "round_rows_bf16"), ("lookup_sum_u8", "quantize_rows_u8")],
+)
+def test_sums_come_in_narrow_form_in_the_order_of_a_row(
+    isa: str, activation: str, kernel: str, converted: str
+) -> None:
+    for width in (1, 16, 20, 32, 48, K, 250, 256, 300, 520):
         parts = tuple((normal(9, width, seed=i), 0, np.arange(5) % 9, width, "f32") for i in range(3))
         sum_of = (normal(width), parts, 5, width, activation)
         summed = _native.run_kernel(isa, "lookup_sum_f32", *sum_of)
         for row in (None, normal(width, seed=3)):
-            expected = _native.run_kernel(isa, "round_rows_bf16", summed, row)
-            np.testing.assert_array_equal(_native.run_kernel(isa, "lookup_sum_bf16", *sum_of, row), expected)
+            expected = _native.run_kernel(isa, converted, summed, row)
+            np.testing.assert_array_equal(_native.run_kernel(isa, kernel, *sum_of, row), expected)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -282,6 +296,11 @@ def test_rows_of_another_size_are_refused(isa: str) -> None:
             _native.run_node(isa, "pyrec.DenseInt8", attributes, [x, weights], 1, [False, True])
     with pytest.raises(ShapeError, match="do not fit"):
         _native.run_node(isa, "pyrec.DenseInt8", {"features": 63}, [x, weights], 1, [False, True])
+    parts = {"columns": (-1,), "offsets": (0,), "widths": (K,), "codecs": ("f32",)}
+    attributes = {**parts, "rows": "int8", "activation": "Sigmoid"}
+    with pytest.raises(UnsupportedModelError, match="another activation"):
+        inputs = [None, np.zeros(3, np.int64), WEIGHTS["t"]]
+        _native.run_node(isa, "pyrec.LookupSum", attributes, inputs, 1, [False, False, True])
     with pytest.raises(UnsupportedModelError, match="precision"):
         _native.run_node(isa, "pyrec.DenseInt8", {"rows": "int4"}, [normal(3, 64), weights], 1, [False, True])
 

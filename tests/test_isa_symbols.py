@@ -97,6 +97,7 @@ def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list
         ("lookup", "lookup_f32"),
         ("lookup_sum", "lookup_sum_f32"),
         ("lookup_sum_bf16", "lookup_sum_bf16"),
+        ("lookup_sum_u8", "lookup_sum_u8"),
         ("sparse", "gather_rows_f32"),
         ("sparse", "bag_sum_f32"),
     ],

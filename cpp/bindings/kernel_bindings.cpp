@@ -538,6 +538,21 @@ py::object run_lookup_sum_bf16(const Call& call) {
   return rows;
 }
 
+py::object run_lookup_sum_u8(const Call& call) {
+  call.expect_arguments(6);
+  const LookupSumOperands sum(call);
+  call.expect(sum.activation <= Activation::kRelu, "unknown activation");
+  const GivenOrder order(call, 5, sum.width);
+  const auto step = static_cast<py::ssize_t>(quantized_row_size(sum.width));
+  py::array rows = call.flat_output<std::uint8_t>({static_cast<py::ssize_t>(sum.n), step});
+  std::vector<float> scratch(sum.width);
+  call.kernels.lookup_sum_u8(data<float>(sum.bias), sum.bias_step, sum.lookups.parts.data(),
+                             sum.lookups.parts.size(), sum.activation == Activation::kRelu, sum.n,
+                             sum.width, order.data_or_null(), scratch.data(),
+                             reinterpret_cast<std::byte*>(mutable_data<std::uint8_t>(rows)));
+  return rows;
+}
+
 // a [n or 1, p, d] and b [n or 1, q, d]; left and right are numbers of vectors.
 py::object run_pair_dots(const Call& call) {
   call.expect_arguments(4);
@@ -598,6 +613,7 @@ Runner runner(BagSumF32 Kernels::*) { return run_bag_sum; }
 Runner runner(LookupF32 Kernels::*) { return run_lookup; }
 Runner runner(LookupSumF32 Kernels::*) { return run_lookup_sum; }
 Runner runner(LookupSumBf16 Kernels::*) { return run_lookup_sum_bf16; }
+Runner runner(LookupSumU8 Kernels::*) { return run_lookup_sum_u8; }
 Runner runner(PairDotsF32 Kernels::*) { return run_pair_dots; }
 Runner runner(PackedSizeF32 Kernels::*) { return nullptr; }
 Runner runner(PackF32 Kernels::*) { return nullptr; }

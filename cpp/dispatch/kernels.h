@@ -129,6 +129,11 @@ static constexpr std::size_t quantized_row_size(std::size_t k) {
 using QuantizeRowsU8 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
                                 const std::int32_t* order, std::byte* rows);
 
+// quantize_rows_u8 of lookup_sum_f32, with ReLU or no activation; scratch holds `width` floats.
+using LookupSumU8 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
+                             std::size_t count, bool relu, std::size_t n, std::size_t width,
+                             const std::int32_t* order, float* scratch, std::byte* rows);
+
 // Number of bytes that pack_s8 or pack_bf16 writes for a [k, n] matrix.
 using PackedBytes = std::size_t (*)(std::size_t k, std::size_t n);
 
@@ -233,6 +238,7 @@ struct VnniKernels {
   X(pack_i16, PackI16)                              \
   X(gemm_i16, GemmI16)                              \
   X(quantize_rows_u8, QuantizeRowsU8)               \
+  X(lookup_sum_u8, LookupSumU8)                     \
   X(packed_size_s8, PackedBytes)                    \
   X(pack_s8, PackBytes)                             \
   X(gemm_u8s8, GemmU8S8)                            \

@@ -15,6 +15,7 @@
 #include "kernels/lookup.inl.h"
 #include "kernels/lookup_sum.inl.h"
 #include "kernels/lookup_sum_bf16.inl.h"
+#include "kernels/lookup_sum_u8.inl.h"
 #include "kernels/order.inl.h"
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"

@@ -75,12 +75,20 @@ struct RowQuantization {
   bool below;  // a number has a minus sign
 };
 
-inline RowQuantization quantization_of_row(const float* x, std::size_t k) {
+// largest_of(mask) gives the largest of the row's bits, those of the mask only.
+template <class Largest>
+inline RowQuantization quantization_of_row(Largest largest_of) {
   // As unsigned integers, the bits of numbers below zero come after those of all others.
-  std::uint32_t largest = largest_bits(x, k, ~0u);
+  std::uint32_t largest = largest_of(~0u);
   const bool below = largest > kMagnitude;
-  if (below) largest = largest_bits(x, k, kMagnitude);
+  if (below) largest = largest_of(kMagnitude);
   return {quantization_of(largest, below ? 127.0f : 255.0f), below};
+}
+
+inline void store_tail(const RowQuantization& row, std::byte* p) {
+  const std::int32_t tail[kRowRecordTail / sizeof(std::int32_t)] = {0, row.below ? kZeroPoint : 0};
+  __builtin_memcpy(p, tail, kRowRecordTail);
+  __builtin_memcpy(p, &row.levels.scale, sizeof row.levels.scale);
 }
 
 template <class Read>
@@ -93,12 +101,13 @@ void quantize_rows(const float* x, std::size_t ldx, std::size_t m, std::size_t k
   for (std::size_t begin = 0; begin < m; begin += kRowsAtOnce) {
     const std::size_t count = smaller(kRowsAtOnce, m - begin);
     RowQuantization found[kRowsAtOnce];
-    for (std::size_t i = 0; i < count; ++i) found[i] = quantization_of_row(x + i * ldx, k);
+    for (std::size_t i = 0; i < count; ++i) {
+      found[i] = quantization_of_row(
+          [=](std::uint32_t mask) { return largest_bits(x + i * ldx, k, mask); });
+    }
     for (std::size_t i = 0; i < count; ++i, x += ldx, rows += step) {
       const auto& [levels, below] = found[i];
-      const std::int32_t tail[kRowRecordTail / sizeof(std::int32_t)] = {0, below ? kZeroPoint : 0};
-      __builtin_memcpy(rows + size, tail, kRowRecordTail);
-      __builtin_memcpy(rows + size, &levels.scale, sizeof levels.scale);
+      store_tail(found[i], rows + size);
       if (levels.inverse == 0.0f) {
         __builtin_memset(rows, below ? kZeroPoint : 0, size);
       } else if (below) {

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.kernels.dense import ACTIVATIONS
-from pyrec_infer.kernels.quantized import round_rows_bf16
+from pyrec_infer.kernels.quantized import quantize_rows_u8, round_rows_bf16
 from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled, normal, reduction
 from pyrec_infer.kernels.transcendental import sigmoid
 
@@ -90,6 +90,13 @@ def lookup_sum_bf16(
     return round_rows_bf16(lookup_sum_f32(bias, parts, n, width, activation), row)
 
 
+def lookup_sum_u8(
+    bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str, row: None
+) -> Array:
+    """The same as rows of `quantize_rows_u8`, in no order of their own."""
+    return quantize_rows_u8(lookup_sum_f32(bias, parts, n, width, activation), row)
+
+
 def pair_dots_f32(a: Array, b: Array, left: Array, right: Array) -> Array:
     """Dot products of vectors ``left[p]`` of a and ``right[p]`` of b; one row stands for all."""
     out = np.empty((max(len(a), len(b)) if len(a) and len(b) else 0, left.size), np.float32)
@@ -134,6 +141,13 @@ def _lookup_sum_bf16(
 ) -> Array:
     exact = _lookup_sum(bias, parts, n, width, activation).astype(np.float32)
     return round_rows_bf16(exact.reshape(n, width), row)
+
+
+def _lookup_sum_u8(
+    bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str, row: None
+) -> Array:
+    exact = _lookup_sum(bias, parts, n, width, activation).astype(np.float32)
+    return quantize_rows_u8(exact.reshape(n, width), row)
 
 
 def _sum_terms(bias: Array | None, parts: Sequence[Part], *_: Any) -> float:
@@ -244,6 +258,7 @@ KERNELS = (
     KernelSpec("lookup_f32", _lookup, lookup_f32, EXACT, _lookup_cases),
     KernelSpec("lookup_sum_f32", _lookup_sum, lookup_sum_f32, reduction(_sum_terms, _sum_scale), _sum_cases),
     KernelSpec("lookup_sum_bf16", _lookup_sum_bf16, lookup_sum_bf16, EXACT, _exact_sum_cases),
+    KernelSpec("lookup_sum_u8", _lookup_sum_u8, lookup_sum_u8, EXACT, _exact_sum_cases),
     KernelSpec(
         "pair_dots_f32",
         _pair_dots,

@@ -9,7 +9,12 @@ from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, precision_of
 from pyrec_infer.passes.split import Sides, find_rates
 
-_MAKERS = NARROW_LAYERS | {"pyrec.LookupSum"}
+
+def _makes_rows(node: Node) -> bool:
+    """Whether a backend can make a node's result in the form of its readers."""
+    if node.op == "pyrec.LookupSum":
+        return node.attribute("activation", "") in ("", "Relu")
+    return node.op in NARROW_LAYERS
 
 
 def handed_over(graph: Graph, sides: Sides) -> dict[str, str]:
@@ -21,7 +26,7 @@ def handed_over(graph: Graph, sides: Sides) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in graph.nodes:
         name = node.outputs[0]
-        if node.op not in _MAKERS or rates[name] != Rate.PAIR or name in graph.outputs:
+        if not _makes_rows(node) or rates[name] != Rate.PAIR or name in graph.outputs:
             continue
         shape = infos[name].shape
         if shape is None or len(shape) != 2 or infos[name].rows != 0:

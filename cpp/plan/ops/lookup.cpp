@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -18,7 +17,6 @@ namespace {
 
 constexpr std::int64_t kNearBytes = std::int64_t{1} << 18;  // tables of this size stay in cache
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;
-constexpr std::size_t kRowsAtOnce = 16;  // summed before they are converted
 
 // One part as the node describes it.
 struct Part {
@@ -152,18 +150,6 @@ class Lookups {
   const LookupPart* data() const { return lookups_; }
   std::size_t size() const { return count_; }
 
-  // Drops the first rows of all parts.
-  void advance(std::size_t rows) {
-    for (std::size_t i = 0; i < count_; ++i) {
-      LookupPart& part = lookups_[i];
-      if (part.rows == nullptr) {
-        part.table += rows * part.stride;
-      } else {
-        part.rows += rows;
-      }
-    }
-  }
-
  private:
   void require_rows(const Tensor& source) const {
     if (source.rank() > 0 && source.shape[0] == n_) return;
@@ -286,6 +272,9 @@ class LookupSum {
         activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))),
         form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
         ordered_(spec.attributes.has("ordered")) {
+    if (form_ && activation_ > Activation::kRelu) {
+      throw OpError(ErrorKind::kUnsupported, "narrow rows with another activation than ReLU");
+    }
     for (const Part& part : parts_) {
       if (part.width != parts_[0].width) {
         throw OpError(ErrorKind::kModel, "expected parts of one width");
@@ -294,7 +283,7 @@ class LookupSum {
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    Lookups lookups(context, parts_, labels_, in, 1);
+    const Lookups lookups(context, parts_, labels_, in, 1);
     const Shape shape{static_cast<std::int64_t>(lookups.rows()), parts_[0].width};
     const ShapedBias bias(context, "pyrec.LookupSum", optional(in, 0), shape);
     if (form_) {
@@ -303,41 +292,24 @@ class LookupSum {
     }
     out[0].tensor = allocate(context, DType::kFloat32, shape);
     if (shape.elements() == 0) return;
-    add(context, lookups, bias, lookups.rows(), unsigned_size(shape[1]), out[0].tensor.as<float>());
+    context.kernels.lookup_sum_f32(bias.rows, bias.step, lookups.data(), lookups.size(),
+                                   activation_, lookups.rows(), unsigned_size(shape[1]),
+                                   out[0].tensor.as<float>(), unsigned_size(shape[1]));
   }
 
  private:
-  void add(Context& context, const Lookups& lookups, const MatrixBias& bias, std::size_t n,
-           std::size_t width, float* out) const {
-    context.kernels.lookup_sum_f32(bias.rows, bias.step, lookups.data(), lookups.size(),
-                                   activation_, n, width, out, width);
-  }
-
-  Tensor narrow_sums(Context& context, Lookups& lookups, MatrixBias bias, std::size_t width) const {
+  Tensor narrow_sums(Context& context, const Lookups& lookups, const MatrixBias& bias,
+                     std::size_t width) const {
     const std::size_t size = form_->size(width);
-    Tensor narrow =
+    Tensor rows =
         allocate(context, DType::kUint8,
                  {static_cast<std::int64_t>(lookups.rows()), static_cast<std::int64_t>(size)});
-    const BufferRef scratch = context.arena.allocate(kRowsAtOnce * width * sizeof(float));
     const RowOrder order(context, ordered_ ? bias.rows : nullptr, width);
-    if (form_ == &kBf16Rows && activation_ <= Activation::kRelu) {
-      context.kernels.lookup_sum_bf16(bias.rows, bias.step, lookups.data(), lookups.size(),
-                                      activation_ == Activation::kRelu, lookups.rows(), width,
-                                      order.data(), reinterpret_cast<std::uint16_t*>(narrow.data));
-      return narrow;
-    }
-    auto* sums = reinterpret_cast<float*>(scratch.get()->data());
-    std::byte* rows = narrow.data;
-    for (std::size_t left = lookups.rows(); left > 0;) {
-      const std::size_t n = std::min(kRowsAtOnce, left);
-      add(context, lookups, bias, n, width, sums);
-      form_->convert(context.kernels, sums, width, n, width, order.data(), rows);
-      if (bias.rows) bias.rows += n * bias.step;
-      lookups.advance(n);
-      rows += n * size;
-      left -= n;
-    }
-    return narrow;
+    const BufferRef scratch = context.arena.allocate(width * sizeof(float));
+    form_->sum(context.kernels, bias.rows, bias.step, lookups.data(), lookups.size(),
+               activation_ == Activation::kRelu, lookups.rows(), width, order.data(),
+               reinterpret_cast<float*>(scratch.get()->data()), rows.data);
+    return rows;
   }
 
   std::vector<Part> parts_;

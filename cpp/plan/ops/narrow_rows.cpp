@@ -18,10 +18,23 @@ void round(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t 
   kernels.round_rows_bf16(x, ldx, m, k, order, reinterpret_cast<std::uint16_t*>(rows));
 }
 
+void quantize_sums(const Kernels& kernels, const float* bias, std::size_t bias_step,
+                   const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
+                   std::size_t width, const std::int32_t* order, float* scratch, std::byte* rows) {
+  kernels.lookup_sum_u8(bias, bias_step, parts, count, relu, n, width, order, scratch, rows);
+}
+
+void round_sums(const Kernels& kernels, const float* bias, std::size_t bias_step,
+                const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
+                std::size_t width, const std::int32_t* order, float*, std::byte* rows) {
+  kernels.lookup_sum_bf16(bias, bias_step, parts, count, relu, n, width, order,
+                          reinterpret_cast<std::uint16_t*>(rows));
+}
+
 }  // namespace
 
-const NarrowRows kInt8Rows = {quantized_row_size, quantize};
-const NarrowRows kBf16Rows = {rounded_row_bytes, round};
+const NarrowRows kInt8Rows = {quantized_row_size, quantize, quantize_sums};
+const NarrowRows kBf16Rows = {rounded_row_bytes, round, round_sums};
 
 RowOrder::RowOrder(Context& context, const float* start, std::size_t k) {
   if (!start) return;

@@ -19,6 +19,10 @@ struct NarrowRows {
   // is null or one of order_lanes.
   void (*convert)(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
                   std::size_t k, const std::int32_t* order, std::byte* rows);
+  // The same of sums as lookup_sum_f32 makes them, with ReLU or no activation; scratch holds a row.
+  void (*sum)(const Kernels& kernels, const float* bias, std::size_t bias_step,
+              const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
+              std::size_t width, const std::int32_t* order, float* scratch, std::byte* rows);
 };
 
 extern const NarrowRows kInt8Rows;
