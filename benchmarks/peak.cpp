@@ -1,6 +1,6 @@
 // The arithmetic limit of one core, in 10^9 operations a second (a multiply-add counts as two):
-// fp32 fused multiply-add, and where the processor has them int8 (vpdpbusd) and bf16 (vdpbf16ps) dot
-// products. Prints one JSON object; a kind that the processor lacks is null.
+// fp32 fused multiply-add, and where the processor has them int8 (vpdpbusd) and bf16 (vdpbf16ps)
+// dot products. Prints one JSON object; a kind that the processor lacks is null.
 //
 //     c++ -O3 -march=native -std=c++17 peak.cpp -o peak && ./peak
 
@@ -48,12 +48,16 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_p
 #define HAS_INT8 1
 using Integers = __m512i;
 inline Integers zeros() { return _mm512_setzero_si512(); }
-inline Integers dots(Integers sum, Integers a, Integers b) { return _mm512_dpbusd_epi32(sum, a, b); }
+inline Integers dots(Integers sum, Integers a, Integers b) {
+  return _mm512_dpbusd_epi32(sum, a, b);
+}
 #elif defined(__AVXVNNI__)
 #define HAS_INT8 1
 using Integers = __m256i;
 inline Integers zeros() { return _mm256_setzero_si256(); }
-inline Integers dots(Integers sum, Integers a, Integers b) { return _mm256_dpbusd_avx_epi32(sum, a, b); }
+inline Integers dots(Integers sum, Integers a, Integers b) {
+  return _mm256_dpbusd_avx_epi32(sum, a, b);
+}
 #endif
 
 // The median of several short runs; `step` does `operations` operations.
@@ -122,8 +126,8 @@ int main() {
 #endif
 #if defined(HAS_INT8)
   const Integers ones = zeros();
-  int8 = chains(zeros(), 2.0 * sizeof(Integers),
-                [=](Integers sum) { return dots(sum, ones, ones); });
+  int8 =
+      chains(zeros(), 2.0 * sizeof(Integers), [=](Integers sum) { return dots(sum, ones, ones); });
 #endif
 #if defined(__AVX512BF16__)
   const __m512bh halves = {};

@@ -298,8 +298,8 @@ def test_rows_of_another_size_are_refused(isa: str) -> None:
         _native.run_node(isa, "pyrec.DenseInt8", {"features": 63}, [x, weights], 1, [False, True])
     parts = {"columns": (-1,), "offsets": (0,), "widths": (K,), "codecs": ("f32",)}
     attributes = {**parts, "rows": "int8", "activation": "Sigmoid"}
+    inputs = [None, np.zeros(3, np.int64), WEIGHTS["t"]]
     with pytest.raises(UnsupportedModelError, match="another activation"):
-        inputs = [None, np.zeros(3, np.int64), WEIGHTS["t"]]
         _native.run_node(isa, "pyrec.LookupSum", attributes, inputs, 1, [False, False, True])
     with pytest.raises(UnsupportedModelError, match="precision"):
         _native.run_node(isa, "pyrec.DenseInt8", {"rows": "int4"}, [normal(3, 64), weights], 1, [False, True])
