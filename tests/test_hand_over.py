@@ -175,7 +175,13 @@ def test_layers_after_the_requests_part_multiply_in_its_order(precision: str) ->
 )
 def test_other_layers_multiply_in_the_given_order(changed: Node) -> None:
     graph = tower("int8", changed)
-    assert order_neurons(graph, REQUEST) is graph or order_neurons(graph, REQUEST).nodes == graph.nodes
+    assert order_neurons(graph, REQUEST).nodes == graph.nodes
+
+
+def test_one_number_for_all_neurons_gives_no_order() -> None:
+    graph = tower("int8")
+    graph = graph.with_(infos={**graph.infos, "u": Info(F32, (N, 1), 0)})
+    assert order_neurons(graph, REQUEST).nodes == graph.nodes
 
 
 def run(graph: Graph, isa: str, inputs: Sequence[Array], threads: int = 1) -> Array:

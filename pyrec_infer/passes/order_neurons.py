@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pyrec_infer.ir import Graph, Node, Rate
+from pyrec_infer.ir import Graph, Info, Node, Rate, Size
+from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes.choose_precision import precision_of
 from pyrec_infer.passes.fuse_dense import is_matrix
 from pyrec_infer.passes.hand_over_rows import handed_over
@@ -15,6 +16,10 @@ def _start_of(node: Node) -> str:
     """What the sums of a lookup or a layer start from."""
     place = 0 if node.op == "pyrec.LookupSum" else 2
     return node.inputs[place] if len(node.inputs) > place else ""
+
+
+def _last(info: Info) -> Size | None:
+    return info.shape[-1] if info.shape else None
 
 
 def order_neurons(graph: Graph, sides: Sides) -> Graph:
@@ -38,6 +43,7 @@ def order_neurons(graph: Graph, sides: Sides) -> Graph:
     ['pyrec.DenseInt8', 'pyrec.PackInOrder', 'pyrec.DenseInt8']
     """
     rates = find_rates(graph, sides)
+    infos = analyze(graph).infos
     ordered: dict[str, str] = {}
     for name in handed_over(graph, sides):
         source = graph.producers[name]
@@ -46,7 +52,10 @@ def order_neurons(graph: Graph, sides: Sides) -> Graph:
             node.attribute("skip_zeros", 0) and is_matrix(graph.constants.get(node.inputs[1]))
             for node in graph.consumers[name]
         )
-        if skips and start and rates[start] == Rate.REQUEST and source.attribute("activation", "") == "Relu":
+        if not skips or source.attribute("activation", "") != "Relu":
+            continue
+        # A number for each of the neurons: others have no order to give.
+        if start and rates[start] == Rate.REQUEST and _last(infos[start]) == _last(infos[name]):
             ordered[name] = start
     nodes: list[Node] = []
     for node in graph.nodes:
