@@ -562,11 +562,10 @@ def _plan(
         graph and choose_precision(graph, find_rates(graph, Sides(request)), precision) for graph in graphs
     )
     assert many is not None
-    ordered = request and skips_zero_groups(backend, precision)
-    if few is None and not ordered:
-        return planned(many)
-    threads = 1 if pool is None else pool.threads
-    return join_plans(planned(many, bool(ordered)), planned(few or many), threads)
+    plan = planned(many, bool(request) and skips_zero_groups(backend, precision))
+    if few is None and not plan.runs("pyrec.PackInOrder"):
+        return plan
+    return join_plans(plan, planned(few or many), 1 if pool is None else pool.threads)
 
 
 def _compile(

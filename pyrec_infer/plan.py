@@ -137,6 +137,10 @@ class Plan:
         """See `pyrec_infer.ops.masked.most_positions`."""
         return most_positions((node for phase in self.phases for node in phase.nodes), self.infos)
 
+    def runs(self, op: str) -> bool:
+        """Whether a node of the phases has this operator."""
+        return any(node.op == op for phase in self.phases for node in phase.nodes)
+
     def symbols(self) -> tuple[str, ...]:
         """The named sizes in the order of their numbers; the batch is number 0."""
         found = dict.fromkeys(
