@@ -45,6 +45,12 @@ inline void start_block(const Dot& dot, typename Dot::Sum (&sums)[kRows][kVector
   }
 }
 
+template <int kRows>
+inline void find_rows(const GroupsProduct& block, const std::byte* (&rows)[kRows]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.a_step;
+}
+
 // Turns the sums of a block into its part of the result.
 template <class Dot, int kRows, int kVectors>
 inline void finish_block(const GroupsProduct& block, const Dot& dot,
@@ -80,8 +86,7 @@ void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last
   typename Dot::Sum sums[kRows][kVectors];
   start_block(dot, sums);
   const std::byte* rows[kRows];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.a_step;
+  find_rows(block, rows);
   const std::byte* b = block.b;
   for (std::size_t l = 0; l < block.groups; ++l) {
     VecI right[kVectors];

@@ -56,8 +56,7 @@ void sparse_groups_block(const GroupsProduct& given, const Dot& place, std::size
   typename Dot::Sum sums[kRows][kVectors];
   start_block(dot, sums);
   const std::byte* rows[kRows];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) rows[i] = block.a + static_cast<std::size_t>(i) * block.a_step;
+  find_rows(block, rows);
   std::uint16_t list[kGroupsAtOnce + kLanes];
   for (std::size_t begin = 0; begin < block.groups; begin += kGroupsAtOnce) {
     const std::size_t size = smaller(kGroupsAtOnce, block.groups - begin);
