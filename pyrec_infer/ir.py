@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -177,21 +177,45 @@ def has_symbol(size: Size, name: str = BATCH) -> bool:
     return isinstance(size, Dim) and name in size.symbols
 
 
-class Rate(IntEnum):
-    """The earliest time at which a value can be known; ``join`` is the rate of a combination."""
+class Rate(Enum):
+    """The earliest time at which a value can be known: a lattice in which a request and an item lie side
+    by side, so that neither is before the other and only their pair is after both.
+    """
 
-    MODEL = 0
-    REQUEST = 1
-    ITEM = 2
-    PAIR = 3
+    MODEL = "model"
+    REQUEST = "request"
+    ITEM = "item"
+    PAIR = "pair"
 
-    def join(self, other: Rate) -> Rate:
-        """The earliest rate at which both are known.
+    def join(self, *others: Rate) -> Rate:
+        """The earliest rate at which all are known.
 
-        >>> Rate.REQUEST.join(Rate.ITEM).name, Rate.MODEL.join(Rate.ITEM).name
+        >>> Rate.REQUEST.join(Rate.ITEM).name, Rate.MODEL.join(Rate.ITEM, Rate.MODEL).name
         ('PAIR', 'ITEM')
         """
-        return Rate(self.value | other.value)
+        late = {rate for rate in (self, *others) if rate is not Rate.MODEL}
+        return Rate.PAIR if len(late) > 1 else next(iter(late), Rate.MODEL)
+
+    def known_by(self, other: Rate) -> bool:
+        """Whether what has this rate is known at the other.
+
+        >>> Rate.MODEL.known_by(Rate.ITEM), Rate.REQUEST.known_by(Rate.ITEM)
+        (True, False)
+        """
+        return self.join(other) is other
+
+    @property
+    def in_call(self) -> Rate:
+        """The rate in a call, where constants are at hand with the request."""
+        return Rate.REQUEST if self is Rate.MODEL else self
+
+    @property
+    def order(self) -> int:
+        """A number that grows along the lattice, to put values of several rates in a fixed order."""
+        return _RATE_ORDER[self]
+
+
+_RATE_ORDER = {rate: place for place, rate in enumerate(Rate)}
 
 
 class Rows(IntEnum):

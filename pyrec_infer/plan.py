@@ -26,6 +26,7 @@ from pyrec_infer.ops.fused import parts_of
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.ops.registry import depends_on_batch_size
+from pyrec_infer.passes.split import Sides, find_rates
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
 Kind: TypeAlias = Literal["request", "tile", "whole"]
@@ -132,6 +133,10 @@ class Plan:
     alternative: Plan | None = None
     few: Plan | None = None
     few_rows: int = 0
+
+    def rate_of(self, node: Node) -> Rate:
+        """When a node can run."""
+        return Rate.MODEL.join(*(self.rates.get(name, Rate.MODEL) for name in node.outputs if name))
 
     def most_positions(self) -> dict[str, int]:
         """See `pyrec_infer.ops.masked.most_positions`."""
@@ -240,11 +245,11 @@ class _Planner:
 
     def __init__(self, graph: Graph, request: frozenset[str]) -> None:
         self.graph = graph
-        self.request = request
         analysis = analyze(graph)
         self.infos = analysis.infos
         self.coupled = set() if graph.static_rows else set(analysis.coupled)
-        self.rates: dict[str, Rate] = dict.fromkeys(graph.constants, Rate.MODEL)
+        # All that does not come with the request belongs to an item here, whose rows a tile holds.
+        self.rates = find_rates(graph, Sides(request, frozenset(graph.inputs) - request))
         self.levels: dict[str, int] = {}
         self.size_nodes: dict[str, Node] = {}
 
@@ -267,20 +272,6 @@ class _Planner:
             else:
                 middle.append(node)
         return prologue, middle, epilogue
-
-    def set_rates(self) -> None:
-        for name in self.graph.inputs:
-            by_row = self.infos[name].rows != Rows.INVARIANT
-            on_request = name in self.request or not by_row
-            self.rates[name] = Rate.REQUEST if on_request else Rate.ITEM
-        for node in self.graph.nodes:
-            rate = Rate.MODEL
-            for name in node.inputs:
-                if name:
-                    rate = rate.join(self.rates[name])
-            if node in self.coupled:
-                rate = Rate.PAIR
-            self.rates.update((name, rate) for name in node.outputs if name)
 
     def is_size_node(self, node: Node) -> bool:
         """Whether the node computes sizes only, so that every phase can have its own copy."""
@@ -367,7 +358,6 @@ class _Planner:
 
     def build(self) -> Plan:
         graph = self.graph
-        self.set_rates()
         prologue, middle, epilogue = self.split_strings()
         made_early = {name for node in prologue for name in node.outputs if name}
         wanted = {name for node in (*middle, *epilogue) for name in node.inputs if name}

@@ -98,7 +98,7 @@ def _dots_of(part: _Part, site: Site) -> tuple[_Dots, str] | None:
     if site.rate(b) == Rate.REQUEST:
         a, b, left, right = b, a, right, left
     of_request, of_candidate = _fields(a, site), _fields(b, site)
-    if site.rate(a) != Rate.REQUEST or site.rate(b) <= Rate.REQUEST or left is None or right is None:
+    if site.rate(a) != Rate.REQUEST or site.rate(b).known_by(Rate.REQUEST) or left is None or right is None:
         return None
     if of_request is None or of_candidate is None:
         return None

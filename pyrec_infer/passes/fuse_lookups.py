@@ -190,7 +190,7 @@ class _Fuser:
         self.nodes: list[Node] = []
 
     def rate(self, part: Part) -> Rate:
-        return max(self.rates[part.source], Rate.REQUEST)
+        return self.rates[part.source].in_call
 
     def finish(self, node: Node, op: str, inputs: Sequence[str], parts: Sequence[Part]) -> None:
         """The node that makes what the given one made, in the same shape."""
@@ -216,8 +216,7 @@ class _Fuser:
             joined: list[Part] = []
             for rate, run in groupby(parts, self.rate):
                 group = list(run)
-                early = rate < max(rates) or rate < Rate.PAIR
-                if early and (len(group) > 1 or group[0].table):
+                if rate != Rate.PAIR and (len(group) > 1 or group[0].table):
                     name = f"{node.outputs[0]}/part{len(joined)}"
                     self.nodes.append(_early(group, name, node.name))
                     group = [Part(name, "", -1, sum(part.width for part in group))]

@@ -59,7 +59,7 @@ class _Merger:
         return info.dtype == F32 and info.rows == 0 and len(shape) == 2 and isinstance(shape[1], int)
 
     def rate(self, name: str) -> Rate:
-        return max(self.rates[name], Rate.REQUEST)
+        return self.rates[name].in_call
 
     def collect(self, name: str, found: _Sum, rate: Rate, root: bool = False) -> None:
         """Add what a value is the sum of, as far as that is computed at the same rate."""
@@ -120,7 +120,7 @@ class _Merger:
             return total
 
         groups: dict[Rate, list[str]] = {}
-        for name in sorted(found.values, key=lambda name: self.rates[name]):
+        for name in sorted(found.values, key=lambda name: self.rates[name].order):
             groups.setdefault(self.rate(name), []).append(name)
         total, constant = "", found.constant
         for rate, names in groups.items():

@@ -189,7 +189,7 @@ class _Pruner:
         if node is not None and node.op == "pyrec.Pack":
             name = node.inputs[0]
         if (
-            self.rates[name] > Rate.REQUEST
+            not self.rates[name].known_by(Rate.REQUEST)
             or self.infos[name].dtype != np.float32
             or self.whole(name, axis) != 1
         ):
@@ -210,7 +210,7 @@ class _Pruner:
         if not same_size(self.sizes(name)[place.axis], self.length * place.inner):
             raise _CannotPruneError
         node = self.graph.producers.get(name)
-        early = self.rates[name] <= Rate.REQUEST
+        early = self.rates[name].known_by(Rate.REQUEST)
         needed = early and (name in self.met or name == self.anchor.where.inputs[0])
         if node is None or needed or node.op in ("Expand", "Tile"):
             return self.gather(name, place)

@@ -160,5 +160,5 @@ def by_rate(rates: Sequence[Rate]) -> Mapping[Rate, list[int]]:
     """
     groups: dict[Rate, list[int]] = {}
     for place, rate in enumerate(rates):
-        groups.setdefault(max(rate, Rate.REQUEST), []).append(place)
-    return dict(sorted(groups.items()))
+        groups.setdefault(rate.in_call, []).append(place)
+    return dict(sorted(groups.items(), key=lambda item: item[0].order))

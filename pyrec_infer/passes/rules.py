@@ -14,7 +14,7 @@ from pyrec_infer.ops.shapes import constant_integers, same_shape
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.resolve_sizes import input_symbols, sizes_node
 from pyrec_infer.passes.rewrite import rename_inputs
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.split import Sides, find_rates, rate_of
 
 _MAX_ROUNDS = 8
 _APPLICATIONS_PER_NODE = 40
@@ -135,12 +135,10 @@ class Site:
 
     def _note(self, node: Node) -> None:
         infos, coupled = analyze_node(node, self.infos)
-        rate = Rate.MODEL
-        for name in node.inputs:
-            rate = rate.join(self.rate(name)) if name else rate
         if coupled:
             self._coupled.add(node)
-            rate = Rate.PAIR
+        rates = {name: self.rate(name) for name in node.inputs}
+        rate = rate_of(node, rates, coupled and not self._graph.static_rows)
         for name, info in zip(node.outputs, infos, strict=True):
             if name:
                 self.infos[name] = info

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyrec_infer.ir import Graph, Rate, Rows
+from pyrec_infer.ir import Graph, Node, Rate, Rows
 from pyrec_infer.ops.inference import analyze
 
 
@@ -27,6 +28,8 @@ class Sides:
 def find_rates(graph: Graph, sides: Sides) -> dict[str, Rate]:
     """The rate of every value; without a catalogue nothing is known of an item before its request.
 
+    Rows that are run one by one, as a file with its batch fixed to 1 has them, are not coupled.
+
     Examples
     --------
     >>> import numpy as np
@@ -41,10 +44,13 @@ def find_rates(graph: Graph, sides: Sides) -> dict[str, Rate]:
     for name in graph.inputs:
         on_request = name in sides.request or analysis.infos[name].rows == Rows.INVARIANT
         rates[name] = Rate.REQUEST if on_request else Rate.ITEM if name in sides.items else Rate.PAIR
+    coupled = frozenset() if graph.static_rows else analysis.coupled
     for node in graph.nodes:
-        rate = Rate.MODEL
-        for name in node.inputs:
-            rate = rate.join(rates[name]) if name else rate
-        rate = Rate.PAIR if node in analysis.coupled else rate
+        rate = rate_of(node, rates, node in coupled)
         rates.update((name, rate) for name in node.outputs if name)
     return rates
+
+
+def rate_of(node: Node, rates: Mapping[str, Rate], coupled: bool) -> Rate:
+    """When a node can run, by the rates of its inputs; all rows have to be there for a coupled one."""
+    return Rate.PAIR if coupled else Rate.MODEL.join(*(rates[name] for name in node.inputs if name))

@@ -24,13 +24,13 @@ def split_dots(node: Node, site: Site) -> str | None:
     blocks: dict[tuple[Rate, Rate], list[tuple[int, int, int]]] = {}
     for column, (i, j) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         i, j = i % len(rates[0]), j % len(rates[1])
-        first, second = max(rates[0][i], Rate.REQUEST), max(rates[1][j], Rate.REQUEST)
-        if a == b and first > second:
+        first, second = rates[0][i].in_call, rates[1][j].in_call
+        if a == b and first.order > second.order:
             i, j, first, second = j, i, second, first
         blocks.setdefault((first, second), []).append((column, i, j))
     parts, order = [], []
     for (first, second), dots in sorted(
-        blocks.items(), key=lambda item: (item[0][0].join(item[0][1]), item[0])
+        blocks.items(), key=lambda item: [rate.order for rate in (item[0][0].join(item[0][1]), *item[0])]
     ):
         part = _block(groups[0][first], groups[1][second], dots, (a, b), site)
         if part is None:

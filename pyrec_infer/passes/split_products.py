@@ -62,7 +62,7 @@ class _Splitter:
         """Multiplications that are left for each candidate. Terms of one source merge into one."""
         counted: dict[tuple[str, str], float] = {}
         for term in terms:
-            if max(self.rates[term.source], self.rates.get(term.scale, Rate.MODEL)) == Rate.PAIR:
+            if self.rates[term.source].join(self.rates.get(term.scale, Rate.MODEL)) == Rate.PAIR:
                 size = term.weights.shape[0] * self.positions(self.shape(term.source))
                 if term.scale:
                     # As many multiplications as the product of all rows, which need not be made first.
@@ -161,7 +161,7 @@ def _scaled(state: _Splitter, node: Node, weights: Array) -> _Linear | None:
             return state.expand(x, row[:, None] * weights)
     for x, other in (node.inputs, node.inputs[::-1]):
         source, scale = state.unexpanded(x), state.unexpanded(other)
-        if state.rates[scale] <= Rate.REQUEST and _multiplies_rows(state, source, scale):
+        if state.rates[scale].known_by(Rate.REQUEST) and _multiplies_rows(state, source, scale):
             return _Linear([Term(source, weights, scale)])
     return None
 
@@ -313,8 +313,7 @@ def _rewrite(state: _Splitter, layer: Node, linear: _Linear) -> list[Node]:
     }
     plain = [term for term in plain if term not in absorbed.values()]
     for rate in (Rate.REQUEST, Rate.ITEM):
-        # A constant has the request's rate at most.
-        known = [term for term in plain if max(state.rates[term.source], Rate.REQUEST) == rate]
+        known = [term for term in plain if state.rates[term.source].in_call == rate]
         for group in _groups(state, known):
             row = "" if np.ndim(bias) == 0 else writer.weights(np.asarray(bias))
             bias = 0.0

@@ -114,7 +114,7 @@ def _times(name: str, factor: float, site: Site) -> str:
     if factor == 1.0:
         return name
     dots = site.source(name, "pyrec.PairDots")
-    if dots is not None and site.alone(name) and site.rate(dots.inputs[0]) < site.rate(name):
+    if dots is not None and site.alone(name) and site.rate(dots.inputs[0]) != site.rate(name):
         return site.node(dots.op, _times(dots.inputs[0], factor, site), *dots.inputs[1:])
     return site.node("Mul", name, site.constant(factor, site.infos[name].dtype))
 
@@ -146,12 +146,12 @@ def order_sum(node: Node, site: Site) -> str | None:
         _addends(node, site, 1.0, terms)
     groups: dict[Rate, list[tuple[str, float]]] = {}
     for term in terms:
-        groups.setdefault(max(site.rate(term[0]), Rate.REQUEST), []).append(term)
+        groups.setdefault(site.rate(term[0]).in_call, []).append(term)
     early = [len(group) for rate, group in groups.items() if rate != Rate.PAIR]
     # A product with a number is done at the earlier rates too.
     if not early or (max(early) < 2 and (node.op != "Mul" or len(terms) < 2)):
         return None
-    sums = [_sum(group, site) for _, group in sorted(groups.items())]
+    sums = [_sum(group, site) for _, group in sorted(groups.items(), key=lambda item: item[0].order)]
     signed = [(_times(part, abs(factor), site), -1.0 if factor < 0 else 1.0) for part, factor in sums]
     total, factor = _sum(sorted(signed, key=lambda term: -term[1]), site)
     return _times(total, factor, site)
@@ -171,11 +171,11 @@ def expand_square(node: Node, site: Site) -> str | None:
         return None
     if any(reader.op not in _LINEAR for reader in site.readers(node.outputs[0])):
         return None
-    if {max(site.rate(item), Rate.REQUEST) for item in terms.inputs} != {Rate.REQUEST, Rate.ITEM}:
+    if {site.rate(item).in_call for item in terms.inputs} != {Rate.REQUEST, Rate.ITEM}:
         return None
     if not all(same_shape(site.shape(item), site.shape(x)) for item in terms.inputs):
         return None
-    a, b = sorted(terms.inputs, key=site.rate)
+    a, b = sorted(terms.inputs, key=lambda item: site.rate(item).order)
     squares = site.node("Add", site.node("Mul", a, a), site.node("Mul", b, b))
     doubled = site.node("Mul", a, site.constant(2, site.infos[a].dtype))
     return site.node("Add", squares, site.node("Mul", doubled, b))
@@ -197,7 +197,9 @@ def sum_of_terms(node: Node, site: Site) -> str | None:
         return None
     if all(site.rate(item) == Rate.PAIR for item in x.inputs):
         inner = [site.source(item, "Add", "Sub") for item in x.inputs]
-        if not any(part is not None and min(map(site.rate, part.inputs)) < Rate.PAIR for part in inner):
+        if not any(
+            part is not None and any(site.rate(item) != Rate.PAIR for item in part.inputs) for part in inner
+        ):
             return None
     if not all(same_shape(site.shape(item), shape) for item in x.inputs):
         return None
@@ -211,7 +213,7 @@ def dot_of_rates(node: Node, site: Site) -> str | None:
     axis, shape = _only_axis(node, site), site.shape(node.inputs[0])
     if product is None or axis is None or shape is None or axis != len(shape) - 1 or len(shape) < 2:
         return None
-    rates = {max(site.rate(item), Rate.REQUEST) for item in product.inputs}
+    rates = {site.rate(item).in_call for item in product.inputs}
     if rates != {Rate.REQUEST, Rate.ITEM} or site.infos[node.inputs[0]].dtype != np.float32:
         return None
     sizes = site.sizes(node.inputs[0])

@@ -10,13 +10,6 @@ from pyrec_infer.ir import BATCH, Info, Node, Rate, Rows
 from pyrec_infer.plan import Phase, Plan
 from pyrec_infer.tools.flops import node_flops, plan_work
 
-_RATES = {
-    Rate.MODEL: "model",
-    Rate.REQUEST: "request",
-    Rate.ITEM: "item",
-    Rate.PAIR: "pair",
-}
-
 _PHASES = {
     "request": "once for the request",
     "tile": "for every candidate, in tiles of {rows} rows that stay in cache",
@@ -63,13 +56,13 @@ def _shape_text(name: str, plan: Plan) -> str:
 
 
 def _step(node: Node, plan: Plan, runner: str) -> dict[str, Any]:
-    rate = max((plan.rates.get(name, Rate.MODEL) for name in node.outputs if name), default=Rate.MODEL)
+    rate = plan.rate_of(node)
     return {
         "name": node.name,
         "operator": node.op,
         "kernel": node.op if runner == "native" else f"{runner}:{node.op}",
         "runner": runner,
-        "rate": "size" if node.op == "pyrec.DimValues" else _RATES[rate],
+        "rate": "size" if node.op == "pyrec.DimValues" else rate.value,
         "inputs": [name for name in node.inputs if name],
         "outputs": [name for name in node.outputs if name],
         "shapes": [_shape(plan.infos.get(name)) for name in node.outputs if name],
@@ -152,7 +145,7 @@ def explain_plan(
         "epilogue": [_step(node, plan, "numpy") for node in plan.epilogue],
         "values": {
             name: {
-                "rate": _RATES[rate],
+                "rate": rate.value,
                 "shape": _shape(plan.infos.get(name)),
                 "rows": _rows(plan.infos.get(name)),
             }

@@ -125,12 +125,9 @@ def plan_work(plan: Plan) -> dict[str, Work]:
     found = {name: Work(flops=0, weight_bytes=0) for name in ("request", "item", "pair")}
     for phase in plan.phases:
         for node in phase.nodes:
-            rate = max(
-                (plan.rates.get(name, Rate.MODEL) for name in node.outputs if name), default=Rate.MODEL
-            )
             if node.op == "pyrec.DimValues":
                 continue
-            work = found["request" if rate <= Rate.REQUEST else "item" if rate == Rate.ITEM else "pair"]
+            work = found[plan.rate_of(node).in_call.value]
             work["flops"] += node_flops(node, plan.infos, most)
             work["weight_bytes"] += _weight_bytes(node, plan)
     return found
@@ -169,7 +166,7 @@ def _costs(plan: Plan) -> tuple[float, float]:
                 reordered.update(node.outputs)
             elif not reordered.isdisjoint(node.inputs):
                 cost *= 1 - _SKIPPED
-            if max((plan.rates[name] for name in node.outputs if name), default=Rate.MODEL) <= Rate.REQUEST:
+            if plan.rate_of(node).known_by(Rate.REQUEST):
                 request += cost
             else:
                 candidate += cost
