@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from references import evaluate_in_double
 
 from pyrec_infer.backends.evaluators import EVALUATORS
 from pyrec_infer.errors import IdRangeError, PyrecError
@@ -29,6 +30,12 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 def node_of(op: str, inputs: Inputs, attributes: dict[str, Any]) -> Node:
     names = tuple("" if x is None else f"x{i}" for i, x in enumerate(inputs))
     return Node(op, names, ("y",), attributes, name="node")
+
+
+def multiplied(op: str, inputs: Inputs, attributes: dict[str, Any]) -> np.ndarray:
+    """The reference of an operator that multiplies float32 matrices only."""
+    (made,) = evaluate_in_double(node_of(op, inputs, attributes), inputs)
+    return made
 
 
 def reference(op: str, inputs: Inputs, attributes: dict[str, Any]) -> np.ndarray:
@@ -115,7 +122,7 @@ ACTIVATIONS = ("", "Relu", "Sigmoid", "Tanh")
 def test_dense(backend: str, constant: bool) -> None:
     for i, (x, weights, bias) in enumerate(dense_cases()):
         attributes = {"activation": ACTIVATIONS[i % 4]} if i % 4 else {}
-        expected = reference("pyrec.Dense", (x, weights, bias), attributes)
+        expected = multiplied("pyrec.Dense", (x, weights, bias), attributes)
         actual = run(backend, "pyrec.Dense", (x, weights, bias), attributes, [False, constant, False])
         close(actual, expected, x.shape[-1])
 
@@ -126,12 +133,12 @@ def test_dense_of_packed_matrices(backend: str) -> None:
         attributes = {"activation": ACTIVATIONS[i % 4], "columns": weights.shape[-1]}
         packed = run(backend, "pyrec.Pack", (weights,), {})
         assert packed.ndim == weights.ndim
-        expected = reference("pyrec.Dense", (x, weights, bias), attributes)
+        expected = multiplied("pyrec.Dense", (x, weights, bias), attributes)
         close(run(backend, "pyrec.Dense", (x, packed, bias), attributes), expected, x.shape[-1])
         if packed.ndim == 3 and len(x) == len(packed):  # a request's matrix for each candidate
             one = np.broadcast_to(run(backend, "pyrec.Pack", (weights[:1],), {}), packed.shape)
             whole = np.broadcast_to(weights[:1], weights.shape)
-            expected = reference("pyrec.Dense", (x, whole, bias), attributes)
+            expected = multiplied("pyrec.Dense", (x, whole, bias), attributes)
             close(run(backend, "pyrec.Dense", (x, one, bias), attributes), expected, x.shape[-1])
 
 
@@ -143,7 +150,7 @@ def test_dense_of_numbers_that_are_not_finite(backend: str) -> None:
         for h in (1, 3, 50):
             inputs = (x, weights[:, :h], normal(h))
             attributes = {"activation": activation}
-            expected = reference("pyrec.Dense", inputs, attributes)
+            expected = multiplied("pyrec.Dense", inputs, attributes)
             close(run(backend, "pyrec.Dense", inputs, attributes, [False, True, True]), expected, 40)
 
 
@@ -352,7 +359,7 @@ def test_pair_dots(backend: str) -> None:
                     (a.transpose(0, 2, 1).copy().transpose(0, 2, 1), b),
                 ):
                     inputs = (x, y, left, right)
-                    expected = reference("pyrec.PairDots", inputs, {})
+                    expected = multiplied("pyrec.PairDots", inputs, {})
                     actual = run(backend, "pyrec.PairDots", inputs, {}, [False, False, True, True])
                     close(actual, expected, d)
 
@@ -400,7 +407,7 @@ def test_folded_dots(backend: str) -> None:
                 assert vectors is not None
                 for a in (vectors, vectors[:, ::-1], vectors.transpose(0, 2, 1).copy().transpose(0, 2, 1)):
                     given = [a, *inputs[1:]]
-                    expected = reference("pyrec.FoldDots", given, {"fields": 4})
+                    expected = multiplied("pyrec.FoldDots", given, {"fields": 4})
                     actual = run(backend, "pyrec.FoldDots", given, {"fields": 4}, constants_of(given))
                     close(actual, expected, pairs)
 
@@ -408,9 +415,11 @@ def test_folded_dots(backend: str) -> None:
 def test_folded_dots_are_the_dots_and_the_layer() -> None:
     a, weights, left, right = folded_case(3, 5, 7, 20, None)[:4]
     b = normal(3, 4, 5)
-    dots = reference("pyrec.PairDots", (a, b, left, right), {})
-    matrix = reference("pyrec.FoldDots", (a, weights, left, right), {"fields": 4})
-    close(np.matmul(b.reshape(3, 1, 20), matrix)[:, 0], np.matmul(dots, weights), 20)
+    dots = multiplied("pyrec.PairDots", (a, b, left, right), {})
+    matrix = multiplied("pyrec.FoldDots", (a, weights, left, right), {"fields": 4})
+    double = [x.astype(np.float64) for x in (b.reshape(3, 1, 20), matrix, dots, weights)]
+    left_first, right_first = np.matmul(*double[:2])[:, 0], np.matmul(*double[2:])
+    close(left_first.astype(F32), right_first.astype(F32), 20)
 
 
 @pytest.mark.parametrize("backend", _native.kernel_backends())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from references import evaluate_in_double
 
 from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.ir import Dim, Graph, Info, Node
@@ -30,7 +31,8 @@ def make(op: str, inputs: int, outputs: int = 1, bodies: tuple[Graph, ...] = (),
 
 def agree(node: Node, inputs: list[Any], tolerance: float = 2e-6) -> list[Any]:
     """Evaluate, and compare with the native operator for variable and constant weights."""
-    expected = list(OPS[node.op].evaluate(node, inputs))
+    evaluate = evaluate_in_double if node.op in ("RNN", "GRU", "LSTM") else OPS[node.op].evaluate
+    expected = list(evaluate(node, inputs))
     if _native is not None:
         for constants in ([False] * len(inputs), [False] + [True] * (len(inputs) - 1)):
             found = _native.run_node(

@@ -123,12 +123,12 @@ def _gemm_i16_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 KERNELS = (
-    KernelSpec("gemm_f32", _gemm, gemm_f32, reduction(lambda a, *_: a.shape[1], _gemm_scale), _gemm_cases),
+    KernelSpec("gemm_f32", _gemm, gemm_f32, reduction(lambda a, *_: a.shape[-1], _gemm_scale), _gemm_cases),
     KernelSpec(
         "gemm_sparse_f32",
         _gemm,
         gemm_f32,
-        reduction(lambda a, *_: a.shape[1], _gemm_scale),
+        reduction(lambda a, *_: a.shape[-1], _gemm_scale),
         _gemm_sparse_cases,
     ),
     KernelSpec("gemm_i16", _gemm_i16, gemm_i16, EXACT, _gemm_i16_cases),

@@ -1,0 +1,29 @@
+"""What an operator means, free of the order in which a processor or a BLAS adds float32 numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Node
+from pyrec_infer.ops import OPS
+
+
+def _widened(x: Array | None) -> Array | None:
+    return x.astype(np.float64) if x is not None and x.dtype == np.float32 else x
+
+
+def _rounded(x: Array) -> Array:
+    return x.astype(np.float32) if x.dtype == np.float64 else x
+
+
+def evaluate_in_double(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """The operator's reference of float32 inputs, computed in float64 and rounded once.
+
+    Inputs of other types are given as they are; a float64 input without any float32 one stays unrounded.
+    """
+    with np.errstate(all="ignore"):
+        made = [np.asarray(y) for y in OPS[node.op].evaluate(node, [_widened(x) for x in inputs])]
+        single = any(x is not None and x.dtype == np.float32 for x in inputs)
+        return [_rounded(y) for y in made] if single else made
