@@ -207,6 +207,17 @@ def lookup_labels(node: Node, sources: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
+_READ_SECOND = frozenset({"Gather", "GatherElements", "GatherND", "pyrec.EmbeddingBag"})
+"""Operators whose second input holds the ids, and is what errors are about."""
+
+
+def source_label(node: Node, sources: Mapping[str, str]) -> str:
+    """For error messages: the model's input that a node reads, or else the node."""
+    place = 1 if node.op in _READ_SECOND and len(node.inputs) > 1 else 0
+    read = node.inputs[place] if node.inputs else ""
+    return sources.get(read, f"node {node.name!r} ({node.op})")
+
+
 def check_ids(graph: Graph) -> Graph:
     """Mark the casts from float inputs to ids, so that they refuse what is not a whole number."""
     infos = analyze(graph).infos
@@ -499,5 +510,6 @@ __all__ = [
     "build_plan",
     "check_ids",
     "find_sources",
+    "source_label",
     "unknown_nodes",
 ]

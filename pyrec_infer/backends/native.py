@@ -14,7 +14,7 @@ from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.control_flow import scan_attributes
 from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
-from pyrec_infer.plan import Phase, Plan, Runner, lookup_labels
+from pyrec_infer.plan import Phase, Plan, Runner, lookup_labels, source_label
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
 ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Array]]]
@@ -60,11 +60,6 @@ class _Lowering:
             for key, value in found.items()
         }
 
-    def label(self, node: Node) -> str:
-        ids = node.inputs[1] if node.op.startswith("Gather") and len(node.inputs) > 1 else None
-        reads = self.sources.get(ids if ids is not None else next(iter(node.inputs), ""))
-        return reads if reads is not None else f"node {node.name!r} ({node.op})"
-
     def program(
         self,
         nodes: Iterable[Node],
@@ -109,7 +104,7 @@ class _Lowering:
             steps.append(
                 (
                     node.op,
-                    self.label(node),
+                    source_label(node, self.sources),
                     [slot(name) for name in node.inputs],
                     [slot(name) for name in node.outputs],
                     [],

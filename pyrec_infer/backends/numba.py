@@ -22,7 +22,7 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.ir import BATCH, Array, Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner, lookup_labels
+from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner, lookup_labels, source_label
 
 _TILE_ROWS = 4096
 """Interpreting costs microseconds a node, so tiles are as large as the cache of a core bears."""
@@ -239,9 +239,7 @@ class NumbaPlan:
             except PyrecError as error:
                 if isinstance(error, IdRangeError) and lookup_labels(node, {}):
                     raise  # it names the part's source itself
-                ids = node.inputs[1] if node.op.startswith("Gather") and len(node.inputs) > 1 else None
-                source = self._plan.sources.get(ids or next(iter(node.inputs), ""))
-                raise type(error)(f"{source or f'node {node.name!r} ({node.op})'}: {error}") from None
+                raise type(error)(f"{source_label(node, self._plan.sources)}: {error}") from None
             for name, value in zip(node.outputs, results, strict=False):
                 if name:
                     local[name] = value

@@ -2,6 +2,7 @@
 
 from pyrec_infer.ops import (
     assemble,
+    bags,
     binary,
     cast,
     classical,
@@ -44,6 +45,7 @@ OPS = register(
         convolution,
         fused,
         fused_quantized,
+        bags,
         masked,
         normalization,
         quantization,

@@ -1,0 +1,222 @@
+"""Embedding bags: sums, means and maxima of table rows over ranges of a list of ids.
+
+A batch of bags is one list of ids [M] and for each bag the start and the end of its ids in that list,
+bounds [B, 2]. Bags may share ids, leave ids out and be empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pyrec_infer.errors import ModelError, ShapeError
+from pyrec_infer.ir import Array, Info, Node, Rows, Size
+from pyrec_infer.ops.fused import F32, decode
+from pyrec_infer.ops.indexing import checked_ids
+from pyrec_infer.ops.layout import INT64
+from pyrec_infer.ops.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
+from pyrec_infer.ops.shapes import fresh
+
+MODES = ("sum", "mean", "max")
+"""What a bag makes of its rows."""
+
+
+# Bounds
+
+
+def check_bounds(bounds: Array, ids: int) -> None:
+    """Refuse bags that do not lie within so many ids; the error names the row, never an offset."""
+    starts, ends = bounds[:, 0], bounds[:, 1]
+    wrong = (starts < 0) | (ends < starts) | (ends > ids)
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        if starts[row] < 0:
+            expected, got = "that starts at 0 or later", "one that starts before"
+        elif ends[row] < starts[row]:
+            expected, got = "whose end is not before its start", "one whose end is"
+        else:
+            expected, got = f"that ends within {ids} ids", "one that ends after them"
+        raise ShapeError(f"expected a bag {expected}, got {got} (row {row})")
+
+
+def _offsets(node: Node, offsets: Array) -> Array:
+    if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
+        raise ShapeError(
+            f"node {node.name!r} ({node.op}): expected a vector of whole numbers, got {offsets.dtype} "
+            f"of shape {list(offsets.shape)}"
+        )
+    return offsets.astype(INT64, copy=False)
+
+
+def _infer_bounds(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    offsets = required(node, inputs, 0)
+    if offsets.rank not in (None, 1):
+        raise ModelError(f"node {node.name!r} ({node.op}): offsets of rank {offsets.rank}, expected 1")
+    count: Size = fresh(node, 0, 0) if offsets.shape is None else offsets.shape[0]
+    if node.attribute("last", 0):
+        if isinstance(count, int) and count < 1:
+            raise ModelError(f"node {node.name!r} ({node.op}): no offsets, expected at least one")
+        count = count - 1 if isinstance(count, int) else fresh(node, 0, 0)
+    return [Info(INT64, (count, 2))]
+
+
+def _bounds(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    offsets, ids = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
+    ends = offsets[1:]
+    if not node.attribute("last", 0):
+        ends = np.append(ends, INT64.type(len(ids))) if len(offsets) else offsets
+    elif not len(offsets):
+        raise ShapeError("expected at least one offset, got none")
+    bounds = np.stack([offsets[: len(ends)], ends], axis=1)
+    check_bounds(bounds, len(ids))
+    return [bounds]
+
+
+def _bounds_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    lengths, ids = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
+    ends = np.cumsum(np.clip(lengths, -1, len(ids) + 1), dtype=INT64)
+    bounds = np.stack([np.append(INT64.type(0), ends)[:-1], ends], axis=1)
+    check_bounds(bounds, len(ids))
+    return [bounds]
+
+
+def _bounds_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """A bag's bounds are read off its neighbour's offset, but lie where its own offset lies."""
+    flow, offsets = couples(node, inputs, outputs), inputs[0]
+    placed = offsets is not None and offsets.rows == 0 and not node.attribute("last", 0)
+    return RowFlow((0,), coupled=True) if flow.coupled and placed else flow
+
+
+# Bags
+
+
+def mode_of(node: Node) -> str:
+    """What the bag makes of its rows."""
+    mode = str(node.attribute("mode", "sum"))
+    if mode not in MODES:
+        raise ModelError(f"node {node.name!r} ({node.op}): mode {mode!r}, expected one of {list(MODES)}")
+    return mode
+
+
+def table_part(node: Node) -> tuple[int, int, str]:
+    """Byte offset, width and codec of the part of a record table's rows that the bag reads."""
+    offset, width = int(node.attribute("offset", 0)), int(node.attribute("width", -1))
+    return offset, width, str(node.attribute("codec", "f32"))
+
+
+def _infer_bag(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    table, ids, bounds = (required(node, inputs, i) for i in range(3))
+    for info, name, rank in (
+        (table, "a table", 2),
+        (ids, "ids", 1),
+        (bounds, "bounds", 2),
+        (optional(inputs, 3), "weights", 1),
+    ):
+        if info is not None and info.rank not in (None, rank):
+            raise ModelError(f"node {node.name!r} ({node.op}): {name} of rank {info.rank}, expected {rank}")
+    if mode_of(node) == "max" and optional(inputs, 3) is not None:
+        raise ModelError(f"node {node.name!r} ({node.op}): weights of a maximum")
+    count: Size = fresh(node, 0, 0) if bounds.shape is None else bounds.shape[0]
+    width: Size = int(node.attribute("width", -1))
+    if table.dtype is None or table.dtype.kind == "f":
+        width = fresh(node, 0, 1) if table.shape is None else table.shape[1]
+    return [Info(F32, (count, width))]
+
+
+def flat_bags(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, Array]:
+    """For every id of every bag, bag by bag: its place in the ids, and its bag.
+
+    Ids that are the padding are left out. The bounds are checked.
+    """
+    ids, bounds, weights = required(node, inputs, 1), required(node, inputs, 2), optional(inputs, 3)
+    if ids.ndim != 1 or bounds.ndim != 2 or bounds.shape[1] != 2:
+        raise ShapeError(
+            f"expected ids [M] and bounds [B, 2], got {list(ids.shape)} and {list(bounds.shape)}"
+        )
+    if weights is not None and weights.shape != ids.shape:
+        raise ShapeError(f"expected {len(ids)} weights, one for each id, got shape {list(weights.shape)}")
+    check_bounds(bounds, len(ids))
+    lengths = bounds[:, 1] - bounds[:, 0]
+    bags = np.repeat(np.arange(len(bounds)), lengths)
+    first = np.cumsum(lengths) - lengths
+    places = np.arange(len(bags)) + (bounds[:, 0] - first)[bags]
+    padding = node.attribute("padding")
+    if padding is not None:
+        kept = ids[places] != padding
+        places, bags = places[kept], bags[kept]
+    return places, bags
+
+
+def bag_rows(node: Node, table: Array, ids: Array, places: Array) -> Array:
+    """The table's rows of the ids at these places; an error names the place of a wrong one."""
+    if ids.dtype.kind not in "iu":
+        raise ModelError(f"node {node.name!r} ({node.op}): ids of type {ids.dtype}")
+    if not len(places):
+        return places
+    used = np.zeros(len(ids), np.bool_)
+    used[places] = True
+    return checked_ids(np.where(used, ids, 0), len(table))[places]
+
+
+def _bag(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    table, ids, bounds = (required(node, inputs, i) for i in range(3))
+    places, bags = flat_bags(node, inputs)
+    if table.dtype.kind != "f":
+        table = decode(table, *table_part(node))
+    numbers = table[bag_rows(node, table, ids, places)].astype(F32, copy=False)
+    weights = optional(inputs, 3)
+    factors = np.ones(len(places), F32) if weights is None else weights[places]
+    out = np.zeros((len(bounds), table.shape[1]), F32)
+    mode = mode_of(node)
+    _FILL[mode](out, bags, numbers, factors)
+    if mode == "mean":
+        counted = factors if node.attribute("weighted_mean", 0) else np.ones(len(places))
+        total = np.bincount(bags, counted, len(bounds)).astype(F32)
+        filled = np.bincount(bags, minlength=len(bounds)) > 0
+        out[filled] /= total[filled, None]
+    return [out]
+
+
+def _add(out: Array, bags: Array, numbers: Array, weights: Array) -> None:
+    np.add.at(out, bags, numbers * weights[:, None])
+
+
+def _take_larger(out: Array, bags: Array, numbers: Array, weights: Array) -> None:
+    out[bags] = -np.inf
+    np.maximum.at(out, bags, numbers)
+
+
+_FILL: Mapping[str, Callable[[Array, Array, Array, Array], None]] = {
+    "sum": _add,
+    "mean": _add,
+    "max": _take_larger,
+}
+
+
+def _bag_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """Each row of the bounds makes its own bag out of ids that are the same for all rows."""
+    bounds = inputs[2]
+    shared = all(info is None or info.rows == Rows.INVARIANT for i, info in enumerate(inputs) if i != 2)
+    shared = shared and not any(map(depends_on_batch_size, inputs))
+    if bounds is not None and shared and bounds.rows in (0, Rows.INVARIANT):
+        return RowFlow((bounds.rows,))
+    return RowFlow((Rows.OPAQUE,), coupled=True)
+
+
+OPS = (
+    # Inputs offsets [B], whole numbers that never fall, of which each is the place of its bag's first id,
+    # and the ids [M], of which only the number is read. The result [B, 2] int64 is the start and the end of
+    # each bag; the last one ends with the ids. With `last` (int, 0 or 1) the offsets are [B + 1], the last
+    # of them the last bag's end.
+    Op("pyrec.BagBounds", _infer_bounds, _bounds, _bounds_rows),
+    # The same of the bags' lengths [B], which follow each other from the first id on.
+    Op("pyrec.BagBoundsOfLengths", _infer_bounds, _bounds_of_lengths, _bounds_rows),
+    # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is
+    # what `mode` (sum, mean or max) makes of the rows of ids bounds[b, 0] to bounds[b, 1], each times its
+    # weight; zeros for a bag without ids. Ids count from the end where negative. Attributes: padding (int,
+    # optional), an id, as it is given, that is left out, also of a mean's count; weighted_mean (int), whether
+    # a mean divides by the sum of the weights and not by their number. The table is float32 or float16, or
+    # bytes as in pyrec.Lookup, then with attributes offset, width and codec. NaN in a row gives NaN.
+    Op("pyrec.EmbeddingBag", _infer_bag, _bag, _bag_rows),
+)
