@@ -11,6 +11,14 @@ namespace {
 constexpr std::size_t kSmallest = 256;
 constexpr std::align_val_t kAlignment{64};
 constexpr std::size_t kCachedAnyway = std::size_t{1} << 20;
+
+// A sanitizer sees an access behind a block, or to one that was given back, only if blocks are as
+// long as was asked for and are never used twice.
+#ifdef PYREC_EXACT_ARENA
+constexpr bool kExact = true;
+#else
+constexpr bool kExact = false;
+#endif
 }  // namespace
 
 // Four classes for each power of two, so that at most a quarter of a block is wasted.
@@ -37,7 +45,7 @@ BufferRef Arena::allocate(std::size_t bytes) {
     count_use(buffer->capacity_);
     return BufferRef(buffer);
   }
-  const std::size_t capacity = class_bytes(size_class);
+  const std::size_t capacity = kExact ? bytes : class_bytes(size_class);
   void* memory = ::operator new(Buffer::kHeader + capacity, kAlignment);
   Buffer* buffer = new (memory) Buffer();
   buffer->size_class_ = size_class;
@@ -54,6 +62,7 @@ void Arena::count_use(std::size_t bytes) {
 
 void Arena::recycle(Buffer* buffer) {
   used_ -= buffer->capacity_;
+  if constexpr (kExact) return release(buffer);
   cached_ += buffer->capacity_;
   buffer->next_ = std::exchange(free_[buffer->size_class_], buffer);
 }
@@ -61,12 +70,15 @@ void Arena::recycle(Buffer* buffer) {
 void Arena::trim() {
   for (Buffer*& newest : free_) {
     while (newest != nullptr) {
-      Buffer* buffer = std::exchange(newest, newest->next_);
-      buffer->~Buffer();
-      ::operator delete(buffer, kAlignment);
+      release(std::exchange(newest, newest->next_));
     }
   }
   cached_ = 0;
+}
+
+void Arena::release(Buffer* buffer) {
+  buffer->~Buffer();
+  ::operator delete(buffer, kAlignment);
 }
 
 // Runs of varying size fill several classes, so a cache somewhat above the peak is normal.

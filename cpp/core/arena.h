@@ -80,6 +80,7 @@ class Arena {
   static constexpr std::size_t kClasses = 128;
   static std::uint32_t class_of(std::size_t bytes);
   static std::size_t class_bytes(std::uint32_t size_class);
+  static void release(Buffer* buffer);
   void recycle(Buffer* buffer);
   void count_use(std::size_t bytes);
 
