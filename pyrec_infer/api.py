@@ -15,7 +15,15 @@ from weakref import ReferenceType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Signature, as_array
+from pyrec_infer.arguments import (
+    Signature,
+    as_array,
+    as_count,
+    as_names,
+    regular,
+    require_arrays,
+    require_out,
+)
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.backends.select import (
     bf16_note,
@@ -48,6 +56,8 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes"
 
 _CallKey: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], str | None]
 """Names of the request's and the candidates' inputs, and of the output."""
+
+_MAX_THREADS = 1024
 
 _MAX_PLANS = 64
 """Plans a model keeps: one for each combination of request inputs and outputs that was asked for."""
@@ -95,8 +105,9 @@ class Model:
         precision: str = "fp32",
         calibration: Inputs | None = None,
     ) -> None:
-        if threads < 1:
-            raise InputError(f"threads: expected at least 1, got {threads}")
+        threads = as_count("threads", threads, least=1)
+        if threads > _MAX_THREADS:
+            raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
         require_precision(precision)
         self._arguments = (source, threads, columns, precision, calibration)
         self._backend = select_backend()
@@ -272,14 +283,13 @@ class Model:
         >>> pi.load(MODEL).top_k(user.request, {**items(500), "affinity": user.affinity}, k=3).count
         3
         """
-        if k < 0:
-            raise InputError(f"k: expected at least 0, got {k}")
+        k = as_count("k", k)
         scores = self.score(request, candidates, output=output)
         if scores.ndim != 1:
             raise ShapeError(
                 f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
             )
-        names = None if ids is None else np.asarray(ids)
+        names = None if ids is None else regular("ids", ids)
         added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
         for label, given in (("ids", names), ("boost", added)):
             if given is not None and given.shape != scores.shape:
@@ -287,7 +297,7 @@ class Model:
         if added is not None:
             scores = scores + added.astype(np.float32)
         left_out = None
-        if exclude is not None and np.size(exclude):
+        if exclude is not None and regular("exclude", exclude).size:
             left_out = as_array("exclude", exclude, np.dtype(np.int64) if names is None else names.dtype)
         rows, best = best_rows(scores, k, names, left_out)
         return TopK(rows if names is None else names[rows], best, len(rows))
@@ -314,14 +324,16 @@ class Model:
         -------
         PreparedCall
         """
+        request_names = as_names("request_names", request_names)
+        candidate_names = as_names("candidate_names", candidate_names)
+        max_rows = None if max_rows is None else as_count("max_rows", max_rows)
         self._signature.require(
             self._needed(self._chosen(output)[0]), *self._sides(request_names, candidate_names)
         )
         name, logit = self._chosen(output)
         executable = self._executable(frozenset(request_names), (name,), strict_ids=True, logit=logit)
-        return _prepare_call(
-            executable, (*request_names, *candidate_names), frozenset(request_names), max_rows
-        )
+        names = (*request_names, *candidate_names)
+        return _prepare_call(executable, names, frozenset(request_names), max_rows, self._signature.infos)
 
     def catalog(
         self,
@@ -470,6 +482,8 @@ class Model:
 
     def _chosen(self, output: str | None) -> tuple[str, bool]:
         names = self._graph.outputs
+        if output is not None and not isinstance(output, str):
+            raise DTypeError(f"output: expected a name, got {type(output).__name__}")
         if output is not None and output != "logit":
             if output not in names:
                 raise InputError(
@@ -606,7 +620,7 @@ def _empty_outputs(plan: Plan) -> dict[str, Array] | None:
 
 
 def _bounds(offsets: ArrayLike) -> list[int]:
-    array = np.asarray(offsets)
+    array = regular("offsets", offsets)
     if array.ndim != 1 or array.size < 1 or array.dtype.kind not in "iu":
         raise ShapeError(
             f"offsets: expected whole numbers of shape [B + 1], got {array.dtype} {list(array.shape)}"
@@ -642,12 +656,19 @@ class _PositionalCall:
     """A prepared call with every check, for all backends."""
 
     def __init__(
-        self, executable: Executable, names: Sequence[str], request: frozenset[str], max_rows: int | None
+        self,
+        executable: Executable,
+        names: Sequence[str],
+        request: frozenset[str],
+        max_rows: int | None,
+        unread: Mapping[str, Info] | None = None,
     ) -> None:
         self._executable = executable
         self._names = tuple(names)
         self._max_rows = max_rows
         plan = executable.plan
+        # Inputs that the plan does not read tell the number of candidates too.
+        infos = {**(unread or {}), **plan.infos}
         (result,) = (plan.infos[name] for name in plan.results)
         shape = result.shape or ()
         width = [size for size in shape[1:] if isinstance(size, int)]
@@ -660,33 +681,33 @@ class _PositionalCall:
             and result.rows == 0
             and len(width) == len(shape) - 1
             and same_size(shape[0], Dim.symbol(BATCH))
+            and any(not item.request and item.rows >= 0 for item in plan.inputs)
         )
         self._width = () if prod(width) == 1 else tuple(width)
         self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
         self._direct = direct
         places = {name: i for i, name in enumerate(self._names)}
+        self._needed = [(name, places[name]) for name in plan.given]
         self._order = [places[item.name] for item in plan.inputs] if direct else []
         self._rows = next(
             (
                 (place, info.rows)
                 for name, place in places.items()
-                if name not in request and (info := plan.infos.get(name)) is not None and info.rows >= 0
+                if name not in request and (info := infos.get(name)) is not None and info.rows >= 0
             ),
             None,
         )
 
     def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        if len(arrays) != len(self._names):
-            raise InputError(
-                f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}"
-            )
+        require_arrays(self._names, arrays)
+        if out is not None:
+            require_out(out)
         rows = 1
         if self._rows is not None:
             place, axis = self._rows
-            try:
-                rows = arrays[place].shape[axis]
-            except (AttributeError, IndexError):
-                raise ShapeError(f"input '{self._names[place]}': expected an array with rows") from None
+            if axis >= arrays[place].ndim:
+                raise ShapeError(f"input '{self._names[place]}': expected an array with rows")
+            rows = arrays[place].shape[axis]
         if self._max_rows is not None and rows > self._max_rows:
             raise ShapeError(f"expected at most {self._max_rows} candidates, got {rows}")
         if self._run_into is not None and rows > 0:
@@ -700,9 +721,6 @@ class _PositionalCall:
         scores = self._run(arrays, rows)
         if out is None:
             return scores
-        if out.dtype != np.float32 or not out.flags.writeable:
-            state = "" if out.flags.writeable else "read-only "
-            raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
         if out.shape != scores.shape:
             raise ShapeError(f"argument 'out': expected shape {list(scores.shape)}, got {list(out.shape)}")
         out[...] = scores
@@ -741,19 +759,20 @@ class _PositionalCall:
         plan = self._executable.plan
         made = None if rows or plan.static_rows else _empty_outputs(plan)
         if made is None:
-            given = dict(zip(self._names, arrays, strict=True))
-            for name, array in given.items():
-                if not isinstance(array, np.ndarray):
-                    raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
+            given = {name: arrays[place] for name, place in self._needed}
             self._executable.check_string_rows(given, 1, rows)
             made = self._executable.run(given, (), rows)
         return _as_scores(next(iter(made.values())))
 
 
 def _prepare_call(
-    executable: Executable, names: Sequence[str], request: frozenset[str], max_rows: int | None
+    executable: Executable,
+    names: Sequence[str],
+    request: frozenset[str],
+    max_rows: int | None,
+    unread: Mapping[str, Info] | None = None,
 ) -> PreparedCall:
-    call = _PositionalCall(executable, names, request, max_rows)
+    call = _PositionalCall(executable, names, request, max_rows, unread)
     quick: PreparedCall | None = call.in_backend(call)
     return quick or call
 

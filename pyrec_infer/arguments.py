@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,12 +15,87 @@ from pyrec_infer.ir import Array, Info
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
 
 
-def _regular(name: str, value: Any) -> Array:
+def regular(label: str, value: Any) -> Array:
+    """The value as one array.
+
+    Raises
+    ------
+    ShapeError
+        If its rows have different lengths, or it has too many axes.
+    DTypeError
+        If it is a container that NumPy cannot read.
+    """
+    # NumPy's texts may hold the values.
     try:
         return np.asarray(value)
     except ValueError:
-        # NumPy's text may hold the values.
-        raise ShapeError(f"input '{name}': expected one array, got rows of different lengths") from None
+        raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
+    except TypeError:
+        raise DTypeError(f"{label}: expected an array, got {type(value).__name__}") from None
+
+
+def as_count(label: str, value: Any, least: int = 0) -> int:
+    """A whole number; one that no array is long enough for is the same as the longest array's length.
+
+    Raises
+    ------
+    InputError
+        If it is less than ``least``; `DTypeError` if it is no whole number.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{label}: expected a whole number, got {type(value).__name__}") from None
+    if count < least:
+        raise InputError(f"{label}: expected at least {least}, got {count}")
+    return min(count, sys.maxsize)
+
+
+def as_names(label: str, value: Any) -> tuple[str, ...]:
+    """Names of inputs.
+
+    Raises
+    ------
+    DTypeError
+        If they are not several strings.
+    """
+    try:
+        names = None if isinstance(value, (str, bytes)) else tuple(value)
+    except TypeError:
+        names = None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise DTypeError(f"{label}: expected names of inputs, got {type(value).__name__}")
+    return names
+
+
+def require_arrays(names: Sequence[str], arrays: Sequence[Any]) -> None:
+    """Refuse a call by position with anything that is not an array.
+
+    Raises
+    ------
+    InputError
+        If the number is wrong; `DTypeError` if one is not an array.
+    """
+    if len(arrays) != len(names):
+        raise InputError(f"expected {len(names)} arrays ({', '.join(names)}), got {len(arrays)}")
+    for name, array in zip(names, arrays, strict=True):
+        if not isinstance(array, np.ndarray):
+            raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
+
+
+def require_out(out: Any) -> None:
+    """Refuse a place for scores that cannot take them.
+
+    Raises
+    ------
+    DTypeError
+        If it is not an array of float32 that may be written to.
+    """
+    if not isinstance(out, np.ndarray):
+        raise DTypeError(f"argument 'out': expected an array, got {type(out).__name__}")
+    if out.dtype != np.float32 or not out.flags.writeable:
+        state = "" if out.flags.writeable else "read-only "
+        raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
 
 
 def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
@@ -29,7 +106,7 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     DTypeError
         If numbers are given for strings, or the other way round, or what is neither.
     """
-    array = _regular(name, value)
+    array = regular(f"input '{name}'", value)
     if array.dtype.kind in "OST" and dtype.kind == "U":
         if array.dtype.kind != "S" and not all(isinstance(item, str) for item in array.reshape(-1)):
             raise DTypeError(f"input '{name}': expected strings, got objects of other types")
@@ -104,6 +181,8 @@ class Signature:
 
     def expand(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Split matrices whose columns are inputs, and refuse names that the model never had."""
+        if not isinstance(values, Mapping):
+            raise DTypeError(f"expected arrays by the inputs' names, got {type(values).__name__}")
         found: dict[str, Any] = {}
         for name, value in values.items():
             if name in self.columns:
@@ -111,7 +190,7 @@ class Signature:
                 if given:
                     raise InputError(f"input '{given[0]}' is given twice, also as a column of '{name}'")
                 labels = self.columns[name]
-                matrix = _regular(name, value)
+                matrix = regular(f"input '{name}'", value)
                 if matrix.ndim == 1:
                     matrix = matrix[None, :]
                 if matrix.ndim != 2 or matrix.shape[1] != len(labels):
@@ -128,7 +207,7 @@ class Signature:
     def expand_names(self, names: Iterable[str]) -> list[str]:
         """The inputs that the names stand for: a matrix stands for its columns."""
         found: list[str] = []
-        for name in names:
+        for name in as_names("inputs", names):
             if name in self.columns:
                 found.extend(dict.fromkeys(self.columns[name]))
             elif self._is_input(name):

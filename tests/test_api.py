@@ -317,8 +317,10 @@ def test_prepared_calls_refuse_what_does_not_fit(model: pi.Model) -> None:
         call(*request.values(), *sides(6)[1].values())
     with pytest.raises(ShapeError, match="dense"):
         call(*arrays[:2], candidates["dense"][:, :2])
-    with pytest.raises(ShapeError, match="item"):
+    with pytest.raises(DTypeError, match="item"):
         call(arrays[0], 3, arrays[2])
+    with pytest.raises(ShapeError, match="item"):
+        call(arrays[0], np.asarray(3), arrays[2])
     with pytest.raises(RowCountError):
         call(*arrays[:2], candidates["dense"][:4])
     with pytest.raises(InputError):

@@ -37,7 +37,7 @@ def require_precision(precision: str) -> str:
     InputError
         It is not.
     """
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     return precision
 
