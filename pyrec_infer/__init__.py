@@ -15,8 +15,9 @@ from pyrec_infer.backends.select import check_installed as _check_installed
 
 _check_installed()
 
-from pyrec_infer.api import Model, PreparedCall, TensorInfo, load, score  # noqa: E402
+from pyrec_infer.api import Model, TensorInfo, load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
+from pyrec_infer.calls import PreparedCall  # noqa: E402
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.top_k import TopK  # noqa: E402

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
-from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from weakref import ReferenceType
 
 import numpy as np
@@ -21,34 +19,30 @@ from pyrec_infer.arguments import (
     as_count,
     as_names,
     regular,
-    require_arrays,
-    require_out,
 )
-from pyrec_infer.backends.base import Fallbacks, load_fallbacks
+from pyrec_infer.backends.base import load_fallbacks
 from pyrec_infer.backends.select import (
     bf16_note,
     make_pool,
     make_runnable,
     runner_names,
     select_backend,
-    skips_zero_groups,
 )
+from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, empty_outputs, prepare_call
 from pyrec_infer.catalog import Catalog, CatalogCall, Compiler
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows, same_size
+from pyrec_infer.ir import Array, Graph, Info, Rows
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, finish_graph, keep_outputs, prune_graph, split_graphs
-from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
-from pyrec_infer.passes.choose_precision import NARROW_LAYERS, choose_precision, require_precision
-from pyrec_infer.passes.separate_items import RECORDS, ROWS
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes import compile_graph, keep_outputs
+from pyrec_infer.passes.choose_precision import NARROW_LAYERS, require_precision
+from pyrec_infer.passes.separate_items import RECORDS
 from pyrec_infer.passes.split_columns import split_columns
-from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, unknown_nodes
+from pyrec_infer.plan import Plan, read_inputs, unknown_nodes
+from pyrec_infer.planning import make_executable, make_plan, narrow
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.tools.explain import Explanation, explain_plan
-from pyrec_infer.tools.flops import join_plans
 from pyrec_infer.top_k import TopK, best_rows
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
@@ -126,7 +120,7 @@ class Model:
         # Not a method: a cache of bound methods would keep the model alive. It has no lock that a fork
         # could leave taken.
         self._executable = lru_cache(maxsize=_MAX_PLANS)(
-            partial(_compile, self._graph, self._backend, self._pool, self._fallbacks, precision)
+            partial(make_executable, self._graph, self._backend, self._pool, self._fallbacks, precision)
         )
         self._calls: dict[_CallKey, Any] = {}
         self.inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
@@ -242,7 +236,7 @@ class Model:
         made = next(iter(self._call(executable, own, others, bounds).values()))
         if key is not None and key not in self._calls:
             self._remember(key, executable)
-        return _as_scores(made)
+        return as_scores(made)
 
     def top_k(
         self,
@@ -333,7 +327,7 @@ class Model:
         name, logit = self._chosen(output)
         executable = self._executable(frozenset(request_names), (name,), strict_ids=True, logit=logit)
         names = (*request_names, *candidate_names)
-        return _prepare_call(executable, names, frozenset(request_names), max_rows, self._signature.infos)
+        return prepare_call(executable, names, frozenset(request_names), max_rows, self._signature.infos)
 
     def catalog(
         self,
@@ -377,11 +371,11 @@ class Model:
         500
         """
         name, logit = self._chosen(output)
-        graph = _narrowed(self._graph, (name,), strict_ids=True, logit=logit)
+        graph = narrow(self._graph, (name,), strict_ids=True, logit=logit)
 
         def executable(part: Graph, request: frozenset[str], few: Graph | None = None) -> Executable:
             precision = self.precision.precision if RECORDS in part.inputs else "fp32"
-            plan = _plan((part, few), request, precision, self._backend, self._pool)
+            plan = make_plan((part, few), request, precision, self._backend, self._pool)
             return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
 
         def explain(plan: Plan) -> Explanation:
@@ -392,7 +386,7 @@ class Model:
         def plain_call(
             executable: Executable, names: Sequence[str], request: frozenset[str]
         ) -> PreparedCall | None:
-            quick: PreparedCall | None = _PositionalCall(executable, names, request, None).in_backend(None)
+            quick: PreparedCall | None = PositionalCall(executable, names, request, None).in_backend(None)
             return quick
 
         def item_call(
@@ -403,12 +397,12 @@ class Model:
             general: CatalogCall | None,
             catalog: Catalog | ReferenceType[Catalog],
         ) -> CatalogCall | None:
-            call = _PositionalCall(executable, names, request, max_rows)
+            call = PositionalCall(executable, names, request, max_rows)
             quick: CatalogCall | None = call.in_backend(general, catalog)
             return quick or general
 
         compiler = Compiler(
-            self._signature, self._backend, executable, _prepare_call, plain_call, item_call, explain
+            self._signature, self._backend, executable, prepare_call, plain_call, item_call, explain
         )
         stored = self.precision.precision if precision is None else precision
         return Catalog(compiler, graph, items, ids, candidates, stored)
@@ -459,7 +453,7 @@ class Model:
             made = self._call(narrow, {}, given, ())
         if reason or given is None:
             return PrecisionReport(precision, layers, note=reason)
-        plain = _compile(
+        plain = make_executable(
             self._graph, self._backend, self._pool, self._fallbacks, "fp32", frozenset(), outputs, False
         )
         exact = self._call(plain, {}, given, ())
@@ -521,7 +515,7 @@ class Model:
             rows = self._rows_of(candidates, offsets)
         executable.check_string_rows(arrays, requests, rows)
         if rows == 0 and not plan.static_rows:
-            empty = _empty_outputs(plan)
+            empty = empty_outputs(plan)
             if empty is not None:
                 return empty
         return executable.run(arrays, offsets, rows)
@@ -535,7 +529,7 @@ class Model:
         call = None
         if not split:
             names = (*request, *candidates)
-            call = _PositionalCall(executable, names, frozenset(request), None).in_backend(None)
+            call = PositionalCall(executable, names, frozenset(request), None).in_backend(None)
         self._calls[key] = call
 
     def _rows_of(self, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:
@@ -549,76 +543,6 @@ class Model:
         return 1
 
 
-def _narrowed(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: bool) -> Graph:
-    """The part of a compiled graph that makes some outputs."""
-    graph = keep_outputs(graph, outputs)
-    if logit:
-        graph = bypass_sigmoid(graph)
-    if strict_ids:
-        graph = check_ids(graph)
-    return graph.with_(inputs=read_inputs(graph))
-
-
-def _plan(
-    graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str, backend: str, pool: Any
-) -> Plan:
-    """The plan of split graphs; see `split_graphs`."""
-
-    def planned(graph: Graph, ordered: bool = False) -> Plan:
-        plan = build_plan(finish_graph(graph, request, ordered), request)
-        # Where hidden positions can be left out, a plan without them.
-        pruned = prune_graph(graph, request)
-        if pruned is graph:
-            return plan
-        return replace(build_plan(finish_graph(pruned, request, ordered), request), alternative=plan)
-
-    many, few = (
-        graph and choose_precision(graph, find_rates(graph, Sides(request)), precision) for graph in graphs
-    )
-    assert many is not None
-    plan = planned(many, bool(request) and skips_zero_groups(backend, precision))
-    if few is None and not plan.runs("pyrec.PackInOrder"):
-        return plan
-    return join_plans(plan, planned(few or many), 1 if pool is None else pool.threads)
-
-
-def _compile(
-    graph: Graph,
-    backend: str,
-    pool: Any,
-    fallbacks: Fallbacks,
-    precision: str,
-    request: frozenset[str],
-    outputs: tuple[str, ...],
-    strict_ids: bool,
-    logit: bool = False,
-) -> Executable:
-    graph = _narrowed(graph, outputs, strict_ids, logit)
-    own = request & set(graph.inputs)
-    plan = _plan(split_graphs(graph, own), own, precision, backend, pool)
-    return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
-
-
-def _as_scores(made: Array) -> NDArray[np.float32]:
-    """A model's output as float32; further axes of one value in all are dropped."""
-    scores = np.ascontiguousarray(made, np.float32)
-    return scores.reshape(len(scores)) if prod(scores.shape[1:]) == 1 else scores
-
-
-def _empty_outputs(plan: Plan) -> dict[str, Array] | None:
-    """The outputs for no rows; None if their shapes are not known before a run."""
-    found: dict[str, Array] = {}
-    for name in plan.results:
-        info = plan.infos[name]
-        if info.dtype is None or info.shape is None or info.rows < 0:
-            return None
-        sizes = [0 if axis == info.rows else size for axis, size in enumerate(info.shape)]
-        if not all(isinstance(size, int) for size in sizes):
-            return None
-        found[name] = np.empty([int(size) for size in sizes], info.dtype)
-    return found
-
-
 def _bounds(offsets: ArrayLike) -> list[int]:
     array = regular("offsets", offsets)
     if array.ndim != 1 or array.size < 1 or array.dtype.kind not in "iu":
@@ -629,152 +553,6 @@ def _bounds(offsets: ArrayLike) -> list[int]:
     if bounds[0] != 0 or any(a > b for a, b in pairwise(bounds)):
         raise ShapeError("offsets: expected 0 first and no decrease")
     return bounds
-
-
-class PreparedCall(Protocol):
-    """A call whose inputs are known by position; made by `Model.prepare`."""
-
-    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Score one request.
-
-        Parameters
-        ----------
-        *arrays : ndarray
-            One for each name given to `Model.prepare`, with the model's rank; never copied.
-        out : ndarray of float32, shape (N,), optional
-            Where the scores go; a new array by default.
-
-        Returns
-        -------
-        ndarray of float32, shape (N,)
-            As for `Model.score`; ``out`` if it was given.
-        """
-        ...
-
-
-class _PositionalCall:
-    """A prepared call with every check, for all backends."""
-
-    def __init__(
-        self,
-        executable: Executable,
-        names: Sequence[str],
-        request: frozenset[str],
-        max_rows: int | None,
-        unread: Mapping[str, Info] | None = None,
-    ) -> None:
-        self._executable = executable
-        self._names = tuple(names)
-        self._max_rows = max_rows
-        plan = executable.plan
-        # Inputs that the plan does not read tell the number of candidates too.
-        infos = {**(unread or {}), **plan.infos}
-        (result,) = (plan.infos[name] for name in plan.results)
-        shape = result.shape or ()
-        width = [size for size in shape[1:] if isinstance(size, int)]
-        direct = (
-            not plan.prologue
-            and not plan.epilogue
-            and len(plan.outputs) == 1
-            and not plan.static_rows
-            and result.dtype == np.float32
-            and result.rows == 0
-            and len(width) == len(shape) - 1
-            and same_size(shape[0], Dim.symbol(BATCH))
-            and any(not item.request and item.rows >= 0 for item in plan.inputs)
-        )
-        self._width = () if prod(width) == 1 else tuple(width)
-        self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
-        self._direct = direct
-        places = {name: i for i, name in enumerate(self._names)}
-        self._needed = [(name, places[name]) for name in plan.given]
-        self._order = [places[item.name] for item in plan.inputs] if direct else []
-        self._rows = next(
-            (
-                (place, info.rows)
-                for name, place in places.items()
-                if name not in request and (info := infos.get(name)) is not None and info.rows >= 0
-            ),
-            None,
-        )
-
-    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        require_arrays(self._names, arrays)
-        if out is not None:
-            require_out(out)
-        rows = 1
-        if self._rows is not None:
-            place, axis = self._rows
-            if axis >= arrays[place].ndim:
-                raise ShapeError(f"input '{self._names[place]}': expected an array with rows")
-            rows = arrays[place].shape[axis]
-        if self._max_rows is not None and rows > self._max_rows:
-            raise ShapeError(f"expected at most {self._max_rows} candidates, got {rows}")
-        if self._run_into is not None and rows > 0:
-            shape = (rows, *self._width)
-            if out is None:
-                out = np.empty(shape, np.float32)
-            elif out.shape != shape:
-                raise ShapeError(f"argument 'out': expected shape {list(shape)}, got {list(out.shape)}")
-            self._run_into([arrays[i] for i in self._order], 0, out)
-            return out
-        scores = self._run(arrays, rows)
-        if out is None:
-            return scores
-        if out.shape != scores.shape:
-            raise ShapeError(f"argument 'out': expected shape {list(scores.shape)}, got {list(out.shape)}")
-        out[...] = scores
-        return out
-
-    def in_backend(
-        self, general: Callable[..., Any] | None, catalog: Catalog | ReferenceType[Catalog] | None = None
-    ) -> Any:
-        """The same without Python in its way; None where the backend or the plan does not have that.
-
-        Parameters
-        ----------
-        general : callable, optional
-            Gets the calls that need a closer look; without it, those return None.
-        catalog : Catalog or weak reference to it, optional
-            Has its records and the items' rows looked up instead of given.
-        """
-        prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None
-        own = () if catalog is None else (RECORDS, ROWS)
-        names = [name for name in self._names if name not in own]
-        places = {name: i for i, name in enumerate((*names, *own))}
-        order = [places[item.name] for item in self._executable.plan.inputs] if prepare is not None else []
-        rows = next(
-            (
-                (place, item.rows)
-                for place, item in zip(order, self._executable.plan.inputs, strict=False)
-                if not item.request and item.rows >= 0
-            ),
-            None,
-        )
-        if prepare is None or rows is None:
-            return None
-        return prepare(len(names), order, rows, self._max_rows, self._width, general, catalog)
-
-    def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
-        plan = self._executable.plan
-        made = None if rows or plan.static_rows else _empty_outputs(plan)
-        if made is None:
-            given = {name: arrays[place] for name, place in self._needed}
-            self._executable.check_string_rows(given, 1, rows)
-            made = self._executable.run(given, (), rows)
-        return _as_scores(next(iter(made.values())))
-
-
-def _prepare_call(
-    executable: Executable,
-    names: Sequence[str],
-    request: frozenset[str],
-    max_rows: int | None,
-    unread: Mapping[str, Info] | None = None,
-) -> PreparedCall:
-    call = _PositionalCall(executable, names, request, max_rows, unread)
-    quick: PreparedCall | None = call.in_backend(call)
-    return quick or call
 
 
 def load(

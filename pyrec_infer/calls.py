@@ -1,0 +1,184 @@
+"""Calls whose inputs are known by position, and scores as callers get them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.arguments import require_arrays, require_out
+from pyrec_infer.errors import ShapeError
+from pyrec_infer.execution import Executable
+from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
+from pyrec_infer.passes.separate_items import RECORDS, ROWS
+from pyrec_infer.plan import Plan
+
+
+def as_scores(made: Array) -> NDArray[np.float32]:
+    """A model's output as float32; further axes of one value in all are dropped."""
+    scores = np.ascontiguousarray(made, np.float32)
+    return scores.reshape(len(scores)) if prod(scores.shape[1:]) == 1 else scores
+
+
+def empty_outputs(plan: Plan) -> dict[str, Array] | None:
+    """The outputs for no rows; None if their shapes are not known before a run."""
+    found: dict[str, Array] = {}
+    for name in plan.results:
+        info = plan.infos[name]
+        if info.dtype is None or info.shape is None or info.rows < 0:
+            return None
+        sizes = [0 if axis == info.rows else size for axis, size in enumerate(info.shape)]
+        if not all(isinstance(size, int) for size in sizes):
+            return None
+        found[name] = np.empty([int(size) for size in sizes], info.dtype)
+    return found
+
+
+class PreparedCall(Protocol):
+    """A call whose inputs are known by position; made by `Model.prepare`."""
+
+    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Score one request.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            One for each name given to `Model.prepare`, with the model's rank; never copied.
+        out : ndarray of float32, shape (N,), optional
+            Where the scores go; a new array by default.
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+            As for `Model.score`; ``out`` if it was given.
+        """
+        ...
+
+
+class PositionalCall:
+    """A prepared call with every check, for all backends."""
+
+    def __init__(
+        self,
+        executable: Executable,
+        names: Sequence[str],
+        request: frozenset[str],
+        max_rows: int | None,
+        unread: Mapping[str, Info] | None = None,
+    ) -> None:
+        self._executable = executable
+        self._names = tuple(names)
+        self._max_rows = max_rows
+        plan = executable.plan
+        # Inputs that the plan does not read tell the number of candidates too.
+        infos = {**(unread or {}), **plan.infos}
+        (result,) = (plan.infos[name] for name in plan.results)
+        shape = result.shape or ()
+        width = [size for size in shape[1:] if isinstance(size, int)]
+        direct = (
+            not plan.prologue
+            and not plan.epilogue
+            and len(plan.outputs) == 1
+            and not plan.static_rows
+            and result.dtype == np.float32
+            and result.rows == 0
+            and len(width) == len(shape) - 1
+            and same_size(shape[0], Dim.symbol(BATCH))
+            and any(not item.request and item.rows >= 0 for item in plan.inputs)
+        )
+        self._width = () if prod(width) == 1 else tuple(width)
+        self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
+        self._direct = direct
+        places = {name: i for i, name in enumerate(self._names)}
+        self._needed = [(name, places[name]) for name in plan.given]
+        self._order = [places[item.name] for item in plan.inputs] if direct else []
+        self._rows = next(
+            (
+                (place, info.rows)
+                for name, place in places.items()
+                if name not in request and (info := infos.get(name)) is not None and info.rows >= 0
+            ),
+            None,
+        )
+
+    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        require_arrays(self._names, arrays)
+        if out is not None:
+            require_out(out)
+        rows = 1
+        if self._rows is not None:
+            place, axis = self._rows
+            if axis >= arrays[place].ndim:
+                raise ShapeError(f"input '{self._names[place]}': expected an array with rows")
+            rows = arrays[place].shape[axis]
+        if self._max_rows is not None and rows > self._max_rows:
+            raise ShapeError(f"expected at most {self._max_rows} candidates, got {rows}")
+        if self._run_into is not None and rows > 0:
+            shape = (rows, *self._width)
+            if out is None:
+                out = np.empty(shape, np.float32)
+            elif out.shape != shape:
+                raise ShapeError(f"argument 'out': expected shape {list(shape)}, got {list(out.shape)}")
+            self._run_into([arrays[i] for i in self._order], 0, out)
+            return out
+        scores = self._run(arrays, rows)
+        if out is None:
+            return scores
+        if out.shape != scores.shape:
+            raise ShapeError(f"argument 'out': expected shape {list(scores.shape)}, got {list(out.shape)}")
+        out[...] = scores
+        return out
+
+    def in_backend(self, general: Callable[..., Any] | None, catalog: object = None) -> Any:
+        """The same without Python in its way; None where the backend or the plan does not have that.
+
+        Parameters
+        ----------
+        general : callable, optional
+            Gets the calls that need a closer look; without it, those return None.
+        catalog : Catalog or weak reference to it, optional
+            Has its records and the items' rows looked up instead of given.
+        """
+        prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None
+        own = () if catalog is None else (RECORDS, ROWS)
+        names = [name for name in self._names if name not in own]
+        places = {name: i for i, name in enumerate((*names, *own))}
+        order = [places[item.name] for item in self._executable.plan.inputs] if prepare is not None else []
+        rows = next(
+            (
+                (place, item.rows)
+                for place, item in zip(order, self._executable.plan.inputs, strict=False)
+                if not item.request and item.rows >= 0
+            ),
+            None,
+        )
+        if prepare is None or rows is None:
+            return None
+        return prepare(len(names), order, rows, self._max_rows, self._width, general, catalog)
+
+    def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
+        plan = self._executable.plan
+        made = None if rows or plan.static_rows else empty_outputs(plan)
+        if made is None:
+            given = {name: arrays[place] for name, place in self._needed}
+            self._executable.check_string_rows(given, 1, rows)
+            made = self._executable.run(given, (), rows)
+        return as_scores(next(iter(made.values())))
+
+
+def prepare_call(
+    executable: Executable,
+    names: Sequence[str],
+    request: frozenset[str],
+    max_rows: int | None,
+    unread: Mapping[str, Info] | None = None,
+) -> PreparedCall:
+    call = PositionalCall(executable, names, request, max_rows, unread)
+    quick: PreparedCall | None = call.in_backend(call)
+    return quick or call
+
+
+__all__ = ["PositionalCall", "PreparedCall", "as_scores", "empty_outputs", "prepare_call"]
