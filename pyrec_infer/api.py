@@ -279,7 +279,7 @@ class Model:
         """
         k = as_count("k", k)
         scores = self.score(request, candidates, output=output)
-        if scores.ndim != 1:
+        if scores.shape != (self._rows_of(self._signature.expand(candidates), ()),):
             raise ShapeError(
                 f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
             )
@@ -533,12 +533,12 @@ class Model:
         self._calls[key] = call
 
     def _rows_of(self, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:
-        """The number of candidates of a call whose output reads none of the candidates' inputs."""
+        """The number of candidates of a call; 1 if none of its inputs tells."""
         if offsets:
             return offsets[-1]
         for name, value in candidates.items():
             axis = self._signature.infos[name].rows
-            if axis != Rows.INVARIANT:
+            if axis >= 0:
                 return int(self._signature.array(name, value, None).shape[axis])
         return 1
 

@@ -12,13 +12,14 @@ import pytest
 from fuzz.campaign import Finding, Report, make_trial, minimise, read_find, signature
 from fuzz.exercise import FindingError, exercise
 from fuzz.seeds import BUILDERS, Seeds
+from fuzz.threads import Shop, run
 from fuzz.values import fitting
 from fuzz.worker import Trial, Verdict, Worker
-from models import FLOAT, make_model, one_node, ranker
+from models import FLOAT, ITEMS, make_model, one_node, ranker
 from onnx import helper
 
 import pyrec_infer as pi
-from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
 
 FINDS = sorted((Path(__file__).parent / "fuzz" / "finds").glob("*.onnx"))
 
@@ -115,6 +116,19 @@ def test_prepared_calls_count_the_rows_of_inputs_that_the_output_does_not_need()
         model.prepare(["u"], ["v"], output="y", max_rows=4)(u, v)
 
 
+def test_the_best_of_an_output_with_two_rows_for_each_candidate() -> None:
+    shape = np.asarray([-1])
+    proto = make_model(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        {"x": (FLOAT, ["N", 2])},
+        {"y": (0, None)},
+        {"shape": shape},
+    )
+    model, items = pi.load(proto.SerializeToString()), {"x": np.ones((3, 2), np.float32)}
+    with pytest.raises(ShapeError, match=r"one score for each candidate.*\[6\]"):
+        model.top_k({}, items)
+
+
 # The fuzzer
 
 
@@ -175,3 +189,9 @@ def test_a_worker_survives_what_ends_its_process(monkeypatch: pytest.MonkeyPatch
         assert worker.try_one(good).kind == "timeout"
     finally:
         worker.close()
+
+
+def test_threads_score_and_change_one_catalogue() -> None:
+    shop = Shop(ranker().SerializeToString(), ITEMS)
+    assert run(shop, 2.0) > 20
+    assert shop.faults == []

@@ -125,7 +125,11 @@ def minimise(finding: Finding, try_one: Callable[[Trial], Verdict], seconds: flo
 
 
 def run(
-    seconds: float, seed: int, corpus: Path | None = None, folder: Path | None = None, quiet: bool = False
+    seconds: float,
+    seed: int,
+    trials: int | None = None,
+    corpus: Path | None = None,
+    folder: Path | None = None,
 ) -> Report:
     """Try models for some time.
 
@@ -134,6 +138,8 @@ def run(
     seconds : float
     seed : int
         Of the first trial; the others follow.
+    trials : int, optional
+        No more than so many, so that a faster machine tries nothing else.
     corpus : Path, optional
         A folder with more models to start from.
     folder : Path, optional
@@ -142,7 +148,7 @@ def run(
     seeds, worker, report = Seeds(corpus), Worker(), Report(seed)
     begin = monotonic()
     try:
-        for number in count(seed):
+        for number in count(seed) if trials is None else range(seed, seed + trials):
             report.seconds = monotonic() - begin
             if report.seconds > seconds:
                 break
@@ -157,8 +163,7 @@ def run(
                 report.findings[mark].times += 1
                 continue
             finding = report.findings[mark] = Finding(mark, trial, verdict)
-            if not quiet:
-                print(f"[{report.seconds:.0f} s] trial {number}: {mark}", flush=True)
+            print(f"[{report.seconds:.0f} s] trial {number}: {mark}", flush=True)
             if folder is not None:
                 finding.save(folder)
                 small = "timeout" not in mark
