@@ -8,7 +8,6 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
-from weakref import ReferenceType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,23 +23,21 @@ from pyrec_infer.backends.base import load_fallbacks
 from pyrec_infer.backends.select import (
     bf16_note,
     make_pool,
-    make_runnable,
     runner_names,
     select_backend,
 )
 from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, empty_outputs, prepare_call
-from pyrec_infer.catalog import Catalog, CatalogCall, Compiler
+from pyrec_infer.catalog import Catalog, ModelPart
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.importer import fallback_model, import_model
-from pyrec_infer.ir import Array, Graph, Info, Rows
+from pyrec_infer.ir import Array, Info, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, require_precision
-from pyrec_infer.passes.separate_items import RECORDS
 from pyrec_infer.passes.split_columns import split_columns
-from pyrec_infer.plan import Plan, read_inputs, unknown_nodes
-from pyrec_infer.planning import make_executable, make_plan, narrow
+from pyrec_infer.plan import read_inputs, unknown_nodes
+from pyrec_infer.planning import make_executable, narrow
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import TopK, best_rows
@@ -373,39 +370,17 @@ class Model:
         name, logit = self._chosen(output)
         graph = narrow(self._graph, (name,), strict_ids=True, logit=logit)
 
-        def executable(part: Graph, request: frozenset[str], few: Graph | None = None) -> Executable:
-            precision = self.precision.precision if RECORDS in part.inputs else "fp32"
-            plan = make_plan((part, few), request, precision, self._backend, self._pool)
-            return Executable(plan, make_runnable(plan, self._backend, self._pool, self._fallbacks))
-
-        def explain(plan: Plan) -> Explanation:
-            return explain_plan(
-                plan, self._backend, runner_names(plan, self._backend), self._precision_notes()
-            )
-
-        def plain_call(
-            executable: Executable, names: Sequence[str], request: frozenset[str]
-        ) -> PreparedCall | None:
-            quick: PreparedCall | None = PositionalCall(executable, names, request, None).in_backend(None)
-            return quick
-
-        def item_call(
-            executable: Executable,
-            names: Sequence[str],
-            request: frozenset[str],
-            max_rows: int | None,
-            general: CatalogCall | None,
-            catalog: Catalog | ReferenceType[Catalog],
-        ) -> CatalogCall | None:
-            call = PositionalCall(executable, names, request, max_rows)
-            quick: CatalogCall | None = call.in_backend(general, catalog)
-            return quick or general
-
-        compiler = Compiler(
-            self._signature, self._backend, executable, prepare_call, plain_call, item_call, explain
+        part = ModelPart(
+            self._signature,
+            graph,
+            self._backend,
+            self._pool,
+            self._fallbacks,
+            self.precision.precision,
+            tuple(self._precision_notes()),
         )
         stored = self.precision.precision if precision is None else precision
-        return Catalog(compiler, graph, items, ids, candidates, stored)
+        return Catalog(part, items, ids, candidates, stored)
 
     def explain(self, request: Iterable[str] = (), output: str | None = None) -> Explanation:
         """What a call with these request inputs does: phases, steps, rates and shapes.

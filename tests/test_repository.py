@@ -39,13 +39,13 @@ LAYERS = {
     "execution": 6,
     "tools": 6,
     "calls": 7,
-    "catalog": 7,
     "planning": 7,
-    "api": 8,
-    "__init__": 9,
-    "demo": 10,
-    "cli": 11,
-    "__main__": 12,
+    "catalog": 8,
+    "api": 9,
+    "__init__": 10,
+    "demo": 11,
+    "cli": 12,
+    "__main__": 13,
 }
 """A part of the package may import parts of lower layers, and itself."""
 

@@ -5,27 +5,24 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 from weakref import ReferenceType, WeakSet, ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Signature, as_array
-from pyrec_infer.errors import DTypeError, IdRangeError, InputError, RowCountError, ShapeError
-from pyrec_infer.execution import Executable
-from pyrec_infer.ir import BATCH, Array, Dim, Graph
-from pyrec_infer.passes import split_graphs
-from pyrec_infer.passes.bind_sizes import bind_sizes
-from pyrec_infer.passes.choose_precision import require_precision
-from pyrec_infer.passes.fold_constants import fold_constants
-from pyrec_infer.passes.separate_items import RECORDS, ROWS, Separated, same_records, separate_items
-from pyrec_infer.passes.split import Sides
-from pyrec_infer.plan import Plan
+from pyrec_infer.arguments import as_array
+from pyrec_infer.calls import PreparedCall
+from pyrec_infer.catalog.calls import CatalogCall
+from pyrec_infer.catalog.report import explain_catalog
+from pyrec_infer.catalog.scorer import Inputs, ModelPart, Rows64, make_scorer
+from pyrec_infer.errors import DTypeError, IdRangeError, InputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.passes.separate_items import RECORDS, ROWS
 from pyrec_infer.tables.id_map import DictIdMap, IdMap
-from pyrec_infer.tables.records import allocate_records, encode
+from pyrec_infer.tables.records import allocate_records
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import TopK, best_rows
 
@@ -34,64 +31,8 @@ try:
 except ImportError:
     _native = None  # type: ignore[assignment]
 
-Inputs: TypeAlias = Mapping[str, ArrayLike]
-Rows64: TypeAlias = NDArray[np.int64]
-
-_BLOCK = 1 << 14
-"""Items whose part is computed in one run, so that what is between stays small."""
-
 _SMALL_CHANGE = 4096
 """Larger changes are made to a copy of the id map, so that no reader waits for them."""
-
-
-class Call(Protocol):
-    """A plan that takes arrays by position; see `pyrec_infer.PreparedCall`."""
-
-    def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """How a catalogue has its graphs made ready, given by the model.
-
-    Attributes
-    ----------
-    signature : Signature
-        The model's inputs.
-    backend : str
-    executable : callable
-        ``executable(graph, request, few)``: a plan with these inputs on the request's side, ready to run;
-        ``few`` is None or the graph for few candidates.
-    call : callable
-        ``call(executable, names, request, max_rows)``.
-    plain_call : callable
-        ``plain_call(executable, names, request)``: the same for arrays that need no closer look; returns
-        None for others. None where the backend has no such thing.
-    item_call : callable
-        ``item_call(executable, names, request, max_rows, general, catalog)``: a call that looks items of
-        the catalogue up itself and leaves what needs a closer look to ``general``, or returns None for
-        it; ``general`` itself where the backend has no such thing.
-    explain : callable
-        ``explain(plan)``.
-    """
-
-    signature: Signature
-    backend: str
-    executable: Callable[[Graph, frozenset[str], Graph | None], Executable]
-    call: Callable[[Executable, Sequence[str], frozenset[str], int | None], Call]
-    plain_call: Callable[[Executable, Sequence[str], frozenset[str]], Call | None]
-    item_call: Callable[
-        [
-            Executable,
-            Sequence[str],
-            frozenset[str],
-            int | None,
-            CatalogCall | None,
-            Catalog | ReferenceType[Catalog],
-        ],
-        CatalogCall | None,
-    ]
-    explain: Callable[[Plan], Explanation]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,53 +114,24 @@ class Catalog:
 
     def __init__(
         self,
-        compiler: Compiler,
-        graph: Graph,
+        part: ModelPart,
         items: Inputs,
         ids: ArrayLike | None,
         candidates: Iterable[str],
         precision: str,
     ) -> None:
-        require_precision(precision)
-        signature = compiler.signature
-        self._compiler = compiler
-        self._precision = precision
-        given = signature.expand(items)
-        own = frozenset(given)
-        late = frozenset(signature.expand_names(candidates))
-        if own & late:
-            raise InputError(f"input '{min(own & late)}' is given both with the items and the candidates")
-        for name in sorted(own):
-            if signature.infos[name].rows < 0:
-                raise InputError(
-                    f"input '{name}' has no rows, so it is part of the request, not of the items"
-                )
-        arrays = {name: signature.array(name, value, None) for name, value in given.items()}
-        self._row_axes = {name: signature.infos[name].rows for name in own}
-        self._candidate_names = tuple(name for name in graph.inputs if name in late)
-        self._split = _compile(graph, Sides(frozenset(graph.inputs) - own - late, own), arrays, precision)
-        pairs = self._split.pairs
-        self._request_names = tuple(
-            name for name in pairs.inputs if name not in late and name not in (RECORDS, ROWS)
-        )
-        self._item_names = self._split.items.inputs
-        request = frozenset(self._request_names)
-        self._item_executable = compiler.executable(self._split.items, frozenset(), None)
-        self._pair_executable = compiler.executable(pairs, request, self._split.few)
-        self._names = (*self._request_names, RECORDS, ROWS, *self._candidate_names)
-        self._call = compiler.call(self._pair_executable, self._names, request, None)
-        plain = (RECORDS, ROWS, *self._request_names, *self._candidate_names)
-        self._plain_call = compiler.plain_call(self._pair_executable, plain, request)
+        scorer, arrays = make_scorer(part, items, candidates, precision)
+        self._scorer = scorer
         self._writing = threading.Lock()
         self._changing = threading.Lock()
 
-        count = self._count_of(arrays)
+        count = scorer.count_of(arrays)
         names = np.arange(count) if ids is None else np.asarray(ids)
         self._kind = _kind_of(names)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._kind == "i":
-            item_call = compiler.item_call
-            self._item_call = item_call(self._pair_executable, self._names, request, None, None, ref(self))
+            call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
+            self._item_call = call.in_backend(None, ref(self))
         keys, chosen = self._entering(names, count)
         self._ids_at = _Growing(object if self._kind == "U" else np.int64)
         self._row_at = _Growing(np.int64)
@@ -230,10 +142,11 @@ class Catalog:
         self._retired: deque[tuple[ReferenceType[_Snapshot], Rows64]] = deque()
         self._listed: _Listing | None = None
         # Pages that nothing was written to take no memory.
-        self._records = allocate_records(len(keys) + len(keys) // 4 + 16, self._split.stride)
-        native = self._kind != "U" and _native is not None and compiler.backend != "numba"
+        self._records = allocate_records(len(keys) + len(keys) // 4 + 16, scorer.stride)
+        native = self._kind != "U" and _native is not None and scorer.backend != "numba"
         self._snapshot = _Snapshot(_native.IdMap() if native else DictIdMap())
-        self._encode(arrays, chosen, count, self._records)
+        for begin, records in scorer.encode(arrays, chosen, count):
+            self._records[begin : begin + len(records)] = records
         self._change(keys, self._allocate(len(keys)))
         with _forking:
             _catalogs.add(self)
@@ -242,7 +155,7 @@ class Catalog:
         raise TypeError("a Catalog cannot be pickled; make it anew from the items")
 
     def __repr__(self) -> str:
-        return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._split.stride}>"
+        return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
 
     def __len__(self) -> int:
         return self._snapshot.ids.size()
@@ -296,14 +209,14 @@ class Catalog:
         (2,)
         """
         if ids is not None and self._item_call is not None:
-            arrays = self._in_order(request, candidates)
+            arrays = self._scorer.in_order(request, candidates)
             found = None if arrays is None else self._item_call(*arrays, ids=ids)
             if found is not None:
                 return found
         # Taken before the ids are looked up: records replaced after that wait for it.
         snapshot = self._snapshot
         rows = self._listing().rows if ids is None else self._find(snapshot, ids)
-        return self._score(request, rows, candidates)
+        return self._scorer.score(self._records, rows, request, candidates)
 
     def top_k(
         self,
@@ -368,7 +281,7 @@ class Catalog:
             kept = np.flatnonzero(taken)
             if candidates is None:
                 rows = rows[kept]
-        scores = self._score(request, rows, candidates)
+        scores = self._scorer.score(self._records, rows, request, candidates)
         if scores.ndim != 1:
             raise ShapeError(f"top_k needs one score for each item, the output has {list(scores.shape)}")
         if kept is not None:
@@ -390,19 +303,14 @@ class Catalog:
         ids : array_like
             Of an id that occurs several times, the last row counts.
         """
-        signature = self._compiler.signature
-        given = signature.expand(items)
-        for name in given:
-            if name not in self._row_axes:
-                raise InputError(f"input '{name}' is not part of the items of this catalogue")
-        arrays = {name: signature.array(name, value, None) for name, value in given.items()}
-        signature.require(self._item_names, arrays)
-        count = self._count_of(arrays)
+        arrays = self._scorer.item_arrays(items)
+        count = self._scorer.count_of(arrays)
         keys, chosen = self._entering(_vector("ids", ids), count)
         if len(keys) == 0:
             return
-        made = np.empty((len(keys), self._split.stride), np.uint8)
-        self._encode(arrays, chosen, count, made)
+        made = np.empty((len(keys), self._scorer.stride), np.uint8)
+        for begin, records in self._scorer.encode(arrays, chosen, count):
+            made[begin : begin + len(records)] = records
         with self._writing:
             rows = self._allocate(len(keys))
             self._records[rows] = made
@@ -461,18 +369,16 @@ class Catalog:
         CatalogCall
         """
         names = (*request_names, *candidate_names)
-        self._require(dict.fromkeys(request_names), dict.fromkeys(candidate_names))
+        scorer = self._scorer
+        scorer.require(dict.fromkeys(request_names), dict.fromkeys(candidate_names))
         for name in names:
-            if name not in self._names:
+            if name not in scorer.names:
                 raise InputError(f"input '{name}' is not read by this catalogue's score; leave it out")
         places = (*request_names, RECORDS, ROWS, *candidate_names)
-        own = frozenset(request_names)
-        call = self._compiler.call(self._pair_executable, places, own, max_rows)
-        general = _CheckedCall(self, call, tuple(request_names), tuple(candidate_names))
-        if self._kind != "i":
-            return general
-        item_call = self._compiler.item_call
-        return item_call(self._pair_executable, places, own, max_rows, general, self) or general
+        call = scorer.positional(places, frozenset(request_names), max_rows)
+        general = _CheckedCall(self, call.in_backend(call) or call, names, len(request_names))
+        quick: CatalogCall | None = call.in_backend(general, self) if self._kind == "i" else None
+        return quick or general
 
     def explain(self) -> Explanation:
         """What a score does, and what a record holds.
@@ -483,40 +389,7 @@ class Catalog:
             ``str()`` gives text, ``as_dict()`` plain data with ``catalog`` besides what
             `Model.explain` gives.
         """
-        pairs = self._compiler.explain(self._pair_executable.plan)
-        capacity, stride = self._records.shape
-        used = self._used * stride
-        layout = [
-            {
-                "value": field.value,
-                "dtype": field.dtype.name,
-                "shape": list(field.shape),
-                "codec": field.codec or "exact",
-                "offset": field.offset,
-                "bytes": field.size,
-            }
-            for field in self._split.fields
-        ]
-        data = {
-            "items": len(self),
-            "precision": self._precision,
-            "bytes_per_item": stride,
-            "capacity": capacity,
-            "bytes": used,
-            "record": layout,
-            "item_steps": [node.op for node in self._split.items.nodes],
-        }
-        lines = [
-            f"catalogue of {data['items']} items, {stride} bytes each: {used / 1e6:.1f} MB in use, "
-            f"{self._precision}",
-            f"  computed when an item enters: {len(self._split.items.nodes)} steps",
-        ]
-        lines += [
-            f"    {item['offset']:>6} {item['bytes']:>6} bytes  {item['codec']:<5} "
-            f"{item['dtype']}{item['shape']}  {item['value']}"
-            for item in layout
-        ]
-        return Explanation("\n".join([*lines, "", str(pairs)]), {**pairs.as_dict(), "catalog": data})
+        return explain_catalog(self._scorer, len(self), len(self._records), self._used)
 
     def _forget_other_threads(self) -> None:
         """For a forked child: other threads, which may have been reading or writing, are not in it."""
@@ -524,20 +397,6 @@ class Catalog:
         self._snapshot.ids.reset_lock()
         while self._retired:
             self._free = np.concatenate([self._free, self._retired.popleft()[1]])
-
-    def _count_of(self, arrays: Mapping[str, Array]) -> int:
-        first, count = "", -1
-        for name, array in arrays.items():
-            size = array.shape[self._row_axes[name]]
-            if count < 0:
-                first, count = name, size
-            elif size != count:
-                raise RowCountError(
-                    f"input '{name}': expected {count} rows, as input '{first}' has, got {size}"
-                )
-        if count < 0:
-            raise InputError("items: expected at least one input of the model")
-        return count
 
     def _keys(self, label: str, ids: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """The ids as the map knows them, and which of them can be in it."""
@@ -611,72 +470,6 @@ class Catalog:
         rows = self._row_at.values
         names, there = self._ids_at.values, rows >= 0
         return _Listing(_shown(names[there], self._kind), rows[there])
-
-    def _score(self, request: Inputs, rows: Rows64, candidates: Inputs | None) -> NDArray[np.float32]:
-        plain = None if self._plain_call is None else self._in_order(request, candidates)
-        if self._plain_call is not None and plain is not None:
-            found: NDArray[np.float32] | None = self._plain_call(self._records, rows, *plain)
-            if found is not None:
-                return found
-        signature = self._compiler.signature
-        own, late = signature.expand(request), signature.expand(candidates or {})
-        self._require(own, late)
-        arrays = [signature.array(name, own[name], 1) for name in self._request_names]
-        rest = [signature.array(name, late[name], None) for name in self._candidate_names]
-        for name, array in zip(self._candidate_names, rest, strict=True):
-            axis = signature.infos[name].rows
-            if axis >= 0 and array.shape[axis] != len(rows):
-                raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
-        return self._call(*arrays, self._records, rows, *rest)
-
-    def _in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
-        """What a call was given, in the order of its inputs' names; None if those are not the names."""
-        late = {} if candidates is None else candidates
-        if len(request) != len(self._request_names) or len(late) != len(self._candidate_names):
-            return None
-        try:
-            return [
-                *[request[name] for name in self._request_names],
-                *[late[name] for name in self._candidate_names],
-            ]
-        except (KeyError, TypeError):
-            return None
-
-    def _require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
-        signature = self._compiler.signature
-        for name in request:
-            if name in self._row_axes:
-                raise InputError(f"input '{name}' is part of the items, not of the request")
-        signature.require((*self._request_names, *self._candidate_names), request, candidates)
-        for names, given, side in (
-            (self._request_names, request, "the request"),
-            (self._candidate_names, candidates, "the candidates"),
-        ):
-            for name in names:
-                if name not in given:
-                    raise InputError(f"input '{name}': expected with {side}")
-
-    def _encode(
-        self, arrays: Mapping[str, Array], chosen: Rows64 | None, count: int, records: NDArray[np.uint8]
-    ) -> None:
-        """Compute the chosen items' parts and write them into as many records."""
-        total = count if chosen is None else len(chosen)
-        for begin in range(0, total, _BLOCK):
-            end = min(begin + _BLOCK, total)
-            block = {}
-            for name in self._item_names:
-                axis = self._row_axes[name]
-                if chosen is None:
-                    index: list[Any] = [slice(None)] * arrays[name].ndim
-                    index[axis] = slice(begin, end)
-                    block[name] = arrays[name][tuple(index)]
-                else:
-                    block[name] = np.take(arrays[name], chosen[begin:end], axis=axis)
-            self._item_executable.check_string_rows(block, end - begin, end - begin)
-            made = self._item_executable.run(block, (), end - begin) if self._split.fields else {}
-            values = [made[name] for name in self._split.items.outputs]
-            records[begin:end] = 0
-            encode(self._split.fields, values, records[begin:end])
 
     def _map_size(self, keys: Array) -> tuple[int, int]:
         if self._kind == "U":
@@ -754,41 +547,14 @@ class Catalog:
         self._removed = 0
 
 
-class CatalogCall(Protocol):
-    """A call whose inputs are known by position; made by `Catalog.prepare`."""
-
-    def __call__(
-        self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Score items for one request.
-
-        Parameters
-        ----------
-        *arrays : ndarray
-            One for each name given to `Catalog.prepare`, with the model's rank; never copied.
-        ids : array_like, optional
-            The items; all of them by default.
-        out : ndarray of float32, shape (N,), optional
-            Where the scores go; a new array by default.
-
-        Returns
-        -------
-        ndarray of float32, shape (N,)
-            As for `Catalog.score`; ``out`` if it was given.
-        """
-        ...
-
-
 class _CheckedCall:
     """A prepared call with every check, for all backends and ids."""
 
-    def __init__(
-        self, catalog: Catalog, call: Call, request: tuple[str, ...], candidates: tuple[str, ...]
-    ) -> None:
+    def __init__(self, catalog: Catalog, call: PreparedCall, names: tuple[str, ...], request: int) -> None:
         self._catalog = catalog
         self._call = call
-        self._request = len(request)
-        self._names = (*request, *candidates)
+        self._request = request
+        self._names = names
 
     def __call__(
         self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
@@ -836,22 +602,4 @@ def _map_size(keys: Array, more: int) -> tuple[int, int]:
     return int(keys.max()) + 1 + more, 0
 
 
-def _compile(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> Separated:
-    """The graph in two, for items of these arrays' sizes."""
-    sizes: dict[str, int] = {}
-    for name, array in arrays.items():
-        info = graph.infos.get(name)
-        for axis, size in enumerate((info and info.shape) or ()):
-            plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
-            if isinstance(size, Dim) and plain and size.symbols != (BATCH,):
-                sizes.setdefault(size.symbols[0], array.shape[axis])
-    graph = fold_constants(bind_sizes(graph, sizes))
-    graphs = split_graphs(graph, sides.request, sides.items)
-    many, *few = (separate_items(item, sides, precision) for item in graphs if item is not None)
-    if not few:
-        return many
-    # One record has to serve both.
-    return replace(many, few=few[0].pairs) if same_records(many, few[0]) else few[0]
-
-
-__all__ = ["Catalog", "CatalogCall", "Compiler"]
+__all__ = ["Catalog"]

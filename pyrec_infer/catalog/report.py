@@ -1,0 +1,53 @@
+"""What a catalogue tells about itself."""
+
+from __future__ import annotations
+
+from pyrec_infer.catalog.scorer import Scorer
+from pyrec_infer.tools.explain import Explanation
+
+
+def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int) -> Explanation:
+    """Describe a catalogue.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    items : int
+    capacity, used : int
+        Records that the catalogue has room for, and those that are not free.
+    """
+    pairs, stride = scorer.explain(), scorer.stride
+    layout = [
+        {
+            "value": field.value,
+            "dtype": field.dtype.name,
+            "shape": list(field.shape),
+            "codec": field.codec or "exact",
+            "offset": field.offset,
+            "bytes": field.size,
+        }
+        for field in scorer.fields
+    ]
+    data = {
+        "items": items,
+        "precision": scorer.precision,
+        "bytes_per_item": stride,
+        "capacity": capacity,
+        "bytes": used * stride,
+        "record": layout,
+        "item_steps": list(scorer.item_steps),
+    }
+    lines = [
+        f"catalogue of {items} items, {stride} bytes each: {used * stride / 1e6:.1f} MB in use, "
+        f"{scorer.precision}",
+        f"  computed when an item enters: {len(scorer.item_steps)} steps",
+    ]
+    lines += [
+        f"    {item['offset']:>6} {item['bytes']:>6} bytes  {item['codec']:<5} "
+        f"{item['dtype']}{item['shape']}  {item['value']}"
+        for item in layout
+    ]
+    return Explanation("\n".join([*lines, "", str(pairs)]), {**pairs.as_dict(), "catalog": data})
+
+
+__all__ = ["explain_catalog"]

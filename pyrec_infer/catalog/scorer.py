@@ -1,0 +1,274 @@
+"""The two halves of a catalogue's model: what makes the records of items, and what scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.arguments import Signature
+from pyrec_infer.backends.base import Fallbacks
+from pyrec_infer.backends.select import make_runnable, runner_names
+from pyrec_infer.calls import PositionalCall, PreparedCall, prepare_call
+from pyrec_infer.errors import InputError, RowCountError
+from pyrec_infer.execution import Executable
+from pyrec_infer.ir import BATCH, Array, Dim, Graph
+from pyrec_infer.passes import split_graphs
+from pyrec_infer.passes.bind_sizes import bind_sizes
+from pyrec_infer.passes.choose_precision import require_precision
+from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.separate_items import (
+    RECORDS,
+    ROWS,
+    Field,
+    Separated,
+    same_records,
+    separate_items,
+)
+from pyrec_infer.passes.split import Sides
+from pyrec_infer.planning import make_plan
+from pyrec_infer.tables.records import encode
+from pyrec_infer.tools.explain import Explanation, explain_plan
+
+Inputs: TypeAlias = Mapping[str, ArrayLike]
+Rows64: TypeAlias = NDArray[np.int64]
+
+_BLOCK = 1 << 14
+"""Items whose part is computed in one run, so that what is between stays small."""
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """What a catalogue takes from its model.
+
+    Attributes
+    ----------
+    signature : Signature
+        The model's inputs.
+    graph : Graph
+        From these to the output that is the score.
+    backend : str
+    pool : _native.ThreadPool or None
+        The threads that the plans share.
+    fallbacks : mapping of Node to callable
+        For the nodes that another runtime runs.
+    precision : str
+        Of the layers that run for each candidate.
+    notes : tuple of str
+        What `explain` says of the precision.
+    """
+
+    signature: Signature
+    graph: Graph
+    backend: str
+    pool: Any
+    fallbacks: Fallbacks
+    precision: str
+    notes: tuple[str, ...]
+
+    def executable(
+        self, graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str
+    ) -> Executable:
+        """The plan of split graphs, ready to run."""
+        plan = make_plan(graphs, request, precision, self.backend, self.pool)
+        return Executable(plan, make_runnable(plan, self.backend, self.pool, self.fallbacks))
+
+
+class Scorer:
+    """A model cut in two for items of some inputs and sizes.
+
+    Parameters
+    ----------
+    part : ModelPart
+    own : mapping of str to ndarray
+        Inputs of items; only their sizes count.
+    late : frozenset of str
+        Inputs that come with each call, one row for each item.
+    precision : str
+        Of the records.
+    """
+
+    def __init__(
+        self, part: ModelPart, own: Mapping[str, Array], late: frozenset[str], precision: str
+    ) -> None:
+        self._part = part
+        self.precision = precision
+        graph, signature = part.graph, part.signature
+        self._row_axes = {name: signature.infos[name].rows for name in own}
+        self.candidate_names = tuple(name for name in graph.inputs if name in late)
+        sides = Sides(frozenset(graph.inputs) - frozenset(own) - late, frozenset(own))
+        separated = _separate(graph, sides, own, precision)
+        pairs = separated.pairs
+        self.fields: tuple[Field, ...] = separated.fields
+        self.stride = separated.stride
+        """Bytes of a record."""
+        self.item_steps = tuple(node.op for node in separated.items.nodes)
+        self._item_outputs = separated.items.outputs
+        self.request_names = tuple(
+            name for name in pairs.inputs if name not in late and name not in (RECORDS, ROWS)
+        )
+        self._item_names = separated.items.inputs
+        self._request = frozenset(self.request_names)
+        self._items = part.executable((separated.items, None), frozenset(), "fp32")
+        precision = part.precision if RECORDS in pairs.inputs else "fp32"
+        self._pairs = part.executable((pairs, separated.few), self._request, precision)
+        self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
+        self._call = prepare_call(self._pairs, self.names, self._request, None)
+        plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
+        call = PositionalCall(self._pairs, plain, self._request, None)
+        self._plain_call: PreparedCall | None = call.in_backend(None)
+
+    @property
+    def backend(self) -> str:
+        return self._part.backend
+
+    def explain(self) -> Explanation:
+        """What a score does."""
+        plan, backend = self._pairs.plan, self._part.backend
+        return explain_plan(plan, backend, runner_names(plan, backend), self._part.notes)
+
+    def positional(
+        self, names: Sequence[str], request: frozenset[str], max_rows: int | None
+    ) -> PositionalCall:
+        """A score whose inputs, records and rows among them, are known by position."""
+        return PositionalCall(self._pairs, names, request, max_rows)
+
+    def item_arrays(self, items: Inputs) -> dict[str, Array]:
+        """Items as they are given, checked."""
+        signature = self._part.signature
+        given = signature.expand(items)
+        for name in given:
+            if name not in self._row_axes:
+                raise InputError(f"input '{name}' is not part of the items of this catalogue")
+        arrays = {name: signature.array(name, value, None) for name, value in given.items()}
+        signature.require(self._item_names, arrays)
+        return arrays
+
+    def count_of(self, arrays: Mapping[str, Array]) -> int:
+        """How many items the arrays hold."""
+        first, count = "", -1
+        for name, array in arrays.items():
+            size = array.shape[self._row_axes[name]]
+            if count < 0:
+                first, count = name, size
+            elif size != count:
+                raise RowCountError(
+                    f"input '{name}': expected {count} rows, as input '{first}' has, got {size}"
+                )
+        if count < 0:
+            raise InputError("items: expected at least one input of the model")
+        return count
+
+    def encode(
+        self, arrays: Mapping[str, Array], chosen: Rows64 | None, count: int
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """The records of the chosen items, of all ``count`` by default: block by block, each with the
+        number of its first. A block is valid until the next."""
+        total = count if chosen is None else len(chosen)
+        room = np.empty((min(total, _BLOCK), self.stride), np.uint8)
+        for begin in range(0, total, _BLOCK):
+            end = min(begin + _BLOCK, total)
+            block = {}
+            for name in self._item_names:
+                axis = self._row_axes[name]
+                if chosen is None:
+                    index: list[Any] = [slice(None)] * arrays[name].ndim
+                    index[axis] = slice(begin, end)
+                    block[name] = arrays[name][tuple(index)]
+                else:
+                    block[name] = np.take(arrays[name], chosen[begin:end], axis=axis)
+            self._items.check_string_rows(block, end - begin, end - begin)
+            made = self._items.run(block, (), end - begin) if self.fields else {}
+            records = room[: end - begin]
+            records[...] = 0
+            encode(self.fields, [made[name] for name in self._item_outputs], records)
+            yield begin, records
+
+    def score(
+        self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, candidates: Inputs | None
+    ) -> NDArray[np.float32]:
+        """Score the items of these rows of the records."""
+        plain = None if self._plain_call is None else self.in_order(request, candidates)
+        if self._plain_call is not None and plain is not None:
+            found: NDArray[np.float32] | None = self._plain_call(records, rows, *plain)
+            if found is not None:
+                return found
+        signature = self._part.signature
+        own, late = signature.expand(request), signature.expand(candidates or {})
+        self.require(own, late)
+        arrays = [signature.array(name, own[name], 1) for name in self.request_names]
+        rest = [signature.array(name, late[name], None) for name in self.candidate_names]
+        for name, array in zip(self.candidate_names, rest, strict=True):
+            axis = signature.infos[name].rows
+            if axis >= 0 and array.shape[axis] != len(rows):
+                raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
+        return self._call(*arrays, records, rows, *rest)
+
+    def in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
+        """What a call was given, in the order of its inputs' names; None if those are not the names."""
+        late = {} if candidates is None else candidates
+        if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
+            return None
+        try:
+            return [
+                *[request[name] for name in self.request_names],
+                *[late[name] for name in self.candidate_names],
+            ]
+        except (KeyError, TypeError):
+            return None
+
+    def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
+        signature = self._part.signature
+        for name in request:
+            if name in self._row_axes:
+                raise InputError(f"input '{name}' is part of the items, not of the request")
+        signature.require((*self.request_names, *self.candidate_names), request, candidates)
+        for names, given, side in (
+            (self.request_names, request, "the request"),
+            (self.candidate_names, candidates, "the candidates"),
+        ):
+            for name in names:
+                if name not in given:
+                    raise InputError(f"input '{name}': expected with {side}")
+
+
+def make_scorer(
+    part: ModelPart, items: Inputs, candidates: Iterable[str], precision: str
+) -> tuple[Scorer, dict[str, Array]]:
+    """A scorer for a catalogue's first items, and these as it takes them."""
+    require_precision(precision)
+    signature = part.signature
+    given = signature.expand(items)
+    late = frozenset(signature.expand_names(candidates))
+    both = late & given.keys()
+    if both:
+        raise InputError(f"input '{min(both)}' is given both with the items and the candidates")
+    for name in sorted(given):
+        if signature.infos[name].rows < 0:
+            raise InputError(f"input '{name}' has no rows, so it is part of the request, not of the items")
+    arrays = {name: signature.array(name, value, None) for name, value in given.items()}
+    return Scorer(part, arrays, late, precision), arrays
+
+
+def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> Separated:
+    """The graph in two, for items of these arrays' sizes."""
+    sizes: dict[str, int] = {}
+    for name, array in arrays.items():
+        info = graph.infos.get(name)
+        for axis, size in enumerate((info and info.shape) or ()):
+            plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
+            if isinstance(size, Dim) and plain and size.symbols != (BATCH,):
+                sizes.setdefault(size.symbols[0], array.shape[axis])
+    graph = fold_constants(bind_sizes(graph, sizes))
+    graphs = split_graphs(graph, sides.request, sides.items)
+    many, *few = (separate_items(item, sides, precision) for item in graphs if item is not None)
+    if not few:
+        return many
+    # One record has to serve both.
+    return replace(many, few=few[0].pairs) if same_records(many, few[0]) else few[0]
+
+
+__all__ = ["ModelPart", "Scorer", "make_scorer"]
