@@ -21,7 +21,7 @@ from pyrec_infer.ir import (
     Size,
     same_size,
 )
-from pyrec_infer.ops import OPS
+from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.ops.fused import parts_of
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.masked import most_positions
@@ -172,15 +172,12 @@ def _touches_strings(node: Node, infos: Mapping[str, Info]) -> bool:
 
 def find_sources(graph: Graph, infos: Mapping[str, Info]) -> dict[str, str]:
     """For values that are views or casts of one model input: its name, with the column if it is one."""
-    views = frozenset(
-        {"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Expand"}
-    )
     found = {name: f"input '{name}'" for name in graph.inputs}
     for node in graph.nodes:
         source = found.get(node.inputs[0]) if node.inputs else None
         if source is None or len(node.outputs) != 1:
             continue
-        if node.op in views:
+        if has(node, Trait.VIEW) or node.op in ("Cast", "Transpose", "Expand"):
             found[node.outputs[0]] = source
         elif node.op in ("Slice", "Gather") and len(node.inputs) > 1 and " column" not in source:
             chosen = infos[node.inputs[1]].constant
@@ -222,23 +219,13 @@ def check_ids(graph: Graph) -> Graph:
     """Mark the casts from float inputs to ids, so that they refuse what is not a whole number."""
     infos = analyze(graph).infos
     sources = find_sources(graph, infos)
-    views = {
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Cast",
-        "Identity",
-        "Flatten",
-        "Slice",
-        "Gather",
-        "Transpose",
-        "Add",
-    }
     reach: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op == "Gather" and node.inputs[0] in graph.constants:
             reach.add(node.inputs[1])
-        elif node.op in views and any(name in reach for name in node.outputs):
+        elif (has(node, Trait.MOVES) or node.op in ("Cast", "Add")) and any(
+            name in reach for name in node.outputs
+        ):
             reach.update(name for name in node.inputs if name)
     nodes = []
     for node in graph.nodes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Size
-from pyrec_infer.ops import OPS
+from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.ops.fused import parts_of
 
 SAMPLED_ROWS = 1000
@@ -25,11 +25,6 @@ _OTHER_IDS = 10
 """Whole numbers that reach no table are below this."""
 
 _UNLIMITED = np.iinfo(np.int64).max
-
-_VIEWS = frozenset(
-    {"Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split"}
-    | {"Squeeze", "Transpose", "Unsqueeze"}
-)
 
 
 class NotMeasurableError(PyrecError):
@@ -147,7 +142,7 @@ class _Tracer:
             self._set(node.outputs[0], self.places[node.inputs[0]], self._added[node.inputs[0]])
         elif node.op == "Add":
             self._shift(node)
-        elif node.op in _VIEWS and any(name in self.places for name in node.inputs):
+        elif has(node, Trait.MOVES) and any(name in self.places for name in node.inputs):
             self._view(node)
 
     def _set(self, name: str, places: Array, added: Array) -> None:

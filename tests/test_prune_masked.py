@@ -86,6 +86,7 @@ def attention(
     extra: tuple[Step, ...] = (),
     pooled: str = "pooled",
     scalar: bool = True,
+    activation: str = "Sigmoid",
 ) -> bytes:
     """A model of a hidden mask, keys and an item's vector; the scores of a history pass two layers."""
     generator = np.random.default_rng(3)
@@ -107,7 +108,7 @@ def attention(
         *FEATURES[features],
         ("MatMul", ("features", "w1"), "a", {}),
         ("Add", ("a", "b1"), "b", {}),
-        ("Sigmoid", ("b",), "c", {}),
+        (activation, ("b",), "c", {}),
         ("MatMul", ("c", "w2"), "d", {}),
         ("Add", ("d", "b2"), "e", {}),
         ("Squeeze", ("e", "two"), "s", {}),
@@ -191,6 +192,18 @@ def test_spellings_are_pruned_and_equal_all_positions(name: str, backend: str) -
         request = requests([positions])
         actual = model.score(request, {"item": item})
         np.testing.assert_allclose(actual, reference(model, request, item), **TINY)
+
+
+ACTIVATIONS = ("Abs", "Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "Relu", "Selu")
+ACTIVATIONS += ("Sin", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_any_elementwise_operator_may_stand_between_the_layers(activation: str, backend: str) -> None:
+    model = pi.load(attention(activation=activation))
+    assert prunes(model)
+    item, request = items(9), requests([HIDDEN_SETS["scattered"]])
+    np.testing.assert_allclose(model.score(request, {"item": item}), reference(model, request, item), **TINY)
 
 
 NEAR_MISSES: dict[str, dict[str, Any]] = {

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import pyrec_infer as pi
+from pyrec_infer.ops import OPS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pyrec_infer"
@@ -133,6 +134,20 @@ def test_only_the_importer_uses_onnx() -> None:
     users = {name for name in modules() for used in imports(name) if used.split(".")[0] == "onnx"}
     assert users
     assert {part(name) for name in users} == {"importer"}
+
+
+MAX_NAMES = 3
+"""Operators that a collection outside `ops` may name; what holds for more of them is a trait of theirs."""
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_what_operators_are_is_said_on_the_operators(module: str) -> None:
+    if module.split(".")[1] in ("ops", "importer"):
+        return
+    for node in ast.walk(modules()[module]):
+        if isinstance(node, (ast.Set, ast.Tuple, ast.List)):
+            named = [item.value for item in node.elts if isinstance(item, ast.Constant) and item.value in OPS]
+            assert len(named) <= MAX_NAMES, f"{module} line {node.lineno}: {', '.join(map(str, named))}"
 
 
 def includes(name: str) -> set[str]:

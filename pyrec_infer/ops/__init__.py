@@ -25,9 +25,10 @@ from pyrec_infer.ops import (
     tree_ensemble,
     unary,
 )
-from pyrec_infer.ops.registry import Op, RowFlow, register
+from pyrec_infer.ops.registry import Op, RowFlow, has, register, with_trait
+from pyrec_infer.ops.traits import Trait
 
-__all__ = ["OPS", "Op", "RowFlow"]
+__all__ = ["OPS", "Op", "RowFlow", "Trait", "has", "with_trait"]
 
 OPS = register(
     family.OPS

@@ -22,6 +22,7 @@ from pyrec_infer.ops.shapes import (
     integers,
     quotient,
 )
+from pyrec_infer.ops.traits import MOVES, VARIADIC, no_flops
 
 UNBOUNDED = 2**31 - 1
 """Exporters write this or a larger bound for "to the end" of an axis of any size."""
@@ -514,16 +515,16 @@ def _dim_values(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS = (
-    Op("Concat", _infer_concat, _concat, rows.concat, symbolic=True),
-    Op("Split", _infer_split, _split, rows.split, symbolic=True),
-    Op("Slice", _infer_slice, _slice, rows.slice_, symbolic=True),
-    Op("Tile", _infer_tile, _tile, rows.tile),
-    Op("Expand", _infer_expand, _expand, rows.expand, symbolic=True),
-    Op("Pad", _infer_pad, _pad, rows.pad),
+    Op("Concat", _infer_concat, _concat, rows.concat, True, MOVES | VARIADIC, no_flops),
+    Op("Split", _infer_split, _split, rows.split, True, MOVES, no_flops),
+    Op("Slice", _infer_slice, _slice, rows.slice_, True, MOVES, no_flops),
+    Op("Tile", _infer_tile, _tile, rows.tile, False, MOVES, no_flops),
+    Op("Expand", _infer_expand, _expand, rows.expand, True, MOVES, no_flops),
+    Op("Pad", _infer_pad, _pad, rows.pad, flops=no_flops),
     Op("ConstantOfShape", _infer_constant_of_shape, _constant_of_shape, rows.constant_of_shape),
     Op("Range", _infer_range, _range),
     Op("Trilu", _same_type, _trilu, rows.trilu),
     Op("EyeLike", _infer_eye_like, _eye_like),
     Op("ReverseSequence", _infer_reverse_sequence, _reverse_sequence),
-    Op("pyrec.DimValues", _infer_dim_values, _dim_values),
+    Op("pyrec.DimValues", _infer_dim_values, _dim_values, flops=no_flops),
 )

@@ -24,6 +24,7 @@ from pyrec_infer.ops.elementwise import (
 )
 from pyrec_infer.ops.registry import Op, boolean, required
 from pyrec_infer.ops.shapes import broadcast
+from pyrec_infer.ops.traits import AFFINE, COMPARISON, ELEMENTWISE, VARIADIC, Trait
 
 Function = Callable[[Node, Array, Array], Array]
 
@@ -84,7 +85,13 @@ def _shift(node: Node, x: Array, amount: Array) -> Array:
     return np.where(inside, np.right_shift(x, safe), np.where(x < 0, -1, 0).astype(x.dtype))
 
 
-def _operator(name: str, function: Function, kinds: str = NUMBERS, symbolic: bool = False) -> Op:
+def _operator(
+    name: str,
+    function: Function,
+    kinds: str = NUMBERS,
+    symbolic: bool = False,
+    traits: frozenset[Trait] = ELEMENTWISE,
+) -> Op:
     """An operator whose result has the operands' type; the function sees float32 for float16."""
     accepted = kinds + "O" if symbolic else kinds
 
@@ -95,7 +102,7 @@ def _operator(name: str, function: Function, kinds: str = NUMBERS, symbolic: boo
             result = widened(lambda x, y: function(node, x, y), np.float32, a, b)
         return [np.asarray(result, dtype)]
 
-    return Op(name, broadcasting(kinds), evaluate, rows.elementwise, symbolic)
+    return Op(name, broadcasting(kinds), evaluate, rows.elementwise, symbolic, traits)
 
 
 def _comparison(name: str, function: np.ufunc, kinds: str = NUMBERS, symbolic: bool = False) -> Op:
@@ -105,7 +112,8 @@ def _comparison(name: str, function: np.ufunc, kinds: str = NUMBERS, symbolic: b
         a, b = _operands(node, inputs, accepted)
         return [np.asarray(function(a, b), np.bool_)]
 
-    return Op(name, broadcasting(kinds, BOOL), evaluate, rows.elementwise, symbolic)
+    traits = ELEMENTWISE if kinds == "b" else COMPARISON
+    return Op(name, broadcasting(kinds, BOOL), evaluate, rows.elementwise, symbolic, traits)
 
 
 def _variadic(
@@ -123,7 +131,9 @@ def _variadic(
         with np.errstate(all="ignore"):
             return [widened(combine, np.float32, *operands)]
 
-    return Op(name, broadcasting(kinds, variadic=True), evaluate, rows.elementwise, symbolic)
+    return Op(
+        name, broadcasting(kinds, variadic=True), evaluate, rows.elementwise, symbolic, ELEMENTWISE | VARIADIC
+    )
 
 
 def _infer_power(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -165,13 +175,13 @@ def _prelu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS: tuple[Op, ...] = (
-    _operator("Add", lambda node, a, b: np.add(a, b), symbolic=True),
+    _operator("Add", lambda node, a, b: np.add(a, b), symbolic=True, traits=AFFINE),
     _comparison("And", np.logical_and, "b"),
     _operator("BitShift", _shift, INTEGERS),
     _operator("BitwiseAnd", lambda node, a, b: np.bitwise_and(a, b), INTEGERS),
     _operator("BitwiseOr", lambda node, a, b: np.bitwise_or(a, b), INTEGERS),
     _operator("BitwiseXor", lambda node, a, b: np.bitwise_xor(a, b), INTEGERS),
-    _operator("Div", _divide, symbolic=True),
+    _operator("Div", _divide, symbolic=True, traits=AFFINE),
     _comparison("Equal", np.equal, ANY, symbolic=True),
     _comparison("Greater", np.greater),
     _comparison("GreaterOrEqual", np.greater_equal),
@@ -180,12 +190,12 @@ OPS: tuple[Op, ...] = (
     _variadic("Max", np.maximum, symbolic=True),
     _variadic("Mean", np.add, mean=True),
     _variadic("Min", np.minimum, symbolic=True),
-    _operator("Mod", _modulo),
-    _operator("Mul", lambda node, a, b: np.multiply(a, b), symbolic=True),
+    _operator("Mod", _modulo, traits=COMPARISON),
+    _operator("Mul", lambda node, a, b: np.multiply(a, b), symbolic=True, traits=AFFINE),
     _comparison("Or", np.logical_or, "b"),
-    Op("PRelu", _infer_prelu, _prelu, rows.elementwise),
-    Op("Pow", _infer_power, _power, rows.elementwise),
-    _operator("Sub", lambda node, a, b: np.subtract(a, b), symbolic=True),
+    Op("PRelu", _infer_prelu, _prelu, rows.elementwise, traits=ELEMENTWISE),
+    Op("Pow", _infer_power, _power, rows.elementwise, traits=ELEMENTWISE),
+    _operator("Sub", lambda node, a, b: np.subtract(a, b), symbolic=True, traits=AFFINE),
     _variadic("Sum", np.add),
     _comparison("Xor", np.logical_xor, "b"),
 )

@@ -12,6 +12,7 @@ from pyrec_infer.errors import IdRangeError, InputError, ModelError
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.registry import Op, RowFlow, boolean, element_type, required
+from pyrec_infer.ops.traits import ELEMENTWISE, no_flops
 
 _INTEGER = re.compile(r"\s*[+-]?\d+")
 _SPECIAL = {"nan": "NaN", "inf": "INF", "-inf": "-INF"}
@@ -130,6 +131,6 @@ def _like_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info
 
 
 OPS: tuple[Op, ...] = (
-    Op("Cast", _infer_cast, _cast, rows.elementwise, symbolic=True),
+    Op("Cast", _infer_cast, _cast, rows.elementwise, True, ELEMENTWISE, no_flops),
     Op("CastLike", _infer_cast_like, _cast_like, _like_rows),
 )

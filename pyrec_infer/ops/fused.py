@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.linear_algebra import matmul_shape
 from pyrec_infer.ops.registry import Op, RowFlow, element_type, optional, required
 from pyrec_infer.ops.scores import logistic
 from pyrec_infer.ops.shapes import broadcast, fresh
+from pyrec_infer.ops.traits import ELEMENTWISE, Count, no_flops, of_last_axis, of_product, two_each
 
 F32 = np.dtype(np.float32)
 
@@ -252,6 +253,17 @@ def _fold_dots_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence
     return RowFlow((Rows.OPAQUE,), coupled=True)
 
 
+def _lookup_sum_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
+    """One for each number that is added."""
+    return made * (len(node.inputs) // 2)
+
+
+def _fold_dots_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
+    """Two for each number of the weights and each of a vector."""
+    width = (shapes[0] or (1,))[-1]
+    return 2 * count(shapes[1] or (0,)) * (width if isinstance(width, int) else 1)
+
+
 OPS = (
     # act(x W + b): NumPy's matmul, then a broadcasting bias. Attributes: activation (see ACTIVATIONS);
     # columns (int), present where W comes out of pyrec.Pack: its last size, or that for each of the
@@ -259,33 +271,52 @@ OPS = (
     # precision and of pyrec.LookupSum also marks for backends, which change no number: rows (str) where
     # only layers of that precision read the result, ordered (int) where these have pyrec.PackInOrder of
     # the bias; features (int), the size of x where that is such a result.
-    Op("pyrec.Dense", _infer_dense, _dense, _dense_rows),
+    Op("pyrec.Dense", _infer_dense, _dense, _dense_rows, flops=of_product),
     # Lays matrices [..., K, H] out for a dense layer, its only reader; the same numbers. Attributes:
     # precision of the layer, fp32 (the default), bf16 or int8.
-    Op("pyrec.Pack", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], rows.elementwise),
+    Op(
+        "pyrec.Pack",
+        _infer_pack,
+        lambda node, inputs: [required(node, inputs, 0)],
+        rows.elementwise,
+        flops=no_flops,
+    ),
     # Constant weights W [K, H] laid out for a layer of lower precision whose input comes in the order of a
     # row [1, K] of the request: inputs W and the row. The same numbers as W. Attributes: precision.
-    Op("pyrec.PackInOrder", _infer_pack, lambda node, inputs: [required(node, inputs, 0)], _invariant),
+    Op(
+        "pyrec.PackInOrder",
+        _infer_pack,
+        lambda node, inputs: [required(node, inputs, 0)],
+        _invariant,
+        flops=no_flops,
+    ),
     # Inputs source_0, table_0, source_1, table_1, ... A part with a table is its rows of the ids in
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
     # from the end where negative. A part without a table is the source's own float32 numbers [N, width].
     # The result is the concatenation of all parts. Attributes, one for each part: columns, offsets
     # (bytes into a table's row), widths, codecs (see CODECS); labels, which backends add: for errors,
     # what each source is.
-    Op("pyrec.Lookup", _infer_lookup, _lookup, _by_row(0)),
+    Op("pyrec.Lookup", _infer_lookup, _lookup, _by_row(0), flops=no_flops),
     # The same with all widths alike, summed: act(bias + sum of parts). Inputs bias (absent, [H], [1, H]
     # or [N, H]), source_0, table_0, ...
-    Op("pyrec.LookupSum", _infer_lookup_sum, _lookup_sum, _by_row(1)),
+    Op("pyrec.LookupSum", _infer_lookup_sum, _lookup_sum, _by_row(1), flops=_lookup_sum_flops),
     # Inputs rows and a record table: `width` elements of ONNX type `to` at byte `offset` of each of the
     # rows, exactly.
-    Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0)),
+    Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0), flops=no_flops),
     # a * b + c, float32 and broadcast against each other.
-    Op("pyrec.MultiplyAdd", _infer_multiply_add, _multiply_add, rows.elementwise),
+    Op(
+        "pyrec.MultiplyAdd",
+        _infer_multiply_add,
+        _multiply_add,
+        rows.elementwise,
+        traits=ELEMENTWISE,
+        flops=two_each,
+    ),
     # y[n, p] = sum over d of a[n, left[p], d] * b[n, right[p], d]; left and right are constant int64.
-    Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows),
+    Op("pyrec.PairDots", _infer_pair_dots, _pair_dots, _pair_dots_rows, flops=of_last_axis),
     # Matrices M with PairDots(a, b, left, right) W = b M, where b [N, fields, D] is seen as [N, fields * D]:
     # M[n, right[p] * D + d] = base[right[p] * D + d] + sum over p of a[n, left[p], d] * W[p].
     # Below these are further rows. Inputs a [N, F, D], and constants W [P, H], left [P], right [P], base
     # (optional) [fields * D, H] and below (optional) [R, H]. Attributes: fields (int).
-    Op("pyrec.FoldDots", _infer_fold_dots, _fold_dots, _fold_dots_rows),
+    Op("pyrec.FoldDots", _infer_fold_dots, _fold_dots, _fold_dots_rows, flops=_fold_dots_flops),
 )

@@ -88,7 +88,7 @@ def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:
         y = product(required(node, inputs, 0), required(node, inputs, 1))
         return [activate(node, y if bias is None else y + bias)]
 
-    return Op(name, _DENSE.infer, evaluate, _DENSE.rows)
+    return Op(name, _DENSE.infer, evaluate, _DENSE.rows, flops=_DENSE.flops)
 
 
 OPS = (

@@ -13,6 +13,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64
 from pyrec_infer.ops.registry import Op, boolean, check_count, required
 from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
+from pyrec_infer.ops.traits import MOVES, no_flops
 
 
 def checked_ids(indices: Array, size: int) -> Array:
@@ -288,9 +289,17 @@ def _unique(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS = (
-    Op("Gather", _infer_gather, _gather, rows.gather, symbolic=True),
-    Op("GatherElements", _infer_gather_elements, _gather_elements, rows.gather_elements),
-    Op("GatherND", _infer_gather_nd, _gather_nd, rows.gather_nd),
+    Op("Gather", _infer_gather, _gather, rows.gather, True, MOVES, no_flops),
+    Op(
+        "GatherElements",
+        _infer_gather_elements,
+        _gather_elements,
+        rows.gather_elements,
+        False,
+        MOVES,
+        no_flops,
+    ),
+    Op("GatherND", _infer_gather_nd, _gather_nd, rows.gather_nd, False, MOVES, no_flops),
     Op("ScatterElements", _infer_scatter, _scatter_elements, rows.scatter_elements),
     Op("ScatterND", _infer_scatter, _scatter_nd),
     Op("OneHot", _infer_one_hot, _one_hot, rows.one_hot),

@@ -12,6 +12,7 @@ from pyrec_infer.ir import Array, Dim, Info, Node, Shape, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.registry import Op, boolean, optional, required
 from pyrec_infer.ops.shapes import axis_of, constant_integers, fresh, integers, product, quotient
+from pyrec_infer.ops.traits import MOVES, VIEW, no_flops
 
 INT64 = np.dtype(np.int64)
 
@@ -275,13 +276,13 @@ def _space_to_depth(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS = (
-    Op("Reshape", _infer_reshape, _reshape, rows.reshape, symbolic=True),
-    Op("Flatten", _infer_flatten, _flatten, rows.reshape),
-    Op("Squeeze", _infer_squeeze, _squeeze, rows.squeeze, symbolic=True),
-    Op("Unsqueeze", _infer_unsqueeze, _unsqueeze, rows.unsqueeze, symbolic=True),
-    Op("Transpose", _infer_transpose, _transpose, rows.transpose, symbolic=True),
-    Op("Shape", _infer_shape, _shape, rows.shape_of),
-    Op("Size", _infer_size, _size, rows.shape_of),
+    Op("Reshape", _infer_reshape, _reshape, rows.reshape, True, VIEW, no_flops),
+    Op("Flatten", _infer_flatten, _flatten, rows.reshape, False, VIEW, no_flops),
+    Op("Squeeze", _infer_squeeze, _squeeze, rows.squeeze, True, VIEW, no_flops),
+    Op("Unsqueeze", _infer_unsqueeze, _unsqueeze, rows.unsqueeze, True, VIEW, no_flops),
+    Op("Transpose", _infer_transpose, _transpose, rows.transpose, True, MOVES, no_flops),
+    Op("Shape", _infer_shape, _shape, rows.shape_of, flops=no_flops),
+    Op("Size", _infer_size, _size, rows.shape_of, flops=no_flops),
     Op("DepthToSpace", _infer_depth_to_space, _depth_to_space),
     Op("SpaceToDepth", _infer_space_to_depth, _space_to_depth),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, check_same, widened
 from pyrec_infer.ops.registry import Op, boolean, optional, required
 from pyrec_infer.ops.shapes import broadcast, broadcast_sizes, dtype_of
+from pyrec_infer.ops.traits import Count, of_product
 
 
 def _check_inner(node: Node, a: Size, b: Size) -> None:
@@ -156,8 +158,18 @@ def _einsum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         raise ModelError(f"node {node.name!r} (Einsum): the operands' shapes do not fit") from error
 
 
+def _einsum_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
+    """Two for each combination of the labels' places."""
+    labels: dict[str, int] = {}
+    terms = str(node.attribute("equation", "")).replace(" ", "").split("->")[0].split(",")
+    for term, shape in zip(terms, shapes, strict=False):
+        for label, size in zip(term, shape or (), strict=False):
+            labels[label] = max(labels.get(label, 1), count((size,)))
+    return 2 * math.prod(labels.values())
+
+
 OPS = (
-    Op("MatMul", _infer_matmul, _matmul, rows.matmul),
-    Op("Gemm", _infer_gemm, _gemm, rows.gemm),
-    Op("Einsum", _infer_einsum, _einsum, rows.einsum),
+    Op("MatMul", _infer_matmul, _matmul, rows.matmul, flops=of_product),
+    Op("Gemm", _infer_gemm, _gemm, rows.gemm, flops=of_product),
+    Op("Einsum", _infer_einsum, _einsum, rows.einsum, flops=_einsum_flops),
 )

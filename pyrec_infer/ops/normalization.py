@@ -12,6 +12,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import FLOATS, check_kind, same_type, widened
 from pyrec_infer.ops.registry import Evaluate, Op, boolean, optional, required
 from pyrec_infer.ops.shapes import axis_of
+from pyrec_infer.ops.traits import DISCONTINUOUS, Trait, one_each_read
 
 
 def _along_axis(function: Callable[[Array, int], Array]) -> Evaluate:
@@ -183,13 +184,25 @@ def _grouped_normalization(node: Node, inputs: Sequence[Array | None]) -> list[A
 _same = same_type(FLOATS)
 
 OPS = (
-    Op("Softmax", _infer_along_axis, _along_axis(_softmax), rows.softmax),
-    Op("LogSoftmax", _infer_along_axis, _along_axis(_log_softmax), rows.softmax),
-    Op("Hardmax", _infer_along_axis, _along_axis(_hardmax), rows.softmax),
+    Op("Softmax", _infer_along_axis, _along_axis(_softmax), rows.softmax, flops=one_each_read),
+    Op("LogSoftmax", _infer_along_axis, _along_axis(_log_softmax), rows.softmax, flops=one_each_read),
+    Op("Hardmax", _infer_along_axis, _along_axis(_hardmax), rows.softmax, traits=DISCONTINUOUS),
     Op("LpNormalization", _infer_along_axis, _lp_normalization, rows.softmax),
-    Op("LayerNormalization", _infer_layer_normalization, _layer_normalization, rows.layer_normalization),
+    Op(
+        "LayerNormalization",
+        _infer_layer_normalization,
+        _layer_normalization,
+        rows.layer_normalization,
+        flops=one_each_read,
+    ),
     Op("RMSNormalization", _same, _rms_normalization, rows.layer_normalization),
-    Op("BatchNormalization", _same, _batch_normalization, rows.batch_normalization),
+    Op(
+        "BatchNormalization",
+        _same,
+        _batch_normalization,
+        rows.batch_normalization,
+        traits=frozenset({Trait.AFFINE}),
+    ),
     Op("InstanceNormalization", _same, _grouped_normalization, rows.pool),
     Op("GroupNormalization", _same, _grouped_normalization, rows.pool),
 )

@@ -12,6 +12,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64
 from pyrec_infer.ops.registry import Op, boolean, required
 from pyrec_infer.ops.shapes import axis_of, constant_integers, fresh, integers
+from pyrec_infer.ops.traits import DISCONTINUOUS
 
 
 def _infer_top_k(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -87,8 +88,8 @@ def _arg(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS = (
-    Op("TopK", _infer_top_k, _top_k, rows.topk),
+    Op("TopK", _infer_top_k, _top_k, rows.topk, traits=DISCONTINUOUS),
     Op("CumSum", _infer_cumsum, _cumsum, rows.cumsum),
-    Op("ArgMax", _infer_arg, _arg, rows.arg_reduce),
-    Op("ArgMin", _infer_arg, _arg, rows.arg_reduce),
+    Op("ArgMax", _infer_arg, _arg, rows.arg_reduce, traits=DISCONTINUOUS),
+    Op("ArgMin", _infer_arg, _arg, rows.arg_reduce, traits=DISCONTINUOUS),
 )

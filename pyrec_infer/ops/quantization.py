@@ -13,6 +13,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.linear_algebra import matmul_shape
 from pyrec_infer.ops.registry import Op, RowFlow, RowRule, boolean, couples, element_type, optional, required
 from pyrec_infer.ops.shapes import axis_of
+from pyrec_infer.ops.traits import of_product
 
 _BYTES = (np.dtype(np.int8), np.dtype(np.uint8))
 _QUANTIZED = (*_BYTES, np.dtype(np.int16), np.dtype(np.uint16))
@@ -261,7 +262,13 @@ OPS = (
     Op("QuantizeLinear", _infer_quantize, _quantize, rows.elementwise),
     Op("DequantizeLinear", _infer_dequantize, _dequantize, rows.elementwise),
     Op("DynamicQuantizeLinear", _infer_dynamic, _dynamic, rows.dynamic_quantize),
-    Op("MatMulInteger", _infer_matmul_integer, _matmul_integer, _product_rule((0, 1), (2,), (3,))),
+    Op(
+        "MatMulInteger",
+        _infer_matmul_integer,
+        _matmul_integer,
+        _product_rule((0, 1), (2,), (3,)),
+        flops=of_product,
+    ),
     Op("QLinearMatMul", _infer_qlinear_matmul, _qlinear_matmul, _product_rule((0, 3), (1, 2), (4, 5))),
     Op("com.microsoft.QGemm", _infer_qgemm, _qgemm, _product_rule((0, 3), (1, 2), (4, 5))),
 )

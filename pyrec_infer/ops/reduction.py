@@ -13,6 +13,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, widened
 from pyrec_infer.ops.registry import Op, boolean, optional, required
 from pyrec_infer.ops.shapes import axis_of, constant_integers, product
+from pyrec_infer.ops.traits import REDUCES, one_each_read
 
 Axes: TypeAlias = tuple[int, ...]
 Reduce: TypeAlias = Callable[[Array, Axes, bool], Any]
@@ -149,4 +150,6 @@ def _evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [widened(lambda x: np.asarray(function(x, axes, keep)), np.float32, data)]
 
 
-OPS = tuple(Op(name, _infer, _evaluate, rows.reduce) for name in _REDUCTIONS)
+OPS = tuple(
+    Op(name, _infer, _evaluate, rows.reduce, traits=REDUCES, flops=one_each_read) for name in _REDUCTIONS
+)

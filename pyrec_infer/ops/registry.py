@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError, UnsupportedModelError
 from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows, has_symbol
+from pyrec_infer.ops.traits import Flops, Trait, one_each
 
 Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
 Infer: TypeAlias = Callable[[Node, Sequence[Info | None]], Sequence[Info]]
@@ -70,6 +71,9 @@ class Op:
         The row rule; the default is always sound.
     symbolic : bool
         Whether ``evaluate`` also works on object arrays that hold `Dim`, as shape arithmetic needs.
+    traits : frozenset of Trait
+    flops : callable
+        Operations for one row; see `Flops`.
     """
 
     name: str
@@ -77,6 +81,8 @@ class Op:
     evaluate: Evaluate
     rows: RowRule = couples
     symbolic: bool = False
+    traits: frozenset[Trait] = frozenset()
+    flops: Flops = one_each
 
 
 _operators: dict[str, Op] = {}
@@ -94,6 +100,17 @@ def register(groups: Iterable[Sequence[Op]]) -> Mapping[str, Op]:
 def lookup(name: str) -> Op | None:
     """The operator of that name: what modules read that the operators themselves need."""
     return _operators.get(name)
+
+
+def has(node: Node | None, *traits: Trait) -> bool:
+    """Whether there is a node and its operator has all these traits."""
+    op = None if node is None else _operators.get(node.op)
+    return op is not None and op.traits.issuperset(traits)
+
+
+def with_trait(trait: Trait) -> tuple[str, ...]:
+    """The operators of a trait, for tables of rules."""
+    return tuple(sorted(op.name for op in _operators.values() if trait in op.traits))
 
 
 def boolean(value: object) -> bool:

@@ -12,6 +12,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import ANY, NUMBERS, check_kind, check_same
 from pyrec_infer.ops.registry import Op, optional, required
 from pyrec_infer.ops.shapes import broadcast, dtype_of
+from pyrec_infer.ops.traits import ELEMENTWISE
 
 
 def _infer_where(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -62,6 +63,6 @@ def _clip(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS: tuple[Op, ...] = (
-    Op("Clip", _infer_clip, _clip, rows.elementwise),
-    Op("Where", _infer_where, _where, rows.elementwise, symbolic=True),
+    Op("Clip", _infer_clip, _clip, rows.elementwise, traits=ELEMENTWISE),
+    Op("Where", _infer_where, _where, rows.elementwise, True, ELEMENTWISE),
 )

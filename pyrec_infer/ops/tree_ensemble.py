@@ -25,6 +25,7 @@ from pyrec_infer.ops.scores import (
     second_score,
     transform_of,
 )
+from pyrec_infer.ops.traits import DISCONTINUOUS
 
 Indices = NDArray[np.int64]
 
@@ -453,7 +454,19 @@ def _infer_classifier(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 
 OPS: tuple[Op, ...] = (
-    Op("ai.onnx.ml.TreeEnsembleRegressor", _infer_regressor, _evaluate_regressor, rows.per_row),
-    Op("ai.onnx.ml.TreeEnsembleClassifier", _infer_classifier, _evaluate_classifier, rows.per_row),
-    Op("ai.onnx.ml.TreeEnsemble", _infer_ensemble, _evaluate_ensemble, rows.per_row),
+    Op(
+        "ai.onnx.ml.TreeEnsembleRegressor",
+        _infer_regressor,
+        _evaluate_regressor,
+        rows.per_row,
+        traits=DISCONTINUOUS,
+    ),
+    Op(
+        "ai.onnx.ml.TreeEnsembleClassifier",
+        _infer_classifier,
+        _evaluate_classifier,
+        rows.per_row,
+        traits=DISCONTINUOUS,
+    ),
+    Op("ai.onnx.ml.TreeEnsemble", _infer_ensemble, _evaluate_ensemble, rows.per_row, traits=DISCONTINUOUS),
 )

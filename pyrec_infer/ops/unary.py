@@ -14,6 +14,7 @@ from pyrec_infer.ops import rows
 from pyrec_infer.ops.cast import to_integer
 from pyrec_infer.ops.elementwise import BOOL, FLOATS, INTEGERS, NUMBERS, check_kind, same_type, widened
 from pyrec_infer.ops.registry import Op, boolean, optional, required
+from pyrec_infer.ops.traits import AFFINE, COMPARISON, ELEMENTWISE, VIEW, Trait, no_flops
 
 Formula: TypeAlias = Callable[[Node, Array], Array]
 
@@ -97,7 +98,7 @@ def _shrink(node: Node, x: Array) -> Array:
     return to_integer(shrunk, x.dtype) if x.dtype.kind in "iu" else shrunk
 
 
-def _operator(name: str, formula: Formula, kinds: str = FLOATS) -> Op:
+def _operator(name: str, formula: Formula, kinds: str = FLOATS, traits: frozenset[Trait] = ELEMENTWISE) -> Op:
     """An operator that gives floats of the input's type; the formula sees float64 for floats."""
 
     def evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -106,7 +107,7 @@ def _operator(name: str, formula: Formula, kinds: str = FLOATS) -> Op:
         with np.errstate(all="ignore"):
             return [widened(lambda wide: formula(node, wide), np.float64, x).astype(x.dtype, copy=False)]
 
-    return Op(name, same_type(kinds), evaluate, rows.elementwise)
+    return Op(name, same_type(kinds), evaluate, rows.elementwise, traits=traits)
 
 
 def _predicate(name: str, formula: Formula, kinds: str) -> Op:
@@ -115,7 +116,7 @@ def _predicate(name: str, formula: Formula, kinds: str) -> Op:
         check_kind(node, x.dtype, kinds)
         return [np.asarray(formula(node, x), np.bool_)]
 
-    return Op(name, same_type(kinds, BOOL), evaluate, rows.elementwise)
+    return Op(name, same_type(kinds, BOOL), evaluate, rows.elementwise, traits=ELEMENTWISE)
 
 
 def _plain(function: Callable[[Array], Array]) -> Formula:
@@ -152,7 +153,7 @@ OPS: tuple[Op, ...] = (
     _operator("Atan", _plain(np.arctan)),
     _operator("Atanh", _plain(np.arctanh)),
     _operator("BitwiseNot", _plain(np.invert), INTEGERS),
-    _operator("Ceil", _plain(np.ceil)),
+    _operator("Ceil", _plain(np.ceil), traits=COMPARISON),
     _operator("Celu", _celu),
     _operator("Cos", _plain(np.cos)),
     _operator("Cosh", _plain(np.cosh)),
@@ -160,25 +161,25 @@ OPS: tuple[Op, ...] = (
     _operator("Elu", _elu),
     _operator("Erf", _plain(_erf)),
     _operator("Exp", _plain(np.exp)),
-    _operator("Floor", _plain(np.floor)),
+    _operator("Floor", _plain(np.floor), traits=COMPARISON),
     _operator("Gelu", _gelu),
     _operator("HardSigmoid", _hard_sigmoid),
     _operator("HardSwish", _hard_swish),
-    Op("Identity", _infer_identity, _identity, rows.elementwise, symbolic=True),
+    Op("Identity", _infer_identity, _identity, rows.elementwise, True, ELEMENTWISE | VIEW, no_flops),
     _predicate("IsInf", _is_inf, FLOATS),
     _predicate("IsNaN", _plain(np.isnan), FLOATS),
     _operator("LeakyRelu", _leaky_relu),
     _operator("Log", _plain(np.log)),
     _operator("Mish", lambda node, x: x * np.tanh(np.logaddexp(0, x))),
-    _operator("Neg", _plain(np.negative), "fi"),
+    _operator("Neg", _plain(np.negative), "fi", AFFINE),
     _predicate("Not", _plain(np.logical_not), "b"),
     _operator("Reciprocal", _plain(np.reciprocal)),
     _operator("Relu", lambda node, x: np.where(x < 0, 0, x), NUMBERS),
-    _operator("Round", _plain(np.rint)),
+    _operator("Round", _plain(np.rint), traits=COMPARISON),
     _operator("Selu", _selu),
-    _operator("Shrink", _shrink, NUMBERS),
+    _operator("Shrink", _shrink, NUMBERS, COMPARISON),
     _operator("Sigmoid", _sigmoid),
-    _operator("Sign", _plain(np.sign), NUMBERS),
+    _operator("Sign", _plain(np.sign), NUMBERS, COMPARISON),
     _operator("Sin", _plain(np.sin)),
     _operator("Sinh", _plain(np.sinh)),
     _operator("Softplus", _softplus),
@@ -187,5 +188,5 @@ OPS: tuple[Op, ...] = (
     _operator("Swish", _swish),
     _operator("Tan", _plain(np.tan)),
     _operator("Tanh", _plain(np.tanh)),
-    _operator("ThresholdedRelu", _thresholded_relu),
+    _operator("ThresholdedRelu", _thresholded_relu, traits=COMPARISON),
 )

@@ -6,9 +6,13 @@ from dataclasses import replace
 
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Graph, Node
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.passes.remove_dead import remove_dead
 
-_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Concat"})
+
+def _keeps_value(node: Node) -> bool:
+    """Whether a node gives the score that it reads, in another shape or type."""
+    return has(node, Trait.VIEW) or node.op == "Cast" or (node.op == "Concat" and len(node.inputs) == 1)
 
 
 def bypass_sigmoid(graph: Graph) -> Graph:
@@ -21,7 +25,7 @@ def bypass_sigmoid(graph: Graph) -> Graph:
     """
     name = graph.outputs[0]
     node = graph.producers.get(name)
-    while node is not None and node.op in _VIEWS and len([item for item in node.inputs if item]) <= 2:
+    while node is not None and _keeps_value(node):
         node = graph.producers.get(node.inputs[0])
     if node is not None and node.op == "pyrec.Dense" and node.attribute("activation", "") == "Sigmoid":
         plain = replace(node, attributes={**node.attributes, "activation": ""})

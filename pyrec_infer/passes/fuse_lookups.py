@@ -9,11 +9,11 @@ from itertools import groupby
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node, Rate
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import constant_integers
 from pyrec_infer.passes.split import Sides, find_rates
 
-_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 _IDS = (np.dtype(np.int64), np.dtype(np.int32))
 
 
@@ -49,7 +49,7 @@ class _Finder:
     def unviewed(self, name: str) -> str:
         """The value that a value is a reshaped view of, with the rows at the first axis throughout."""
         node = self.graph.producers.get(name)
-        while node is not None and node.op in _VIEWS and self.by_row(name) is not None:
+        while node is not None and has(node, Trait.VIEW) and self.by_row(name) is not None:
             if self.by_row(node.inputs[0]) != self.by_row(name):
                 break
             name = node.inputs[0]

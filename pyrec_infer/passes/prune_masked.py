@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from pyrec_infer.ir import Array, Attribute, Graph, Info, Node, Rate, Shape, same_size, topological
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import constant_integers, same_shape
 from pyrec_infer.passes.remove_dead import remove_dead
@@ -25,15 +26,6 @@ _LAYERS = ("MatMul", *_DENSE)
 
 _DEEPEST = 100
 """Operators between the weights and what is restricted; no attention has as many."""
-
-_ELEMENTWISE = frozenset(
-    {"Abs", "Add", "Cast", "Div", "Elu", "Erf", "Exp", "Identity", "LeakyRelu", "Log", "Max", "Min"}
-    | {"Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"}
-    | {"And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "Where"}
-)
-"""Operators that make each element of the same, broadcast, elements of their inputs."""
-
-_VIEWS = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 class _CannotPruneError(Exception):
@@ -122,7 +114,7 @@ class _Pruner:
             if name in self.graph.outputs:
                 raise _CannotPruneError
             for node in self.graph.consumers.get(name, ()):
-                if node.op in _VIEWS or node.op in ("Transpose", "Identity"):
+                if has(node, Trait.VIEW) or node.op == "Transpose":
                     if node.inputs[1:].count(name):
                         raise _CannotPruneError
                     pending.append((node.outputs[0], self.forward(node, place)))
@@ -279,7 +271,7 @@ class _Pruner:
     def operands(self, node: Node, place: _Place) -> dict[int, _Place]:
         """The inputs that have the positions, and where, if the output has them at a place."""
         rule = _RULES.get(node.op)
-        if rule is None and node.op in _ELEMENTWISE:
+        if rule is None and has(node, Trait.ELEMENTWISE):
             rule = _elementwise
         # A cast that refuses some values has to see them all.
         if rule is None or node.bodies or not node.inputs or node.attribute("require_integral", 0):
@@ -497,7 +489,7 @@ def _scores_path(softmax: Node, graph: Graph, infos: Mapping[str, Info]) -> tupl
                 return None
             factor = factor / scale if node.op == "Div" else factor * scale
             name = node.inputs[index]
-        elif node is not softmax and node.op not in (*_VIEWS, "Identity", "Transpose"):
+        elif node is not softmax and not has(node, Trait.VIEW) and node.op != "Transpose":
             return None
         before = graph.producers.get(name)
         if before is None:

@@ -8,15 +8,15 @@ from functools import reduce
 import numpy as np
 
 from pyrec_infer.ir import Rate, same_size
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.shapes import product, quotient
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
-from pyrec_infer.passes.recognise.views import ELEMENTWISE, viewed
+from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Site
 
 _MAX_POSITIONS = 1 << 16
 _MAX_VALUES = 256
 """Values that are followed back from one value."""
-_SPREADING = frozenset((*ELEMENTWISE, "Cast")) - {"PRelu", "Clip"}
 
 
 def _below(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
@@ -79,7 +79,7 @@ def _inner_rates(
     if parts is not None:
         return [rate for part, _ in parts for rate in _position_rates(part, axis, site, found)]
     node = site.source(name)
-    if node is None or site.coupled(node) or node.op not in _SPREADING:
+    if node is None or site.coupled(node) or not has(node, Trait.ELEMENTWISE):
         return None
     rates = [Rate.MODEL] * size
     rank = site.infos[name].rank or 0
@@ -140,7 +140,7 @@ def _make_restricted(
                 chosen.append(piece)
         return site.concat(chosen, axis) if chosen else None
     node = site.source(name)
-    if node is None or node.op not in _SPREADING:
+    if node is None or not has(node, Trait.ELEMENTWISE):
         return None
     inputs = []
     for item in node.inputs:

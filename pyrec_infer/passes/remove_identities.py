@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pyrec_infer.ir import Graph, Info, Node
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.rewrite import map_bodies, rename_inputs, rename_outputs
@@ -21,9 +22,9 @@ def is_identity(node: Node, infos: Mapping[str, Info]) -> bool:
         return True
     if node.op in ("Cast", "CastLike"):
         return before.dtype is not None and before.dtype == after.dtype and after.dtype.kind != "U"
-    if node.op in ("Concat", "Sum", "Max", "Min", "Mean"):
+    if has(node, Trait.VARIADIC):
         return len(node.inputs) == 1
-    if node.op in ("Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze"):
+    if has(node, Trait.VIEW) or node.op == "Expand":
         return same_shape(before.shape, after.shape)
     if node.op == "Slice":
         steps = infos[node.inputs[4]].constant if len(node.inputs) > 4 else np.asarray(1)

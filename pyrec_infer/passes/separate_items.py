@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, Rows, Size, topological, verify
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.fused import ACTIVATIONS, F32, parts_of
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.shapes import same_shape
@@ -26,13 +27,6 @@ ROWS = "catalog/rows"
 _WIDE = 16
 """Narrower values are stored exactly at every precision; they would not make records much smaller."""
 
-_VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-_CHEAP = frozenset({*_VIEWS, "Cast", "Concat", "Expand", "Gather", "OneHot", "Slice", "Split", "Tile"})
-"""Operators that are rather done again for each pair than have their result stored, if that is larger."""
-
-_EXACT = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
-"""Operators whose result an operand's rounding can turn over, besides casts to integers."""
-
 _CODES: Mapping[str, int] = {
     "uint8": 2,
     "int8": 3,
@@ -46,6 +40,11 @@ _CODES: Mapping[str, int] = {
     "uint32": 12,
     "uint64": 13,
 }
+
+
+def _is_cheap(node: Node) -> bool:
+    """Whether it is rather done again for each pair than has its result stored, if that is larger."""
+    return has(node, Trait.MOVES) or node.op in ("Cast", "OneHot")
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ class _Cut:
                 new = sum(self.row_bytes(source) for source in sources if source not in self.frontier)
                 old = sum(self.row_bytes(other) for other in own)
                 # What has no known size, for instance one row for each of the request's, is never stored.
-                saves = new < old or (new == old and node.op in _VIEWS)
+                saves = new < old or (new == old and (has(node, Trait.VIEW) or node.op == "Transpose"))
                 if old == float("inf") or (saves and self.is_cheap(node)):
                     for other in own:
                         del self.frontier[other]
@@ -255,18 +254,19 @@ class _Cut:
                     break
 
     def is_cheap(self, node: Node) -> bool:
-        if node.op == "Gather":
+        if node.op.startswith("Gather"):
             # Fixed positions; not rows of a table, which lie far apart.
             return self.rates[node.inputs[1]] == Rate.MODEL
-        return node.op in _CHEAP
+        return _is_cheap(node)
 
     def exact(self) -> set[str]:
         """Values that ids or decisions are made of: what they hold may not be rounded."""
         found: set[str] = set()
         for node in reversed(self.graph.nodes):
             made = self.infos[node.outputs[0]].dtype if node.outputs[0] else None
-            decides = node.op in _EXACT or (node.op == "Cast" and made is not None and made.kind in "iub")
-            if decides or (node.op in _CHEAP and any(name in found for name in node.outputs)):
+            rounds = node.op == "Cast" and made is not None and made.kind in "iub"
+            decides = rounds or has(node, Trait.DISCONTINUOUS)
+            if decides or (_is_cheap(node) and any(name in found for name in node.outputs)):
                 found.update(name for name in node.inputs if name)
         return found
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pyrec_infer.ir import Array, Graph, Node
+from pyrec_infer.ops import Trait, with_trait
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
 from pyrec_infer.passes.rules import Rules, Site, apply_rules, for_ops, joined
 from pyrec_infer.passes.split import Sides
-
-_INTEGER_OPS = ("Add", "Sub", "Mul", "Mod", "Max", "Min")
 
 
 def _mixed(name: str, site: Site) -> tuple[Node, int, list[int]] | None:
@@ -76,7 +75,7 @@ def push_lookup(node: Node, site: Site) -> str | None:
 
 RULES: Rules = joined(
     for_ops(("Cast",), push_cast),
-    for_ops(_INTEGER_OPS, push_arithmetic),
+    for_ops(set(with_trait(Trait.ELEMENTWISE)) - {"Cast"}, push_arithmetic),
     for_ops(("Gather",), push_lookup),
 )
 

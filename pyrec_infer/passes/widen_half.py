@@ -7,29 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node
-from pyrec_infer.ops import OPS
+from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.ops.inference import analyze
 
 _HALF = np.dtype(np.float16)
 _FLOAT, _FLOAT16 = 1, 10
-_STORED = frozenset(
-    {
-        "Gather",
-        "Identity",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Flatten",
-        "Slice",
-        "Concat",
-        "Split",
-        "Expand",
-        "Tile",
-        "GatherND",
-    }
-)
-"""Operators that only move elements; on stored float16 data they keep it as it is."""
 
 
 def widen_half(graph: Graph) -> Graph:
@@ -74,7 +56,8 @@ def widen_half(graph: Graph) -> Graph:
         if not any(name in halves for name in names):
             nodes.append(node)
             continue
-        stored = node.op in _STORED and not any(name in made_wide for name in node.inputs)
+        # What only moves keeps stored float16 data as it is.
+        stored = has(node, Trait.MOVES) and not any(name in made_wide for name in node.inputs)
         to_half = node.op == "Cast" and node.outputs[0] in halves and node.inputs[0] not in halves
         # Another runtime runs an unknown operator on the types that the model says.
         if (

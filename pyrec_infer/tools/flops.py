@@ -9,36 +9,8 @@ from types import MappingProxyType
 from typing import TypedDict
 
 from pyrec_infer.ir import Info, Node, Rate, Shape
+from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
-
-_PRODUCTS = frozenset(
-    {"pyrec.Dense", "pyrec.DenseInt8", "pyrec.DenseBf16", "MatMul", "Gemm", "MatMulInteger"}
-)
-_FREE = frozenset(
-    {
-        "Cast",
-        "Concat",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Identity",
-        "Pad",
-        "Reshape",
-        "Shape",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "pyrec.DimValues",
-        "pyrec.Lookup",
-        "pyrec.Pack",
-    }
-)
-"""Operators that move numbers without computing any."""
 
 
 class Work(TypedDict):
@@ -61,8 +33,6 @@ def _elements(shape: Shape | None, most: Mapping[str, int]) -> int:
 def node_flops(node: Node, infos: Mapping[str, Info], most: Mapping[str, int] = MappingProxyType({})) -> int:
     """Floating-point operations of a node for one row; a multiplication and an addition are two.
 
-    Activations, comparisons and other functions count one for each number that they make.
-
     Parameters
     ----------
     node : Node
@@ -70,36 +40,12 @@ def node_flops(node: Node, infos: Mapping[str, Info], most: Mapping[str, int] = 
     most : mapping of str to int
         What sizes that are only known at run time count as; others count as one.
     """
-    if node.op in _FREE:
-        return 0
     made = sum(_elements(infos[name].shape, most) for name in node.outputs if name in infos)
-    shape = infos[node.inputs[0]].shape if node.inputs and node.inputs[0] in infos else None
-    if node.op in _PRODUCTS:
-        inner = shape[0 if node.attribute("transA", 0) else -1] if shape else 1
-        activated = made if node.attribute("activation", "") else 0
-        return 2 * made * _elements((inner,), most) + activated
-    if node.op == "pyrec.PairDots":
-        return 2 * made * (shape[-1] if shape and isinstance(shape[-1], int) else 1)
-    if node.op == "pyrec.MultiplyAdd":
-        return 2 * made
-    if node.op == "pyrec.FoldDots":
-        pairs, width = infos[node.inputs[1]].shape or (0,), (shape or (1,))[-1]
-        return 2 * _elements(pairs, most) * (width if isinstance(width, int) else 1)
-    if node.op == "pyrec.LookupSum":
-        return made * (len(node.inputs) // 2)
-    if node.op == "Einsum":
-        labels: dict[str, int] = {}
-        terms = str(node.attribute("equation", "")).replace(" ", "").split("->")[0].split(",")
-        for term, name in zip(terms, node.inputs, strict=False):
-            for label, size in zip(term, infos[name].shape or (), strict=False):
-                labels[label] = max(labels.get(label, 1), _elements((size,), most))
-        total = 2
-        for size in labels.values():
-            total *= size
-        return total
-    if node.op.startswith("Reduce") or node.op in ("Softmax", "LogSoftmax", "LayerNormalization"):
-        return max(made, _elements(shape, most))
-    return made
+    op = OPS.get(node.op)
+    if op is None:
+        return made
+    shapes = [infos[name].shape if name in infos else None for name in node.inputs]
+    return op.flops(node, shapes, made, lambda shape: _elements(shape, most))
 
 
 def _weight_bytes(node: Node, plan: Plan) -> int:

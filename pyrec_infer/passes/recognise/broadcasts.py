@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Dim, Node, Size, same_size
+from pyrec_infer.ops import Trait, with_trait
 from pyrec_infer.ops.shapes import broadcast, same_shape
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
-from pyrec_infer.passes.recognise.views import ELEMENTWISE, VIEWS
 from pyrec_infer.passes.rules import Site, for_ops, joined
 
 _ONE_WAY = ("PRelu", "Clip")
@@ -108,5 +108,7 @@ def view_before_repeat(node: Node, site: Site) -> str | None:
 
 
 RULES = joined(
-    for_ops(ELEMENTWISE, broadcast_instead), {"Concat": (repeat_one,)}, for_ops(VIEWS, view_before_repeat)
+    for_ops(with_trait(Trait.ELEMENTWISE), broadcast_instead),
+    {"Concat": (repeat_one,)},
+    for_ops(with_trait(Trait.VIEW), view_before_repeat),
 )

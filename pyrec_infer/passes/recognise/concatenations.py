@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyrec_infer.ir import Dim, Node, Shape, same_size
+from pyrec_infer.ops import Trait, with_trait
 from pyrec_infer.ops.shapes import product, quotient
-from pyrec_infer.passes.recognise.views import VIEWS, viewed
+from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Site, for_ops, joined, whole_axis
 
 _MAX_PARTS = 1024
@@ -317,5 +318,5 @@ RULES = joined(
         "Split": (split_parts,),
     },
     {"Gather": (take_parts,)},
-    for_ops(VIEWS, flatten_parts),
+    for_ops(with_trait(Trait.VIEW), flatten_parts),
 )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrec_infer.ir import Array, Node, Size, same_size
+from pyrec_infer.ops import Trait, has, with_trait
 from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
-from pyrec_infer.passes.recognise.views import VIEWS, viewed
-from pyrec_infer.passes.rules import Rules, Site, joined
+from pyrec_infer.passes.recognise.views import viewed
+from pyrec_infer.passes.rules import Rules, Site, for_ops, joined
 
 _F32 = np.dtype(np.float32)
-_AFFINE = ("Add", "Sub", "Mul", "Div", "Neg", "BatchNormalization")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def scale_inputs(node: Node, site: Site) -> str | None:
     if found is None:
         return None
     weights, bias = found
-    source = site.source(node.inputs[0], "Concat", *_AFFINE)
+    source = site.source(node.inputs[0])
     if source is None:
         return None
     if source.op != "Concat":
@@ -136,7 +136,7 @@ def scale_inputs(node: Node, site: Site) -> str | None:
             return None
         parts, rows, first = [], [], np.zeros(weights.shape[1])
         for name, block in zip(source.inputs, np.split(weights, np.cumsum(sizes)[:-1]), strict=True):
-            producer = site.source(name, *_AFFINE)
+            producer = site.source(name)
             scaled = None if producer is None or not site.alone(name) else affine(producer, site)
             parts.append(name if scaled is None else scaled.source)
             rows.append(block if scaled is None else scaled.scale[:, None] * block)
@@ -177,7 +177,7 @@ def layer_before_view(node: Node, site: Site) -> str | None:
     >>> [node.op for node in apply_rules(Graph(("x",), ("y",), nodes, constants, {"x": info}), RULES).nodes]
     ['pyrec.Dense', 'Reshape']
     """
-    if _layer(node, site) is None or site.source(node.inputs[0], *VIEWS) is None:
+    if _layer(node, site) is None or not has(site.source(node.inputs[0]), Trait.VIEW):
         return None
     root = viewed(node.inputs[0], site)
     before, after, shape = site.shape(root), site.shape(node.inputs[0]), site.shape(node.outputs[0])
@@ -250,5 +250,5 @@ RULES: Rules = joined(
         "MatMul": (weights_on_the_left,),
         "Einsum": (einsum_as_layer,),
     },
-    dict.fromkeys(_AFFINE, (scale_outputs,)),
+    for_ops(with_trait(Trait.AFFINE), scale_outputs),
 )

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, same_size
-from pyrec_infer.ops import OPS
+from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.passes.rules import Site
-
-MOVES = frozenset(
-    {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Reshape", "Slice"}
-    | {"Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
-)
 
 _MAX_ELEMENTS = 1 << 16
 _MAX_DEPTH = 24
@@ -70,7 +65,7 @@ def origin(name: str, site: Site, node: Node | None = None, depth: int = 0) -> O
         return None
     node = node or site.source(name)
     moved = None
-    if node is not None and node.op in MOVES and not site.coupled(node) and depth < _MAX_DEPTH:
+    if node is not None and has(node, Trait.MOVES) and not site.coupled(node) and depth < _MAX_DEPTH:
         moved = _moved(node, name, site, depth)
     if moved is not None and moved.places.shape == shape:
         return moved

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrec_infer.ir import Array, Node, Shape, same_size
-from pyrec_infer.passes.recognise.movement import MOVES, Origin, origin, rows_of
+from pyrec_infer.ops import Trait, with_trait
+from pyrec_infer.passes.recognise.movement import Origin, origin, rows_of
 from pyrec_infer.passes.recognise.views import viewed
-from pyrec_infer.passes.rules import Rules, Site, joined
+from pyrec_infer.passes.rules import Rules, Site, for_ops, joined
 
 _F32 = np.dtype(np.float32)
 _MAX_TERMS = 512
@@ -411,6 +412,6 @@ def sum_dots(node: Node, site: Site) -> str | None:
 RULES: Rules = joined(
     {"ReduceSum": (sum_of_products,), "MatMul": (single_dot,), "Concat": (join_dots,)},
     dict.fromkeys(("Add", "Sum", "Sub"), (sum_dots,)),
-    dict.fromkeys(sorted(MOVES - {"Concat", "Split"}), (chosen_products,)),
+    for_ops(set(with_trait(Trait.MOVES)) - {"Concat", "Split"}, chosen_products),
     {"Transpose": (chosen_fields,)},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Array, Node, same_size
-from pyrec_infer.passes.recognise.views import ELEMENTWISE
+from pyrec_infer.ops import Trait, with_trait
 from pyrec_infer.passes.rules import Site, for_ops, joined
 
 
@@ -111,5 +111,5 @@ def spell_out_normalization(node: Node, site: Site) -> str | None:
 
 RULES = joined(
     {"Transpose": (merge_transposes, transpose_as_view), "BatchNormalization": (spell_out_normalization,)},
-    for_ops(ELEMENTWISE, sink_transpose),
+    for_ops(with_trait(Trait.ELEMENTWISE), sink_transpose),
 )

@@ -5,45 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Array, Dim, Node, same_size
+from pyrec_infer.ops import Trait, has, with_trait
 from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.rules import Site, for_ops
-
-VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
-
-ELEMENTWISE = (
-    *("Abs", "Add", "Ceil", "Clip", "Div", "Elu", "Erf", "Exp", "Floor", "HardSigmoid", "HardSwish"),
-    *(
-        "LeakyRelu",
-        "Log",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-        "Neg",
-        "Not",
-        "And",
-        "Or",
-        "Pow",
-        "PRelu",
-        "Reciprocal",
-    ),
-    *(
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "Where",
-    ),
-    *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
-)
-"""Broadcasting operators; each element of the result depends on one element of each input."""
 
 _LARGEST = 1 << 16
 """Elements up to which a constant is stored again in another shape."""
@@ -51,10 +15,10 @@ _LARGEST = 1 << 16
 
 def viewed(name: str, site: Site) -> str:
     """The value that a chain of views starts from."""
-    node = site.source(name, *VIEWS)
-    while node is not None:
+    node = site.source(name)
+    while node is not None and has(node, Trait.VIEW):
         name = node.inputs[0]
-        node = site.source(name, *VIEWS)
+        node = site.source(name)
     return name
 
 
@@ -187,11 +151,9 @@ def reduce_last_axis(node: Node, site: Site) -> str | None:
     return site.reshape(reduced, shape)
 
 
-REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare")
-
 RULES = {
-    **for_ops(VIEWS, collapse_views),
-    **for_ops((*ELEMENTWISE, "Cast"), sink_view),
-    **for_ops(REDUCTIONS, reduce_last_axis),
+    **for_ops(with_trait(Trait.VIEW), collapse_views),
+    **for_ops(with_trait(Trait.ELEMENTWISE), sink_view),
+    **for_ops(with_trait(Trait.REDUCES), reduce_last_axis),
     "Gather": (sink_view_of_ids,),
 }
