@@ -95,14 +95,15 @@ class Model:
         columns: Mapping[str, Sequence[str]] | None = None,
         precision: str = "fp32",
         calibration: Inputs | None = None,
+        mmap: bool = False,
     ) -> None:
         threads = as_count("threads", threads, least=1)
         if threads > _MAX_THREADS:
             raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
         require_precision(precision)
-        self._arguments = (source, threads, columns, precision, calibration)
+        self._arguments = (source, threads, columns, precision, calibration, mmap)
         self._backend = select_backend()
-        imported = import_model(source)
+        imported = import_model(source, mmap)
         graph = imported.graph
         named = {key: tuple(labels) for key, labels in (columns or {}).items()}
         if named:
@@ -537,6 +538,7 @@ def load(
     columns: Mapping[str, Sequence[str]] | None = None,
     precision: str = "fp32",
     calibration: Inputs | None = None,
+    mmap: bool = False,
 ) -> Model:
     """Load and compile an ONNX model.
 
@@ -557,6 +559,11 @@ def load(
     calibration : mapping of str to array_like, optional
         Inputs as for `Model.run`, to measure the error on; by default rows are made up. Not used
         otherwise. Borrowed, and kept for pickling.
+    mmap : bool
+        Whether external data are mapped, so that processes share them, instead of copied. A mapped
+        file must neither be changed nor shortened as long as the model is in use: its numbers would
+        change with it, and a file that became shorter ends the process. Publish new weights under a
+        new name. Without it up to 1 GiB is copied, and more is refused.
 
     Returns
     -------
@@ -565,8 +572,10 @@ def load(
     Raises
     ------
     ModelError
-        The file is damaged; `UnsupportedModelError` if operators in it cannot be run, with a list of
-        them all.
+        The file is damaged or no ONNX model, and what it is instead; `UnsupportedModelError` if
+        operators in it cannot be run, with a list of them all.
+    ResourceLimitError
+        The model's file has more than 2 GiB, or its external data more than is copied.
     InputError
         There is no such precision, or ``calibration`` does not fit the model.
 
@@ -577,7 +586,7 @@ def load(
     Traceback (most recent call last):
     pyrec_infer.errors.ModelError: the model is empty
     """
-    return Model(model, threads, columns, precision, calibration)
+    return Model(model, threads, columns, precision, calibration, mmap)
 
 
 def score(model: Model | Source, request: Inputs, candidates: Inputs, **options: Any) -> NDArray[np.float32]:
@@ -590,13 +599,16 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
     request, candidates
         As for `Model.score`.
     **options
-        ``offsets`` and ``output`` of `Model.score`, ``threads``, ``columns`` and ``precision`` of `load`.
+        ``offsets`` and ``output`` of `Model.score`, ``threads``, ``columns``, ``precision`` and ``mmap`` of
+        `load`.
 
     Returns
     -------
     ndarray of float32, shape (N,)
     """
     if not isinstance(model, Model):
-        chosen = {key: options.pop(key) for key in ("threads", "columns", "precision") if key in options}
+        chosen = {
+            key: options.pop(key) for key in ("threads", "columns", "precision", "mmap") if key in options
+        }
         model = load(model, **chosen)
     return model.score(request, candidates, **options)

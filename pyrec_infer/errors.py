@@ -14,6 +14,7 @@ __all__ = [
     "MissingInputError",
     "ModelError",
     "PyrecError",
+    "ResourceLimitError",
     "RowCountError",
     "ShapeError",
     "UnexpectedInputError",
@@ -39,6 +40,10 @@ class UseAlternativeError(PyrecError):
 
 class BackendError(PyrecError, RuntimeError):
     """The backend that was asked for is unknown or cannot run on this machine."""
+
+
+class ResourceLimitError(PyrecError, MemoryError):
+    """A model or a call needs more memory than it may have, or than there is; nothing was changed."""
 
 
 class InputError(PyrecError, ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,13 @@ from onnx import AttributeProto, defs
 from onnx import inliner as onnx_inliner
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.formats import ExternalFiles
 from pyrec_infer.importer.batch import DeclaredShape, find_batch
 from pyrec_infer.importer.check import check_functions, check_node, operators, read_opsets, standard
-from pyrec_infer.importer.files import MAX_RANK, dtype_of, read_model, tensor_array, text_of
+from pyrec_infer.importer.files import dtype_of, read_model, tensor_array, text_of
 from pyrec_infer.importer.upgrade import RULES, Maker, upgrade
 from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
+from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.ops import OPS
 
 
@@ -44,8 +45,8 @@ _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace
 
 
 class _Converter:
-    def __init__(self, opsets: Mapping[str, int], folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, opsets: Mapping[str, int], files: ExternalFiles | None) -> None:
+        self.files = files
         self.opsets = opsets
         self.opset = opsets.get("ai.onnx", defs.onnx_opset_version())
         self.opsets_text = ";".join(
@@ -65,7 +66,7 @@ class _Converter:
         if kind == AttributeProto.STRING:
             return text_of(item.s, f"attribute {item.name!r}")
         if kind == AttributeProto.TENSOR:
-            return tensor_array(item.t, self.folder)
+            return tensor_array(item.t, self.files)
         if kind == AttributeProto.FLOATS:
             return tuple(float(value) for value in item.floats)
         if kind == AttributeProto.INTS:
@@ -77,7 +78,7 @@ class _Converter:
     def constant(self, node: onnx.NodeProto) -> Array:
         for item in node.attribute:
             if item.name == "value":
-                return tensor_array(item.t, self.folder)
+                return tensor_array(item.t, self.files)
             if item.name in ("value_float", "value_floats"):
                 return np.asarray(self.attribute(item), np.float32)
             if item.name in ("value_int", "value_ints"):
@@ -159,7 +160,7 @@ class _Converter:
             constants[name] = value
 
         for tensor in proto.initializer:
-            define(tensor.name, tensor_array(tensor, self.folder))
+            define(tensor.name, tensor_array(tensor, self.files))
         make = Maker()
         nodes: list[Node] = []
         for item in proto.node:
@@ -264,13 +265,15 @@ def _refuse_invalid(graph: onnx.GraphProto) -> None:
     )
 
 
-def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
+def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> Imported:
     """Read an ONNX model into a closed graph of operators in the newest opset's form.
 
     Parameters
     ----------
     model : path or bytes
         The file's path, or its contents.
+    mmap : bool
+        Whether external data are mapped instead of copied; see `ExternalFiles`.
 
     Returns
     -------
@@ -282,7 +285,7 @@ def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
         The file is damaged or inconsistent; `UnsupportedModelError` if it is neither but holds
         something that has no meaning here.
     """
-    proto, folder = read_model(model)
+    proto, files = read_model(model, mmap)
     read_opsets(proto)
     check_functions(proto)
     _refuse_invalid(proto.graph)
@@ -291,7 +294,7 @@ def import_model(model: str | os.PathLike[str] | bytes) -> Imported:
     except Exception as error:
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
     # Functions may bring operator sets of their own.
-    converter = _Converter(read_opsets(proto), folder)
+    converter = _Converter(read_opsets(proto), files)
     nodes, constants = converter.nodes(proto.graph)
     inputs = [value for value in proto.graph.input if value.name not in constants]
     declared = {value.name: converter.declared(value) for value in inputs}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import stat
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
-from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.errors import InputError, ModelError, UnsupportedModelError
+from pyrec_infer.formats import ExternalFiles, describe_content, describe_object, read_file
 from pyrec_infer.importer.check import check_text
 from pyrec_infer.ir import Array
+from pyrec_infer.limits import MAX_RANK
 
 _DTYPES: dict[int, np.dtype[np.generic]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
@@ -32,9 +33,6 @@ _DTYPES: dict[int, np.dtype[np.generic]] = {
     TensorProto.BOOL: np.dtype(np.bool_),
     TensorProto.STRING: np.dtype(str),
 }
-
-MAX_RANK = 8
-"""Axes that the executor can address."""
 
 
 def dtype_of(elem_type: int, where: str) -> np.dtype[np.generic]:
@@ -61,68 +59,68 @@ def element_type(dtype: np.dtype[np.generic]) -> int:
     )
 
 
-def read_model(model: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, Path | None]:
+def read_model(
+    model: str | os.PathLike[str] | bytes, mmap: bool = False
+) -> tuple[onnx.ModelProto, ExternalFiles | None]:
     """Parse a model given as a path or as bytes.
+
+    Parameters
+    ----------
+    model : path or bytes
+    mmap : bool
+        Whether external tensors are mapped instead of copied.
 
     Returns
     -------
     proto : onnx.ModelProto
         External tensors are not loaded.
-    folder : Path or None
+    files : ExternalFiles or None
         Where external tensors may lie; None for bytes.
 
     Raises
     ------
     ModelError
-        If the data are empty, truncated or not an ONNX model.
+        If the data are empty, truncated or not an ONNX model; says what they are instead.
+    ResourceLimitError
+        If the file has more than 2 GiB.
+    InputError
+        If ``model`` is neither a path nor bytes.
     """
-    folder: Path | None = None
+    files: ExternalFiles | None = None
     if isinstance(model, bytes):
         data, where = model, "the model"
-    else:
+    elif isinstance(model, (str, os.PathLike)):
         path = Path(model)
-        where, folder = f"model file {path.name!r}", path.parent
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{where} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise ModelError(f"{where} cannot be read: {error}") from error
+        where, files = f"model file {path.name!r}", ExternalFiles(path.parent, mmap)
+        data = read_file(path, where)
+    else:
+        raise InputError(f"model: expected a path or bytes, got {describe_object(model)}")
     if not data:
         raise ModelError(f"{where} is empty")
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
-    except DecodeError as error:
-        raise ModelError(f"{where} is not an ONNX model, or it is truncated") from error
-    if not proto.HasField("graph") or (not proto.graph.node and not proto.graph.output):
-        raise ModelError(f"{where} is not an ONNX model: it holds no graph")
+        readable = proto.HasField("graph") and bool(proto.graph.node or proto.graph.output)
+    except DecodeError:
+        readable = False
+    if not readable:
+        raise ModelError(f"{where} is not an ONNX model{_instead(data)}")
     check_text(proto, where)
-    return proto, folder
+    return proto, files
+
+
+def _instead(data: bytes) -> str:
+    found = describe_content(data)
+    return f", but {found}" if found else ": it holds no graph, or it is truncated"
 
 
 def _external(
-    tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int, folder: Path | None
+    tensor: onnx.TensorProto, dtype: np.dtype[np.generic], count: int, files: ExternalFiles | None
 ) -> Array:
     where = f"initialiser {tensor.name!r}"
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    relative = PurePosixPath(location)
-    if folder is None:
+    if files is None:
         raise ModelError(f"{where} has external data, which a model given as bytes cannot have")
-    if (
-        not location
-        or relative.is_absolute()
-        or ".." in relative.parts
-        or "\\" in location
-        or "\0" in location
-    ):
-        raise ModelError(f"{where}: external data must lie in the model's folder, got a path outside it")
-    path = folder
-    for part in relative.parts:
-        path = path / part
-        if path.is_symlink():
-            raise ModelError(f"{where}: external data must not be reached through a symbolic link")
     try:
         offset = int(entries.get("offset", "0") or 0)
         size = count * dtype.itemsize
@@ -131,31 +129,15 @@ def _external(
         raise ModelError(f"{where}: the offset or length of its external data is not a number") from error
     if offset < 0 or length != size:
         raise ModelError(f"{where}: expected {size} bytes of external data, got {length} at offset {offset}")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise ModelError(f"{where}: its external data cannot be read: {error.strerror}") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        os.close(descriptor)
-        raise ModelError(f"{where}: external data must be a regular file without other links")
-    with os.fdopen(descriptor, "rb") as file:
-        if offset + length > status.st_size:
-            raise ModelError(
-                f"{where}: expected {length} bytes at offset {offset}, the file has {status.st_size}"
-            )
-        if size == 0:
-            return np.empty(0, dtype)
-        if dtype.kind == "b":
-            file.seek(offset)
-            return _booleans(file.read(length))
-        if offset % max(dtype.itemsize, 1):
-            file.seek(offset)
-            return np.frombuffer(file.read(length), dtype)
-        return np.memmap(file, dtype, mode="r", offset=offset, shape=(count,))
+    data = files.read(entries.get("location", ""), offset, length, where)
+    if dtype.kind == "b":
+        return _booleans(data)
+    if data.ctypes.data % max(dtype.itemsize, 1):
+        data = data.copy()
+    return data.view(dtype)
 
 
-def _booleans(data: bytes) -> Array:
+def _booleans(data: bytes | Array) -> Array:
     # A byte other than 0 and 1 is no valid bool in C++.
     return np.frombuffer(data, np.uint8).astype(np.bool_)
 
@@ -195,7 +177,7 @@ def _typed(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], where: str) ->
     return wide.astype(stored).view(dtype)
 
 
-def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
+def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array:
     """The value of a tensor, after checking that its data have the size its shape says.
 
     Raises
@@ -216,7 +198,7 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
     if tensor.data_location == TensorProto.EXTERNAL:
         if dtype.kind == "U":
             raise ModelError(f"{where}: strings cannot be external data")
-        found = _external(tensor, dtype, count, folder)
+        found = _external(tensor, dtype, count, files)
     elif dtype.kind == "U":
         found = np.array([text_of(item, where) for item in tensor.string_data], dtype=str)
     elif tensor.HasField("raw_data"):

@@ -10,13 +10,12 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows
+from pyrec_infer.ops.bounds import GROWING, check_axes, check_ranks, is_long
 from pyrec_infer.ops.registry import Op, couples, lookup
 from pyrec_infer.ops.shapes import product
 
 _MAX_CONTENTS = 64
 _MAX_FOLDED = 4096
-_GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile"})
-"""Operators whose output may be far bigger than their inputs; run only once its size is known."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,9 @@ def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[I
     count = len(node.outputs)
     if op is None:
         return [Info(None, None)] * count
+    check_axes(node, inputs)
     outputs = [replace(info, rows=Rows.INVARIANT) for info in op.infer(node, inputs)][:count]
+    check_ranks(node, outputs)
     outputs += [Info(None, None)] * (count - len(outputs))
     if node.bodies:
         return outputs
@@ -135,8 +136,10 @@ def _fold(
         size = None if info.shape is None else product(info.shape)
         if info.sequence or (isinstance(size, int) and size > _MAX_FOLDED):
             return None
-        if not isinstance(size, int) and node.op in _GROWING:
+        if not isinstance(size, int) and node.op in GROWING:
             return None
+    if is_long(node, constants):
+        return None
     try:
         with np.errstate(all="ignore"):
             results = op.evaluate(node, constants)
@@ -153,6 +156,9 @@ def _contents(node: Node, op: Op, inputs: Sequence[Info | None], output: Info) -
     if not op.symbolic or all(info is None or info.contents is None for info in inputs):
         return None
     if output.dtype is None or output.dtype.kind not in "iub":
+        return None
+    size = None if output.shape is None else product(output.shape)
+    if node.op in GROWING and not (isinstance(size, int) and size <= _MAX_CONTENTS):
         return None
     arguments: list[Array | None] = []
     for info in inputs:

@@ -69,6 +69,14 @@ def product(sizes: Sequence[Size]) -> Size:
     return total
 
 
+def known_bytes(info: Info | None) -> int | None:
+    """The bytes of a value of known size, else None."""
+    if info is None or info.shape is None or info.dtype is None:
+        return None
+    size = product(info.shape)
+    return size * max(info.dtype.itemsize, 1) if isinstance(size, int) else None
+
+
 def integers(info: Info | None) -> tuple[Size, ...] | None:
     """The elements of a small integer tensor, as far as they are known (constant or symbolic)."""
     if info is None:

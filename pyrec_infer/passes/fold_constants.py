@@ -8,32 +8,32 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.bounds import GROWING, is_long
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import product
+from pyrec_infer.ops.shapes import known_bytes
 from pyrec_infer.passes.rewrite import map_bodies
 
 _LARGE = 1 << 20
 """Bytes above which a result is only stored if it is no bigger than what it is made from."""
 
-_LIMIT = 1 << 31
-"""Bytes above which a result is not even computed."""
+_MAX_GROWTH = 64 << 20
+"""Bytes that all results of a graph may have beyond those that they are made from."""
 
 
-def _too_large(info: Info | None) -> bool:
-    """Whether a result must not even be computed."""
-    if info is None or info.shape is None or info.dtype is None:
-        return False
-    size = product(info.shape)
-    return not isinstance(size, int) or size * max(info.dtype.itemsize, 1) > _LIMIT
-
-
-def _evaluate(node: Node, constants: dict[str, Array], outputs: Sequence[Info | None]) -> list[Array] | None:
+def _evaluate(
+    node: Node, constants: dict[str, Array], outputs: Sequence[Info | None], room: int
+) -> list[Array] | None:
     if node.op not in OPS or not node.inputs or node.op in ("Loop", "Scan", "If"):
         return None
     if any(name and name not in constants for name in node.inputs):
         return None
     inputs = [constants[name] if name else None for name in node.inputs]
-    if any(map(_too_large, outputs)):
+    given = sum(value.nbytes for value in inputs if value is not None)
+    most = max(min(_LARGE, room), given)
+    sizes = [0 if info is None else known_bytes(info) for info in outputs]
+    if is_long(node, inputs) or sum(size or 0 for size in sizes) > most:
+        return None
+    if node.op in GROWING and None in sizes:
         return None
     try:
         with np.errstate(all="ignore"):
@@ -43,9 +43,7 @@ def _evaluate(node: Node, constants: dict[str, Array], outputs: Sequence[Info | 
         return None
     if not all(isinstance(value, np.ndarray) for value in results):
         return None
-    made = sum(value.nbytes for value in results)
-    given = sum(value.nbytes for value in inputs if value is not None)
-    return results if made <= max(_LARGE, given) else None
+    return results if sum(value.nbytes for value in results) <= most else None
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -68,6 +66,7 @@ def fold_constants(graph: Graph) -> Graph:
     infos = analyze(graph).infos
     constants = dict(graph.constants)
     kept: list[Node] = []
+    room = _MAX_GROWTH
     for node in graph.nodes:
         known = [infos[name].constant if name else None for name in node.outputs]
         if node.outputs and all(
@@ -75,9 +74,11 @@ def fold_constants(graph: Graph) -> Graph:
         ):
             results: list[Array] | None = [np.asarray(value) for value in known]
         else:
-            results = _evaluate(node, constants, [infos[name] if name else None for name in node.outputs])
+            outputs = [infos[name] if name else None for name in node.outputs]
+            results = _evaluate(node, constants, outputs, room)
         if results is None:
             kept.append(node)
             continue
+        room -= sum(value.nbytes for value in results)
         constants.update((name, value) for name, value in zip(node.outputs, results, strict=True) if name)
     return graph.with_(nodes=tuple(kept), constants=constants)
