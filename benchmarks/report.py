@@ -28,6 +28,7 @@ from pyrec_infer.backends import select_backend
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = "docs/performance.md"
 SIZES = (1, 10, 100, 1000, 10_000, 100_000)
 LATENCY_SIZES = (1, 10, 100)
 CURVE = named("score fp32", "catalogue fp32", "catalogue int8", "onnxruntime", "OpenVINO", "PyTorch")
@@ -200,25 +201,24 @@ def replace_between(text: str, name: str, made: str) -> str:
 
 
 def install(report: Report, folder: Path, pictures: Sequence[str]) -> None:
-    """Put the summary into README.md and the pictures into docs/."""
-    readme = ROOT / "README.md"
+    """Put the tables into docs/performance.md and the pictures beside it."""
+    page = ROOT / PAGE
     parts = [tables.summary(report.one_thread)]
     if report.two_threads:
         parts.append(tables.scaling_table(report.curves, report.two_threads))
     if report.latencies:
         parts.append(tables.latency_table(report.latencies))
     made = "\n\n".join([*parts, conditions(report)])
-    readme.write_text(replace_between(readme.read_text(encoding="utf-8"), "rulers", made), encoding="utf-8")
-    (ROOT / "docs").mkdir(exist_ok=True)
+    page.write_text(replace_between(page.read_text(encoding="utf-8"), "rulers", made), encoding="utf-8")
     for name in pictures:
-        (ROOT / "docs" / name).write_bytes((folder / name).read_bytes())
+        (page.parent / name).write_bytes((folder / name).read_bytes())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short turns, one curve")
     parser.add_argument("--output", type=Path, help="where report.md, result.json and the plots go")
-    parser.add_argument("--install", action="store_true", help="update README.md and docs/")
+    parser.add_argument("--install", action="store_true", help="update docs/")
     parser.add_argument("--models", type=Path, help="where the rulers' models are kept")
     parser.add_argument("--rulers", nargs="+", choices=tuple(RULERS), default=tuple(RULERS))
     arguments = parser.parse_args()

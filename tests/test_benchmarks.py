@@ -190,8 +190,8 @@ def test_text_between_markers_is_replaced() -> None:
         report.replace_between(text, "other", "new")
 
 
-def test_the_readme_has_the_markers() -> None:
-    text = (report.ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_has_the_markers() -> None:
+    text = (report.ROOT / report.PAGE).read_text(encoding="utf-8")
     assert report.replace_between(text, "rulers", "") != text
 
 
