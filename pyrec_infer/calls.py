@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import require_arrays, require_out
-from pyrec_infer.errors import ShapeError
+from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
@@ -18,7 +18,17 @@ from pyrec_infer.plan import Plan
 
 
 def as_scores(made: Array) -> NDArray[np.float32]:
-    """A model's output as float32; further axes of one value in all are dropped."""
+    """A model's output as float32; further axes of one value in all are dropped.
+
+    Raises
+    ------
+    DTypeError
+        If it holds strings.
+    """
+    if made.dtype.kind not in "fiub":
+        raise DTypeError(
+            f"the output holds {'strings' if made.dtype.kind == 'U' else made.dtype}, not scores"
+        )
     scores = np.ascontiguousarray(made, np.float32)
     return scores.reshape(len(scores)) if prod(scores.shape[1:]) == 1 else scores
 

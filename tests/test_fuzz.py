@@ -15,7 +15,7 @@ from fuzz.seeds import BUILDERS, Seeds
 from fuzz.threads import Shop, run
 from fuzz.values import fitting
 from fuzz.worker import Trial, Verdict, Worker
-from models import FLOAT, ITEMS, make_model, one_node, ranker
+from models import FLOAT, ITEMS, STRING, make_model, one_node, ranker
 from onnx import helper
 
 import pyrec_infer as pi
@@ -127,6 +127,12 @@ def test_the_best_of_an_output_with_two_rows_for_each_candidate() -> None:
     model, items = pi.load(proto.SerializeToString()), {"x": np.ones((3, 2), np.float32)}
     with pytest.raises(ShapeError, match=r"one score for each candidate.*\[6\]"):
         model.top_k({}, items)
+
+
+def test_strings_are_no_scores() -> None:
+    proto = one_node("StringNormalizer", {"s": (STRING, ["N"])}, case_change_action="UPPER")
+    with pytest.raises(DTypeError, match="the output holds strings"):
+        pi.load(proto.SerializeToString()).score({}, {"s": ["kept-secret-71", "b"]})
 
 
 # The fuzzer
