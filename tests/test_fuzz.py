@@ -19,7 +19,7 @@ from models import FLOAT, ITEMS, STRING, make_model, one_node, ranker
 from onnx import helper
 
 import pyrec_infer as pi
-from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 
 FINDS = sorted((Path(__file__).parent / "fuzz" / "finds").glob("*.onnx"))
 
@@ -59,6 +59,52 @@ def test_what_is_no_mapping_is_refused(model: pi.Model, value: Any) -> None:
     ):
         with pytest.raises(DTypeError, match="by the inputs' names"):
             call()
+
+
+@pytest.fixture(scope="module")
+def catalog(model: pi.Model) -> pi.Catalog:
+    return model.catalog({"item": np.arange(4)}, ids=[5, 6, 7, 8], candidates=["dense"])
+
+
+@pytest.mark.parametrize("value", NOT_ARRAYS, ids=repr)
+def test_catalogues_refuse_what_is_no_mapping(catalog: pi.Catalog, value: Any) -> None:
+    request, candidates = {"user": np.asarray([2])}, {"dense": np.ones((4, 3), np.float32)}
+    calls = [
+        lambda: catalog.score(value, [5, 6, 7, 8], candidates),
+        lambda: catalog.top_k(value, candidates=candidates),
+        lambda: catalog.upsert(value, [5]),
+    ]
+    if value is not None:
+        calls.append(lambda: catalog.score(request, None, value))
+    for call in calls:
+        with pytest.raises(DTypeError, match="by the inputs' names"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "value", [3, None, object(), [[1], [2, 3]], ["a", 1], np.asarray(None), 1j], ids=repr
+)
+def test_catalogues_refuse_what_are_no_ids(catalog: pi.Catalog, value: Any) -> None:
+    request, candidates = {"user": np.asarray([2])}, {"dense": np.ones((4, 3), np.float32)}
+    with pytest.raises(InputError, match="ids"):
+        catalog.upsert({"item": np.arange(4)}, value)
+    with pytest.raises(InputError, match="ids"):
+        catalog.remove(value)
+    if value is not None:
+        with pytest.raises(InputError, match="ids"):
+            catalog.score(request, value, candidates)
+    assert value not in catalog
+
+
+def test_catalogues_refuse_counts_and_names_that_are_none(catalog: pi.Catalog) -> None:
+    request, candidates = {"user": np.asarray([2])}, {"dense": np.ones((4, 3), np.float32)}
+    assert catalog.top_k(request, 2**63, candidates=candidates).count == 4
+    with pytest.raises(DTypeError, match="k: expected a whole number"):
+        catalog.top_k(request, "3", candidates=candidates)  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="max_rows: expected a whole number"):
+        catalog.prepare(["user"], ["dense"], max_rows="x")  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="request_names"):
+        catalog.prepare("user", ["dense"])
 
 
 @pytest.mark.parametrize("value", ["user", b"user", 3, None, [3], np.asarray(None), np.asarray(3)], ids=repr)
@@ -127,6 +173,8 @@ def test_the_best_of_an_output_with_two_rows_for_each_candidate() -> None:
     model, items = pi.load(proto.SerializeToString()), {"x": np.ones((3, 2), np.float32)}
     with pytest.raises(ShapeError, match=r"one score for each candidate.*\[6\]"):
         model.top_k({}, items)
+    with pytest.raises(PyrecError):
+        model.catalog(items).top_k({})
 
 
 def test_strings_are_no_scores() -> None:

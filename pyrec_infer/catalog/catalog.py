@@ -13,7 +13,7 @@ from weakref import ReferenceType, WeakSet, ref
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array
+from pyrec_infer.arguments import as_array, as_count, as_names, regular
 from pyrec_infer.calls import PreparedCall
 from pyrec_infer.catalog.calls import CatalogCall
 from pyrec_infer.catalog.report import explain_catalog
@@ -126,7 +126,7 @@ class Catalog:
         self._changing = threading.Lock()
 
         count = scorer.count_of(arrays)
-        names = np.arange(count) if ids is None else np.asarray(ids)
+        names = np.arange(count) if ids is None else regular("ids", ids)
         self._kind = _kind_of(names)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._kind == "i":
@@ -257,8 +257,7 @@ class Catalog:
         >>> catalog.top_k(user.request, 3, candidates={"affinity": user.affinity}).count
         3
         """
-        if k < 0:
-            raise InputError(f"k: expected at least 0, got {k}")
+        k = as_count("k", k)
         snapshot = self._snapshot
         if ids is None and allow is not None and boost is None and candidates is None:
             names, rows = self._allowed(snapshot, allow)
@@ -282,7 +281,7 @@ class Catalog:
             if candidates is None:
                 rows = rows[kept]
         scores = self._scorer.score(self._records, rows, request, candidates)
-        if scores.ndim != 1:
+        if scores.shape != rows.shape:
             raise ShapeError(f"top_k needs one score for each item, the output has {list(scores.shape)}")
         if kept is not None:
             scores = scores if candidates is None else scores[kept]
@@ -368,6 +367,9 @@ class Catalog:
         -------
         CatalogCall
         """
+        request_names = as_names("request_names", request_names)
+        candidate_names = as_names("candidate_names", candidate_names)
+        max_rows = None if max_rows is None else as_count("max_rows", max_rows)
         names = (*request_names, *candidate_names)
         scorer = self._scorer
         scorer.require(dict.fromkeys(request_names), dict.fromkeys(candidate_names))
@@ -578,7 +580,7 @@ def _shown(keys: Array, kind: str) -> Array:
 
 
 def _vector(label: str, ids: ArrayLike) -> Array:
-    names = np.asarray(ids)
+    names = regular(label, ids)
     if names.ndim != 1:
         raise ShapeError(f"{label}: expected one axis, got shape {list(names.shape)}")
     if names.dtype.kind == "T" or (

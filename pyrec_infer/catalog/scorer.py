@@ -197,7 +197,7 @@ class Scorer:
             if found is not None:
                 return found
         signature = self._part.signature
-        own, late = signature.expand(request), signature.expand(candidates or {})
+        own, late = signature.expand(request), signature.expand({} if candidates is None else candidates)
         self.require(own, late)
         arrays = [signature.array(name, own[name], 1) for name in self.request_names]
         rest = [signature.array(name, late[name], None) for name in self.candidate_names]
@@ -210,14 +210,15 @@ class Scorer:
     def in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
         """What a call was given, in the order of its inputs' names; None if those are not the names."""
         late = {} if candidates is None else candidates
-        if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
-            return None
         try:
+            if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
+                return None
             return [
                 *[request[name] for name in self.request_names],
                 *[late[name] for name in self.candidate_names],
             ]
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, IndexError, ValueError):
+            # No mapping: sequences and NumPy's arrays do not agree on what they raise.
             return None
 
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
