@@ -94,6 +94,7 @@ def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list
 @pytest.mark.parametrize(
     ("header", "kernel"),
     [
+        ("embedding_bag", "embedding_bag_f32"),
         ("lookup", "lookup_f32"),
         ("lookup_sum", "lookup_sum_f32"),
         ("lookup_sum_bf16", "lookup_sum_bf16"),

@@ -18,15 +18,19 @@ from pyrec_infer.ir import Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
 
+_native = pytest.importorskip("pyrec_infer._native", reason="the native extension is not built")
+
 Array = NDArray[Any]
 Inputs = Sequence[Array | None]
 
 F32 = np.dtype(np.float32)
 INT64 = np.dtype(np.int64)
-BACKENDS = ["reference"]
+BACKENDS = ["reference", "numba", *_native.kernel_backends()]
 
 
 def run(backend: str, op: str, inputs: Inputs, attributes: dict[str, Any]) -> Array:
+    if backend in _native.kernel_backends():
+        return np.asarray(_native.run_node(backend, op, attributes, list(inputs), 1, [True])[0])
     names = tuple("" if x is None else f"x{i}" for i, x in enumerate(inputs))
     node = Node(op, names, ("y",), attributes, name="node")
     evaluate = EVALUATORS.get(op, OPS[op].evaluate) if backend == "numba" else OPS[op].evaluate

@@ -27,6 +27,7 @@ LAYERS = {
     "ir": 1,
     "limits": 1,
     "formats": 1,
+    "memory": 1,
     "kernels": 1,
     "_native": 1,
     "bundled": 1,
@@ -54,7 +55,7 @@ LAYERS = {
 
 ONLY = {
     "formats": {"errors"},
-    "importer": {"errors", "formats", "ir", "limits", "ops"},
+    "importer": {"errors", "formats", "ir", "limits", "memory", "ops"},
     "kernels": set(),
     "bundled": set(),
     "ops": {"errors", "ir", "limits"},

@@ -97,6 +97,28 @@ using LookupSumF32 = void (*)(const float* bias, std::size_t bias_step, const Lo
                               std::size_t count, Activation activation, std::size_t n,
                               std::size_t width, float* out, std::size_t out_step);
 
+enum class BagMode : std::int32_t { kSum, kMean, kWeightedMean, kMax };
+
+// Bags of rows of one table.
+struct Bags {
+  LookupPart part;             // the table; without rows
+  bool halves;                 // its numbers are float16, which have bf16's size
+  std::size_t size;            // its number of rows
+  std::int64_t first;          // the place of ids[0] and weights[0]
+  const std::int64_t* ids;     // negative ones count from the table's end
+  const float* weights;        // of the ids; null for 1
+  const std::int64_t* bounds;  // for each bag the places of its first id and after its last
+  std::size_t count;           // of bags
+  BagMode mode;                // means divide by the number of ids or by the sum of their weights
+  bool padded;                 // ids equal to the padding are left out
+  std::int64_t padding;
+};
+
+// out[i * out_step ..+ width] = what the mode makes of the rows of bag i, zeros where it has none.
+// Weights are for sums and means. Returns the place of an id that is neither padding nor a row, the
+// first one bag by bag, or -1.
+using EmbeddingBagF32 = std::int64_t (*)(const Bags& bags, float* out, std::size_t out_step);
+
 // out[i * pairs + p] = sum over j < d of a[i * a_step + left[p] + j] * b[i * b_step + right[p] +
 // j].
 using PairDotsF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
@@ -253,7 +275,8 @@ struct VnniKernels {
   X(gemm_sparse_bf16, GemmBf16)                     \
   X(order_lanes, OrderLanes)                        \
   X(reorder_s8, ReorderBytes)                       \
-  X(reorder_bf16, ReorderBytes)
+  X(reorder_bf16, ReorderBytes)                     \
+  X(embedding_bag_f32, EmbeddingBagF32)
 
 struct Kernels {
   const char* isa;

@@ -34,6 +34,7 @@ std::span<const OpEntry> pack_in_order_ops();
 std::span<const OpEntry> lookup_ops();
 std::span<const OpEntry> fold_dots_ops();
 std::span<const OpEntry> masked_ops();
+std::span<const OpEntry> bag_ops();
 
 // The factory of an operator, or null if it has no C++ form.
 OpFactory find_op(std::string_view name);

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Node
 from pyrec_infer.kernels.elementwise import relu_f32
+from pyrec_infer.kernels.embedding_bag import embedding_bags
 from pyrec_infer.kernels.lookup import Part, lookup_f32, lookup_sum_f32, pair_dots_f32
 from pyrec_infer.kernels.quantized import quantize_rows
 from pyrec_infer.kernels.rows import layer_normalization_f32, log_softmax_f32, softmax_f32
@@ -21,6 +22,7 @@ from pyrec_infer.kernels.transcendental import (
     tanh_f32,
 )
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.bags import check_bags, mode_of
 from pyrec_infer.ops.fused import activate, lookup_rows, parts_of
 from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, multiply_whole, quantize
 from pyrec_infer.ops.registry import Evaluate
@@ -108,6 +110,21 @@ def _lookup_sum(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
     return [lookup_sum_f32(inputs[0], parts, _row_count(inputs, 1), parts[0][3], activation)]
 
 
+def _embedding_bag(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    table, ids, bounds = inputs[:3]
+    weights = inputs[3] if len(inputs) > 3 else None
+    if table is None or ids is None or bounds is None or table.dtype != np.float32:
+        return OPS[node.op].evaluate(node, inputs)
+    check_bags(node, inputs)
+    weighted_mean = bool(node.attribute("weighted_mean", 0))
+    padding = node.attribute("padding")
+    made, wrong = embedding_bags(table, ids, bounds, weights, mode_of(node), padding, weighted_mean)
+    if wrong >= 0:
+        # The reference names it.
+        return OPS[node.op].evaluate(node, inputs)
+    return [made]
+
+
 def _pair_dots(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
     a, b, left, right = inputs
     if a is None or b is None or left is None or right is None or len(a) != len(b):
@@ -143,6 +160,7 @@ EVALUATORS: Mapping[str, Evaluate] = {
     "LogSoftmax": _rows("LogSoftmax", log_softmax_f32),
     "Softmax": _rows("Softmax", softmax_f32),
     "pyrec.DenseInt8": _dense_int8,
+    "pyrec.EmbeddingBag": _embedding_bag,
     "pyrec.Lookup": _lookup,
     "pyrec.LookupSum": _lookup_sum,
     "pyrec.PairDots": _pair_dots,

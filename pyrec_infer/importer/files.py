@@ -17,6 +17,7 @@ from pyrec_infer.formats import ExternalFiles, describe_content, describe_object
 from pyrec_infer.importer.check import check_text
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import MAX_RANK
+from pyrec_infer.memory import settled
 
 _DTYPES: dict[int, np.dtype[np.generic]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
@@ -132,8 +133,8 @@ def _external(
     data = files.read(entries.get("location", ""), offset, length, where)
     if dtype.kind == "b":
         return _booleans(data)
-    if data.ctypes.data % max(dtype.itemsize, 1):
-        data = data.copy()
+    if not files.mapped or data.ctypes.data % max(dtype.itemsize, 1):
+        data = settled(data)
     return data.view(dtype)
 
 
@@ -207,7 +208,7 @@ def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array
             raise ModelError(
                 f"{where}: expected {count * dtype.itemsize} bytes for shape {list(shape)}, got {len(data)}"
             )
-        found = _booleans(data) if dtype.kind == "b" else np.frombuffer(data, dtype)
+        found = _booleans(data) if dtype.kind == "b" else settled(np.frombuffer(data, dtype))
     else:
         found = _typed(tensor, dtype, where)
     if found.size != count:

@@ -4,6 +4,7 @@ from pyrec_infer.kernels import (
     convert,
     dense,
     elementwise,
+    embedding_bag,
     lookup,
     quantized,
     reduce,
@@ -23,6 +24,7 @@ KERNELS: tuple[KernelSpec, ...] = (
     *dense.KERNELS,
     *sparse.KERNELS,
     *lookup.KERNELS,
+    *embedding_bag.KERNELS,
     *convert.KERNELS,
     *quantized.KERNELS,
 )

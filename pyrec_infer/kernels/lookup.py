@@ -45,7 +45,7 @@ def _scales(data: Array, width: int) -> Array:
     return np.ascontiguousarray(data[:, padded : padded + 4]).view(F32)
 
 
-def _numbers(part: Part, n: int) -> tuple[Array, Array]:
+def numbers_of(part: Part, n: int) -> tuple[Array, Array]:
     """A matrix of float32 numbers and the rows of it that make the part."""
     table, offset, rows, width, codec = part
     if table.dtype == F32:
@@ -67,7 +67,7 @@ def lookup_f32(parts: Sequence[Part], n: int) -> Array:
     out = np.zeros((n, sum(part[3] for part in parts)), np.float32)
     begin = 0
     for part in parts:
-        numbers, rows = _numbers(part, n)
+        numbers, rows = numbers_of(part, n)
         np.take(numbers, rows, axis=0, out=out[:, begin : begin + part[3]], mode="clip")
         begin += part[3]
     return out
@@ -79,7 +79,7 @@ def lookup_sum_f32(bias: Array | None, parts: Sequence[Part], n: int, width: int
     if bias is not None:
         out += bias
     for part in parts:
-        _add_loop(*_numbers(part, n), out)
+        _add_loop(*numbers_of(part, n), out)
     return out if activation == "none" else ACTIVATIONS[activation](out)
 
 
@@ -104,7 +104,8 @@ def pair_dots_f32(a: Array, b: Array, left: Array, right: Array) -> Array:
     return out
 
 
-def _exact(part: Part, n: int) -> Array:
+def exact_numbers(part: Part, n: int) -> Array:
+    """The n rows of a part in float64."""
     table, offset, rows, width, codec = part
     chosen = np.ascontiguousarray(table).view(np.uint8).reshape(len(table), -1)
     chosen = chosen[:n] if rows is None else chosen[rows]
@@ -123,12 +124,14 @@ def _exact(part: Part, n: int) -> Array:
 
 
 def _lookup(parts: Sequence[Part], n: int) -> Array:
-    return np.concatenate([np.zeros((n, 0)), *(_exact(part, n) for part in parts)], axis=1)
+    return np.concatenate([np.zeros((n, 0)), *(exact_numbers(part, n) for part in parts)], axis=1)
 
 
 def _lookup_sum(bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str) -> Array:
     with np.errstate(all="ignore"):
-        y = sum((_exact(part, n) for part in parts), np.zeros((n, width))) + (0 if bias is None else bias)
+        y = sum((exact_numbers(part, n) for part in parts), np.zeros((n, width))) + (
+            0 if bias is None else bias
+        )
         if activation == "relu":
             y = np.maximum(y, 0)
         elif activation != "none":
@@ -155,7 +158,7 @@ def _sum_terms(bias: Array | None, parts: Sequence[Part], *_: Any) -> float:
 
 
 def _sum_scale(bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str) -> Array:
-    magnitude = sum((np.abs(_exact(part, n)) for part in parts), np.zeros((n, width)))
+    magnitude = sum((np.abs(exact_numbers(part, n)) for part in parts), np.zeros((n, width)))
     return np.asarray(magnitude + (0 if bias is None else np.abs(bias)) + (activation != "none"))
 
 
@@ -172,7 +175,7 @@ def _pair_scale(a: Array, b: Array, left: Array, right: Array) -> Array:
 WIDTHS = (0, 1, 3, 4, 7, 8, 15, 16, 17, 31, 33, 48, 100)
 
 
-def _table(rng: np.random.Generator, count: int, width: int, codec: str) -> tuple[Array, int]:
+def random_table(rng: np.random.Generator, count: int, width: int, codec: str) -> tuple[Array, int]:
     """A table and the offset of a part of this width; f32 as a matrix or as records."""
     offset = 4 * int(rng.integers(0, 3))
     if codec == "matrix":
@@ -192,7 +195,7 @@ def _table(rng: np.random.Generator, count: int, width: int, codec: str) -> tupl
 
 def _part(rng: np.random.Generator, n: int, width: int, codec: str, own: bool = False) -> Part:
     count = max(n, 1) if own else 9 + n % 2
-    table, offset = _table(rng, count, width, codec)
+    table, offset = random_table(rng, count, width, codec)
     rows = None if own else rng.integers(0, count, n)
     return table, offset, rows, width, "f32" if codec == "matrix" else codec
 

@@ -17,6 +17,7 @@ from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.layout import INT64
 from pyrec_infer.ops.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
 from pyrec_infer.ops.shapes import fresh
+from pyrec_infer.ops.traits import no_flops
 
 MODES = ("sum", "mean", "max")
 """What a bag makes of its rows."""
@@ -124,50 +125,39 @@ def _infer_bag(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(F32, (count, width))]
 
 
-def flat_bags(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, Array]:
-    """For every id of every bag, bag by bag: its place in the ids, and its bag.
-
-    Ids that are the padding are left out. The bounds are checked.
-    """
+def check_bags(node: Node, inputs: Sequence[Array | None]) -> None:
+    """Refuse ids, bounds and weights that do not fit together."""
     ids, bounds, weights = required(node, inputs, 1), required(node, inputs, 2), optional(inputs, 3)
+    if ids.dtype.kind not in "iu":
+        raise ModelError(f"node {node.name!r} ({node.op}): ids of type {ids.dtype}")
     if ids.ndim != 1 or bounds.ndim != 2 or bounds.shape[1] != 2:
-        raise ShapeError(
-            f"expected ids [M] and bounds [B, 2], got {list(ids.shape)} and {list(bounds.shape)}"
-        )
+        got = f"{list(ids.shape)} and {list(bounds.shape)}"
+        raise ShapeError(f"expected ids [M] and bounds [B, 2], got {got}")
     if weights is not None and weights.shape != ids.shape:
         raise ShapeError(f"expected {len(ids)} weights, one for each id, got shape {list(weights.shape)}")
     check_bounds(bounds, len(ids))
+
+
+def _kept(node: Node, ids: Array, bounds: Array) -> tuple[Array, Array]:
+    """For every id of every bag but the padding, bag by bag: its place, and its bag."""
     lengths = bounds[:, 1] - bounds[:, 0]
     bags = np.repeat(np.arange(len(bounds)), lengths)
     first = np.cumsum(lengths) - lengths
     places = np.arange(len(bags)) + (bounds[:, 0] - first)[bags]
     padding = node.attribute("padding")
-    if padding is not None:
-        kept = ids[places] != padding
-        places, bags = places[kept], bags[kept]
-    return places, bags
-
-
-def bag_rows(node: Node, table: Array, ids: Array, places: Array) -> Array:
-    """The table's rows of the ids at these places; an error names the place of a wrong one."""
-    if ids.dtype.kind not in "iu":
-        raise ModelError(f"node {node.name!r} ({node.op}): ids of type {ids.dtype}")
-    if not len(places):
-        return places
-    used = np.zeros(len(ids), np.bool_)
-    used[places] = True
-    return checked_ids(np.where(used, ids, 0), len(table))[places]
+    kept = np.ones(len(places), np.bool_) if padding is None else ids[places] != padding
+    return places[kept], bags[kept]
 
 
 def _bag(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     table, ids, bounds = (required(node, inputs, i) for i in range(3))
-    places, bags = flat_bags(node, inputs)
-    if table.dtype.kind != "f":
-        table = decode(table, *table_part(node))
-    numbers = table[bag_rows(node, table, ids, places)].astype(F32, copy=False)
+    check_bags(node, inputs)
+    places, bags = _kept(node, ids, bounds)
+    rows = table[checked_ids(ids[places], len(table), places)]
+    numbers = rows.astype(F32, copy=False) if table.dtype.kind == "f" else decode(rows, *table_part(node))
     weights = optional(inputs, 3)
     factors = np.ones(len(places), F32) if weights is None else weights[places]
-    out = np.zeros((len(bounds), table.shape[1]), F32)
+    out = np.zeros((len(bounds), numbers.shape[1]), F32)
     mode = mode_of(node)
     _FILL[mode](out, bags, numbers, factors)
     if mode == "mean":
@@ -209,9 +199,9 @@ OPS = (
     # and the ids [M], of which only the number is read. The result [B, 2] int64 is the start and the end of
     # each bag; the last one ends with the ids. With `last` (int, 0 or 1) the offsets are [B + 1], the last
     # of them the last bag's end.
-    Op("pyrec.BagBounds", _infer_bounds, _bounds, _bounds_rows),
+    Op("pyrec.BagBounds", _infer_bounds, _bounds, _bounds_rows, flops=no_flops),
     # The same of the bags' lengths [B], which follow each other from the first id on.
-    Op("pyrec.BagBoundsOfLengths", _infer_bounds, _bounds_of_lengths, _bounds_rows),
+    Op("pyrec.BagBoundsOfLengths", _infer_bounds, _bounds_of_lengths, _bounds_rows, flops=no_flops),
     # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is
     # what `mode` (sum, mean or max) makes of the rows of ids bounds[b, 0] to bounds[b, 1], each times its
     # weight; zeros for a bag without ids. Ids count from the end where negative. Attributes: padding (int,

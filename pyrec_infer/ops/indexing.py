@@ -16,11 +16,12 @@ from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
 from pyrec_infer.ops.traits import MOVES, no_flops
 
 
-def checked_ids(indices: Array, size: int) -> Array:
-    """Indices brought into [0, size)."""
+def checked_ids(indices: Array, size: int, rows: Array | None = None) -> Array:
+    """Indices brought into [0, size); errors name the place of one in ``rows`` or along the first axis."""
     outside = (indices < -size) | (indices >= size)
     if np.any(outside):
-        row = f" (row {np.argwhere(outside)[0][0]})" if indices.ndim else ""
+        first = np.argwhere(outside)[0][:1]
+        row = f" (row {(first if rows is None else rows[first])[0]})" if indices.ndim else ""
         raise IdRangeError(f"id outside a table of {size} rows (expected -{size} <= id < {size}){row}")
     return np.where(indices < 0, indices + size, indices).astype(np.int64)
 

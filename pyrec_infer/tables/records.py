@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.ir import Array
+from pyrec_infer.memory import allocate
 from pyrec_infer.passes.separate_items import Field
-
-_ALIGNMENT = 64
-_HUGE_PAGE = 1 << 21
 
 
 def allocate_records(count: int, stride: int) -> NDArray[np.uint8]:
-    """Room for records, the first at a cache line; in huge pages where the system has them."""
-    size = count * stride
-    # A read of whole vectors may pass the last record's end.
-    room = size + 2 * _ALIGNMENT
-    if room >= _HUGE_PAGE and hasattr(mmap, "MAP_PRIVATE") and hasattr(mmap, "MAP_ANONYMOUS"):
-        pages = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            # Some kernels are built without them.
-            with suppress(OSError):
-                pages.madvise(mmap.MADV_HUGEPAGE)
-        memory: NDArray[np.uint8] = np.frombuffer(pages, np.uint8)
-    else:
-        memory = np.empty(room, np.uint8)
-    first = -memory.ctypes.data % _ALIGNMENT
-    return memory[first : first + size].reshape(count, stride)
+    """Room for records, as `pyrec_infer.memory.allocate` makes it."""
+    return allocate(count * stride).reshape(count, stride)
 
 
 def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:

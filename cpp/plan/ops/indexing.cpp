@@ -59,10 +59,7 @@ Shape joined(const Shape& a, const Shape& b) {
 }
 
 [[noreturn]] void refuse_index(std::int64_t size, std::int64_t row) {
-  const std::string rows = std::to_string(size);
-  throw OpError(
-      ErrorKind::kIdRange,
-      "id outside a table of " + rows + " rows (expected -" + rows + " <= id < " + rows + ")", row);
+  throw OpError(ErrorKind::kIdRange, outside_table(size), row);
 }
 
 template <class T>
@@ -107,6 +104,11 @@ Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t siz
 }
 
 }  // namespace
+
+std::string outside_table(std::int64_t size) {
+  const std::string rows = std::to_string(size);
+  return "id outside a table of " + rows + " rows (expected -" + rows + " <= id < " + rows + ")";
+}
 
 void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, std::int64_t* rows) {
   check_indices(ids, offset, ids.strides[0], ids.shape[0], size, 1, rows);

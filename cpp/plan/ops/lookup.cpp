@@ -7,6 +7,7 @@
 #include "plan/ops/dense.h"
 #include "plan/ops/dense_layer.h"
 #include "plan/ops/narrow_rows.h"
+#include "plan/ops/table_part.h"
 #include "plan/ops/take.h"
 #include "plan/program.h"
 #include "plan/tensor_tools.h"
@@ -15,64 +16,12 @@ namespace pyrec {
 
 namespace {
 
-constexpr std::int64_t kNearBytes = std::int64_t{1} << 18;  // tables of this size stay in cache
-constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;
-
 // One part as the node describes it.
-struct Part {
-  std::int64_t column;  // of a matrix of ids; -1: a vector
-  std::int64_t offset;  // bytes into a row of the table
-  std::int64_t width;
-  Codec codec;
+struct Part : TablePart {
+  std::int64_t column;     // of a matrix of ids; -1: a vector
   LookupPart found{};      // in a constant table, but for the row numbers
   std::int64_t size = -1;  // rows of the constant table; -1: the table comes with the call
-
-  // From the start of a row of a table of floats or of records.
-  std::int64_t end(bool records) const {
-    switch (records ? codec : Codec::kF32) {
-      case Codec::kBf16:
-        return offset + 2 * width;
-      case Codec::kI8:
-        return offset + (width + 3) / 4 * 4 + 4;
-      default:
-        return offset + 4 * width;
-    }
-  }
 };
-
-Codec codec_of(const std::string& name) {
-  if (name.empty() || name == "f32") return Codec::kF32;
-  if (name == "bf16") return Codec::kBf16;
-  if (name == "i8") return Codec::kI8;
-  throw OpError(ErrorKind::kUnsupported, "lookup codec '" + name + "'");
-}
-
-void require_table(const Part& part, const Tensor& table) {
-  const bool records = table.dtype == DType::kUint8;
-  if (!records && table.dtype != DType::kFloat32) refuse_dtype("lookup", table.dtype);
-  const auto item = static_cast<std::int64_t>(item_size(table.dtype));
-  if (table.rank() != 2 || part.end(records) > table.shape[1] * item) {
-    throw OpError(ErrorKind::kShape, "expected a table of rows of at least " +
-                                         std::to_string(part.end(records)) + " bytes, got shape " +
-                                         describe(table.shape));
-  }
-}
-
-// A part of a table with plain rows, but for the row numbers.
-LookupPart part_of_table(const Part& part, const Tensor& table) {
-  const std::int64_t stride = table.strides[0] * static_cast<std::int64_t>(item_size(table.dtype));
-  if (stride % 4 != 0 || part.offset % 4 != 0 ||
-      reinterpret_cast<std::uintptr_t>(table.data) % 4 != 0) {
-    throw OpError(ErrorKind::kUnsupported, "expected records aligned to 4 bytes");
-  }
-  LookupPart found{};
-  found.table = reinterpret_cast<const unsigned char*>(table.data) + part.offset;
-  found.stride = unsigned_size(stride);
-  found.width = unsigned_size(part.width);
-  found.codec = table.dtype == DType::kUint8 ? part.codec : Codec::kF32;
-  found.far = table.shape[0] > kNearBytes / (stride + 1);
-  return found;
-}
 
 // Works out what is known of a part in a constant table. One that does not fit is left to the call,
 // which can say whose it is.
@@ -98,10 +47,8 @@ std::vector<Part> parts_of(const OpSpec& spec, std::size_t first) {
   }
   std::vector<Part> parts;
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    if (offsets[i] < 0 || offsets[i] > kMostBytes || widths[i] < 0 || widths[i] > kMostBytes) {
-      throw OpError(ErrorKind::kModel, "expected offsets and widths of at least 0");
-    }
-    parts.push_back({columns[i], offsets[i], widths[i], codec_of(codecs[i])});
+    require_sizes(offsets[i], widths[i]);
+    parts.push_back({{offsets[i], widths[i], codec_of(codecs[i])}, columns[i]});
     const Tensor* table = constant_input(spec, first + 2 * i + 1);
     if (table) prepare(parts.back(), *table);
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "plan/tensor_tools.h"
 
@@ -18,5 +19,8 @@ Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const st
 // of `size` rows: negative ones count from its end. Throws OpError(kIdRange) with the place of one
 // that is outside.
 void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, std::int64_t* rows);
+
+// What an error says of an id outside a table of `size` rows.
+std::string outside_table(std::int64_t size);
 
 }  // namespace pyrec
