@@ -476,6 +476,8 @@ class Model:
     ) -> dict[str, Array]:
         plan = executable.plan
         self._signature.require(plan.given, request, candidates)
+        if len(offsets) > 2 and plan.one_request:
+            raise InputError(f"{plan.one_request}: expected one request in a call, got {len(offsets) - 1}")
         requests = len(offsets) - 1 if offsets else 1
         arrays: dict[str, Array] = {}
         rows = -1

@@ -104,7 +104,7 @@ class PositionalCall:
         self._direct = direct
         places = {name: i for i, name in enumerate(self._names)}
         self._needed = [(name, places[name]) for name in plan.given]
-        self._order = [places[item.name] for item in plan.inputs] if direct else []
+        self._order = [places[item.name] for item in plan.given_inputs()] if direct else []
         self._rows = next(
             (
                 (place, info.rows)
@@ -156,11 +156,12 @@ class PositionalCall:
         own = () if catalog is None else (RECORDS, ROWS)
         names = [name for name in self._names if name not in own]
         places = {name: i for i, name in enumerate((*names, *own))}
-        order = [places[item.name] for item in self._executable.plan.inputs] if prepare is not None else []
+        given = self._executable.plan.given_inputs()
+        order = [places[item.name] for item in given] if prepare is not None else []
         rows = next(
             (
                 (place, item.rows)
-                for place, item in zip(order, self._executable.plan.inputs, strict=False)
+                for place, item in zip(order, given, strict=False)
                 if not item.request and item.rows >= 0
             ),
             None,

@@ -39,6 +39,7 @@ class Executable:
     def __init__(self, plan: Plan, runnable: Runnable) -> None:
         self.plan = plan
         self.runnable = runnable
+        self._given = plan.given_inputs()
 
     def run(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
         """The model's outputs by name.
@@ -55,7 +56,7 @@ class Executable:
         values: dict[str, Any] = dict(arrays)
         if self.plan.prologue:
             self._run_prologue(values, offsets, rows)
-        given = [values[item.name] for item in self.plan.inputs]
+        given = [values[item.name] for item in self._given]
         if not len(offsets) and all(item.request or item.rows < 0 for item in self.plan.inputs):
             offsets = (0, rows)
         made = self.runnable.run(given, offsets) if self.plan.outputs else []

@@ -26,6 +26,7 @@ from pyrec_infer.ops.fused import parts_of
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.ops.registry import depends_on_batch_size
+from pyrec_infer.passes.repeat import Derived
 from pyrec_infer.passes.split import Sides, find_rates
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
@@ -38,13 +39,14 @@ _TILE_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class PlanInput:
-    """One input as the plan reads it; `request` tells the side."""
+    """One input as the plan reads it; `request` tells the side, `label` the name in messages."""
 
     name: str
     dtype: np.dtype[np.generic]
     shape: tuple[Size, ...]
     rows: RowAxis
     request: bool
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,14 @@ class Phase:
     nodes: tuple[Node, ...]
     imports: tuple[Import, ...]
     exports: tuple[Export, ...]
+
+
+@dataclass(frozen=True)
+class DerivedPlan:
+    """A plan whose results are inputs of another, made once for a call from all rows of one side."""
+
+    plan: Plan
+    request: bool
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,10 @@ class Plan:
         With the same inputs and outputs, for requests with fewer than ``few_rows`` candidates: it does less
         for a request and more for a candidate.
     few_rows : int
+    derived : tuple of DerivedPlan
+        What makes the last inputs, which no caller gives; the first ones are given.
+    one_request : str
+        Why several requests cannot be scored in one call; empty where they can.
     """
 
     given: tuple[str, ...]
@@ -133,6 +147,8 @@ class Plan:
     alternative: Plan | None = None
     few: Plan | None = None
     few_rows: int = 0
+    derived: tuple[DerivedPlan, ...] = ()
+    one_request: str = ""
 
     def rate_of(self, node: Node) -> Rate:
         """When a node can run."""
@@ -145,6 +161,11 @@ class Plan:
     def runs(self, op: str) -> bool:
         """Whether a node of the phases has this operator."""
         return any(node.op == op for phase in self.phases for node in phase.nodes)
+
+    def given_inputs(self) -> tuple[PlanInput, ...]:
+        """The inputs that a caller gives."""
+        made = {name for part in self.derived for name in part.plan.results}
+        return tuple(item for item in self.inputs if item.name not in made)
 
     def symbols(self) -> tuple[str, ...]:
         """The named sizes in the order of their numbers; the batch is number 0."""
@@ -247,7 +268,8 @@ class _Planner:
         self.infos = analysis.infos
         self.coupled = set() if graph.static_rows else set(analysis.coupled)
         # All that does not come with the request belongs to an item here, whose rows a tile holds.
-        self.rates = find_rates(graph, Sides(request, frozenset(graph.inputs) - request))
+        by_row = frozenset(name for name in graph.inputs if self.infos[name].rows != Rows.INVARIANT)
+        self.rates = find_rates(graph, Sides(request, by_row - request))
         self.levels: dict[str, int] = {}
         self.size_nodes: dict[str, Node] = {}
 
@@ -454,6 +476,38 @@ def build_plan(graph: Graph, request: Iterable[str]) -> Plan:
     return _Planner(graph, frozenset(request)).build()
 
 
+def with_derived(plan: Plan, derived: Iterable[Derived], one_request: str) -> Plan:
+    """A plan some of whose inputs are made from the others.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a graph that `separate_bounds` made.
+    derived : iterable of Derived
+    one_request : str
+        See `Plan`.
+    """
+    parts = tuple(
+        DerivedPlan(replace(build_plan(part.graph, ()), given=part.graph.inputs), part.request)
+        for part in derived
+    )
+    labels = {name: label for part in derived for name, label in part.labels.items()}
+
+    def ordered(inner: Plan) -> Plan:
+        last = [replace(item, label=labels[item.name]) for item in inner.inputs if item.name in labels]
+        first = [item for item in inner.inputs if item.name not in labels]
+        return replace(
+            inner,
+            given=tuple(name for name in inner.given if name not in labels),
+            inputs=(*first, *last),
+            alternative=inner.alternative and ordered(inner.alternative),
+            few=inner.few and ordered(inner.few),
+            sources={**inner.sources, **{name: f"input '{label}'" for name, label in labels.items()}},
+        )
+
+    return replace(ordered(plan), derived=parts, one_request=one_request)
+
+
 def read_inputs(graph: Graph) -> tuple[str, ...]:
     """The inputs that a run needs: those whose elements or whose sizes are read."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
@@ -487,6 +541,7 @@ def unknown_nodes(graph: Graph) -> list[Node]:
 
 
 __all__ = [
+    "DerivedPlan",
     "Export",
     "Import",
     "Kind",
@@ -499,4 +554,5 @@ __all__ = [
     "find_sources",
     "source_label",
     "unknown_nodes",
+    "with_derived",
 ]

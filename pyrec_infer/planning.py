@@ -12,8 +12,9 @@ from pyrec_infer.ir import Graph
 from pyrec_infer.passes import finish_graph, keep_outputs, prune_graph, split_graphs
 from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import choose_precision
+from pyrec_infer.passes.repeat import separate_bounds
 from pyrec_infer.passes.split import Sides, find_rates
-from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs
+from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, with_derived
 from pyrec_infer.tools.flops import join_plans
 
 
@@ -61,9 +62,9 @@ def make_executable(
     strict_ids: bool,
     logit: bool = False,
 ) -> Executable:
-    graph = narrow(graph, outputs, strict_ids, logit)
-    own = request & set(graph.inputs)
-    plan = make_plan(split_graphs(graph, own), own, precision, backend, pool)
+    ragged = separate_bounds(narrow(graph, outputs, strict_ids, logit), request)
+    plan = make_plan(split_graphs(ragged.graph, ragged.request), ragged.request, precision, backend, pool)
+    plan = with_derived(plan, ragged.derived, ragged.one_request)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import ZOO_ROWS, shared_folder
 
 import pyrec_infer as pi
-from pyrec_infer.errors import UnsupportedModelError
+from pyrec_infer.errors import InputError, UnsupportedModelError
 
 ZOO = shared_folder() / "zoo"
 MODELS = sorted(path.name for path in (ZOO / "models").glob("*")) if ZOO.is_dir() else []
@@ -103,7 +103,13 @@ def check_split(name: str, model: pi.Model, inputs: Arrays, request: tuple[str, 
         (item.name for item in model.outputs if item.dtype.startswith("float")), model.outputs[0].name
     )
     expected = model.run(full)[output].astype(np.float32)
-    actual = model.score(own, others, output=output)
+    try:
+        actual = model.score(own, others, output=output)
+    except InputError as error:
+        # Only a list apart from what tells the rows' parts in it is refused.
+        if not any(f"'{key}'" in str(error) for key in inputs if key not in axes):
+            raise
+        return
     np.testing.assert_allclose(
         actual.reshape(expected.shape), expected, **tolerance_of(name), err_msg=f"request: {request}"
     )

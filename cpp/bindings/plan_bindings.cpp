@@ -211,12 +211,20 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
                                        const std::vector<std::pair<std::int32_t, int>>& outputs,
                                        std::size_t globals, std::shared_ptr<ThreadPool> pool,
                                        std::int64_t tile_rows, const py::object& alternative,
-                                       const py::object& few, std::int64_t few_rows) {
+                                       const py::object& few, std::int64_t few_rows,
+                                       const py::list& derivations) {
   const Kernels& kernels = kernels_named(isa);
   const auto executor_of = [](const py::object& plan) {
     return plan.is_none() ? nullptr : plan.cast<const PlanHandle&>().executor;
   };
   std::shared_ptr<const Executor> other = executor_of(alternative), for_few = executor_of(few);
+  std::vector<Derivation> derived;
+  for (const auto& item : derivations) {
+    const auto parts = item.cast<py::tuple>();
+    derived.push_back({executor_of(parts[0]), parts[1].cast<bool>(),
+                       parts[2].cast<std::vector<std::size_t>>(),
+                       parts[3].cast<std::vector<std::size_t>>()});
+  }
   std::vector<InputSpec> input_specs;
   for (const auto& item : inputs) {
     const auto parts = item.cast<py::tuple>();
@@ -251,7 +259,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   std::vector<OutputSpec> output_specs;
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
   auto handle = std::make_unique<PlanHandle>();
-  handle->kept = py::make_tuple(inputs, phases, alternative, few);
+  handle->kept = py::make_tuple(inputs, phases, alternative, few, derivations);
   const GilRelease release;
   for (std::size_t i = 0; i < built.size(); ++i) {
     built[i].program = make_program(std::move(programs[i]), kernels);
@@ -260,6 +268,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
       std::move(input_specs), symbols, std::move(built), std::move(output_specs), globals, kernels,
       std::move(pool), tile_rows, std::move(other));
   if (for_few) executor->use_for_few_rows(std::move(for_few), few_rows);
+  if (!derived.empty()) executor->derive_inputs(std::move(derived));
   handle->executor = executor;
   return handle;
 }
@@ -267,7 +276,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
 void give_inputs(const Executor& executor, Executor::Session& session, const py::sequence& arrays) {
   std::size_t index = 0;
   for (const auto& item : arrays) {
-    if (index >= executor.inputs().size() || !py::isinstance<py::array>(item)) {
+    if (index >= executor.given_count() || !py::isinstance<py::array>(item)) {
       throw OpError(ErrorKind::kShape, "expected one array for each input");
     }
     try {
@@ -277,7 +286,7 @@ void give_inputs(const Executor& executor, Executor::Session& session, const py:
     }
     ++index;
   }
-  if (index != executor.inputs().size()) {
+  if (index != executor.given_count()) {
     throw OpError(ErrorKind::kShape, "wrong number of inputs");
   }
 }
@@ -320,7 +329,7 @@ py::object prepare_plan(const py::object& self, std::size_t count, std::vector<s
   const Executor& executor = *self.cast<const PlanHandle&>().executor;
   if (catalog.is_none()) catalog = py::object();
   const std::size_t end = catalog ? count + 2 : count;
-  bool valid = places.size() == executor.inputs().size() && executor.output_count() == 1 &&
+  bool valid = places.size() == executor.given_count() && executor.output_count() == 1 &&
                (!rows || (rows->first < end && rows->second >= 0));
   for (std::size_t place : places) valid = valid && place < end;
   if (!valid) throw py::value_error("a prepared call that does not fit its plan");
@@ -463,7 +472,7 @@ void bind_plan(py::module_& module) {
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
            py::arg("tile_rows"), py::arg("alternative") = py::none(), py::arg("few") = py::none(),
-           py::arg("few_rows") = 0)
+           py::arg("few_rows") = 0, py::arg("derivations") = py::list())
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),

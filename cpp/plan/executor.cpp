@@ -42,6 +42,7 @@ struct Executor::Workspace {
     outputs.clear();
     for (Tensor& tensor : inputs) tensor.reset();
     for (Value& value : globals) value.reset();
+    derived.clear();
     for (Worker& worker : workers) {
       for (PhaseState& phase : worker.phases) {
         for (Value& value : phase.imports) value.reset();
@@ -56,6 +57,7 @@ struct Executor::Workspace {
   std::vector<Tensor> inputs;  // what the caller gave, where several requests share it
   std::vector<Tensor> outputs;
   std::vector<std::int64_t> symbols;
+  std::vector<std::unique_ptr<Session>> derived;  // own the memory of the inputs that they made
   std::mutex making;  // held to make the memory that all tiles of a phase write to
 };
 
@@ -139,7 +141,8 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
       kernels_(kernels),
       pool_(std::move(pool)),
       tile_rows_(tile_rows),
-      alternative_(std::move(alternative)) {
+      alternative_(std::move(alternative)),
+      given_(inputs_.size()) {
   if (alternative_ &&
       (alternative_->inputs_.size() != inputs_.size() ||
        alternative_->outputs_.size() != outputs_.size() || alternative_->symbols_ != symbols_)) {
@@ -163,6 +166,22 @@ void Executor::use_for_few_rows(std::shared_ptr<const Executor> other, std::int6
   }
   few_ = std::move(other);
   few_rows_ = rows;
+}
+
+void Executor::derive_inputs(std::vector<Derivation> derivations) {
+  std::size_t made = 0;
+  for (const Derivation& item : derivations) {
+    bool fits = item.sources.size() == item.executor->inputs().size() &&
+                item.results.size() == item.executor->output_count();
+    made += item.results.size();
+    for (std::size_t result : item.results) fits = fits && result < inputs_.size();
+    for (std::size_t source : item.sources) fits = fits && source < inputs_.size();
+    if (!fits || made > inputs_.size()) {
+      throw OpError(ErrorKind::kModel, "a derivation that does not fit the inputs");
+    }
+  }
+  given_ = inputs_.size() - made;
+  derivations_ = std::move(derivations);
 }
 
 std::unique_ptr<Executor::Workspace> Executor::borrow() const {
@@ -203,14 +222,14 @@ Tensor Executor::Session::contiguous(const Tensor& tensor) {
   return pyrec::contiguous(context, tensor);
 }
 
-void Executor::bind_symbols(Workspace& workspace, std::int64_t& requests,
+void Executor::bind_symbols(Workspace& workspace, std::size_t inputs, std::int64_t& requests,
                             std::int64_t& rows) const {
   std::vector<std::int64_t>& symbols = workspace.symbols;
   symbols.assign(symbols_, -1);
   requests = -1;
   rows = -1;
   const InputSpec* first_of[2] = {nullptr, nullptr};
-  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+  for (std::size_t i = 0; i < inputs; ++i) {
     const InputSpec& spec = inputs_[i];
     const Shape& shape = workspace.globals[i].tensor.shape;
     const auto fail = [&](const std::string& expected) {
@@ -252,10 +271,33 @@ void Executor::bind_symbols(Workspace& workspace, std::int64_t& requests,
   }
 }
 
-void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) const {
+void Executor::derive(Workspace& workspace, std::span<const std::int64_t> offsets) const {
   std::int64_t requests = -1;
   std::int64_t rows = -1;
-  bind_symbols(workspace, requests, rows);
+  bind_symbols(workspace, given_, requests, rows);
+  if (rows < 0 && !offsets.empty()) rows = offsets.back();
+  const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
+  for (const Derivation& item : derivations_) {
+    workspace.derived.push_back(std::make_unique<Session>(*item.executor));
+    Session& session = *workspace.derived.back();
+    for (std::size_t i = 0; i < item.sources.size(); ++i) {
+      session.input(i) = borrowed(workspace.globals[item.sources[i]].tensor);
+    }
+    // Its inputs may tell no number of rows.
+    const std::int64_t own = item.request ? count : rows;
+    const std::int64_t whole[] = {0, own};
+    const auto made = session.run(own < 0 ? std::span<const std::int64_t>() : whole);
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      workspace.globals[item.results[i]].tensor = borrowed(made[i]);
+    }
+  }
+}
+
+void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) const {
+  if (!derivations_.empty()) derive(workspace, offsets);
+  std::int64_t requests = -1;
+  std::int64_t rows = -1;
+  bind_symbols(workspace, inputs_.size(), requests, rows);
   const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
   if (requests >= 0 && requests != count) {
     throw OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " request rows, got " +

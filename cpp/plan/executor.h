@@ -54,6 +54,17 @@ struct OutputSpec {
   int row_axis;  // -1: not by row
 };
 
+class Executor;
+
+// Inputs that no caller gives: a plan of its own makes them once for each call, from all rows of
+// one side, before the rows of several requests are told apart.
+struct Derivation {
+  std::shared_ptr<const Executor> executor;
+  bool request = false;              // the side whose rows it reads
+  std::vector<std::size_t> sources;  // for each input of its plan, the input that it is
+  std::vector<std::size_t> results;  // for each output of its plan, the input that it makes
+};
+
 // Runs a plan: the request's phase once for each request, then the candidates' phases over tiles of
 // rows or, where rows are coupled, over all rows at once. Globals are the inputs, in order,
 // followed by every exported value. Immutable; any number of threads may call run.
@@ -71,6 +82,9 @@ class Executor {
   // Lets another executor of the same inputs and outputs run the requests with fewer than `rows`
   // rows. To be called before the first run.
   void use_for_few_rows(std::shared_ptr<const Executor> other, std::int64_t rows);
+
+  // Lets other plans make the last inputs. To be called before the first run.
+  void derive_inputs(std::vector<Derivation> derivations);
 
   struct Workspace;
 
@@ -97,6 +111,8 @@ class Executor {
   };
 
   const std::vector<InputSpec>& inputs() const { return inputs_; }
+  // How many of the inputs, the first ones, a caller gives.
+  std::size_t given_count() const { return given_; }
   std::size_t output_count() const { return outputs_.size(); }
 
  private:
@@ -116,7 +132,9 @@ class Executor {
                      std::int64_t begin, std::int64_t count, Context& context) const;
   std::int64_t tile_size(std::int64_t rows) const;
   bool value_is_request(std::int32_t global) const;
-  void bind_symbols(Workspace& workspace, std::int64_t& requests, std::int64_t& rows) const;
+  void bind_symbols(Workspace& workspace, std::size_t inputs, std::int64_t& requests,
+                    std::int64_t& rows) const;
+  void derive(Workspace& workspace, std::span<const std::int64_t> offsets) const;
 
   std::vector<InputSpec> inputs_;
   std::size_t symbols_;
@@ -129,6 +147,8 @@ class Executor {
   std::shared_ptr<const Executor> alternative_;
   std::shared_ptr<const Executor> few_;  // null: none
   std::int64_t few_rows_ = 0;
+  std::vector<Derivation> derivations_;
+  std::size_t given_;
 
   // Workspaces that no call uses. No lock, which a fork could leave taken for ever in the child.
   mutable std::array<std::atomic<Workspace*>, 16> idle_{};

@@ -69,14 +69,18 @@ def load_fallbacks(
     return sessions
 
 
-def guarded(node: Node, evaluate: Callable[[Node, Sequence[Any]], Sequence[Any]]) -> Callback:
-    """Run a node in Python, with errors of this package only."""
+def guarded(
+    node: Node, evaluate: Callable[[Node, Sequence[Any]], Sequence[Any]], label: str = ""
+) -> Callback:
+    """Run a node in Python, with errors of this package only; a label says what they are about."""
 
     def run(inputs: Sequence[Any]) -> Sequence[Any]:
         try:
             return evaluate(node, inputs)
-        except PyrecError:
-            raise
+        except PyrecError as error:
+            if not label:
+                raise
+            raise type(error)(f"{label}: {error}") from None
         except Exception as error:
             # Its text may hold values of features.
             raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None

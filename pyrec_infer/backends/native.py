@@ -100,7 +100,7 @@ class _Lowering:
             ]
             callback: Callback | None = self.fallbacks.get(node)
             if callback is None and runner_of(node) == "numpy":
-                callback = guarded(node, OPS[node.op].evaluate)
+                callback = guarded(node, OPS[node.op].evaluate, source_label(node, self.sources))
             steps.append(
                 (
                     node.op,
@@ -169,7 +169,7 @@ class NativePlan:
         symbols = lowering.symbols
         inputs = [
             (
-                item.name,
+                item.label or item.name,
                 item.dtype.name,
                 [size if isinstance(size, int) else -1 - symbols[size.symbols[0]] for size in item.shape],
                 max(item.rows, -1),
@@ -183,6 +183,16 @@ class NativePlan:
             None if other is None else NativePlan(other, isa, pool, fallbacks)._plan
             for other in (plan.alternative, plan.few)
         )
+        places = {item.name: place for place, item in enumerate(plan.inputs)}
+        derivations = [
+            (
+                NativePlan(part.plan, isa, pool, fallbacks)._plan,
+                part.request,
+                [places[item.name] for item in part.plan.inputs],
+                [places[item.value] for item in part.plan.outputs],
+            )
+            for part in plan.derived
+        ]
         self._plan: _native.Plan = _native.Plan(
             isa,
             inputs,
@@ -195,6 +205,7 @@ class NativePlan:
             alternative,
             few,
             plan.few_rows,
+            derivations,
         )
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:

@@ -98,6 +98,7 @@ class NumbaPlan:
         self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
         self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks)
         self._alternative = None if plan.alternative is None else NumbaPlan(plan.alternative, fallbacks)
+        self._derived = [(part, NumbaPlan(part.plan, fallbacks)) for part in plan.derived]
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
@@ -108,18 +109,30 @@ class NumbaPlan:
             node = replace(node, attributes={**node.attributes, "labels": labels})
         return guarded(node, EVALUATORS.get(node.op, OPS[node.op].evaluate))
 
+    def _derive(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
+        """The arrays with the inputs that are made from them."""
+        _, _, rows = self._bind(arrays)
+        rows = offsets[-1] if rows < 0 and len(offsets) else rows
+        values = dict(zip((item.name for item in self._plan.inputs), arrays, strict=False))
+        for part, plan in self._derived:
+            own = max(len(offsets) - 1, 1) if part.request else rows
+            given = [values[item.name] for item in part.plan.inputs]
+            made = plan.run(given, () if own < 0 else (0, own))
+            values.update(zip((item.value for item in part.plan.outputs), made, strict=True))
+        return [values[item.name] for item in self._plan.inputs]
+
     def _bind(self, arrays: Sequence[Array]) -> tuple[dict[str, int], int, int]:
         sizes: dict[str, int] = {}
         counts = {True: -1, False: -1}
         owners: dict[bool, str] = {}
-        for item, array in zip(self._plan.inputs, arrays, strict=True):
-            where = f"input '{item.name}'"
+        for item, array in zip(self._plan.inputs, arrays, strict=False):
+            where = f"input '{item.label or item.name}'"
             if array.ndim != len(item.shape):
                 raise ShapeError(f"{where}: expected rank {len(item.shape)}, got shape {list(array.shape)}")
             for axis, (expected, size) in enumerate(zip(item.shape, array.shape, strict=True)):
                 if axis == item.rows:
                     if counts[item.request] < 0:
-                        counts[item.request], owners[item.request] = size, item.name
+                        counts[item.request], owners[item.request] = size, item.label or item.name
                     elif counts[item.request] != size:
                         raise RowCountError(
                             f"{where}: expected {counts[item.request]} rows, as input "
@@ -135,6 +148,8 @@ class NumbaPlan:
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
         """See `Runnable.run`."""
+        if self._derived:
+            arrays = self._derive(arrays, offsets)
         sizes, requests, rows = self._bind(arrays)
         rows = rows if rows >= 0 else (offsets[-1] if len(offsets) else 1)
         bounds = list(offsets) if len(offsets) else [0, rows]

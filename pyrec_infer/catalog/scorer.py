@@ -20,6 +20,7 @@ from pyrec_infer.passes import split_graphs
 from pyrec_infer.passes.bind_sizes import bind_sizes
 from pyrec_infer.passes.choose_precision import require_precision
 from pyrec_infer.passes.fold_constants import fold_constants
+from pyrec_infer.passes.repeat import Derived, find_lists, separate_bounds
 from pyrec_infer.passes.separate_items import (
     RECORDS,
     ROWS,
@@ -29,6 +30,7 @@ from pyrec_infer.passes.separate_items import (
     separate_items,
 )
 from pyrec_infer.passes.split import Sides
+from pyrec_infer.plan import with_derived
 from pyrec_infer.planning import make_plan
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
@@ -70,10 +72,15 @@ class ModelPart:
     notes: tuple[str, ...]
 
     def executable(
-        self, graphs: tuple[Graph, Graph | None], request: frozenset[str], precision: str
+        self,
+        graphs: tuple[Graph, Graph | None],
+        request: frozenset[str],
+        precision: str,
+        derived: Iterable[Derived] = (),
     ) -> Executable:
-        """The plan of split graphs, ready to run."""
+        """The plan of split graphs, some of whose inputs are derived, ready to run."""
         plan = make_plan(graphs, request, precision, self.backend, self.pool)
+        plan = with_derived(plan, derived, "")
         return Executable(plan, make_runnable(plan, self.backend, self.pool, self.fallbacks))
 
 
@@ -97,10 +104,18 @@ class Scorer:
         self._part = part
         self.precision = precision
         graph, signature = part.graph, part.signature
-        self._row_axes = {name: signature.infos[name].rows for name in own}
+        self._own = frozenset(own)
         self.candidate_names = tuple(name for name in graph.inputs if name in late)
-        sides = Sides(frozenset(graph.inputs) - frozenset(own) - late, frozenset(own))
-        separated = _separate(graph, sides, own, precision)
+        ragged = separate_bounds(graph, frozenset(graph.inputs) - self._own - late, self._own)
+        stored = [item for item in ragged.derived if ragged.items.issuperset(item.labels)]
+        called = [item for item in ragged.derived if item not in stored]
+        made = {name for item in called for name in item.labels}
+        self._derived = [(item, part.executable((item.graph, None), frozenset(), "fp32")) for item in stored]
+        self._row_axes = {
+            name: (signature.infos[name] if name in own else ragged.graph.infos[name]).rows
+            for name in self._own | ragged.items
+        }
+        separated = _separate(ragged.graph, Sides(ragged.request, ragged.items), own, precision)
         pairs = separated.pairs
         self.fields: tuple[Field, ...] = separated.fields
         self.stride = separated.stride
@@ -108,13 +123,14 @@ class Scorer:
         self.item_steps = tuple(node.op for node in separated.items.nodes)
         self._item_outputs = separated.items.outputs
         self.request_names = tuple(
-            name for name in pairs.inputs if name not in late and name not in (RECORDS, ROWS)
+            name for name in pairs.inputs if name not in late | made and name not in (RECORDS, ROWS)
         )
         self._item_names = separated.items.inputs
         self._request = frozenset(self.request_names)
         self._items = part.executable((separated.items, None), frozenset(), "fp32")
         precision = part.precision if RECORDS in pairs.inputs else "fp32"
-        self._pairs = part.executable((pairs, separated.few), self._request, precision)
+        once = self._request | (ragged.request & made)
+        self._pairs = part.executable((pairs, separated.few), once, precision, called)
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self._pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -141,17 +157,38 @@ class Scorer:
         signature = self._part.signature
         given = signature.expand(items)
         for name in given:
-            if name not in self._row_axes:
+            if name not in self._own:
                 raise InputError(f"input '{name}' is not part of the items of this catalogue")
         arrays = {name: signature.array(name, value, None) for name, value in given.items()}
-        signature.require(self._item_names, arrays)
-        return arrays
+        labels = self._labels()
+        needed = [name for name in self._item_names if name not in labels]
+        signature.require(
+            [*needed, *(name for item, _ in self._derived for name in item.graph.inputs)], arrays
+        )
+        return self.derive(arrays)
+
+    def _labels(self) -> dict[str, str]:
+        """For values derived from items, the inputs that they stand for in messages."""
+        return {name: label for item, _ in self._derived for name, label in item.labels.items()}
+
+    def derive(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Items with what is worked out from all of them together, before they are cut into blocks."""
+        found = dict(arrays)
+        by_row = (array.shape[axis] for name, array in arrays.items() if (axis := self._row_axes[name]) >= 0)
+        count = next(by_row, 1)
+        for item, executable in self._derived:
+            given = {name: arrays[name] for name in item.graph.inputs}
+            found.update(executable.run(given, (), count))
+        return found
 
     def count_of(self, arrays: Mapping[str, Array]) -> int:
         """How many items the arrays hold."""
-        first, count = "", -1
-        for name, array in arrays.items():
-            size = array.shape[self._row_axes[name]]
+        first, count, labels = "", -1, self._labels()
+        for value, array in arrays.items():
+            axis, name = self._row_axes[value], labels.get(value, value)
+            if axis < 0:
+                continue
+            size = array.shape[axis]
             if count < 0:
                 first, count = name, size
             elif size != count:
@@ -174,7 +211,9 @@ class Scorer:
             block = {}
             for name in self._item_names:
                 axis = self._row_axes[name]
-                if chosen is None:
+                if axis < 0:
+                    block[name] = arrays[name]
+                elif chosen is None:
                     index: list[Any] = [slice(None)] * arrays[name].ndim
                     index[axis] = slice(begin, end)
                     block[name] = arrays[name][tuple(index)]
@@ -224,7 +263,7 @@ class Scorer:
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._part.signature
         for name in request:
-            if name in self._row_axes:
+            if name in self._own:
                 raise InputError(f"input '{name}' is part of the items, not of the request")
         signature.require((*self.request_names, *self.candidate_names), request, candidates)
         for names, given, side in (
@@ -247,11 +286,13 @@ def make_scorer(
     both = late & given.keys()
     if both:
         raise InputError(f"input '{min(both)}' is given both with the items and the candidates")
+    lists = find_lists(part.graph)
     for name in sorted(given):
-        if signature.infos[name].rows < 0:
+        if signature.infos[name].rows < 0 and name not in lists:
             raise InputError(f"input '{name}' has no rows, so it is part of the request, not of the items")
     arrays = {name: signature.array(name, value, None) for name, value in given.items()}
-    return Scorer(part, arrays, late, precision), arrays
+    scorer = Scorer(part, arrays, late, precision)
+    return scorer, scorer.item_arrays(arrays)
 
 
 def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> Separated:
@@ -259,6 +300,8 @@ def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
         info = graph.infos.get(name)
+        if info is not None and info.rows < 0:
+            continue  # as long as the items given together need
         for axis, size in enumerate((info and info.shape) or ()):
             plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
             if isinstance(size, Dim) and plain and size.symbols != (BATCH,):

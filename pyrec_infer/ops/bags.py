@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Info, Node, Rows, Size
+from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, Rows, Size
 from pyrec_infer.ops.fused import F32, decode
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.layout import INT64
 from pyrec_infer.ops.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
-from pyrec_infer.ops.shapes import fresh
+from pyrec_infer.ops.shapes import fresh, integers
 from pyrec_infer.ops.traits import no_flops
 
 MODES = ("sum", "mean", "max")
@@ -59,6 +59,8 @@ def _infer_bounds(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
         if isinstance(count, int) and count < 1:
             raise ModelError(f"node {node.name!r} ({node.op}): no offsets, expected at least one")
         count = count - 1 if isinstance(count, int) else fresh(node, 0, 0)
+    if node.attribute("by_row", 0):
+        count = Dim.symbol(BATCH)
     return [Info(INT64, (count, 2))]
 
 
@@ -84,9 +86,43 @@ def _bounds_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array
 
 def _bounds_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
     """A bag's bounds are read off its neighbour's offset, but lie where its own offset lies."""
+    if node.attribute("by_row", 0):
+        return RowFlow((0,), coupled=True)
     flow, offsets = couples(node, inputs, outputs), inputs[0]
     placed = offsets is not None and offsets.rows == 0 and not node.attribute("last", 0)
     return RowFlow((0,), coupled=True) if flow.coupled and placed else flow
+
+
+# Pairs
+
+
+def _infer_pairs(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    found = integers(required(node, inputs, 1))
+    return [Info(INT64, (fresh(node, 0, 0) if found is None or len(found) != 1 else found[0], 2))]
+
+
+def _pairs(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    rows, count = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
+    lengths = np.bincount(checked_ids(rows, int(count)), minlength=int(count))
+    ends = np.cumsum(lengths, dtype=INT64)
+    return [np.stack([ends - lengths, ends], axis=1)]
+
+
+def _infer_order(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [Info(INT64, required(node, inputs, 0).shape)]
+
+
+def _order(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    rows, count = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
+    return [np.argsort(checked_ids(rows, int(count)), kind="stable").astype(INT64)]
+
+
+def _pairs_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """Which rows there are is read off all pairs."""
+    first = inputs[0]
+    if first is None or first.rows != Rows.INVARIANT:
+        return couples(node, inputs, outputs)
+    return RowFlow((0 if node.op == "pyrec.BagsOfPairs" else Rows.INVARIANT,), coupled=True)
 
 
 # Bags
@@ -198,10 +234,15 @@ OPS = (
     # Inputs offsets [B], whole numbers that never fall, of which each is the place of its bag's first id,
     # and the ids [M], of which only the number is read. The result [B, 2] int64 is the start and the end of
     # each bag; the last one ends with the ids. With `last` (int, 0 or 1) the offsets are [B + 1], the last
-    # of them the last bag's end.
+    # of them the last bag's end. With `by_row` (int) each bag is a row of the batch.
     Op("pyrec.BagBounds", _infer_bounds, _bounds, _bounds_rows, flops=no_flops),
     # The same of the bags' lengths [B], which follow each other from the first id on.
     Op("pyrec.BagBoundsOfLengths", _infer_bounds, _bounds_of_lengths, _bounds_rows, flops=no_flops),
+    # Inputs the rows [M] that a list of ids belongs to, in any order, and the number of rows B. The first is
+    # the bounds [B, 2] of the rows' bags in the list once it is put in order, the second that order [M];
+    # equal rows stay as they were. Rows count from the end where negative.
+    Op("pyrec.BagsOfPairs", _infer_pairs, _pairs, _pairs_rows, flops=no_flops),
+    Op("pyrec.OrderOfPairs", _infer_order, _order, _pairs_rows, flops=no_flops),
     # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is
     # what `mode` (sum, mean or max) makes of the rows of ids bounds[b, 0] to bounds[b, 1], each times its
     # weight; zeros for a bag without ids. Ids count from the end where negative. Attributes: padding (int,

@@ -20,6 +20,7 @@ from pyrec_infer.passes.merge_sums import merge_sums
 from pyrec_infer.passes.order_neurons import order_neurons
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
+from pyrec_infer.passes.place_bags import place_bags
 from pyrec_infer.passes.prune_masked import prune_masked
 from pyrec_infer.passes.recognise import recognise
 from pyrec_infer.passes.remove_dead import remove_dead
@@ -61,6 +62,7 @@ PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
     merge_duplicates,
     remove_dead,
+    place_bags,
 )
 
 

@@ -42,7 +42,8 @@ def find_rates(graph: Graph, sides: Sides) -> dict[str, Rate]:
     analysis = analyze(graph)
     rates = dict.fromkeys(graph.constants, Rate.MODEL)
     for name in graph.inputs:
-        on_request = name in sides.request or analysis.infos[name].rows == Rows.INVARIANT
+        shared = analysis.infos[name].rows == Rows.INVARIANT and name not in sides.items
+        on_request = name in sides.request or shared
         rates[name] = Rate.REQUEST if on_request else Rate.ITEM if name in sides.items else Rate.PAIR
     coupled = frozenset() if graph.static_rows else analysis.coupled
     for node in graph.nodes:

@@ -2,17 +2,21 @@
 
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.recognise import (
+    bags,
     broadcasts,
     concatenations,
     dice,
     layers,
     pair_dots,
+    segments,
     transposes,
     views,
 )
 from pyrec_infer.passes.rules import apply_rules, joined
 
 RULES = joined(
+    bags.RULES,
+    segments.RULES,
     views.RULES,
     transposes.RULES,
     broadcasts.RULES,

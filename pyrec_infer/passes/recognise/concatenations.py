@@ -129,6 +129,8 @@ def simplify_slice(node: Node, site: Site) -> str | None:
         size = shape[axis]
         if isinstance(size, int):
             start, end, _ = slice(start, end).indices(size)
+        elif end < 0:
+            return None
         if not whole_axis(size, start, end):
             cut.append((axis % len(shape), start, max(start, end)))
     if len(cut) > 1 or (len(axes) == 1 and cut == [(axes[0], starts[0], ends[0])] and len(node.inputs) == 4):

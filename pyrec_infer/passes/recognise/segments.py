@@ -1,0 +1,117 @@
+"""Embedding bags that are spelt as additions into the rows that a list names for its values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrec_infer.ir import BATCH, Dim, Node, Rows, has_symbol, same_size
+from pyrec_infer.passes.recognise.bags import column_of, cumulated, filled_with, looked_up
+from pyrec_infer.passes.recognise.broadcasts import unrepeated
+from pyrec_infer.passes.rules import Rules, Site, for_ops
+
+_VIEWS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+
+
+def _counts_up(name: str, site: Site) -> bool:
+    """Whether a value is 0, 1, 2, ..., in any shape."""
+    while (node := site.source(name, *_VIEWS)) is not None:
+        name = node.inputs[0]
+    node = site.source(name, "Range")
+    if node is None:
+        return False
+    start, step = site.known(node.inputs[0]), site.known(node.inputs[2])
+    return start is not None and step is not None and int(start) == 0 and int(step) == 1
+
+
+def _own_place(name: str, site: Site) -> str:
+    """What stands for a position by itself: elements of 0, 1, 2, ... at it are the position."""
+    while (node := site.source(name, *_VIEWS, "Gather", "GatherND")) is not None:
+        if node.op in ("Gather", "GatherND") and not _counts_up(node.inputs[0], site):
+            break
+        name = node.inputs[1] if node.op in ("Gather", "GatherND") else node.inputs[0]
+    return name
+
+
+def _lengths_repeated(name: str, site: Site) -> str | None:
+    """The lengths of rows whose numbers a list repeats as often as each is long.
+
+    Spelt as the number of rows less those that end after a place: ``N - sum(place < ends)``.
+    """
+    node = site.source(_own_place(name, site), "Sub")
+    total = None if node is None else site.infos[node.inputs[0]].contents
+    counted = None if node is None else site.source(node.inputs[1], "ReduceSum")
+    if node is None or counted is None or total is None or total.size != 1:
+        return None
+    if site.integers(counted.inputs[1]) != (0,):
+        return None
+    cast = site.source(counted.inputs[0], "Cast")
+    less = None if cast is None else site.source(cast.inputs[0], "Less")
+    if less is None or not _counts_up(less.inputs[0], site):
+        return None
+    ends = column_of(less.inputs[1], site)
+    lengths = None if ends is None else cumulated(ends, site, 0)
+    shape = None if lengths is None else site.shape(lengths)
+    fits = shape is not None and same_size(shape[0], total.reshape(-1)[0])
+    return lengths if fits else None
+
+
+def _rows_named(node: Node, site: Site) -> str | None:
+    """The list that names a row for each row of the updates."""
+    data, indices, updates = node.inputs
+    shape = site.shape(indices)
+    if shape is None or site.infos[data].rank not in (1, 2):
+        return None
+    if node.op == "ScatterND":
+        return column_of(indices, site)
+    if node.attribute("axis", 0) or len(shape) != site.infos[updates].rank:
+        return None
+    return indices if len(shape) == 1 else column_of(unrepeated(indices, site), site)
+
+
+def _bounds(rows: str, updates: str, site: Site) -> tuple[str, str] | None:
+    """The bounds of the rows' bags, and the order that brings the updates into them, or nothing."""
+    lengths = _lengths_repeated(rows, site)
+    if lengths is not None:
+        return site.node("pyrec.BagBoundsOfLengths", lengths, updates), ""
+    info = site.infos[rows]
+    if info.rows != Rows.INVARIANT or info.dtype != np.int64 or info.rank != 1:
+        return None
+    count = site.node("pyrec.DimValues", coefficients=(1,), sizes=(BATCH,), scalar=1)
+    order = site.node("pyrec.OrderOfPairs", rows, count)
+    return site.node("pyrec.BagsOfPairs", rows, count), order
+
+
+def added_rows(node: Node, site: Site) -> str | None:
+    """Rows added into zeros of the batch, at the rows that a list names.
+
+    Numbers of one are counted instead.
+    """
+    data, _, updates = node.inputs
+    shape, added = site.shape(data), site.infos[updates]
+    if str(node.attribute("reduction", "none")) != "add" or shape is None or added.shape is None:
+        return None
+    whole = has_symbol(shape[0]) and same_size(shape[0], Dim.symbol(BATCH))
+    if not whole or not filled_with(data, 0, site) or len(added.shape) != len(shape):
+        return None
+    if added.rows != Rows.INVARIANT or added.dtype != np.float32:
+        return None
+    if len(shape) == 2 and not same_size(shape[1], added.shape[1]):
+        return None
+    rows = _rows_named(node, site)
+    found = None if rows is None else _bounds(rows, updates, site)
+    if found is None:
+        return None
+    bounds, order = found
+    if filled_with(updates, 1, site) and len(shape) == 1:
+        ends = site.node("Gather", bounds, site.constant(1, np.int64), axis=1)
+        starts = site.node("Gather", bounds, site.constant(0, np.int64), axis=1)
+        return site.node("Cast", site.node("Sub", ends, starts), to=1)
+    matrix = updates if len(shape) == 2 else site.node("Unsqueeze", updates, site.constant([1], np.int64))
+    table, ids, weights = looked_up(matrix, site)
+    if order:
+        ids, weights = (name and site.node("Gather", name, order, axis=0) for name in (ids, weights))
+    bags = site.node("pyrec.EmbeddingBag", table, ids, bounds, *([weights] if weights else []), mode="sum")
+    return bags if len(shape) == 2 else site.node("Squeeze", bags, site.constant([1], np.int64))
+
+
+RULES: Rules = for_ops(("ScatterND", "ScatterElements"), added_rows)

@@ -1,0 +1,261 @@
+"""Small models whose bags of ids are spelt in the ways that exporters have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from models import FLOAT, INT64, Value, make_graph, make_model
+from numpy.typing import NDArray
+from onnx import TensorProto
+from onnx.helper import make_node
+
+Array = NDArray[Any]
+
+TABLE = np.random.default_rng(5).normal(size=(20, 4)).astype(np.float32)
+WEIGHTS = np.random.default_rng(6).normal(size=(9, 1)).astype(np.float32)
+
+_REDUCE = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
+_CONSTANTS: Mapping[str, Array] = {
+    "table": TABLE,
+    "dense": WEIGHTS,
+    "zero": np.asarray(0),
+    "one": np.asarray(1),
+    "two": np.asarray(2),
+    "zero1": np.asarray([0]),
+    "one1": np.asarray([1]),
+    "minus1": np.asarray([-1]),
+    "end": np.asarray([2**63 - 1]),
+    "true": np.asarray(True),
+    "f0": np.float32(0),
+    "f1": np.float32([1]),
+    "width": np.asarray([4]),
+}
+
+
+def _model(nodes: list[onnx.NodeProto], inputs: Mapping[str, Value]) -> bytes:
+    """``y = [bags | x] W`` after nodes that make ``bags`` [N, 4]."""
+    nodes = [
+        *nodes,
+        make_node("Concat", ["bags", "x"], ["joined"], axis=1),
+        make_node("MatMul", ["joined", "dense"], ["y2"]),
+        make_node("Squeeze", ["y2", "one1"], ["y"]),
+    ]
+    given = {**inputs, "x": (FLOAT, ["B", 5])}
+    return make_model(nodes, given, {"y": (FLOAT, ["B"])}, dict(_CONSTANTS), opset=18).SerializeToString()
+
+
+def _offsets(last: bool) -> tuple[list[onnx.NodeProto], dict[str, Value], str]:
+    inputs: dict[str, Value] = {"ids": (INT64, ["L"]), "offsets": (INT64, ["B1" if last else "B"])}
+    if last:
+        return [], inputs, "offsets"
+    nodes = [
+        make_node("Shape", ["ids"], ["total"]),
+        make_node("Concat", ["offsets", "total"], ["all"], axis=0),
+    ]
+    return nodes, inputs, "all"
+
+
+def _loop(nodes: list[onnx.NodeProto], whole: str, mode: str, weighted: bool) -> None:
+    """TorchScript's loop over the bags between the elements of ``whole``."""
+    rows = "found"
+    body = [
+        make_node("Gather", [whole, "i"], ["a"]),
+        make_node("Gather", ["ends", "i"], ["b"]),
+        make_node("Unsqueeze", ["a", "zero1"], ["a1"]),
+        make_node("Unsqueeze", ["b", "zero1"], ["b1"]),
+        make_node("Slice", ["ids", "a1", "b1", "zero1"], ["own"]),
+        make_node("Gather", ["table", "own"], [rows]),
+    ]
+    if weighted:
+        rows = "scaled"
+        body += [
+            make_node("Slice", ["weights", "a1", "b1", "zero1"], ["factors"]),
+            make_node("Unsqueeze", ["factors", "one1"], ["column"]),
+            make_node("Mul", ["found", "column"], [rows]),
+        ]
+    body += [
+        make_node(_REDUCE[mode], [rows, "zero1"], ["row"], keepdims=0),
+        make_node("Cast", ["true"], ["again"], to=TensorProto.BOOL),
+    ]
+    graph = make_graph(
+        body,
+        {"i": (INT64, []), "condition": (TensorProto.BOOL, [])},
+        {"again": (TensorProto.BOOL, []), "row": (FLOAT, [4])},
+    )
+    nodes += [
+        make_node("Slice", [whole, "one1", "end", "zero1", "one1"], ["ends"]),
+        make_node("Shape", ["ends"], ["count1"]),
+        make_node("Gather", ["count1", "zero"], ["count"]),
+        make_node("Loop", ["count", "true"], ["bags"], body=graph),
+    ]
+
+
+def scripted(mode: str = "sum", last: bool = False, weighted: bool = False) -> bytes:
+    """TorchScript's form of an embedding bag."""
+    nodes, inputs, whole = _offsets(last)
+    _loop(nodes, whole, mode, weighted)
+    if weighted:
+        inputs["weights"] = (FLOAT, ["L"])
+    return _model(nodes, inputs)
+
+
+def summed_lengths(spelling: str) -> bytes:
+    """Lengths whose sums are the offsets of TorchScript's form."""
+    nodes = [make_node("CumSum", ["lengths", "zero"], ["sums"], exclusive=int(spelling == "exclusive"))]
+    if spelling == "exclusive":
+        nodes.append(make_node("Identity", ["sums"], ["offsets"]))
+    elif spelling == "less":
+        nodes.append(make_node("Sub", ["sums", "lengths"], ["offsets"]))
+    else:
+        nodes.append(make_node("Slice", ["sums", "zero1", "minus1", "zero1"], ["before"]))
+        nodes.append(make_node("Concat", ["zero1", "before"], ["offsets"], axis=0))
+    nodes.append(make_node("Shape", ["ids"], ["total"]))
+    nodes.append(make_node("Concat", ["offsets", "total"], ["all"], axis=0))
+    _loop(nodes, "all", "sum", False)
+    return _model(nodes, {"ids": (INT64, ["L"]), "lengths": (INT64, ["B"])})
+
+
+def sequenced(mode: str = "sum", last: bool = False, weighted: bool = False) -> bytes:
+    """Dynamo's form of an embedding bag: all rows are read first, and a sequence of bags is joined."""
+    nodes, inputs, whole = _offsets(last)
+    filled = make_graph(
+        [
+            make_node("Slice", ["matrix", "a", "b"], ["own"]),
+            make_node(_REDUCE[mode], ["own", "zero1"], ["full"]),
+        ],
+        {},
+        {"full": (0, None)},
+    )
+    empty = make_graph([], {}, {"none": (FLOAT, [1, 4])}, {"none": np.zeros((1, 4), np.float32)})
+    body = [
+        make_node("Reshape", ["i", "minus1"], ["i1"]),
+        make_node("Add", ["i1", "one"], ["next"]),
+        make_node("Add", ["i1", "two"], ["after"]),
+        make_node("Slice", [whole, "i1", "next"], ["a"]),
+        make_node("Slice", [whole, "next", "after"], ["b"]),
+        make_node("Equal", ["a", "b"], ["no"]),
+        make_node("If", ["no"], ["row"], then_branch=empty, else_branch=filled),
+        make_node("SequenceInsert", ["before", "row"], ["rows"]),
+        make_node("Add", ["i", "one"], ["j"]),
+        make_node("Less", ["j", "count"], ["again"]),
+    ]
+    graph = make_graph(
+        body,
+        {
+            "n": (INT64, []),
+            "condition": (TensorProto.BOOL, []),
+            "before": (0, None),
+            "i": (INT64, []),
+        },
+        {"again": (TensorProto.BOOL, []), "rows": (0, None), "j": (INT64, [])},
+    )
+    nodes += [
+        make_node("Gather", ["table", "ids"], ["found"]),
+        make_node("Shape", ["ids"], ["size"]),
+        make_node("Expand", ["f1", "size"], ["ones"]),
+        make_node("Unsqueeze", ["weights" if weighted else "ones", "one1"], ["column"]),
+        make_node("Mul", ["found", "column"], ["matrix"]),
+        make_node("Size", ["offsets"], ["offset_count"]),
+        make_node("Sub", ["offset_count", "one" if last else "zero"], ["count"]),
+        make_node("SequenceEmpty", [], ["start"]),
+        make_node("Less", ["zero", "count"], ["begin"]),
+        make_node("Loop", ["", "begin", "start", "zero"], ["sequence", "stop"], body=graph),
+        make_node("ConcatFromSequence", ["sequence"], ["bags"], axis=0),
+    ]
+    if weighted:
+        inputs["weights"] = (FLOAT, ["L"])
+    return _model(nodes, inputs)
+
+
+def pairs(spelling: str, mean: bool = False) -> bytes:
+    """Table rows added up at the rows of the batch that a list names."""
+    total = "total" if mean else "bags"
+    nodes = [
+        make_node("Gather", ["table", "ids"], ["found"]),
+        make_node("Shape", ["x"], ["batch"], start=0, end=1),
+        make_node("Concat", ["batch", "width"], ["to"], axis=0),
+        make_node("Expand", ["f0", "to"], ["zeros"]),
+        make_node("Unsqueeze", ["rows", "minus1"], ["column"]),
+    ]
+    if spelling == "ScatterND":
+        nodes.append(make_node("ScatterND", ["zeros", "column", "found"], [total], reduction="add"))
+    else:
+        nodes.append(make_node("Shape", ["found"], ["places"]))
+        nodes.append(make_node("Expand", ["column", "places"], ["spread"]))
+        nodes.append(
+            make_node("ScatterElements", ["zeros", "spread", "found"], [total], axis=0, reduction="add")
+        )
+    if mean:
+        nodes += [
+            make_node("Expand", ["f0", "batch"], ["nothing"]),
+            make_node("Shape", ["rows"], ["pairs"]),
+            make_node("Expand", ["f1", "pairs"], ["ones"]),
+            make_node("ScatterND", ["nothing", "column", "ones"], ["counts"], reduction="add"),
+            make_node("Max", ["counts", "f1"], ["least"]),
+            make_node("Unsqueeze", ["least", "one1"], ["divisor"]),
+            make_node("Div", ["total", "divisor"], ["bags"]),
+        ]
+    return _model(nodes, {"ids": (INT64, ["L"]), "rows": (INT64, ["L"])})
+
+
+SPELLINGS: Mapping[str, Callable[[], bytes]] = {
+    **{
+        f"{make.__name__}-{mode}-{'last' if last else 'first'}": lambda make=make, mode=mode, last=last: make(
+            mode, last
+        )
+        for make in (scripted, sequenced)
+        for mode in ("sum", "mean", "max")
+        for last in (False, True)
+    },
+    **{
+        f"{make.__name__}-weighted": lambda make=make: make("sum", False, True)
+        for make in (scripted, sequenced)
+    },
+    **{f"lengths-{how}": lambda how=how: summed_lengths(how) for how in ("exclusive", "less", "joined")},
+    **{
+        f"pairs-{how}{'-mean' if mean else ''}": lambda how=how, mean=mean: pairs(how, mean)
+        for how in ("ScatterND", "ScatterElements")
+        for mean in (False, True)
+    },
+}
+
+
+def mode_of(name: str) -> str:
+    return next((mode for mode in ("mean", "max") if mode in name), "sum")
+
+
+def ragged(name: str, lengths: Array, seed: int = 0) -> dict[str, Array]:
+    """The ragged inputs of a spelling for bags of these lengths."""
+    generator = np.random.default_rng(seed)
+    ends, total = np.cumsum(lengths), int(np.sum(lengths))
+    found: dict[str, Array] = {"ids": generator.integers(0, len(TABLE), total)}
+    if name.startswith("pairs"):
+        order = generator.permutation(total)
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        found = {"ids": found["ids"][order], "rows": rows[order]}
+    elif name.startswith("lengths"):
+        found["lengths"] = np.asarray(lengths)
+    else:
+        starts = np.asarray(ends) - lengths
+        found["offsets"] = np.append(starts, total) if name.endswith("last") else starts
+    if "weighted" in name:
+        found["weights"] = generator.random(total).astype(np.float32)
+    return found
+
+
+def bags_of(name: str, given: Mapping[str, Array], lengths: Array) -> Array:
+    """What the bags are, in float64."""
+    rows = given.get("rows", np.repeat(np.arange(len(lengths)), lengths))
+    numbers = TABLE.astype(np.float64)[given["ids"]]
+    numbers = numbers * given.get("weights", np.ones(len(numbers)))[:, None]
+    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode_of(name)]
+    made = [numbers[rows == row] for row in range(len(lengths))]
+    return np.stack([reduce(part, axis=0) if len(part) else np.zeros(4) for part in made])
+
+
+def expected(name: str, given: Mapping[str, Array], lengths: Array, x: Array) -> Array:
+    """The score of every row, in float64."""
+    return np.concatenate([bags_of(name, given, lengths), x], axis=1) @ WEIGHTS.astype(np.float64)[:, 0]

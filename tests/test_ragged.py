@@ -1,0 +1,171 @@
+"""Ragged inputs on every side of a call: bags are recognised, and computed where they belong."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bag_models import SPELLINGS, expected, mode_of, ragged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import pyrec_infer as pi
+from pyrec_infer.errors import InputError, PyrecError, RowCountError
+
+Array = NDArray[Any]
+CASES = ("req_bag_mean_ts", "req_bag_sum_dynamo", "req_jagged_lengths")
+
+
+@cache
+def model(name: str) -> pi.Model:
+    return pi.load(SPELLINGS[name]())
+
+
+def dense(rows: int, seed: int = 3) -> Array:
+    return np.random.default_rng(seed).normal(size=(rows, 5)).astype(np.float32)
+
+
+def close(found: Array, wanted: Array) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def bag_lengths(name: str, lengths: list[int]) -> Array:
+    """The largest of no numbers is minus infinity in a graph without a guard, so those have no empty bag."""
+    unguarded = mode_of(name) == "max" and name.startswith("scripted")
+    return np.maximum(lengths, 1) if unguarded else np.asarray(lengths)
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_every_spelling_is_one_operator(name: str) -> None:
+    steps = [
+        step["operator"]
+        for phase in model(name).explain(list(ragged(name, np.asarray([2])))).as_dict()["phases"]
+        for step in phase["steps"]
+    ]
+    assert "pyrec.EmbeddingBag" in steps
+    assert not {"Loop", "ScatterND", "ScatterElements"} & set(steps)
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_run(name: str) -> None:
+    lengths = bag_lengths(name, [2, 0, 3, 1])
+    inputs, x = ragged(name, lengths), dense(4)
+    close(model(name).run({**inputs, "x": x})["y"], expected(name, inputs, lengths, x))
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_request_is_scored_as_if_its_bag_were_repeated(name: str) -> None:
+    x = dense(300)
+    for lengths in (bag_lengths(name, [3]), bag_lengths(name, [0])):
+        request = ragged(name, lengths)
+        repeated = {
+            key: np.tile(value, 300) for key, value in request.items() if key in ("ids", "weights", "lengths")
+        }
+        size = int(lengths[0])
+        starts = np.arange(300) * size
+        if "offsets" in request:
+            repeated["offsets"] = np.append(starts, 300 * size) if name.endswith("last") else starts
+        if "rows" in request:
+            repeated["rows"] = np.repeat(np.arange(300), size)
+        scores = model(name).score(request, {"x": x})
+        np.testing.assert_allclose(scores, model(name).run({**repeated, "x": x})["y"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_several_requests_have_bags_of_their_own(name: str) -> None:
+    lengths, bounds, x = bag_lengths(name, [2, 0, 4]), [0, 3, 5, 9], dense(9)
+    requests = ragged(name, lengths)
+    rows = np.repeat(np.arange(3), np.diff(bounds))
+    alone = expected(name, requests, lengths, np.zeros((3, 5)))[rows]
+    wanted = alone + expected(name, ragged(name, np.zeros(9, int)), np.zeros(9, int), x)
+    close(model(name).score(requests, {"x": x}, offsets=bounds), wanted)
+
+
+@pytest.mark.parametrize("name", [name for name in SPELLINGS if not name.startswith("pairs")])
+def test_candidates_bags(name: str) -> None:
+    lengths = bag_lengths(name, [2, 0, 3, 1, 2] * 80)
+    candidates, x = ragged(name, lengths), dense(2)
+    wanted = expected(name, candidates, lengths, np.repeat(x, [150, 250], axis=0))
+    close(model(name).score({"x": x}, candidates, offsets=[0, 150, 400]), wanted)
+    close(model(name).score({"x": x[:1]}, candidates)[:150], wanted[:150])
+
+
+@pytest.mark.parametrize("name", [name for name in SPELLINGS if not name.startswith("pairs")])
+def test_items_bags_are_computed_when_they_enter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrec_infer.catalog.scorer._BLOCK", 16)
+    lengths = bag_lengths(name, [2, 0, 3, 1] * 12)
+    items, x = ragged(name, lengths), dense(1)
+    catalog = model(name).catalog(items)
+    assert "pyrec.EmbeddingBag" in catalog.explain().as_dict()["catalog"]["item_steps"]
+    wanted = expected(name, items, lengths, np.repeat(x, 48, axis=0))
+    close(catalog.score({"x": x}), wanted)
+    more = bag_lengths(name, [1, 5, 0])
+    changed = ragged(name, more, seed=9)
+    catalog.upsert(changed, [47, 3, 100])
+    close(catalog.score({"x": x}, [47, 3, 100]), expected(name, changed, more, np.repeat(x, 3, axis=0)))
+    close(catalog.score({"x": x}, [2, 46]), wanted[[2, 46]])
+    twice = model(name).catalog(items, ids=np.arange(48) // 2)
+    close(twice.score({"x": x}), wanted[1::2])
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_prepared_calls_and_catalogues_take_ragged_requests(name: str) -> None:
+    request, x = ragged(name, bag_lengths(name, [4])), dense(20)
+    wanted = model(name).score(request, {"x": x})
+    close(model(name).prepare(list(request), ["x"])(*request.values(), x), wanted)
+    catalog = model(name).catalog({"x": x})
+    close(catalog.score(request), wanted)
+    close(catalog.prepare(list(request))(*request.values(), ids=np.asarray([7, 3])), wanted[[7, 3]])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_files_of_exporters(name: str, shared: Path) -> None:
+    folder = shared / "cases" / name
+    arrays = {part: dict(np.load(folder / f"{part}.npz")) for part in ("inputs", "request", "candidates")}
+    loaded = pi.load(folder / "model.onnx")
+    close(loaded.run(arrays["inputs"])["p"], np.load(folder / "expected.npz")["p"])
+    wanted = np.load(folder / "expected_split.npz")["score"]
+    close(loaded.score(arrays["request"], arrays["candidates"]), wanted)
+
+
+def test_a_list_without_its_bounds_is_refused() -> None:
+    both = ragged("scripted-sum-first", np.asarray([2, 1]))
+    with pytest.raises(InputError, match="'ids'"):
+        model("scripted-sum-first").score({"ids": both["ids"]}, {"offsets": both["offsets"], "x": dense(2)})
+
+
+def test_as_many_bags_as_rows() -> None:
+    for name in ("scripted-sum-first", "scripted-sum-last", "lengths-less"):
+        inputs = ragged(name, np.asarray([2, 1, 2]))
+        with pytest.raises(RowCountError):
+            model(name).run({**inputs, "x": dense(4)})
+
+
+def test_bounds_that_do_not_fit_name_the_input() -> None:
+    with pytest.raises(PyrecError, match="'offsets'"):
+        model("scripted-sum-first").score({"ids": np.arange(3), "offsets": np.asarray([5])}, {"x": dense(2)})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_any_lengths_in_any_groups(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([name for name in SPELLINGS if not name.startswith("scripted-max")]))
+    groups = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    lengths = np.asarray(data.draw(st.lists(st.integers(0, 3), min_size=len(groups), max_size=len(groups))))
+    requests, total = ragged(name, lengths, seed=data.draw(st.integers(0, 99))), sum(groups)
+    x = dense(total)
+    rows = np.repeat(np.arange(len(groups)), groups)
+    bags = expected(name, requests, lengths, np.zeros((len(groups), 5)))[rows]
+    wanted = bags + x.astype(np.float64) @ expected_of_dense()
+    close(model(name).score(requests, {"x": x}, offsets=np.append(0, np.cumsum(groups))), wanted)
+
+
+def expected_of_dense() -> Array:
+    """What each of the dense inputs adds to a score."""
+    name = "scripted-sum-first"
+    empty = np.zeros(5, int)
+    return expected(name, ragged(name, empty), empty, np.eye(5))
