@@ -225,13 +225,10 @@ def lookup_labels(node: Node, sources: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-_READ_SECOND = frozenset({"Gather", "GatherElements", "GatherND", "pyrec.EmbeddingBag"})
-"""Operators whose second input holds the ids, and is what errors are about."""
-
-
 def source_label(node: Node, sources: Mapping[str, str]) -> str:
     """For error messages: the model's input that a node reads, or else the node."""
-    place = 1 if node.op in _READ_SECOND and len(node.inputs) > 1 else 0
+    second = node.op.startswith("Gather") or node.op == "pyrec.EmbeddingBag"
+    place = 1 if second and len(node.inputs) > 1 else 0
     read = node.inputs[place] if node.inputs else ""
     return sources.get(read, f"node {node.name!r} ({node.op})")
 
