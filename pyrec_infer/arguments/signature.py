@@ -1,133 +1,17 @@
-"""Turning what a caller passes into the arrays that a plan reads."""
+"""The inputs of a model by name, and how a call's arguments map to them."""
 
 from __future__ import annotations
 
-import operator
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyrec_infer.errors import DTypeError, InputError, MissingInputError, ShapeError, UnexpectedInputError
+from pyrec_infer.arguments.arrays import as_array, regular
+from pyrec_infer.arguments.scalars import as_names
+from pyrec_infer.arguments.tables import as_columns
+from pyrec_infer.errors import InputError, MissingInputError, ShapeError, UnexpectedInputError
 from pyrec_infer.ir import Array, Info
-
-_KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
-
-
-def regular(label: str, value: Any) -> Array:
-    """The value as one array.
-
-    Raises
-    ------
-    ShapeError
-        If its rows have different lengths, or it has too many axes.
-    DTypeError
-        If it is a container that NumPy cannot read.
-    """
-    # NumPy's texts may hold the values.
-    try:
-        return np.asarray(value)
-    except ValueError:
-        raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
-    except TypeError:
-        raise DTypeError(f"{label}: expected an array, got {type(value).__name__}") from None
-
-
-def as_count(label: str, value: Any, least: int = 0) -> int:
-    """A whole number; one that no array is long enough for is the same as the longest array's length.
-
-    Raises
-    ------
-    InputError
-        If it is less than ``least``; `DTypeError` if it is no whole number.
-    """
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise DTypeError(f"{label}: expected a whole number, got {type(value).__name__}") from None
-    if count < least:
-        raise InputError(f"{label}: expected at least {least}, got {count}")
-    return min(count, sys.maxsize)
-
-
-def as_names(label: str, value: Any) -> tuple[str, ...]:
-    """Names of inputs.
-
-    Raises
-    ------
-    DTypeError
-        If they are not several strings.
-    """
-    try:
-        names = None if isinstance(value, (str, bytes)) else tuple(value)
-    except TypeError:
-        names = None
-    if names is None or not all(isinstance(name, str) for name in names):
-        raise DTypeError(f"{label}: expected names of inputs, got {type(value).__name__}")
-    return names
-
-
-def require_arrays(names: Sequence[str], arrays: Sequence[Any]) -> None:
-    """Refuse a call by position with anything that is not an array.
-
-    Raises
-    ------
-    InputError
-        If the number is wrong; `DTypeError` if one is not an array.
-    """
-    if len(arrays) != len(names):
-        raise InputError(f"expected {len(names)} arrays ({', '.join(names)}), got {len(arrays)}")
-    for name, array in zip(names, arrays, strict=True):
-        if not isinstance(array, np.ndarray):
-            raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
-
-
-def require_out(out: Any) -> None:
-    """Refuse a place for scores that cannot take them.
-
-    Raises
-    ------
-    DTypeError
-        If it is not an array of float32 that may be written to.
-    """
-    if not isinstance(out, np.ndarray):
-        raise DTypeError(f"argument 'out': expected an array, got {type(out).__name__}")
-    if out.dtype != np.float32 or not out.flags.writeable:
-        state = "" if out.flags.writeable else "read-only "
-        raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
-
-
-def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
-    """The value as an array of a kind that the model's element type can take.
-
-    Raises
-    ------
-    DTypeError
-        If numbers are given for strings, or the other way round, or what is neither.
-    """
-    array = regular(f"input '{name}'", value)
-    if array.dtype.kind in "OST" and dtype.kind == "U":
-        if array.dtype.kind != "S" and not all(isinstance(item, str) for item in array.reshape(-1)):
-            raise DTypeError(f"input '{name}': expected strings, got objects of other types")
-        array = array.astype(str)
-    fits = array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
-    if not fits:
-        raise DTypeError(
-            f"input '{name}': expected {_KINDS.get(dtype.kind, str(dtype))} ({dtype}), got {array.dtype}"
-        )
-    if array.dtype.kind != "U":
-        array = _addressable(array)
-    return array
-
-
-def _addressable(array: Array) -> Array:
-    """The array, copied only if the executor cannot address it as it lies."""
-    regular = all(stride % array.itemsize == 0 for stride in array.strides)
-    if array.flags.aligned and array.dtype.isnative and regular and array.dtype.itemsize <= 8:
-        return array
-    narrower = np.dtype(np.float64) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    return np.array(array, narrower)
 
 
 def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
@@ -179,10 +63,12 @@ class Signature:
         self.columns = columns
         self.ignored = ignored
 
-    def expand(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Split matrices whose columns are inputs, and refuse names that the model never had."""
-        if not isinstance(values, Mapping):
-            raise DTypeError(f"expected arrays by the inputs' names, got {type(values).__name__}")
+    def expand(self, values: Any) -> dict[str, Any]:
+        """Split matrices whose columns are inputs, and refuse names that the model never had.
+
+        Takes mappings and tables; see `as_columns`.
+        """
+        values = as_columns(values)
         found: dict[str, Any] = {}
         for name, value in values.items():
             if name in self.columns:
@@ -241,3 +127,6 @@ class Signature:
         if ready and value.flags.aligned and info.dtype.kind != "U":
             return value  # type: ignore[no-any-return]
         return with_rows(name, as_array(name, value, info.dtype), info, rows)
+
+
+__all__ = ["Signature", "with_rows"]

@@ -1,0 +1,213 @@
+"""One column of a call's arguments as a NumPy array, from whatever people keep such columns in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.ir import Array
+
+_KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
+
+_NUMBER = (int, float, np.integer, np.floating)
+
+ACCEPTED = "a NumPy array, a list, a number or string, a torch tensor, or a polars, pandas or Arrow column"
+
+
+def regular(label: str, value: Any) -> Array:
+    """The value as one array.
+
+    Raises
+    ------
+    InputError
+        If a value is missing or masked.
+    ShapeError
+        If its rows have different lengths, or it has too many axes.
+    DTypeError
+        If it is nothing that NumPy can read.
+    """
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(value)
+        if mask.any():
+            raise _missing(label, mask)
+        return np.asarray(value.data)
+    if _is_pandas(value):
+        return _of_pandas(label, value)
+    if is_arrow(value):
+        return arrow_column(label, value)
+    if callable(getattr(value, "detach", None)) and callable(getattr(value, "numpy", None)):
+        value = _of_tensor(label, value)
+    return _read(label, value)
+
+
+def _read(label: str, value: Any) -> Array:
+    # NumPy's and other packages' texts may hold the values.
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
+    except MemoryError:
+        raise
+    except Exception:
+        raise DTypeError(f"{label}: expected {ACCEPTED}, got {type(value).__name__}") from None
+    if array.dtype.kind == "O" and array.ndim == 0 and not isinstance(value, np.ndarray):
+        if value is None:
+            raise InputError(f"{label}: expected a value, got None")
+        if not isinstance(value, (int, bytes)):
+            raise DTypeError(f"{label}: expected {ACCEPTED}, got {type(value).__name__}")
+    return array
+
+
+def _missing(label: str, mask: Array) -> InputError:
+    row = f" (row {np.argwhere(mask)[0][0]})" if mask.ndim else ""
+    return InputError(f"{label}: expected a value in each row, got a missing one{row}")
+
+
+def _is_pandas(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "isna")
+
+
+def _of_pandas(label: str, value: Any) -> Array:
+    """A Series, an Index or an array of pandas. Plain floats hold NaN as a number like others."""
+    if getattr(value, "ndim", 1) != 1:
+        raise ShapeError(f"{label}: expected one column, got a table")
+    dtype = value.dtype
+    if not isinstance(dtype, np.dtype) or dtype.kind == "O":
+        gone = np.asarray(value.isna())
+        if gone.any():
+            raise _missing(label, gone)
+        plain = getattr(dtype, "numpy_dtype", None)
+        if isinstance(plain, np.dtype) and plain.kind in "biuf":
+            return np.asarray(value.to_numpy(dtype=plain))
+    return _read(label, value)
+
+
+def _of_tensor(label: str, value: Any) -> Any:
+    """A tensor of torch as an array that shares its memory; what it needs for gradients is left."""
+    device = getattr(getattr(value, "device", None), "type", "cpu")
+    if device != "cpu":
+        raise InputError(f"{label}: expected a tensor in main memory, got one on {device}: call .cpu() first")
+    tensor = value.detach()
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError):
+        pass
+    try:
+        # Types that NumPy does not have, like bfloat16; float32 holds each of their numbers.
+        return tensor.float().numpy()
+    except Exception:
+        raise DTypeError(f"{label}: expected a tensor that NumPy can read: call .float() first") from None
+
+
+def as_strings(label: str, array: Array) -> Array:
+    """Strings of any form as an array of kind U; bytes are UTF-8.
+
+    Raises
+    ------
+    InputError
+        If one is missing; `DTypeError` if one is no string.
+    """
+    if array.dtype.kind == "U":
+        return array
+    items = array.reshape(-1).tolist()
+    texts = []
+    for place, item in enumerate(items):
+        if isinstance(item, bytes):
+            try:
+                item = item.decode()
+            except UnicodeDecodeError:
+                raise DTypeError(f"{label}: expected bytes in UTF-8{_row(array, place)}") from None
+        elif not isinstance(item, str):
+            _refuse_missing(label, array, place, item)
+            got = type(item).__name__
+            raise DTypeError(
+                f"{label}: expected strings, got objects of other types ({got}){_row(array, place)}"
+            )
+        texts.append(item)
+    return np.array(texts, str).reshape(array.shape) if texts else np.empty(array.shape, "U1")
+
+
+def _row(array: Array, place: int) -> str:
+    return f" (row {np.unravel_index(place, array.shape)[0]})" if array.ndim else ""
+
+
+def _refuse_missing(label: str, array: Array, place: int, item: Any) -> None:
+    # NaN and pandas' NaT are not equal to themselves, its NA is neither equal nor different.
+    absent = item is None or type(item).__name__ in ("NAType", "NaTType")
+    if absent or (isinstance(item, float) and item != item):
+        raise InputError(f"{label}: expected a value in each row, got a missing one{_row(array, place)}")
+
+
+def _as_numbers(label: str, array: Array) -> Array:
+    """An array of Python's numbers as one of NumPy's, or the array itself if they are others."""
+    items = array.reshape(-1).tolist()
+    numbers = True
+    for place, item in enumerate(items):
+        _refuse_missing(label, array, place, item)
+        numbers = numbers and isinstance(item, _NUMBER) and not isinstance(item, bool)
+    if not numbers or not items:
+        return array
+    try:
+        return np.array(items).reshape(array.shape)
+    except (OverflowError, ValueError):
+        return array
+
+
+def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    """The value as an array of a kind that the model's element type can take.
+
+    Raises
+    ------
+    DTypeError
+        If numbers are given for strings, or the other way round, or what is neither.
+    InputError
+        If a value is missing.
+    """
+    label = f"input '{name}'"
+    array = regular(label, value)
+    if array.dtype.kind in "OST" and dtype.kind == "U":
+        array = as_strings(label, array)
+    elif array.dtype.kind == "O":
+        array = _as_numbers(label, array)
+    fits = array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
+    if not fits:
+        kind = _KINDS.get(dtype.kind, str(dtype))
+        expected = kind if dtype.kind == "U" else f"{kind} ({dtype})"
+        raise DTypeError(f"{label}: expected {expected}, got {array.dtype}")
+    return array if array.dtype.kind == "U" else _addressable(array)
+
+
+def as_ids(label: str, value: Any) -> Array:
+    """Names of items: a vector of whole numbers or of strings.
+
+    Raises
+    ------
+    ShapeError
+        If it is no vector; `InputError` if one is missing.
+    """
+    array = regular(label, value)
+    if array.ndim != 1:
+        raise ShapeError(f"{label}: expected one axis, got shape {list(array.shape)}")
+    if array.dtype.kind == "T":
+        return as_strings(label, array)
+    if array.dtype.kind == "O" and array.size:
+        return as_strings(label, array) if isinstance(array[0], (str, bytes)) else _as_numbers(label, array)
+    return array
+
+
+def _addressable(array: Array) -> Array:
+    """The array, copied only if the executor cannot address it as it lies."""
+    regular = all(stride % array.itemsize == 0 for stride in array.strides)
+    if array.flags.aligned and array.dtype.isnative and regular and array.dtype.itemsize <= 8:
+        return array
+    narrower = np.dtype(np.float64) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    with np.errstate(all="ignore"):
+        return np.array(array, narrower)
+
+
+__all__ = ["ACCEPTED", "as_array", "as_ids", "as_strings", "regular"]

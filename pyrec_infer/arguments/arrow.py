@@ -1,0 +1,460 @@
+"""Tables and columns that have Arrow's PyCapsule interface, read without Arrow.
+
+The structures are those of Arrow's C data and C stream interfaces. Lengths, offsets, indices and counts
+are checked before memory is looked at; the sizes of most buffers are not part of the interface, so the
+package that hands a table over is trusted to have as much memory as its lengths say.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
+from pyrec_infer.ir import Array
+
+_MOST_ELEMENTS = 1 << 40
+_MOST_COLUMNS = 1 << 16
+_DEEPEST = 8
+
+_NUMBERS = {
+    "c": np.int8,
+    "C": np.uint8,
+    "s": np.int16,
+    "S": np.uint16,
+    "i": np.int32,
+    "I": np.uint32,
+    "l": np.int64,
+    "L": np.uint64,
+    "e": np.float16,
+    "f": np.float32,
+    "g": np.float64,
+}
+_TEXTS = {"u": np.int32, "z": np.int32, "U": np.int64, "Z": np.int64}
+_LISTS = {"+l": np.int32, "+L": np.int64}
+_INLINE = 12
+"""The longest string that a view holds itself."""
+
+
+class _CSchema(ctypes.Structure):
+    pass
+
+
+class _CArray(ctypes.Structure):
+    pass
+
+
+class _CStream(ctypes.Structure):
+    _fields_ = (
+        ("get_schema", ctypes.c_void_p),
+        ("get_next", ctypes.c_void_p),
+        ("get_last_error", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("private_data", ctypes.c_void_p),
+    )
+
+
+_CSchema._fields_ = (
+    ("format", ctypes.c_char_p),
+    ("name", ctypes.c_char_p),
+    ("metadata", ctypes.c_void_p),
+    ("flags", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("children", ctypes.POINTER(ctypes.POINTER(_CSchema))),
+    ("dictionary", ctypes.POINTER(_CSchema)),
+    ("release", ctypes.c_void_p),
+    ("private_data", ctypes.c_void_p),
+)
+_CArray._fields_ = (
+    ("length", ctypes.c_int64),
+    ("null_count", ctypes.c_int64),
+    ("offset", ctypes.c_int64),
+    ("n_buffers", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_CArray))),
+    ("dictionary", ctypes.POINTER(_CArray)),
+    ("release", ctypes.c_void_p),
+    ("private_data", ctypes.c_void_p),
+)
+
+_pointer_in = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_in.restype = ctypes.c_void_p
+_pointer_in.argtypes = (ctypes.py_object, ctypes.c_char_p)
+
+_RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_GET = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class _Malformed(Exception):
+    """What was handed over breaks the interface's rules."""
+
+
+class _Owned:
+    """A structure that is released with the last array over its memory."""
+
+    def __init__(self, structure: Any) -> None:
+        self.structure = structure
+
+    def __del__(self) -> None:
+        if self.structure.release:
+            _RELEASE(self.structure.release)(ctypes.addressof(self.structure))
+
+
+class _Memory:
+    """A piece of memory that keeps its owner alive; NumPy reads it where it lies, but does not write."""
+
+    def __init__(self, address: int, dtype: np.dtype[Any], count: int, owner: Any) -> None:
+        self.__array_interface__ = {
+            "data": (address, True),
+            "shape": (count,),
+            "typestr": dtype.str,
+            "version": 3,
+        }
+        self.owner = owner
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A column's type."""
+
+    format: str
+    name: str
+    children: tuple[_Field, ...]
+    dictionary: _Field | None
+
+
+def _field(schema: _CSchema, depth: int = 0) -> _Field:
+    count = schema.n_children
+    if depth > _DEEPEST or not 0 <= count <= _MOST_COLUMNS or schema.format is None:
+        raise _Malformed
+    if count and not schema.children:
+        raise _Malformed
+    children = []
+    for i in range(count):
+        if not schema.children[i]:
+            raise _Malformed
+        children.append(_field(schema.children[i].contents, depth + 1))
+    dictionary = _field(schema.dictionary.contents, depth + 1) if schema.dictionary else None
+    try:
+        return _Field(
+            schema.format.decode("ascii"), (schema.name or b"").decode(), tuple(children), dictionary
+        )
+    except UnicodeDecodeError:
+        raise _Malformed from None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Elements of one C array: how many, from where on, and who owns the memory."""
+
+    array: _CArray
+    begin: int
+    count: int
+    owner: Any
+
+    @classmethod
+    def whole(cls, array: _CArray, owner: Any) -> _Piece:
+        if not 0 <= array.length <= _MOST_ELEMENTS:
+            raise _Malformed
+        return cls(array, 0, array.length, owner).checked()
+
+    def checked(self) -> _Piece:
+        array = self.array
+        fits = 0 <= array.offset <= _MOST_ELEMENTS and 0 <= array.length <= _MOST_ELEMENTS
+        if not fits or self.begin < 0 or self.count < 0 or self.begin + self.count > array.length:
+            raise _Malformed
+        if not -1 <= array.null_count <= array.length:
+            raise _Malformed
+        return self
+
+    @property
+    def first(self) -> int:
+        """The first element's place in the buffers."""
+        return int(self.array.offset + self.begin)
+
+    def child(self, place: int, begin: int, count: int) -> _Piece:
+        if place >= self.array.n_children or not self.array.children or not self.array.children[place]:
+            raise _Malformed
+        return _Piece(self.array.children[place].contents, begin, count, self.owner).checked()
+
+    def buffer(self, place: int, dtype: Any, first: int, count: int) -> Array:
+        """Elements of a buffer, borrowed."""
+        if place >= self.array.n_buffers:
+            raise _Malformed
+        kind = np.dtype(dtype)
+        if count == 0:
+            return np.empty(0, kind)
+        address = self.array.buffers[place] if self.array.buffers else None
+        if not address:
+            raise _Malformed
+        return np.asarray(_Memory(address + first * kind.itemsize, kind, count, self.owner))
+
+    def bits(self, place: int) -> Array:
+        """The elements of a buffer of bits."""
+        begin, end = self.first, self.first + self.count
+        data = self.buffer(place, np.uint8, begin // 8, -(-end // 8) - begin // 8)
+        return np.unpackbits(data, bitorder="little")[begin % 8 :][: self.count].astype(np.bool_)
+
+    def missing(self) -> Array | None:
+        """Which elements are null; None if all are there."""
+        if self.array.n_buffers < 1 or not self.array.buffers or not self.array.buffers[0]:
+            if self.array.null_count > 0:
+                raise _Malformed
+            return None
+        there = self.bits(0)
+        return None if there.all() else ~there
+
+
+def _values(field: _Field, piece: _Piece) -> tuple[Array, Array | None]:
+    """The elements of a column, and which of them are null."""
+    if field.format == "n":
+        return np.zeros(piece.count), np.ones(piece.count, np.bool_) if piece.count else None
+    missing = piece.missing()
+    if field.dictionary is not None:
+        return _decoded(field, piece, missing)
+    if field.format in _NUMBERS:
+        return piece.buffer(1, _NUMBERS[field.format], piece.first, piece.count), missing
+    if field.format == "b":
+        return piece.bits(1), missing
+    if field.format in _TEXTS or field.format in ("vu", "vz"):
+        read = _texts if field.format in _TEXTS else _viewed_texts
+        return _as_text(read(field, piece, missing)), missing
+    if field.format in _LISTS or field.format.startswith("+w:"):
+        return _lists(field, piece, missing)
+    raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {_described(field.format)}")
+
+
+def _described(code: str) -> str:
+    for start, text in (("t", "dates or times"), ("d", "decimals"), ("+s", "a structure of columns")):
+        if code.startswith(start):
+            return text
+    return f"Arrow's type {code!r}"
+
+
+def _decoded(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, Array | None]:
+    if field.format not in _NUMBERS or not piece.array.dictionary or field.dictionary is None:
+        raise _Malformed
+    places = piece.buffer(1, _NUMBERS[field.format], piece.first, piece.count)
+    if places.dtype.kind == "f":
+        raise _Malformed
+    words, gone = _values(field.dictionary, _Piece.whole(piece.array.dictionary.contents, piece.owner))
+    if missing is not None:
+        places = np.where(missing, 0, places)
+    if len(places) and (places.min() < 0 or places.max() >= len(words)):
+        if missing is None or not missing.all():
+            raise _Malformed
+        return np.empty((len(places), *words.shape[1:]), words.dtype), missing
+    if gone is not None:
+        missing = gone[places] if missing is None else missing | gone[places]
+        missing = missing if missing.any() else None
+    return words[places], missing
+
+
+def _bounds(piece: _Piece, dtype: Any) -> Array:
+    """Where the elements of strings or lists begin, and where the last one ends."""
+    if piece.count == 0:
+        return np.zeros(1, np.int64)
+    bounds = piece.buffer(1, dtype, piece.first, piece.count + 1).astype(np.int64)
+    if bounds[0] < 0 or bounds[-1] > _MOST_ELEMENTS or (np.diff(bounds) < 0).any():
+        raise _Malformed
+    return bounds
+
+
+def _texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterator[bytes]:
+    bounds = _bounds(piece, _TEXTS[field.format])
+    first, last = int(bounds[0]), int(bounds[-1])
+    data = piece.buffer(2, np.uint8, first, last - first).tobytes()
+    places = (bounds - first).tolist()
+    return (data[a:b] for a, b in pairwise(places))
+
+
+def _viewed_texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterator[bytes]:
+    """Strings of at most 12 bytes in their views, others in buffers whose sizes come last."""
+    extra = piece.array.n_buffers - 3
+    if not 0 <= extra <= _MOST_COLUMNS:
+        raise _Malformed
+    sizes = piece.buffer(int(extra) + 2, np.int64, 0, int(extra)).tolist()
+    views = piece.buffer(1, np.uint8, 16 * piece.first, 16 * piece.count).tobytes()
+    numbers = np.frombuffer(views, np.int32).reshape(-1, 4)
+    if missing is not None:
+        numbers = np.where(missing[:, None], 0, numbers)
+    buffers = [piece.buffer(2 + i, np.uint8, 0, size).tobytes() for i, size in enumerate(sizes)]
+    for i, (length, _, place, offset) in enumerate(numbers.tolist()):
+        if 0 <= length <= _INLINE:
+            yield views[16 * i + 4 : 16 * i + 4 + length]
+            continue
+        if length < 0 or not 0 <= place < extra or offset < 0 or offset + length > sizes[place]:
+            raise _Malformed
+        yield buffers[place][offset : offset + length]
+
+
+def _as_text(items: Iterator[bytes]) -> Array:
+    texts = []
+    for row, item in enumerate(items):
+        try:
+            texts.append(item.decode())
+        except UnicodeDecodeError:
+            raise DTypeError(f"expected strings in UTF-8 (row {row})") from None
+    return np.array(texts, str) if texts else np.empty(0, "U1")
+
+
+def _lists(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, Array | None]:
+    """Lists of one length as a matrix."""
+    if len(field.children) != 1:
+        raise _Malformed
+    if field.format in _LISTS:
+        bounds = _bounds(piece, _LISTS[field.format])
+        lengths = np.diff(bounds)
+        width = int(lengths[0]) if piece.count else 0
+        if missing is None and (lengths != width).any():
+            row = int(np.flatnonzero(lengths != width)[0])
+            raise ShapeError(
+                f"expected lists of one length, {width} as in row 0, got {lengths[row]} (row {row})"
+            )
+        begin, total = int(bounds[0]), int(bounds[-1] - bounds[0])
+    else:
+        text = field.format[3:]
+        if not text.isdecimal() or not 0 <= (width := int(text[:12])) <= _MOST_ELEMENTS:
+            raise _Malformed
+        begin, total = piece.first * width, piece.count * width
+    if missing is not None:
+        return np.zeros((piece.count, 0)), missing
+    values, gone = _values(field.children[0], piece.child(0, begin, total))
+    values = values.reshape(piece.count, width, *values.shape[1:])
+    return values, None if gone is None else gone.reshape(piece.count, width).any(axis=1)
+
+
+class ArrowColumn:
+    """A column of a table that is read when it is needed."""
+
+    def __init__(self, field: _Field, pieces: Sequence[tuple[_Piece, Array | None]]) -> None:
+        self._field = field
+        self._pieces = pieces
+
+    def array(self, label: str) -> Array:
+        """The column as one array, borrowed if it is one piece of numbers.
+
+        Raises
+        ------
+        InputError
+            If a value is missing; `DTypeError` if it has a type that no model takes.
+        """
+        parts, first = [], 0
+        for piece, gone in self._pieces:
+            try:
+                values, missing = _values(self._field, piece)
+            except _Malformed:
+                raise InputError(f"{label}: its Arrow structures contradict themselves") from None
+            except PyrecError as error:
+                raise type(error)(f"{label}: {error}") from None
+            for mask in (gone, missing):
+                if mask is not None and mask.any():
+                    row = first + int(np.flatnonzero(mask)[0])
+                    raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")
+            parts.append(values)
+            first += piece.count
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return np.empty(0, _NUMBERS.get(self._field.format, np.float32))
+        parts = [part for part in parts if len(part)] or parts[:1]
+        if len({part.shape[1:] for part in parts}) > 1:
+            raise ShapeError(f"{label}: expected lists of one length, got rows of different lengths")
+        return np.concatenate(parts)
+
+
+def is_arrow(value: Any) -> bool:
+    """Whether a value has Arrow's PyCapsule interface, or is a column of such a table."""
+    return isinstance(value, ArrowColumn) or any(
+        callable(getattr(type(value), name, None)) for name in ("__arrow_c_stream__", "__arrow_c_array__")
+    )
+
+
+def _capsule(capsule: Any, name: bytes, kind: type[Any]) -> Any:
+    try:
+        structure = kind.from_address(_pointer_in(capsule, name))
+    except (TypeError, ValueError):
+        raise _Malformed from None
+    if not structure.release:
+        raise _Malformed
+    return structure
+
+
+def _pieces_of(value: Any) -> tuple[_Field, list[_Piece]]:
+    """The type of a table or column and its chunks."""
+    if callable(getattr(type(value), "__arrow_c_stream__", None)):
+        capsule = value.__arrow_c_stream__()
+        return _streamed(capsule, _capsule(capsule, b"arrow_array_stream", _CStream))
+    schema, capsule = value.__arrow_c_array__()
+    field = _field(_capsule(schema, b"arrow_schema", _CSchema))
+    return field, [_Piece.whole(_capsule(capsule, b"arrow_array", _CArray), capsule)]
+
+
+def _streamed(capsule: Any, stream: _CStream) -> tuple[_Field, list[_Piece]]:
+    address = ctypes.addressof(stream)
+    schema = _Owned(_CSchema())
+    if not stream.get_schema or not stream.get_next:
+        raise _Malformed
+    if _GET(stream.get_schema)(address, ctypes.addressof(schema.structure)) != 0:
+        raise _Malformed
+    field = _field(schema.structure)
+    pieces = []
+    while True:
+        owned = _Owned(_CArray())
+        if _GET(stream.get_next)(address, ctypes.addressof(owned.structure)) != 0:
+            raise _Malformed
+        if not owned.structure.release:
+            return field, pieces
+        pieces.append(_Piece.whole(owned.structure, (owned, capsule)))
+
+
+def _read(value: Any) -> tuple[_Field, list[_Piece]]:
+    """The same with errors of this package only."""
+    kind = type(value).__name__
+    try:
+        return _pieces_of(value)
+    except _Malformed:
+        raise InputError(f"the Arrow structures of a {kind} contradict themselves") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Its text may hold values.
+        raise InputError(f"a {kind} cannot be read as Arrow data: {type(error).__name__}") from None
+
+
+def arrow_column(label: str, value: Any) -> Array:
+    """One column as an array; see `ArrowColumn.array`."""
+    if isinstance(value, ArrowColumn):
+        return value.array(label)
+    field, pieces = _read(value)
+    return ArrowColumn(field, [(piece, None) for piece in pieces]).array(label)
+
+
+def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:
+    """The columns of a table with their names; None if it is a column."""
+    field, pieces = _read(value)
+    if field.format != "+s" or field.dictionary is not None:
+        return None
+    try:
+        rows = [(piece, piece.missing()) for piece in pieces]
+        return [
+            (
+                child.name,
+                ArrowColumn(
+                    child,
+                    [(piece.child(i, piece.first, piece.count), gone) for piece, gone in rows],
+                ),
+            )
+            for i, child in enumerate(field.children)
+        ]
+    except _Malformed:
+        raise InputError("the table's Arrow structures contradict themselves") from None
+
+
+__all__ = ["ArrowColumn", "arrow_column", "arrow_table", "is_arrow"]

@@ -1,0 +1,79 @@
+"""Numbers, names and places for results that a caller passes."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.errors import DTypeError, InputError
+
+
+def as_count(label: str, value: Any, least: int = 0) -> int:
+    """A whole number; one that no array is long enough for is the same as the longest array's length.
+
+    Raises
+    ------
+    InputError
+        If it is less than ``least``; `DTypeError` if it is no whole number.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{label}: expected a whole number, got {type(value).__name__}") from None
+    if count < least:
+        raise InputError(f"{label}: expected at least {least}, got {count}")
+    return min(count, sys.maxsize)
+
+
+def as_names(label: str, value: Any) -> tuple[str, ...]:
+    """Names of inputs.
+
+    Raises
+    ------
+    DTypeError
+        If they are not several strings.
+    """
+    try:
+        names = None if isinstance(value, (str, bytes)) else tuple(value)
+    except TypeError:
+        names = None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise DTypeError(f"{label}: expected names of inputs, got {type(value).__name__}")
+    return names
+
+
+def require_arrays(names: Sequence[str], arrays: Sequence[Any]) -> None:
+    """Refuse a call by position with anything that is not an array.
+
+    Raises
+    ------
+    InputError
+        If the number is wrong; `DTypeError` if one is not an array.
+    """
+    if len(arrays) != len(names):
+        raise InputError(f"expected {len(names)} arrays ({', '.join(names)}), got {len(arrays)}")
+    for name, array in zip(names, arrays, strict=True):
+        if not isinstance(array, np.ndarray):
+            raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
+
+
+def require_out(out: Any) -> None:
+    """Refuse a place for scores that cannot take them.
+
+    Raises
+    ------
+    DTypeError
+        If it is not an array of float32 that may be written to.
+    """
+    if not isinstance(out, np.ndarray):
+        raise DTypeError(f"argument 'out': expected an array, got {type(out).__name__}")
+    if out.dtype != np.float32 or not out.flags.writeable:
+        state = "" if out.flags.writeable else "read-only "
+        raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
+
+
+__all__ = ["as_count", "as_names", "require_arrays", "require_out"]

@@ -1,0 +1,53 @@
+"""A call's side as columns by name: mappings, and tables of polars, pandas and Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyrec_infer.arguments.arrow import arrow_table, is_arrow
+from pyrec_infer.errors import DTypeError, InputError
+
+
+def as_columns(values: Any) -> Mapping[str, Any]:
+    """Columns by the names of inputs.
+
+    Parameters
+    ----------
+    values : mapping, table
+        A mapping; a DataFrame, or a Series that is a row of one, of pandas; a table, a record batch, a
+        reader or a struct array that has Arrow's PyCapsule interface, as those of polars and pyarrow do.
+        Columns of Arrow are borrowed where NumPy can address them.
+
+    Raises
+    ------
+    InputError
+        If a name occurs twice or a value is missing; `DTypeError` if it is none of these.
+    """
+    if isinstance(values, Mapping):
+        return values
+    if type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "iloc"):
+        names = [str(name) for name in (values.index if values.ndim == 1 else values.columns)]
+        _require_once(names)
+        # Columns by place: a name need not be a string.
+        series = values.ndim == 1
+        columns = [values.iloc[i] if series else values.iloc[:, i] for i in range(len(names))]
+        return dict(zip(names, columns, strict=True))
+    if is_arrow(values):
+        found = arrow_table(values)
+        if found is not None:
+            _require_once([name for name, _ in found])
+            return dict(found)
+    raise DTypeError(
+        "expected arrays by the inputs' names: a mapping, or a polars, pandas or Arrow table; "
+        f"got {type(values).__name__}"
+    )
+
+
+def _require_once(names: list[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
+    if twice:
+        raise InputError(f"input '{min(twice)}': the table has several columns of this name")
+
+
+__all__ = ["as_columns"]
