@@ -19,19 +19,43 @@ from pyrec_infer.api import Model, TensorInfo, load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.calls import PreparedCall  # noqa: E402
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
+from pyrec_infer.errors import (  # noqa: E402
+    BackendError,
+    DTypeError,
+    IdRangeError,
+    InputError,
+    MissingInputError,
+    ModelError,
+    PyrecError,
+    RowCountError,
+    ShapeError,
+    UnexpectedInputError,
+    UnsupportedModelError,
+)
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.top_k import TopK  # noqa: E402
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackendError",
     "Catalog",
     "CatalogCall",
+    "DTypeError",
+    "IdRangeError",
+    "InputError",
+    "MissingInputError",
     "Model",
+    "ModelError",
     "PrecisionReport",
     "PreparedCall",
+    "PyrecError",
+    "RowCountError",
+    "ShapeError",
     "TensorInfo",
     "TopK",
+    "UnexpectedInputError",
+    "UnsupportedModelError",
     "available_backends",
     "load",
     "score",

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import (
     Signature,
     as_array,
+    as_column_names,
     as_count,
     as_names,
     regular,
@@ -30,11 +31,11 @@ from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, empty_out
 from pyrec_infer.catalog import Catalog, ModelPart
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.execution import Executable
-from pyrec_infer.importer import fallback_model, import_model
+from pyrec_infer.importer import fallback_model, import_model, model_source
 from pyrec_infer.ir import Array, Info, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import compile_graph, keep_outputs
-from pyrec_infer.passes.choose_precision import NARROW_LAYERS, require_precision
+from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.plan import read_inputs, unknown_nodes
 from pyrec_infer.planning import make_executable, narrow
@@ -93,10 +94,11 @@ class Model:
         source: Source,
         threads: int = 1,
         columns: Mapping[str, Sequence[str]] | None = None,
-        precision: str = "fp32",
+        precision: PrecisionName = "fp32",
         calibration: Inputs | None = None,
         mmap: bool = False,
     ) -> None:
+        source = model_source(source)
         threads = as_count("threads", threads, least=1)
         if threads > _MAX_THREADS:
             raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
@@ -105,7 +107,7 @@ class Model:
         self._backend = select_backend()
         imported = import_model(source, mmap)
         graph = imported.graph
-        named = {key: tuple(labels) for key, labels in (columns or {}).items()}
+        named = as_column_names("columns", columns)
         if named:
             graph = split_columns(graph, named)
         self._graph = compile_graph(graph)
@@ -121,12 +123,11 @@ class Model:
             partial(make_executable, self._graph, self._backend, self._pool, self._fallbacks, precision)
         )
         self._calls: dict[_CallKey, Any] = {}
-        self.inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
-        """The model's inputs, as `TensorInfo`."""
-        self.outputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.outputs)
-        """The model's outputs, as `TensorInfo`."""
-        self.precision = self._measure(precision, calibration)
-        """The precision of the dense layers and its measured error, as `PrecisionReport`."""
+        self._inputs, self._outputs = (
+            tuple(_tensor_info(name, self._infos[name]) for name in names)
+            for names in (self._graph.inputs, self._graph.outputs)
+        )
+        self._precision = self._measure(precision, calibration)
 
     def __reduce__(self) -> tuple[Any, ...]:
         source, *rest = self._arguments
@@ -137,6 +138,21 @@ class Model:
         inputs = ", ".join(item.name for item in self.inputs)
         outputs = ", ".join(item.name for item in self.outputs)
         return f"<pyrec_infer.Model inputs=({inputs}) outputs=({outputs}) backend={self._backend}>"
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The model's inputs in order: name, element type and shape of each."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The model's outputs in order: name, element type and shape of each."""
+        return self._outputs
+
+    @property
+    def precision(self) -> PrecisionReport:
+        """The precision of the dense layers and what it does to the scores, measured at load."""
+        return self._precision
 
     def run(self, inputs: Inputs) -> dict[str, Array]:
         """Evaluate every output on a full batch, with ONNX's semantics exactly.
@@ -333,7 +349,7 @@ class Model:
         ids: ArrayLike | None = None,
         *,
         candidates: Iterable[str] = (),
-        precision: str | None = None,
+        precision: PrecisionName | None = None,
         output: str | None = None,
     ) -> Catalog:
         """A catalogue of items, with everything that depends on an item alone computed once.
@@ -407,7 +423,7 @@ class Model:
         plan = self._executable(own, outputs, strict_ids=output is not None, logit=logit).plan
         return explain_plan(plan, self._backend, runner_names(plan, self._backend), self._precision_notes())
 
-    def _measure(self, precision: str, calibration: Inputs | None) -> PrecisionReport:
+    def _measure(self, precision: PrecisionName, calibration: Inputs | None) -> PrecisionReport:
         """Score sampled or given rows in this precision and in float32."""
         given = None if calibration is None else self._signature.expand(calibration)
         if precision == "fp32":
@@ -417,7 +433,7 @@ class Model:
         layers = sum(node.op in NARROW_LAYERS for phase in narrow.plan.phases for node in phase.nodes)
         reason = "no layer can have this precision" if not layers else ""
         if not reason and given is None and narrow.plan.coupled:
-            reason = "rows of a batch depend on each other"
+            reason = "made-up rows may not stay apart in a batch; give `calibration`"
         if not reason and given is None:
             try:
                 given = sample_inputs(self._graph, self._infos, narrow.plan.given)
@@ -538,7 +554,7 @@ def load(
     *,
     threads: int = 1,
     columns: Mapping[str, Sequence[str]] | None = None,
-    precision: str = "fp32",
+    precision: PrecisionName = "fp32",
     calibration: Inputs | None = None,
     mmap: bool = False,
 ) -> Model:

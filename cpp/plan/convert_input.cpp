@@ -74,6 +74,12 @@ void convert_elements(const Tensor& from, const Tensor& to, int row_axis) {
         if (row_axis >= 0) {
           row = position / from.shape.product(row_axis + 1, from.rank()) % from.shape[row_axis];
         }
+        if (std::isnan(widen(value))) {
+          throw OpError(ErrorKind::kNotIntegral,
+                        std::string("expected whole numbers, as the model takes ") +
+                            dtype_name(to.dtype) + ", got a missing value, NaN",
+                        row);
+        }
         throw OpError(
             kIsFloat<From> ? ErrorKind::kNotIntegral : ErrorKind::kIdRange,
             std::string(kIsFloat<From> ? "expected whole numbers that " : "expected values that ") +

@@ -251,9 +251,9 @@ def _decoded(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array
             raise _Malformed
         return np.empty((len(places), *words.shape[1:]), words.dtype), missing
     if gone is not None:
-        missing = gone[places] if missing is None else missing | gone[places]
+        missing = np.asarray(gone[places] if missing is None else missing | gone[places])
         missing = missing if missing.any() else None
-    return words[places], missing
+    return words[places], None if missing is None else np.asarray(missing)
 
 
 def _bounds(piece: _Piece, dtype: Any) -> Array:
@@ -327,7 +327,7 @@ def _lists(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, 
         return np.zeros((piece.count, 0)), missing
     values, gone = _values(field.children[0], piece.child(0, begin, total))
     values = values.reshape(piece.count, width, *values.shape[1:])
-    return values, None if gone is None else gone.reshape(piece.count, width).any(axis=1)
+    return values, None if gone is None else np.asarray(gone.reshape(piece.count, width).any(axis=1))
 
 
 class ArrowColumn:
@@ -404,7 +404,7 @@ def _streamed(capsule: Any, stream: _CStream) -> tuple[_Field, list[_Piece]]:
     if _GET(stream.get_schema)(address, ctypes.addressof(schema.structure)) != 0:
         raise _Malformed
     field = _field(schema.structure)
-    pieces = []
+    pieces: list[_Piece] = []
     while True:
         owned = _Owned(_CArray())
         if _GET(stream.get_next)(address, ctypes.addressof(owned.structure)) != 0:

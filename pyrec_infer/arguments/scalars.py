@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,23 @@ def as_names(label: str, value: Any) -> tuple[str, ...]:
     except TypeError:
         names = None
     if names is None or not all(isinstance(name, str) for name in names):
-        raise DTypeError(f"{label}: expected names of inputs, got {type(value).__name__}")
+        raise DTypeError(f"{label}: expected several names, got {type(value).__name__}")
     return names
+
+
+def as_column_names(label: str, value: Any) -> dict[str, tuple[str, ...]]:
+    """Names for the columns of inputs, by the inputs' names.
+
+    Raises
+    ------
+    DTypeError
+        If they are no mapping from names to several strings.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise DTypeError(f"{label}: expected names of columns by inputs' names, got {type(value).__name__}")
+    return {name: as_names(f"{label}: input {name!r}", labels) for name, labels in value.items()}
 
 
 def require_arrays(names: Sequence[str], arrays: Sequence[Any]) -> None:
@@ -76,4 +91,4 @@ def require_out(out: Any) -> None:
         raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
 
 
-__all__ = ["as_count", "as_names", "require_arrays", "require_out"]
+__all__ = ["as_column_names", "as_count", "as_names", "require_arrays", "require_out"]

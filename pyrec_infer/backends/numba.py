@@ -52,7 +52,13 @@ def _checked(item: PlanInput, array: Array, row_offset: int = 0) -> Array:
                 wrong |= ~(np.abs(floating) <= limit)
     if wrong.any():
         axis = item.rows if item.rows >= 0 else 0
-        row = int(np.argwhere(wrong)[0][axis]) + row_offset if wrong.ndim else 0
+        place = tuple(np.argwhere(wrong)[0])
+        row = int(place[axis]) + row_offset if wrong.ndim else 0
+        if np.isnan(array[place]):
+            raise IdRangeError(
+                f"input '{item.name}': expected whole numbers, as the model takes {item.dtype}, "
+                f"got a missing value, NaN (row {row})"
+            )
         raise IdRangeError(
             f"input '{item.name}': expected whole numbers that {array.dtype} and {item.dtype} hold exactly, "
             f"got {array.dtype} data with one that is not (row {row})"

@@ -13,7 +13,7 @@ from weakref import ReferenceType, WeakSet, ref
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array, as_count, as_names, regular
+from pyrec_infer.arguments import as_array, as_count, as_ids, as_names
 from pyrec_infer.calls import PreparedCall
 from pyrec_infer.catalog.calls import CatalogCall
 from pyrec_infer.catalog.report import explain_catalog
@@ -126,7 +126,7 @@ class Catalog:
         self._changing = threading.Lock()
 
         count = scorer.count_of(arrays)
-        names = np.arange(count) if ids is None else regular("ids", ids)
+        names = np.arange(count) if ids is None else as_ids("ids", ids)
         self._kind = _kind_of(names)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._kind == "i":
@@ -162,8 +162,8 @@ class Catalog:
 
     def __contains__(self, item: object) -> bool:
         try:
-            keys, known = self._keys("id", np.asarray([item]))
-        except (InputError, ValueError):
+            keys, known = self._keys("id", [item])
+        except InputError:
             return False
         return bool(known.all() and self._snapshot.ids.find(keys)[0] >= 0)
 
@@ -266,7 +266,7 @@ class Catalog:
             listing = self._listing()
             names, rows = listing.ids, listing.rows
         else:
-            names, rows = _vector("ids", ids), self._find(snapshot, ids)
+            names, rows = as_ids("ids", ids), self._find(snapshot, ids)
         added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
         if added is not None and added.shape != rows.shape:
             raise ShapeError(f"boost: expected shape [{len(rows)}], got {list(added.shape)}")
@@ -304,7 +304,7 @@ class Catalog:
         """
         arrays = self._scorer.item_arrays(items)
         count = self._scorer.count_of(arrays)
-        keys, chosen = self._entering(_vector("ids", ids), count)
+        keys, chosen = self._entering(as_ids("ids", ids), count)
         if len(keys) == 0:
             return
         made = np.empty((len(keys), self._scorer.stride), np.uint8)
@@ -400,9 +400,9 @@ class Catalog:
         while self._retired:
             self._free = np.concatenate([self._free, self._retired.popleft()[1]])
 
-    def _keys(self, label: str, ids: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+    def _keys(self, label: str, ids: Any) -> tuple[Array, NDArray[np.bool_]]:
         """The ids as the map knows them, and which of them can be in it."""
-        names = _vector(label, ids)
+        names = as_ids(label, ids)
         if names.size == 0:
             return np.empty(0, "U1" if self._kind == "U" else np.int64), np.empty(0, np.bool_)
         if (names.dtype.kind == "U") != (self._kind == "U") or names.dtype.kind not in "iuU":
@@ -579,19 +579,7 @@ def _shown(keys: Array, kind: str) -> Array:
     return keys.view(np.uint64) if kind == "u" else keys
 
 
-def _vector(label: str, ids: ArrayLike) -> Array:
-    names = regular(label, ids)
-    if names.ndim != 1:
-        raise ShapeError(f"{label}: expected one axis, got shape {list(names.shape)}")
-    if names.dtype.kind == "T" or (
-        names.dtype.kind == "O" and all(isinstance(name, str) for name in names.tolist())
-    ):
-        names = names.astype(str)
-    return names
-
-
 def _kind_of(names: Array) -> str:
-    names = _vector("ids", names)
     if names.size and names.dtype.kind not in "iuU":
         raise DTypeError(f"ids: expected whole numbers or strings, got {names.dtype}")
     return "u" if names.dtype == np.uint64 else "U" if names.dtype.kind == "U" else "i"

@@ -249,15 +249,16 @@ class Scorer:
     def in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
         """What a call was given, in the order of its inputs' names; None if those are not the names."""
         late = {} if candidates is None else candidates
+        if type(request) is not dict or type(late) is not dict:
+            return None
+        if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
+            return None
         try:
-            if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
-                return None
             return [
                 *[request[name] for name in self.request_names],
                 *[late[name] for name in self.candidate_names],
             ]
-        except (KeyError, TypeError, IndexError, ValueError):
-            # No mapping: sequences and NumPy's arrays do not agree on what they raise.
+        except KeyError:
             return None
 
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
@@ -289,7 +290,10 @@ def make_scorer(
     lists = find_lists(part.graph)
     for name in sorted(given):
         if signature.infos[name].rows < 0 and name not in lists:
-            raise InputError(f"input '{name}' has no rows, so it is part of the request, not of the items")
+            raise InputError(
+                f"input '{name}': expected an input with a row for each item, but the model takes one value "
+                "for a whole batch; give it with the request"
+            )
     arrays = {name: signature.array(name, value, None) for name, value in given.items()}
     scorer = Scorer(part, arrays, late, precision)
     return scorer, scorer.item_arrays(arrays)

@@ -98,10 +98,10 @@ def _require_integral(node: Node, x: Array) -> None:
     limit = 2.0 ** (np.finfo(x.dtype).nmant + 1)
     exact = (np.abs(x) <= limit) & (np.trunc(x) == x)
     if not exact.all():
-        row = int(np.argwhere(~np.atleast_1d(exact))[0, 0])
-        raise IdRangeError(
-            f"node {node.name!r} ({node.op}), row {row}: expected an integer that {x.dtype} holds exactly"
-        )
+        place = tuple(np.argwhere(~np.atleast_1d(exact))[0])
+        if np.isnan(np.atleast_1d(x)[place]):
+            raise IdRangeError(f"expected a whole number, got a missing value, NaN (row {place[0]})")
+        raise IdRangeError(f"expected an integer that {x.dtype} holds exactly (row {place[0]})")
 
 
 def _infer_cast(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Graph, Node, Rate
 from pyrec_infer.ops.inference import analyze
 
-PRECISIONS = ("fp32", "bf16", "int8")
+PrecisionName: TypeAlias = Literal["fp32", "bf16", "int8"]
+
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
 _LAYERS = {"bf16": "pyrec.DenseBf16", "int8": "pyrec.DenseInt8"}
 

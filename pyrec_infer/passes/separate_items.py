@@ -131,8 +131,8 @@ def _refuse(graph: Graph, coupled: Iterable[Node]) -> None:
     for node in graph.nodes:
         if node in found:
             raise UnsupportedModelError(
-                f"a catalogue needs a model whose rows do not depend on each other: "
-                f"node {node.name!r} ({node.op}) couples them"
+                "a catalogue needs a model whose score depends on its own row alone, and "
+                f"node {node.name!r} ({node.op}) is not known to keep the rows of a batch apart"
             )
 
 

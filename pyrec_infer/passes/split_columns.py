@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -24,8 +25,10 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
     Raises
     ------
     InputError
-        If an input does not exist, is no matrix of that many columns, or a name is taken.
+        If an input does not exist, is no matrix of that many columns, or a name is taken by another
+        input or by an output. Values inside the graph give way.
     """
+    graph = _renamed(graph, {label for labels in columns.values() for label in labels})
     inputs = list(graph.inputs)
     infos = dict(graph.infos)
     constants: dict[str, Array] = dict(graph.constants)
@@ -39,12 +42,8 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
                 f"columns: input {name!r} has shape {info.shape}, expected a matrix of {len(labels)} columns"
             )
         groups = [(label, len(list(group))) for label, group in groupby(labels)]
-        taken = {*inputs, *constants, *graph.producers} - {name}
         labelled = [label for label, _ in groups]
-        if len(set(labelled)) != len(labelled) or taken & set(labelled) or name in labelled:
-            raise InputError(
-                f"columns: the names for input {name!r} must be unique and not be values of the model already"
-            )
+        _require_free(name, labelled, {*inputs, *graph.outputs, ""})
         axes = f"{name}/columns/axes"
         constants[axes] = np.asarray([1], np.int64)
         parts = []
@@ -59,3 +58,39 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
         inputs[position : position + 1] = labelled
         del infos[name]
     return graph.with_(inputs=tuple(inputs), infos=infos, constants=constants, nodes=(*joined, *graph.nodes))
+
+
+def _require_free(name: str, labels: Sequence[str], taken: set[str]) -> None:
+    for label in labels:
+        if label in taken or labels.count(label) > 1:
+            other = "an input" if label == name else "another input or an output"
+            reason = (
+                "is given to columns that are not side by side"
+                if label not in taken
+                else f"is that of {other}"
+            )
+            raise InputError(f"columns: the name {label!r} for a column of input {name!r} {reason}")
+
+
+def _renamed(graph: Graph, labels: set[str]) -> Graph:
+    """The graph without values inside it that have one of the names, or one made of them."""
+    inside = {*graph.constants, *graph.producers} - {*graph.inputs, *graph.outputs}
+    derived = {f"{label}/column" for label in labels} | {f"{name}/columns/axes" for name in graph.inputs}
+    moved: dict[str, str] = {}
+    for name in sorted(inside & (labels | derived)):
+        fresh = f"{name}/inside"
+        while fresh in inside or fresh in labels or fresh in derived or fresh in graph.inputs:
+            fresh += "'"
+        moved[name] = fresh
+    if not moved:
+        return graph
+
+    def names(before: Sequence[str]) -> tuple[str, ...]:
+        return tuple(moved.get(name, name) for name in before)
+
+    nodes = tuple(
+        replace(node, inputs=names(node.inputs), outputs=names(node.outputs)) for node in graph.nodes
+    )
+    constants = {moved.get(name, name): value for name, value in graph.constants.items()}
+    infos = {moved.get(name, name): info for name, info in graph.infos.items()}
+    return graph.with_(nodes=nodes, constants=constants, infos=infos)

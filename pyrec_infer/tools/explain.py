@@ -13,7 +13,7 @@ from pyrec_infer.tools.flops import node_flops, plan_work
 _PHASES = {
     "request": "once for the request",
     "tile": "for every candidate, in tiles of {rows} rows that stay in cache",
-    "whole": "on all candidates at once, because rows depend on each other",
+    "whole": "on all candidates at once, because they are not known to stay apart",
 }
 
 _LONG_NAME = 40
@@ -202,7 +202,7 @@ def _text(
         lines += ["", "Precision"]
         lines += [f"    {line}" for line in precision]
     if plan.coupled:
-        lines += ["", "Rows of a batch depend on each other, because of"]
+        lines += ["", "Not known to keep the rows of a batch apart:"]
         lines += [f"    {node.op} (node {node.name!r})" for node in plan.coupled]
     lines += ["", "Work: floating-point operations, bytes of weights and tables that they read"]
     for rate, work in plan_work(plan).items():

@@ -27,10 +27,12 @@ void require_integral(const Tensor& tensor) {
     if (!exact_integer(x[offset])) {
       const std::int64_t row_elements =
           tensor.rank() == 0 ? 1 : tensor.shape.product(1, tensor.rank());
-      throw OpError(
-          ErrorKind::kNotIntegral,
-          std::string("expected an integer that ") + dtype_name(tensor.dtype) + " holds exactly",
-          index / row_elements);
+      const bool missing = std::isnan(static_cast<double>(static_cast<float>(x[offset])));
+      throw OpError(ErrorKind::kNotIntegral,
+                    missing ? "expected a whole number, got a missing value, NaN"
+                            : std::string("expected an integer that ") + dtype_name(tensor.dtype) +
+                                  " holds exactly",
+                    index / row_elements);
     }
     ++index;
   });
