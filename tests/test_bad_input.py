@@ -622,7 +622,7 @@ BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[PyrecError], str
     "unknown request": ({"price": 1.0}, {}, UnexpectedInputError, "'price'"),
     "both sides": ({"item": [1]}, {}, InputError, "'item'.*both"),
     "strings": ({}, {"item": ["a"] * COUNT}, DTypeError, "'item': expected whole numbers.*got <U1"),
-    "objects": ({}, {"item": [None] * COUNT}, DTypeError, "'item': expected whole numbers.*got object"),
+    "objects": ({}, {"item": [None] * COUNT}, InputError, "'item': expected a value in each row.*row 0"),
     "complex": ({}, {"dense": np.ones((COUNT, 3), complex)}, DTypeError, "'dense'.*got complex128"),
     "dates": ({}, {"item": DATES}, DTypeError, "'item'.*got datetime64"),
     "booleans": ({}, {"dense": np.ones((COUNT, 3), bool)}, DTypeError, "'dense': expected numbers.*got bool"),

@@ -77,12 +77,12 @@ def test_every_split_equals_the_full_run(data: bytes, named: pi.Model, request_s
         ({"Z": COLUMNS}, "no input 'Z'"),
         ({"X": COLUMNS[:-1]}, "matrix of 6 columns"),
         ({"X": (*COLUMNS, "more")}, "matrix of 8 columns"),
-        ({"X": ("a", "b", "a", "c", "d", "e", "f")}, "unique"),
-        ({"X": ("X", *COLUMNS[1:])}, "unique"),
-        ({"X": ("user_table", *COLUMNS[1:])}, "unique"),
+        ({"X": ("a", "b", "a", "c", "d", "e", "f")}, "'a' .* not side by side"),
+        ({"X": ("X", *COLUMNS[1:])}, "'X' .* that of an input"),
         ({"X": ()}, "matrix of 0 columns"),
-        ({"X": ("score", *COLUMNS[1:])}, "unique"),
-        ({"X": ("ids_0", *COLUMNS[1:])}, "unique"),
+        ({"X": ("score", *COLUMNS[1:])}, "'score' .* another input or an output"),
+        ({"X": "abcdefg"}, "expected several names"),
+        (["X"], "expected names of columns"),
     ],
 )
 def test_names_that_do_not_fit(data: bytes, columns: Any, message: str) -> None:
@@ -140,3 +140,16 @@ def test_models_of_the_zoo_by_column(name: str, shared: Path) -> None:
         np.testing.assert_allclose(
             by_column.score({label: rows[0, i]}, others), expected, rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("name", ["user_table", "ids_0", "user_table/inside", "X/columns/axes"])
+def test_values_inside_the_model_give_their_names_to_columns(data: bytes, name: str) -> None:
+    plain = pi.load(data, columns={"X": COLUMNS})
+    named = pi.load(data, columns={"X": (name, *COLUMNS[1:])})
+    x = np.abs(np.random.default_rng(0).integers(0, 3, (4, len(COLUMNS)))).astype(np.float32)
+    np.testing.assert_array_equal(named.run({"X": x})["score"], plain.run({"X": x})["score"])
+    own = {name: x[:1, 0]}
+    late = {label: x[:, i] for i, label in enumerate(COLUMNS) if 0 < i < 4}
+    late["history"] = x[:, 4:]
+    expected = plain.score({COLUMNS[0]: x[:1, 0]}, late)
+    np.testing.assert_array_equal(named.score(own, late), expected)

@@ -28,7 +28,8 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
         If an input does not exist, is no matrix of that many columns, or a name is taken by another
         input or by an output. Values inside the graph give way.
     """
-    graph = _renamed(graph, {label for labels in columns.values() for label in labels})
+    named = {label for labels in columns.values() for label in labels}
+    graph = _renamed(graph, named)
     inputs = list(graph.inputs)
     infos = dict(graph.infos)
     constants: dict[str, Array] = dict(graph.constants)
@@ -44,13 +45,13 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
         groups = [(label, len(list(group))) for label, group in groupby(labels)]
         labelled = [label for label, _ in groups]
         _require_free(name, labelled, {*inputs, *graph.outputs, ""})
-        axes = f"{name}/columns/axes"
+        axes = _other(f"{name}/columns/axes", named)
         constants[axes] = np.asarray([1], np.int64)
         parts = []
         for label, width in groups:
             shape = info.shape[:1] if width == 1 else (info.shape[0], width)
             infos[label] = Info(info.dtype, shape, 0)
-            parts.append(f"{label}/column" if width == 1 else label)
+            parts.append(_other(f"{label}/column", named) if width == 1 else label)
             if width == 1:
                 joined.append(Node("Unsqueeze", (label, axes), (parts[-1],), name=f"column {label}"))
         joined.append(Node("Concat", tuple(parts), (name,), {"axis": 1}, name=f"columns of {name}"))
@@ -72,16 +73,23 @@ def _require_free(name: str, labels: Sequence[str], taken: set[str]) -> None:
             raise InputError(f"columns: the name {label!r} for a column of input {name!r} {reason}")
 
 
+def _other(name: str, taken: set[str]) -> str:
+    """The name, made longer until it is free."""
+    while name in taken:
+        name += "'"
+    return name
+
+
 def _renamed(graph: Graph, labels: set[str]) -> Graph:
     """The graph without values inside it that have one of the names, or one made of them."""
     inside = {*graph.constants, *graph.producers} - {*graph.inputs, *graph.outputs}
-    derived = {f"{label}/column" for label in labels} | {f"{name}/columns/axes" for name in graph.inputs}
+    derived = {_other(f"{label}/column", labels) for label in labels}
+    derived |= {_other(f"{name}/columns/axes", labels) for name in graph.inputs}
+    taken = inside | labels | derived | set(graph.inputs)
     moved: dict[str, str] = {}
     for name in sorted(inside & (labels | derived)):
-        fresh = f"{name}/inside"
-        while fresh in inside or fresh in labels or fresh in derived or fresh in graph.inputs:
-            fresh += "'"
-        moved[name] = fresh
+        moved[name] = _other(f"{name}/inside", taken)
+        taken.add(moved[name])
     if not moved:
         return graph
 
