@@ -102,12 +102,12 @@ def check_split(name: str, model: pi.Model, inputs: Arrays, request: tuple[str, 
     output = next(
         (item.name for item in model.outputs if item.dtype.startswith("float")), model.outputs[0].name
     )
-    expected = model.run(full)[output].astype(np.float32)
     try:
+        expected = model.run(full)[output].astype(np.float32)
         actual = model.score(own, others, output=output)
-    except InputError as error:
-        # Only a list apart from what tells the rows' parts in it is refused.
-        if not any(f"'{key}'" in str(error) for key in inputs if key not in axes):
+    except InputError:
+        # A list apart from what tells the rows' parts in it, or with another row's bounds.
+        if all(key in axes for key in inputs):
             raise
         return
     np.testing.assert_allclose(

@@ -23,6 +23,10 @@ MODES = ("sum", "mean", "max")
 """What a bag makes of its rows."""
 
 
+BOUNDS = frozenset({"pyrec.BagBounds", "pyrec.BagBoundsOfLengths", "pyrec.BagsOfPairs", "pyrec.OrderOfPairs"})
+"""Operators that read all rows of one side, before any row is repeated or cut out."""
+
+
 # Bounds
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pyrec_infer.ir import Graph, Node, Rows
+from pyrec_infer.ops.bags import BOUNDS
 from pyrec_infer.ops.inference import Analysis, analyze
-from pyrec_infer.passes.repeat import BOUNDS
 
 
 def _loose(graph: Graph, analysis: Analysis) -> list[Node]:

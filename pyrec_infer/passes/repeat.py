@@ -26,14 +26,14 @@ from dataclasses import dataclass
 
 from pyrec_infer.errors import InputError, UnsupportedModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows
+from pyrec_infer.ops.bags import BOUNDS
 from pyrec_infer.ops.inference import Analysis, analyze
+from pyrec_infer.ops.registry import with_trait
 from pyrec_infer.ops.shapes import product
+from pyrec_infer.ops.traits import Trait
 from pyrec_infer.passes.remove_dead import keep_outputs
 
-BOUNDS = frozenset({"pyrec.BagBounds", "pyrec.BagBoundsOfLengths", "pyrec.BagsOfPairs", "pyrec.OrderOfPairs"})
-"""Operators that are worked out from all rows of one side before any row is repeated or sliced."""
-
-_VIEWS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_VIEWS = frozenset({*with_trait(Trait.VIEW), "Cast", "Identity"})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node, same_size
+from pyrec_infer.ops.registry import with_trait
+from pyrec_infer.ops.traits import Trait
 from pyrec_infer.passes.rules import Rules, Site
 
 Term: TypeAlias = tuple[Any, ...]
@@ -20,7 +22,7 @@ that place; ``("rows", X, a, b)`` the part of the outer X from a to b; ``("outer
 """
 
 _MODES = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max"}
-_SCALAR_VIEWS = frozenset({"Cast", "CastLike", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_SCALAR_VIEWS = frozenset({*with_trait(Trait.VIEW), "Cast", "CastLike", "Identity"})
 _SCALARS = frozenset({"index", "at", "size", "number", "less", "length"})
 _MOST_TERMS = 400
 
