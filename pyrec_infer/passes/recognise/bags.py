@@ -248,10 +248,19 @@ def _bounds(bag: _Bag, bags: Term, site: Site) -> str | None:
         contents = site.infos[total].contents
         known = contents is not None and contents.size == 1 and same_size(contents.reshape(-1)[0], ids[0])
         if known and (bags == one_less or _counts(bags, firsts, site)):
-            return site.node("pyrec.BagBounds", site.concat(firsts, 0), bag.ids)
-    if bags in (one_less, ("less", ("size", repr(shape[0])), 1)):
+            first = site.concat(firsts, 0)
+            plain = len(firsts) > 1 or _given(first, site) or _summed_lengths(first, site) is not None
+            return site.node("pyrec.BagBounds", first, bag.ids) if plain else None
+    if _given(offsets, site) and bags in (one_less, ("less", ("size", repr(shape[0])), 1)):
         return site.node("pyrec.BagBounds", offsets, bag.ids, last=1)
     return None
+
+
+def _given(name: str, site: Site) -> bool:
+    """Whether a value is an input as it is given, but for its element type and shape."""
+    while (node := site.source(name, *_SCALAR_VIEWS)) is not None:
+        name = node.inputs[0]
+    return site.source(name) is None
 
 
 def _counts(bags: Term, vectors: list[str], site: Site) -> bool:
@@ -333,7 +342,7 @@ def combined(bag: _Bag, bounds: str, site: Site) -> str | None:
 
 
 def scripted_loop(node: Node, site: Site) -> str | None:
-    """TorchScript: an iteration for each bag takes the ids between two offsets and stacks its row."""
+    """TorchScript: an iteration for each bag stacks its row."""
     if len(node.outputs) != 1 or len(node.bodies) != 1 or not node.inputs[0]:
         return None
     body, captures = node.bodies[0], int(node.attribute("captures", 0))
