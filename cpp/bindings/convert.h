@@ -10,6 +10,12 @@
 
 namespace pyrec {
 
+// An array whose elements lie as C++ reads them; others are copied. Contiguous alone may be at any
+// address.
+template <class T>
+using PlainArray = pybind11::array_t<T, int{pybind11::array::c_style} |
+                                            int{pybind11::detail::npy_api::NPY_ARRAY_ALIGNED_}>;
+
 // A view of the array's memory; the caller keeps the array alive. Throws OpError(kDType) for an
 // element type the core does not have, OpError(kShape) for memory it cannot address.
 Tensor borrow_array(const pybind11::array& array);

@@ -387,8 +387,7 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
   return arrays;
 }
 
-py::array_t<std::int64_t> best_rows(const py::array_t<float, py::array::c_style>& scores,
-                                    std::int64_t count) {
+py::array_t<std::int64_t> best_rows(const PlainArray<float>& scores, std::int64_t count) {
   if (scores.ndim() != 1) throw OpError(ErrorKind::kShape, "expected scores of one axis");
   std::vector<std::int64_t> rows;
   {

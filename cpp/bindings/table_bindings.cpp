@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "bindings/convert.h"
 #include "bindings/gil.h"
 #include "core/error.h"
 #include "tables/id_map.h"
@@ -20,7 +21,7 @@ namespace pyrec {
 
 namespace {
 
-using Integers = py::array_t<std::int64_t, py::array::c_style>;
+using Integers = PlainArray<std::int64_t>;
 
 std::span<const std::int64_t> elements(const Integers& array) {
   return {array.data(), static_cast<std::size_t>(array.size())};
