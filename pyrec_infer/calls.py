@@ -142,18 +142,18 @@ class PositionalCall:
         out[...] = scores
         return out
 
-    def in_backend(self, general: Callable[..., Any] | None, catalog: object = None) -> Any:
+    def in_backend(self, general: Callable[..., Any] | None, store: Any = None) -> Any:
         """The same without Python in its way; None where the backend or the plan does not have that.
 
         Parameters
         ----------
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
-        catalog : Catalog or weak reference to it, optional
-            Has its records and the items' rows looked up instead of given.
+        store : _native.ItemStore, optional
+            Has the records and the items' rows in them looked up instead of given.
         """
         prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None
-        own = () if catalog is None else (RECORDS, ROWS)
+        own = () if store is None else (RECORDS, ROWS)
         names = [name for name in self._names if name not in own]
         places = {name: i for i, name in enumerate((*names, *own))}
         given = self._executable.plan.given_inputs()
@@ -168,7 +168,7 @@ class PositionalCall:
         )
         if prepare is None or rows is None:
             return None
-        return prepare(len(names), order, rows, self._max_rows, self._width, general, catalog)
+        return prepare(len(names), order, rows, self._max_rows, self._width, general, store)
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._executable.plan

@@ -39,6 +39,7 @@ LAYERS = {
     "top_k": 5,
     "arguments": 5,
     "tables": 5,
+    "store": 6,
     "precision": 5,
     "execution": 6,
     "tools": 6,

@@ -2,11 +2,11 @@
 
 #include "bindings/kernel_bindings.h"
 #include "bindings/plan_bindings.h"
-#include "bindings/table_bindings.h"
+#include "bindings/store_bindings.h"
 
 PYBIND11_MODULE(_native, module) {
   module.doc() = "The native core of pyrec_infer; not a public interface.";
   pyrec::bind_kernels(module);
   pyrec::bind_plan(module);
-  pyrec::bind_tables(module);
+  pyrec::bind_store(module);
 }

@@ -325,16 +325,15 @@ void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::si
 py::object prepare_plan(const py::object& self, std::size_t count, std::vector<std::size_t> places,
                         std::optional<std::pair<std::size_t, int>> rows,
                         std::optional<std::int64_t> most_rows, std::vector<std::int64_t> width,
-                        py::object general, py::object catalog) {
+                        py::object general, std::shared_ptr<ItemStore> store) {
   const Executor& executor = *self.cast<const PlanHandle&>().executor;
-  if (catalog.is_none()) catalog = py::object();
-  const std::size_t end = catalog ? count + 2 : count;
+  const std::size_t end = store ? count + 2 : count;
   bool valid = places.size() == executor.given_count() && executor.output_count() == 1 &&
                (!rows || (rows->first < end && rows->second >= 0));
   for (std::size_t place : places) valid = valid && place < end;
   if (!valid) throw py::value_error("a prepared call that does not fit its plan");
   constexpr auto kAny = std::numeric_limits<std::int64_t>::max();
-  PreparedSpec spec{count, std::move(places),        std::move(catalog),
+  PreparedSpec spec{count, std::move(places),        std::move(store),
                     rows,  most_rows.value_or(kAny), std::move(width)};
   return make_prepared_call(self, executor, std::move(spec), std::move(general));
 }
@@ -476,7 +475,7 @@ void bind_plan(py::module_& module) {
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
            py::arg("most_rows"), py::arg("width"), py::arg("general"),
-           py::arg("catalog") = py::none());
+           py::arg("store") = py::none());
   module.def("op_names", &op_names);
   module.def("run_node", &run_node, py::arg("isa"), py::arg("op"), py::arg("attributes"),
              py::arg("inputs"), py::arg("outputs"), py::arg("constants") = std::vector<bool>(),

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -10,15 +11,16 @@
 #include "bindings/convert.h"
 #include "bindings/gil.h"
 #include "bindings/plan_bindings.h"
-#include "bindings/table_bindings.h"
 #include "plan/tensor_tools.h"
-#include "tables/id_map.h"
 
 namespace py = pybind11;
 
 namespace pyrec {
 
 namespace {
+
+// Calls with more ids let the interpreter lock go while these are looked up.
+constexpr std::size_t kMostIds = 4096;
 
 struct State {
   py::object owner;
@@ -56,7 +58,7 @@ bool read_named(const PreparedSpec& spec, PyObject* names, PyObject* const* valu
     PyObject* name = PyTuple_GET_ITEM(names, i);
     if (PyUnicode_CompareWithASCIIString(name, "out") == 0) {
       named.out = values[i] == Py_None ? nullptr : values[i];
-    } else if (spec.catalog && PyUnicode_CompareWithASCIIString(name, "ids") == 0) {
+    } else if (spec.store && PyUnicode_CompareWithASCIIString(name, "ids") == 0) {
       named.ids = values[i];
     } else {
       return false;
@@ -65,47 +67,31 @@ bool read_named(const PreparedSpec& spec, PyObject* names, PyObject* const* valu
   return true;
 }
 
-// What a reader of a catalogue holds.
+// What a reader of stored items holds.
 struct Items {
-  py::object snapshot;
-  py::object records;
+  ItemStore::View view;
   std::vector<std::int64_t> rows;
 };
 
-py::object attribute(const py::handle& object, PyObject* name) {
-  PyObject* found = PyObject_GetAttr(object.ptr(), name);
-  if (found == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(found);
-}
-
 // Finds the items with int64 ids; false where the ids need a closer look or one is not there.
-bool find_items(py::object catalog, PyObject* ids, Items& items) {
-  static PyObject* const kSnapshot = PyUnicode_InternFromString("_snapshot");
-  static PyObject* const kMap = PyUnicode_InternFromString("ids");
-  static PyObject* const kRecords = PyUnicode_InternFromString("_records");
+bool find_items(const ItemStore& store, PyObject* ids, Items& items) {
   Tensor given;
   if (ids == nullptr || !borrow_plain(ids, given)) return false;
   if (given.dtype != DType::kInt64 || given.rank() != 1 || !given.contiguous()) return false;
   const auto count = static_cast<std::size_t>(given.elements());
-  if (count > kLongBatch) return false;
-  if (PyWeakref_CheckRef(catalog.ptr())) catalog = catalog();
-  // In this order: records replaced after the snapshot was taken wait for it.
-  items.snapshot = attribute(catalog, kSnapshot);
-  const py::object map = attribute(items.snapshot, kMap);
+  if (count > kMostIds) return false;
   items.rows.resize(count);
-  map.cast<const IdMap&>().find({given.as<std::int64_t>(), count}, items.rows);
-  for (const std::int64_t row : items.rows) {
-    if (row == IdMap::kAbsent) return false;
-  }
-  items.records = attribute(catalog, kRecords);
-  return true;
+  Keys keys;
+  keys.numbers = {given.as<std::int64_t>(), count};
+  store.find(keys, items.rows, items.view);
+  return std::ranges::find(items.rows, ItemIndex::kAbsent) == items.rows.end();
 }
 
 // The scores of a call with nothing unusual, else an empty object.
 py::object try_call(const State& state, PyObject* const* arguments, const Named& named) {
   const PreparedSpec& spec = state.spec;
   Items items;
-  if (spec.catalog && !find_items(spec.catalog, named.ids, items)) return {};
+  if (spec.store && !find_items(*spec.store, named.ids, items)) return {};
   Executor::Session session(state.executor);
   for (std::size_t i = 0; i < spec.places.size(); ++i) {
     Tensor& tensor = session.input(i);
@@ -115,11 +101,17 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
       tensor = {reinterpret_cast<std::byte*>(items.rows.data()), DType::kInt64, {count}, {1}, {}};
       continue;
     }
-    const py::handle argument(place == spec.count ? items.records.ptr() : arguments[place]);
+    if (place == spec.count) {
+      const auto stride = static_cast<std::int64_t>(items.view.records().stride());
+      const auto capacity = static_cast<std::int64_t>(items.view.capacity());
+      tensor = {items.view.records().row(0), DType::kUint8, {capacity, stride}, {stride, 1}, {}};
+      continue;
+    }
+    const py::handle argument(arguments[place]);
     if (!borrow_plain(argument, tensor) || !fits(tensor, state.executor.inputs()[i])) return {};
   }
-  std::int64_t rows = spec.catalog ? static_cast<std::int64_t>(items.rows.size()) : 1;
-  if (spec.rows && !spec.catalog) {
+  std::int64_t rows = spec.store ? static_cast<std::int64_t>(items.rows.size()) : 1;
+  if (spec.rows && !spec.store) {
     const auto [place, axis] = *spec.rows;
     const py::handle argument(arguments[place]);
     if (!is_plain_array(argument)) return {};

@@ -3,12 +3,14 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "plan/executor.h"
+#include "tables/item_store.h"
 
 namespace pyrec {
 
@@ -16,17 +18,16 @@ namespace pyrec {
 struct PreparedSpec {
   std::size_t count = 0;            // positional arguments
   std::vector<std::size_t> places;  // for each input of the plan: which argument it is
-  // Null, or the catalogue whose items are scored, or a weak reference to it. Then place `count`
-  // stands for its records and the next one for the items' rows in them, and `ids=` has to name the
-  // items.
-  pybind11::object catalog;
+  // Null, or where the items that are scored are stored. Then place `count` stands for the records
+  // and the next one for the items' rows in them, and `ids=` has to name the items.
+  std::shared_ptr<const ItemStore> store;
   // The argument and its axis that tell the number of candidates; a call without one has one.
   std::optional<std::pair<std::size_t, int>> rows;
   std::int64_t most_rows = 0;
   std::vector<std::int64_t> width;  // sizes of a score after the axis of rows
 };
 
-// A callable for repeated calls: arrays by position, `out=` and, of a catalogue, `ids=`. It runs
+// A callable for repeated calls: arrays by position, `out=` and, of stored items, `ids=`. It runs
 // what needs no checking beyond a look at each array: NumPy arrays of the plan's ranks, of numbers,
 // that lie aligned. Every other call goes on to `general` with the same arguments, or returns None
 // if that is None. `owner` keeps the executor alive.

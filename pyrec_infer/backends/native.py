@@ -224,7 +224,7 @@ class NativePlan:
         most_rows: int | None,
         width: Sequence[int],
         general: Callable[..., Array] | None,
-        catalog: object = None,
+        store: _native.ItemStore | None = None,
     ) -> Callable[..., Array]:
         """A callable that takes ``count`` arrays by position and ``out=``; for plans of one output.
 
@@ -240,11 +240,11 @@ class NativePlan:
             Sizes of a score after the axis of rows.
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
-        catalog : Catalog or weak reference to it, optional
-            Whose items are scored; place ``count`` stands for its records then, ``count + 1`` for the
-            rows in them of the items, which ``ids=`` names.
+        store : _native.ItemStore, optional
+            Where the scored items are; place ``count`` stands for the records then, ``count + 1`` for
+            the rows in them of the items, which ``ids=`` names.
         """
-        return self._plan.prepare(count, places, rows, most_rows, width, general, catalog)
+        return self._plan.prepare(count, places, rows, most_rows, width, general, store)
 
 
 __all__ = ["NativePlan", "native_ops", "runner_of"]

@@ -7,7 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyrec_infer.arguments import require_arrays
+from pyrec_infer.calls import PreparedCall
+from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.ir import Array
+from pyrec_infer.store import IdType, Store
 
 
 class CatalogCall(Protocol):
@@ -35,4 +39,26 @@ class CatalogCall(Protocol):
         ...
 
 
-__all__ = ["CatalogCall"]
+class CheckedCall:
+    """A prepared call with every check, for all backends and ids."""
+
+    def __init__(
+        self, store: Store, id_type: IdType, call: PreparedCall, names: tuple[str, ...], request: int
+    ) -> None:
+        self._store = store
+        self._id_type = id_type
+        self._call = call
+        self._request = request
+        self._names = names
+
+    def __call__(
+        self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        require_arrays(self._names, arrays)
+        view, rows = find_items(self._store, self._id_type, ids)
+        require_rows(rows)
+        request, candidates = arrays[: self._request], arrays[self._request :]
+        return self._call(*request, view.records, rows, *candidates, out=out)
+
+
+__all__ = ["CatalogCall", "CheckedCall"]

@@ -2,103 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
-from weakref import ReferenceType, WeakSet, ref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array, as_count, as_ids, as_names
-from pyrec_infer.calls import PreparedCall
-from pyrec_infer.catalog.calls import CatalogCall
+from pyrec_infer.arguments import as_array, as_count, as_names
+from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
+from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.report import explain_catalog
 from pyrec_infer.catalog.scorer import Inputs, ModelPart, Rows64, make_scorer
-from pyrec_infer.errors import DTypeError, IdRangeError, InputError, ShapeError
+from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
-from pyrec_infer.tables.id_map import DictIdMap, IdMap
-from pyrec_infer.tables.records import allocate_records
+from pyrec_infer.store import IdType, Keys, StoreView, make_store
+from pyrec_infer.store.ids import take_keys
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import TopK, best_rows
-
-try:
-    from pyrec_infer import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
-
-_SMALL_CHANGE = 4096
-"""Larger changes are made to a copy of the id map, so that no reader waits for them."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Snapshot:
-    """What a reader holds while it may see a record; records replaced later wait for it."""
-
-    ids: IdMap
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """All items in order: their ids and records."""
-
-    ids: Array
-    rows: Rows64
-
-
-class _Growing:
-    """A vector that takes more at its end."""
-
-    def __init__(self, dtype: Any) -> None:
-        self._data = np.empty(0, dtype)
-        self.size = 0
-
-    @property
-    def values(self) -> Array:
-        return self._data[: self.size]
-
-    def extend(self, size: int) -> None:
-        """Make it longer; the new elements are not set."""
-        if size > len(self._data):
-            data = np.empty(max(size, 2 * len(self._data)), self._data.dtype)
-            data[: self.size] = self.values
-            self._data = data
-        self.size = max(size, self.size)
-
-
-_catalogs: WeakSet[Catalog] = WeakSet()
-
-
-_held: list[threading.Lock] = []
-_forking = threading.Lock()
-
-
-def _before_fork() -> None:
-    """Wait until no catalogue is half changed."""
-    _forking.acquire()
-    for catalog in list(_catalogs):
-        catalog._changing.acquire()
-        _held.append(catalog._changing)
-
-
-def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
-    _forking.release()
-
-
-def _after_fork_in_child() -> None:
-    _after_fork()
-    for catalog in list(_catalogs):
-        catalog._forget_other_threads()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 class Catalog:
@@ -106,10 +27,16 @@ class Catalog:
 
     Everything that depends on an item alone is computed when the item enters and stored in a record;
     `score` and `top_k` compute what is left. Safe to use from any number of threads, also while
-    items change: each score is of an item as it was before or after the change. Survives fork; the
-    child's changes are its own. Cannot be pickled: make it anew from the items.
+    items change: each score is of an item as it was before or after the change. A change happens
+    whole or not at all, whatever interrupts it. Survives fork; the child's changes are its own.
+    Cannot be pickled: make it anew from the items.
 
     Items are in the order in which their ids entered. An id that is put in again keeps its place.
+
+    Notes
+    -----
+    Memory follows the items. A change has its new records beside the old ones until it is done, so
+    items that are all replaced are best replaced in portions.
     """
 
     def __init__(
@@ -120,36 +47,17 @@ class Catalog:
         candidates: Iterable[str],
         precision: str,
     ) -> None:
-        scorer, arrays = make_scorer(part, items, candidates, precision)
-        self._scorer = scorer
-        self._writing = threading.Lock()
-        self._changing = threading.Lock()
-
-        count = scorer.count_of(arrays)
-        names = np.arange(count) if ids is None else as_ids("ids", ids)
-        self._kind = _kind_of(names)
+        self._scorer, arrays = make_scorer(part, items, candidates, precision)
+        scorer, count = self._scorer, self._scorer.count_of(arrays)
+        names = np.arange(count) if ids is None else ids
+        self._id_type = IdType(names)
+        self._native = part.backend != "numba"
+        self._store = make_store(scorer.stride, self._id_type.text, count, self._native)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
-        if self._kind == "i":
+        if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
-            self._item_call = call.in_backend(None, ref(self))
-        keys, chosen = self._entering(names, count)
-        self._ids_at = _Growing(object if self._kind == "U" else np.int64)
-        self._row_at = _Growing(np.int64)
-        self._position_of = _Growing(np.int64)
-        self._free = np.empty(0, np.int64)
-        self._used = 0
-        self._removed = 0
-        self._retired: deque[tuple[ReferenceType[_Snapshot], Rows64]] = deque()
-        self._listed: _Listing | None = None
-        # Pages that nothing was written to take no memory.
-        self._records = allocate_records(len(keys) + len(keys) // 4 + 16, scorer.stride)
-        native = self._kind != "U" and _native is not None and scorer.backend != "numba"
-        self._snapshot = _Snapshot(_native.IdMap() if native else DictIdMap())
-        for begin, records in scorer.encode(arrays, chosen, count):
-            self._records[begin : begin + len(records)] = records
-        self._change(keys, self._allocate(len(keys)))
-        with _forking:
-            _catalogs.add(self)
+            self._item_call = call.in_backend(None, self._store)
+        self._enter(arrays, names, count)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a Catalog cannot be pickled; make it anew from the items")
@@ -158,25 +66,27 @@ class Catalog:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
 
     def __len__(self) -> int:
-        return self._snapshot.ids.size()
+        return self._store.size()
 
     def __contains__(self, item: object) -> bool:
         try:
-            keys, known = self._keys("id", [item])
+            keys, unknown = self._id_type.keys("id", [item])  # type: ignore[arg-type]
         except InputError:
             return False
-        return bool(known.all() and self._snapshot.ids.find(keys)[0] >= 0)
+        return unknown is None and self._store.read(keys).missing(0) < 0
 
     @property
     def ids(self) -> Array:
         """The ids of all items, in order: int64, uint64 if they were given so, or strings."""
-        return self._listing().ids.copy()
+        view = self._store.read(None)
+        return self._id_type.shown(view.ids(0, view.order(0)))
 
     def score(
         self,
         request: Inputs,
         ids: ArrayLike | None = None,
         candidates: Inputs | None = None,
+        missing: Literal["error", "nan"] = "error",
     ) -> NDArray[np.float32]:
         """Score items for one request.
 
@@ -188,6 +98,8 @@ class Catalog:
             The items; all of them, in the order of `ids`, by default.
         candidates : mapping of str to array_like, optional
             The inputs that were named as candidates', one row for each id.
+        missing : {"error", "nan"}
+            What becomes of ids that are not in the catalogue: an error, or a score that is NaN.
 
         Returns
         -------
@@ -208,15 +120,17 @@ class Catalog:
         >>> catalog.score(user.request, [7, 400], {"affinity": user.affinity[[7, 400]]}).shape
         (2,)
         """
+        _require_choice(missing, ("error", "nan"))
         if ids is not None and self._item_call is not None:
             arrays = self._scorer.in_order(request, candidates)
             found = None if arrays is None else self._item_call(*arrays, ids=ids)
             if found is not None:
                 return found
-        # Taken before the ids are looked up: records replaced after that wait for it.
-        snapshot = self._snapshot
-        rows = self._listing().rows if ids is None else self._find(snapshot, ids)
-        return self._scorer.score(self._records, rows, request, candidates)
+        view, rows = find_items(self._store, self._id_type, ids)
+        if missing == "error":
+            require_rows(rows)
+            return self._scorer.score(view.records, rows, request, candidates)
+        return self._score_present(view, rows, request, candidates)
 
     def top_k(
         self,
@@ -227,6 +141,7 @@ class Catalog:
         boost: ArrayLike | None = None,
         allow: ArrayLike | None = None,
         candidates: Inputs | None = None,
+        missing: Literal["error", "skip"] = "error",
     ) -> TopK:
         """The k items with the highest scores, best first.
 
@@ -241,6 +156,8 @@ class Catalog:
             are ignored.
         boost : array_like of float, optional
             Added to the scores before they are compared; one for each of ``ids``, or for each item.
+        missing : {"error", "skip"}
+            What becomes of ``ids`` that are not in the catalogue: an error, or they are left out.
 
         Returns
         -------
@@ -258,39 +175,36 @@ class Catalog:
         3
         """
         k = as_count("k", k)
-        snapshot = self._snapshot
-        if ids is None and allow is not None and boost is None and candidates is None:
-            names, rows = self._allowed(snapshot, allow)
-            allow = None
-        elif ids is None:
-            listing = self._listing()
-            names, rows = listing.ids, listing.rows
-        else:
-            names, rows = as_ids("ids", ids), self._find(snapshot, ids)
+        _require_choice(missing, ("error", "skip"))
+        # All of one state of the items, however they change meanwhile.
+        others = {
+            label: self._known(label, given)
+            for label, given in (("allow", allow), ("exclude", exclude))
+            if given is not None
+        }
+        view, rows = find_items(self._store, self._id_type, ids, *others.values())
+        if missing == "error":
+            require_rows(rows)
         added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
         if added is not None and added.shape != rows.shape:
             raise ShapeError(f"boost: expected shape [{len(rows)}], got {list(added.shape)}")
-        kept: Rows64 | None = None
-        if allow is not None or exclude is not None:
-            taken = np.ones(len(rows), np.bool_)
-            if allow is not None:
-                taken &= np.isin(rows, self._known_rows(snapshot, "allow", allow))
-            if exclude is not None:
-                taken &= ~np.isin(rows, self._known_rows(snapshot, "exclude", exclude))
-            kept = np.flatnonzero(taken)
-            if candidates is None:
-                rows = rows[kept]
-        scores = self._scorer.score(self._records, rows, request, candidates)
-        if scores.shape != rows.shape:
+        places = {label: number for number, label in enumerate(others, 1)}
+        taken = rows >= 0
+        if "allow" in places:
+            taken &= np.isin(rows, view.rows(places["allow"]))
+        if "exclude" in places:
+            taken &= ~np.isin(rows, view.rows(places["exclude"]))
+        kept = np.flatnonzero(taken)
+        if candidates is None:
+            scores = self._scorer.score(view.records, rows[kept], request, None)
+        else:
+            scores = self._score_present(view, rows, request, candidates)[kept]
+        if scores.shape != kept.shape:
             raise ShapeError(f"top_k needs one score for each item, the output has {list(scores.shape)}")
-        if kept is not None:
-            scores = scores if candidates is None else scores[kept]
-            names = names[kept]
-            added = None if added is None else added[kept]
         if added is not None:
-            scores = scores + added.astype(np.float32)
-        places, best = best_rows(scores, k, None, None)
-        return TopK(names[places], best, len(places))
+            scores = scores + added[kept].astype(np.float32)
+        best, values = best_rows(scores, k, None, None)
+        return TopK(self._id_type.shown(view.ids(0, kept[best])), values, len(best))
 
     def upsert(self, items: Inputs, ids: ArrayLike) -> None:
         """Put items in, or in the place of those of the same id.
@@ -303,17 +217,7 @@ class Catalog:
             Of an id that occurs several times, the last row counts.
         """
         arrays = self._scorer.item_arrays(items)
-        count = self._scorer.count_of(arrays)
-        keys, chosen = self._entering(as_ids("ids", ids), count)
-        if len(keys) == 0:
-            return
-        made = np.empty((len(keys), self._scorer.stride), np.uint8)
-        for begin, records in self._scorer.encode(arrays, chosen, count):
-            made[begin : begin + len(records)] = records
-        with self._writing:
-            rows = self._allocate(len(keys))
-            self._records[rows] = made
-            self._change(keys, rows)
+        self._enter(arrays, ids, self._scorer.count_of(arrays))
 
     def remove(self, ids: ArrayLike) -> int:
         """Take items out.
@@ -328,25 +232,7 @@ class Catalog:
         int
             How many items were in the catalogue.
         """
-        keys, known = self._keys("ids", ids)
-        keys = keys[known]
-        with self._writing:
-            self._reclaim()
-            before = self._snapshot
-            ids_map = before.ids
-            if len(keys) > _SMALL_CHANGE:
-                ids_map = ids_map.copy(*self._map_size(np.empty(0, np.int64)))
-            with self._changing:
-                rows = ids_map.erase(keys)
-                rows = rows[rows >= 0]
-                positions = self._position_of.values[rows]
-                self._row_at.values[positions] = -1
-                if self._kind == "U":
-                    self._ids_at.values[positions] = None
-                self._removed += len(rows)
-                self._close_gaps()
-                self._publish(before, ids_map, rows)
-        return len(rows)
+        return self._store.erase(self._known("ids", ids))
 
     def prepare(
         self,
@@ -378,8 +264,11 @@ class Catalog:
                 raise InputError(f"input '{name}' is not read by this catalogue's score; leave it out")
         places = (*request_names, RECORDS, ROWS, *candidate_names)
         call = scorer.positional(places, frozenset(request_names), max_rows)
-        general = _CheckedCall(self, call.in_backend(call) or call, names, len(request_names))
-        quick: CatalogCall | None = call.in_backend(general, self) if self._kind == "i" else None
+        checked = call.in_backend(call) or call
+        general = CheckedCall(self._store, self._id_type, checked, names, len(request_names))
+        if not self._native or self._id_type.kind != "i":
+            return general
+        quick: CatalogCall | None = call.in_backend(general, self._store)
         return quick or general
 
     def explain(self) -> Explanation:
@@ -391,205 +280,54 @@ class Catalog:
             ``str()`` gives text, ``as_dict()`` plain data with ``catalog`` besides what
             `Model.explain` gives.
         """
-        return explain_catalog(self._scorer, len(self), len(self._records), self._used)
+        store = self._store
+        return explain_catalog(self._scorer, store.size(), store.capacity(), store.taken())
 
-    def _forget_other_threads(self) -> None:
-        """For a forked child: other threads, which may have been reading or writing, are not in it."""
-        self._writing = threading.Lock()
-        self._snapshot.ids.reset_lock()
-        while self._retired:
-            self._free = np.concatenate([self._free, self._retired.popleft()[1]])
-
-    def _keys(self, label: str, ids: Any) -> tuple[Array, NDArray[np.bool_]]:
-        """The ids as the map knows them, and which of them can be in it."""
-        names = as_ids(label, ids)
-        if names.size == 0:
-            return np.empty(0, "U1" if self._kind == "U" else np.int64), np.empty(0, np.bool_)
-        if (names.dtype.kind == "U") != (self._kind == "U") or names.dtype.kind not in "iuU":
-            expected = "strings" if self._kind == "U" else "whole numbers"
-            raise DTypeError(f"{label}: expected {expected}, got {names.dtype}")
-        known = np.ones(len(names), np.bool_)
-        if self._kind == "U":
-            return names, known
-        if names.dtype == np.uint64 and self._kind == "i":
-            known = names <= np.uint64(2**63 - 1)
-        elif names.dtype.kind == "i" and self._kind == "u":
-            known = names >= 0
-        return np.ascontiguousarray(names).astype(np.int64, copy=False), known
-
-    def _entering(self, names: Array, count: int) -> tuple[Array, Rows64 | None]:
-        """The keys of new items, each once, and their rows among those given, if these are not all."""
-        keys, known = self._keys("ids", names)
+    def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int) -> None:
+        """Compute the items' records, then let the ids stand for them, in one step."""
+        keys, known = self._id_type.keys("ids", ids)
         if len(keys) != count:
             raise ShapeError(f"ids: expected {count}, one for each item, got {len(keys)}")
-        if not known.all():
-            raise IdRangeError(
-                f"ids: expected ids of the type that the catalogue has (row {np.flatnonzero(~known)[0]})"
-            )
-        unique, last = np.unique(keys[::-1], return_index=True)
-        if len(unique) == count:
-            return keys, None
-        chosen = np.sort(count - 1 - last)
-        return keys[chosen], chosen
-
-    def _find(self, snapshot: _Snapshot, ids: ArrayLike) -> Rows64:
-        if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1 and self._kind == "i":
-            return snapshot.ids.require(ids)
-        keys, known = self._keys("ids", ids)
-        if not known.all():
-            # Keys of the other sign stand for no item; what comes before them may be unknown too.
-            first = int(np.flatnonzero(~known)[0])
-            snapshot.ids.require(keys[:first])
-            raise IdRangeError(f"ids: expected ids of the catalogue, got one that is not (row {first})")
-        return snapshot.ids.require(keys)
-
-    def _known_rows(self, snapshot: _Snapshot, label: str, ids: ArrayLike) -> Rows64:
-        keys, known = self._keys(label, ids)
-        rows = snapshot.ids.find(keys)
-        return rows[(rows >= 0) & known]
-
-    def _allowed(self, snapshot: _Snapshot, ids: ArrayLike) -> tuple[Array, Rows64]:
-        """The given ids that are in the catalogue, each once and in its order, and their records."""
-        keys, known = self._keys("allow", ids)
-        rows = np.where(known, snapshot.ids.find(keys), -1)
-        # A change may move positions meanwhile; what depends on them is the order of equal scores only.
-        unique, first = np.unique(rows, return_index=True)
-        kept = first[unique >= 0]
-        kept = kept[np.argsort(self._position_of.values[rows[kept]], kind="stable")]
-        return _shown(keys[kept], self._kind), rows[kept]
-
-    def _listing(self) -> _Listing:
-        found = self._listed
-        if found is None:
-            with self._changing:
-                found = self._listed
-                if found is None:
-                    found = self._list()
-                    self._listed = found
-        return found
-
-    def _list(self) -> _Listing:
-        rows = self._row_at.values
-        names, there = self._ids_at.values, rows >= 0
-        return _Listing(_shown(names[there], self._kind), rows[there])
-
-    def _map_size(self, keys: Array) -> tuple[int, int]:
-        if self._kind == "U":
-            return 0, 0
-        known = self._ids_at.values
-        return _map_size(np.concatenate([known, keys]) if len(keys) else known, len(known) // 2)
-
-    def _allocate(self, count: int) -> Rows64:
-        """Records that no reader can see; the caller is the only writer."""
-        self._reclaim()
-        old, self._free = self._free[:count], self._free[count:]
-        fresh = count - len(old)
-        needed = self._used + fresh
-        capacity, stride = self._records.shape
-        if needed > capacity:
-            records = allocate_records(max(needed, capacity + capacity // 2), stride)
-            records[: self._used] = self._records[: self._used]
-            self._records = records
-        rows = np.concatenate([old, np.arange(self._used, needed)])
-        self._used = needed
-        return rows
-
-    def _reclaim(self) -> None:
-        """Records whose last reader has finished are free again; in the order of the changes."""
-        done = []
-        while self._retired and self._retired[0][0]() is None:
-            done.append(self._retired.popleft()[1])
-        if done:
-            self._free = np.concatenate([self._free, *done])
-
-    def _change(self, keys: Array, rows: Rows64) -> None:
-        """Let the keys stand for rows that have been written."""
-        before = self._snapshot
-        ids_map = before.ids
-        previous: Rows64 | None = None
-        if len(keys) > _SMALL_CHANGE or not ids_map.fits(keys):
-            ids_map = ids_map.copy(*self._map_size(keys))
-            previous = ids_map.assign(keys, rows)
-        with self._changing:
-            if previous is None:
-                previous = ids_map.assign(keys, rows)
-            new = previous < 0
-            positions = np.empty(len(keys), np.int64)
-            self._position_of.extend(len(self._records))
-            positions[~new] = self._position_of.values[previous[~new]]
-            end = self._row_at.size
-            added = int(new.sum())
-            positions[new] = np.arange(end, end + added)
-            self._row_at.extend(end + added)
-            self._ids_at.extend(end + added)
-            self._ids_at.values[end:] = keys[new]
-            self._row_at.values[positions] = rows
-            self._position_of.values[rows] = positions
-            self._publish(before, ids_map, previous[~new])
-
-    def _publish(self, before: _Snapshot, ids_map: IdMap, retired: Rows64) -> None:
-        # A listing made before the change may only be used with the snapshot before it.
-        self._listed = None
-        self._snapshot = _Snapshot(ids_map)
-        # Also where nothing was retired: what is retired next may be seen by those who hold `before`.
-        self._retired.append((ref(before), retired))
-
-    def _close_gaps(self) -> None:
-        """Forget the places of removed items once they are most of all."""
-        if self._removed <= 64 or 2 * self._removed <= self._row_at.size:
+        if known is not None:
+            first = np.flatnonzero(~known)[0]
+            raise IdRangeError(f"ids: expected ids of the type that the catalogue has (row {first})")
+        if count == 0:
             return
-        rows = self._row_at.values
-        there = rows >= 0
-        for column in (self._row_at, self._ids_at):
-            kept = column.values[there]
-            column.size = 0
-            column.extend(len(kept))
-            column.values[:] = kept
-        self._position_of.values[self._row_at.values] = np.arange(self._row_at.size)
-        self._removed = 0
+        # Of equal ids the last row counts.
+        chosen = self._store.last_of_each(keys) if count > 1 else None
+        if chosen is not None:
+            keys = take_keys(keys, chosen)
+        batch = self._store.take(len(keys))
+        for begin, records in self._scorer.encode(arrays, chosen, count):
+            batch.write(begin, records)
+        self._store.put(keys, batch)
 
+    def _known(self, label: str, ids: ArrayLike) -> Keys:
+        """The keys of those ids that a store can hold."""
+        keys, known = self._id_type.keys(label, ids)
+        return keys if known is None else take_keys(keys, np.flatnonzero(known))
 
-class _CheckedCall:
-    """A prepared call with every check, for all backends and ids."""
-
-    def __init__(self, catalog: Catalog, call: PreparedCall, names: tuple[str, ...], request: int) -> None:
-        self._catalog = catalog
-        self._call = call
-        self._request = request
-        self._names = names
-
-    def __call__(
-        self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
+    def _score_present(
+        self, view: StoreView, rows: Rows64, request: Inputs, candidates: Inputs | None
     ) -> NDArray[np.float32]:
-        if len(arrays) != len(self._names):
-            raise InputError(
-                f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}"
-            )
-        catalog = self._catalog
-        snapshot = catalog._snapshot
-        rows = catalog._listing().rows if ids is None else catalog._find(snapshot, ids)
-        request, candidates = arrays[: self._request], arrays[self._request :]
-        return self._call(*request, catalog._records, rows, *candidates, out=out)
+        """Scores, NaN for what has no row."""
+        absent = rows < 0
+        if not absent.any():
+            return self._scorer.score(view.records, rows, request, candidates)
+        if absent.all():
+            none = self._scorer.score_none(view.records, request, candidates)
+            return np.full((len(rows), *none.shape[1:]), np.nan, np.float32)
+        # The inputs of those that are gone are checked as well.
+        scores = self._scorer.score(
+            view.records, np.where(absent, rows[np.argmin(absent)], rows), request, candidates
+        )
+        scores[absent] = np.nan
+        return scores
 
 
-def _shown(keys: Array, kind: str) -> Array:
-    """Keys as the ids that the caller knows."""
-    if kind == "U":
-        return keys.astype(str) if len(keys) else np.empty(0, "U1")
-    return keys.view(np.uint64) if kind == "u" else keys
-
-
-def _kind_of(names: Array) -> str:
-    if names.size and names.dtype.kind not in "iuU":
-        raise DTypeError(f"ids: expected whole numbers or strings, got {names.dtype}")
-    return "u" if names.dtype == np.uint64 else "U" if names.dtype.kind == "U" else "i"
-
-
-def _map_size(keys: Array, more: int) -> tuple[int, int]:
-    """Keys below the first number lie in an array, if that is not much larger than a hash table."""
-    if len(keys) == 0 or keys.min() < 0 or keys.max() >= 4 * (len(keys) + more) + 1024:
-        return 0, len(keys) + more
-    return int(keys.max()) + 1 + more, 0
+def _require_choice(missing: object, choices: tuple[str, ...]) -> None:
+    if missing not in choices:
+        raise InputError(f"missing: expected one of {', '.join(choices)}")
 
 
 __all__ = ["Catalog"]

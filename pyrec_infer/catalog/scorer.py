@@ -246,6 +246,17 @@ class Scorer:
                 raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
         return self._call(*arrays, records, rows, *rest)
 
+    def score_none(
+        self, records: NDArray[np.uint8], request: Inputs, candidates: Inputs | None
+    ) -> NDArray[np.float32]:
+        """The scores of no items, whatever rows the candidates' inputs have."""
+        signature = self._part.signature
+        late = {}
+        for name, value in signature.expand(candidates or {}).items():
+            array, axis = signature.array(name, value, None), signature.infos[name].rows
+            late[name] = array if axis < 0 else np.take(array, [], axis=axis)
+        return self.score(records, np.empty(0, np.int64), request, late)
+
     def in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
         """What a call was given, in the order of its inputs' names; None if those are not the names."""
         late = {} if candidates is None else candidates

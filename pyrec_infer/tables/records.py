@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.ir import Array
-from pyrec_infer.memory import allocate
 from pyrec_infer.passes.separate_items import Field
-
-
-def allocate_records(count: int, stride: int) -> NDArray[np.uint8]:
-    """Room for records, as `pyrec_infer.memory.allocate` makes it."""
-    return allocate(count * stride).reshape(count, stride)
 
 
 def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:

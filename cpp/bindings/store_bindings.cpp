@@ -1,0 +1,274 @@
+#include "bindings/store_bindings.h"
+
+#include <pybind11/numpy.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/gil.h"
+#include "core/error.h"
+#include "tables/item_store.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+using Integers = py::array_t<std::int64_t, py::array::c_style>;
+
+// Smaller batches take less time than others would wait for the interpreter lock to change hands.
+constexpr std::size_t kLongBatch = 4096;
+
+// Keys, and the memory that they lie in.
+struct GivenKeys {
+  Keys keys;
+  py::object kept;
+  std::string bytes;
+  std::vector<std::int64_t> ends;
+};
+
+void append_utf8(std::string& bytes, std::uint32_t code) {
+  const auto put = [&](std::uint32_t byte) { bytes.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xC0 | code >> 6);
+    put(0x80 | (code & 0x3F));
+  } else if (code < 0x10000) {
+    put(0xE0 | code >> 12);
+    put(0x80 | (code >> 6 & 0x3F));
+    put(0x80 | (code & 0x3F));
+  } else {
+    put(0xF0 | (code >> 18 & 0x07));
+    put(0x80 | (code >> 12 & 0x3F));
+    put(0x80 | (code >> 6 & 0x3F));
+    put(0x80 | (code & 0x3F));
+  }
+}
+
+void read_fixed_width(const py::array& array, GivenKeys& given) {
+  const auto width = array.itemsize() / 4;
+  const auto* from = static_cast<const char*>(array.data());
+  for (py::ssize_t i = 0; i < array.shape(0); ++i, from += array.strides(0)) {
+    const auto* codes = reinterpret_cast<const std::uint32_t*>(from);
+    py::ssize_t length = width;
+    while (length > 0 && codes[length - 1] == 0) --length;
+    for (py::ssize_t at = 0; at < length; ++at) append_utf8(given.bytes, codes[at]);
+    given.ends.push_back(static_cast<std::int64_t>(given.bytes.size()));
+  }
+}
+
+void read_list(const py::list& list, GivenKeys& given) {
+  for (const py::handle item : list) {
+    if (!PyUnicode_Check(item.ptr())) throw OpError(ErrorKind::kDType, "expected strings");
+    const auto length = PyUnicode_GET_LENGTH(item.ptr());
+    for (py::ssize_t at = 0; at < length; ++at) {
+      append_utf8(given.bytes, PyUnicode_READ_CHAR(item.ptr(), at));
+    }
+    given.ends.push_back(static_cast<std::int64_t>(given.bytes.size()));
+  }
+}
+
+// Whole numbers as an array of int64; strings as a list or an array of fixed width.
+void read_keys(const py::handle& item, bool text, GivenKeys& given) {
+  if (!text) {
+    if (!py::isinstance<Integers>(item)) {
+      throw OpError(ErrorKind::kDType, "expected a contiguous array of int64");
+    }
+    const auto array = py::reinterpret_borrow<Integers>(item);
+    given.keys.numbers = {array.data(), static_cast<std::size_t>(array.size())};
+    given.kept = array;
+    return;
+  }
+  if (py::isinstance<py::list>(item)) {
+    read_list(py::reinterpret_borrow<py::list>(item), given);
+  } else {
+    const bool fixed = py::isinstance<py::array>(item) &&
+                       py::reinterpret_borrow<py::array>(item).dtype().kind() == 'U';
+    const auto array = fixed ? py::reinterpret_borrow<py::array>(item) : py::array();
+    constexpr auto kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    if (!fixed || array.ndim() != 1 || array.dtype().byteorder() == '>' ||
+        !(array.flags() & kAligned)) {
+      throw OpError(ErrorKind::kDType, "expected a list or an array of strings");
+    }
+    read_fixed_width(array, given);
+  }
+  given.keys.text = true;
+  given.keys.bytes = given.bytes;
+  given.keys.ends = given.ends;
+}
+
+Integers to_array(const std::vector<std::int64_t>& values) {
+  Integers made(static_cast<py::ssize_t>(values.size()));
+  std::ranges::copy(values, made.mutable_data());
+  return made;
+}
+
+class StoreView {
+ public:
+  StoreView(std::shared_ptr<ItemStore> store, const py::args& sets)
+      : store_(std::move(store)), selections_(sets.size()) {
+    std::vector<GivenKeys> given(sets.size());
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < sets.size(); ++i) {
+      if (!sets[i].is_none()) {
+        read_keys(sets[i], store_->text(), given[i]);
+        selections_[i].keys = &given[i].keys;
+      }
+      most = std::max(most, sets[i].is_none() ? store_->size() : given[i].keys.size());
+    }
+    std::optional<GilRelease> release;
+    if (most > kLongBatch) release.emplace();
+    store_->read(view_, selections_);
+  }
+
+  static py::array records(const py::object& self) {
+    const auto& view = self.cast<const StoreView&>().view_;
+    const auto stride = static_cast<py::ssize_t>(view.records().stride());
+    const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(view.capacity()), stride};
+    py::array made(py::dtype::of<std::uint8_t>(), shape, {stride, py::ssize_t{1}},
+                   view.records().row(0), self);
+    made.attr("setflags")(false);
+    return made;
+  }
+
+  Integers rows(std::size_t number) const { return to_array(selections_.at(number).rows); }
+
+  // Which of a set were found: each once, by the order of the store.
+  Integers order(std::size_t number) const {
+    const std::vector<std::int64_t>& places = selections_.at(number).places;
+    std::vector<std::int64_t> order(selections_.at(number).rows.size());
+    std::iota(order.begin(), order.end(), 0);
+    if (places.empty()) return to_array(order);
+    const auto place_of = [&](std::int64_t i) { return places[static_cast<std::size_t>(i)]; };
+    std::erase_if(order, [&](std::int64_t i) { return place_of(i) < 0; });
+    std::ranges::stable_sort(order, {}, place_of);
+    const auto equal = std::ranges::unique(order, {}, place_of);
+    order.erase(equal.begin(), equal.end());
+    return to_array(order);
+  }
+
+  // The first thing that was looked for and not found, or -1.
+  std::int64_t missing(std::size_t number) const {
+    const std::vector<std::int64_t>& rows = selections_.at(number).rows;
+    const auto found = std::ranges::find(rows, ItemIndex::kAbsent);
+    return found == rows.end() ? -1 : found - rows.begin();
+  }
+
+  // The ids of chosen ones of a set, all of which were found.
+  py::object ids(std::size_t number, const Integers& chosen) const {
+    const ItemIndex& index = view_.index();
+    const ItemStore::Selection& set = selections_.at(number);
+    py::list texts;
+    Integers numbers(index.text() ? 0 : chosen.size());
+    for (py::ssize_t i = 0; i < chosen.size(); ++i) {
+      const auto which = static_cast<std::size_t>(chosen.data()[i]);
+      if (which >= set.rows.size() || set.rows[which] < 0) throw py::index_error("no such item");
+      const auto place =
+          set.places.empty() ? which : static_cast<std::size_t>(set.places[which]);
+      if (index.text()) {
+        const std::string_view text = index.text_at(place);
+        PyObject* made = PyUnicode_DecodeUTF8(
+            text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
+        if (made == nullptr) throw py::error_already_set();
+        texts.append(py::reinterpret_steal<py::str>(made));
+      } else {
+        numbers.mutable_data()[i] = index.number_at(place);
+      }
+    }
+    return index.text() ? py::object(texts) : py::object(numbers);
+  }
+
+ private:
+  std::shared_ptr<ItemStore> store_;
+  ItemStore::View view_;
+  std::vector<ItemStore::Selection> selections_;
+};
+
+// Records that are being made, for a store.
+struct StoreBatch {
+  std::shared_ptr<ItemStore> store;
+  ItemStore::Batch batch;
+
+  StoreBatch(std::shared_ptr<ItemStore> made_for, std::size_t count)
+      : store(std::move(made_for)), batch(*store) {
+    const GilRelease release;
+    store->take(count, batch);
+  }
+
+  void write(std::size_t first, const py::array_t<std::uint8_t, py::array::c_style>& records) {
+    const bool fits =
+        records.ndim() == 2 && static_cast<std::size_t>(records.shape(1)) == store->stride() &&
+        first <= batch.size() && static_cast<std::size_t>(records.shape(0)) <= batch.size() - first;
+    if (!fits) throw OpError(ErrorKind::kShape, "records that do not fit");
+    const auto* from = reinterpret_cast<const std::byte*>(records.data());
+    const auto count = static_cast<std::size_t>(records.shape(0));
+    std::optional<GilRelease> release;
+    if (count > kLongBatch) release.emplace();
+    batch.write(first, from, count);
+  }
+};
+
+py::object last_of_each_given(const ItemStore& store, const py::object& keys) {
+  GivenKeys given;
+  read_keys(keys, store.text(), given);
+  const std::vector<std::int64_t> kept = last_of_each(given.keys);
+  return kept.empty() ? py::object(py::none()) : py::object(to_array(kept));
+}
+
+void put(ItemStore& store, const py::object& keys, StoreBatch& batch) {
+  GivenKeys given;
+  read_keys(keys, store.text(), given);
+  if (batch.store.get() != &store || batch.batch.size() != given.keys.size()) {
+    throw OpError(ErrorKind::kShape, "expected one record for each key");
+  }
+  const GilRelease release;
+  store.put(given.keys, batch.batch);
+}
+
+std::size_t erase(ItemStore& store, const py::object& keys) {
+  GivenKeys given;
+  read_keys(keys, store.text(), given);
+  const GilRelease release;
+  return store.erase(given.keys);
+}
+
+}  // namespace
+
+void bind_store(py::module_& module) {
+  py::class_<StoreView>(module, "StoreView")
+      .def_property_readonly("records", &StoreView::records)
+      .def("rows", &StoreView::rows, py::arg("number"))
+      .def("order", &StoreView::order, py::arg("number"))
+      .def("missing", &StoreView::missing, py::arg("number"))
+      .def("ids", &StoreView::ids, py::arg("number"), py::arg("chosen"));
+  py::class_<StoreBatch>(module, "StoreBatch")
+      .def("write", &StoreBatch::write, py::arg("first"), py::arg("records"));
+  py::class_<ItemStore, std::shared_ptr<ItemStore>>(module, "ItemStore")
+      .def(py::init<std::size_t, bool, std::size_t>(), py::arg("stride"), py::arg("text"),
+           py::arg("room") = 0)
+      .def("size", &ItemStore::size)
+      .def("capacity", &ItemStore::capacity)
+      .def("taken", &ItemStore::taken)
+      .def("last_of_each", &last_of_each_given, py::arg("keys"))
+      .def(
+          "take",
+          [](std::shared_ptr<ItemStore> store, std::size_t count) {
+            return std::make_unique<StoreBatch>(std::move(store), count);
+          },
+          py::arg("count"))
+      .def("put", &put, py::arg("keys"), py::arg("batch"))
+      .def("erase", &erase, py::arg("keys"))
+      .def("read", [](std::shared_ptr<ItemStore> store, const py::args& args) {
+        return std::make_unique<StoreView>(std::move(store), args);
+      });
+}
+
+}  // namespace pyrec

@@ -1,0 +1,148 @@
+#include "tables/records.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace pyrec {
+
+namespace {
+
+constexpr std::size_t kBlockBytes = std::size_t{1} << 21;
+constexpr std::size_t kSlack = 128;  // a read of whole vectors may pass the last row's end
+
+}  // namespace
+
+Records::Records(std::size_t stride, std::size_t least, std::size_t most)
+    : stride_(stride),
+      block_rows_(
+          std::max<std::size_t>(64, std::bit_ceil(kBlockBytes / std::max<std::size_t>(stride, 1)))),
+      region_((std::max<std::size_t>(least, 1) + block_rows_) * stride + kSlack,
+              (most + block_rows_) * stride + kSlack) {
+  const std::size_t room =
+      stride == 0 ? most : (region_.room() - kSlack) / stride / block_rows_ * block_rows_;
+  most_rows_ = std::min<std::size_t>(room, (std::size_t{1} << 31) / block_rows_ * block_rows_);
+}
+
+bool Records::sparse() const {
+  return used_blocks_ * block_rows_ > taken_ + taken_ / 4 + 2 * block_rows_;
+}
+
+// Blocks up to seven eighths full: without them less is lost than what counts as sparse, by so much
+// that rows are moved a bounded number of times for each that is freed.
+std::vector<bool> Records::emptier_blocks() const {
+  std::vector<bool> found(blocks_.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    found[i] = blocks_[i].taken > 0 && blocks_[i].taken < block_rows_ / 8 * 7;
+  }
+  return found;
+}
+
+// Lets `rows` be taken where `free` are free already.
+bool Records::extend(std::size_t free, std::size_t rows) {
+  if (rows <= free) return true;
+  const std::size_t needed = blocks_.size() + (rows - free + block_rows_ - 1) / block_rows_;
+  if (needed * block_rows_ > most_rows_) return false;
+  // Everything that can fail comes first.
+  region_.commit(std::min(needed * block_rows_ * stride_ + kSlack, region_.room()));
+  const std::size_t room = std::max(needed, blocks_.size() + blocks_.size() / 4);
+  bits_.reserve(room * block_rows_ / 64);
+  blocks_.reserve(room);
+  bits_.resize(needed * block_rows_ / 64);
+  const std::size_t before = blocks_.size();
+  blocks_.resize(needed);
+  // So that the first of them is taken first.
+  for (std::size_t block = needed; block-- > before;) {
+    move(static_cast<std::uint32_t>(block), List::kReturned);
+  }
+  capacity_.store(needed * block_rows_, std::memory_order_release);
+  return true;
+}
+
+void Records::move(std::uint32_t number, List list) noexcept {
+  Block& block = blocks_[number];
+  if (block.list == list) return;
+  if (block.list != List::kFull) {
+    std::uint32_t& before = block.previous == kNone ? heads_[static_cast<std::size_t>(block.list)]
+                                                    : blocks_[block.previous].next;
+    before = block.next;
+    if (block.next != kNone) blocks_[block.next].previous = block.previous;
+  }
+  block.list = list;
+  block.previous = kNone;
+  block.next = kNone;
+  if (list == List::kFull) return;
+  std::uint32_t& head = heads_[static_cast<std::size_t>(list)];
+  block.next = head;
+  if (head != kNone) blocks_[head].previous = number;
+  head = number;
+}
+
+bool Records::take(std::span<Row> rows, const std::vector<bool>& outside) {
+  std::size_t free = blocks_.size() * block_rows_ - taken_;
+  for (std::uint32_t i = 0; i < outside.size(); ++i) {
+    if (outside[i]) free -= block_rows_ - blocks_[i].taken;
+  }
+  if (!extend(free, rows.size())) return false;
+  for (std::uint32_t i = 0; i < outside.size(); ++i) {
+    if (outside[i]) move(i, List::kFull);
+  }
+  take_listed(rows);
+  for (std::uint32_t i = 0; i < outside.size(); ++i) {
+    if (outside[i]) move(i, List::kPartial);
+  }
+  return true;
+}
+
+void Records::take_listed(std::span<Row> rows) noexcept {
+  std::size_t done = 0;
+  while (done < rows.size()) {
+    // Blocks that are partly taken first, so that the others can go back as a whole.
+    std::uint32_t number = kNone;
+    for (std::size_t list = 0; number == kNone; ++list) number = heads_[list];
+    Block& block = blocks_[number];
+    if (block.taken == 0) ++used_blocks_;
+    const std::size_t words = block_rows_ / 64;
+    std::uint64_t* bits = bits_.data() + number * words;
+    while (done < rows.size() && block.taken < block_rows_) {
+      while (bits[block.first] == ~std::uint64_t{0}) ++block.first;
+      const int bit = std::countr_one(bits[block.first]);
+      bits[block.first] |= std::uint64_t{1} << bit;
+      rows[done++] =
+          static_cast<Row>(number * block_rows_ + block.first * 64 + static_cast<std::size_t>(bit));
+      ++block.taken;
+    }
+    move(number, block.taken == block_rows_ ? List::kFull : List::kPartial);
+  }
+  taken_ += rows.size();
+}
+
+void Records::free(std::span<const Row> rows) noexcept {
+  for (const Row row : rows) {
+    const auto number = static_cast<std::uint32_t>(row / block_rows_);
+    Block& block = blocks_[number];
+    bits_[row / 64] &= ~(std::uint64_t{1} << (row % 64));
+    block.first = std::min(block.first, static_cast<std::uint32_t>(row % block_rows_ / 64));
+    --block.taken;
+    if (block.taken == 0) {
+      settle(number);
+    } else if (block.list == List::kFull) {
+      move(number, List::kPartial);
+    }
+  }
+  taken_ -= rows.size();
+}
+
+// One block without a taken row is kept, so that taking a row and freeing it costs no page each
+// time.
+void Records::settle(std::uint32_t number) noexcept {
+  --used_blocks_;
+  if (heads_[static_cast<std::size_t>(List::kIdle)] == kNone) {
+    move(number, List::kIdle);
+    return;
+  }
+  const std::size_t begin = number * block_rows_ * stride_;
+  region_.give_back(begin, begin + block_rows_ * stride_);
+  move(number, List::kReturned);
+}
+
+}  // namespace pyrec
