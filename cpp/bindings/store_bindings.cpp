@@ -171,12 +171,11 @@ class StoreView {
     for (py::ssize_t i = 0; i < chosen.size(); ++i) {
       const auto which = static_cast<std::size_t>(chosen.data()[i]);
       if (which >= set.rows.size() || set.rows[which] < 0) throw py::index_error("no such item");
-      const auto place =
-          set.places.empty() ? which : static_cast<std::size_t>(set.places[which]);
+      const auto place = set.places.empty() ? which : static_cast<std::size_t>(set.places[which]);
       if (index.text()) {
         const std::string_view text = index.text_at(place);
-        PyObject* made = PyUnicode_DecodeUTF8(
-            text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
+        PyObject* made = PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()),
+                                              "surrogatepass");
         if (made == nullptr) throw py::error_already_set();
         texts.append(py::reinterpret_steal<py::str>(made));
       } else {
