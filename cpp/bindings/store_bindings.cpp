@@ -225,6 +225,10 @@ py::object last_of_each_given(const ItemStore& store, const py::object& keys) {
 void put(ItemStore& store, const py::object& keys, StoreBatch& batch) {
   GivenKeys given;
   read_keys(keys, store.text(), given);
+  // What room there has to be is worked out before they are put in: nobody may change them
+  // meanwhile.
+  std::vector<std::int64_t> numbers(given.keys.numbers.begin(), given.keys.numbers.end());
+  given.keys.numbers = numbers;
   if (batch.store.get() != &store || batch.batch.size() != given.keys.size()) {
     throw OpError(ErrorKind::kShape, "expected one record for each key");
   }
