@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import regular
-from pyrec_infer.errors import DTypeError, ShapeError
+from pyrec_infer.arguments import as_ids, regular
+from pyrec_infer.errors import DTypeError
 from pyrec_infer.ir import Array
 from pyrec_infer.store.base import Keys
 
@@ -18,13 +18,11 @@ def _given(label: str, ids: ArrayLike) -> Array | list[str]:
     if isinstance(ids, (list, tuple)) and ids and all(isinstance(name, str) for name in ids):
         return [str(name) for name in ids]
     names = regular(label, ids)
-    if names.ndim != 1:
-        raise ShapeError(f"{label}: expected one axis, got shape {list(names.shape)}")
-    if names.dtype.kind in "OT" and len(names):
+    if names.dtype.kind == "O" and names.ndim == 1 and names.size:
         texts: list[Any] = names.tolist()
         if all(isinstance(name, str) for name in texts):
             return texts
-    return names
+    return as_ids(label, names)
 
 
 class IdType:
