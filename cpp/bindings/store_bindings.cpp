@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/convert.h"
 #include "bindings/gil.h"
 #include "core/error.h"
 #include "tables/item_store.h"
@@ -21,7 +22,7 @@ namespace pyrec {
 
 namespace {
 
-using Integers = py::array_t<std::int64_t, py::array::c_style>;
+using Integers = PlainArray<std::int64_t>;
 
 // Smaller batches take less time than others would wait for the interpreter lock to change hands.
 constexpr std::size_t kLongBatch = 4096;
