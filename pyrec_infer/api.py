@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -13,46 +12,44 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import (
-    Signature,
     as_array,
     as_column_names,
     as_count,
     as_names,
     regular,
 )
-from pyrec_infer.backends.base import load_fallbacks
 from pyrec_infer.backends.select import (
     bf16_note,
     make_pool,
     runner_names,
     select_backend,
 )
-from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, empty_outputs, prepare_call
-from pyrec_infer.catalog import Catalog, ModelPart
-from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
-from pyrec_infer.execution import Executable
-from pyrec_infer.importer import fallback_model, import_model, model_source
-from pyrec_infer.ir import Array, Info, Rows
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, keep_outputs
+from pyrec_infer.calls import (
+    PositionalCall,
+    PreparedCall,
+    SeveralCall,
+    prepare_call,
+)
+from pyrec_infer.catalog import Catalog
+from pyrec_infer.errors import InputError, PyrecError, ShapeError
+from pyrec_infer.importer import import_model, model_source
+from pyrec_infer.ir import Array, Info
+from pyrec_infer.outputs import Output, Wanted, default_output
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
 from pyrec_infer.passes.split_columns import split_columns
-from pyrec_infer.plan import read_inputs, unknown_nodes
-from pyrec_infer.planning import make_executable, narrow
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
+from pyrec_infer.ranking import Ranking, Ready, call, warn_of_fixed_rows
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import TopK, best_rows
+from pyrec_infer.views import Views
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Source: TypeAlias = "str | os.PathLike[str] | bytes"
 
-_CallKey: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], str | None]
-"""Names of the request's and the candidates' inputs, and of the output."""
-
 _MAX_THREADS = 1024
 
-_MAX_PLANS = 64
-"""Plans a model keeps: one for each combination of request inputs and outputs that was asked for."""
+_MAX_CALLS = 64
+"""Calls that a model keeps by the names of what they were given."""
 
 
 class TensorInfo(NamedTuple):
@@ -110,23 +107,16 @@ class Model:
         named = as_column_names("columns", columns)
         if named:
             graph = split_columns(graph, named)
-        self._graph = compile_graph(graph)
-        self._infos = analyze(self._graph).infos
-        self._fallbacks = load_fallbacks(unknown_nodes(self._graph), self._infos, fallback_model)
-        self._signature = Signature(
-            {name: self._infos[name] for name in self._graph.inputs}, named, imported.dropped_inputs
-        )
         self._pool = make_pool(self._backend, threads)
-        # Not a method: a cache of bound methods would keep the model alive. It has no lock that a fork
-        # could leave taken.
-        self._executable = lru_cache(maxsize=_MAX_PLANS)(
-            partial(make_executable, self._graph, self._backend, self._pool, self._fallbacks, precision)
-        )
-        self._calls: dict[_CallKey, Any] = {}
-        self._inputs, self._outputs = (
-            tuple(_tensor_info(name, self._infos[name]) for name in names)
-            for names in (self._graph.inputs, self._graph.outputs)
-        )
+        views = Views(graph, named, imported.dropped_inputs, imported.fixed_rows)
+        self._ranking = Ranking(views, self._backend, self._pool, precision)
+        self._graph, self._infos = views.whole.graph, views.whole.infos
+        self._signature = views.whole.signature
+        if imported.fixed_rows:
+            warn_of_fixed_rows(self._graph, imported.fixed_rows)
+        self._calls: dict[Any, tuple[Any, Wanted]] = {}
+        self._inputs = tuple(_tensor_info(name, self._infos[name]) for name in self._graph.inputs)
+        self._outputs = tuple(_tensor_info(name, views.scored.infos[name]) for name in self._graph.outputs)
         self._precision = self._measure(precision, calibration)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -184,16 +174,16 @@ class Model:
         [(1,)]
         """
         values = self._signature.expand(inputs)
-        executable = self._executable(frozenset(), self._graph.outputs, strict_ids=False)
-        return self._call(executable, {}, values, ())
+        executable = self._ranking.whole(frozenset(), self._graph.outputs, strict_ids=False)
+        return call(self._ranking.views.whole, executable, {}, values, ())[0]
 
     def score(
         self,
         request: Inputs,
         candidates: Inputs,
         offsets: ArrayLike | None = None,
-        output: str | None = None,
-    ) -> NDArray[np.float32]:
+        output: Output = None,
+    ) -> Any:
         """Score N candidates for one request, or ragged groups of candidates for B requests.
 
         Parameters
@@ -205,24 +195,32 @@ class Model:
             All other inputs, N rows each. Borrowed.
         offsets : array_like of int, shape (B + 1,), optional
             Candidates of request ``b`` are rows ``offsets[b]:offsets[b + 1]``.
-        output : str, optional
-            Which output; by default the first of floating type. ``"logit"`` is that output without
-            its final sigmoid.
+        output : str, (str, int), list of these, optional
+            Which output, or which column of one; by default the first of floating type that has one
+            score for each row, or else several. Probabilities of two classes mean the second column;
+            those of more classes need a column. ``"logit"`` is the default output without its final
+            sigmoid. A list gives several scores from one computation.
 
         Returns
         -------
-        ndarray of float32, shape (N,)
+        ndarray of float32, shape (N,), or dict
             The same as `run` on the candidates with the request repeated. An output with several
-            values for each row keeps its further axes.
+            values for each row keeps its further axes. For a list, a dict of such arrays, one score for
+            each row, by what was asked for.
 
         Raises
         ------
         InputError
             As for `run`; also `IdRangeError` where an id is given as a float that is not a whole
-            number or too big for its type to hold exactly.
+            number or too big for its type to hold exactly, and `ShapeError` where the output does not
+            have a row for each candidate.
 
         Notes
         -----
+        The candidates lie along the model's batch, or along another axis that all of their inputs share,
+        where the output has its scores along that: ``[users, items]`` of a two-tower model, or a list of
+        candidates on axis 1. Their arrays may leave axes of size 1 in front of the candidates out. Where
+        the file fixes the batch to a number of rows, candidates are run in blocks of so many.
         In a model where a row's score depends on the other rows (`explain` names the node), each
         request's candidates are one batch.
 
@@ -235,22 +233,37 @@ class Model:
         >>> scores.shape, scores.dtype
         ((500,), dtype('float32'))
         """
-        key: _CallKey | None = None
+        return self._score(request, candidates, offsets, output)
+
+    def _score(
+        self,
+        request: Inputs,
+        candidates: Inputs,
+        offsets: ArrayLike | None,
+        output: Output,
+        by: str | None = None,
+        single: bool = False,
+    ) -> Any:
+        key: Any = None
         if offsets is None and type(request) is dict and type(candidates) is dict:
-            key = tuple(request), tuple(candidates), output
-            call = self._calls.get(key)
-            if call is not None:
-                scores: NDArray[np.float32] | None = call(*request.values(), *candidates.values())
+            named = tuple(output) if type(output) is list else output
+            key = tuple(request), tuple(candidates), named, type(output), by, single
+            try:
+                quick, wanted = self._calls.get(key, (None, None))
+            except TypeError:  # neither a name nor a pair: refused below
+                key, quick, wanted = None, None, None
+            if quick is not None and wanted is not None:
+                scores = quick(*request.values(), *candidates.values())
                 if scores is not None:
-                    return scores
-        own, others = self._signature.expand(request), self._signature.expand(candidates)
-        name, logit = self._chosen(output)
-        executable = self._executable(frozenset(own), (name,), strict_ids=True, logit=logit)
+                    return scores if wanted.keys is None else wanted.unpack(scores)
+        signature = self._ranking.signature(by)
+        own, others = signature.expand(request), signature.expand(candidates)
+        ready = self._ranking.ready(own, others, output, by, single)
         bounds = () if offsets is None else _bounds(offsets)
-        made = next(iter(self._call(executable, own, others, bounds).values()))
+        made = self._ranking.score(ready, own, others, bounds)
         if key is not None and key not in self._calls:
-            self._remember(key, executable)
-        return as_scores(made)
+            self._remember(key, ready)
+        return ready.wanted.unpack(made)
 
     def top_k(
         self,
@@ -260,14 +273,15 @@ class Model:
         ids: ArrayLike | None = None,
         exclude: ArrayLike | None = None,
         boost: ArrayLike | None = None,
-        output: str | None = None,
+        output: str | tuple[str, int] | None = None,
+        by: str | None = None,
     ) -> TopK:
         """The k candidates with the highest scores, best first.
 
         Parameters
         ----------
         request, candidates, output
-            As for `score`, for one request.
+            As for `score`, for one request and one score.
         k : int
             How many; fewer candidates give fewer results.
         ids : array_like, shape (N,), optional
@@ -276,7 +290,12 @@ class Model:
             Candidates that are left out, by the same names. Names that do not occur are ignored.
         boost : array_like of float, shape (N,), optional
             Added to the scores before they are compared.
-        output : str, optional
+        by : str, optional
+            An expression to rank by, instead of ``output``: ``"ctr * cvr ** 0.5 * price"``. Its names are
+            outputs, columns as in ``probabilities[1]``, inputs, and further arrays of one number for each
+            row that ``request`` or ``candidates`` hold beside the model's inputs. It is computed with the
+            model, in float32. Numbers, ``+ - * / **``, parentheses, ``min``, ``max``, ``log``, ``log1p``,
+            ``exp``, ``sqrt``, ``abs``, ``clip(x, low, high)`` and ``where(a < b, x, y)`` may stand in it.
 
         Returns
         -------
@@ -292,8 +311,10 @@ class Model:
         3
         """
         k = as_count("k", k)
-        scores = self.score(request, candidates, output=output)
-        if scores.shape != (self._rows_of(self._signature.expand(candidates), ()),):
+        if isinstance(output, list):
+            raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
+        scores = self._score(request, candidates, None, output, by, single=True)
+        if scores.ndim != 1:
             raise ShapeError(
                 f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
             )
@@ -315,7 +336,7 @@ class Model:
         request_names: Sequence[str],
         candidate_names: Sequence[str],
         max_rows: int | None = None,
-        output: str | None = None,
+        output: Output = None,
     ) -> PreparedCall:
         """A callable for repeated small calls: names are looked up once.
 
@@ -325,8 +346,8 @@ class Model:
             Inputs in the order in which the arrays will be given.
         max_rows : int, optional
             Calls with more candidates are refused.
-        output : str, optional
-            As for `score`.
+        output : str, (str, int), list of these, optional
+            As for `score`; with a list the call returns a dict, and takes no ``out``.
 
         Returns
         -------
@@ -335,13 +356,14 @@ class Model:
         request_names = as_names("request_names", request_names)
         candidate_names = as_names("candidate_names", candidate_names)
         max_rows = None if max_rows is None else as_count("max_rows", max_rows)
-        self._signature.require(
-            self._needed(self._chosen(output)[0]), *self._sides(request_names, candidate_names)
-        )
-        name, logit = self._chosen(output)
-        executable = self._executable(frozenset(request_names), (name,), strict_ids=True, logit=logit)
+        sides = self._sides(request_names, candidate_names)
+        ready = self._ranking.ready(sides[0], sides[1], output)
+        ready.view.signature.require(ready.executable.plan.given, *sides)
         names = (*request_names, *candidate_names)
-        return prepare_call(executable, names, frozenset(request_names), max_rows, self._signature.infos)
+        made: Any = prepare_call(
+            ready.executable, names, frozenset(request_names), max_rows, ready.view.signature.infos
+        )
+        return made if ready.wanted.keys is None else SeveralCall(made, ready.wanted.unpack)
 
     def catalog(
         self,
@@ -350,7 +372,8 @@ class Model:
         *,
         candidates: Iterable[str] = (),
         precision: PrecisionName | None = None,
-        output: str | None = None,
+        output: Output = None,
+        by: str | None = None,
     ) -> Catalog:
         """A catalogue of items, with everything that depends on an item alone computed once.
 
@@ -365,8 +388,11 @@ class Model:
             Inputs that come with each call, one row for each item. All others belong to the request.
         precision : {"fp32", "bf16", "int8"}, optional
             How float32 values of 16 numbers and more are stored; by default as the model computes.
-        output : str, optional
+        output : str, (str, int), list of these, optional
             As for `score`.
+        by : str, optional
+            An expression as for `top_k`, in place of ``output``: its value is the items' score. Further
+            names are given with the items, the candidates or the request.
 
         Returns
         -------
@@ -384,52 +410,46 @@ class Model:
         >>> len(pi.load(MODEL).catalog(items(500), candidates=["affinity"]))
         500
         """
-        name, logit = self._chosen(output)
-        graph = narrow(self._graph, (name,), strict_ids=True, logit=logit)
-
-        part = ModelPart(
-            self._signature,
-            graph,
-            self._backend,
-            self._pool,
-            self._fallbacks,
-            self.precision.precision,
-            tuple(self._precision_notes()),
-        )
+        candidates = as_names("candidates", candidates)
+        part = self._ranking.part(items, candidates, output, by, tuple(self._precision_notes()))
         stored = self.precision.precision if precision is None else precision
         return Catalog(part, items, ids, candidates, stored)
 
-    def explain(self, request: Iterable[str] = (), output: str | None = None) -> Explanation:
+    def explain(
+        self, request: Iterable[str] = (), output: Output = None, by: str | None = None
+    ) -> Explanation:
         """What a call with these request inputs does: phases, steps, rates and shapes.
 
         Parameters
         ----------
         request : iterable of str
             Inputs on the request side; all others are the candidates'.
-        output : str, optional
+        output : str, (str, int), list of these, optional
             Only what this output needs; by default what all outputs need.
+        by : str, optional
+            Only what this expression needs; see `top_k`.
 
         Returns
         -------
         Explanation
             ``str()`` gives text, ``as_dict()`` plain data.
         """
-        own = frozenset(self._signature.expand_names(request))
-        outputs: tuple[str, ...] = self._graph.outputs
-        logit = False
-        if output is not None:
-            name, logit = self._chosen(output)
-            outputs = (name,)
-        plan = self._executable(own, outputs, strict_ids=output is not None, logit=logit).plan
+        ranking = self._ranking
+        if output is None and by is None:
+            own = self._signature.expand_names(request)
+            plan = ranking.whole(frozenset(own), self._graph.outputs, strict_ids=False).plan
+        else:
+            plan = ranking.explained(as_names("request", request), output, by).plan
         return explain_plan(plan, self._backend, runner_names(plan, self._backend), self._precision_notes())
 
     def _measure(self, precision: PrecisionName, calibration: Inputs | None) -> PrecisionReport:
         """Score sampled or given rows in this precision and in float32."""
         given = None if calibration is None else self._signature.expand(calibration)
+        view = self._ranking.views.whole
         if precision == "fp32":
             return PrecisionReport(precision)
-        outputs = (self._chosen(None)[0],)
-        narrow = self._executable(frozenset(), outputs, strict_ids=False)
+        outputs = (default_output(self._graph),)
+        narrow = self._ranking.whole(frozenset(), outputs, strict_ids=False)
         layers = sum(node.op in NARROW_LAYERS for phase in narrow.plan.phases for node in phase.nodes)
         reason = "no layer can have this precision" if not layers else ""
         if not reason and given is None and narrow.plan.coupled:
@@ -437,18 +457,16 @@ class Model:
         if not reason and given is None:
             try:
                 given = sample_inputs(self._graph, self._infos, narrow.plan.given)
-                made = self._call(narrow, {}, given, ())
+                made, _ = call(view, narrow, {}, given, ())
             except PyrecError as error:
                 named = isinstance(error, NotMeasurableError)
                 reason = str(error) if named else "made-up rows do not fit the model; give `calibration`"
         elif not reason and given is not None:
-            made = self._call(narrow, {}, given, ())
+            made, _ = call(view, narrow, {}, given, ())
         if reason or given is None:
             return PrecisionReport(precision, layers, note=reason)
-        plain = make_executable(
-            self._graph, self._backend, self._pool, self._fallbacks, "fp32", frozenset(), outputs, False
-        )
-        exact = self._call(plain, {}, given, ())
+        plain = self._ranking.whole(frozenset(), outputs, strict_ids=False, precision="fp32")
+        exact, _ = call(view, plain, {}, given, ())
         return compare_scores(precision, layers, *(next(iter(scores.values())) for scores in (exact, made)))
 
     def _precision_notes(self) -> list[str]:
@@ -463,78 +481,17 @@ class Model:
                 raise InputError(f"input '{name}': its columns are inputs; name those")
         return [dict.fromkeys(self._signature.expand_names(names)) for names in (request, candidates)]
 
-    def _needed(self, output: str) -> tuple[str, ...]:
-        return read_inputs(keep_outputs(self._graph, (output,)))
-
-    def _chosen(self, output: str | None) -> tuple[str, bool]:
-        names = self._graph.outputs
-        if output is not None and not isinstance(output, str):
-            raise DTypeError(f"output: expected a name, got {type(output).__name__}")
-        if output is not None and output != "logit":
-            if output not in names:
-                raise InputError(
-                    f"output '{output}': the model has no such output, expected {', '.join(names)}"
-                )
-            return output, False
-        if output == "logit" and output in names:
-            return output, False
-        floating = [name for name in names if (dtype := self._infos[name].dtype) is None or dtype.kind == "f"]
-        if not names:
-            raise InputError("the model has no outputs")
-        return (floating or list(names))[0], output == "logit"
-
-    def _call(
-        self,
-        executable: Executable,
-        request: Mapping[str, Any],
-        candidates: Mapping[str, Any],
-        offsets: Sequence[int],
-    ) -> dict[str, Array]:
-        plan = executable.plan
-        self._signature.require(plan.given, request, candidates)
-        if len(offsets) > 2 and plan.one_request:
-            raise InputError(f"{plan.one_request}: expected one request in a call, got {len(offsets) - 1}")
-        requests = len(offsets) - 1 if offsets else 1
-        arrays: dict[str, Array] = {}
-        rows = -1
-        for name in plan.given:
-            on_request = name in request
-            value = request[name] if on_request else candidates[name]
-            array = self._signature.array(name, value, 1 if on_request and requests == 1 else None)
-            info = self._signature.infos[name]
-            arrays[name] = array
-            if rows < 0 and not on_request and info.rows != Rows.INVARIANT:
-                rows = array.shape[info.rows]
-        if rows < 0:
-            rows = self._rows_of(candidates, offsets)
-        executable.check_string_rows(arrays, requests, rows)
-        if rows == 0 and not plan.static_rows:
-            empty = empty_outputs(plan)
-            if empty is not None:
-                return empty
-        return executable.run(arrays, offsets, rows)
-
-    def _remember(self, key: _CallKey, executable: Executable) -> None:
+    def _remember(self, key: Any, ready: Ready) -> None:
         """Let later calls with these names of arrays that fit as they are go straight to the backend."""
-        request, candidates, _ = key
-        if len(self._calls) >= _MAX_PLANS:
+        request, candidates, *_ = key
+        if len(self._calls) >= _MAX_CALLS:
             self._calls.clear()
         split = any(name in self._signature.columns for name in (*request, *candidates))
-        call = None
+        quick = None
         if not split:
             names = (*request, *candidates)
-            call = PositionalCall(executable, names, frozenset(request), None).in_backend(None)
-        self._calls[key] = call
-
-    def _rows_of(self, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:
-        """The number of candidates of a call; 1 if none of its inputs tells."""
-        if offsets:
-            return offsets[-1]
-        for name, value in candidates.items():
-            axis = self._signature.infos[name].rows
-            if axis >= 0:
-                return int(self._signature.array(name, value, None).shape[axis])
-        return 1
+            quick = PositionalCall(ready.executable, names, frozenset(request), None).in_backend(None)
+        self._calls[key] = quick, ready.wanted
 
 
 def _bounds(offsets: ArrayLike) -> list[int]:
@@ -629,4 +586,5 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
             key: options.pop(key) for key in ("threads", "columns", "precision", "mmap") if key in options
         }
         model = load(model, **chosen)
-    return model.score(request, candidates, **options)
+    scores: NDArray[np.float32] = model.score(request, candidates, **options)
+    return scores

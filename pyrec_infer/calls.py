@@ -10,26 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import require_arrays, require_out
-from pyrec_infer.errors import DTypeError, ShapeError
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
 from pyrec_infer.plan import Plan
 
 
-def as_scores(made: Array) -> NDArray[np.float32]:
+def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
     """A model's output as float32; further axes of one value in all are dropped.
 
     Raises
     ------
     DTypeError
         If it holds strings.
+    ShapeError
+        If it has not as many rows as there are candidates.
     """
     if made.dtype.kind not in "fiub":
         raise DTypeError(
-            f"the output holds {'strings' if made.dtype.kind == 'U' else made.dtype}, not scores"
+            f"output '{output}' holds {'strings' if made.dtype.kind == 'U' else made.dtype}, not scores"
         )
     scores = np.ascontiguousarray(made, np.float32)
+    if made.ndim == 0 or len(made) != rows:
+        raise ShapeError(
+            f"output '{output}': expected one score for each of {rows} candidates, got shape "
+            f"{list(made.shape)}; `run` gives it"
+        )
     return scores.reshape(len(scores)) if prod(scores.shape[1:]) == 1 else scores
 
 
@@ -172,12 +179,34 @@ class PositionalCall:
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._executable.plan
-        made = None if rows or plan.static_rows else empty_outputs(plan)
+        made = None if rows or plan.static_rows == 1 else empty_outputs(plan)
         if made is None:
             given = {name: arrays[place] for name, place in self._needed}
             self._executable.check_string_rows(given, 1, rows)
             made = self._executable.run(given, (), rows)
-        return as_scores(next(iter(made.values())))
+        (name, scores), *_ = made.items()
+        return as_scores(scores, rows, name)
+
+
+class SeveralCall:
+    """A prepared call that gives several scores by their keys.
+
+    Parameters
+    ----------
+    call : callable
+        Gives a matrix with a column for each.
+    unpack : callable
+        Makes the dict of it.
+    """
+
+    def __init__(self, call: Callable[..., Array], unpack: Callable[[Array], Any]) -> None:
+        self._call = call
+        self._unpack = unpack
+
+    def __call__(self, *arrays: Array, out: Array | None = None, **options: Any) -> Any:
+        if out is not None:
+            raise InputError("argument 'out': several outputs are given as new arrays")
+        return self._unpack(self._call(*arrays, **options))
 
 
 def prepare_call(
@@ -192,4 +221,4 @@ def prepare_call(
     return quick or call
 
 
-__all__ = ["PositionalCall", "PreparedCall", "as_scores", "empty_outputs", "prepare_call"]
+__all__ = ["PositionalCall", "PreparedCall", "SeveralCall", "as_scores", "empty_outputs", "prepare_call"]

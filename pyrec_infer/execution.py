@@ -34,12 +34,16 @@ class Executable:
     plan : Plan
     runnable : Runnable
         The plan's phases in a backend.
+    repeated : frozenset of str
+        Inputs of a request that the plan has beside each candidate: where the file fixes the batch to a
+        number of rows, every block of candidates is given complete.
     """
 
-    def __init__(self, plan: Plan, runnable: Runnable) -> None:
+    def __init__(self, plan: Plan, runnable: Runnable, repeated: frozenset[str] = frozenset()) -> None:
         self.plan = plan
         self.runnable = runnable
         self._given = plan.given_inputs()
+        self._repeated = repeated
 
     def run(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
         """The model's outputs by name.
@@ -53,6 +57,45 @@ class Executable:
         rows : int
             Number of candidates.
         """
+        if self.plan.static_rows > 1:
+            return self._run_blocks(arrays, offsets, rows)
+        return self._run_plan(arrays, offsets, rows)
+
+    def _run_blocks(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
+        """The outputs where the file fixes the number of rows: each request's last block is padded."""
+        size = self.plan.static_rows
+        counts = np.diff(offsets) if len(offsets) else np.asarray([rows])
+        if self.plan.coupled and any(count % size or count > size for count in counts.tolist()):
+            node = self.plan.coupled[0]
+            raise RowCountError(
+                f"the file fixes the batch to {size} rows, and node {node.name!r} ({node.op}) couples them: "
+                f"expected {size} candidates, got {int(counts.max())}"
+            )
+        begins = np.cumsum(counts) - counts
+        padded = -(-counts // size) * size
+        chosen = [
+            begin + np.minimum(np.arange(many), count - 1)
+            for begin, many, count in zip(begins, padded, counts, strict=True)
+        ]
+        places = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
+        given = {}
+        for name, array in arrays.items():
+            axis = self.plan.infos[name].rows
+            by_request = name in self._repeated
+            expected = len(counts) if by_request else rows
+            if axis >= 0 and array.shape[axis] != expected:
+                raise RowCountError(f"input '{name}': expected {expected} rows, got {array.shape[axis]}")
+            index = np.repeat(np.arange(len(counts)), padded) if by_request else places
+            given[name] = array if axis < 0 else np.take(array, index, axis=axis)
+        made = self._run_plan(given, (), len(places))
+        kept = np.concatenate([np.arange(many) < count for many, count in zip(padded, counts, strict=True)])
+        axes = {item.value: item.axis for item in self.plan.outputs}
+        return {
+            name: np.compress(kept, value, axis=axes[name]) if axes.get(name, -1) >= 0 else value
+            for name, value in made.items()
+        }
+
+    def _run_plan(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
         values: dict[str, Any] = dict(arrays)
         if self.plan.prologue:
             self._run_prologue(values, offsets, rows)

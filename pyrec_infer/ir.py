@@ -314,8 +314,9 @@ class Graph:
         Weights and other values known at load.
     infos : mapping of str to Info
         What is known of the inputs before the analysis; it must hold every input.
-    static_rows : bool
-        Whether the file fixes the batch to one row; such a graph is run row by row.
+    static_rows : int
+        To how many rows the file fixes the batch, 0 if it does not; such a graph is run for so many rows at
+        a time.
     """
 
     inputs: tuple[str, ...]
@@ -323,7 +324,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, Array]
     infos: Mapping[str, Info]
-    static_rows: bool = False
+    static_rows: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "constants", MappingProxyType(dict(self.constants)))

@@ -111,8 +111,8 @@ class Plan:
     coupled : tuple of Node
         Nodes that tie the rows of the batch together.
     tile_rows : int
-    static_rows : bool
-        The model is compiled for one row at a time.
+    static_rows : int
+        The model is compiled for so many rows at a time; 0 if for any number.
     results : tuple of str
         The model's outputs, made by the phases or the epilogue.
     sources : mapping of str to str
@@ -141,7 +141,7 @@ class Plan:
     rates: Mapping[str, Rate]
     coupled: tuple[Node, ...]
     tile_rows: int
-    static_rows: bool
+    static_rows: int
     results: tuple[str, ...]
     sources: Mapping[str, str] = field(default_factory=dict)
     alternative: Plan | None = None
@@ -263,7 +263,7 @@ class _Planner:
         self.graph = graph
         analysis = analyze(graph)
         self.infos = analysis.infos
-        self.coupled = set() if graph.static_rows else set(analysis.coupled)
+        self.coupled = set() if graph.static_rows == 1 else set(analysis.coupled)
         # All that does not come with the request belongs to an item here, whose rows a tile holds.
         by_row = frozenset(name for name in graph.inputs if self.infos[name].rows != Rows.INVARIANT)
         self.rates = find_rates(graph, Sides(request, by_row - request))
@@ -271,7 +271,8 @@ class _Planner:
         self.size_nodes: dict[str, Node] = {}
 
     def rows(self, name: str) -> RowAxis:
-        return 0 if self.graph.static_rows and self.levels.get(name, 0) else self.infos[name].rows
+        one = self.graph.static_rows == 1 and self.levels.get(name, 0)
+        return 0 if one else self.infos[name].rows
 
     def split_strings(self) -> tuple[list[Node], list[Node], list[Node]]:
         """Nodes before, in and after the phases."""
@@ -440,13 +441,13 @@ class _Planner:
             phases=tuple(built),
             epilogue=tuple(epilogue),
             outputs=tuple(
-                Export(name, 0 if graph.static_rows else max(self.rows(name), -1)) for name in outputs
+                Export(name, 0 if graph.static_rows == 1 else max(self.rows(name), -1)) for name in outputs
             ),
             constants=graph.constants,
             infos=self.infos,
             rates=self.rates,
             coupled=tuple(node for node in graph.nodes if node in self.coupled),
-            tile_rows=1 if graph.static_rows else self.tile_rows(tiled),
+            tile_rows=graph.static_rows or self.tile_rows(tiled),
             static_rows=graph.static_rows,
             results=graph.outputs,
             sources=find_sources(graph, self.infos),

@@ -6,26 +6,35 @@ from dataclasses import replace
 from typing import Any
 
 from pyrec_infer.backends.base import Fallbacks
-from pyrec_infer.backends.select import make_runnable, skips_zero_groups
+from pyrec_infer.backends.select import make_pool, make_runnable, skips_zero_groups
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes import finish_graph, keep_outputs, prune_graph, split_graphs
-from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.choose_precision import choose_precision
+from pyrec_infer.passes.pipeline import CLEAN_UP
 from pyrec_infer.passes.repeat import separate_bounds
+from pyrec_infer.passes.select_scores import Score, select_scores
 from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.take_columns import take_columns
 from pyrec_infer.plan import Plan, build_plan, check_ids, read_inputs, with_derived
 from pyrec_infer.tools.flops import join_plans
 
 
-def narrow(graph: Graph, outputs: tuple[str, ...], strict_ids: bool, logit: bool) -> Graph:
+def narrow(graph: Graph, outputs: tuple[str, ...], strict_ids: bool) -> Graph:
     """The part of a compiled graph that makes some outputs."""
     graph = keep_outputs(graph, outputs)
-    if logit:
-        graph = bypass_sigmoid(graph)
     if strict_ids:
         graph = check_ids(graph)
     return graph.with_(inputs=read_inputs(graph))
+
+
+def narrow_to_scores(graph: Graph, scores: tuple[Score, ...]) -> Graph:
+    """The part of a compiled graph that makes some scores, and nothing beside them."""
+    made = select_scores(graph, scores)
+    if made.outputs[0] not in graph.outputs:
+        for clean in (take_columns, *CLEAN_UP):
+            made = clean(made)
+    return narrow(made, made.outputs, strict_ids=True)
 
 
 def make_plan(
@@ -52,20 +61,18 @@ def make_plan(
 
 
 def make_executable(
-    graph: Graph,
-    backend: str,
-    pool: Any,
-    fallbacks: Fallbacks,
-    precision: str,
-    request: frozenset[str],
-    outputs: tuple[str, ...],
-    strict_ids: bool,
-    logit: bool = False,
+    graph: Graph, backend: str, pool: Any, fallbacks: Fallbacks, precision: str, request: frozenset[str]
 ) -> Executable:
-    ragged = separate_bounds(narrow(graph, outputs, strict_ids, logit), request)
+    """The plan of a graph, ready to run; ``request`` names inputs on that side."""
+    if graph.static_rows > 1:
+        # Each block is made of full rows, and of its own: threads may not cut it.
+        plan = make_plan(split_graphs(graph, ()), frozenset(), precision, backend, pool)
+        own = request & set(graph.inputs)
+        return Executable(plan, make_runnable(plan, backend, make_pool(backend, 1), fallbacks), own)
+    ragged = separate_bounds(graph, request)
     plan = make_plan(split_graphs(ragged.graph, ragged.request), ragged.request, precision, backend, pool)
     plan = with_derived(plan, ragged.derived, ragged.one_request)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
 
 
-__all__ = ["make_executable", "make_plan", "narrow"]
+__all__ = ["make_executable", "make_plan", "narrow", "narrow_to_scores"]

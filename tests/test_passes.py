@@ -16,7 +16,6 @@ from random_graphs import equal, evaluate, inputs_of, random_model
 from pyrec_infer.errors import InputError, ModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, verify
 from pyrec_infer.passes import PIPELINE, compile_graph, keep_outputs, pipeline
-from pyrec_infer.passes.bypass_sigmoid import bypass_sigmoid
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.inline_branches import inline_branches
@@ -24,6 +23,7 @@ from pyrec_infer.passes.merge_duplicates import merge_duplicates
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
+from pyrec_infer.passes.select_scores import Column, select_scores
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
@@ -256,17 +256,17 @@ def test_remove_dead() -> None:
     assert _ops(keep_outputs(both, ("late",))) == ["Abs", "Exp"]
 
 
-def test_bypass_sigmoid() -> None:
+def test_logit_leaves_the_sigmoid_out() -> None:
     nodes = [
         Node("Neg", ("x",), ("a",)),
         Node("Sigmoid", ("a",), ("s",)),
         Node("Reshape", ("s", "flat"), ("y",)),
     ]
     constants = {"flat": np.asarray([-1])}
-    assert "Sigmoid" not in _ops(bypass_sigmoid(_graph(nodes, constants)))
+    assert "Sigmoid" not in _ops(select_scores(_graph(nodes, constants), [Column("y", logit=True)]))
     nodes[2] = Node("Neg", ("s",), ("y",))
     with pytest.raises(InputError, match="does not end in a sigmoid"):
-        bypass_sigmoid(_graph(nodes, constants))
+        select_scores(_graph(nodes, constants), [Column("y", logit=True)])
 
 
 def test_split_columns() -> None:

@@ -15,8 +15,8 @@ from pyrec_infer.ir import Array, Info
 
 
 def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
-    """The array with the model's rank; a row axis or axes of size 1 may be left out, and a vector may
-    be given as one column.
+    """The array with the model's rank; a row axis or axes of size 1 may be left out, also those in front of
+    the rows, and a vector may be given as one column.
 
     Parameters
     ----------
@@ -30,7 +30,14 @@ def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
     """
     assert info.shape is not None
     rank, axis = len(info.shape), info.rows
-    if array.ndim == rank or axis < 0:
+    lead = rank - array.ndim
+    if (
+        lead > 0
+        and (axis < 0 or lead <= axis)
+        and all(isinstance(size, int) and size == 1 for size in info.shape[:lead])
+    ):
+        return array.reshape((1,) * lead + array.shape)
+    if lead == 0 or axis < 0:
         return array
     rest = [size for i, size in enumerate(info.shape) if i != axis]
     ones = all(isinstance(size, int) and size == 1 for size in rest)

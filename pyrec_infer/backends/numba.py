@@ -101,7 +101,7 @@ class NumbaPlan:
         self._evaluators: list[list[Callable[[Sequence[Any]], Sequence[Any]] | None]] = [
             [self._evaluator(node, fallbacks) for node in phase.nodes] for phase in plan.phases
         ]
-        self._tile_rows = 1 if plan.static_rows else _TILE_ROWS
+        self._tile_rows = plan.static_rows or _TILE_ROWS
         self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks)
         self._alternative = None if plan.alternative is None else NumbaPlan(plan.alternative, fallbacks)
         self._derived = [(part, NumbaPlan(part.plan, fallbacks)) for part in plan.derived]

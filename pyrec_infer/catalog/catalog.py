@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_array, as_count, as_names
+from pyrec_infer.calls import SeveralCall
 from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.report import explain_catalog
@@ -87,7 +88,7 @@ class Catalog:
         ids: ArrayLike | None = None,
         candidates: Inputs | None = None,
         missing: Literal["error", "nan"] = "error",
-    ) -> NDArray[np.float32]:
+    ) -> Any:
         """Score items for one request.
 
         Parameters
@@ -125,12 +126,11 @@ class Catalog:
             arrays = self._scorer.in_order(request, candidates)
             found = None if arrays is None else self._item_call(*arrays, ids=ids)
             if found is not None:
-                return found
+                return self._scorer.wanted.unpack(found)
         view, rows = find_items(self._store, self._id_type, ids)
         if missing == "error":
             require_rows(rows)
-            return self._scorer.score(view.records, rows, request, candidates)
-        return self._score_present(view, rows, request, candidates)
+        return self._scorer.wanted.unpack(self._score_present(view, rows, request, candidates))
 
     def top_k(
         self,
@@ -199,8 +199,11 @@ class Catalog:
             scores = self._scorer.score(view.records, rows[kept], request, None)
         else:
             scores = self._score_present(view, rows, request, candidates)[kept]
-        if scores.shape != kept.shape:
-            raise ShapeError(f"top_k needs one score for each item, the output has {list(scores.shape)}")
+        if scores.shape != kept.shape or self._scorer.wanted.keys is not None:
+            raise ShapeError(
+                f"top_k needs one score for each item, the output has {list(scores.shape)}: "
+                f"make the catalogue with one output, a column of one, or `by`"
+            )
         if added is not None:
             scores = scores + added[kept].astype(np.float32)
         best, values = best_rows(scores, k, None, None)
@@ -266,10 +269,11 @@ class Catalog:
         call = scorer.positional(places, frozenset(request_names), max_rows)
         checked = call.in_backend(call) or call
         general = CheckedCall(self._store, self._id_type, checked, names, len(request_names))
-        if not self._native or self._id_type.kind != "i":
-            return general
-        quick: CatalogCall | None = call.in_backend(general, self._store)
-        return quick or general
+        quick: CatalogCall | None = None
+        if self._native and self._id_type.kind == "i":
+            quick = call.in_backend(general, self._store)
+        made: Any = quick or general
+        return made if scorer.wanted.keys is None else SeveralCall(made, scorer.wanted.unpack)
 
     def explain(self) -> Explanation:
         """What a score does, and what a record holds.

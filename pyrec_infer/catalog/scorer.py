@@ -16,6 +16,7 @@ from pyrec_infer.calls import PositionalCall, PreparedCall, prepare_call
 from pyrec_infer.errors import InputError, RowCountError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
+from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import split_graphs
 from pyrec_infer.passes.bind_sizes import bind_sizes
 from pyrec_infer.passes.choose_precision import require_precision
@@ -61,6 +62,8 @@ class ModelPart:
         Of the layers that run for each candidate.
     notes : tuple of str
         What `explain` says of the precision.
+    wanted : Wanted
+        Turns the scores into what the caller gets.
     """
 
     signature: Signature
@@ -70,6 +73,7 @@ class ModelPart:
     fallbacks: Fallbacks
     precision: str
     notes: tuple[str, ...]
+    wanted: Wanted
 
     def executable(
         self,
@@ -136,6 +140,10 @@ class Scorer:
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
         call = PositionalCall(self._pairs, plain, self._request, None)
         self._plain_call: PreparedCall | None = call.in_backend(None)
+
+    @property
+    def wanted(self) -> Wanted:
+        return self._part.wanted
 
     @property
     def backend(self) -> str:

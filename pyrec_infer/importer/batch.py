@@ -17,11 +17,21 @@ DeclaredShape = Sequence[int | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The symbolic shape of every input and where its rows are."""
+    """The symbolic shape of every input and where its rows are.
+
+    Attributes
+    ----------
+    shapes, rows : mapping of str
+    static_rows : bool
+        Whether everything has a first axis of size 1.
+    fixed_rows : int
+        The size, above 1, that the first axes of all outputs and of an input have; 0 if there is none.
+    """
 
     shapes: Mapping[str, Shape]
     rows: Mapping[str, RowAxis]
     static_rows: bool
+    fixed_rows: int = 0
 
 
 def _anonymous(size: int | str | None) -> bool:
@@ -74,4 +84,14 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
         rows[name] = row_axis
     everything = [*inputs.values(), *outputs.values()]
     static = bool(inputs) and all(len(shape) > 0 and shape[0] == 1 for shape in everything)
-    return Batch(shapes, dict.fromkeys(rows, 0) if static else rows, static)
+    return Batch(shapes, dict.fromkeys(rows, 0) if static else rows, static, _fixed(inputs, outputs))
+
+
+def _fixed(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, DeclaredShape]) -> int:
+    """The number of rows, above 1, that a file without open first axes fixes its batch to."""
+    sizes = {shape[0] if shape else None for shape in outputs.values()}
+    first = {shape[0] for shape in inputs.values() if shape}
+    if len(sizes) != 1 or not all(isinstance(size, int) for size in first):
+        return 0
+    (size,) = sizes
+    return size if isinstance(size, int) and size > 1 and size in first else 0

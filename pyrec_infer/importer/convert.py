@@ -34,10 +34,13 @@ class Imported:
     dropped_inputs : frozenset of str
         Inputs that the file declares as overridable initialisers; a call may name them only to give
         the stored value, so they are ignored.
+    fixed_rows : int
+        See `find_batch`.
     """
 
     graph: Graph
     dropped_inputs: frozenset[str]
+    fixed_rows: int = 0
 
 
 # In names of TensorFlow's operators, which its converters write into ONNX's domain.
@@ -320,11 +323,11 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
         topological(nodes, (*names, *constants)),
         constants,
         infos,
-        static_rows=batch.static_rows,
+        static_rows=int(batch.static_rows),
     )
     verify(graph, "import")
     overridable = {value.name for value in proto.graph.input} - set(names)
-    return Imported(graph, frozenset(overridable))
+    return Imported(graph, frozenset(overridable), batch.fixed_rows)
 
 
 __all__: list[Any] = ["Imported", "import_model"]

@@ -433,6 +433,8 @@ def reshape(node: Node, inputs: Inputs, outputs: Outputs) -> RowAxis | None:
     target = outputs[0].shape
     if first is None or first.shape is None or target is None:
         return None
+    if first.rows == 0 and target and same_size(first.shape[0], target[0]):
+        return 0
     axes = _batch_axes(target)
     if len(axes) != 1 or _batch_axes(first.shape) != [first.rows]:
         return None

@@ -126,7 +126,10 @@ def same_records(a: Separated, b: Separated) -> bool:
 
 def _refuse(graph: Graph, coupled: Iterable[Node]) -> None:
     if graph.static_rows:
-        raise UnsupportedModelError("a catalogue cannot hold a model whose file fixes the batch to one row")
+        raise UnsupportedModelError(
+            f"a catalogue cannot hold a model whose file fixes the batch to {graph.static_rows} "
+            f"row{'s' if graph.static_rows > 1 else ''}: export it with a free batch size"
+        )
     found = set(coupled)
     for node in graph.nodes:
         if node in found:

@@ -1,0 +1,241 @@
+"""What a call that ranks candidates needs: its view of the model, its scores and the plan that makes them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.arguments import Signature
+from pyrec_infer.calls import as_scores, empty_outputs
+from pyrec_infer.catalog.scorer import ModelPart
+from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.execution import Executable
+from pyrec_infer.expressions import parse
+from pyrec_infer.ir import Array, Graph, Rows
+from pyrec_infer.ops.inference import analyze
+from pyrec_infer.outputs import Wanted, read_by, read_output, resolve
+from pyrec_infer.passes.select_scores import row_axis
+from pyrec_infer.planning import make_executable, narrow, narrow_to_scores
+from pyrec_infer.views import View, Views
+
+_MAX_PLANS = 64
+"""Plans a model keeps: one for each combination of request inputs and scores that was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A plan for one way to call a model.
+
+    Attributes
+    ----------
+    view : View
+    executable : Executable
+        Its only output are the scores.
+    wanted : Wanted
+        Turns them into what the caller gets.
+    """
+
+    view: View
+    executable: Executable
+    wanted: Wanted
+
+
+class Ranking:
+    """The plans of a model.
+
+    Parameters
+    ----------
+    views : Views
+    backend, pool, precision
+        Of the model.
+    """
+
+    def __init__(self, views: Views, backend: str, pool: Any, precision: str) -> None:
+        self.views = views
+        self._how = backend, pool
+        self._precision = precision
+        # Threads may make the same twice; they make no other.
+        self._made: dict[Any, Any] = {}
+
+    def _kept(self, key: Any, made: Any) -> Any:
+        if len(self._made) >= _MAX_PLANS:
+            self._made.clear()
+        self._made[key] = made
+        return made
+
+    def whole(
+        self,
+        request: frozenset[str],
+        outputs: tuple[str, ...],
+        strict_ids: bool,
+        precision: str | None = None,
+    ) -> Executable:
+        """Whole outputs, as `run` gives them."""
+        precision = self._precision if precision is None else precision
+        key = request, outputs, strict_ids, precision
+        found: Executable | None = self._made.get(key)
+        if found is None:
+            view = self.views.whole
+            graph = narrow(view.graph, outputs, strict_ids)
+            found = self._kept(key, make_executable(graph, *self._how, view.fallbacks, precision, request))
+        return found
+
+    def signature(self, by: Any) -> Signature:
+        """The model's inputs, with the further ones that ``by=`` names."""
+        if by is None:
+            return self.views.whole.signature
+        graph = self.views.scored.graph
+        names = dict.fromkeys(part.name for part in parse(by).names())
+        further = [name for name in names if name not in graph.outputs and name not in graph.inputs]
+        return self.views.with_inputs(self.views.scored, further).signature
+
+    def wanted(self, output: Any, by: Any, further: Iterable[str]) -> Wanted:
+        """What ``output=`` or ``by=`` says."""
+        graph = self.views.scored.graph
+        if by is None:
+            return read_output(output, graph)
+        if output is not None:
+            raise InputError("by: expected an expression or `output`, got both")
+        return read_by(by, graph, further)
+
+    def view(self, candidates: Iterable[str], wanted: Wanted) -> View:
+        """The graph for candidates that are given in these inputs, with the further inputs of ``by``."""
+        view = self.views.place(candidates, wanted)
+        known = {*view.graph.outputs, *view.graph.inputs}
+        return self.views.with_inputs(view, [name for name in wanted.names() if name not in known])
+
+    def graph(self, view: View, wanted: Wanted, single: bool) -> Graph:
+        """The part of a view that makes the scores."""
+        graph = narrow_to_scores(view.graph, resolve(wanted, view.graph, single))
+        info = analyze(graph).infos[graph.outputs[0]]
+        if row_axis(info, graph.static_rows) is None:
+            raise ShapeError(f"by: expected one score for each candidate, got shape {list(info.shape or ())}")
+        return graph
+
+    def ready(
+        self,
+        request: Iterable[str],
+        candidates: Iterable[str],
+        output: Any,
+        by: Any = None,
+        single: bool = False,
+    ) -> Ready:
+        """The plan for a call with these inputs on its sides; ``single`` as for `resolve`."""
+        request, candidates = frozenset(request), frozenset(candidates)
+        wanted = self.wanted(output, by, request | candidates)
+        key = request, candidates, wanted, single
+        found: Ready | None = self._made.get(key)
+        if found is None:
+            view = self.view(candidates, wanted)
+            graph = self.graph(view, wanted, single)
+            same = view, request, wanted
+            executable = self._made.get(same)
+            if executable is None:
+                made = make_executable(graph, *self._how, view.fallbacks, self._precision, request)
+                executable = self._kept(same, made)
+            found = self._kept(key, Ready(view, executable, wanted))
+        return found
+
+    def explained(self, request: Iterable[str], output: Any, by: Any) -> Executable:
+        """The plan for these inputs of a request, all others the candidates'."""
+        signature = self.signature(by)
+        own = signature.expand_names(request)
+        others = [name for name in signature.infos if name not in own]
+        return self.ready(own, others, output, by).executable
+
+    def part(
+        self, items: Any, candidates: Iterable[str], output: Any, by: Any, notes: tuple[str, ...]
+    ) -> ModelPart:
+        """What a catalogue of these items takes from the model."""
+        signature = self.signature(by)
+        sided = [*signature.expand(items), *signature.expand_names(candidates)]
+        wanted = self.wanted(output, by, signature.infos)
+        view = self.view(sided, wanted)
+        graph = self.graph(view, wanted, single=False)
+        backend, pool = self._how
+        return ModelPart(view.signature, graph, backend, pool, view.fallbacks, self._precision, notes, wanted)
+
+    def score(
+        self, ready: Ready, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """The scores of a call, before they become what the caller gets."""
+        if not ready.view.moved or len(bounds) <= 2:
+            return _scores(ready, request, candidates, bounds)
+        parts = [
+            _scores(ready, own, rows, ())
+            for own, rows in self.views.each_request(ready.view, request, candidates, bounds)
+        ]
+        return np.concatenate(parts)
+
+
+def call(
+    view: View,
+    executable: Executable,
+    request: Mapping[str, Any],
+    candidates: Mapping[str, Any],
+    offsets: Sequence[int],
+) -> tuple[dict[str, Array], int]:
+    """Run a plan on what a caller gave; its outputs and the number of candidates."""
+    plan, signature = executable.plan, view.signature
+    signature.require(plan.given, request, candidates)
+    if len(offsets) > 2 and plan.one_request:
+        raise InputError(f"{plan.one_request}: expected one request in a call, got {len(offsets) - 1}")
+    requests = len(offsets) - 1 if offsets else 1
+    arrays: dict[str, Array] = {}
+    rows = -1
+    for name in plan.given:
+        on_request = name in request
+        value = request[name] if on_request else candidates[name]
+        array = signature.array(name, value, 1 if on_request and requests == 1 else None)
+        info = signature.infos[name]
+        arrays[name] = array
+        if rows < 0 and not on_request and info.rows != Rows.INVARIANT:
+            rows = array.shape[info.rows]
+    if rows < 0:
+        rows = rows_of(view, candidates, offsets)
+    executable.check_string_rows(arrays, requests, rows)
+    if rows == 0 and plan.static_rows != 1:
+        empty = empty_outputs(plan)
+        if empty is not None:
+            return empty, rows
+    return executable.run(arrays, offsets, rows), rows
+
+
+def rows_of(view: View, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:
+    """The number of candidates of a call; 1 if none of its inputs tells."""
+    if offsets:
+        return offsets[-1]
+    for name, value in candidates.items():
+        axis = view.infos[name].rows
+        if axis >= 0:
+            return int(view.signature.array(name, value, None).shape[axis])
+    return 1
+
+
+def _scores(
+    ready: Ready, request: Mapping[str, Any], candidates: Mapping[str, Any], offsets: Sequence[int]
+) -> NDArray[np.float32]:
+    outputs, rows = call(ready.view, ready.executable, request, candidates, offsets)
+    (made,) = outputs.values()
+    return as_scores(made, rows, ready.wanted.names()[0])
+
+
+def warn_of_fixed_rows(graph: Graph, count: int) -> None:
+    """Say what a file costs that fixes the batch, and how to free it."""
+    names = [name for name in graph.inputs if (graph.infos[name].shape or (0,))[0] == count]
+    axes = ", ".join(f'"{name}": {{0: "batch"}}' for name in names)
+    warnings.warn(
+        f"the file fixes the batch to {count} rows: candidates are scored in blocks of {count}, the request "
+        f"repeated. Export it with a free batch size, with PyTorch by "
+        f"`torch.onnx.export(..., dynamic_axes={{{axes}}})`",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+__all__ = ["Ranking", "Ready", "call", "rows_of", "warn_of_fixed_rows"]

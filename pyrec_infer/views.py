@@ -1,0 +1,148 @@
+"""A model's graph for each axis that can hold the candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.arguments import Signature
+from pyrec_infer.backends.base import Fallbacks, load_fallbacks
+from pyrec_infer.errors import ShapeError
+from pyrec_infer.importer import fallback_model
+from pyrec_infer.ir import BATCH, Array, Graph, Info
+from pyrec_infer.ops.inference import analyze
+from pyrec_infer.outputs import Wanted, is_by_row
+from pyrec_infer.passes import compile_graph
+from pyrec_infer.passes.place_rows import fix_rows, move_rows, name_squeezed_axes, open_sizes
+from pyrec_infer.passes.select_scores import add_inputs
+from pyrec_infer.plan import unknown_nodes
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A compiled graph whose rows are where a call's candidates are.
+
+    Attributes
+    ----------
+    graph : Graph
+    infos : mapping of str to Info
+        What is known of every value.
+    signature : Signature
+        The inputs, with their rows where this graph has them.
+    fallbacks : mapping of Node to callable
+    moved : bool
+        Whether the rows lie along another size than the model's batch.
+    """
+
+    graph: Graph
+    infos: Mapping[str, Info]
+    signature: Signature
+    fallbacks: Fallbacks
+    moved: bool = False
+
+
+class Views:
+    """The graphs of one model; made when they are first needed, but for those of `run` and `score`.
+
+    Parameters
+    ----------
+    graph : Graph
+        As it was imported.
+    columns, ignored
+        See `Signature`.
+    fixed_rows : int
+        The number of rows that the file fixes its batch to, if that is more than one; else 0.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        columns: Mapping[str, Sequence[str]],
+        ignored: frozenset[str],
+        fixed_rows: int,
+    ) -> None:
+        self._columns, self._ignored = columns, ignored
+        self.whole = self._view(graph)
+        """For `run`: ONNX's semantics to the letter."""
+        placed = name_squeezed_axes(fix_rows(graph, fixed_rows) if fixed_rows else graph)
+        self.scored = self.whole if placed is graph else self._view(placed)
+        """For calls with the candidates along the model's batch."""
+        # Where no other size is open, nothing can be moved.
+        sizes = {size for name in graph.inputs for size in open_sizes(graph, name)}
+        self._source = placed if sizes - {BATCH} else None
+        self._moved: dict[str, View] = {}
+
+    def _view(self, graph: Graph, moved: bool = False) -> View:
+        compiled = compile_graph(graph)
+        infos = analyze(compiled).infos
+        fallbacks = load_fallbacks(unknown_nodes(compiled), infos, fallback_model)
+        signature = Signature({name: infos[name] for name in compiled.inputs}, self._columns, self._ignored)
+        return View(compiled, infos, signature, fallbacks, moved)
+
+    def place(self, candidates: Iterable[str], wanted: Wanted) -> View:
+        """The graph for a call with these inputs on the candidates' side.
+
+        The candidates lie along the model's batch, unless an output that is asked for then has no
+        definite number of values for each of them, and has one along another size that all these inputs
+        share.
+        """
+        plain = self.scored
+        if self._source is None or is_by_row(wanted, plain.graph):
+            return plain
+        source = self._source
+        shared = [open_sizes(source, name) for name in candidates if name in source.infos]
+        common = frozenset.intersection(*shared) if shared else frozenset()
+        for symbol in sorted(common - {BATCH}):
+            view = self._moved.get(symbol)
+            if view is None:
+                view = self._moved[symbol] = self._view(
+                    name_squeezed_axes(move_rows(source, symbol)), moved=True
+                )
+            if is_by_row(wanted, view.graph):
+                return view
+        return plain
+
+    def with_inputs(self, view: View, names: Sequence[str]) -> View:
+        """The same graph with further inputs, one number for each row."""
+        if not names:
+            return view
+        graph = add_inputs(view.graph, names)
+        infos = analyze(graph).infos
+        signature = Signature({name: infos[name] for name in graph.inputs}, self._columns, self._ignored)
+        return replace(view, graph=graph, infos=infos, signature=signature)
+
+    def each_request(
+        self, view: View, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]
+    ) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+        """The inputs of each request of a call whose candidates are not along the model's batch."""
+        requests = len(bounds) - 1
+        own, rows = {}, {}
+        for name, value in request.items():
+            info = self.scored.infos.get(name, view.infos[name])
+            own[name] = self.scored.signature.array(name, value, None) if info.rows >= 0 else value
+            if info.rows >= 0 and own[name].shape[info.rows] != requests:
+                raise ShapeError(
+                    f"input '{name}': expected {requests} rows, got {own[name].shape[info.rows]}"
+                )
+        for name, value in candidates.items():
+            rows[name] = view.signature.array(name, value, None)
+            axis = view.infos[name].rows
+            if axis >= 0 and rows[name].shape[axis] != bounds[-1]:
+                raise ShapeError(f"input '{name}': expected {bounds[-1]} rows, got {rows[name].shape[axis]}")
+
+        def part(array: Any, axis: int, begin: int, end: int) -> Any:
+            return array if axis < 0 else np.take(array, range(begin, end), axis=axis)
+
+        for number, (begin, end) in enumerate(pairwise(bounds)):
+            one = {
+                name: part(value, self.scored.infos[name].rows, number, number + 1)
+                for name, value in own.items()
+            }
+            yield one, {name: part(value, view.infos[name].rows, begin, end) for name, value in rows.items()}
+
+
+__all__ = ["View", "Views"]
