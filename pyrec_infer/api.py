@@ -34,6 +34,7 @@ from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import InputError, PyrecError, ShapeError
 from pyrec_infer.importer import import_model, model_source
 from pyrec_infer.ir import Array, Info
+from pyrec_infer.limits import typed_memory_errors
 from pyrec_infer.outputs import Output, Wanted, default_output
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
 from pyrec_infer.passes.split_columns import split_columns
@@ -86,6 +87,7 @@ class Model:
     model is loaded natively and while it scores. Pickles by its path or bytes.
     """
 
+    @typed_memory_errors()
     def __init__(
         self,
         source: Source,
@@ -550,7 +552,8 @@ def load(
         The file is damaged or no ONNX model, and what it is instead; `UnsupportedModelError` if
         operators in it cannot be run, with a list of them all.
     ResourceLimitError
-        The model's file has more than 2 GiB, or its external data more than is copied.
+        The model's file has more than 2 GiB, or its external data more than is copied, or the system
+        has no more memory.
     InputError
         There is no such precision, or ``calibration`` does not fit the model.
 

@@ -318,7 +318,8 @@ def filled(count: int, nodes: int = 1) -> bytes:
     made = [helper.make_node("Identity", ["x"], ["sum0"])]
     for i in range(nodes):
         made.append(helper.make_node("ConstantOfShape", ["count"], [f"all{i}"]))
-        made.append(helper.make_node("ReduceSum", [f"all{i}"], [f"one{i}"], keepdims=0))
+        made.append(helper.make_node("Neg", [f"all{i}"], [f"negative{i}"]))
+        made.append(helper.make_node("ReduceSum", [f"negative{i}"], [f"one{i}"], keepdims=0))
         made.append(helper.make_node("Add", [f"sum{i}", f"one{i}"], [f"sum{i + 1}"]))
     graph = helper.make_graph(
         made,
@@ -342,3 +343,33 @@ def test_small_files_load_in_little_time_and_memory(data: bytes) -> None:
     seconds, megabytes = map(float, done.stdout.split())
     assert seconds < 10
     assert megabytes < 400
+
+
+LITTLE_MEMORY = """
+import resource, sys
+import numpy as np
+import pyrec_infer as pi
+from pyrec_infer.errors import PyrecError
+rows = np.ones((1, 1), np.float32)
+pi.load(sys.argv[1]).run({"x": rows})
+model = pi.load(sys.argv[2])
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (200 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    model.run({"x": rows})
+except PyrecError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="limits of address space, and where to read how much is used"
+)
+def test_too_little_memory_is_a_typed_error(tmp_path: Path) -> None:
+    small, big = tmp_path / "small.onnx", tmp_path / "big.onnx"
+    small.write_bytes(filled(10))
+    big.write_bytes(filled(200_000_000))
+    command = [sys.executable, "-c", LITTLE_MEMORY, str(small), str(big)]
+    done = subprocess.run(command, capture_output=True, timeout=300, text=True)
+    assert done.stdout.strip() in ("ResourceLimitError", "UnsupportedModelError"), done.stderr

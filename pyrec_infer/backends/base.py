@@ -81,6 +81,8 @@ def guarded(
             if not label:
                 raise
             raise type(error)(f"{label}: {error}") from None
+        except MemoryError:
+            raise
         except Exception as error:
             # Its text may hold values of features.
             raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None

@@ -294,6 +294,8 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
     _refuse_invalid(proto.graph)
     try:
         proto = _inline(proto)
+    except MemoryError:
+        raise
     except Exception as error:
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
     # Functions may bring operator sets of their own.

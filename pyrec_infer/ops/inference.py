@@ -99,6 +99,8 @@ def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tu
         if "node " in str(error):
             raise
         raise type(error)(f"node {node.name!r} ({node.op}): {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:
         # A rule relies on attributes and shapes that a damaged file need not have.
         raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error

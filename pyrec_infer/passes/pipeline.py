@@ -105,7 +105,7 @@ def _run(graph: Graph, name: str, step: Callable[[Graph], Graph]) -> Graph:
     """One pass, with the verifier after it; the graph itself if the pass has changed nothing."""
     try:
         made = step(graph)
-    except PyrecError:
+    except (PyrecError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(f"in {name}: the model is inconsistent: {error}") from error
