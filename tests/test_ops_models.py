@@ -283,11 +283,8 @@ def test_tree_classifier(post_transform: str, class_ids: tuple[int, ...], base: 
 
 HOSTILE: Mapping[str, Mapping[str, Any]] = {
     "cycle": {"nodes_truenodeids": (0, 0, 0, 1, 0, 0)},
-    "two parents": {
-        "nodes_modes": ("BRANCH_LT", "BRANCH_LT", "LEAF", "BRANCH_LT", "LEAF", "LEAF"),
-        "nodes_truenodeids": (1, 2, 0, 1, 0, 0),
-        "nodes_falsenodeids": (2, 2, 0, 2, 0, 0),
-    },
+    "own child": {"nodes_truenodeids": (1, 0, 0, 1, 0, 0), "nodes_falsenodeids": (0, 0, 0, 2, 0, 0)},
+    "two roots": {"nodes_falsenodeids": (1, 0, 0, 2, 0, 0)},
     "no such child": {"nodes_falsenodeids": (7, 0, 0, 2, 0, 0)},
     "child in another tree": {"nodes_nodeids": (0, 1, 2, 3, 4, 5), "nodes_truenodeids": (1, 0, 0, 1, 0, 0)},
     "duplicate node": {"nodes_nodeids": (0, 1, 1, 0, 1, 2)},

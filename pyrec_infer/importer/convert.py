@@ -150,6 +150,8 @@ class _Converter:
             if op == "Loop":
                 inputs = (*inputs, *[""] * (2 - len(inputs)))
         node = Node(op, (*inputs, *captures), tuple(proto.output), attributes, closed, proto.name)
+        if op in OPS:
+            OPS[op].check(node)
         return upgrade(node, self.opset, make) if standard(proto.domain) else [node]
 
     def nodes(self, proto: onnx.GraphProto) -> tuple[list[Node], dict[str, Array]]:

@@ -74,6 +74,9 @@ class Op:
     traits : frozenset of Trait
     flops : callable
         Operations for one row; see `Flops`.
+    check : callable
+        ``check(node)`` raises `ModelError` where the attributes alone say that no input can be evaluated;
+        it is called once, when a model is loaded.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Op:
     symbolic: bool = False
     traits: frozenset[Trait] = frozenset()
     flops: Flops = one_each
+    check: Callable[[Node], object] = lambda node: None
 
 
 _operators: dict[str, Op] = {}

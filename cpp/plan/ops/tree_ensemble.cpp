@@ -44,7 +44,7 @@ struct RawNode {
   bool missing_yes = false;
 };
 
-// Any form of the operator: nodes in one list, of which each root reaches each by one path only, so
+// Any form of the operator: nodes in one list. Paths may meet, but none comes back to a node, so
 // that a walk always ends at a leaf.
 struct Forest {
   std::vector<RawNode> nodes;
@@ -101,19 +101,32 @@ std::int32_t feature_of(std::int64_t id) {
   return static_cast<std::int32_t>(id);
 }
 
-// Number of parents of each node; the first `checked` may have one at most.
-std::vector<std::int32_t> parents_of(const std::vector<RawNode>& nodes, std::size_t checked) {
+// How many answers lead to each node. No path may come back to a node: a walk would not end.
+std::vector<std::int32_t> parents_of(const std::vector<RawNode>& nodes) {
   std::vector<std::int32_t> parents(nodes.size());
-  const auto add = [&](std::int32_t child) {
-    const auto i = static_cast<std::size_t>(child);
-    if (i < checked && parents[i] > 0) fail("a node is the child of two nodes");
-    parents[i] = 1;
+  const auto for_each_child = [&](const RawNode& node, auto&& visit) {
+    if (node.mode == kLeaf) return;
+    visit(static_cast<std::size_t>(node.yes));
+    visit(static_cast<std::size_t>(node.no));
   };
   for (const RawNode& node : nodes) {
-    if (node.mode == kLeaf) continue;
-    add(node.yes);
-    if (node.no != node.yes) add(node.no);
+    for_each_child(node, [&](std::size_t child) { ++parents[child]; });
   }
+  std::vector<std::int32_t> waiting = parents;
+  std::vector<std::size_t> ready;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (waiting[i] == 0) ready.push_back(i);
+  }
+  std::size_t removed = 0;
+  while (!ready.empty()) {
+    const RawNode& node = nodes[ready.back()];
+    ready.pop_back();
+    ++removed;
+    for_each_child(node, [&](std::size_t child) {
+      if (--waiting[child] == 0) ready.push_back(child);
+    });
+  }
+  if (removed != nodes.size()) fail("a tree has a cycle");
   return parents;
 }
 
@@ -193,7 +206,7 @@ Forest forest_of_lists(const Attributes& attributes, const std::string& prefix,
     node.no = child(trees[i], no[i]);
     node.missing_yes = missing[i] != 0;
   }
-  const std::vector<std::int32_t> parents = parents_of(forest.nodes, count);
+  const std::vector<std::int32_t> parents = parents_of(forest.nodes);
   std::unordered_map<std::int64_t, bool> rooted;
   for (std::size_t i = 0; i < count; ++i) {
     bool& has_root = rooted[trees[i]];
@@ -202,19 +215,6 @@ Forest forest_of_lists(const Attributes& attributes, const std::string& prefix,
     has_root = true;
     forest.roots.push_back(static_cast<std::int32_t>(i));
   }
-  // What no root reaches is a cycle: each node has at most one parent.
-  std::vector<std::int32_t> pending = forest.roots;
-  std::size_t reached = 0;
-  while (!pending.empty()) {
-    const RawNode& node = forest.nodes[static_cast<std::size_t>(pending.back())];
-    pending.pop_back();
-    ++reached;
-    if (node.mode == kLeaf) continue;
-    pending.push_back(node.yes);
-    if (node.no != node.yes) pending.push_back(node.no);
-  }
-  if (rooted.size() != forest.roots.size() || reached != count) fail("a tree has a cycle");
-
   const Integers vote_trees = attributes.integers(prefix + "_treeids");
   const std::size_t votes = vote_trees.size();
   check_size(votes);
@@ -322,7 +322,7 @@ Forest forest_of_tensors(const Attributes& attributes, std::int64_t targets) {
                        no[i],         static_cast<Mode>(mode), missing[i] != 0};
     if (mode == kMember) members.push_back(i);
   });
-  const std::vector<std::int32_t> parents = parents_of(forest.nodes, count);
+  const std::vector<std::int32_t> parents = parents_of(forest.nodes);
   std::vector<bool> seen(count);
   for (std::int64_t root : attributes.integers("tree_roots")) {
     if (root < 0 || root >= static_cast<std::int64_t>(count)) fail("a root does not exist");
