@@ -63,13 +63,6 @@ Shape reduced_shape(const Shape& shape, AxisMask axes, bool keep_axes) {
   return result;
 }
 
-bool empty_reduction(const Tensor& tensor, AxisMask axes) {
-  for (int axis = 0; axis < tensor.rank(); ++axis) {
-    if ((axes & axis_bit(axis)) != 0 && tensor.shape[axis] == 0) return true;
-  }
-  return false;
-}
-
 template <class T>
 T lowest() {
   if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
@@ -153,12 +146,15 @@ T accumulate(Reduction kind, T total, T x) {
   }
 }
 
+// The mean of nothing is 0, as onnxruntime has it and as PyTorch has it of an empty bag.
+std::int64_t mean_divisor(std::int64_t count) { return std::max<std::int64_t>(count, 1); }
+
 template <class T>
 T finished(Reduction kind, T total, std::int64_t count) {
   if constexpr (std::is_floating_point_v<T>) {
     switch (kind) {
       case Reduction::kMean:
-        return total / static_cast<T>(count);
+        return total / static_cast<T>(mean_divisor(count));
       case Reduction::kL2:
         return std::sqrt(total);
       case Reduction::kLogSum:
@@ -169,9 +165,10 @@ T finished(Reduction kind, T total, std::int64_t count) {
   } else {
     if (kind != Reduction::kMean) return total;
     if constexpr (std::is_signed_v<T>) {
-      return static_cast<T>(static_cast<std::int64_t>(total) / count);
+      return static_cast<T>(static_cast<std::int64_t>(total) / mean_divisor(count));
     } else {
-      return static_cast<T>(static_cast<std::uint64_t>(total) / static_cast<std::uint64_t>(count));
+      return static_cast<T>(static_cast<std::uint64_t>(total) /
+                            static_cast<std::uint64_t>(mean_divisor(count)));
     }
   }
 }
@@ -346,7 +343,7 @@ void reduce_rows_f32(Context& context, const float* data, const Split& split, Re
 void finish_f32(const Kernels& kernels, Reduction kind, std::int64_t count, float* out,
                 std::size_t n) {
   if (kind == Reduction::kMean) {
-    const auto divisor = static_cast<float>(count);
+    const auto divisor = static_cast<float>(mean_divisor(count));
     kernels.divide_f32(out, 1, &divisor, 0, out, n);
   } else if (kind == Reduction::kL2) {
     kernels.sqrt_f32(out, out, n);
@@ -392,8 +389,6 @@ void reduce_other(Context& context, const Tensor& tensor, Reduction kind, AxisMa
       log_sum_exp_loops<T>(kept_by_reduced(context, tensor, axes), out);
       return;
     }
-  } else if (kind == Reduction::kMean && empty_reduction(tensor, axes)) {
-    throw OpError(ErrorKind::kShape, "ReduceMean: integer mean of no elements");
   }
   reduce_loops<T>(tensor, kind, axes, out);
 }
