@@ -7,6 +7,6 @@
 PYBIND11_MODULE(_native, module) {
   module.doc() = "The native core of pyrec_infer; not a public interface.";
   pyrec::bind_kernels(module);
-  pyrec::bind_plan(module);
   pyrec::bind_store(module);
+  pyrec::bind_plan(module);
 }
