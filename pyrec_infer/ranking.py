@@ -196,6 +196,8 @@ def call(
         arrays[name] = array
         if rows < 0 and not on_request and info.rows != Rows.INVARIANT:
             rows = array.shape[info.rows]
+    # Bags of the candidates are counted where their bounds are worked out.
+    counted = rows < 0 and not offsets and any(not item.request and item.rows >= 0 for item in plan.inputs)
     if rows < 0:
         rows = rows_of(view, candidates, offsets)
     executable.check_string_rows(arrays, requests, rows)
@@ -203,7 +205,11 @@ def call(
         empty = empty_outputs(plan)
         if empty is not None:
             return empty, rows
-    return executable.run(arrays, offsets, rows), rows
+    made = executable.run(arrays, offsets, rows)
+    if counted:
+        name, axis = next((item.value, item.axis) for item in plan.outputs)
+        rows = made[name].shape[axis] if axis >= 0 and name in made else rows
+    return made, rows
 
 
 def rows_of(view: View, candidates: Mapping[str, Any], offsets: Sequence[int]) -> int:

@@ -120,7 +120,7 @@ def test_lists_of_candidates(batch: str | int, attention: bool, rows: int) -> No
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
     assert model.top_k({"u": u}, {"items": items[0]}, k=1).ids[0] == expected.argmax()
     if attention:
-        with pytest.raises(UnsupportedModelError, match="couples"):
+        with pytest.raises(UnsupportedModelError, match="keep the rows of a batch apart"):
             model.catalog({"items": items})
     else:
         catalog = model.catalog({"items": items[0]}, ids=range(5, 5 + rows))

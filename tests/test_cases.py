@@ -20,13 +20,7 @@ NAMES = sorted(path.parent.name for path in CASES.glob("*/model.onnx"))
 Arrays = dict[str, NDArray[Any]]
 
 NOT_YET = {
-    "clf_two_columns": "two probabilities for each row are not one score yet",
     "negative_id_score": "score still counts a negative id from the table's end",
-    "req_bag_mean_ts": "a request's bag is not repeated as a whole yet",
-    "req_bag_sum_dynamo": "a request's bag is not repeated as a whole yet",
-    "req_jagged_lengths": "a request's bag is not repeated as a whole yet",
-    "static_batch8": "a batch that the file fixes to more than one row is not filled up yet",
-    "two_tower_matrix": "candidates along the second axis are not found yet",
 }
 """What `score` does not do yet, with the reason."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import multiprocessing
 import os
@@ -23,6 +22,7 @@ import pytest
 from models import FLOAT, ITEMS, USERS, make_model, ranker
 from numpy.typing import NDArray
 from onnx import helper
+from resident import resident_bytes
 
 import pyrec_infer as pi
 
@@ -316,22 +316,6 @@ def test_other_threads_get_on_during_load() -> None:
         elapsed = time.perf_counter() - started
         # At worst one tick in each switch interval; parsing holds the lock for longer at times.
         assert ticker.ticks - before >= min(5, elapsed / 0.05)
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM."""
-    if "libasan" in os.environ.get("LD_PRELOAD", ""):
-        pytest.skip("AddressSanitizer keeps freed memory")
-    gc.collect()
-    # What the C library keeps for later allocations is in use by nobody.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-    try:
-        pages = Path("/proc/self/statm").read_text().split()[1]
-    except OSError:
-        pytest.skip("no /proc here")
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_memory_does_not_grow_with_calls() -> None:

@@ -53,9 +53,10 @@ Tensor whole_numbers(Context& context, const Tensor& given) {
                 std::string("expected whole numbers, got ") + dtype_name(given.dtype));
 }
 
+// The ids themselves, or what was made of each.
 std::int64_t count_ids(const Tensor& ids) {
-  if (ids.rank() == 1) return ids.shape[0];
-  throw OpError(ErrorKind::kShape, "expected a vector of ids, got shape " + describe(ids.shape));
+  if (ids.rank() > 0) return ids.shape[0];
+  throw OpError(ErrorKind::kShape, "expected ids, got a number");
 }
 
 class BagBounds {
