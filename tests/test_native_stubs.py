@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, WrapperDescriptorType
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,9 @@ def built_parameters(module: ModuleType) -> tuple[Parameters, set[str]]:
         for member, what in vars(value).items():
             if isinstance(what, property):
                 others.add(f"{name}.{member}")
+            elif isinstance(what, WrapperDescriptorType):
+                # Python's own `__init__` of what only other objects make.
+                continue
             elif callable(what) and (member == "__init__" or not member.startswith("_")):
                 functions[f"{name}.{member}"] = signature(what)
     return functions, others
