@@ -71,4 +71,16 @@ class RowCountError(ShapeError):
 
 
 class IdRangeError(InputError, IndexError):
-    """An id is outside its table, or is not an integer that its element type holds exactly."""
+    """An id is outside its table, or is not an integer that its element type holds exactly.
+
+    Parameters
+    ----------
+    message : str
+    row : int, optional
+        The first row where it is so; the text names it.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message if row is None else f"{message} (row {row})")
+        self.message = message
+        self.row = row

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Runnable, guarded
+from pyrec_infer.backends.base import Runnable, guarded, relabelled
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
 from pyrec_infer.ir import Array, Node, Rate, Rows
 from pyrec_infer.limits import typed_memory_errors
 from pyrec_infer.ops import OPS
-from pyrec_infer.plan import Plan
+from pyrec_infer.plan import Plan, source_label
 
 
 def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Mapping[str, str]) -> None:
@@ -22,8 +22,7 @@ def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Mapping[st
                 evaluate = guarded(node, OPS[node.op].evaluate)
                 results = evaluate([values[name] if name else None for name in node.inputs])
         except PyrecError as error:
-            source = sources.get(node.inputs[0], f"node {node.name!r} ({node.op})")
-            raise type(error)(f"{source}: {error}") from None
+            raise relabelled(error, node, source_label(node, sources)) from None
         values.update(zip(node.outputs, results, strict=True))
 
 

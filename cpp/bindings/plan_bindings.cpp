@@ -429,17 +429,7 @@ void raise_as_python(const OpError& error, const std::string& label) {
   PyErr_SetString(type.ptr(), message.c_str());
 }
 
-}  // namespace
-
-void write_scores(Executor::Session& session, const Tensor& scores, const Tensor& target) {
-  if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32) {
-    refuse_out(ErrorKind::kShape, "expected " + std::to_string(scores.elements()) +
-                                      " elements, got shape " + describe(target.shape));
-  }
-  const Tensor packed = session.contiguous(scores);
-  copy_elements(view(packed, target.shape, contiguous_strides(target.shape)), target);
-}
-
+// Sets the exception of this package, or Python's own, that a C++ exception stands for.
 void set_python_error(const std::exception_ptr& pointer) {
   try {
     std::rethrow_exception(pointer);
@@ -452,6 +442,17 @@ void set_python_error(const std::exception_ptr& pointer) {
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }
+}
+
+}  // namespace
+
+void write_scores(Executor::Session& session, const Tensor& scores, const Tensor& target) {
+  if (scores.elements() != target.elements() || scores.dtype != DType::kFloat32) {
+    refuse_out(ErrorKind::kShape, "expected " + std::to_string(scores.elements()) +
+                                      " elements, got shape " + describe(target.shape));
+  }
+  const Tensor packed = session.contiguous(scores);
+  copy_elements(view(packed, target.shape, contiguous_strides(target.shape)), target);
 }
 
 void bind_plan(py::module_& module) {

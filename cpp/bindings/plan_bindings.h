@@ -2,8 +2,6 @@
 
 #include <pybind11/pybind11.h>
 
-#include <exception>
-
 #include "plan/executor.h"
 
 namespace pyrec {
@@ -11,9 +9,6 @@ namespace pyrec {
 // Writes one output of a session as float32 into a tensor with as many elements; throws StepError
 // if it does not fit. Needs no interpreter lock.
 void write_scores(Executor::Session& session, const Tensor& scores, const Tensor& target);
-
-// Sets the exception of this package, or Python's own, that a C++ exception stands for.
-void set_python_error(const std::exception_ptr& pointer);
 
 void bind_plan(pybind11::module_& module);
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <new>
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
@@ -152,9 +153,10 @@ PyObject* call(PyObject* self, PyObject* const* arguments, std::size_t flags, Py
   } catch (py::error_already_set& error) {
     error.restore();
     return nullptr;
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
   } catch (const std::exception&) {
-    set_python_error(std::current_exception());
-    return nullptr;
+    // The general call fails too, and words the error.
   }
   if (state.general.is_none()) return py::none().release().ptr();
   return PyObject_Vectorcall(state.general.ptr(), arguments, flags, names);

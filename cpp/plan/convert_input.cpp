@@ -13,7 +13,8 @@ namespace {
 template <class T>
 constexpr bool kIsFloat = std::is_floating_point_v<T> || std::is_same_v<T, Half>;
 
-// The largest magnitude below which a float type holds every integer.
+// Below this magnitude a float type holds every integer; here and above, it may stand for a
+// neighbour.
 template <class T>
 constexpr double exact_limit() {
   if constexpr (std::is_same_v<T, Half>) return 2048.0;
@@ -34,7 +35,7 @@ double widen(T value) {
 template <class From, class To>
 bool integral(From value) {
   const double wide = widen(value);
-  return std::abs(wide) <= exact_limit<From>() && std::trunc(wide) == wide &&
+  return std::abs(wide) < exact_limit<From>() && std::trunc(wide) == wide &&
          wide >= static_cast<double>(std::numeric_limits<To>::min()) &&
          wide <= static_cast<double>(std::numeric_limits<To>::max());
 }
@@ -44,7 +45,7 @@ bool fits(From value) {
   if constexpr (kIsFloat<From>) {
     return integral<From, To>(value);
   } else if constexpr (kIsFloat<To>) {
-    return std::abs(widen(value)) <= exact_limit<To>();
+    return std::abs(widen(value)) < exact_limit<To>();
   } else {
     return std::in_range<To>(value);
   }
@@ -61,6 +62,20 @@ To convert(From value) {
   }
 }
 
+template <class From>
+[[noreturn]] void refuse_value(From value, DType from, DType to, std::int64_t row) {
+  const std::string reason = std::string(", as the model takes ") + dtype_name(to);
+  if constexpr (kIsFloat<From>) {
+    const bool missing = std::isnan(widen(value));
+    throw OpError(ErrorKind::kNotIntegral, whole_numbers_rule(from, missing, reason), row);
+  } else {
+    throw OpError(ErrorKind::kIdRange,
+                  std::string("expected values that ") + dtype_name(to) + " holds exactly" +
+                      reason + ", got " + dtype_name(from) + " data with one that is not",
+                  row);
+  }
+}
+
 template <class From, class To>
 void convert_elements(const Tensor& from, const Tensor& to, int row_axis) {
   const From* source = from.as<From>();
@@ -74,19 +89,7 @@ void convert_elements(const Tensor& from, const Tensor& to, int row_axis) {
         if (row_axis >= 0) {
           row = position / from.shape.product(row_axis + 1, from.rank()) % from.shape[row_axis];
         }
-        if (std::isnan(widen(value))) {
-          throw OpError(ErrorKind::kNotIntegral,
-                        std::string("expected whole numbers, as the model takes ") +
-                            dtype_name(to.dtype) + ", got a missing value, NaN",
-                        row);
-        }
-        throw OpError(
-            kIsFloat<From> ? ErrorKind::kNotIntegral : ErrorKind::kIdRange,
-            std::string(kIsFloat<From> ? "expected whole numbers that " : "expected values that ") +
-                dtype_name(kIsFloat<From> ? from.dtype : to.dtype) +
-                " holds exactly, as the model takes " + dtype_name(to.dtype) + ", got " +
-                dtype_name(from.dtype) + " data with one that is not",
-            row);
+        refuse_value(value, from.dtype, to.dtype, row);
       }
     }
     target[position++] = convert<From, To>(value);

@@ -202,6 +202,13 @@ double read_scalar(const Tensor& tensor) { return read_one<double>(tensor); }
 
 std::int64_t read_integer(const Tensor& tensor) { return read_one<std::int64_t>(tensor); }
 
+std::string whole_numbers_rule(DType dtype, bool missing, const std::string& reason) {
+  const std::string held =
+      missing ? "" : std::string(" that ") + dtype_name(dtype) + " holds exactly";
+  return "expected whole numbers" + held + reason + ", got " +
+         (missing ? "a missing value, NaN" : "one that is not");
+}
+
 void refuse_missing(std::size_t index) {
   throw OpError(ErrorKind::kModel, "input " + std::to_string(index) + " is missing");
 }

@@ -50,6 +50,9 @@ std::vector<std::int64_t> read_integers(const Tensor& tensor);
 double read_scalar(const Tensor& tensor);
 std::int64_t read_integer(const Tensor& tensor);
 
+// For errors: what floats have to be to stand for whole numbers, and what was found.
+std::string whole_numbers_rule(DType dtype, bool missing, const std::string& reason = "");
+
 [[noreturn]] void refuse_missing(std::size_t index);
 [[noreturn]] void refuse_sequence(std::size_t index);
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.arguments.arrow import LOST_END, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 
@@ -23,7 +23,7 @@ def regular(label: str, value: Any) -> Array:
     Raises
     ------
     InputError
-        If a value is missing or masked.
+        If a value is missing or masked, or a string would lose a NUL at its end.
     ShapeError
         If its rows have different lengths, or it has too many axes.
     DTypeError
@@ -46,6 +46,11 @@ def regular(label: str, value: Any) -> Array:
 
 
 def _read(label: str, value: Any) -> Array:
+    if isinstance(value, (list, tuple)):
+        for row, item in enumerate(value):
+            # NumPy would drop the masks of what it stacks.
+            if isinstance(item, np.ma.MaskedArray) and np.ma.getmaskarray(item).any():
+                raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")
     # NumPy's and other packages' texts may hold the values.
     try:
         array = np.asarray(value)
@@ -60,7 +65,22 @@ def _read(label: str, value: Any) -> Array:
             raise InputError(f"{label}: expected a value, got None")
         if not isinstance(value, (int, bytes)):
             raise DTypeError(f"{label}: expected {ACCEPTED}, got {type(value).__name__}")
+    if array.dtype.kind in "US" and not isinstance(value, np.ndarray):
+        _refuse_lost_ends(label, np.asarray(value, object))
     return array
+
+
+def _refuse_lost_ends(label: str, texts: Array) -> None:
+    """Refuse strings that an array of a fixed width would make equal to shorter ones.
+
+    Raises
+    ------
+    InputError
+        Names the first row of a string that ends in NUL.
+    """
+    for place, text in enumerate(texts.reshape(-1).tolist()):
+        if isinstance(text, (str, bytes)) and text[-1:] in ("\0", b"\0"):
+            raise InputError(f"{label}: {LOST_END}{_row(texts, place)}")
 
 
 def _missing(label: str, mask: Array) -> InputError:
@@ -110,7 +130,7 @@ def as_strings(label: str, array: Array) -> Array:
     Raises
     ------
     InputError
-        If one is missing; `DTypeError` if one is no string.
+        If one is missing or ends in NUL; `DTypeError` if one is no string.
     """
     if array.dtype.kind == "U":
         return array
@@ -129,6 +149,8 @@ def as_strings(label: str, array: Array) -> Array:
                 f"{label}: expected strings, got objects of other types ({got}){_row(array, place)}"
             )
         texts.append(item)
+    if array.dtype.kind != "S":
+        _refuse_lost_ends(label, np.asarray(texts, object).reshape(array.shape))
     return np.array(texts, str).reshape(array.shape) if texts else np.empty(array.shape, "U1")
 
 

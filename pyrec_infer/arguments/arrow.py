@@ -294,6 +294,10 @@ def _viewed_texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterat
         yield buffers[place][offset : offset + length]
 
 
+LOST_END = "expected strings, got one that ends in NUL, which would equal a shorter one"
+"""Of arrays of strings of a fixed width, which pad with NUL."""
+
+
 def _as_text(items: Iterator[bytes]) -> Array:
     texts = []
     for row, item in enumerate(items):
@@ -301,6 +305,8 @@ def _as_text(items: Iterator[bytes]) -> Array:
             texts.append(item.decode())
         except UnicodeDecodeError:
             raise DTypeError(f"expected strings in UTF-8 (row {row})") from None
+        if item.endswith(b"\0"):
+            raise InputError(f"{LOST_END} (row {row})")
     return np.array(texts, str) if texts else np.empty(0, "U1")
 
 
@@ -457,4 +463,4 @@ def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:
         raise InputError("the table's Arrow structures contradict themselves") from None
 
 
-__all__ = ["ArrowColumn", "arrow_column", "arrow_table", "is_arrow"]
+__all__ = ["LOST_END", "ArrowColumn", "arrow_column", "arrow_table", "is_arrow"]

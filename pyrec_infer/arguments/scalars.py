@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrec_infer.arguments.arrays import regular
 from pyrec_infer.errors import DTypeError, InputError
 
 
@@ -67,13 +68,14 @@ def require_arrays(names: Sequence[str], arrays: Sequence[Any]) -> None:
     Raises
     ------
     InputError
-        If the number is wrong; `DTypeError` if one is not an array.
+        If the number is wrong or a value is masked; `DTypeError` if one is not an array.
     """
     if len(arrays) != len(names):
         raise InputError(f"expected {len(names)} arrays ({', '.join(names)}), got {len(arrays)}")
     for name, array in zip(names, arrays, strict=True):
         if not isinstance(array, np.ndarray):
             raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
+        regular(f"input '{name}'", array)
 
 
 def require_out(out: Any) -> None:

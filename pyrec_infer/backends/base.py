@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from pyrec_infer.errors import ModelError, PyrecError, UnsupportedModelError
+from pyrec_infer.errors import IdRangeError, ModelError, PyrecError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
@@ -69,6 +69,26 @@ def load_fallbacks(
     return sessions
 
 
+def relabelled(error: PyrecError, node: Node, label: str) -> PyrecError:
+    """An operator's error as all backends word it: where its values come from, then what is wrong.
+
+    Parameters
+    ----------
+    error : PyrecError
+        As the operator's reference raises it, which names the node only.
+    node : Node
+    label : str
+        The model's input that the node reads, or else the node; empty if the error names it already.
+    """
+    own = f"node {node.name!r} ({node.op})"
+    row = error.row if isinstance(error, IdRangeError) else None
+    text = error.message if isinstance(error, IdRangeError) else str(error)
+    for known in (f"{own}: ", f"{node.op}: ", f"{own} "):
+        text = text.removeprefix(known)
+    text = f"{label}: {text}" if label else text
+    return IdRangeError(text, row) if isinstance(error, IdRangeError) else type(error)(text)
+
+
 def guarded(
     node: Node, evaluate: Callable[[Node, Sequence[Any]], Sequence[Any]], label: str = ""
 ) -> Callback:
@@ -80,7 +100,7 @@ def guarded(
         except PyrecError as error:
             if not label:
                 raise
-            raise type(error)(f"{label}: {error}") from None
+            raise relabelled(error, node, label) from None
         except MemoryError:
             raise
         except Exception as error:

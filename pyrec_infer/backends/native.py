@@ -10,6 +10,8 @@ import numpy as np
 
 from pyrec_infer import _native
 from pyrec_infer.backends.base import Callback, Fallbacks, guarded
+from pyrec_infer.backends.numba import NumbaPlan
+from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.control_flow import scan_attributes
@@ -159,6 +161,7 @@ class NativePlan:
     """
 
     def __init__(self, plan: Plan, isa: str, pool: _native.ThreadPool, fallbacks: Fallbacks) -> None:
+        self._interpreted = cache(lambda: NumbaPlan(plan, fallbacks, {}))
         lowering = _Lowering(plan, fallbacks)
         numbers: dict[str, int] = {}
         for item in plan.inputs:
@@ -210,11 +213,33 @@ class NativePlan:
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
         """See `Runnable.run`."""
-        return self._plan.run(arrays, offsets)
+        try:
+            return self._plan.run(arrays, offsets)
+        except PyrecError as error:
+            raise self._worded(error, arrays, offsets) from None
 
     def run_into(self, arrays: Sequence[Array], output: int, out: Array) -> None:
         """Write one float32 output of a call with one request into ``out``."""
-        self._plan.run_into(arrays, output, out)
+        try:
+            self._plan.run_into(arrays, output, out)
+        except PyrecError as error:
+            raise self._worded(error, arrays, ()) from None
+
+    def _worded(self, error: PyrecError, arrays: Sequence[Array], offsets: Sequence[int]) -> PyrecError:
+        """A failed call's error as the operators' references raise it, so that all backends say the same.
+
+        What ran out of memory would do so again. Errors of ids, which good models meet, are worded alike
+        by the executor; those of nodes that run in Python have a row, which counts from their tile.
+        """
+        if isinstance(error, ResourceLimitError) or (isinstance(error, IdRangeError) and error.row is None):
+            return error
+        try:
+            self._interpreted().run(arrays, offsets)
+        except MemoryError:
+            pass
+        except PyrecError as same:
+            return same
+        return error
 
     def prepare(
         self,

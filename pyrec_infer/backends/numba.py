@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Fallbacks, guarded
+from pyrec_infer.backends.base import Fallbacks, guarded, relabelled
 from pyrec_infer.backends.evaluators import EVALUATORS
 from pyrec_infer.errors import (
     DTypeError,
@@ -22,6 +22,8 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.ir import BATCH, Array, Node
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.cast import whole_numbers_rule
+from pyrec_infer.ops.registry import Evaluate
 from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner, lookup_labels, source_label
 
 _TILE_ROWS = 4096
@@ -33,37 +35,40 @@ def runner_of(node: Node) -> Runner:
     return "onnxruntime" if node.op not in OPS else "native" if node.op in EVALUATORS else "numpy"
 
 
-def _checked(item: PlanInput, array: Array, row_offset: int = 0) -> Array:
-    """The array in the model's element type; refuses any change but rounding to narrower floats."""
+def _checked(item: PlanInput, array: Array, first: int) -> Array:
+    """The array in the model's element type; refuses any change but rounding to narrower floats.
+
+    Its rows are the caller's from ``first`` on.
+    """
     if array.dtype == item.dtype:
         return array
     numeric = array.dtype.kind in "iuf" and item.dtype.kind in "iuf"
     if not numeric:
-        raise DTypeError(f"input '{item.name}': expected {item.dtype}, got {array.dtype}")
+        raise DTypeError(f"input '{item.label or item.name}': expected {item.dtype}, got {array.dtype}")
     if array.dtype.kind == "f" and item.dtype.kind == "f":
         return array.astype(item.dtype)
     with np.errstate(all="ignore"):
         converted = array.astype(item.dtype)
-        wrong = converted.astype(array.dtype) != array
-    for floating in (array, converted):
-        if floating.dtype.kind == "f":
-            limit = 2 ** (np.finfo(floating.dtype).nmant + 1)
-            with np.errstate(all="ignore"):
-                wrong |= ~(np.abs(floating) <= limit)
+        # Between signed and unsigned numbers, both ways may wrap around.
+        wrong = (converted.astype(array.dtype) != array) | ((converted < 0) != (array < 0))
+        for floating in (array, converted):
+            if floating.dtype.kind == "f":
+                # From here on a float may stand for a neighbouring number.
+                wrong |= ~(np.abs(floating) < 2 ** (np.finfo(floating.dtype).nmant + 1))
     if wrong.any():
-        axis = item.rows if item.rows >= 0 else 0
-        place = tuple(np.argwhere(wrong)[0])
-        row = int(place[axis]) + row_offset if wrong.ndim else 0
-        if np.isnan(array[place]):
-            raise IdRangeError(
-                f"input '{item.name}': expected whole numbers, as the model takes {item.dtype}, "
-                f"got a missing value, NaN (row {row})"
-            )
-        raise IdRangeError(
-            f"input '{item.name}': expected whole numbers that {array.dtype} and {item.dtype} hold exactly, "
-            f"got {array.dtype} data with one that is not (row {row})"
-        )
+        raise _not_held(item, array, tuple(np.argwhere(wrong)[0]), first)
     return converted
+
+
+def _not_held(item: PlanInput, array: Array, place: tuple[int, ...], first: int) -> IdRangeError:
+    reason = f", as the model takes {item.dtype}"
+    if array.dtype.kind == "f":
+        rule = whole_numbers_rule(array.dtype, bool(np.isnan(array[place])), reason)
+    else:
+        got = f"got {array.dtype} data with one that is not"
+        rule = f"expected values that {item.dtype} holds exactly{reason}, {got}"
+    row = first + (int(place[item.rows]) if item.rows >= 0 else 0)
+    return IdRangeError(f"input '{item.label or item.name}': {rule}", row)
 
 
 def _repeat(array: Array, axis: int, rows: int) -> Array:
@@ -94,17 +99,30 @@ def _sizes(node: Node, sizes: Mapping[str, int]) -> Array:
 
 
 class NumbaPlan:
-    """A plan that is interpreted; see `Plan` and `NativePlan`."""
+    """A plan that is interpreted; see `Plan` and `NativePlan`.
 
-    def __init__(self, plan: Plan, fallbacks: Fallbacks) -> None:
+    Parameters
+    ----------
+    plan : Plan
+    fallbacks : mapping of Node to callable
+    evaluators : mapping of str to callable
+        What is faster than the operators' references.
+    """
+
+    def __init__(
+        self, plan: Plan, fallbacks: Fallbacks, evaluators: Mapping[str, Evaluate] = EVALUATORS
+    ) -> None:
         self._plan = plan
+        self._faster = evaluators
         self._evaluators: list[list[Callable[[Sequence[Any]], Sequence[Any]] | None]] = [
             [self._evaluator(node, fallbacks) for node in phase.nodes] for phase in plan.phases
         ]
         self._tile_rows = plan.static_rows or _TILE_ROWS
-        self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks)
-        self._alternative = None if plan.alternative is None else NumbaPlan(plan.alternative, fallbacks)
-        self._derived = [(part, NumbaPlan(part.plan, fallbacks)) for part in plan.derived]
+        self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks, evaluators)
+        self._alternative = (
+            None if plan.alternative is None else NumbaPlan(plan.alternative, fallbacks, evaluators)
+        )
+        self._derived = [(part, NumbaPlan(part.plan, fallbacks, evaluators)) for part in plan.derived]
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
@@ -113,7 +131,7 @@ class NumbaPlan:
             return None
         if labels := lookup_labels(node, self._plan.sources):
             node = replace(node, attributes={**node.attributes, "labels": labels})
-        return guarded(node, EVALUATORS.get(node.op, OPS[node.op].evaluate))
+        return guarded(node, self._faster.get(node.op, OPS[node.op].evaluate))
 
     def _derive(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
         """The arrays with the inputs that are made from them."""
@@ -198,13 +216,13 @@ class NumbaPlan:
                 part = _rows_of(array, item.rows, first, last, array.shape[item.rows])
                 values[item.name] = _checked(item, part, first)
             else:
-                values[item.name] = _checked(item, part)
+                values[item.name] = _checked(item, part, request)
         rows = end - begin
         shared = {item.name for item in self._plan.inputs if item.request}
         for index, phase in enumerate(self._plan.phases):
             if phase.kind == "request":
                 shared.update(item.value for item in phase.exports)
-            self._run_phase(phase, index, values, sizes, rows, begin)
+            self._run_phase(phase, index, values, sizes, rows, request if phase.kind == "request" else begin)
         outputs = []
         for output in self._plan.outputs:
             value = values[output.value]
@@ -230,7 +248,7 @@ class NumbaPlan:
             local: dict[str, Any] = {
                 item.value: self._import(item, values, begin, end, total) for item in phase.imports
             }
-            self._run_nodes(phase, index, local, {**sizes, BATCH: end - begin})
+            self._run_nodes(phase, index, local, {**sizes, BATCH: end - begin}, first + begin)
             for item in phase.exports:
                 collected[item.value].append(local.get(item.value, self._plan.constants.get(item.value)))
         for item in phase.exports:
@@ -245,7 +263,9 @@ class NumbaPlan:
             return _rows_of(value, item.axis, begin, end, total)
         return _repeat(value, item.axis, end - begin) if item.mode == "repeat" else value
 
-    def _run_nodes(self, phase: Phase, index: int, local: dict[str, Any], sizes: Mapping[str, int]) -> None:
+    def _run_nodes(
+        self, phase: Phase, index: int, local: dict[str, Any], sizes: Mapping[str, int], first: int
+    ) -> None:
         constants = self._plan.constants
         for node, evaluate in zip(phase.nodes, self._evaluators[index], strict=True):
             if evaluate is None:
@@ -258,9 +278,13 @@ class NumbaPlan:
                 with np.errstate(all="ignore"):
                     results = evaluate(inputs)
             except PyrecError as error:
-                if isinstance(error, IdRangeError) and lookup_labels(node, {}):
-                    raise  # it names the part's source itself
-                raise type(error)(f"{source_label(node, self._plan.sources)}: {error}") from None
+                if isinstance(error, IdRangeError) and error.row is not None:
+                    row = first if phase.kind == "request" else first + error.row
+                    error = IdRangeError(error.message, row)
+                # A lookup's reference names the source of a part itself.
+                named = isinstance(error, IdRangeError) and lookup_labels(node, {})
+                label = "" if named else source_label(node, self._plan.sources)
+                raise relabelled(error, node, label) from None
             for name, value in zip(node.outputs, results, strict=False):
                 if name:
                     local[name] = value

@@ -150,11 +150,16 @@ def text_of(data: bytes, where: str) -> str:
     ------
     ModelError
         If it is not UTF-8; replacing what is wrong could make two strings the same.
+    UnsupportedModelError
+        If it ends in NUL, which NumPy's strings drop.
     """
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
         raise ModelError(f"{where} holds a string that is not UTF-8") from None
+    if text.endswith("\0"):
+        raise UnsupportedModelError(f"{where} holds a string that ends in NUL: it would equal a shorter one")
+    return text
 
 
 def _typed(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], where: str) -> Array:

@@ -94,14 +94,20 @@ def convert(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
     return x.astype(dtype)
 
 
+def whole_numbers_rule(dtype: np.dtype[Any], missing: bool, reason: str = "") -> str:
+    """For errors: what floats have to be to stand for whole numbers, and what was found."""
+    held = "" if missing else f" that {dtype} holds exactly"
+    got = "a missing value, NaN" if missing else "one that is not"
+    return f"expected whole numbers{held}{reason}, got {got}"
+
+
 def _require_integral(node: Node, x: Array) -> None:
     limit = 2.0 ** (np.finfo(x.dtype).nmant + 1)
-    exact = (np.abs(x) <= limit) & (np.trunc(x) == x)
+    exact = (np.abs(x) < limit) & (np.trunc(x) == x)
     if not exact.all():
-        place = tuple(np.argwhere(~np.atleast_1d(exact))[0])
-        if np.isnan(np.atleast_1d(x)[place]):
-            raise IdRangeError(f"expected a whole number, got a missing value, NaN (row {place[0]})")
-        raise IdRangeError(f"expected an integer that {x.dtype} holds exactly (row {place[0]})")
+        place = tuple(np.argwhere(~exact)[0])
+        rule = whole_numbers_rule(x.dtype, bool(np.isnan(x[place])))
+        raise IdRangeError(f"node {node.name!r} ({node.op}): {rule}", int(place[0]) if place else 0)
 
 
 def _infer_cast(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -176,8 +176,10 @@ def _one_hot_encoder(node: Node, inputs: Arrays) -> list[Array]:
     if x.dtype.kind == "f":
         x = x.astype(np.int64)
     hot = x[..., None] == categories
-    if not node.attribute("zeros", 1) and not hot.any(axis=-1).all():
-        raise IdRangeError(f"{node.op}: a value is not one of the categories")
+    known = hot.any(axis=-1)
+    if not node.attribute("zeros", 1) and not known.all():
+        row = int(np.argwhere(~known)[0][0]) if x.ndim else None
+        raise IdRangeError(f"{node.op}: a value is not one of the categories", row)
     return [hot.astype(np.float32)]
 
 

@@ -113,8 +113,8 @@ def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[
         try:
             found.append((table, checked_ids(ids, len(table))))
         except IdRangeError as error:
-            if i < len(labels):
-                raise IdRangeError(f"{labels[i]}: {error}") from None
+            if i < len(labels) and labels[i]:
+                raise IdRangeError(f"{labels[i]}: {error.message}", error.row) from None
             raise
     return found
 

@@ -20,9 +20,12 @@ def checked_ids(indices: Array, size: int, rows: Array | None = None) -> Array:
     """Indices brought into [0, size); errors name the place of one in ``rows`` or along the first axis."""
     outside = (indices < -size) | (indices >= size)
     if np.any(outside):
-        first = np.argwhere(outside)[0][:1]
-        row = f" (row {(first if rows is None else rows[first])[0]})" if indices.ndim else ""
-        raise IdRangeError(f"id outside a table of {size} rows (expected -{size} <= id < {size}){row}")
+        rule = f"id outside a table of {size} rows (expected -{size} <= id < {size})"
+        first = int(np.argwhere(outside)[0][0]) if indices.ndim else None
+        if rows is not None:
+            # A place among all ids, whatever rows the node runs on.
+            raise IdRangeError(f"{rule} (row {rows[first]})")
+        raise IdRangeError(rule, first)
     return np.where(indices < 0, indices + size, indices).astype(np.int64)
 
 

@@ -18,7 +18,7 @@ def _given(label: str, ids: ArrayLike) -> Array | list[str]:
     if isinstance(ids, (list, tuple)) and ids and all(isinstance(name, str) for name in ids):
         return [str(name) for name in ids]
     names = regular(label, ids)
-    if names.dtype.kind == "O" and names.ndim == 1 and names.size:
+    if names.dtype.kind in "OT" and names.ndim == 1 and names.size:
         texts: list[Any] = names.tolist()
         if all(isinstance(name, str) for name in texts):
             return texts

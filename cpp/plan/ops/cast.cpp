@@ -7,15 +7,16 @@
 namespace pyrec {
 namespace {
 
-// Above 2^digits a float is an integer whatever was meant, so it no longer proves an exact id.
+// From 2^digits on a float may stand for a neighbouring integer, so it no longer proves an exact
+// id.
 template <class T>
 bool exact_integer(T value) {
   if constexpr (std::is_same_v<T, Half>) {
     const auto x = static_cast<float>(value);
-    return std::fabs(x) <= 0x1p11f && exact_integer(x);
+    return std::fabs(x) < 0x1p11f && exact_integer(x);
   } else {
     constexpr auto kLimit = static_cast<T>(std::int64_t{1} << std::numeric_limits<T>::digits);
-    return std::fabs(value) <= kLimit && static_cast<T>(static_cast<std::int64_t>(value)) == value;
+    return std::fabs(value) < kLimit && static_cast<T>(static_cast<std::int64_t>(value)) == value;
   }
 }
 
@@ -27,11 +28,8 @@ void require_integral(const Tensor& tensor) {
     if (!exact_integer(x[offset])) {
       const std::int64_t row_elements =
           tensor.rank() == 0 ? 1 : tensor.shape.product(1, tensor.rank());
-      const bool missing = std::isnan(static_cast<double>(static_cast<float>(x[offset])));
       throw OpError(ErrorKind::kNotIntegral,
-                    missing ? "expected a whole number, got a missing value, NaN"
-                            : std::string("expected an integer that ") + dtype_name(tensor.dtype) +
-                                  " holds exactly",
+                    whole_numbers_rule(tensor.dtype, std::isnan(static_cast<float>(x[offset]))),
                     index / row_elements);
     }
     ++index;

@@ -14,6 +14,10 @@
 
 namespace pyrec {
 
+void refuse_index(std::int64_t size, std::int64_t row) {
+  throw OpError(ErrorKind::kIdRange, outside_table(size), row);
+}
+
 namespace {
 
 // The axes of a slice that is copied many times, merged; not for empty slices.
@@ -56,10 +60,6 @@ Shape joined(const Shape& a, const Shape& b) {
   Shape result = a;
   for (std::int64_t size : b) result.push_back(size);
   return result;
-}
-
-[[noreturn]] void refuse_index(std::int64_t size, std::int64_t row) {
-  throw OpError(ErrorKind::kIdRange, outside_table(size), row);
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plan/op_list.h"
+#include "plan/ops/take.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {
@@ -44,11 +45,7 @@ class LookupExact {
     std::byte* to = result.data;
     for (std::int64_t i = 0; i < count; ++i) {
       std::int64_t row = rows[i * source.strides[0]];
-      if (row < -size || row >= size) {
-        throw OpError(
-            ErrorKind::kIdRange,
-            "expected ids from " + std::to_string(-size) + " to " + std::to_string(size - 1), i);
-      }
+      if (row < -size || row >= size) refuse_index(size, i);
       if (row < 0) row += size;
       if (bytes == 0) continue;
       std::memcpy(to, records.data + row * records.strides[0] + offset_,

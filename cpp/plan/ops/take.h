@@ -15,6 +15,9 @@ namespace pyrec {
 Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const std::int64_t> index,
             const Shape& index_shape);
 
+// Throws OpError(kIdRange) for an id at a row that is outside a table of `size` rows.
+[[noreturn]] void refuse_index(std::int64_t size, std::int64_t row);
+
 // Ids, int32 or int64, one for each place of the first axis, from an element on, as rows of a table
 // of `size` rows: negative ones count from its end. Throws OpError(kIdRange) with the place of one
 // that is outside.
