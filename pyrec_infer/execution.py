@@ -12,17 +12,18 @@ from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
 from pyrec_infer.ir import Array, Node, Rate, Rows
 from pyrec_infer.limits import typed_memory_errors
 from pyrec_infer.ops import OPS
-from pyrec_infer.plan import Plan, source_label
+from pyrec_infer.plan import Plan
+from pyrec_infer.sources import Sources, node_label
 
 
-def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Mapping[str, str]) -> None:
+def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Sources) -> None:
     for node in nodes:
         try:
             with np.errstate(all="ignore"):
                 evaluate = guarded(node, OPS[node.op].evaluate)
                 results = evaluate([values[name] if name else None for name in node.inputs])
         except PyrecError as error:
-            raise relabelled(error, node, source_label(node, sources)) from None
+            raise relabelled(error, node, node_label(node, sources)) from None
         values.update(zip(node.outputs, results, strict=True))
 
 

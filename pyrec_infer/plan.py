@@ -19,15 +19,14 @@ from pyrec_infer.ir import (
     RowAxis,
     Rows,
     Size,
-    same_size,
 )
-from pyrec_infer.ops import OPS, Trait, has
-from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.ops.registry import depends_on_batch_size
 from pyrec_infer.passes.repeat import Derived
 from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.sources import Sources
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
 Kind: TypeAlias = Literal["request", "tile", "whole"]
@@ -115,8 +114,8 @@ class Plan:
         The model is compiled for so many rows at a time; 0 if for any number.
     results : tuple of str
         The model's outputs, made by the phases or the epilogue.
-    sources : mapping of str to str
-        For error messages: the model input, and its column, that a value is a view of.
+    sources : Sources
+        For error messages: what values are made from.
     alternative : Plan, optional
         With the same inputs and outputs: serves the requests for which an operator of this plan raises
         `UseAlternativeError`.
@@ -143,7 +142,7 @@ class Plan:
     tile_rows: int
     static_rows: int
     results: tuple[str, ...]
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Sources = field(default_factory=Sources)
     alternative: Plan | None = None
     few: Plan | None = None
     few_rows: int = 0
@@ -189,71 +188,6 @@ def _touches_strings(node: Node, infos: Mapping[str, Info]) -> bool:
         return True
     names = (*node.inputs, *node.outputs)
     return any(_is_string(infos[name]) for name in names if name)
-
-
-def find_sources(graph: Graph, infos: Mapping[str, Info]) -> dict[str, str]:
-    """For values that are views or casts of one model input: its name, with the column if it is one."""
-    found = {name: f"input '{name}'" for name in graph.inputs}
-    for node in graph.nodes:
-        source = found.get(node.inputs[0]) if node.inputs else None
-        if source is None or len(node.outputs) != 1:
-            continue
-        if has(node, Trait.VIEW) or node.op in ("Cast", "Transpose", "Expand"):
-            found[node.outputs[0]] = source
-        elif node.op in ("Slice", "Gather") and len(node.inputs) > 1 and " column" not in source:
-            chosen = infos[node.inputs[1]].constant
-            if chosen is None or chosen.size != 1:
-                found[node.outputs[0]] = source
-                continue
-            after = infos[node.outputs[0]].shape
-            one = node.op == "Gather" or (after is not None and same_size(after[-1], 1))
-            column = int(chosen.reshape(-1)[0])
-            found[node.outputs[0]] = f"{source} column {column}" if one else source
-    return found
-
-
-def lookup_labels(node: Node, sources: Mapping[str, str]) -> tuple[str, ...]:
-    """For error messages: what each part of a lookup reads, or nothing for other nodes."""
-    if node.op not in ("pyrec.Lookup", "pyrec.LookupSum"):
-        return ()
-    labels = []
-    first = 0 if node.op == "pyrec.Lookup" else 1
-    for name, (column, *_) in zip(node.inputs[first::2], parts_of(node), strict=True):
-        label = sources.get(name, f"node {node.name!r} ({node.op})")
-        named = column < 0 or name not in sources or " column" in label
-        labels.append(label if named else f"{label} column {column}")
-    return tuple(labels)
-
-
-def source_label(node: Node, sources: Mapping[str, str]) -> str:
-    """For error messages: the model's input that a node reads, or else the node."""
-    second = node.op.startswith("Gather") or node.op == "pyrec.EmbeddingBag"
-    place = 1 if second and len(node.inputs) > 1 else 0
-    read = node.inputs[place] if node.inputs else ""
-    return sources.get(read, f"node {node.name!r} ({node.op})")
-
-
-def check_ids(graph: Graph) -> Graph:
-    """Mark the casts from float inputs to ids, so that they refuse what is not a whole number."""
-    infos = analyze(graph).infos
-    sources = find_sources(graph, infos)
-    reach: set[str] = set()
-    for node in reversed(graph.nodes):
-        if node.op == "Gather" and node.inputs[0] in graph.constants:
-            reach.add(node.inputs[1])
-        elif (has(node, Trait.MOVES) or node.op in ("Cast", "Add")) and any(
-            name in reach for name in node.outputs
-        ):
-            reach.update(name for name in node.inputs if name)
-    nodes = []
-    for node in graph.nodes:
-        before = infos[node.inputs[0]].dtype if node.op == "Cast" else None
-        after = infos[node.outputs[0]].dtype if node.op == "Cast" else None
-        is_id = before is not None and before.kind == "f" and after is not None and after.kind in "iu"
-        if is_id and node.inputs[0] in sources and node.outputs[0] in reach:
-            node = replace(node, attributes={**node.attributes, "require_integral": 1})
-        nodes.append(node)
-    return graph.with_(nodes=tuple(nodes))
 
 
 class _Planner:
@@ -450,7 +384,7 @@ class _Planner:
             tile_rows=graph.static_rows or self.tile_rows(tiled),
             static_rows=graph.static_rows,
             results=graph.outputs,
-            sources=find_sources(graph, self.infos),
+            sources=Sources(graph, self.infos),
         )
 
 
@@ -500,7 +434,7 @@ def with_derived(plan: Plan, derived: Iterable[Derived], one_request: str) -> Pl
             inputs=(*first, *last),
             alternative=inner.alternative and ordered(inner.alternative),
             few=inner.few and ordered(inner.few),
-            sources={**inner.sources, **{name: f"input '{label}'" for name, label in labels.items()}},
+            sources=inner.sources.renamed(labels),
         )
 
     return replace(ordered(plan), derived=parts, one_request=one_request)
@@ -548,9 +482,6 @@ __all__ = [
     "PlanInput",
     "Runner",
     "build_plan",
-    "check_ids",
-    "find_sources",
-    "source_label",
     "unknown_nodes",
     "with_derived",
 ]

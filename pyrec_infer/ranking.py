@@ -82,7 +82,8 @@ class Ranking:
         if found is None:
             view = self.views.whole
             graph = narrow(view.graph, outputs, strict_ids)
-            found = self._kept(key, make_executable(graph, *self._how, view.fallbacks, precision, request))
+            made = make_executable(graph, *self._how, view.fallbacks, precision, request, strict_ids)
+            found = self._kept(key, made)
         return found
 
     def signature(self, by: Any) -> Signature:

@@ -672,14 +672,6 @@ def test_messages_hold_no_feature_values(model: pi.Model) -> None:
         assert str(secret) not in str(caught.value)
 
 
-def test_negative_ids_count_from_the_end(model: pi.Model) -> None:
-    request, candidates = sides()
-    expected = model.score(request, candidates)
-    np.testing.assert_array_equal(
-        model.score(request, {**candidates, "item": candidates["item"] - ITEMS}), expected
-    )
-
-
 def test_int64_ids_beyond_the_models_int32() -> None:
     narrow = load(ranker(INT32))
     request, candidates = sides()

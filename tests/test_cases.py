@@ -19,11 +19,6 @@ NAMES = sorted(path.parent.name for path in CASES.glob("*/model.onnx"))
 
 Arrays = dict[str, NDArray[Any]]
 
-NOT_YET = {
-    "negative_id_score": "score still counts a negative id from the table's end",
-}
-"""What `score` does not do yet, with the reason."""
-
 
 def stored(name: str, kind: str) -> Arrays | None:
     path = CASES / name / f"{kind}.npz"
@@ -65,15 +60,6 @@ def load_split(name: str) -> pi.Model:
     return pi.load(model_of(name), columns=meta_of(name).get("columns"))
 
 
-def with_reasons(names: list[str]) -> list[Any]:
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[name]))
-        if name in NOT_YET
-        else name
-        for name in names
-    ]
-
-
 @pytest.mark.skipif(not NAMES, reason=f"no cases at {CASES} (set PYREC_INFER_SHARED)")
 @pytest.mark.parametrize("name", NAMES or ["none"])
 def test_run_equals_the_framework(name: str) -> None:
@@ -92,7 +78,7 @@ REFUSED = ["negative_id_score"]
 
 
 @pytest.mark.skipif(not NAMES, reason=f"no cases at {CASES} (set PYREC_INFER_SHARED)")
-@pytest.mark.parametrize("name", with_reasons([name for name in SPLIT if name not in REFUSED]) or ["none"])
+@pytest.mark.parametrize("name", [name for name in SPLIT if name not in REFUSED] or ["none"])
 def test_score_equals_the_repeated_request(name: str) -> None:
     expected = stored(name, "expected_split")
     assert expected is not None
@@ -105,7 +91,7 @@ def test_score_equals_the_repeated_request(name: str) -> None:
 
 
 @pytest.mark.skipif(not NAMES, reason=f"no cases at {CASES} (set PYREC_INFER_SHARED)")
-@pytest.mark.parametrize("name", with_reasons(REFUSED))
+@pytest.mark.parametrize("name", REFUSED)
 def test_score_refuses_ids_that_are_none(name: str) -> None:
     request, candidates = split_of(name)
     first = next(iter(candidates))

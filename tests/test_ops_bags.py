@@ -243,6 +243,20 @@ def test_a_wrong_id_of_a_bag_is_named_by_its_place(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_strict_ids_do_not_count_from_the_end(backend: str) -> None:
+    table, bounds = np.arange(80, dtype=F32).reshape(5, 16), np.asarray([[0, 2], [2, 6], [6, 40]])
+    for dtype, place in product((np.int64, np.int32), (0, 5, 39)):
+        ids = np.ones(40, dtype)
+        ids[place] = -1
+        run(backend, "pyrec.EmbeddingBag", (table, ids, bounds), {})
+        with pytest.raises(IdRangeError, match=rf"expected 0 <= id < 5\) \(row {place}\)$"):
+            run(backend, "pyrec.EmbeddingBag", (table, ids, bounds), {"strict": 1})
+        padded = run(backend, "pyrec.EmbeddingBag", (table, ids, bounds), {"strict": 1, "padding": -1})
+        kept = np.asarray([2, 4, 34]) - [place == 0, place == 5, place == 39]
+        np.testing.assert_array_equal(padded, kept[:, None] * table[1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_wrong_bag_is_named_by_its_row(backend: str) -> None:
     table, ids = np.ones((5, 16), F32), np.zeros(7, np.int64)
     for wrong, error in (([-1, 3], STARTS), ([4, 3], FALLS), ([0, 8], ENDS), ([FAR, -FAR], FALLS)):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import pyrec_infer as pi
-from pyrec_infer.errors import InputError, PyrecError, RowCountError
+from pyrec_infer.errors import IdRangeError, InputError, PyrecError, RowCountError
 
 Array = NDArray[Any]
 CASES = ("req_bag_mean_ts", "req_bag_sum_dynamo", "req_jagged_lengths")
@@ -169,3 +169,18 @@ def expected_of_dense() -> Array:
     name = "scripted-sum-first"
     empty = np.zeros(5, int)
     return expected(name, ragged(name, empty), empty, np.eye(5))
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_negative_ids_are_refused_but_in_run(name: str) -> None:
+    lengths, x = bag_lengths(name, [3]), dense(1)
+    request = ragged(name, lengths)
+    first = int(np.argmax(request["ids"] > 0))
+    request["ids"][first] = -1
+    model(name).run({**request, "x": x})
+    with pytest.raises(
+        IdRangeError, match=rf"^input 'ids': id outside a table .*expected 0 <=.*row {first}\)"
+    ):
+        model(name).score(request, {"x": x})
+    with pytest.raises(IdRangeError, match=r"^input 'ids'"):
+        model(name).score({}, {**request, "x": x})

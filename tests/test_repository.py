@@ -35,6 +35,8 @@ LAYERS = {
     "ops": 2,
     "importer": 3,
     "passes": 3,
+    "sources": 3,
+    "ids": 4,
     "plan": 4,
     "backends": 5,
     "top_k": 5,

@@ -54,7 +54,8 @@ def _gather(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
     plain = table is not None and ids is not None and table.dtype == np.float32 and table.ndim == 2
     if table is None or ids is None or not plain or node.attribute("axis", 0) not in (0, -2) or ids.size == 0:
         return OPS["Gather"].evaluate(node, inputs)
-    if not table.flags.c_contiguous or ids.min() < -len(table) or ids.max() >= len(table):
+    lowest = 0 if node.attribute("strict") else -len(table)
+    if not table.flags.c_contiguous or ids.min() < lowest or ids.max() >= len(table):
         # The reference names the row of the id that is out of range.
         return OPS["Gather"].evaluate(node, inputs)
     rows = ids.reshape(-1).astype(np.int64)
@@ -117,8 +118,8 @@ def _embedding_bag(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array
         return OPS[node.op].evaluate(node, inputs)
     check_bags(node, inputs)
     weighted_mean = bool(node.attribute("weighted_mean", 0))
-    padding = node.attribute("padding")
-    made, wrong = embedding_bags(table, ids, bounds, weights, mode_of(node), padding, weighted_mean)
+    padding, strict = node.attribute("padding"), bool(node.attribute("strict", 0))
+    made, wrong = embedding_bags(table, ids, bounds, weights, mode_of(node), padding, weighted_mean, strict)
     if wrong >= 0:
         # The reference names it.
         return OPS[node.op].evaluate(node, inputs)

@@ -16,7 +16,8 @@ from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.control_flow import scan_attributes
 from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
-from pyrec_infer.plan import Phase, Plan, Runner, lookup_labels, source_label
+from pyrec_infer.plan import Phase, Plan, Runner
+from pyrec_infer.sources import lookup_labels, node_label
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
 ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Array]]]
@@ -102,11 +103,11 @@ class _Lowering:
             ]
             callback: Callback | None = self.fallbacks.get(node)
             if callback is None and runner_of(node) == "numpy":
-                callback = guarded(node, OPS[node.op].evaluate, source_label(node, self.sources))
+                callback = guarded(node, OPS[node.op].evaluate, node_label(node, self.sources))
             steps.append(
                 (
                     node.op,
-                    source_label(node, self.sources),
+                    node_label(node, self.sources),
                     [slot(name) for name in node.inputs],
                     [slot(name) for name in node.outputs],
                     [],

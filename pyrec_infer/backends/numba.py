@@ -24,7 +24,8 @@ from pyrec_infer.ir import BATCH, Array, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.cast import whole_numbers_rule
 from pyrec_infer.ops.registry import Evaluate
-from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner, lookup_labels, source_label
+from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
+from pyrec_infer.sources import lookup_labels, node_label
 
 _TILE_ROWS = 4096
 """Interpreting costs microseconds a node, so tiles are as large as the cache of a core bears."""
@@ -282,8 +283,8 @@ class NumbaPlan:
                     row = first if phase.kind == "request" else first + error.row
                     error = IdRangeError(error.message, row)
                 # A lookup's reference names the source of a part itself.
-                named = isinstance(error, IdRangeError) and lookup_labels(node, {})
-                label = "" if named else source_label(node, self._plan.sources)
+                named = isinstance(error, IdRangeError) and node.op in ("pyrec.Lookup", "pyrec.LookupSum")
+                label = "" if named else node_label(node, self._plan.sources)
                 raise relabelled(error, node, label) from None
             for name, value in zip(node.outputs, results, strict=False):
                 if name:

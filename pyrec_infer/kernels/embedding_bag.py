@@ -22,7 +22,15 @@ _MODES: Mapping[tuple[str, bool], int] = {
 
 @compiled
 def _bag_loop(
-    numbers: Any, ids: Any, bounds: Any, weights: Any, mode: Any, padded: Any, padding: Any, out: Any
+    numbers: Any,
+    ids: Any,
+    bounds: Any,
+    weights: Any,
+    mode: Any,
+    padded: Any,
+    padding: Any,
+    strict: Any,
+    out: Any,
 ) -> Any:
     one = np.float32(1)
     for i in range(bounds.shape[0]):
@@ -31,7 +39,7 @@ def _bag_loop(
             row = ids[place]
             if padded and row == padding:
                 continue
-            if row < 0:
+            if row < 0 and not strict:
                 row += numbers.shape[0]
             if row < 0 or row >= numbers.shape[0]:
                 return place
@@ -59,12 +67,16 @@ def embedding_bags(
     mode: str,
     padding: int | None,
     weighted_mean: bool,
+    strict: bool = False,
 ) -> tuple[Array, int]:
-    """The bags of a float32 table, and the place of the first id, bag by bag, outside it, or -1."""
+    """The bags of a float32 table, and the place of the first id, bag by bag, outside it, or -1.
+
+    Negative ids are outside where they are strict; else they count from the table's end.
+    """
     out = np.zeros((len(bounds), numbers.shape[1]), np.float32)
     factors = np.zeros(0, np.float32) if weights is None else weights
     way = _MODES[mode, bool(weighted_mean)]
-    wrong = _bag_loop(numbers, ids, bounds, factors, way, padding is not None, padding or 0, out)
+    wrong = _bag_loop(numbers, ids, bounds, factors, way, padding is not None, padding or 0, strict, out)
     return out, int(wrong)
 
 

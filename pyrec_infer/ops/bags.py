@@ -107,7 +107,7 @@ def _infer_pairs(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 def _pairs(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     rows, count = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
-    lengths = np.bincount(checked_ids(rows, int(count)), minlength=int(count))
+    lengths = np.bincount(checked_ids(node, rows, int(count)), minlength=int(count))
     ends = np.cumsum(lengths, dtype=INT64)
     return [np.stack([ends - lengths, ends], axis=1)]
 
@@ -118,7 +118,7 @@ def _infer_order(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 def _order(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     rows, count = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
-    return [np.argsort(checked_ids(rows, int(count)), kind="stable").astype(INT64)]
+    return [np.argsort(checked_ids(node, rows, int(count)), kind="stable").astype(INT64)]
 
 
 def _pairs_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
@@ -193,7 +193,7 @@ def _bag(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     table, ids, bounds = (required(node, inputs, i) for i in range(3))
     check_bags(node, inputs)
     places, bags = _kept(node, ids, bounds)
-    rows = table[checked_ids(ids[places], len(table), places)]
+    rows = table[checked_ids(node, ids[places], len(table), places)]
     numbers = rows.astype(F32, copy=False) if table.dtype.kind == "f" else decode(rows, *table_part(node))
     weights = optional(inputs, 3)
     factors = np.ones(len(places), F32) if weights is None else weights[places]

@@ -111,7 +111,7 @@ def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[
             continue
         ids = source[:, column] if column >= 0 else source.reshape(-1)
         try:
-            found.append((table, checked_ids(ids, len(table))))
+            found.append((table, checked_ids(node, ids, len(table))))
         except IdRangeError as error:
             if i < len(labels) and labels[i]:
                 raise IdRangeError(f"{labels[i]}: {error.message}", error.row) from None
@@ -153,7 +153,9 @@ def _lookup_exact(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     source, table = required(node, inputs, 0), required(node, inputs, 1)
     dtype = element_type(node, int(node.attribute("to", 0)))
     offset, width = int(node.attribute("offset", 0)), int(node.attribute("width", 0))
-    rows = table[checked_ids(source.reshape(-1), len(table))][:, offset : offset + width * dtype.itemsize]
+    rows = table[checked_ids(node, source.reshape(-1), len(table))][
+        :, offset : offset + width * dtype.itemsize
+    ]
     return [np.ascontiguousarray(rows).view(dtype).reshape(len(rows), width)]
 
 

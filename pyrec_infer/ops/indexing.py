@@ -16,17 +16,28 @@ from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
 from pyrec_infer.ops.traits import MOVES, no_flops
 
 
-def checked_ids(indices: Array, size: int, rows: Array | None = None) -> Array:
-    """Indices brought into [0, size); errors name the place of one in ``rows`` or along the first axis."""
-    outside = (indices < -size) | (indices >= size)
+def checked_ids(node: Node, indices: Array, size: int, rows: Array | None = None) -> Array:
+    """Indices brought into [0, size); a strict node takes none that count from the end.
+
+    Errors name the place of a wrong one in ``rows`` or along the first axis.
+    """
+    lowest = 0 if node.attribute("strict") else -size
+    outside = (indices < lowest) | (indices >= size)
     if np.any(outside):
-        rule = f"id outside a table of {size} rows (expected -{size} <= id < {size})"
-        first = int(np.argwhere(outside)[0][0]) if indices.ndim else None
+        place = np.argwhere(outside)[0]
         if rows is not None:
             # A place among all ids, whatever rows the node runs on.
-            raise IdRangeError(f"{rule} (row {rows[first]})")
-        raise IdRangeError(rule, first)
+            rule = _outside(size, lowest, place, ()).message
+            raise IdRangeError(f"{rule} (row {rows[place[0]]})")
+        raise _outside(size, lowest, place, indices.shape)
     return np.where(indices < 0, indices + size, indices).astype(np.int64)
+
+
+def _outside(size: int, lowest: int, place: Array, shape: tuple[int, ...]) -> IdRangeError:
+    rule = f"id outside a table of {size} rows (expected {lowest} <= id < {size})"
+    if prod(shape[1:]) > 1:
+        rule += f", at position {np.ravel_multi_index(tuple(place[1:]), shape[1:])}"
+    return IdRangeError(rule, int(place[0]) if len(shape) else None)
 
 
 def _differ(a: Size, b: Size) -> bool:
@@ -47,7 +58,7 @@ def _infer_gather(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _gather(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, indices = required(node, inputs, 0), required(node, inputs, 1)
     axis = axis_of(node, int(node.attribute("axis", 0)), data.ndim)
-    return [np.asarray(data.take(checked_ids(indices, data.shape[axis]), axis), data.dtype)]
+    return [np.asarray(data.take(checked_ids(node, indices, data.shape[axis]), axis), data.dtype)]
 
 
 def _infer_gather_elements(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -68,17 +79,17 @@ def _check_elements(node: Node, data: Shape, indices: Shape) -> int:
     return axis
 
 
-def _coordinates(indices: Array, axis: int, size: int) -> list[Array]:
+def _coordinates(node: Node, indices: Array, axis: int, size: int) -> list[Array]:
     """For each axis the coordinates of the elements that GatherElements' indices stand for."""
     found: list[Array] = list(np.indices(indices.shape, sparse=True))
-    found[axis] = checked_ids(indices, size)
+    found[axis] = checked_ids(node, indices, size)
     return found
 
 
 def _gather_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, indices = required(node, inputs, 0), required(node, inputs, 1)
     axis = _check_elements(node, data.shape, indices.shape)
-    return [data[tuple(_coordinates(indices, axis, data.shape[axis]))]]
+    return [data[tuple(_coordinates(node, indices, axis, data.shape[axis]))]]
 
 
 def _infer_gather_nd(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -115,7 +126,7 @@ def _gather_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     width = indices.shape[-1]
     _check_width(node, width, data.ndim - batch)
     grids: list[Array] = list(np.indices(indices.shape[:-1], sparse=True))[:batch]
-    tuples = [checked_ids(indices[..., i], data.shape[batch + i]) for i in range(width)]
+    tuples = [checked_ids(node, indices[..., i], data.shape[batch + i]) for i in range(width)]
     return [np.asarray(data[tuple(grids + tuples)], data.dtype)]
 
 
@@ -161,7 +172,7 @@ def _scatter_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]
     if indices.size == 0:
         return [data.copy()]
     steps = np.array([prod(data.shape[i + 1 :]) for i in range(data.ndim)])
-    coordinates = _coordinates(indices, axis, data.shape[axis])
+    coordinates = _coordinates(node, indices, axis, data.shape[axis])
     positions = sum(part * step for part, step in zip(coordinates, steps, strict=True))
     where = np.broadcast_to(positions, indices.shape).reshape(-1)
     return [_scatter(node, flat, where, updates.reshape(-1, 1)).reshape(data.shape)]
@@ -182,7 +193,7 @@ def _scatter_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         return [data.copy()]
     positions = np.zeros(indices.shape[:-1], np.int64)
     for i in range(width):
-        positions = positions * data.shape[i] + checked_ids(indices[..., i], data.shape[i])
+        positions = positions * data.shape[i] + checked_ids(node, indices[..., i], data.shape[i])
     inner = prod(data.shape[width:])
     flat = data.reshape(-1, inner)
     return [_scatter(node, flat, positions.reshape(-1), updates.reshape(-1, inner)).reshape(data.shape)]
@@ -208,7 +219,10 @@ def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         raise ModelError(f"node {node.name!r} (OneHot): expected one depth >= 0 and two values")
     count = int(depth.reshape(()))
     check_count(node, count)
-    chosen = np.expand_dims(indices.astype(np.int64), axis)
+    chosen = indices.astype(np.int64)
+    if node.attribute("strict") and (chosen < 0).any():
+        raise _outside(count, 0, np.argwhere(chosen < 0)[0], chosen.shape)
+    chosen = np.expand_dims(chosen, axis)
     classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(indices.ndim + 1)])
     return [np.where((chosen == classes) | (chosen == classes - count), values[1], values[0])]
 

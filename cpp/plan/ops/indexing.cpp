@@ -15,7 +15,7 @@
 namespace pyrec {
 
 void refuse_index(std::int64_t size, std::int64_t row) {
-  throw OpError(ErrorKind::kIdRange, outside_table(size), row);
+  throw OpError(ErrorKind::kIdRange, outside_table(size, false), row);
 }
 
 namespace {
@@ -62,56 +62,72 @@ Shape joined(const Shape& a, const Shape& b) {
   return result;
 }
 
+// Positions are those of `per_row` in a row; 0: there are no rows.
+[[noreturn]] void refuse_index(std::int64_t size, bool strict, std::int64_t place,
+                               std::int64_t per_row) {
+  std::string message = outside_table(size, strict);
+  if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
+  throw OpError(ErrorKind::kIdRange, message, per_row > 0 ? place / per_row : -1);
+}
+
 template <class T>
-void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t size,
+void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t size, bool strict,
                    std::int64_t per_row, std::int64_t* y) {
+  const std::int64_t wrap = strict ? 0 : size;
   std::uint64_t outside = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t index = x[i * step];
-    const std::int64_t place = index < 0 ? index + size : index;
+    const std::int64_t place = index < 0 ? index + wrap : index;
     outside |= static_cast<std::uint64_t>(static_cast<std::uint64_t>(place) >=
                                           static_cast<std::uint64_t>(size));
     y[i] = place;
   }
   if (outside == 0) return;
   for (std::int64_t i = 0; i < n; ++i) {
-    if (y[i] < 0 || y[i] >= size) refuse_index(size, per_row > 0 ? i / per_row : -1);
+    if (y[i] < 0 || y[i] >= size) refuse_index(size, strict, i, per_row);
   }
 }
 
 // The same for n indices of a tensor from an element on, in `step` steps of memory.
 void check_indices(const Tensor& indices, std::int64_t offset, std::int64_t step, std::int64_t n,
-                   std::int64_t size, std::int64_t per_row, std::int64_t* y) {
+                   std::int64_t size, bool strict, std::int64_t per_row, std::int64_t* y) {
   if (indices.dtype == DType::kInt64) {
-    check_indices(indices.as<std::int64_t>() + offset, step, n, size, per_row, y);
+    check_indices(indices.as<std::int64_t>() + offset, step, n, size, strict, per_row, y);
   } else if (indices.dtype == DType::kInt32) {
-    check_indices(indices.as<std::int32_t>() + offset, step, n, size, per_row, y);
+    check_indices(indices.as<std::int32_t>() + offset, step, n, size, strict, per_row, y);
   } else {
     throw OpError(ErrorKind::kDType, std::string("indices of type ") + dtype_name(indices.dtype));
   }
 }
 
-// Indices brought into [0, size), as a contiguous int64 tensor.
-Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t size) {
-  Tensor result = allocate(context, DType::kInt64, indices.shape);
+std::int64_t count_per_row(const Tensor& indices) {
   const std::int64_t n = indices.elements();
-  const std::int64_t per_row = n > 0 && indices.rank() > 0 ? n / indices.shape[0] : 0;
+  return n > 0 && indices.rank() > 0 ? n / indices.shape[0] : 0;
+}
+
+// Indices brought into [0, size), as a contiguous int64 tensor.
+Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t size, bool strict) {
+  Tensor result = allocate(context, DType::kInt64, indices.shape);
   const bool column = indices.rank() == 1;
   const Tensor source = column ? indices : contiguous(context, indices);
-  check_indices(source, 0, column ? indices.strides[0] : 1, n, size, per_row,
-                result.as<std::int64_t>());
+  check_indices(source, 0, column ? indices.strides[0] : 1, indices.elements(), size, strict,
+                count_per_row(indices), result.as<std::int64_t>());
   return result;
 }
 
+bool strict_ids(const OpSpec& spec) { return spec.attributes.integer("strict", 0) != 0; }
+
 }  // namespace
 
-std::string outside_table(std::int64_t size) {
+std::string outside_table(std::int64_t size, bool strict) {
   const std::string rows = std::to_string(size);
-  return "id outside a table of " + rows + " rows (expected -" + rows + " <= id < " + rows + ")";
+  return "id outside a table of " + rows + " rows (expected " +
+         (strict ? "0" : std::to_string(-size)) + " <= id < " + rows + ")";
 }
 
-void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, std::int64_t* rows) {
-  check_indices(ids, offset, ids.strides[0], ids.shape[0], size, 1, rows);
+void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, bool strict,
+               std::int64_t* rows) {
+  check_indices(ids, offset, ids.strides[0], ids.shape[0], size, strict, 1, rows);
 }
 
 Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const std::int64_t> index,
@@ -158,13 +174,14 @@ std::span<const std::int64_t> span_of(const Tensor& indices) {
 
 class Gather {
  public:
-  explicit Gather(const OpSpec& spec) : axis_(spec.attributes.integer("axis", 0)) {}
+  explicit Gather(const OpSpec& spec)
+      : axis_(spec.attributes.integer("axis", 0)), strict_(strict_ids(spec)) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
     const Tensor& given = required(in, 1);
     const int axis = normalize_axis(axis_, data.rank());
-    const Tensor indices = checked_indices(context, given, data.shape[axis]);
+    const Tensor indices = checked_indices(context, given, data.shape[axis], strict_);
     if (indices.elements() != 1) {
       out[0].tensor = take(context, data, axis, span_of(indices), indices.shape);
       return;
@@ -184,6 +201,7 @@ class Gather {
 
  private:
   std::int64_t axis_;
+  bool strict_;
 };
 
 // The axis of GatherElements and ScatterElements, after a check of the shapes.
@@ -220,12 +238,13 @@ void for_each_element(const Tensor& indices, const Shape& data_strides, int axis
 
 class GatherElements {
  public:
-  explicit GatherElements(const OpSpec& spec) : axis_(spec.attributes.integer("axis", 0)) {}
+  explicit GatherElements(const OpSpec& spec)
+      : axis_(spec.attributes.integer("axis", 0)), strict_(strict_ids(spec)) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
     const int axis = elements_axis(axis_, data.shape, required(in, 1).shape);
-    const Tensor indices = checked_indices(context, required(in, 1), data.shape[axis]);
+    const Tensor indices = checked_indices(context, required(in, 1), data.shape[axis], strict_);
     Tensor result = allocate(context, data.dtype, indices.shape);
     dispatch_size(data.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
@@ -239,11 +258,13 @@ class GatherElements {
 
  private:
   std::int64_t axis_;
+  bool strict_;
 };
 
 // Element offsets that index tuples, the last axis of `indices`, stand for along the axes of
 // `data` from `batch` on; the axes before it go in step with those of `indices`.
-Tensor tuple_offsets(Context& context, const Tensor& data, const Tensor& indices, int batch) {
+Tensor tuple_offsets(Context& context, const Tensor& data, const Tensor& indices, int batch,
+                     bool strict) {
   const int last = indices.rank() - 1;
   const std::int64_t width = indices.shape[last];
   if (width < 1 || width > data.rank() - batch) {
@@ -261,7 +282,7 @@ Tensor tuple_offsets(Context& context, const Tensor& data, const Tensor& indices
   for (int i = 0; i < width; ++i) {
     const Tensor column =
         view(indices, tuples, axes_of(indices.strides, 0, last), i * indices.strides[last]);
-    const Tensor places = checked_indices(context, column, data.shape[batch + i]);
+    const Tensor places = checked_indices(context, column, data.shape[batch + i], strict);
     const std::int64_t step = data.strides[batch + i];
     y = offsets.as<std::int64_t>();
     const std::int64_t* place = places.as<std::int64_t>();
@@ -272,7 +293,8 @@ Tensor tuple_offsets(Context& context, const Tensor& data, const Tensor& indices
 
 class GatherND {
  public:
-  explicit GatherND(const OpSpec& spec) : batch_(spec.attributes.integer("batch_dims", 0)) {}
+  explicit GatherND(const OpSpec& spec)
+      : batch_(spec.attributes.integer("batch_dims", 0)), strict_(strict_ids(spec)) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
@@ -287,7 +309,7 @@ class GatherND {
                                            describe(indices.shape));
     }
     const int batch = static_cast<int>(batch_);
-    const Tensor offsets = tuple_offsets(context, data, indices, batch);
+    const Tensor offsets = tuple_offsets(context, data, indices, batch, strict_);
     const int first = batch + static_cast<int>(indices.shape[indices.rank() - 1]);
     const Shape inner = axes_of(data.shape, first, data.rank());
     Tensor result = allocate(context, data.dtype, joined(offsets.shape, inner));
@@ -304,6 +326,7 @@ class GatherND {
 
  private:
   std::int64_t batch_;
+  bool strict_;
 };
 
 enum class Combine { kReplace, kAdd, kMultiply, kMax, kMin };
@@ -403,13 +426,15 @@ void check_updates(const Tensor& updates, const Shape& expected) {
 class ScatterElements {
  public:
   explicit ScatterElements(const OpSpec& spec)
-      : axis_(spec.attributes.integer("axis", 0)), how_(read_combine(spec.attributes)) {}
+      : axis_(spec.attributes.integer("axis", 0)),
+        strict_(strict_ids(spec)),
+        how_(read_combine(spec.attributes)) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
     const Tensor& updates = required(in, 2);
     const int axis = elements_axis(axis_, data.shape, required(in, 1).shape);
-    const Tensor indices = checked_indices(context, required(in, 1), data.shape[axis]);
+    const Tensor indices = checked_indices(context, required(in, 1), data.shape[axis], strict_);
     check_updates(updates, indices.shape);
     const Tensor offsets = allocate(context, DType::kInt64, indices.shape);
     std::int64_t* y = offsets.as<std::int64_t>();
@@ -420,12 +445,14 @@ class ScatterElements {
 
  private:
   std::int64_t axis_;
+  bool strict_;
   Combine how_;
 };
 
 class ScatterND {
  public:
-  explicit ScatterND(const OpSpec& spec) : how_(read_combine(spec.attributes)) {}
+  explicit ScatterND(const OpSpec& spec)
+      : strict_(strict_ids(spec)), how_(read_combine(spec.attributes)) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& data = required(in, 0);
@@ -436,7 +463,7 @@ class ScatterND {
     }
     // The result is contiguous, so offsets are those of a contiguous value.
     const Tensor target = view(data, data.shape, contiguous_strides(data.shape));
-    const Tensor offsets = tuple_offsets(context, target, indices, 0);
+    const Tensor offsets = tuple_offsets(context, target, indices, 0, strict_);
     const int first = static_cast<int>(indices.shape[indices.rank() - 1]);
     const Shape inner = axes_of(data.shape, first, data.rank());
     check_updates(updates, joined(offsets.shape, inner));
@@ -444,12 +471,14 @@ class ScatterND {
   }
 
  private:
+  bool strict_;
   Combine how_;
 };
 
 class OneHot {
  public:
-  explicit OneHot(const OpSpec& spec) : axis_(spec.attributes.integer("axis", -1)) {}
+  explicit OneHot(const OpSpec& spec)
+      : axis_(spec.attributes.integer("axis", -1)), strict_(strict_ids(spec)) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& given = required(in, 0);
@@ -464,6 +493,11 @@ class OneHot {
     const Shape outer = axes_of(given.shape, 0, axis);
     const Shape inner = axes_of(given.shape, axis, given.rank());
     const Tensor indices = contiguous(context, cast(context, given, DType::kInt64));
+    for (std::int64_t i = 0; strict_ && i < indices.elements(); ++i) {
+      if (indices.as<std::int64_t>()[i] < 0) {
+        refuse_index(depth, true, i, count_per_row(indices));
+      }
+    }
     Tensor result = allocate(context, values.dtype, joined(joined(outer, Shape{depth}), inner));
     if (result.elements() > 0) {
       dispatch_size(values.dtype, [&](auto tag) {
@@ -491,6 +525,7 @@ class OneHot {
   }
 
   std::int64_t axis_;
+  bool strict_;
 };
 
 class Compress {

@@ -59,8 +59,8 @@ std::vector<Part> parts_of(const OpSpec& spec, std::size_t first) {
 class Lookups {
  public:
   Lookups(Context& context, const std::vector<Part>& parts, const std::vector<std::string>& labels,
-          std::span<const Value* const> in, std::size_t first)
-      : context_(context), count_(parts.size()) {
+          bool strict, std::span<const Value* const> in, std::size_t first)
+      : context_(context), count_(parts.size()), strict_(strict) {
     if (in.size() != first + 2 * count_) {
       throw OpError(ErrorKind::kModel, "expected a source and a table a part");
     }
@@ -156,7 +156,7 @@ class Lookups {
       throw OpError(ErrorKind::kShape,
                     "expected one id a row, got shape " + describe(source.shape));
     }
-    if (!one_row_of(source, offset, size)) check_ids(source, offset, size, next_);
+    if (!one_row_of(source, offset, size)) check_ids(source, offset, size, strict_, next_);
     source_ = &source;
     column_ = column;
     size_ = size;
@@ -168,7 +168,7 @@ class Lookups {
   bool one_row_of(const Tensor& source, std::int64_t offset, std::int64_t size) {
     if (n_ != 1 || source.dtype != DType::kInt64) return false;
     const std::int64_t id = source.as<std::int64_t>()[offset];
-    *next_ = id < 0 ? id + size : id;
+    *next_ = id < 0 && !strict_ ? id + size : id;
     return static_cast<std::uint64_t>(*next_) < static_cast<std::uint64_t>(size);
   }
 
@@ -179,6 +179,7 @@ class Lookups {
 
   Context& context_;
   std::size_t count_;
+  bool strict_;
   std::int64_t n_ = 0;
   BufferRef scratch_;
   LookupPart* lookups_ = nullptr;
@@ -192,12 +193,14 @@ class Lookups {
 class Lookup {
  public:
   explicit Lookup(const OpSpec& spec)
-      : parts_(parts_of(spec, 0)), labels_(spec.attributes.texts("labels")) {
+      : parts_(parts_of(spec, 0)),
+        labels_(spec.attributes.texts("labels")),
+        strict_(spec.attributes.integer("strict", 0) != 0) {
     for (const Part& part : parts_) width_ += part.width;
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    const Lookups lookups(context, parts_, labels_, in, 0);
+    const Lookups lookups(context, parts_, labels_, strict_, in, 0);
     const auto n = static_cast<std::int64_t>(lookups.rows());
     out[0].tensor = allocate(context, DType::kFloat32, {n, width_});
     if (n == 0) return;
@@ -208,6 +211,7 @@ class Lookup {
  private:
   std::vector<Part> parts_;
   std::vector<std::string> labels_;
+  bool strict_;
   std::int64_t width_ = 0;
 };
 
@@ -216,6 +220,7 @@ class LookupSum {
   explicit LookupSum(const OpSpec& spec)
       : parts_(parts_of(spec, 1)),
         labels_(spec.attributes.texts("labels")),
+        strict_(spec.attributes.integer("strict", 0) != 0),
         activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))),
         form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
         ordered_(spec.attributes.has("ordered")) {
@@ -230,7 +235,7 @@ class LookupSum {
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    const Lookups lookups(context, parts_, labels_, in, 1);
+    const Lookups lookups(context, parts_, labels_, strict_, in, 1);
     const Shape shape{static_cast<std::int64_t>(lookups.rows()), parts_[0].width};
     const ShapedBias bias(context, "pyrec.LookupSum", optional(in, 0), shape);
     if (form_) {
@@ -261,6 +266,7 @@ class LookupSum {
 
   std::vector<Part> parts_;
   std::vector<std::string> labels_;
+  bool strict_;
   Activation activation_;
   const NarrowRows* form_;  // null: float32 numbers
   bool ordered_;            // handed over in the order of the bias

@@ -19,11 +19,12 @@ Tensor take(Context& context, const Tensor& tensor, int axis, std::span<const st
 [[noreturn]] void refuse_index(std::int64_t size, std::int64_t row);
 
 // Ids, int32 or int64, one for each place of the first axis, from an element on, as rows of a table
-// of `size` rows: negative ones count from its end. Throws OpError(kIdRange) with the place of one
-// that is outside.
-void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, std::int64_t* rows);
+// of `size` rows: negative ones count from its end, or are refused where ids are strict. Throws
+// OpError(kIdRange) with the place of one that is outside.
+void check_ids(const Tensor& ids, std::int64_t offset, std::int64_t size, bool strict,
+               std::int64_t* rows);
 
 // What an error says of an id outside a table of `size` rows.
-std::string outside_table(std::int64_t size);
+std::string outside_table(std::int64_t size, bool strict);
 
 }  // namespace pyrec

@@ -1,0 +1,271 @@
+"""Ids as ids: negative ones are refused but in `run`, and messages name the input and its column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import FLOAT, INT64, ITEMS, make_model, ranker
+from numpy.typing import NDArray
+from onnx import helper
+
+import pyrec_infer as pi
+from pyrec_infer.errors import IdRangeError
+
+Array = NDArray[Any]
+
+ROWS = 10
+TABLE = np.random.default_rng(0).standard_normal((ROWS, 4)).astype(np.float32)
+
+
+def load(proto: onnx.ModelProto, **options: Any) -> pi.Model:
+    return pi.load(proto.SerializeToString(), **options)
+
+
+def through(*nodes: onnx.NodeProto, ids: Mapping[str, Any], **constants: Any) -> pi.Model:
+    """A model that looks ``last`` up in a table, after some nodes on its ids."""
+    ending = [
+        helper.make_node("Gather", ["table", "last"], ["rows"], name="model/emb/GatherV2"),
+        helper.make_node("Flatten", ["rows"], ["flat"]),
+        helper.make_node("ReduceSum", ["flat", "one"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["sum", "x"], ["y"]),
+    ]
+    inputs = {**ids, "x": (FLOAT, ["N"])}
+    known = {"table": TABLE, "one": np.asarray([1]), **{k: np.asarray(v) for k, v in constants.items()}}
+    return load(make_model([*nodes, *ending], inputs, {"y": (FLOAT, ["N"])}, known))
+
+
+def node(op: str, inputs: str, outputs: str = "last", **attributes: Any) -> onnx.NodeProto:
+    """A node; a dash is an input that is left out."""
+    return helper.make_node(op, inputs.replace("-", "").split(" "), outputs.split(), **attributes)
+
+
+VECTOR = {"id": (INT64, ["N"])}
+MATRIX = {"X": (INT64, ["N", 5])}
+FLOATS = {"X": (FLOAT, ["N", 5])}
+
+PATHS: dict[str, tuple[Any, str]] = {
+    "plain": (lambda: through(node("Identity", "id"), ids=VECTOR), "input 'id'"),
+    "cast and reshape": (
+        lambda: through(node("Cast", "id", "a", to=6), node("Reshape", "a shape"), ids=VECTOR, shape=[-1, 1]),
+        "input 'id'",
+    ),
+    "clip from above": (
+        lambda: through(node("Clip", "id - most"), ids=VECTOR, most=np.int64(9)),
+        "input 'id'",
+    ),
+    "padding replaced by a later id": (
+        lambda: through(
+            node("Equal", "id pad", "is"), node("Where", "is zero id"), ids=VECTOR, pad=-7, zero=0
+        ),
+        "input 'id'",
+    ),
+    "column by Gather": (
+        lambda: through(node("Gather", "X two", axis=1), ids=MATRIX, two=2),
+        "input 'X' column 2",
+    ),
+    "column by Slice": (
+        lambda: through(
+            node("Slice", "X b e axis", "s"), node("Squeeze", "s axis"), ids=MATRIX, b=[2], e=[3], axis=[1]
+        ),
+        "input 'X' column 2",
+    ),
+    "column by Split": (
+        lambda: through(node("Split", "X sizes", "a last b", axis=1), ids=MATRIX, sizes=[2, 1, 2]),
+        "input 'X' column 2",
+    ),
+    "float column": (
+        lambda: through(node("Gather", "X two", "c", axis=1), node("Cast", "c", to=INT64), ids=FLOATS, two=2),
+        "input 'X' column 2",
+    ),
+    "columns in another order": (
+        lambda: through(node("Gather", "X some", axis=1), ids=MATRIX, some=[4, 2]),
+        "input 'X' column",
+    ),
+    "a range of columns": (
+        lambda: through(
+            node("Slice", "X b e axis", "s"), node("Unsqueeze", "s axis"), ids=MATRIX, b=[1], e=[4], axis=[1]
+        ),
+        "input 'X' column",
+    ),
+    "the wider of two": (
+        lambda: through(
+            node("Gather", "X two", "c", axis=1), node("Max", "c id"), ids={**MATRIX, **VECTOR}, two=2
+        ),
+        "input 'X' column 2 and input 'id'",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("side", ["request", "candidates"])
+@pytest.mark.parametrize(("bad", "row"), [(-1, 2), (-ROWS, 0), (ROWS, 1)])
+def test_messages_name_the_input_and_its_column(path: str, side: str, bad: int, row: int) -> None:
+    if path == "clip from above" and bad > 0:
+        return
+    make, label = PATHS[path]
+    model = make()
+    given_ids = {}
+    for item in model.inputs[:-1]:
+        wide = len(item.shape) == 2
+        array = np.ones((3, 5) if wide else 3, np.float32 if item.dtype == "float32" else np.int64)
+        array[row] = 1
+        if wide:
+            array[row, 2] = bad
+        else:
+            array[row] = bad
+        given_ids[item.name] = array
+    x = {"x": np.zeros(3, np.float32)}
+    fits = {name: np.abs(array) % 2 for name, array in given_ids.items()}
+    model.score({}, {**fits, **x})
+    own, late = {}, {**given_ids, **x}
+    if side == "request":
+        own, late = {name: array[row : row + 1] for name, array in given_ids.items()}, x
+        row = 0
+    with pytest.raises(IdRangeError) as caught:
+        model.score(own, late)
+    message = str(caught.value)
+    assert message.startswith(label), message
+    assert f"(row {row})" in message
+    assert "expected 0 <= id < 10" in message
+    assert "node" not in message
+
+
+def sides() -> tuple[dict[str, Array], dict[str, Array]]:
+    rng = np.random.default_rng(3)
+    items = rng.integers(0, ITEMS, 6)
+    return {"user": np.asarray([4])}, {"item": items, "dense": rng.standard_normal((6, 3), np.float32)}
+
+
+def test_run_wraps_and_everything_else_refuses() -> None:
+    model = load(ranker())
+    request, candidates = sides()
+    wrapped = {**candidates, "item": candidates["item"] - ITEMS}
+    batch = {"user": np.full(6, 4), **candidates}
+    np.testing.assert_array_equal(
+        model.run({**batch, "item": wrapped["item"]})["score"], model.run(batch)["score"]
+    )
+    catalog = model.catalog(candidates)
+    calls = {
+        "score": lambda: model.score(request, wrapped),
+        "one row": lambda: model.score(request, {name: array[:1] for name, array in wrapped.items()}),
+        "top_k": lambda: model.top_k(request, wrapped, 3),
+        "prepare": lambda: model.prepare(("user",), ("item", "dense"))(
+            request["user"], wrapped["item"], wrapped["dense"]
+        ),
+        "catalog": lambda: model.catalog(wrapped),
+        "upsert": lambda: catalog.upsert(wrapped, np.arange(6)),
+    }
+    for call in calls.values():
+        with pytest.raises(IdRangeError, match=r"^input 'item': id outside a table of 23 rows"):
+            call()
+    with pytest.raises(IdRangeError, match=r"^input 'user'"):
+        catalog.score({"user": [-1]})
+    with pytest.raises(IdRangeError, match=r"^input 'user'"):
+        catalog.top_k({"user": [-1]}, 2)
+    np.testing.assert_allclose(catalog.score(request), model.score(request, candidates), rtol=1e-5)
+
+
+def test_padding_that_the_model_masks_is_no_id() -> None:
+    model = through(node("Less", "id zero", "no"), node("Where", "no zero id"), ids=VECTOR, zero=np.int64(0))
+    ids, x = np.asarray([-1, 0, 9, -5]), np.zeros(4, np.float32)
+    expected = TABLE.sum(axis=1)[[0, 0, 9, 0]]
+    np.testing.assert_allclose(model.score({}, {"id": ids, "x": x}), expected, rtol=1e-6)
+    moved = through(node("Add", "id one"), ids=VECTOR)
+    np.testing.assert_allclose(
+        moved.score({}, {"id": ids[:2], "x": x[:2]}), TABLE.sum(axis=1)[[0, 1]], rtol=1e-6
+    )
+
+
+def test_positions_that_are_worked_out_may_count_from_the_end() -> None:
+    """The last entry of a history is at its length less one."""
+    nodes = [
+        node("Sub", "length one", "place"),
+        node("Unsqueeze", "place one", "index"),
+        node("GatherElements", "history index", "found", axis=1),
+        node("Squeeze", "found one", "y"),
+    ]
+    inputs = {"history": (FLOAT, ["N", 4]), "length": (INT64, ["N"])}
+    model = load(make_model(nodes, inputs, {"y": (FLOAT, ["N"])}, {"one": np.asarray([1])}))
+    history = np.arange(12, dtype=np.float32).reshape(3, 4)
+    batch = {"history": history, "length": np.asarray([0, 1, 4])}
+    np.testing.assert_array_equal(model.score({}, batch), model.run(batch)["y"])
+
+
+OTHERS: dict[str, tuple[list[onnx.NodeProto], Any]] = {
+    "GatherElements": (
+        [node("Unsqueeze", "id one", "i"), node("GatherElements", "x i", "y", axis=1)],
+        lambda ids, x: x[np.arange(len(ids)), ids][:, None],
+    ),
+    "GatherND": (
+        [node("Unsqueeze", "id one", "i"), node("GatherND", "x i", "y", batch_dims=1)],
+        lambda ids, x: x[np.arange(len(ids)), ids],
+    ),
+    "OneHot": (
+        [node("OneHot", "id depth values", "h"), node("Mul", "h x", "y")],
+        lambda ids, x: np.eye(4, dtype=np.float32)[ids] * x,
+    ),
+    "ScatterElements": (
+        [
+            node("Unsqueeze", "id one", "i"),
+            node("Mul", "x nothing", "empty"),
+            node("Slice", "x zero one one", "u"),
+            node("ScatterElements", "empty i u", "y", axis=1),
+        ],
+        lambda ids, x: np.eye(4, dtype=np.float32)[ids] * x[:, :1],
+    ),
+}
+
+
+@pytest.mark.parametrize("op", OTHERS)
+def test_every_operator_that_takes_ids(op: str) -> None:
+    nodes, expected = OTHERS[op]
+    constants = {
+        "one": np.asarray([1]),
+        "zero": np.asarray([0]),
+        "depth": np.asarray(4),
+        "values": np.asarray([0, 1], np.float32),
+        "nothing": np.zeros(1, np.float32),
+    }
+    inputs = {"id": (INT64, ["N"]), "x": (FLOAT, ["N", 4])}
+    used = {name: value for name, value in constants.items() if any(name in n.input for n in nodes)}
+    model = load(make_model(nodes, inputs, {"y": (0, None)}, used))
+    x = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
+    ids = np.asarray([3, 0, 2])
+    scored = model.score({}, {"id": ids, "x": x})
+    np.testing.assert_array_equal(scored, np.squeeze(expected(ids, x)))
+    wrapped = ids - 4 * (ids == 2)
+    np.testing.assert_array_equal(model.run({"id": wrapped, "x": x})["y"], expected(ids, x))
+    with pytest.raises(IdRangeError, match=r"^input 'id': id outside .*\(row 2\)"):
+        model.score({}, {"id": wrapped, "x": x})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-ROWS - 2, ROWS + 1), min_size=1, max_size=5), st.integers(0, 2))
+def test_a_score_is_the_runs_or_refused(ids: list[int], kind: int) -> None:
+    """For plain, matrix and shifted ids: refused exactly where an id that is looked up is no row."""
+    model = _models()[kind]
+    array, x = np.asarray(ids), np.zeros(len(ids), np.float32)
+    batch = {"X": np.stack([array] * 5, axis=1), "x": x} if kind == 1 else {"id": array, "x": x}
+    looked_up = array + 1 if kind == 2 else array
+    if ((looked_up >= 0) & (looked_up < ROWS)).all():
+        np.testing.assert_array_equal(model.score({}, batch), model.run(batch)["y"])
+    else:
+        with pytest.raises(IdRangeError, match=r"^input"):
+            model.score({}, batch)
+
+
+_MADE: list[pi.Model] = []
+
+
+def _models() -> list[pi.Model]:
+    if not _MADE:
+        _MADE.append(through(node("Identity", "id"), ids=VECTOR))
+        _MADE.append(through(node("Identity", "X"), ids=MATRIX))
+        _MADE.append(through(node("Add", "id one"), ids=VECTOR))
+    return _MADE
