@@ -4,8 +4,21 @@
 #include "bindings/plan_bindings.h"
 #include "bindings/store_bindings.h"
 
+namespace {
+
+#ifdef _FORTIFY_SOURCE
+constexpr int kCheckedCopies = _FORTIFY_SOURCE;
+#else
+constexpr int kCheckedCopies = 0;
+#endif
+
+}  // namespace
+
 PYBIND11_MODULE(_native, module) {
   module.doc() = "The native core of pyrec_infer; not a public interface.";
+  module.def(
+      "checked_copies", [] { return kCheckedCopies; },
+      "The level of the C library's checks of copies, 0 for none.");
   pyrec::bind_kernels(module);
   pyrec::bind_store(module);
   pyrec::bind_plan(module);
