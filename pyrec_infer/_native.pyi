@@ -33,6 +33,7 @@ class Plan:
         globals: int,
         pool: ThreadPool,
         tile_rows: int,
+        max_bytes: int,
         alternative: Plan | None = None,
         few: Plan | None = None,
         few_rows: int = 0,

@@ -34,7 +34,7 @@ from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import InputError, PyrecError, ShapeError
 from pyrec_infer.importer import import_model, model_source
 from pyrec_infer.ir import Array, Info
-from pyrec_infer.limits import typed_memory_errors
+from pyrec_infer.limits import default_max_bytes, typed_memory_errors
 from pyrec_infer.outputs import Output, Wanted, default_output
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
 from pyrec_infer.passes.split_columns import split_columns
@@ -95,6 +95,7 @@ class Model:
         columns: Mapping[str, Sequence[str]] | None = None,
         precision: PrecisionName = "fp32",
         calibration: Inputs | None = None,
+        max_bytes: int | None = None,
         mmap: bool = False,
     ) -> None:
         source = model_source(source)
@@ -102,7 +103,10 @@ class Model:
         if threads > _MAX_THREADS:
             raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
         require_precision(precision)
-        self._arguments = (source, threads, columns, precision, calibration, mmap)
+        if max_bytes is not None:
+            max_bytes = as_count("max_bytes", max_bytes, least=1)
+        self._arguments = (source, threads, columns, precision, calibration, max_bytes, mmap)
+        max_bytes = default_max_bytes() if max_bytes is None else max_bytes
         self._backend = select_backend()
         imported = import_model(source, mmap)
         graph = imported.graph
@@ -111,7 +115,7 @@ class Model:
             graph = split_columns(graph, named)
         self._pool = make_pool(self._backend, threads)
         views = Views(graph, named, imported.dropped_inputs, imported.fixed_rows)
-        self._ranking = Ranking(views, self._backend, self._pool, precision)
+        self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature
         if imported.fixed_rows:
@@ -515,6 +519,7 @@ def load(
     columns: Mapping[str, Sequence[str]] | None = None,
     precision: PrecisionName = "fp32",
     calibration: Inputs | None = None,
+    max_bytes: int | None = None,
     mmap: bool = False,
 ) -> Model:
     """Load and compile an ONNX model.
@@ -536,6 +541,11 @@ def load(
     calibration : mapping of str to array_like, optional
         Inputs as for `Model.run`, to measure the error on; by default rows are made up. Not used
         otherwise. Borrowed, and kept for pickling.
+    max_bytes : int, optional
+        Memory that one call may work in, its results included, the model and the inputs not: about
+        what its largest intermediate values take. A call that needs more ends with
+        `ResourceLimitError`. By default 4 GiB, but no more than half of what the machine or the
+        container has.
     mmap : bool
         Whether external data are mapped, so that processes share them, instead of copied. A mapped
         file must neither be changed nor shortened as long as the model is in use: its numbers would
@@ -564,7 +574,7 @@ def load(
     Traceback (most recent call last):
     pyrec_infer.errors.ModelError: the model is empty
     """
-    return Model(model, threads, columns, precision, calibration, mmap)
+    return Model(model, threads, columns, precision, calibration, max_bytes, mmap)
 
 
 def score(model: Model | Source, request: Inputs, candidates: Inputs, **options: Any) -> NDArray[np.float32]:
@@ -577,8 +587,8 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
     request, candidates
         As for `Model.score`.
     **options
-        ``offsets`` and ``output`` of `Model.score`, ``threads``, ``columns``, ``precision`` and ``mmap`` of
-        `load`.
+        ``offsets`` and ``output`` of `Model.score`, ``threads``, ``columns``, ``precision``,
+        ``max_bytes`` and ``mmap`` of `load`.
 
     Returns
     -------
@@ -586,7 +596,9 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
     """
     if not isinstance(model, Model):
         chosen = {
-            key: options.pop(key) for key in ("threads", "columns", "precision", "mmap") if key in options
+            key: options.pop(key)
+            for key in ("threads", "columns", "precision", "max_bytes", "mmap")
+            if key in options
         }
         model = load(model, **chosen)
     scores: NDArray[np.float32] = model.score(request, candidates, **options)

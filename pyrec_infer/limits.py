@@ -1,14 +1,72 @@
-"""What a model may have at most, and the error for what does not fit in memory."""
+"""How much memory a model and one call may take, who has taken how much, and the error where none is left."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
 
 from pyrec_infer.errors import PyrecError, ResourceLimitError
 
 MAX_RANK = 8
 """Axes that the executor can address."""
+
+UNLIMITED = 2**63 - 1
+
+_DEFAULT = 4 << 30
+_CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def _memory() -> int:
+    """Bytes of memory that this machine or its container has."""
+    found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name in _CONTROL_GROUPS:
+        try:
+            found = min(found, int(Path(name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(found, 1)
+
+
+@cache
+def default_max_bytes() -> int:
+    """What a call may take where nothing else is said: 4 GiB, but no more than half of the memory."""
+    return min(_DEFAULT, _memory() // 2)
+
+
+class Budget:
+    """The memory that one call in Python has taken.
+
+    Parameters
+    ----------
+    limit : int
+    """
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def require(self, needed: int) -> None:
+        """Refuse what would not fit any more.
+
+        Raises
+        ------
+        ResourceLimitError
+        """
+        if needed > self.limit - self.held:
+            raise ResourceLimitError(
+                f"a call may hold {self.limit} bytes (max_bytes), {needed} more are needed beside {self.held}"
+            )
+
+    def take(self, size: int) -> None:
+        """Count what was made."""
+        self.require(size)
+        self.held += size
 
 
 @contextmanager
@@ -22,4 +80,31 @@ def typed_memory_errors() -> Iterator[None]:
         raise ResourceLimitError("the system has no more memory for this") from None
 
 
-__all__ = ["MAX_RANK", "typed_memory_errors"]
+_current: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
+def current_budget() -> Budget:
+    """The budget of the call that this thread works for; a new one outside of calls."""
+    return _current.get() or Budget(default_max_bytes())
+
+
+@contextmanager
+def limited(limit: int) -> Iterator[Budget]:
+    """A budget of its own for what runs inside."""
+    budget = Budget(limit)
+    token = _current.set(budget)
+    try:
+        yield budget
+    finally:
+        _current.reset(token)
+
+
+__all__ = [
+    "MAX_RANK",
+    "UNLIMITED",
+    "Budget",
+    "current_budget",
+    "default_max_bytes",
+    "limited",
+    "typed_memory_errors",
+]

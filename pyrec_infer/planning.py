@@ -74,6 +74,7 @@ def make_executable(
     graph: Graph,
     backend: str,
     pool: Any,
+    max_bytes: int,
     fallbacks: Fallbacks,
     precision: str,
     request: frozenset[str],
@@ -84,7 +85,8 @@ def make_executable(
         # Each block is made of full rows, and of its own: threads may not cut it.
         plan = make_plan(split_graphs(graph, ()), frozenset(), precision, backend, pool, strict_ids)
         own = request & set(graph.inputs)
-        return Executable(plan, make_runnable(plan, backend, make_pool(backend, 1), fallbacks), own)
+        alone = make_pool(backend, 1)
+        return Executable(plan, make_runnable(plan, backend, alone, fallbacks, max_bytes), own)
     ragged = separate_bounds(graph, request)
     own, graphs = ragged.request, split_graphs(ragged.graph, ragged.request)
     plan = make_plan(graphs, own, precision, backend, pool, strict_ids)
@@ -92,7 +94,7 @@ def make_executable(
         replace(part, graph=require_ids(part.graph)) if strict_ids else part for part in ragged.derived
     )
     plan = with_derived(plan, derived, ragged.one_request)
-    return Executable(plan, make_runnable(plan, backend, pool, fallbacks))
+    return Executable(plan, make_runnable(plan, backend, pool, fallbacks, max_bytes))
 
 
 __all__ = ["make_executable", "make_plan", "narrow", "narrow_to_scores"]

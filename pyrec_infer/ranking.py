@@ -51,13 +51,13 @@ class Ranking:
     Parameters
     ----------
     views : Views
-    backend, pool, precision
+    backend, pool, max_bytes, precision
         Of the model.
     """
 
-    def __init__(self, views: Views, backend: str, pool: Any, precision: str) -> None:
+    def __init__(self, views: Views, backend: str, pool: Any, max_bytes: int, precision: str) -> None:
         self.views = views
-        self._how = backend, pool
+        self._how = backend, pool, max_bytes
         self._precision = precision
         # Threads may make the same twice; they make no other.
         self._made: dict[Any, Any] = {}
@@ -158,8 +158,8 @@ class Ranking:
         wanted = self.wanted(output, by, signature.infos)
         view = self.view(sided, wanted)
         graph = self.graph(view, wanted, single=False)
-        backend, pool = self._how
-        return ModelPart(view.signature, graph, backend, pool, view.fallbacks, self._precision, notes, wanted)
+        how = *self._how, view.fallbacks, self._precision
+        return ModelPart(view.signature, graph, *how, notes, wanted)
 
     def score(
         self, ready: Ready, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]

@@ -24,6 +24,7 @@ if not (ROOT / "pyproject.toml").is_file():
 
 LAYERS = {
     "errors": 0,
+    "interrupts": 0,
     "expressions": 1,
     "ir": 1,
     "limits": 1,
@@ -62,11 +63,11 @@ LAYERS = {
 
 ONLY = {
     "formats": {"errors"},
-    "importer": {"errors", "formats", "ir", "limits", "memory", "ops"},
+    "importer": {"errors", "formats", "interrupts", "ir", "limits", "memory", "ops"},
     "kernels": set(),
     "bundled": set(),
-    "ops": {"errors", "ir", "limits"},
-    "passes": {"errors", "expressions", "ir", "ops"},
+    "ops": {"errors", "interrupts", "ir", "limits"},
+    "passes": {"errors", "expressions", "interrupts", "ir", "ops"},
 }
 """Parts that may import less than their layer would let them."""
 

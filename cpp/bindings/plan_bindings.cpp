@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "bindings/convert.h"
 #include "bindings/gil.h"
 #include "bindings/prepared_call.h"
+#include "bindings/signals.h"
 #include "plan/executor.h"
 #include "plan/op_list.h"
 #include "plan/program.h"
@@ -210,9 +212,9 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
                                        std::size_t symbols, const py::list& phases,
                                        const std::vector<std::pair<std::int32_t, int>>& outputs,
                                        std::size_t globals, std::shared_ptr<ThreadPool> pool,
-                                       std::int64_t tile_rows, const py::object& alternative,
-                                       const py::object& few, std::int64_t few_rows,
-                                       const py::list& derivations) {
+                                       std::int64_t tile_rows, std::size_t max_bytes,
+                                       const py::object& alternative, const py::object& few,
+                                       std::int64_t few_rows, const py::list& derivations) {
   const Kernels& kernels = kernels_named(isa);
   const auto executor_of = [](const py::object& plan) {
     return plan.is_none() ? nullptr : plan.cast<const PlanHandle&>().executor;
@@ -266,7 +268,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   }
   const auto executor = std::make_shared<Executor>(
       std::move(input_specs), symbols, std::move(built), std::move(output_specs), globals, kernels,
-      std::move(pool), tile_rows, std::move(other));
+      std::move(pool), tile_rows, max_bytes, std::move(other));
   if (for_few) executor->use_for_few_rows(std::move(for_few), few_rows);
   if (!derived.empty()) executor->derive_inputs(std::move(derived));
   handle->executor = executor;
@@ -296,10 +298,12 @@ py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
   Executor::Session session(*handle.executor);
   give_inputs(*handle.executor, session, arrays);
   std::span<const Tensor> made;
-  {
-    const GilRelease release;
+  run_watched([&] {
     made = session.run(offsets);
-  }
+    std::size_t bytes = 0;
+    for (const Tensor& tensor : made) bytes += checked_bytes(tensor.dtype, tensor.shape);
+    session.require_room(bytes);
+  });
   py::list outputs;
   for (const Tensor& tensor : made) outputs.append(copy_to_array(tensor));
   return outputs;
@@ -318,8 +322,7 @@ void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::si
   }
   if (!array.writeable()) refuse_out(ErrorKind::kShape, "expected a writable array");
   if (output >= handle.executor->output_count()) throw py::index_error("no such output");
-  const GilRelease release;
-  write_scores(session, session.run({})[output], target);
+  run_watched([&] { write_scores(session, session.run({})[output], target); });
 }
 
 py::object prepare_plan(const py::object& self, std::size_t count, std::vector<std::size_t> places,
@@ -377,10 +380,7 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
   const std::vector<std::int64_t> symbols(1, 1);
   Context context{kernels, arena, symbols};
   std::vector<Value> results(outputs);
-  {
-    const GilRelease release;
-    run_op(*step.op, context, pointers, results);
-  }
+  run_watched([&] { run_op(*step.op, context, pointers, results); });
   py::list arrays;
   for (const Value& value : results) arrays.append(to_python(value));
   return arrays;
@@ -412,6 +412,8 @@ const char* error_class(ErrorKind kind) {
     case ErrorKind::kIdRange:
     case ErrorKind::kNotIntegral:
       return "IdRangeError";
+    case ErrorKind::kMemory:
+      return "ResourceLimitError";
     case ErrorKind::kUnsupported:
       return "UnsupportedModelError";
     case ErrorKind::kModel:
@@ -438,7 +440,9 @@ void set_python_error(const std::exception_ptr& pointer) {
   } catch (const OpError& error) {
     raise_as_python(error, "");
   } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
+    raise_as_python(OpError(ErrorKind::kMemory, "the system has no more memory"), "");
+  } catch (const std::length_error&) {
+    raise_as_python(OpError(ErrorKind::kMemory, "a list is too long"), "");
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }
@@ -462,6 +466,10 @@ void bind_plan(py::module_& module) {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const OpError&) {
       set_python_error(pointer);
+    } catch (const std::bad_alloc&) {
+      set_python_error(pointer);
+    } catch (const std::length_error&) {
+      set_python_error(pointer);
     }
   });
   py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool")
@@ -470,8 +478,9 @@ void bind_plan(py::module_& module) {
   py::class_<PlanHandle>(module, "Plan")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
-           py::arg("tile_rows"), py::arg("alternative") = py::none(), py::arg("few") = py::none(),
-           py::arg("few_rows") = 0, py::arg("derivations") = py::list())
+           py::arg("tile_rows"), py::arg("max_bytes"), py::arg("alternative") = py::none(),
+           py::arg("few") = py::none(), py::arg("few_rows") = 0,
+           py::arg("derivations") = py::list())
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),

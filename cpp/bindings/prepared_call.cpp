@@ -10,8 +10,8 @@
 #include <new>
 
 #include "bindings/convert.h"
-#include "bindings/gil.h"
 #include "bindings/plan_bindings.h"
+#include "bindings/signals.h"
 #include "plan/tensor_tools.h"
 
 namespace py = pybind11;
@@ -136,8 +136,7 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
       return {};
     }
   }
-  const GilRelease release;
-  write_scores(session, session.run({}).front(), target);
+  run_watched([&] { write_scores(session, session.run({}).front(), target); });
   return scores;
 }
 

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <new>
+#include <string>
 #include <utility>
+
+#include "core/error.h"
 
 namespace pyrec {
 
@@ -20,6 +23,13 @@ constexpr bool kExact = true;
 constexpr bool kExact = false;
 #endif
 }  // namespace
+
+bool Budget::take(std::size_t bytes) {
+  const std::size_t before = held_.fetch_add(bytes, std::memory_order_relaxed);
+  if (bytes <= limit_ && before <= limit_ - bytes) return true;
+  give_back(bytes);
+  return false;
+}
 
 // Four classes for each power of two, so that at most a quarter of a block is wasted.
 std::uint32_t Arena::class_of(std::size_t bytes) {
@@ -46,7 +56,14 @@ BufferRef Arena::allocate(std::size_t bytes) {
     return BufferRef(buffer);
   }
   const std::size_t capacity = kExact ? bytes : class_bytes(size_class);
-  void* memory = ::operator new(Buffer::kHeader + capacity, kAlignment);
+  require(capacity);
+  void* memory = nullptr;
+  try {
+    memory = ::operator new(Buffer::kHeader + capacity, kAlignment);
+  } catch (...) {
+    if (budget_ != nullptr) budget_->give_back(capacity);
+    throw;
+  }
   Buffer* buffer = new (memory) Buffer();
   buffer->size_class_ = size_class;
   buffer->capacity_ = capacity;
@@ -58,6 +75,16 @@ BufferRef Arena::allocate(std::size_t bytes) {
 void Arena::count_use(std::size_t bytes) {
   used_ += bytes;
   peak_ = std::max(peak_, used_);
+}
+
+void Arena::require(std::size_t bytes) {
+  if (budget_ == nullptr || budget_->take(bytes)) return;
+  trim();
+  if (budget_->take(bytes)) return;
+  throw OpError(ErrorKind::kMemory, "a call may hold " + std::to_string(budget_->limit()) +
+                                        " bytes (max_bytes), " + std::to_string(bytes) +
+                                        " more are needed beside " +
+                                        std::to_string(budget_->held()));
 }
 
 void Arena::recycle(Buffer* buffer) {
@@ -77,6 +104,7 @@ void Arena::trim() {
 }
 
 void Arena::release(Buffer* buffer) {
+  if (budget_ != nullptr) budget_->give_back(buffer->capacity_);
   buffer->~Buffer();
   ::operator delete(buffer, kAlignment);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,21 @@
 namespace pyrec {
 
 class Arena;
+
+// The bytes that the arenas of one call hold, and how many they may.
+class Budget {
+ public:
+  void set_limit(std::size_t limit) { limit_ = limit; }
+  std::size_t limit() const { return limit_; }
+  std::size_t held() const { return held_.load(std::memory_order_relaxed); }
+  // False, and nothing is taken, where that would be too many.
+  bool take(std::size_t bytes);
+  void give_back(std::size_t bytes) { held_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+ private:
+  std::size_t limit_ = SIZE_MAX;
+  std::atomic<std::size_t> held_{0};
+};
 
 // A reference-counted, 64-byte-aligned block. Blocks go back to the arena that made them, newest
 // first, so that the next step of a tile finds its memory still in cache.
@@ -69,6 +85,10 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
   ~Arena();
 
+  // Lets blocks that are made from now on count; the budget must outlive the arena.
+  void set_budget(Budget& budget) { budget_ = &budget; }
+
+  // Throws OpError(kMemory) beyond the budget, std::bad_alloc where the system has no more.
   BufferRef allocate(std::size_t bytes);
   // Gives cached blocks back to the system.
   void trim();
@@ -80,11 +100,13 @@ class Arena {
   static constexpr std::size_t kClasses = 128;
   static std::uint32_t class_of(std::size_t bytes);
   static std::size_t class_bytes(std::uint32_t size_class);
-  static void release(Buffer* buffer);
+  void release(Buffer* buffer);
   void recycle(Buffer* buffer);
   void count_use(std::size_t bytes);
+  void require(std::size_t bytes);
 
   std::array<Buffer*, kClasses> free_{};  // the newest free block of each class
+  Budget* budget_ = nullptr;              // null: none
   std::size_t cached_ = 0;                // bytes of the blocks in free_
   std::size_t used_ = 0;                  // bytes of the blocks given out
   std::size_t peak_ = 0;                  // the most that was given out since the last settle()

@@ -13,6 +13,7 @@ enum class ErrorKind {
   kDType,        // an element type that the operator does not take
   kIdRange,      // an id outside its table
   kNotIntegral,  // a float id that is not an integer its type holds exactly
+  kMemory,       // more memory than a call may hold, or than there is
   kUnsupported,  // a valid request that this build cannot serve
   kModel,        // an inconsistent model
   kAlternative,  // this plan's result would not be exact: the alternative plan's is

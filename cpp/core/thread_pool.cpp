@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/watch.h"
+
 namespace pyrec {
 
 namespace {
@@ -19,6 +21,9 @@ namespace {
 // A thread looks for work this long before it sleeps: long enough for the next phase of the same
 // call, far too short to be seen as load.
 constexpr std::chrono::microseconds kSpin{20};
+
+// How long a caller that waits for the others' last part does not look whether its call is to stop.
+constexpr std::chrono::milliseconds kLook{10};
 
 void pause_briefly() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -60,13 +65,16 @@ struct ThreadPool::Team {
   std::exception_ptr error;
   std::size_t count = 0;
   Body body;
+  Watch* watch = nullptr;  // of the call whose loop it is
   std::vector<std::thread> threads;
 
   void share(std::size_t worker) {
+    const WatchScope scope(watch);
     try {
       while (true) {
         const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
         if (index >= count) return;
+        Watch::check();
         body.call(body.object, index, worker);
       }
     } catch (...) {
@@ -111,6 +119,7 @@ struct ThreadPool::Team {
 
   void open(std::size_t size, Body what) {
     body = what;
+    watch = Watch::current();
     count = size;
     next.store(0, std::memory_order_relaxed);
     bool asleep = false;
@@ -129,7 +138,12 @@ struct ThreadPool::Team {
     state.fetch_and(~kOpen, std::memory_order_acq_rel);
     if (!spin_until(empty)) {
       std::unique_lock lock(mutex);
-      done.wait(lock, empty);
+      while (!done.wait_for(lock, kLook, empty)) {
+        lock.unlock();
+        // The others stop by themselves.
+        if (watch != nullptr) static_cast<void>(watch->stopped());
+        lock.lock();
+      }
     }
     const std::lock_guard lock(mutex);
     return std::exchange(error, nullptr);
@@ -164,7 +178,10 @@ void ThreadPool::start_team(int process) {
 void ThreadPool::run_body(std::size_t count, Body body) {
   const int process = threads_ > 1 && count > 1 ? getpid() : 0;
   if (process == 0 || !acquire(process)) {
-    for (std::size_t index = 0; index < count; ++index) body.call(body.object, index, 0);
+    for (std::size_t index = 0; index < count; ++index) {
+      Watch::check();
+      body.call(body.object, index, 0);
+    }
     return;
   }
   const auto release = [this](void*) { owner_.store(0, std::memory_order_release); };

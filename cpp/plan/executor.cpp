@@ -32,6 +32,7 @@ struct Executor::Workspace {
   Workspace(const Executor& executor, std::size_t count)
       : workers(count), globals(executor.globals_), inputs(executor.inputs_.size()) {
     for (Worker& worker : workers) {
+      worker.arena.set_budget(budget);
       worker.phases.reserve(executor.phases_.size());
       for (const Phase& phase : executor.phases_) worker.phases.emplace_back(phase);
     }
@@ -50,8 +51,13 @@ struct Executor::Workspace {
       }
       worker.arena.settle();
     }
+    // What is left over must not count against what the next call needs.
+    if (budget.held() > budget.limit() / 4) {
+      for (Worker& worker : workers) worker.arena.trim();
+    }
   }
 
+  Budget budget;
   std::vector<Worker> workers;
   std::vector<Value> globals;
   std::vector<Tensor> inputs;  // what the caller gave, where several requests share it
@@ -131,7 +137,7 @@ Value borrowed(const Value& value) {
 
 Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vector<Phase> phases,
                    std::vector<OutputSpec> outputs, std::size_t globals, const Kernels& kernels,
-                   std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows,
+                   std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows, std::size_t max_bytes,
                    std::shared_ptr<const Executor> alternative)
     : inputs_(std::move(inputs)),
       symbols_(symbols),
@@ -141,6 +147,7 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
       kernels_(kernels),
       pool_(std::move(pool)),
       tile_rows_(tile_rows),
+      max_bytes_(max_bytes),
       alternative_(std::move(alternative)),
       given_(inputs_.size()) {
   if (alternative_ &&
@@ -206,7 +213,9 @@ void Executor::give_back(std::unique_ptr<Workspace> workspace) const {
 }
 
 Executor::Session::Session(const Executor& executor)
-    : executor_(executor), workspace_(executor.borrow()) {}
+    : executor_(executor), workspace_(executor.borrow()) {
+  workspace_->budget.set_limit(executor.max_bytes_);
+}
 
 Executor::Session::~Session() { executor_.give_back(std::move(workspace_)); }
 
@@ -220,6 +229,20 @@ std::span<const Tensor> Executor::Session::run(std::span<const std::int64_t> off
 Tensor Executor::Session::contiguous(const Tensor& tensor) {
   Context context{executor_.kernels_, workspace_->workers[0].arena, workspace_->symbols};
   return pyrec::contiguous(context, tensor);
+}
+
+void Executor::Session::require_room(std::size_t bytes) {
+  const Budget& budget = workspace_->budget;
+  const auto fits = [&] {
+    return bytes <= budget.limit() && budget.held() <= budget.limit() - bytes;
+  };
+  if (fits()) return;
+  for (auto& worker : workspace_->workers) worker.arena.trim();
+  if (fits()) return;
+  throw OpError(ErrorKind::kMemory, "a call may hold " + std::to_string(budget.limit()) +
+                                        " bytes (max_bytes), its results need " +
+                                        std::to_string(bytes) + " more beside " +
+                                        std::to_string(budget.held()));
 }
 
 void Executor::bind_symbols(Workspace& workspace, std::size_t inputs, std::int64_t& requests,
@@ -435,6 +458,8 @@ void Executor::run_other(Call& call, const Executor& other) const {
   Session session(other);
   Workspace& theirs = *session.workspace_;
   theirs.symbols = call.workspace.symbols;
+  const Budget& mine = call.workspace.budget;
+  theirs.budget.set_limit(mine.limit() - std::min(mine.limit(), mine.held()));
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     theirs.globals[i] = borrowed(call.workspace.globals[i]);
   }

@@ -75,7 +75,7 @@ class Executor {
  public:
   Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vector<Phase> phases,
            std::vector<OutputSpec> outputs, std::size_t globals, const Kernels& kernels,
-           std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows,
+           std::shared_ptr<ThreadPool> pool, std::int64_t tile_rows, std::size_t max_bytes,
            std::shared_ptr<const Executor> alternative);
   ~Executor();
 
@@ -102,6 +102,8 @@ class Executor {
     std::span<const Tensor> run(std::span<const std::int64_t> offsets);
     // A contiguous form of a tensor, valid as long.
     Tensor contiguous(const Tensor& tensor);
+    // Throws OpError(kMemory) where the call may not hold so many bytes more.
+    void require_room(std::size_t bytes);
 
    private:
     friend class Executor;
@@ -144,6 +146,7 @@ class Executor {
   const Kernels& kernels_;
   std::shared_ptr<ThreadPool> pool_;
   std::int64_t tile_rows_;
+  std::size_t max_bytes_;  // of the memory that one call works in
   std::shared_ptr<const Executor> alternative_;
   std::shared_ptr<const Executor> few_;  // null: none
   std::int64_t few_rows_ = 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/watch.h"
+
 namespace pyrec {
 
 namespace {
@@ -117,7 +119,9 @@ void Program::Frame::clear() {
 }
 
 void Program::run_steps(Context& context, Frame& frame, std::size_t& step) const {
+  constexpr std::size_t kWatchedSteps = 8;
   for (; step < calls_.size(); ++step) {
+    if (step % kWatchedSteps == kWatchedSteps - 1) Watch::check();
     const Call& call = calls_[step];
     run_op(*call.op, context, {frame.arguments.data() + call.arguments.begin, call.arguments.count},
            {frame.values.data() + call.results.begin, call.results.count});

@@ -40,7 +40,7 @@ std::size_t physical_memory() {
 }
 
 [[noreturn]] void refuse_size(const Shape& shape) {
-  throw OpError(ErrorKind::kUnsupported,
+  throw OpError(ErrorKind::kMemory,
                 "a tensor of shape " + describe(shape) + " does not fit this machine's memory");
 }
 
@@ -55,8 +55,7 @@ std::int64_t checked_elements(const Shape& shape) {
     if (size == 0) {
       empty = true;
     } else if (__builtin_mul_overflow(elements, size, &elements) || elements > kMaxElements) {
-      throw OpError(ErrorKind::kUnsupported,
-                    "a tensor of shape " + describe(shape) + " is too big");
+      throw OpError(ErrorKind::kMemory, "a tensor of shape " + describe(shape) + " is too big");
     }
   }
   return empty ? 0 : elements;
@@ -102,7 +101,10 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   const std::int64_t elements = from.elements();
   if (elements == 0) return;
   if (from.contiguous() && to.contiguous()) {
-    std::memcpy(to.data, from.data, static_cast<std::size_t>(elements) * item_size(from.dtype));
+    const std::size_t bytes = static_cast<std::size_t>(elements) * item_size(from.dtype);
+    in_parts(bytes, kWatchedElements * sizeof(double), [&](std::size_t begin, std::size_t count) {
+      std::memcpy(to.data + begin, from.data + begin, count);
+    });
     return;
   }
   Shape shape = from.shape;
@@ -265,11 +267,17 @@ Tensor cast(Context& context, const Tensor& tensor, DType to) {
   const auto n = static_cast<std::size_t>(source.elements());
   if (n == 0) return result;
   if (source.dtype == DType::kFloat16 && to == DType::kFloat32) {
-    context.kernels.half_to_f32(source.as<std::uint16_t>(), result.as<float>(), n);
+    in_parts(n, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+      context.kernels.half_to_f32(source.as<std::uint16_t>() + begin, result.as<float>() + begin,
+                                  count);
+    });
     return result;
   }
   if (source.dtype == DType::kFloat32 && to == DType::kFloat16) {
-    context.kernels.f32_to_half(source.as<float>(), result.as<std::uint16_t>(), n);
+    in_parts(n, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+      context.kernels.f32_to_half(source.as<float>() + begin, result.as<std::uint16_t>() + begin,
+                                  count);
+    });
     return result;
   }
   dispatch(source.dtype, [&](auto from_tag) {
@@ -278,7 +286,9 @@ Tensor cast(Context& context, const Tensor& tensor, DType to) {
       using To = typename decltype(to_tag)::type;
       const From* x = source.as<From>();
       To* y = result.as<To>();
-      for (std::size_t i = 0; i < n; ++i) y[i] = convert_element<To>(x[i]);
+      in_parts(n, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+        for (std::size_t i = begin; i < begin + count; ++i) y[i] = convert_element<To>(x[i]);
+      });
     });
   });
   return result;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/watch.h"
 #include "plan/op.h"
 
 namespace pyrec {
@@ -133,12 +134,19 @@ decltype(auto) dispatch_size(DType dtype, F&& f) {
 
 // Walks all positions of `shape` but the last `inner` axes, giving the element offsets of each of
 // the strides in turn: f(offsets[0], offsets[1], ...). Used as the outer loop around a kernel.
+// Looks at the call's watch from time to time.
 template <std::size_t Count, class F>
 void for_each_outer(const Shape& shape, int inner, const std::array<Shape, Count>& strides, F&& f) {
   const int outer = shape.rank() - inner;
   for (int axis = 0; axis < outer; ++axis) {
     if (shape[axis] == 0) return;
   }
+  constexpr std::size_t kOverhead = 16;
+  std::size_t each = 1;
+  for (int axis = outer; axis < shape.rank(); ++axis) {
+    each *= static_cast<std::size_t>(shape[axis]);
+  }
+  std::size_t work = 0;
   std::array<std::int64_t, kMaxRank> index{};
   std::array<std::int64_t, Count> offsets{};
   while (true) {
@@ -152,6 +160,11 @@ void for_each_outer(const Shape& shape, int inner, const std::array<Shape, Count
       index[a] = 0;
     }
     if (axis < 0) return;
+    work += each + kOverhead;
+    if (work >= kWatchedElements) {
+      work = 0;
+      Watch::check();
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyrec_infer.arguments.arrow import LOST_END, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
@@ -58,7 +59,8 @@ def _read(label: str, value: Any) -> Array:
         raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
     except MemoryError:
         raise
-    except Exception:
+    except Exception as error:
+        let_interrupts_pass(error)
         raise DTypeError(f"{label}: expected {ACCEPTED}, got {type(value).__name__}") from None
     if array.dtype.kind == "O" and array.ndim == 0 and not isinstance(value, np.ndarray):
         if value is None:
@@ -120,7 +122,8 @@ def _of_tensor(label: str, value: Any) -> Any:
     try:
         # Types that NumPy does not have, like bfloat16; float32 holds each of their numbers.
         return tensor.float().numpy()
-    except Exception:
+    except Exception as error:
+        let_interrupts_pass(error)
         raise DTypeError(f"{label}: expected a tensor that NumPy can read: call .float() first") from None
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 
 _MOST_ELEMENTS = 1 << 40
@@ -430,6 +431,7 @@ def _read(value: Any) -> tuple[_Field, list[_Piece]]:
     except MemoryError:
         raise
     except Exception as error:
+        let_interrupts_pass(error)
         # Its text may hold values.
         raise InputError(f"a {kind} cannot be read as Arrow data: {type(error).__name__}") from None
 

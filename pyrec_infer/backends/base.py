@@ -8,8 +8,16 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from pyrec_infer.errors import IdRangeError, ModelError, PyrecError, UnsupportedModelError
+from pyrec_infer.errors import (
+    IdRangeError,
+    ModelError,
+    PyrecError,
+    ResourceLimitError,
+    UnsupportedModelError,
+)
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ops.bounds import require_room
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 Fallbacks: TypeAlias = Mapping[Node, Callback]
@@ -55,6 +63,7 @@ def load_fallbacks(
             model = make_model(node, [dtypes.get(name) for name in node.inputs])
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
+            let_interrupts_pass(error)
             refused.append(f"{node.op} (node {node.name!r}): {str(error).splitlines()[0][:200]}")
             continue
         for value in session.get_outputs():
@@ -95,6 +104,7 @@ def guarded(
     """Run a node in Python, with errors of this package only; a label says what they are about."""
 
     def run(inputs: Sequence[Any]) -> Sequence[Any]:
+        require_room(node, inputs)
         try:
             return evaluate(node, inputs)
         except PyrecError as error:
@@ -102,8 +112,11 @@ def guarded(
                 raise
             raise relabelled(error, node, label) from None
         except MemoryError:
-            raise
+            raise ResourceLimitError(
+                f"node {node.name!r} ({node.op}): the system has no more memory"
+            ) from None
         except Exception as error:
+            let_interrupts_pass(error)
             # Its text may hold values of features.
             raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None
 
@@ -138,6 +151,7 @@ def _session_callback(session: Any, node: Node) -> Callback:
         try:
             made = dict(zip(names, session.run(names, feeds), strict=True))
         except Exception as error:
+            let_interrupts_pass(error)
             # Its message may hold feature values.
             raise ModelError(f"node {node.name!r} ({node.op}) failed in onnxruntime") from error
         return [made.get(name) for name in node.outputs]

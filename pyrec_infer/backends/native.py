@@ -159,10 +159,14 @@ class NativePlan:
     pool : _native.ThreadPool
     fallbacks : mapping of Node to callable
         For the nodes that another runtime runs.
+    max_bytes : int
+        Memory that one call may work in.
     """
 
-    def __init__(self, plan: Plan, isa: str, pool: _native.ThreadPool, fallbacks: Fallbacks) -> None:
-        self._interpreted = cache(lambda: NumbaPlan(plan, fallbacks, {}))
+    def __init__(
+        self, plan: Plan, isa: str, pool: _native.ThreadPool, fallbacks: Fallbacks, max_bytes: int
+    ) -> None:
+        self._interpreted = cache(lambda: NumbaPlan(plan, fallbacks, max_bytes, {}))
         lowering = _Lowering(plan, fallbacks)
         numbers: dict[str, int] = {}
         for item in plan.inputs:
@@ -184,13 +188,13 @@ class NativePlan:
         phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
         outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
         alternative, few = (
-            None if other is None else NativePlan(other, isa, pool, fallbacks)._plan
+            None if other is None else NativePlan(other, isa, pool, fallbacks, max_bytes)._plan
             for other in (plan.alternative, plan.few)
         )
         places = {item.name: place for place, item in enumerate(plan.inputs)}
         derivations = [
             (
-                NativePlan(part.plan, isa, pool, fallbacks)._plan,
+                NativePlan(part.plan, isa, pool, fallbacks, max_bytes)._plan,
                 part.request,
                 [places[item.name] for item in part.plan.inputs],
                 [places[item.value] for item in part.plan.outputs],
@@ -206,6 +210,7 @@ class NativePlan:
             len(numbers),
             pool,
             plan.tile_rows,
+            max_bytes,
             alternative,
             few,
             plan.few_rows,

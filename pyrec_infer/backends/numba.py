@@ -21,7 +21,9 @@ from pyrec_infer.errors import (
     UseAlternativeError,
 )
 from pyrec_infer.ir import BATCH, Array, Node
+from pyrec_infer.limits import Budget, current_budget, limited, typed_memory_errors
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.bounds import made_bytes
 from pyrec_infer.ops.cast import whole_numbers_rule
 from pyrec_infer.ops.registry import Evaluate
 from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
@@ -106,24 +108,33 @@ class NumbaPlan:
     ----------
     plan : Plan
     fallbacks : mapping of Node to callable
+    max_bytes : int
+        Memory that one call may work in.
     evaluators : mapping of str to callable
         What is faster than the operators' references.
     """
 
     def __init__(
-        self, plan: Plan, fallbacks: Fallbacks, evaluators: Mapping[str, Evaluate] = EVALUATORS
+        self,
+        plan: Plan,
+        fallbacks: Fallbacks,
+        max_bytes: int,
+        evaluators: Mapping[str, Evaluate] = EVALUATORS,
     ) -> None:
         self._plan = plan
+        self._max_bytes = max_bytes
         self._faster = evaluators
         self._evaluators: list[list[Callable[[Sequence[Any]], Sequence[Any]] | None]] = [
             [self._evaluator(node, fallbacks) for node in phase.nodes] for phase in plan.phases
         ]
         self._tile_rows = plan.static_rows or _TILE_ROWS
-        self._few = None if plan.few is None else NumbaPlan(plan.few, fallbacks, evaluators)
-        self._alternative = (
-            None if plan.alternative is None else NumbaPlan(plan.alternative, fallbacks, evaluators)
+        self._few, self._alternative = (
+            None if other is None else NumbaPlan(other, fallbacks, max_bytes, evaluators)
+            for other in (plan.few, plan.alternative)
         )
-        self._derived = [(part, NumbaPlan(part.plan, fallbacks, evaluators)) for part in plan.derived]
+        self._derived = [
+            (part, NumbaPlan(part.plan, fallbacks, max_bytes, evaluators)) for part in plan.derived
+        ]
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
         if node in fallbacks:
@@ -173,8 +184,12 @@ class NumbaPlan:
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
         """See `Runnable.run`."""
-        if self._derived:
-            arrays = self._derive(arrays, offsets)
+        with limited(self._max_bytes) as budget, typed_memory_errors():
+            if self._derived:
+                arrays = self._derive(arrays, offsets)
+            return self._run(arrays, offsets, budget)
+
+    def _run(self, arrays: Sequence[Array], offsets: Sequence[int], budget: Budget) -> list[Array]:
         sizes, requests, rows = self._bind(arrays)
         rows = rows if rows >= 0 else (offsets[-1] if len(offsets) else 1)
         bounds = list(offsets) if len(offsets) else [0, rows]
@@ -187,6 +202,7 @@ class NumbaPlan:
             if begin == end and len(bounds) > 2:
                 continue
             parts.append(self._run_exactly(arrays, sizes, request, begin, end, len(bounds) > 2))
+            budget.held = sum(map(made_bytes, parts))
         if len(parts) == 1:
             return parts[0]
         return [
@@ -236,6 +252,8 @@ class NumbaPlan:
             if output.axis >= 0 and output.value in shared and rows != 1:
                 value = _repeat(value, output.axis, rows)
             outputs.append(value)
+        # A view may repeat few elements; whoever gets it will want all of them.
+        current_budget().require(sum(value.nbytes for value in outputs) - made_bytes(outputs))
         return outputs
 
     def _run_phase(
@@ -244,6 +262,8 @@ class NumbaPlan:
         total = 1 if phase.kind == "request" else rows
         tile = self._tile_rows if phase.kind == "tile" else max(total, 1)
         collected: dict[str, list[Any]] = {item.value: [] for item in phase.exports}
+        budget = current_budget()
+        held = budget.held
         for begin in range(0, max(total, 1), tile):
             end = min(begin + tile, total)
             local: dict[str, Any] = {
@@ -252,6 +272,8 @@ class NumbaPlan:
             self._run_nodes(phase, index, local, {**sizes, BATCH: end - begin}, first + begin)
             for item in phase.exports:
                 collected[item.value].append(local.get(item.value, self._plan.constants.get(item.value)))
+            held += made_bytes([parts[-1] for parts in collected.values()])
+            budget.held = held
         for item in phase.exports:
             parts = collected[item.value]
             joined = phase.kind == "tile" and item.axis >= 0 and len(parts) > 1
@@ -268,6 +290,7 @@ class NumbaPlan:
         self, phase: Phase, index: int, local: dict[str, Any], sizes: Mapping[str, int], first: int
     ) -> None:
         constants = self._plan.constants
+        budget = current_budget()
         for node, evaluate in zip(phase.nodes, self._evaluators[index], strict=True):
             if evaluate is None:
                 local[node.outputs[0]] = _sizes(node, sizes)
@@ -286,6 +309,7 @@ class NumbaPlan:
                 named = isinstance(error, IdRangeError) and node.op in ("pyrec.Lookup", "pyrec.LookupSum")
                 label = "" if named else node_label(node, self._plan.sources)
                 raise relabelled(error, node, label) from None
+            budget.held += made_bytes(results)
             for name, value in zip(node.outputs, results, strict=False):
                 if name:
                     local[name] = value

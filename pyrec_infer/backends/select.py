@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrec_infer.backends.base import Fallbacks, Runnable
 from pyrec_infer.errors import BackendError
+from pyrec_infer.limits import UNLIMITED
 from pyrec_infer.plan import Plan
 
 if TYPE_CHECKING:
@@ -104,15 +105,17 @@ def make_pool(backend: str, threads: int) -> Any:
     return None if backend == "numba" or _native is None else _native.ThreadPool(threads)
 
 
-def make_runnable(plan: Plan, backend: str, pool: Any, fallbacks: Fallbacks) -> Runnable:
-    """Make a plan ready to run."""
+def make_runnable(
+    plan: Plan, backend: str, pool: Any, fallbacks: Fallbacks, max_bytes: int = UNLIMITED
+) -> Runnable:
+    """Make a plan ready to run, each call in at most ``max_bytes`` of memory."""
     if backend == "numba":
         from pyrec_infer.backends.numba import NumbaPlan
 
-        return NumbaPlan(plan, fallbacks)
+        return NumbaPlan(plan, fallbacks, max_bytes)
     from pyrec_infer.backends.native import NativePlan
 
-    return NativePlan(plan, backend, pool, fallbacks)
+    return NativePlan(plan, backend, pool, fallbacks, max_bytes)
 
 
 def runner_names(plan: Plan, backend: str) -> Mapping[Node, str]:

@@ -56,6 +56,8 @@ class ModelPart:
     backend : str
     pool : _native.ThreadPool or None
         The threads that the plans share.
+    max_bytes : int
+        Memory that one call may work in.
     fallbacks : mapping of Node to callable
         For the nodes that another runtime runs.
     precision : str
@@ -70,6 +72,7 @@ class ModelPart:
     graph: Graph
     backend: str
     pool: Any
+    max_bytes: int
     fallbacks: Fallbacks
     precision: str
     notes: tuple[str, ...]
@@ -85,7 +88,7 @@ class ModelPart:
         """The plan of split graphs, some of whose inputs are derived, ready to run."""
         plan = make_plan(graphs, request, precision, self.backend, self.pool)
         plan = with_derived(plan, derived, "")
-        return Executable(plan, make_runnable(plan, self.backend, self.pool, self.fallbacks))
+        return Executable(plan, make_runnable(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
 
 
 class Scorer:

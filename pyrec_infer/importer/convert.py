@@ -18,6 +18,7 @@ from pyrec_infer.importer.batch import DeclaredShape, find_batch
 from pyrec_infer.importer.check import check_functions, check_node, operators, read_opsets, standard
 from pyrec_infer.importer.files import dtype_of, read_model, tensor_array, text_of
 from pyrec_infer.importer.upgrade import RULES, Maker, upgrade
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.ops import OPS
@@ -299,6 +300,7 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
     except MemoryError:
         raise
     except Exception as error:
+        let_interrupts_pass(error)
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
     # Functions may bring operator sets of their own.
     converter = _Converter(read_opsets(proto), files)

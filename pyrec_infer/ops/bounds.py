@@ -1,4 +1,4 @@
-"""What a node may do while a model is loaded, told before it is done."""
+"""What a node's results will take, told before they are made."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.errors import UnsupportedModelError
+from pyrec_infer.errors import PyrecError, UnsupportedModelError
 from pyrec_infer.ir import Info, Node
-from pyrec_infer.limits import MAX_RANK
-from pyrec_infer.ops.shapes import product
+from pyrec_infer.limits import MAX_RANK, Budget, current_budget
+from pyrec_infer.ops.registry import lookup
+from pyrec_infer.ops.shapes import known_bytes, product
+
+_WIDEST = 16
+"""Bytes of the widest element."""
+
+_FEW = 64
+"""Elements of an input whose values may tell a result's shape."""
 
 GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile"})
 """Operators whose results may have more elements than all pairs of elements of their inputs."""
@@ -71,4 +78,52 @@ def is_long(node: Node, inputs: Sequence[Any]) -> bool:
     return prod(value.size for value in inputs if isinstance(value, np.ndarray)) > _MAX_PRODUCTS
 
 
-__all__ = ["GROWING", "check_axes", "check_ranks", "is_long"]
+def _info(value: Any) -> Info | None:
+    if value is None or not isinstance(value, np.ndarray):
+        return None if value is None else Info(None, None, sequence=True)
+    return Info(value.dtype, value.shape, constant=value if value.size <= _FEW else None)
+
+
+def require_room(node: Node, inputs: Sequence[Any], budget: Budget | None = None) -> None:
+    """Refuse a node whose results do not fit what the call may still take.
+
+    Parameters
+    ----------
+    node : Node
+        Without bodies; of others every node is looked at in its turn.
+    inputs : sequence of ndarray, list or None
+    budget : Budget, optional
+        By default that of the current call.
+
+    Raises
+    ------
+    ResourceLimitError
+    """
+    op = lookup(node.op)
+    if op is None or node.bodies or node.op == "Expand":  # whose result is a view
+        return
+    budget = budget or current_budget()
+    pairs = 1
+    for value in inputs:
+        if isinstance(value, np.ndarray) and value.size > 1:
+            pairs *= value.size
+    if pairs * _WIDEST <= budget.limit - budget.held and node.op not in GROWING:
+        return
+    try:
+        infos = op.infer(node, [_info(value) for value in inputs])
+    except PyrecError:
+        return  # it fails when it is evaluated, and says why
+    budget.require(sum(known_bytes(info) or 0 for info in infos))
+
+
+def made_bytes(values: Sequence[Any]) -> int:
+    """The memory of new results; views of other arrays take none."""
+    total = 0
+    for value in values:
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, np.ndarray) and item.base is None:
+                total += item.nbytes
+    return total
+
+
+__all__ = ["GROWING", "check_axes", "check_ranks", "is_long", "made_bytes", "require_room"]

@@ -14,6 +14,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Shape, Size, same_size
+from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.inference import analyze, infer_graph
 from pyrec_infer.ops.interpret import Value, interpret
 from pyrec_infer.ops.registry import Op, RowFlow, boolean, couples, depends_on_batch_size
@@ -24,6 +25,8 @@ MAX_ITERATIONS = 2**31 - 1
 _MAX_NESTING = 4
 """Bodies nested deeper are not looked into: a loop's fixpoint multiplies at each level."""
 _ROUNDS = 4
+_OBJECT = 128
+"""Bytes of an array object beside its elements."""
 
 _ITERATION = Info(np.dtype(np.int64), ())
 _CONDITION = Info(np.dtype(np.bool_), ())
@@ -282,6 +285,7 @@ def _evaluate_loop(node: Node, inputs: Sequence[Any]) -> list[Any]:
     state: list[Value] = list(inputs[2 : 2 + carried])
     captured = list(inputs[2 + carried :])
     scans: list[list[Array]] = [[] for _ in body.outputs[1 + carried :]]
+    budget = current_budget()
     condition = np.asarray(True) if inputs[1] is None else np.asarray(inputs[1]).reshape(())
     for iteration in _iterations(inputs):
         if not condition:
@@ -290,6 +294,7 @@ def _evaluate_loop(node: Node, inputs: Sequence[Any]) -> list[Any]:
         condition = np.asarray(results[0]).reshape(())
         state = results[1 : 1 + carried]
         for stack, value in zip(scans, results[1 + carried :], strict=True):
+            budget.take(_OBJECT + np.asarray(value).nbytes)
             stack.append(np.asarray(value))
     stacked: list[Value] = []
     for name, stack in zip(body.outputs[1 + carried :], scans, strict=True):
@@ -372,10 +377,12 @@ def _evaluate_scan(node: Node, inputs: Sequence[Any]) -> list[Any]:
     state: list[Value] = list(inputs[:states])
     captured = list(inputs[states + scanned :])
     scans: list[list[Array]] = [[] for _ in range(output_count)]
+    budget = current_budget()
     for step in range(length):
         results = interpret(body, [*state, *(value[step] for value in rows_of), *captured])
         state = results[:states]
         for stack, value in zip(scans, results[states:], strict=True):
+            budget.take(_OBJECT + np.asarray(value).nbytes)
             stack.append(np.asarray(value))
     stacked: list[Value] = []
     settings = zip(body.outputs[states:], scans, output_axes, output_reverse, strict=True)

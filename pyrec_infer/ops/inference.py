@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from pyrec_infer.errors import ModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops.bounds import GROWING, check_axes, check_ranks, is_long
 from pyrec_infer.ops.registry import Op, couples, lookup
@@ -102,6 +103,7 @@ def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tu
     except MemoryError:
         raise
     except Exception as error:
+        let_interrupts_pass(error)
         # A rule relies on attributes and shapes that a damaged file need not have.
         raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error
 
@@ -145,7 +147,8 @@ def _fold(
     try:
         with np.errstate(all="ignore"):
             results = op.evaluate(node, constants)
-    except Exception:
+    except Exception as error:
+        let_interrupts_pass(error)
         return None
     fits = len(results) == len(outputs) and all(isinstance(value, np.ndarray) for value in results)
     return results if fits else None
@@ -170,7 +173,8 @@ def _contents(node: Node, op: Op, inputs: Sequence[Info | None], output: Info) -
         arguments.append(known)
     try:
         result = np.asarray(op.evaluate(node, arguments)[0])
-    except Exception:
+    except Exception as error:
+        let_interrupts_pass(error)
         return None
     return result if result.size <= _MAX_CONTENTS else None
 

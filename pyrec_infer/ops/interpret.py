@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from pyrec_infer.errors import ModelError, PyrecError, UnsupportedModelError
 from pyrec_infer.ir import Array, Graph
+from pyrec_infer.ops.bounds import require_room
 from pyrec_infer.ops.registry import lookup
 
 Value: TypeAlias = Array | list[Array]
@@ -60,6 +61,7 @@ def interpret(graph: Graph, inputs: Sequence[Value | None]) -> list[Value]:
         if op is None:
             raise UnsupportedModelError(f"node {node.name!r}: operator {node.op} is not supported")
         arguments = [values[name] if name else None for name in node.inputs]
+        require_room(node, arguments)
         try:
             results = op.evaluate(node, arguments)  # type: ignore[arg-type]
         except PyrecError as error:

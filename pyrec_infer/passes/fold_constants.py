@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.bounds import GROWING, is_long
@@ -38,7 +39,8 @@ def _evaluate(
     try:
         with np.errstate(all="ignore"):
             results = list(OPS[node.op].evaluate(node, inputs))
-    except Exception:
+    except Exception as error:
+        let_interrupts_pass(error)
         # An impossible node may never be reached at run time; if it is, it fails there.
         return None
     if not all(isinstance(value, np.ndarray) for value in results):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pyrec_infer.errors import ModelError, PyrecError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Graph, verify
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
@@ -108,6 +109,7 @@ def _run(graph: Graph, name: str, step: Callable[[Graph], Graph]) -> Graph:
     except (PyrecError, MemoryError):
         raise
     except Exception as error:
+        let_interrupts_pass(error)
         raise ModelError(f"in {name}: the model is inconsistent: {error}") from error
     if _same(made, graph):
         return graph

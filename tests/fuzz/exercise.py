@@ -23,6 +23,9 @@ from .values import SECRET_NUMBER, SECRET_TEXT, damaged, fitting, strange
 
 ROWS = (1, 2, 5, 17, 33, 70)
 
+MAX_BYTES = 256 << 20
+"""Of one call: a process of the fuzzer has 2 GB."""
+
 Outcomes = Counter[str]
 """How many calls of each kind succeeded or were refused."""
 
@@ -99,7 +102,10 @@ def exercise(model: bytes, calls: int, backends: tuple[str, ...] = ()) -> Outcom
         warnings.simplefilter("ignore")
         source = _on_disk(model, Path(folder)) if _has_external(model) else model
         precision = random.choice(("fp32", "fp32", "fp32", "int8", "bf16"))
-        loaded = call("load", lambda: pi.load(source, precision=precision, threads=random.choice((1, 1, 2))))
+        threads = random.choice((1, 1, 2))
+        loaded = call(
+            "load", lambda: pi.load(source, precision=precision, threads=threads, max_bytes=MAX_BYTES)
+        )
         if loaded is None:
             return call.outcomes
         _Session(call, random, loaded).all(exact=precision == "fp32")
@@ -330,13 +336,13 @@ def _as_scores(value: Any, rows: int) -> Any:
 def _compare_backend(call: _Calls, random: Random, model: pi.Model, source: Any, backend: str) -> None:
     """The same finite results on another backend."""
     with _forced(backend):
-        other = call("load elsewhere", lambda: pi.load(source))
+        other = call("load elsewhere", lambda: pi.load(source, max_bytes=MAX_BYTES))
     if other is None:
         return
     full = fitting(random, model.inputs, 5)
     with _forced(backend):
         found = call("run elsewhere", lambda: other.run(full))
-    plain = call("load", lambda: pi.load(source))
+    plain = call("load", lambda: pi.load(source, max_bytes=MAX_BYTES))
     expected = None if plain is None else call("run", lambda: plain.run(full))
     if found is None or expected is None:
         if (found is None) != (expected is None):

@@ -77,7 +77,7 @@ def _damaged_array(random: Random, array: Any) -> Any:
         lambda: _read_only(array),
         lambda: _unaligned(array),
         lambda: np.zeros((*array.shape[:1], 0), array.dtype),
-        lambda: np.broadcast_to(array.reshape(-1)[:1], (2**10, *array.shape[1:])),
+        lambda: np.broadcast_to(array.reshape(-1)[:1], (2**40, *array.shape[1:])),
     ]
     try:
         return random.choice(changes)()

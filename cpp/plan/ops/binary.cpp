@@ -48,9 +48,8 @@ Tensor apply(Context& context, const F& f, const Tensor& a, const Tensor& b) {
       float* result = walk.result.template as<float>();
       const auto x_step = static_cast<std::size_t>(walk.step(0));
       const auto y_step = static_cast<std::size_t>(walk.step(1));
-      const auto n = static_cast<std::size_t>(walk.length());
-      walk.for_each_run([&](std::int64_t i, std::int64_t j, std::int64_t k) {
-        kernel(x + i, x_step, y + j, y_step, result + k, n);
+      walk.for_each_run([&](std::int64_t i, std::int64_t j, std::int64_t k, std::int64_t n) {
+        kernel(x + i, x_step, y + j, y_step, result + k, static_cast<std::size_t>(n));
       });
       return walk.result;
     }
@@ -356,11 +355,11 @@ struct MultiplyAdd {
     }
     Broadcast<3> walk(context, operands, DType::kFloat32);
     const auto step = [&](std::size_t i) { return static_cast<std::size_t>(walk.step(i)); };
-    walk.for_each_run([&](std::int64_t a, std::int64_t b, std::int64_t c, std::int64_t y) {
+    walk.for_each_run([&](std::int64_t a, std::int64_t b, std::int64_t c, std::int64_t y,
+                          std::int64_t n) {
       context.kernels.multiply_add_f32(walk.data<float>(0) + a, step(0), walk.data<float>(1) + b,
                                        step(1), walk.data<float>(2) + c, step(2),
-                                       walk.result.as<float>() + y,
-                                       static_cast<std::size_t>(walk.length()));
+                                       walk.result.as<float>() + y, static_cast<std::size_t>(n));
     });
     out[0].tensor = walk.result;
   }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/watch.h"
 #include "plan/op_list.h"
 #include "plan/program.h"
 #include "plan/tensor_tools.h"
@@ -171,6 +172,7 @@ class Loop {
       if (i == kMaxIterations) {
         throw OpError(ErrorKind::kUnsupported, "a loop runs for more than 2^31 - 1 iterations");
       }
+      Watch::check();
       // The body may keep the number, for instance in a sequence.
       if (!iteration.tensor.owner || !iteration.tensor.owner.get()->unique()) {
         iteration.tensor = allocate(context, DType::kInt64, Shape());
@@ -268,6 +270,7 @@ class Scan {
     std::vector<Value> results(body_->output_count());
     std::vector<Stack> stacks(empty_.size());
     for (std::int64_t step = 0; step < length; ++step) {
+      Watch::check();
       body_->run(context, inputs, results);
       for (std::size_t i = 0; i < states_; ++i) std::swap(state[i], results[i]);
       for (std::size_t i = 0; i < stacks.size(); ++i) {

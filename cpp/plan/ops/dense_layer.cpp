@@ -206,8 +206,12 @@ class DenseLayer {
         context, kName, x, batch_of(weights), n, optional(in, 2),
         [&](const Shape& batch) { return right.strides(batch); },
         [&](const DenseRun& run) {
-          gemm(run.x, run.lda, right.at(run.matrix), run.bias, run.bias_step, activation_, run.y,
-               run.ldc, run.m, unsigned_size(n), unsigned_size(k), &context.upcoming);
+          const std::size_t features = unsigned_size(k), columns = unsigned_size(n);
+          in_parts(run.m, watched_rows(features, columns), [&](std::size_t row, std::size_t m) {
+            gemm(run.x + row * run.lda, run.lda, right.at(run.matrix),
+                 run.bias ? run.bias + row * run.bias_step : nullptr, run.bias_step, activation_,
+                 run.y + row * run.ldc, run.ldc, m, columns, features, &context.upcoming);
+          });
         });
   }
 

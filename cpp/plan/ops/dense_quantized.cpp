@@ -152,8 +152,7 @@ class NarrowLayer {
     const BufferRef rows =
         context.arena.allocate(narrow_ ? 0 : Precision::kRows.size(k) * kRowsAtOnce);
     const BufferRef sums = context.arena.allocate(form_ ? n * sizeof(float) * kRowsAtOnce : 0);
-    for (std::size_t begin = 0; begin < m; begin += kRowsAtOnce) {
-      const std::size_t count = std::min(kRowsAtOnce, m - begin);
+    in_parts(m, kRowsAtOnce, [&](std::size_t begin, std::size_t count) {
       float* to = form_ ? reinterpret_cast<float*>(sums.get()->data()) : y.as<float>() + begin * n;
       const std::byte* from = x.data + begin * Precision::kRows.size(k);
       if (!narrow_) {
@@ -167,19 +166,18 @@ class NarrowLayer {
       if (form_) {
         form_->convert(context.kernels, to, n, count, n, order.data(), y.data + begin * size);
       }
-    }
+    });
     return y;
   }
 
   void multiply(Context& context, const DenseRun& run, std::size_t k, std::size_t n,
                 const std::byte* packed, std::byte* rows) const {
-    for (std::size_t begin = 0; begin < run.m; begin += kRowsAtOnce) {
-      const std::size_t m = std::min(kRowsAtOnce, run.m - begin);
+    in_parts(run.m, kRowsAtOnce, [&](std::size_t begin, std::size_t m) {
       Precision::kRows.convert(context.kernels, run.x + begin * run.lda, run.lda, m, k, nullptr,
                                rows);
       multiply_rows(context, rows, packed, run.bias ? run.bias + begin * run.bias_step : nullptr,
                     run.bias_step, run.y + begin * run.ldc, run.ldc, m, n, k);
-    }
+    });
   }
 
   void multiply_rows(Context& context, const std::byte* rows, const std::byte* packed,

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <type_traits>
 
 #include "plan/convert.h"
@@ -58,7 +59,8 @@ T blend(bool choose, T yes, T no) {
 }
 
 // Operands broadcast against each other, the new tensor that takes the result, and the runs along
-// the innermost axis that are left after merging axes. Along a run each operand has step 0 or 1.
+// the innermost axis that are left after merging axes. Along a run each operand has step 0 or 1; a
+// long one is cut into parts.
 template <std::size_t Count>
 class Broadcast {
  public:
@@ -78,10 +80,19 @@ class Broadcast {
     if (copied) merge();
   }
 
-  // f(offset of each operand..., offset of the result)
+  // f(offset of each operand..., offset of the result, length)
   template <class F>
   void for_each_run(F&& f) const {
-    if (result.elements() > 0) for_each_outer(shape_, 1, strides_, std::forward<F>(f));
+    if (result.elements() == 0) return;
+    const auto whole = static_cast<std::size_t>(shape_[shape_.rank() - 1]);
+    for_each_outer(shape_, 1, strides_, [&](auto... starts) {
+      in_parts(whole, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+        std::array<std::int64_t, Count + 1> at{starts...};
+        for (std::size_t i = 0; i <= Count; ++i)
+          at[i] += static_cast<std::int64_t>(begin) * step(i);
+        std::apply([&](auto... offsets) { f(offsets..., static_cast<std::int64_t>(count)); }, at);
+      });
+    });
   }
 
   template <class T>
@@ -89,7 +100,6 @@ class Broadcast {
     return operands_[i].template as<T>();
   }
   std::int64_t step(std::size_t i) const { return strides_[i][shape_.rank() - 1]; }
-  std::int64_t length() const { return shape_[shape_.rank() - 1]; }
 
   Tensor result;
 
@@ -134,8 +144,8 @@ Tensor map_pairs(Context& context, const F& f, const Tensor& a, const Tensor& b)
   const A* x = walk.template data<A>(0);
   const B* y = walk.template data<B>(1);
   R* result = walk.result.template as<R>();
-  walk.for_each_run([&](std::int64_t i, std::int64_t j, std::int64_t k) {
-    map_run(f, x + i, walk.step(0), y + j, walk.step(1), result + k, walk.length());
+  walk.for_each_run([&](std::int64_t i, std::int64_t j, std::int64_t k, std::int64_t n) {
+    map_run(f, x + i, walk.step(0), y + j, walk.step(1), result + k, n);
   });
   return walk.result;
 }

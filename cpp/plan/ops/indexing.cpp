@@ -515,7 +515,9 @@ class OneHot {
   template <class T>
   static void fill(const Tensor& indices, std::int64_t depth, std::int64_t inner, T off, T on,
                    std::span<T> y) {
-    std::fill(y.begin(), y.end(), off);
+    in_parts(y.size(), kWatchedElements, [&](std::size_t begin, std::size_t count) {
+      std::fill_n(y.data() + begin, count, off);
+    });
     const std::int64_t* index = indices.as<std::int64_t>();
     for (std::int64_t i = 0; i < indices.elements(); ++i) {
       const std::int64_t place = index[i] < 0 ? index[i] + depth : index[i];

@@ -44,10 +44,13 @@ void multiply_folded(Context& context, const Product& product, Tensor a, const T
                   b.strides[rank - 1]);
     right = reinterpret_cast<const float*>(buffer.get()->data());
   }
-  const std::int64_t rows = product.batch.elements() * product.m;
-  context.kernels.gemm_f32(a.as<float>(), unsigned_size(*row), right, bias, 0, Activation::kNone,
-                           out, unsigned_size(product.n), unsigned_size(rows),
-                           unsigned_size(product.n), unsigned_size(product.k), nullptr);
+  const std::size_t n = unsigned_size(product.n), k = unsigned_size(product.k);
+  const std::size_t lda = unsigned_size(*row);
+  in_parts(unsigned_size(product.batch.elements() * product.m), watched_rows(k, n),
+           [&](std::size_t begin, std::size_t count) {
+             context.kernels.gemm_f32(a.as<float>() + begin * lda, lda, right, bias, 0,
+                                      Activation::kNone, out + begin * n, n, count, n, k, nullptr);
+           });
 }
 
 void multiply_batches(Context& context, const Product& product, Tensor a, const Tensor& b,
@@ -97,8 +100,11 @@ void multiply_batches(Context& context, const Product& product, Tensor a, const 
                                          unsigned_size(column_step), scratch);
                         laid_out = j;
                       }
-                      kernels.gemm_f32(left + i, lda, right, bias, 0, Activation::kNone, out + o, n,
-                                       m, n, k, nullptr);
+                      in_parts(m, watched_rows(k, n), [&](std::size_t row, std::size_t count) {
+                        kernels.gemm_f32(left + i + row * lda, lda, right, bias, 0,
+                                         Activation::kNone, out + o + row * n, n, count, n, k,
+                                         nullptr);
+                      });
                     });
 }
 
@@ -108,13 +114,20 @@ void multiply_loops(Context& context, const Product& product, const Tensor& a, c
   const Tensor left = contiguous(context, a);
   const Tensor right = contiguous(context, b);
   const Shape strides = contiguous_strides(product.result_shape());
-  for_each_outer<3>(product.batch, 0,
-                    {batch_strides(product.batch, batch_of(a), left.strides),
-                     batch_strides(product.batch, batch_of(b), right.strides), strides},
-                    [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-                      gemm_loops<T>(left.as<T>() + i, product.k, 1, right.as<T>() + j, product.n, 1,
-                                    out + o, product.n, product.m, product.n, product.k);
-                    });
+  for_each_outer<3>(
+      product.batch, 0,
+      {batch_strides(product.batch, batch_of(a), left.strides),
+       batch_strides(product.batch, batch_of(b), right.strides), strides},
+      [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+        const std::size_t rows =
+            watched_rows(unsigned_size(product.k), unsigned_size(product.n)) / 16 + 1;
+        in_parts(unsigned_size(product.m), rows, [&](std::size_t part, std::size_t count) {
+          const auto row = static_cast<std::int64_t>(part);
+          gemm_loops<T>(left.as<T>() + i + row * product.k, product.k, 1, right.as<T>() + j,
+                        product.n, 1, out + o + row * product.n, product.n,
+                        static_cast<std::int64_t>(count), product.n, product.k);
+        });
+      });
 }
 
 Tensor transposed(const Tensor& matrix) { return permuted(matrix, {1, 0}); }

@@ -335,8 +335,11 @@ Tensor multiply_integers(Context& context, const Tensor& a, const ZeroPoints& a_
   auto* c = result.as<std::int32_t>();
   const Shape b_batch = batch_of(b);
   if (b_batch.elements() == 1) {
-    context.kernels.gemm_i16(centred.as<std::int16_t>(), packed->matrix(0), c,
-                             unsigned_size(product.batch.elements()) * m, n, k);
+    in_parts(unsigned_size(product.batch.elements()) * m, watched_rows(k, n),
+             [&](std::size_t row, std::size_t count) {
+               context.kernels.gemm_i16(centred.as<std::int16_t>() + row * k, packed->matrix(0),
+                                        c + row * n, count, n, k);
+             });
     return result;
   }
   for_each_outer<2>(product.batch, 0,

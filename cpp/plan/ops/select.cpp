@@ -49,10 +49,10 @@ class Where {
       const T* x = walk.data<T>(1);
       const T* y = walk.data<T>(2);
       T* result = walk.result.as<T>();
-      walk.for_each_run([&](std::int64_t i, std::int64_t j, std::int64_t k, std::int64_t l) {
-        where_run(c + i, walk.step(0), x + j, walk.step(1), y + k, walk.step(2), result + l,
-                  walk.length());
-      });
+      walk.for_each_run(
+          [&](std::int64_t i, std::int64_t j, std::int64_t k, std::int64_t l, std::int64_t n) {
+            where_run(c + i, walk.step(0), x + j, walk.step(1), y + k, walk.step(2), result + l, n);
+          });
     });
     out[0].tensor = walk.result;
   }

@@ -36,18 +36,22 @@ Tensor map_elements(Context& context, const F& f, const Tensor& x) {
   if constexpr (std::is_same_v<T, float>) {
     if constexpr (requires { F::kKernel; }) {
       if (F::kKernel != nullptr) {
-        (context.kernels.*F::kKernel)(from, to, n);
+        in_parts(n, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+          (context.kernels.*F::kKernel)(from + begin, to + begin, count);
+        });
         return result;
       }
     }
     if constexpr (requires { f.block(context.kernels, from, to, n); }) {
-      for (std::size_t i = 0; i < n; i += kBlock) {
-        f.block(context.kernels, from + i, to + i, std::min(kBlock, n - i));
-      }
+      in_parts(n, kBlock, [&](std::size_t begin, std::size_t count) {
+        f.block(context.kernels, from + begin, to + begin, count);
+      });
       return result;
     }
   }
-  for (std::size_t i = 0; i < n; ++i) to[i] = f(from[i]);
+  in_parts(n, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+    for (std::size_t i = begin; i < begin + count; ++i) to[i] = f(from[i]);
+  });
   return result;
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, same_size
 from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.passes.rules import Site
@@ -86,7 +87,8 @@ def _moved(node: Node, name: str, site: Site, depth: int) -> Origin | None:
         arguments.append(operand)
     try:
         results = OPS[node.op].evaluate(node, arguments)
-    except Exception:
+    except Exception as error:
+        let_interrupts_pass(error)
         return None
     places = np.asarray(results[node.outputs.index(name)])
     root = next(iter(roots))
