@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 import pyrec_infer as pi
-from pyrec_infer.errors import InputError, ModelError, UnsupportedModelError
+from pyrec_infer.errors import InputError, ModelError, PyrecError, UnsupportedModelError
 from pyrec_infer.importer import import_model
 from pyrec_infer.importer.batch import find_batch
+from pyrec_infer.importer.upgrade import RULES
 from pyrec_infer.ir import BATCH, Dim, Rows
 
 Array = NDArray[Any]
@@ -326,6 +327,32 @@ def test_names_that_rules_make_up_may_be_taken() -> None:
         nodes, {"x": (FLOAT, ["N", 1])}, {"y": (0, None)}, {"y/axes": np.asarray([0])}, opset=11
     )
     np.testing.assert_array_equal(run(proto, {"x": MATRIX[:, :1]})["y"], MATRIX[:, 0])
+
+
+@pytest.mark.parametrize("op", sorted(RULES))
+@pytest.mark.parametrize("opset", [1, 7, 9, 10, 12, 13])
+@pytest.mark.parametrize("operands", [[], [""], ["", "x"]])
+def test_operators_of_old_opsets_without_their_first_input(op: str, opset: int, operands: list[str]) -> None:
+    proto = one_node(op, X, operands=operands, opset=opset)
+    with pytest.raises(PyrecError, match=op):
+        pi.load(proto.SerializeToString())
+
+
+def test_negative_sizes_of_a_reshape_are_refused_by_every_call() -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["r"]),
+        helper.make_node("Add", ["r", "z"], ["y"]),
+    ]
+    inputs = {"x": (FLOAT, ["N", 4]), "shape": (INT64, [2]), "z": (FLOAT, ["N", 4])}
+    model = pi.load(make_model(nodes, inputs, {"y": (FLOAT, ["N", 4])}).SerializeToString())
+    rows, shape = np.ones((7, 4), np.float32), np.asarray([-7, 4])
+    with pytest.raises(PyrecError):
+        model.run({"x": rows, "shape": shape, "z": rows})
+    for request, items in (({"shape": shape}, {"x": rows}), ({}, {"x": rows, "shape": shape})):
+        with pytest.raises(PyrecError):
+            model.catalog(items, candidates=["z"]).score(request, np.arange(7), {"z": rows})
+        with pytest.raises(PyrecError):
+            model.score({**request, "z": rows[:1]}, items)
 
 
 def test_strings_outside_utf8_are_refused() -> None:

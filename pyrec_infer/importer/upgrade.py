@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.errors import UnsupportedModelError
+from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Node
 
 
@@ -132,6 +132,16 @@ RULES: Mapping[str, Rule] = {
 
 
 def upgrade(node: Node, opset: int, make: Maker) -> Sequence[Node]:
-    """The node in today's form; usually itself."""
+    """The node in today's form; usually itself.
+
+    Raises
+    ------
+    ModelError
+        The node lacks its first input, which every operator with a rule has.
+    """
     rule = RULES.get(node.op)
-    return [node] if rule is None else rule(node, opset, make)
+    if rule is None:
+        return [node]
+    if not node.inputs or not node.inputs[0]:
+        raise ModelError(f"node {node.name!r} ({node.op}): input 0 is missing")
+    return rule(node, opset, make)
