@@ -258,7 +258,8 @@ def test_what_a_handler_raises_comes_out_of_loading(alarm: type[Exception]) -> N
 
 def filled(count: int, **options: Any) -> pi.Model:
     nodes = [
-        helper.make_node("ConstantOfShape", ["count"], ["all"], name="fill"),
+        helper.make_node("ConstantOfShape", ["count"], ["zeros"], name="zeros"),
+        helper.make_node("Neg", ["zeros"], ["all"], name="fill"),
         helper.make_node("ReduceSum", ["all"], ["one"], keepdims=0),
         helper.make_node("Add", ["x", "one"], ["y"]),
     ]
@@ -266,7 +267,7 @@ def filled(count: int, **options: Any) -> pi.Model:
 
 
 def test_a_call_may_hold_so_many_bytes() -> None:
-    model = filled(3_000_000, max_bytes=16 << 20)
+    model = filled(3_000_000, max_bytes=64 << 20)
     np.testing.assert_array_equal(model.run(SHORT)["y"], SHORT["x"])
     with pytest.raises(ResourceLimitError, match=r"fill.*4194304 bytes.*max_bytes"):
         filled(3_000_000, max_bytes=4 << 20).run(SHORT)
@@ -285,7 +286,7 @@ def test_a_call_that_was_refused_leaves_room_for_the_next() -> None:
 
 
 def test_the_default_is_less_than_a_terabyte() -> None:
-    with pytest.raises(ResourceLimitError, match="fill"):
+    with pytest.raises(ResourceLimitError):
         filled(10**12).run(SHORT)
 
 
