@@ -253,6 +253,21 @@ def test_what_a_handler_raises_comes_out_of_loading(alarm: type[Exception]) -> N
     assert set(raised) == {alarm}
 
 
+def test_a_reduction_of_a_repeated_value_can_be_stopped(alarm: type[Exception]) -> None:
+    nodes = [
+        helper.make_node("ConstantOfShape", ["count"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["one"], keepdims=0),
+        helper.make_node("Add", ["x", "one"], ["y"]),
+    ]
+    model = model_of(nodes, {"count": np.asarray([10**12])})
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    started = time.perf_counter()
+    # Where the zeros are written out, they are too many.
+    with pytest.raises((alarm, ResourceLimitError)):
+        model.run(SHORT)
+    assert time.perf_counter() - started < 1.5
+
+
 # Memory
 
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/watch.h"
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
 #include "plan/tensor_tools.h"
@@ -181,9 +182,15 @@ void reduce_loops(const Tensor& tensor, Reduction kind, AxisMask axes, T* out) {
   for_each_outer<1>(split.kept, 0, {split.kept_strides}, [&](std::int64_t start) {
     T total = identity<T>(kind);
     for_each_outer<1>(split.reduced, 1, {split.reduced_strides}, [&](std::int64_t offset) {
-      for (std::int64_t i = 0; i < split.reduced_inner(); ++i) {
-        total = accumulate(kind, total, data[start + offset + i * split.reduced_step()]);
-      }
+      // A value that is repeated takes no memory, however often it is.
+      in_parts(static_cast<std::size_t>(split.reduced_inner()), kWatchedElements,
+               [&](std::size_t begin, std::size_t part) {
+                 const T* x = data + start + offset +
+                              static_cast<std::int64_t>(begin) * split.reduced_step();
+                 for (std::size_t i = 0; i < part; ++i, x += split.reduced_step()) {
+                   total = accumulate(kind, total, *x);
+                 }
+               });
     });
     *out++ = finished(kind, total, count);
   });
