@@ -52,9 +52,11 @@ def place_bags(graph: Graph) -> Graph:
     >>> len(analyze(graph).coupled), [node.op for node in analyze(place_bags(graph)).coupled]
     (1, ['pyrec.BagBounds'])
     """
+    if graph.static_rows or not any(node.op in BOUNDS for node in graph.nodes):
+        return graph
     analysis = analyze(graph)
     loose = _loose(graph, analysis)
-    if not loose or graph.static_rows:
+    if not loose:
         return graph
     best, least = graph, _unfit(graph, analysis)
     for chosen in (loose, *([node] for node in loose)):
