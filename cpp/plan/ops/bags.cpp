@@ -53,9 +53,14 @@ Tensor whole_numbers(Context& context, const Tensor& given) {
                 std::string("expected whole numbers, got ") + dtype_name(given.dtype));
 }
 
-// The ids themselves, or what was made of each.
 std::int64_t count_ids(const Tensor& ids) {
-  if (ids.rank() > 0) return ids.shape[0];
+  if (ids.rank() == 1) return ids.shape[0];
+  throw OpError(ErrorKind::kShape, "expected a vector of ids, got shape " + describe(ids.shape));
+}
+
+// Bounds read no id, so what was made of each stands for them too.
+std::int64_t count_of_each(const Tensor& made) {
+  if (made.rank() > 0) return made.shape[0];
   throw OpError(ErrorKind::kShape, "expected ids, got a number");
 }
 
@@ -65,7 +70,7 @@ class BagBounds {
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor offsets = whole_numbers(context, required(in, 0));
-    const std::int64_t ids = count_ids(required(in, 1));
+    const std::int64_t ids = count_of_each(required(in, 1));
     const std::int64_t given = offsets.shape[0];
     if (last_ && given == 0) {
       throw OpError(ErrorKind::kShape, "expected at least one offset, got none");
@@ -92,7 +97,7 @@ class BagBoundsOfLengths {
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor lengths = whole_numbers(context, required(in, 0));
-    const std::int64_t ids = count_ids(required(in, 1));
+    const std::int64_t ids = count_of_each(required(in, 1));
     const std::int64_t n = lengths.shape[0];
     Tensor bounds = allocate(context, DType::kInt64, {n, 2});
     const std::int64_t* from = lengths.as<std::int64_t>();
