@@ -161,10 +161,15 @@ def test_keyboard_interrupts() -> None:
     timer = threading.Timer(
         0.2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     )
+    # Shells start what runs in the background with this signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        model.run(SHORT)
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.run(SHORT)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_handlers_that_raise_nothing_run_and_the_call_goes_on(backend: str) -> None:
