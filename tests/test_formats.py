@@ -130,11 +130,11 @@ def test_trees_that_other_libraries_write(tmp_path: Path, name: str, message: st
 
 def test_objects_in_place_of_files() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(InputError, match=r"type Linear.*torch.onnx.export"):
+    with pytest.raises(InputError, match=r"PyTorch model.*torch.onnx.export"):
         pi.load(torch.nn.Linear(2, 2))
-    with pytest.raises(InputError, match=r"type ModelProto.*SerializeToString"):
+    with pytest.raises(InputError, match=r"ONNX model in memory.*SerializeToString"):
         pi.load(onnx.ModelProto())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="expected a path or bytes, got an object of type int"):
+    with pytest.raises(InputError, match="expected a path or bytes of a file, got int"):
         pi.load(3)  # type: ignore[arg-type]
 
 

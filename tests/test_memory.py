@@ -15,7 +15,8 @@ from pyrec_infer.memory import allocate, settled
 def test_memory_begins_with_a_cache_line(size: int) -> None:
     memory = allocate(size)
     assert memory.size == size
-    assert memory.ctypes.data % 64 == 0
+    # NumPy does not move the address of an array without elements.
+    assert size == 0 or memory.ctypes.data % 64 == 0
     memory[...] = 7
 
 

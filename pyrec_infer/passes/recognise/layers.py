@@ -14,6 +14,8 @@ from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Rules, Site, for_ops, joined
 
 _F32 = np.dtype(np.float32)
+_WIDEST = 1 << 20
+"""Numbers of a row up to which a layer's weights are worked with; files may claim any width."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def affine(node: Node, site: Site) -> Affine | None:
     if not shape or not isinstance(shape[-1], int) or site.infos[node.outputs[0]].dtype != _F32:
         return None
     width = shape[-1]
+    if width > _WIDEST:
+        return None
     if node.op == "BatchNormalization":
         return _normalization(node, width, site)
     if node.op == "Neg":
