@@ -276,5 +276,5 @@ def test_split_columns() -> None:
     assert [found.infos[name].rank for name in found.inputs] == [1, 2, 1, 2]
     with pytest.raises(InputError, match="expected a matrix of 3 columns"):
         split_columns(graph, {"x": ("user", "item", "price")})
-    with pytest.raises(InputError, match="unique"):
+    with pytest.raises(InputError, match="side by side"):
         split_columns(graph, {"x": ("user", "item", "user", "price")})

@@ -179,7 +179,7 @@ def test_ragged_groups_of_random_models(random: Random, request: set[str], count
     whole = model.score(requests, candidates, offsets=offsets)
     ranks = {part.ndim for part in alone} | {whole.ndim}
     parts = (
-        np.concatenate(alone, axis)
+        np.concatenate(alone)
         if len(ranks) == 1 and whole.ndim > 1
         else np.concatenate([part.reshape(-1) for part in alone])
     )

@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import pyrec_infer as pi
+from pyrec_infer.errors import IdRangeError
 
 FLOAT, INT64, TEXT = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
 Declared = Mapping[str, tuple[int, Sequence[int | str]]]
@@ -190,5 +191,8 @@ def test_an_element_of_each_row_is_taken_inside_the_row() -> None:
     assert not model.explain().as_dict()["coupled"]
     x, place = _values(ROWS, 4, 3), np.arange(ROWS) % 7 - 3
     np.testing.assert_array_equal(model.run({"x": x, "place": place})["y"], x[np.arange(ROWS), place])
+    place = np.abs(place)
     np.testing.assert_array_equal(model.score({"x": x[:1]}, {"place": place}), x[0, place])
     np.testing.assert_array_equal(model.score({"place": place[:1]}, {"x": x}), x[:, place[0]])
+    with pytest.raises(IdRangeError, match=r"input 'place'.*row 1"):
+        model.score({"x": x[:1]}, {"place": np.asarray([0, -1])})
