@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <type_traits>
 
+#include "core/watch.h"
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
 #include "plan/tensor_tools.h"
@@ -83,7 +85,12 @@ class Softmax {
         if (x.dtype == DType::kFloat32) {
           const RowsF32 kernel =
               kLog ? context.kernels.log_softmax_f32 : context.kernels.softmax_f32;
-          kernel(x.as<float>(), y.as<float>(), unsigned_size(x.elements() / n), unsigned_size(n));
+          const std::size_t width = unsigned_size(n);
+          const std::size_t rows = std::max<std::size_t>(1, kWatchedElements / 4 / width);
+          in_parts(
+              unsigned_size(x.elements() / n), rows, [&](std::size_t begin, std::size_t count) {
+                kernel(x.as<float>() + begin * width, y.as<float>() + begin * width, count, width);
+              });
         } else {
           for_each_row(x, [&](std::int64_t start, std::int64_t size) {
             softmax_row<kLog>(x.as<double>() + start, y.as<double>() + start, size);
