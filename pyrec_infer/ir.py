@@ -263,6 +263,12 @@ class Info:
     def rank(self) -> int | None:
         return None if self.shape is None else len(self.shape)
 
+    def with_rows(self, rows: RowAxis) -> Info:
+        """The same of a value whose rows are along that axis."""
+        if self.rows == rows:
+            return self
+        return Info(self.dtype, self.shape, rows, self.constant, self.contents, self.sequence)
+
 
 Attribute: TypeAlias = (
     int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array

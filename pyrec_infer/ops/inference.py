@@ -13,7 +13,7 @@ from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops.bounds import GROWING, check_axes, check_ranks, is_long
 from pyrec_infer.ops.registry import Op, couples, lookup
-from pyrec_infer.ops.shapes import product
+from pyrec_infer.ops.shapes import product, same_shape
 
 _MAX_CONTENTS = 64
 _MAX_FOLDED = 4096
@@ -34,6 +34,22 @@ class Analysis:
     infos: dict[str, Info]
     coupled: frozenset[Node]
 
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found of one node, and from what; it holds for the same inputs in any graph."""
+
+    rows: bool
+    inputs: tuple[Info | None, ...]
+    outputs: tuple[Info, ...]
+    coupled: bool
+
+    def fits(self, rows: bool, inputs: Sequence[Info | None]) -> bool:
+        return self.rows == rows and all(map(_same_input, self.inputs, inputs))
+
+
+_found: WeakKeyDictionary[Node, _Found] = WeakKeyDictionary()
+"""The newest finding of each node in use: most passes leave most nodes as they were."""
 
 _analyses: WeakKeyDictionary[Graph, Analysis] = WeakKeyDictionary()
 """What was found of graphs that are still in use; passes ask the same of one graph several times."""
@@ -85,17 +101,45 @@ def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
     return Analysis(infos, frozenset(coupled))
 
 
-def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tuple[list[Info], bool]:
+def _same_input(a: Info | None, b: Info | None) -> bool:
+    """Whether two findings are one, or those of one constant."""
+    return a is b or (a is not None and b is not None and a.constant is not None and a.constant is b.constant)
+
+
+def _same_output(a: Info, b: Info) -> bool:
+    """Whether two findings say the same; False where a look at their elements would have to tell."""
+    return (
+        a.constant is b.constant
+        and a.contents is b.contents
+        and (a.dtype, a.rows, a.sequence) == (b.dtype, b.rows, b.sequence)
+        and (a.shape is b.shape or same_shape(a.shape, b.shape))
+    )
+
+
+def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tuple[Sequence[Info], bool]:
     """What is known of a node's outputs, and whether it couples rows, from what is known of its inputs."""
-    inputs = [infos[name] if name else None for name in node.inputs]
+    inputs = tuple([infos[name] if name else None for name in node.inputs])
+    before = _found.get(node)
+    if before is not None and before.fits(rows, inputs):
+        return before.outputs, before.coupled
+    outputs, coupled = _analyze_inputs(node, inputs, rows)
+    if before is not None:
+        # What follows a value that is as it was is found again by identity.
+        outputs = [
+            old if _same_output(old, new) else new for old, new in zip(before.outputs, outputs, strict=True)
+        ]
+    _found[node] = _Found(rows, inputs, tuple(outputs), coupled)
+    return outputs, coupled
+
+
+def _analyze_inputs(node: Node, inputs: Sequence[Info | None], rows: bool) -> tuple[Sequence[Info], bool]:
     op = lookup(node.op)
     try:
         outputs = _outputs(node, op, inputs)
         if not rows:
             return outputs, False
         flow = (op.rows if op else couples)(node, inputs, outputs)
-        outputs = [replace(info, rows=axis) for info, axis in zip(outputs, flow.rows, strict=True)]
-        return outputs, flow.coupled
+        return [info.with_rows(axis) for info, axis in zip(outputs, flow.rows, strict=True)], flow.coupled
     except ModelError as error:
         if "node " in str(error):
             raise
@@ -113,7 +157,7 @@ def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[I
     if op is None:
         return [Info(None, None)] * count
     check_axes(node, inputs)
-    outputs = [replace(info, rows=Rows.INVARIANT) for info in op.infer(node, inputs)][:count]
+    outputs = [info.with_rows(Rows.INVARIANT) for info in op.infer(node, inputs)][:count]
     check_ranks(node, outputs)
     outputs += [Info(None, None)] * (count - len(outputs))
     if node.bodies:
