@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def shared() -> Path:
 def backend() -> str:
     """The backend that models use in this run."""
     return select_backend()
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is there for the whole run out of the collector's way, which tests of memory call often."""
+    gc.collect()
+    gc.freeze()
 
 
 ZOO_ROWS: list[tuple[str, str, float, float]] = []
