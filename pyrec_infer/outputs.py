@@ -89,7 +89,7 @@ def read_output(output: Any, graph: Graph) -> Wanted:
     outputs = graph.outputs
 
     def item(given: Any) -> Column:
-        if given == "logit" and isinstance(given, str) and given not in outputs:
+        if isinstance(given, str) and given == "logit" and given not in outputs:
             return Column(default_output(graph), None, logit=True)
         return _column(given, outputs)
 

@@ -183,7 +183,7 @@ class _Session:
             and exact
             and self._row_wise(made[output])
         ):
-            _require_equal("score is run", scores, _as_scores(made[output], self.rows))
+            _require_equal("score is run", scores, _as_scores(made[output], np.shape(scores)))
         if scores is not None:
             self._groups(scores, output)
             self._prepared(scores, output)
@@ -328,9 +328,11 @@ class _Session:
         self.call(name, lambda: method(**changed))
 
 
-def _as_scores(value: Any, rows: int) -> Any:
-    """An output of `run` in the shape in which `score` gives it."""
-    return value.reshape(rows) if value.size == rows else value
+def _as_scores(value: Any, shape: tuple[int, ...]) -> Any:
+    """An output of `run` in the shape in which `score` gives it; of two classes that is the second."""
+    if shape == value.shape[:1] and value.shape[1:] == (2,):
+        return value[:, 1]
+    return value.reshape(shape) if value.size == np.prod(shape) else value
 
 
 def _compare_backend(call: _Calls, random: Random, model: pi.Model, source: Any, backend: str) -> None:
