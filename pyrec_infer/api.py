@@ -34,7 +34,7 @@ from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import InputError, PyrecError, ShapeError
 from pyrec_infer.importer import import_model, model_source
 from pyrec_infer.ir import Array, Info
-from pyrec_infer.limits import default_max_bytes, typed_memory_errors
+from pyrec_infer.limits import default_max_bytes, memory_errors_typed
 from pyrec_infer.outputs import Output, Wanted, default_output
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
 from pyrec_infer.passes.split_columns import split_columns
@@ -87,7 +87,7 @@ class Model:
     model is loaded natively and while it scores. Pickles by its path or bytes.
     """
 
-    @typed_memory_errors()
+    @memory_errors_typed
     def __init__(
         self,
         source: Source,
@@ -150,6 +150,7 @@ class Model:
         """The precision of the dense layers and what it does to the scores, measured at load."""
         return self._precision
 
+    @memory_errors_typed
     def run(self, inputs: Inputs) -> dict[str, Array]:
         """Evaluate every output on a full batch, with ONNX's semantics exactly.
 
@@ -183,6 +184,7 @@ class Model:
         executable = self._ranking.whole(frozenset(), self._graph.outputs, strict_ids=False)
         return call(self._ranking.views.whole, executable, {}, values, ())[0]
 
+    @memory_errors_typed
     def score(
         self,
         request: Inputs,
@@ -271,6 +273,7 @@ class Model:
             self._remember(key, ready)
         return ready.wanted.unpack(made)
 
+    @memory_errors_typed
     def top_k(
         self,
         request: Inputs,
@@ -337,6 +340,7 @@ class Model:
         rows, best = best_rows(scores, k, names, left_out)
         return TopK(rows if names is None else names[rows], best, len(rows))
 
+    @memory_errors_typed
     def prepare(
         self,
         request_names: Sequence[str],
@@ -371,6 +375,7 @@ class Model:
         )
         return made if ready.wanted.keys is None else SeveralCall(made, ready.wanted.unpack)
 
+    @memory_errors_typed
     def catalog(
         self,
         items: Inputs,

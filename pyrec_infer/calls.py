@@ -13,6 +13,7 @@ from pyrec_infer.arguments import require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
+from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
 from pyrec_infer.plan import Plan
 
@@ -121,6 +122,7 @@ class PositionalCall:
             None,
         )
 
+    @memory_errors_typed
     def __call__(self, *arrays: Array, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         require_arrays(self._names, arrays)
         if out is not None:

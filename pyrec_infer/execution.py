@@ -10,7 +10,7 @@ import numpy as np
 from pyrec_infer.backends.base import Runnable, guarded, relabelled
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
 from pyrec_infer.ir import Array, Node, Rate, Rows
-from pyrec_infer.limits import typed_memory_errors
+from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
 from pyrec_infer.sources import Sources, node_label
@@ -46,7 +46,7 @@ class Executable:
         self._given = plan.given_inputs()
         self._repeated = repeated
 
-    @typed_memory_errors()
+    @memory_errors_typed
     def run(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
         """The model's outputs by name.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pyrec_infer.errors import PyrecError, ResourceLimitError
 
@@ -16,7 +17,11 @@ MAX_RANK = 8
 
 UNLIMITED = 2**63 - 1
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 _DEFAULT = 4 << 30
+_NO_MEMORY = "the system has no more memory for this"
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -71,13 +76,28 @@ class Budget:
 
 @contextmanager
 def typed_memory_errors() -> Iterator[None]:
-    """Where the system has no more memory, the error is one of this package; also a decorator."""
+    """Where the system has no more memory, the error is one of this package."""
     try:
         yield
     except PyrecError:
         raise
     except MemoryError:
-        raise ResourceLimitError("the system has no more memory for this") from None
+        raise ResourceLimitError(_NO_MEMORY) from None
+
+
+def memory_errors_typed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The function with `typed_memory_errors` around it, for calls in which a microsecond counts."""
+
+    @wraps(function)
+    def typed(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        try:
+            return function(*arguments, **named)
+        except PyrecError:
+            raise
+        except MemoryError:
+            raise ResourceLimitError(_NO_MEMORY) from None
+
+    return typed
 
 
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
@@ -106,5 +126,6 @@ __all__ = [
     "current_budget",
     "default_max_bytes",
     "limited",
+    "memory_errors_typed",
     "typed_memory_errors",
 ]

@@ -150,10 +150,11 @@ PyObject* call(PyObject* self, PyObject* const* arguments, std::size_t flags, Py
       if (scores) return scores.release().ptr();
     }
   } catch (py::error_already_set& error) {
-    error.restore();
-    return nullptr;
-  } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
+    // NumPy's error for want of memory is none of this package.
+    if (!error.matches(PyExc_MemoryError)) {
+      error.restore();
+      return nullptr;
+    }
   } catch (const std::exception&) {
     // The general call fails too, and words the error.
   }

@@ -11,6 +11,7 @@ from pyrec_infer.arguments import require_arrays
 from pyrec_infer.calls import PreparedCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.ir import Array
+from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.store import IdType, Store
 
 
@@ -51,6 +52,7 @@ class CheckedCall:
         self._request = request
         self._names = names
 
+    @memory_errors_typed
     def __call__(
         self, *arrays: Array, ids: ArrayLike | None = None, out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:

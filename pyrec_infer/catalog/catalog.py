@@ -16,6 +16,7 @@ from pyrec_infer.catalog.report import explain_catalog
 from pyrec_infer.catalog.scorer import Inputs, ModelPart, Rows64, make_scorer
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.ir import Array
+from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
 from pyrec_infer.store import IdType, Keys, StoreView, make_store
 from pyrec_infer.store.ids import take_keys
@@ -40,6 +41,7 @@ class Catalog:
     items that are all replaced are best replaced in portions.
     """
 
+    @memory_errors_typed
     def __init__(
         self,
         part: ModelPart,
@@ -82,6 +84,7 @@ class Catalog:
         view = self._store.read(None)
         return self._id_type.shown(view.ids(0, view.order(0)))
 
+    @memory_errors_typed
     def score(
         self,
         request: Inputs,
@@ -132,6 +135,7 @@ class Catalog:
             require_rows(rows)
         return self._scorer.wanted.unpack(self._score_present(view, rows, request, candidates))
 
+    @memory_errors_typed
     def top_k(
         self,
         request: Inputs,
@@ -209,6 +213,7 @@ class Catalog:
         best, values = best_rows(scores, k, None, None)
         return TopK(self._id_type.shown(view.ids(0, kept[best])), values, len(best))
 
+    @memory_errors_typed
     def upsert(self, items: Inputs, ids: ArrayLike) -> None:
         """Put items in, or in the place of those of the same id.
 
@@ -222,6 +227,7 @@ class Catalog:
         arrays = self._scorer.item_arrays(items)
         self._enter(arrays, ids, self._scorer.count_of(arrays))
 
+    @memory_errors_typed
     def remove(self, ids: ArrayLike) -> int:
         """Take items out.
 
@@ -237,6 +243,7 @@ class Catalog:
         """
         return self._store.erase(self._known("ids", ids))
 
+    @memory_errors_typed
     def prepare(
         self,
         request_names: Sequence[str],
