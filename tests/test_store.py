@@ -148,6 +148,18 @@ def test_strings_of_any_form_are_the_same_keys() -> None:
     assert kind.keys("ids", np.asarray(names))[0].tolist() == names  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_at_odd_addresses(kind: str) -> None:
+    store = store_of(kind, False)
+    put(store, [0, 1, 2, 3], False, 1)
+    odd = np.empty(33, np.uint8)[1:].view(np.int64)
+    odd[...] = [3, 9, 0, 2]
+    assert not odd.flags.aligned
+    view = store.read(odd)
+    assert view.missing(0) == 1
+    assert view.ids(0, np.asarray([0, 2, 3])).tolist() == [3, 0, 2]
+
+
 @pytest.mark.parametrize("order", ["in order", "at random"])
 def test_memory_follows_the_items(order: str) -> None:
     count, stride, generator = 1_000_000, 64, np.random.default_rng(0)

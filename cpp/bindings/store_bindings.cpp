@@ -83,7 +83,9 @@ void read_keys(const py::handle& item, bool text, GivenKeys& given) {
     if (!py::isinstance<Integers>(item)) {
       throw OpError(ErrorKind::kDType, "expected a contiguous array of int64");
     }
-    const auto array = py::reinterpret_borrow<Integers>(item);
+    // Copies what lies at an odd address, which the check above lets pass.
+    const auto array = Integers::ensure(item);
+    if (!array) throw py::error_already_set();
     given.keys.numbers = {array.data(), static_cast<std::size_t>(array.size())};
     given.kept = array;
     return;
