@@ -193,8 +193,13 @@ class Rate(Enum):
         >>> Rate.REQUEST.join(Rate.ITEM).name, Rate.MODEL.join(Rate.ITEM, Rate.MODEL).name
         ('PAIR', 'ITEM')
         """
-        late = {rate for rate in (self, *others) if rate is not Rate.MODEL}
-        return Rate.PAIR if len(late) > 1 else next(iter(late), Rate.MODEL)
+        latest = self
+        for rate in others:
+            if latest is Rate.MODEL:
+                latest = rate
+            elif rate is not latest and rate is not Rate.MODEL:
+                return Rate.PAIR
+        return latest
 
     def known_by(self, other: Rate) -> bool:
         """Whether what has this rate is known at the other.

@@ -104,8 +104,8 @@ def guarded(
     """Run a node in Python, with errors of this package only; a label says what they are about."""
 
     def run(inputs: Sequence[Any]) -> Sequence[Any]:
-        require_room(node, inputs)
         try:
+            require_room(node, inputs)
             return evaluate(node, inputs)
         except PyrecError as error:
             if not label:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.errors import ModelError
+from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Dim, Info, Node, Shape, Size, Undecidable
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64, integer_list
@@ -413,8 +413,14 @@ def _infer_range(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(dtype, (fresh(node, 0, 0) if length is None else length,))]
 
 
+def _scalar(node: Node, index: int, value: Any) -> Array:
+    if np.size(value) != 1:
+        raise ShapeError(f"node {node.name!r} ({node.op}): input {index} is not a scalar")
+    return np.asarray(value).reshape(())
+
+
 def _range_count(node: Node, start: Any, limit: Any, delta: Any) -> int:
-    first, last, step = (np.asarray(item).reshape(()).item() for item in (start, limit, delta))
+    first, last, step = (_scalar(node, i, item).item() for i, item in enumerate((start, limit, delta)))
     if step == 0:
         raise ModelError(f"node {node.name!r} (Range): a delta of 0")
     if isinstance(step, int):
@@ -426,7 +432,7 @@ def _range_count(node: Node, start: Any, limit: Any, delta: Any) -> int:
 
 
 def _range(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    start, limit, delta = (required(node, inputs, i).reshape(()) for i in range(3))
+    start, limit, delta = (_scalar(node, i, required(node, inputs, i)) for i in range(3))
     count = _range_count(node, start, limit, delta)
     check_count(node, count)
     wide = np.float32 if start.dtype == np.float16 else start.dtype

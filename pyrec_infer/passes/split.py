@@ -54,4 +54,4 @@ def find_rates(graph: Graph, sides: Sides) -> dict[str, Rate]:
 
 def rate_of(node: Node, rates: Mapping[str, Rate], coupled: bool) -> Rate:
     """When a node can run, by the rates of its inputs; all rows have to be there for a coupled one."""
-    return Rate.PAIR if coupled else Rate.MODEL.join(*(rates[name] for name in node.inputs if name))
+    return Rate.PAIR if coupled else Rate.MODEL.join(*[rates[name] for name in node.inputs if name])
