@@ -13,6 +13,8 @@ from pyrec_infer.sources import IDS
 _CHOICES = frozenset({"Clip", "Mod", "Where"})
 _EXTREMES = frozenset({"Max", "Min"})
 
+_TABLES = frozenset({"Gather", "GatherElements", "GatherND", "pyrec.EmbeddingBag"})
+
 _LOOKUPS = frozenset({*IDS, "pyrec.Lookup", "pyrec.LookupSum"})
 
 
@@ -39,8 +41,10 @@ def check_ids(graph: Graph) -> Graph:
 
     Casts from float inputs to ids get ``require_integral``, so that they refuse what is not a whole
     number. Lookups whose negative positions are meant, because they are worked out and read no table,
-    get ``wraps``; see `require_ids`.
+    get ``wraps``; see `require_ids`. Sums of ids and the first rows of fields in a table that several
+    fields share become ``pyrec.OffsetIds``, which refuse what would be a row of the field before.
     """
+    graph = _with_offsets(graph)
     infos = analyze(graph).infos
     views, given = _given(graph, _moves), _given(graph, _keeps)
     reach: set[str] = set()
@@ -63,6 +67,93 @@ def check_ids(graph: Graph) -> Graph:
                 node = replace(node, attributes={**node.attributes, "require_integral": 1})
         nodes.append(node)
     return graph.with_(nodes=tuple(nodes))
+
+
+def _flowing(node: Node) -> tuple[str, ...]:
+    """The inputs whose elements can be a node's ids."""
+    if node.op == "Where":
+        return node.inputs[1:]
+    return node.inputs if node.op == "Concat" or node.op in _EXTREMES else node.inputs[:1]
+
+
+def _addition(node: Node, infos: Mapping[str, Info], given: set[str]) -> tuple[str, str] | None:
+    """The ids and the numbers that are added to them."""
+    if node.op != "Add":
+        return None
+    for ids, offsets in (node.inputs, node.inputs[::-1]):
+        constant = infos[offsets].constant
+        if ids in given and constant is not None and constant.size and constant.dtype.kind in "iuf":
+            return ids, offsets
+    return None
+
+
+def _shifts(
+    table: str, graph: Graph, added: Mapping[Node, tuple[str, int, int]]
+) -> list[tuple[Node | None, int, int]]:
+    """How ids become rows of a table: the first addition to them, if any, and what is added in all, at least
+    and at most.
+    """
+    found: dict[tuple[Node | None, int, int], None] = {}
+    reads = [n.inputs[IDS[n.op]] for n in graph.nodes if n.op in _TABLES and n.inputs[0] == table]
+    seen: set[tuple[str, Node | None, int, int]] = {(name, None, 0, 0) for name in reads}
+    stack = list(seen)
+    while stack:
+        name, first, least, most = stack.pop()
+        node = graph.producers.get(name)
+        following: tuple[str, ...] = ()
+        if node is not None and node in added:
+            ids, low, high = added[node]
+            first, least, most, following = node, least + low, most + high, (ids,)
+        elif node is not None and _keeps(node):
+            following = _flowing(node)
+        elif name in graph.inputs:
+            found[first, least, most] = None
+        steps = {(name, first, least, most) for name in following if name} - seen
+        seen |= steps
+        stack += steps
+    return list(found)
+
+
+def _with_offsets(graph: Graph) -> Graph:
+    """Have additions refuse ids that would be rows of another field of the table.
+
+    The first field of a table begins with the smallest number that is added to any ids of that table,
+    and so less than its negative is no id of any field.
+    """
+    infos = analyze(graph).infos
+    given = _given(graph, lambda node: _keeps(node) or node.op == "Add")
+    added: dict[Node, tuple[str, int, int]] = {}
+    for node in graph.nodes:
+        found = _addition(node, infos, given)
+        if found is not None:
+            values = infos[found[1]].constant
+            assert values is not None
+            added[node] = found[0], int(values.min()), int(values.max())
+    if not added:
+        return graph
+    least: dict[Node, int] = {}
+    tables = dict.fromkeys(
+        n.inputs[0] for n in graph.nodes if n.op in _TABLES and n.inputs[0] in graph.constants
+    )
+    for table in tables:
+        shifts = _shifts(table, graph, added)
+        begin = min((low for _, low, _ in shifts), default=0)
+        for first, _, most in shifts:
+            if first is not None and most > begin:
+                least[first] = max(-begin, least.get(first, -begin))
+    return graph.with_(
+        nodes=tuple(
+            replace(
+                node,
+                op="pyrec.OffsetIds",
+                inputs=_addition(node, infos, given) or node.inputs,
+                attributes={**node.attributes, "least": least[node]},
+            )
+            if node in least
+            else node
+            for node in graph.nodes
+        )
+    )
 
 
 def require_ids(graph: Graph) -> Graph:

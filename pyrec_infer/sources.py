@@ -29,6 +29,7 @@ IDS: Mapping[str, int] = {
     "OneHot": 0,
     "pyrec.BagsOfPairs": 0,
     "pyrec.EmbeddingBag": 1,
+    "pyrec.OffsetIds": 0,
     "pyrec.OrderOfPairs": 0,
 }
 """Operators that take positions as data, and which of their inputs that is."""

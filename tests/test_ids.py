@@ -182,6 +182,90 @@ def test_padding_that_the_model_masks_is_no_id() -> None:
     )
 
 
+FIRST = np.asarray([0, 3, 5])
+WIDE = {"X": (INT64, ["N", 3])}
+
+
+def stacked_models() -> dict[str, tuple[pi.Model, int]]:
+    """Models that keep three fields in one table, and the least id that they take."""
+    columns = [node("Gather", f"X c{i}", f"x{i}", axis=1) for i in range(3)]
+    sums = [node("Add", f"x{i} f{i}", f"s{i}") for i in range(3)]
+    singles = {f"c{i}": np.int64(i) for i in range(3)} | {f"f{i}": FIRST[i] for i in range(3)}
+    lift = [node("Unsqueeze", f"s{i} one", f"u{i}") for i in range(3)]
+    each = [*columns, *sums, *lift, node("Concat", "u0 u1 u2", axis=1)]
+    return {
+        "a vector": (through(node("Add", "X f"), ids=WIDE, f=FIRST), 0),
+        "a vector in front": (through(node("Add", "f X"), ids=WIDE, f=FIRST[None]), 0),
+        "a row for what is missing": (through(node("Add", "X f"), ids=WIDE, f=FIRST + 1), -1),
+        "two additions": (through(node("Add", "X f", "a"), node("Add", "a e"), ids=WIDE, f=FIRST, e=[1]), -1),
+        "views and casts": (
+            through(
+                node("Cast", "X", "a", to=6),
+                node("Add", "a f", "b"),
+                node("Reshape", "b shape", "c"),
+                node("Cast", "c", to=INT64),
+                ids=WIDE,
+                f=FIRST.astype(np.int32),
+                shape=np.asarray([-1, 3]),
+            ),
+            0,
+        ),
+        "each field": (through(*each, ids=WIDE, **singles), 0),
+        "floats": (
+            through(
+                node("Add", "X f", "a"),
+                node("Cast", "a", to=INT64),
+                ids={"X": (FLOAT, ["N", 3])},
+                f=FIRST.astype(np.float32),
+            ),
+            0,
+        ),
+    }
+
+
+STACKED = stacked_models()
+
+
+@pytest.mark.parametrize("name", STACKED)
+@pytest.mark.parametrize("place", range(3))
+def test_an_id_is_no_row_of_the_field_before(name: str, place: int) -> None:
+    model, least = STACKED[name]
+    dtype = model.inputs[0].dtype
+    ids = np.asarray([[2, 1, 3], [0, 0, 0], [1, 1, 1]], dtype)
+    x = np.zeros(3, np.float32)
+    ids[2, place] = least
+    expected = model.run({"X": ids, "x": x})["y"]
+    np.testing.assert_array_equal(model.score({}, {"X": ids, "x": x}), expected)
+    np.testing.assert_array_equal(model.score({"X": ids[2:]}, {"x": x}), expected[[2, 2, 2]])
+    np.testing.assert_allclose(
+        model.catalog({"X": ids}, candidates=["x"]).score({}, [0, 2], {"x": x[:2]}), expected[[0, 2]]
+    )
+    ids[2, place] = least - 1
+    calls = {
+        "score": lambda: model.score({}, {"X": ids, "x": x}),
+        "request": lambda: model.score({"X": ids[2:]}, {"x": x}),
+        "top_k": lambda: model.top_k({}, {"X": ids, "x": x}, 2),
+        "prepare": lambda: model.prepare((), ("X", "x"))(ids, x),
+        "catalog": lambda: model.catalog({"X": ids}, candidates=["x"]),
+    }
+    for call in calls.values():
+        with pytest.raises(IdRangeError, match=r"^input 'X'.*row [02]\)"):
+            call()
+
+
+def test_fields_of_one_table_on_both_sides() -> None:
+    """The offsets do not keep the request's ids from being looked up once."""
+    nodes = [node("Unsqueeze", "u one", "a"), node("Unsqueeze", "i one", "b")]
+    nodes += [node("Concat", "a b", "c", axis=1), node("Add", "c f")]
+    model = through(*nodes, ids={"u": (INT64, ["N"]), "i": (INT64, ["N"])}, f=np.asarray([0, 4]))
+    u, i, x = np.asarray([3]), np.asarray([0, 5, 2]), np.zeros(3, np.float32)
+    expected = TABLE.sum(axis=1)[3] + TABLE.sum(axis=1)[i + 4]
+    np.testing.assert_allclose(model.score({"u": u}, {"i": i, "x": x}), expected, rtol=1e-5)
+    for request, items in ((-u, i), (u, i - 1)):
+        with pytest.raises(IdRangeError):
+            model.score({"u": request}, {"i": items, "x": x})
+
+
 def test_positions_that_are_worked_out_may_count_from_the_end() -> None:
     """The last entry of a history is at its length less one."""
     nodes = [

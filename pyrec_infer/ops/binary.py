@@ -22,7 +22,7 @@ from pyrec_infer.ops.elementwise import (
     check_same,
     widened,
 )
-from pyrec_infer.ops.registry import Op, boolean, required
+from pyrec_infer.ops.registry import Op, boolean, id_error, required
 from pyrec_infer.ops.shapes import broadcast
 from pyrec_infer.ops.traits import AFFINE, COMPARISON, ELEMENTWISE, VARIADIC, Trait
 
@@ -174,6 +174,17 @@ def _prelu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         return [np.where(x < 0, widened(np.multiply, np.float32, x, slope), x)]
 
 
+def _offset_ids(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """The sum, of ids that are at least ``least``."""
+    ids, offsets = required(node, inputs, 0), required(node, inputs, 1)
+    check_same(node, (ids, offsets))
+    least = node.attribute("least", 0)
+    below = ids < least
+    if np.any(below):
+        raise id_error(f"id in front of its table (expected id >= {least})", np.argwhere(below)[0], ids.shape)
+    return [np.asarray(np.add(ids, offsets))]
+
+
 OPS: tuple[Op, ...] = (
     _operator("Add", lambda node, a, b: np.add(a, b), symbolic=True, traits=AFFINE),
     _comparison("And", np.logical_and, "b"),
@@ -198,4 +209,5 @@ OPS: tuple[Op, ...] = (
     _operator("Sub", lambda node, a, b: np.subtract(a, b), symbolic=True, traits=AFFINE),
     _variadic("Sum", np.add),
     _comparison("Xor", np.logical_xor, "b"),
+    Op("pyrec.OffsetIds", broadcasting(NUMBERS), _offset_ids, rows.elementwise, traits=ELEMENTWISE),
 )

@@ -11,7 +11,7 @@ from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, Shape, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, boolean, check_count, required
+from pyrec_infer.ops.registry import Op, boolean, check_count, id_error, required
 from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
 from pyrec_infer.ops.traits import MOVES, no_flops
 
@@ -34,10 +34,7 @@ def checked_ids(node: Node, indices: Array, size: int, rows: Array | None = None
 
 
 def _outside(size: int, lowest: int, place: Array, shape: tuple[int, ...]) -> IdRangeError:
-    rule = f"id outside a table of {size} rows (expected {lowest} <= id < {size})"
-    if prod(shape[1:]) > 1:
-        rule += f", at position {np.ravel_multi_index(tuple(place[1:]), shape[1:])}"
-    return IdRangeError(rule, int(place[0]) if len(shape) else None)
+    return id_error(f"id outside a table of {size} rows (expected {lowest} <= id < {size})", place, shape)
 
 
 def _differ(a: Size, b: Size) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from pyrec_infer.errors import ModelError, ShapeError, UnsupportedModelError
+from pyrec_infer.errors import IdRangeError, ModelError, ShapeError, UnsupportedModelError
 from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows, has_symbol
 from pyrec_infer.ops.traits import Flops, Trait, one_each
 
@@ -136,6 +137,13 @@ def required(node: Node, inputs: Sequence[Operand | None], index: int) -> Operan
     if found is None:
         raise ModelError(f"node {node.name!r} ({node.op}) has no input {index}")
     return found
+
+
+def id_error(rule: str, place: Sequence[int] | Array, shape: tuple[int, ...]) -> IdRangeError:
+    """The error of an id at a place of an array of that shape, whose first axis is the rows."""
+    if prod(shape[1:]) > 1:
+        rule += f", at position {np.ravel_multi_index(tuple(place[1:]), shape[1:])}"
+    return IdRangeError(rule, int(place[0]) if len(shape) else None)
 
 
 def check_count(node: Node, count: int) -> None:

@@ -1,6 +1,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <string>
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
@@ -320,6 +321,49 @@ class Power {
   }
 };
 
+// Ids of several fields plus the first rows of these fields in the one table that they share.
+class OffsetIds {
+ public:
+  explicit OffsetIds(const OpSpec& spec)
+      : add_(spec), least_(spec.attributes.integer("least", 0)) {}
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor& given = required(in, 0);
+    const bool half = given.dtype == DType::kFloat16;
+    const Tensor ids = contiguous(context, half ? cast(context, given, DType::kFloat32) : given);
+    dispatch(ids.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if constexpr (kIsNumeric<T>) check(ids, ids.as<T>());
+    });
+    add_.run(context, in, out);
+  }
+
+ private:
+  template <class T>
+  void check(const Tensor& ids, const T* x) const {
+    const std::int64_t n = ids.elements();
+    std::int64_t place = 0;
+    while (place < n && !below(x[place])) ++place;
+    if (place == n) return;
+    const std::int64_t per_row = ids.rank() == 0 ? 0 : n / ids.shape[0];
+    std::string message = "id in front of its table (expected id >= " + std::to_string(least_) + ")";
+    if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
+    throw OpError(ErrorKind::kIdRange, message, per_row > 0 ? place / per_row : -1);
+  }
+
+  template <class T>
+  bool below(T id) const {
+    if constexpr (std::is_unsigned_v<T>) {
+      return least_ > 0 && id < static_cast<std::uint64_t>(least_);
+    } else {
+      return id < static_cast<T>(least_);
+    }
+  }
+
+  Binary<Add> add_;
+  std::int64_t least_;
+};
+
 template <class F, bool kDivideByCount = false>
 class Variadic {
  public:
@@ -393,6 +437,7 @@ constexpr OpEntry kOps[] = {
     {"Sum", make_op<Variadic<Add>>},
     {"Xor", kBinary<Logical<std::not_equal_to<>>>},
     {"pyrec.MultiplyAdd", make_op<MultiplyAdd>},
+    {"pyrec.OffsetIds", make_op<OffsetIds>},
 };
 
 }  // namespace
