@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pyrec_infer.ir import Graph, Info, Node
-from pyrec_infer.ops import Trait, has
+from pyrec_infer.ops import Trait, has, ids_place
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.sources import IDS
 
 _CHOICES = frozenset({"Clip", "Mod", "Where"})
 _EXTREMES = frozenset({"Max", "Min"})
 
-_TABLES = frozenset({"Gather", "GatherElements", "GatherND", "pyrec.EmbeddingBag"})
-
-_LOOKUPS = frozenset({*IDS, "pyrec.Lookup", "pyrec.LookupSum"})
+_FUSED = frozenset({"pyrec.Lookup", "pyrec.LookupSum"})
 
 
 def _moves(node: Node) -> bool:
@@ -25,6 +22,15 @@ def _moves(node: Node) -> bool:
 def _keeps(node: Node) -> bool:
     """Whether ids stay the ids that they were; a sum may be a position, as a history's last one is."""
     return _moves(node) or node.op in _CHOICES or node.op in _EXTREMES
+
+
+def _takes_ids(node: Node) -> bool:
+    return ids_place(node) is not None or node.op in _FUSED
+
+
+def _reads(node: Node) -> str:
+    """What a node takes by ids, which are its second input then."""
+    return node.inputs[0] if ids_place(node) == 1 else ""
 
 
 def _given(graph: Graph, through: Callable[[Node], bool]) -> set[str]:
@@ -44,21 +50,20 @@ def check_ids(graph: Graph) -> Graph:
     get ``wraps``; see `require_ids`. Sums of ids and the first rows of fields in a table that several
     fields share become ``pyrec.OffsetIds``, which refuse what would be a row of the field before.
     """
-    graph = _with_offsets(graph)
     infos = analyze(graph).infos
     views, given = _given(graph, _moves), _given(graph, _keeps)
     reach: set[str] = set()
     for node in reversed(graph.nodes):
-        if node.op.startswith("Gather") and node.inputs[0] in graph.constants:
+        if _reads(node) in graph.constants:
             reach.add(node.inputs[1])
         elif (_moves(node) or node.op == "Add") and any(name in reach for name in node.outputs):
             reach.update(name for name in node.inputs if name)
     nodes = []
     for node in graph.nodes:
         if (
-            node.op in IDS
+            (place := ids_place(node)) is not None
             and node.inputs[0] not in graph.constants
-            and node.inputs[IDS[node.op]] not in given
+            and node.inputs[place] not in given
         ):
             node = replace(node, attributes={**node.attributes, "wraps": 1})
         elif node.op == "Cast" and node.outputs[0] in reach and node.inputs[0] in views:
@@ -66,7 +71,7 @@ def check_ids(graph: Graph) -> Graph:
             if before is not None and before.kind == "f" and after is not None and after.kind in "iu":
                 node = replace(node, attributes={**node.attributes, "require_integral": 1})
         nodes.append(node)
-    return graph.with_(nodes=tuple(nodes))
+    return _with_offsets(graph.with_(nodes=tuple(nodes)))
 
 
 def _flowing(node: Node) -> tuple[str, ...]:
@@ -94,7 +99,7 @@ def _shifts(
     and at most.
     """
     found: dict[tuple[Node | None, int, int], None] = {}
-    reads = [n.inputs[IDS[n.op]] for n in graph.nodes if n.op in _TABLES and n.inputs[0] == table]
+    reads = [node.inputs[1] for node in graph.nodes if _reads(node) == table]
     seen: set[tuple[str, Node | None, int, int]] = {(name, None, 0, 0) for name in reads}
     stack = list(seen)
     while stack:
@@ -132,10 +137,9 @@ def _with_offsets(graph: Graph) -> Graph:
     if not added:
         return graph
     least: dict[Node, int] = {}
-    tables = dict.fromkeys(
-        n.inputs[0] for n in graph.nodes if n.op in _TABLES and n.inputs[0] in graph.constants
-    )
-    for table in tables:
+    for table in dict.fromkeys(map(_reads, graph.nodes)):
+        if table not in graph.constants:
+            continue
         shifts = _shifts(table, graph, added)
         begin = min((low for _, low, _ in shifts), default=0)
         for first, _, most in shifts:
@@ -166,7 +170,7 @@ def _require_ids(graph: Graph, infos: Mapping[str, Info], constants: frozenset[s
     for node in graph.nodes:
         if node.bodies:
             node = replace(node, bodies=tuple(_in_body(body, constants) for body in node.bodies))
-        elif node.op in _LOOKUPS and not node.attribute("wraps") and not _known(node, infos, constants):
+        elif _takes_ids(node) and not node.attribute("wraps") and not _known(node, infos, constants):
             node = replace(node, attributes={**node.attributes, "strict": 1})
         nodes.append(node)
     return graph.with_(nodes=tuple(nodes))
@@ -179,7 +183,7 @@ def _in_body(body: Graph, constants: frozenset[str]) -> Graph:
     for inner in body.nodes:
         if inner.bodies:
             inner = replace(inner, bodies=tuple(_in_body(deeper, tables) for deeper in inner.bodies))
-        elif inner.op in IDS and inner.inputs[0] in tables and inner.inputs[IDS[inner.op]] not in tables:
+        elif _reads(inner) in tables and inner.inputs[1] not in tables:
             inner = replace(inner, attributes={**inner.attributes, "strict": 1})
         nodes.append(inner)
     return body.with_(nodes=tuple(nodes))
@@ -187,9 +191,10 @@ def _in_body(body: Graph, constants: frozenset[str]) -> Graph:
 
 def _known(node: Node, infos: Mapping[str, Info], constants: frozenset[str]) -> bool:
     """Whether the positions are the model's own numbers or sizes, which may count from the end."""
-    if node.op not in IDS:
+    place = ids_place(node)
+    if place is None:
         return False
-    name = node.inputs[IDS[node.op]]
+    name = node.inputs[place]
     return name in constants or infos[name].constant is not None or infos[name].contents is not None
 
 

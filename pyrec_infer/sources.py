@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from pyrec_infer.ir import Graph, Info, Node
-from pyrec_infer.ops import Trait, has
+from pyrec_infer.ops import Trait, has, ids_place
 from pyrec_infer.ops.fused import parts_of
 from pyrec_infer.ops.shapes import constant_integers
 
@@ -19,20 +19,6 @@ Origin: TypeAlias = tuple[frozenset[Source], ...]
 _NOTHING: Origin = (frozenset(),)
 _MOST_COLUMNS = 4096
 _MOST_NAMED = 3
-
-IDS: Mapping[str, int] = {
-    "Gather": 1,
-    "GatherElements": 1,
-    "GatherND": 1,
-    "ScatterElements": 1,
-    "ScatterND": 1,
-    "OneHot": 0,
-    "pyrec.BagsOfPairs": 0,
-    "pyrec.EmbeddingBag": 1,
-    "pyrec.OffsetIds": 0,
-    "pyrec.OrderOfPairs": 0,
-}
-"""Operators that take positions as data, and which of their inputs that is."""
 
 _PLACED = frozenset({"Cast", "Identity", "ai.onnx.ml.LabelEncoder"})
 _SIZES = frozenset({"Shape", "Size", "pyrec.DimValues"})
@@ -203,9 +189,9 @@ def lookup_labels(node: Node, sources: Sources) -> tuple[str, ...]:
 
 def node_label(node: Node, sources: Sources) -> str:
     """For error messages: what a node reads, its ids where it has them."""
-    place = IDS.get(node.op, 0)
+    place = ids_place(node) or 0
     name = node.inputs[place] if place < len(node.inputs) else ""
     return sources.label(name) or f"node {node.name!r} ({node.op})"
 
 
-__all__ = ["IDS", "Sources", "lookup_labels", "node_label"]
+__all__ = ["Sources", "lookup_labels", "node_label"]

@@ -253,6 +253,15 @@ def test_an_id_is_no_row_of_the_field_before(name: str, place: int) -> None:
             call()
 
 
+def test_ids_that_are_no_whole_numbers_are_refused_in_front_of_offsets() -> None:
+    model = through(
+        node("Cast", "X", "a", to=INT64), node("Add", "a f"), ids={"X": (FLOAT, ["N", 3])}, f=FIRST
+    )
+    x = np.zeros(2, np.float32)
+    with pytest.raises(IdRangeError, match="^input 'X'"):
+        model.score({}, {"X": np.asarray([[0, 1, 2], [0, 1.5, 0]], np.float32), "x": x})
+
+
 def test_fields_of_one_table_on_both_sides() -> None:
     """The offsets do not keep the request's ids from being looked up once."""
     nodes = [node("Unsqueeze", "u one", "a"), node("Unsqueeze", "i one", "b")]

@@ -25,10 +25,10 @@ from pyrec_infer.ops import (
     tree_ensemble,
     unary,
 )
-from pyrec_infer.ops.registry import Op, RowFlow, has, register, with_trait
+from pyrec_infer.ops.registry import Op, RowFlow, has, ids_place, register, with_trait
 from pyrec_infer.ops.traits import Trait
 
-__all__ = ["OPS", "Op", "RowFlow", "Trait", "has", "with_trait"]
+__all__ = ["OPS", "Op", "RowFlow", "Trait", "has", "ids_place", "with_trait"]
 
 OPS = register(
     family.OPS

@@ -245,13 +245,13 @@ OPS = (
     # Inputs the rows [M] that a list of ids belongs to, in any order, and the number of rows B. The first is
     # the bounds [B, 2] of the rows' bags in the list once it is put in order, the second that order [M];
     # equal rows stay as they were. Rows count from the end where negative.
-    Op("pyrec.BagsOfPairs", _infer_pairs, _pairs, _pairs_rows, flops=no_flops),
-    Op("pyrec.OrderOfPairs", _infer_order, _order, _pairs_rows, flops=no_flops),
+    Op("pyrec.BagsOfPairs", _infer_pairs, _pairs, _pairs_rows, flops=no_flops, ids=0),
+    Op("pyrec.OrderOfPairs", _infer_order, _order, _pairs_rows, flops=no_flops, ids=0),
     # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is
     # what `mode` (sum, mean or max) makes of the rows of ids bounds[b, 0] to bounds[b, 1], each times its
     # weight; zeros for a bag without ids. Ids count from the end where negative. Attributes: padding (int,
     # optional), an id, as it is given, that is left out, also of a mean's count; weighted_mean (int), whether
     # a mean divides by the sum of the weights and not by their number. The table is float32 or float16, or
     # bytes as in pyrec.Lookup, then with attributes offset, width and codec. NaN in a row gives NaN.
-    Op("pyrec.EmbeddingBag", _infer_bag, _bag, _bag_rows),
+    Op("pyrec.EmbeddingBag", _infer_bag, _bag, _bag_rows, ids=1),
 )

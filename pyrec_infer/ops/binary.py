@@ -209,5 +209,5 @@ OPS: tuple[Op, ...] = (
     _operator("Sub", lambda node, a, b: np.subtract(a, b), symbolic=True, traits=AFFINE),
     _variadic("Sum", np.add),
     _comparison("Xor", np.logical_xor, "b"),
-    Op("pyrec.OffsetIds", broadcasting(NUMBERS), _offset_ids, rows.elementwise, traits=ELEMENTWISE),
+    Op("pyrec.OffsetIds", broadcasting(NUMBERS), _offset_ids, rows.elementwise, traits=ELEMENTWISE, ids=0),
 )

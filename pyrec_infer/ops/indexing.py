@@ -304,7 +304,7 @@ def _unique(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS = (
-    Op("Gather", _infer_gather, _gather, rows.gather, True, MOVES, no_flops),
+    Op("Gather", _infer_gather, _gather, rows.gather, True, MOVES, no_flops, ids=1),
     Op(
         "GatherElements",
         _infer_gather_elements,
@@ -313,11 +313,12 @@ OPS = (
         False,
         MOVES,
         no_flops,
+        ids=1,
     ),
-    Op("GatherND", _infer_gather_nd, _gather_nd, rows.gather_nd, False, MOVES, no_flops),
-    Op("ScatterElements", _infer_scatter, _scatter_elements, rows.scatter_elements),
-    Op("ScatterND", _infer_scatter, _scatter_nd),
-    Op("OneHot", _infer_one_hot, _one_hot, rows.one_hot),
+    Op("GatherND", _infer_gather_nd, _gather_nd, rows.gather_nd, False, MOVES, no_flops, ids=1),
+    Op("ScatterElements", _infer_scatter, _scatter_elements, rows.scatter_elements, ids=1),
+    Op("ScatterND", _infer_scatter, _scatter_nd, ids=1),
+    Op("OneHot", _infer_one_hot, _one_hot, rows.one_hot, ids=0),
     Op("Compress", _infer_compress, _compress),
     Op("NonZero", _infer_non_zero, _non_zero),
     Op("Unique", _infer_unique, _unique),

@@ -78,6 +78,8 @@ class Op:
     check : callable
         ``check(node)`` raises `ModelError` where the attributes alone say that no input can be evaluated;
         it is called once, when a model is loaded.
+    ids : int, optional
+        Which input holds positions as data.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Op:
     traits: frozenset[Trait] = frozenset()
     flops: Flops = one_each
     check: Callable[[Node], object] = lambda node: None
+    ids: int | None = None
 
 
 _operators: dict[str, Op] = {}
@@ -111,6 +114,12 @@ def has(node: Node | None, *traits: Trait) -> bool:
     """Whether there is a node and its operator has all these traits."""
     op = None if node is None else _operators.get(node.op)
     return op is not None and op.traits.issuperset(traits)
+
+
+def ids_place(node: Node) -> int | None:
+    """Which of a node's inputs holds positions as data, if one does."""
+    op = _operators.get(node.op)
+    return None if op is None else op.ids
 
 
 def with_trait(trait: Trait) -> tuple[str, ...]:
