@@ -258,7 +258,7 @@ def test_ids_that_are_no_whole_numbers_are_refused_in_front_of_offsets() -> None
         node("Cast", "X", "a", to=INT64), node("Add", "a f"), ids={"X": (FLOAT, ["N", 3])}, f=FIRST
     )
     x = np.zeros(2, np.float32)
-    with pytest.raises(IdRangeError, match="^input 'X'"):
+    with pytest.raises(IdRangeError, match=r"^input 'X'"):
         model.score({}, {"X": np.asarray([[0, 1, 2], [0, 1.5, 0]], np.float32), "x": x})
 
 

@@ -346,7 +346,8 @@ class OffsetIds {
     while (place < n && !below(x[place])) ++place;
     if (place == n) return;
     const std::int64_t per_row = ids.rank() == 0 ? 0 : n / ids.shape[0];
-    std::string message = "id in front of its table (expected id >= " + std::to_string(least_) + ")";
+    std::string message =
+        "id in front of its table (expected id >= " + std::to_string(least_) + ")";
     if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
     throw OpError(ErrorKind::kIdRange, message, per_row > 0 ? place / per_row : -1);
   }
