@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,7 +30,7 @@ from pyrec_infer.calls import (
     prepare_call,
 )
 from pyrec_infer.catalog import Catalog
-from pyrec_infer.errors import InputError, PyrecError, ShapeError
+from pyrec_infer.errors import InputError, PyrecError, ResourceLimitError, ShapeError
 from pyrec_infer.importer import import_model, model_source
 from pyrec_infer.ir import Array, Info
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
@@ -505,15 +504,21 @@ class Model:
         self._calls[key] = quick, ready.wanted
 
 
+_BYTES_OF_INT = 64
+"""What an element of a list of numbers takes, its copies in a call included."""
+
+
 def _bounds(offsets: ArrayLike) -> list[int]:
     array = regular("offsets", offsets)
     if array.ndim != 1 or array.size < 1 or array.dtype.kind not in "iu":
         raise ShapeError(
             f"offsets: expected whole numbers of shape [B + 1], got {array.dtype} {list(array.shape)}"
         )
-    bounds = [int(value) for value in array]
-    if bounds[0] != 0 or any(a > b for a, b in pairwise(bounds)):
+    if array.size * _BYTES_OF_INT > default_max_bytes():
+        raise ResourceLimitError(f"offsets: {array.size} are more than a call's memory can hold")
+    if array[0] != 0 or bool((array[1:] < array[:-1]).any()):
         raise ShapeError("offsets: expected 0 first and no decrease")
+    bounds: list[int] = array.tolist()
     return bounds
 
 

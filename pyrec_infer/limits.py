@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from pyrec_infer.errors import PyrecError, ResourceLimitError
 
@@ -74,6 +76,23 @@ class Budget:
         self.held += size
 
 
+_LARGE = 1 << 31
+
+
+def require_own_elements(label: str, array: np.ndarray[Any, Any]) -> None:
+    """Refuse a view that repeats its elements to more bytes than a call may hold: a copy would take them.
+
+    Raises
+    ------
+    ResourceLimitError
+    """
+    if array.nbytes > _LARGE and 0 in array.strides and array.nbytes > default_max_bytes():
+        raise ResourceLimitError(
+            f"{label}: an array of shape {list(array.shape)} that repeats its elements is more than a call's "
+            f"memory can hold, {default_max_bytes()} bytes"
+        )
+
+
 @contextmanager
 def typed_memory_errors() -> Iterator[None]:
     """Where the system has no more memory, the error is one of this package."""
@@ -127,5 +146,6 @@ __all__ = [
     "default_max_bytes",
     "limited",
     "memory_errors_typed",
+    "require_own_elements",
     "typed_memory_errors",
 ]

@@ -342,3 +342,26 @@ def test_results_that_repeat_few_elements_count_whole() -> None:
 def test_limits_that_are_none(given: Any) -> None:
     with pytest.raises(InputError, match="max_bytes"):
         filled(3, max_bytes=given)
+
+
+def test_views_that_repeat_their_elements_are_refused_where_a_copy_would_take_all_memory() -> None:
+    model = layers(1)
+    width = model.inputs[0].shape[1]
+    catalog = model.catalog({"x": np.ones((4, width), np.float32)})  # type: ignore[call-overload]
+    for many in (1 << 33, 1 << 40):
+        ids = np.broadcast_to(np.int64(1), (many,))
+        rows = np.broadcast_to(np.ones((1, width), np.float32), (many, width))  # type: ignore[arg-type]
+        calls = (
+            lambda rows=rows: model.run({"x": rows}),
+            lambda rows=rows: model.score({}, {"x": rows}),
+            lambda ids=ids: model.score({}, SHORT, offsets=ids),
+            lambda ids=ids: catalog.score({}, ids),
+            lambda ids=ids: catalog.top_k({}, 2, ids=ids),
+            lambda ids=ids: catalog.remove(ids),
+            lambda ids=ids: catalog.upsert(SHORT, ids),
+        )
+        for call in calls:
+            started = time.perf_counter()
+            with pytest.raises(ResourceLimitError):
+                call()
+            assert time.perf_counter() - started < 1

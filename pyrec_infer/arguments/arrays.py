@@ -10,6 +10,7 @@ from pyrec_infer.arguments.arrow import LOST_END, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
+from pyrec_infer.limits import require_own_elements
 
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
 
@@ -31,6 +32,7 @@ def regular(label: str, value: Any) -> Array:
         If it is nothing that NumPy can read.
     """
     if type(value) is np.ndarray:
+        require_own_elements(label, value)
         return value
     if isinstance(value, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(value)

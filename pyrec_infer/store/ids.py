@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import as_ids, regular
 from pyrec_infer.errors import DTypeError
 from pyrec_infer.ir import Array
+from pyrec_infer.limits import require_own_elements
 from pyrec_infer.store.base import Keys
 
 
@@ -57,6 +58,7 @@ class IdType:
             If they are of the other type; `ShapeError` if they do not lie along one axis.
         """
         if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1 and self.kind == "i":
+            require_own_elements(label, ids)
             return np.ascontiguousarray(ids), None
         names = _given(label, ids)
         if len(names) == 0:
