@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from pyrec_infer.ir import Graph, Info, Node
+import numpy as np
+
+from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops import Trait, has, ids_place
 from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.shapes import same_shape
 
 _CHOICES = frozenset({"Clip", "Mod", "Where"})
 _EXTREMES = frozenset({"Max", "Min"})
@@ -51,12 +54,13 @@ def check_ids(graph: Graph) -> Graph:
     fields share become ``pyrec.OffsetIds``, which refuse what would be a row of the field before.
     """
     infos = analyze(graph).infos
-    views, given = _given(graph, _moves), _given(graph, _keeps)
+    shifts, given = _shifts(graph, infos), _given(graph, _keeps)
+    views = _given(graph, lambda node: _moves(node) or node in shifts)
     reach: set[str] = set()
     for node in reversed(graph.nodes):
         if _reads(node) in graph.constants:
             reach.add(node.inputs[1])
-        elif (_moves(node) or node.op == "Add") and any(name in reach for name in node.outputs):
+        elif (_moves(node) or node.op in ("Add", "Sub")) and any(name in reach for name in node.outputs):
             reach.update(name for name in node.inputs if name)
     nodes = []
     for node in graph.nodes:
@@ -74,90 +78,107 @@ def check_ids(graph: Graph) -> Graph:
     return _with_offsets(graph.with_(nodes=tuple(nodes)))
 
 
-def _flowing(node: Node) -> tuple[str, ...]:
-    """The inputs whose elements can be a node's ids."""
-    if node.op == "Where":
-        return node.inputs[1:]
-    return node.inputs if node.op == "Concat" or node.op in _EXTREMES else node.inputs[:1]
+@dataclass(frozen=True)
+class _Shift:
+    """An addition of the model's own whole numbers to ids.
+
+    Attributes
+    ----------
+    ids : str
+    values : ndarray
+        What is added; the negative of what is subtracted.
+    varies : bool
+        Whether different columns of ids get different numbers, as fields of one table do.
+    """
+
+    ids: str
+    values: Array
+    varies: bool
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Where the first and the last field begin."""
+        first = int(self.values.min())
+        return first, int(self.values.max()) if self.varies else first
 
 
-def _addition(node: Node, infos: Mapping[str, Info], given: set[str]) -> tuple[str, str] | None:
-    """The ids and the numbers that are added to them."""
-    if node.op != "Add":
+def _shift(node: Node, infos: Mapping[str, Info], given: set[str]) -> _Shift | None:
+    if node.op not in ("Add", "Sub"):
         return None
-    for ids, offsets in (node.inputs, node.inputs[::-1]):
-        constant = infos[offsets].constant
-        if ids in given and constant is not None and constant.size and constant.dtype.kind in "iuf":
-            return ids, offsets
+    for ids, offsets in (node.inputs, node.inputs[::-1])[: 2 if node.op == "Add" else 1]:
+        values = infos[offsets].constant
+        if ids not in given or values is None or not values.size or values.dtype.kind not in "if":
+            continue
+        if not np.array_equal(values, np.floor(values)):
+            continue
+        shape, different = infos[ids].shape, int(values.min()) != int(values.max())
+        # One column of ids with several numbers added is a window of positions.
+        window = shape is not None and same_shape(shape[-1:], (1,))
+        return _Shift(ids, -values if node.op == "Sub" else values, different and not window)
     return None
 
 
-def _shifts(
-    table: str, graph: Graph, added: Mapping[Node, tuple[str, int, int]]
-) -> list[tuple[Node | None, int, int]]:
-    """How ids become rows of a table: the first addition to them, if any, and what is added in all, at least
-    and at most.
+def _shifts(graph: Graph, infos: Mapping[str, Info]) -> dict[Node, _Shift]:
+    given = _given(graph, lambda node: _keeps(node) or node.op in ("Add", "Sub"))
+    found = ((node, _shift(node, infos, given)) for node in graph.nodes)
+    return {node: shift for node, shift in found if shift is not None}
+
+
+def _paths(table: str, graph: Graph, shifts: Mapping[Node, _Shift]) -> set[tuple[Node, ...]]:
+    """The shifts on each way of ids from the inputs to a table, the last first.
+
+    What a model chooses by a condition is followed no further: it may have looked at the id.
     """
-    found: dict[tuple[Node | None, int, int], None] = {}
+    found: set[tuple[Node, ...]] = set()
     reads = [node.inputs[1] for node in graph.nodes if _reads(node) == table]
-    seen: set[tuple[str, Node | None, int, int]] = {(name, None, 0, 0) for name in reads}
+    seen: set[tuple[str, tuple[Node, ...]]] = {(name, ()) for name in reads}
     stack = list(seen)
     while stack:
-        name, first, least, most = stack.pop()
+        name, passed = stack.pop()
         node = graph.producers.get(name)
         following: tuple[str, ...] = ()
-        if node is not None and node in added:
-            ids, low, high = added[node]
-            first, least, most, following = node, least + low, most + high, (ids,)
-        elif node is not None and _keeps(node):
-            following = _flowing(node)
+        if node is not None and node in shifts:
+            passed, following = (*passed, node), (shifts[node].ids,)
+        elif node is not None and _keeps(node) and node.op != "Where":
+            every = node.op == "Concat" or node.op in _EXTREMES
+            following = node.inputs if every else node.inputs[:1]
         elif name in graph.inputs:
-            found[first, least, most] = None
-        steps = {(name, first, least, most) for name in following if name} - seen
+            found.add(passed)
+        steps = {(name, passed) for name in following if name} - seen
         seen |= steps
         stack += steps
-    return list(found)
+    return found
+
+
+def _fields(paths: set[tuple[Node, ...]], shifts: Mapping[Node, _Shift]) -> set[Node]:
+    """The shifts that put ids of a field behind the rows of another one."""
+    found = {node for path in paths for node in path if shifts[node].varies}
+    begins = [sum(shifts[node].ends[0] for node in path) for path in paths]
+    ends = [sum(shifts[node].ends[1] for node in path) for path in paths]
+    # A row in front for what is missing may be kept by one field and not by another.
+    if paths and max(ends) - min(begins) > 1:
+        for path in paths:
+            if path and found.isdisjoint(path):
+                found.add(max(path, key=lambda node: shifts[node].ends))
+    return found
 
 
 def _with_offsets(graph: Graph) -> Graph:
-    """Have additions refuse ids that would be rows of another field of the table.
-
-    The first field of a table begins with the smallest number that is added to any ids of that table,
-    and so less than its negative is no id of any field.
-    """
+    """Have the shifts of fields that share a table refuse what would be rows of the field before."""
     infos = analyze(graph).infos
-    given = _given(graph, lambda node: _keeps(node) or node.op == "Add")
-    added: dict[Node, tuple[str, int, int]] = {}
+    shifts = _shifts(graph, infos)
+    chosen: set[Node] = set()
+    for table in dict.fromkeys(map(_reads, graph.nodes)) if shifts else ():
+        if table in graph.constants:
+            chosen |= _fields(_paths(table, graph, shifts), shifts)
+    nodes, constants = [], dict(graph.constants)
     for node in graph.nodes:
-        found = _addition(node, infos, given)
-        if found is not None:
-            values = infos[found[1]].constant
-            assert values is not None
-            added[node] = found[0], int(values.min()), int(values.max())
-    if not added:
-        return graph
-    least: dict[Node, int] = {}
-    for table in dict.fromkeys(map(_reads, graph.nodes)):
-        if table not in graph.constants:
-            continue
-        shifts = _shifts(table, graph, added)
-        begin = min((low for _, low, _ in shifts), default=0)
-        for first, _, most in shifts:
-            if first is not None and most > begin:
-                least[first] = max(-begin, least.get(first, -begin))
-    return graph.with_(
-        nodes=tuple(
-            replace(
-                node,
-                op="pyrec.OffsetIds",
-                inputs=_addition(node, infos, given) or node.inputs,
-                attributes={**node.attributes, "least": least[node]},
-            )
-            if node in least
-            else node
-            for node in graph.nodes
-        )
-    )
+        if node in chosen:
+            offsets = f"{node.outputs[0]}/offsets"
+            constants[offsets] = shifts[node].values
+            node = Node("pyrec.OffsetIds", (shifts[node].ids, offsets), node.outputs, name=node.name)
+        nodes.append(node)
+    return graph.with_(nodes=tuple(nodes), constants=constants) if chosen else graph
 
 
 def require_ids(graph: Graph) -> Graph:

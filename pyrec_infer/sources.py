@@ -94,6 +94,12 @@ class Sources:
             named[_MOST_NAMED:] = [f"{len(named) - _MOST_NAMED} more"]
         return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
+    def by_column(self, name: str) -> tuple[str, ...]:
+        """The same for each column of a value, or nothing where one entry stands for all."""
+        count = len(self._found.get(name, _NOTHING))
+        labels = [self.label(name, column) or "" for column in range(count)]
+        return tuple(labels) if count > 1 and all(labels) else ()
+
     def _named(self, name: str, columns: set[int]) -> str:
         known, shown = sorted(columns), self._names.get(name, name)
         if known[0] < 0 or len(known) == self._widths.get(name):
@@ -177,7 +183,9 @@ class Sources:
 
 
 def lookup_labels(node: Node, sources: Sources) -> tuple[str, ...]:
-    """For error messages: what each part of a lookup reads, or nothing for other nodes."""
+    """For error messages: what each part of a lookup, or column of ids, reads; or nothing for other nodes."""
+    if node.op == "pyrec.OffsetIds":
+        return sources.by_column(node.inputs[0])
     if node.op not in ("pyrec.Lookup", "pyrec.LookupSum"):
         return ()
     first = 0 if node.op == "pyrec.Lookup" else 1

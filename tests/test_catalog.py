@@ -115,7 +115,11 @@ def test_zoo_models_score_alike(name: str) -> None:
         pytest.skip("the model has no output of numbers")
     invariant = {key: value for key, value in inputs.items() if key not in axes}
     skipped, apart = [], []
-    for request, own, late in splits(tuple(axes)):
+    ways = list(splits(tuple(axes)))
+    if "PYREC_INFER_BACKEND" in os.environ:
+        # Items are separated in the same way for every backend.
+        ways = ways[:1] + ways[1:][-1:]
+    for request, own, late in ways:
         one = {**{key: np.take(inputs[key], [2], axis=axes[key]) for key in request}, **invariant}
         shop, pairs = ({key: inputs[key] for key in keys} for keys in (own, late))
         try:

@@ -193,11 +193,15 @@ def stacked_models() -> dict[str, tuple[pi.Model, int]]:
     singles = {f"c{i}": np.int64(i) for i in range(3)} | {f"f{i}": FIRST[i] for i in range(3)}
     lift = [node("Unsqueeze", f"s{i} one", f"u{i}") for i in range(3)]
     each = [*columns, *sums, *lift, node("Concat", "u0 u1 u2", axis=1)]
+    whole = {"X": (FLOAT, ["N", 3])}
     return {
         "a vector": (through(node("Add", "X f"), ids=WIDE, f=FIRST), 0),
         "a vector in front": (through(node("Add", "f X"), ids=WIDE, f=FIRST[None]), 0),
-        "a row for what is missing": (through(node("Add", "X f"), ids=WIDE, f=FIRST + 1), -1),
-        "two additions": (through(node("Add", "X f", "a"), node("Add", "a e"), ids=WIDE, f=FIRST, e=[1]), -1),
+        "the negative subtracted": (through(node("Sub", "X f"), ids=WIDE, f=-FIRST), 0),
+        "a row in front of all": (through(node("Add", "X f"), ids=WIDE, f=FIRST + 1), 0),
+        "a shift after": (through(node("Add", "X f", "a"), node("Add", "a one"), ids=WIDE, f=FIRST), 0),
+        "a shift before": (through(node("Add", "X one", "a"), node("Add", "a f"), ids=WIDE, f=FIRST), -1),
+        "from one": (through(node("Sub", "X one", "a"), node("Add", "a f"), ids=WIDE, f=FIRST), 1),
         "views and casts": (
             through(
                 node("Cast", "X", "a", to=6),
@@ -213,10 +217,7 @@ def stacked_models() -> dict[str, tuple[pi.Model, int]]:
         "each field": (through(*each, ids=WIDE, **singles), 0),
         "floats": (
             through(
-                node("Add", "X f", "a"),
-                node("Cast", "a", to=INT64),
-                ids={"X": (FLOAT, ["N", 3])},
-                f=FIRST.astype(np.float32),
+                node("Add", "X f", "a"), node("Cast", "a", to=INT64), ids=whole, f=FIRST.astype(np.float32)
             ),
             0,
         ),
@@ -230,8 +231,7 @@ STACKED = stacked_models()
 @pytest.mark.parametrize("place", range(3))
 def test_an_id_is_no_row_of_the_field_before(name: str, place: int) -> None:
     model, least = STACKED[name]
-    dtype = model.inputs[0].dtype
-    ids = np.asarray([[2, 1, 3], [0, 0, 0], [1, 1, 1]], dtype)
+    ids = np.asarray([[2, 1, 3], [1, 1, 1], [1, 1, 1]], model.inputs[0].dtype)
     x = np.zeros(3, np.float32)
     ids[2, place] = least
     expected = model.run({"X": ids, "x": x})["y"]
@@ -249,8 +249,31 @@ def test_an_id_is_no_row_of_the_field_before(name: str, place: int) -> None:
         "catalog": lambda: model.catalog({"X": ids}, candidates=["x"]),
     }
     for call in calls.values():
-        with pytest.raises(IdRangeError, match=r"^input 'X'.*row [02]\)"):
+        place_of = f"( column {place}: .*|: .* position {place} )"
+        with pytest.raises(IdRangeError, match=rf"^input 'X'{place_of}\(row [02]\)"):
             call()
+
+
+def test_shifts_that_part_no_fields() -> None:
+    """One table read by an item and by a history that counts from 1, windows of positions, masked ids."""
+    item, history = node("Unsqueeze", "id one", "a"), node("Add", "X one", "b")
+    both = through(item, history, node("Concat", "a b", axis=1), ids={**VECTOR, **WIDE})
+    x = np.zeros(2, np.float32)
+    batch = {"id": np.asarray([0, 3]), "X": np.asarray([[-1, 0, 4], [2, -1, -1]]), "x": x}
+    np.testing.assert_allclose(both.score({}, batch), both.run(batch)["y"])
+    window = through(item, node("Add", "a w"), ids=VECTOR, w=np.asarray([1, 2, 3]))
+    near = {"id": np.asarray([-1, 3]), "x": x}
+    np.testing.assert_allclose(window.score({}, near), window.run(near)["y"])
+    masked = through(
+        node("Less", "X zero", "no"),
+        node("Add", "X f", "a"),
+        node("Where", "no zero a"),
+        ids=WIDE,
+        zero=np.int64(0),
+        f=FIRST,
+    )
+    some = {"X": np.asarray([[0, -1, 2], [1, 1, -1]]), "x": x}
+    np.testing.assert_allclose(masked.score({}, some), masked.run(some)["y"])
 
 
 def test_ids_that_are_no_whole_numbers_are_refused_in_front_of_offsets() -> None:
@@ -258,8 +281,10 @@ def test_ids_that_are_no_whole_numbers_are_refused_in_front_of_offsets() -> None
         node("Cast", "X", "a", to=INT64), node("Add", "a f"), ids={"X": (FLOAT, ["N", 3])}, f=FIRST
     )
     x = np.zeros(2, np.float32)
-    with pytest.raises(IdRangeError, match=r"^input 'X'"):
-        model.score({}, {"X": np.asarray([[0, 1, 2], [0, 1.5, 0]], np.float32), "x": x})
+    after = STACKED["floats"][0]
+    for each in (model, after):
+        with pytest.raises(IdRangeError, match=r"^input 'X'"):
+            each.score({}, {"X": np.asarray([[0, 1, 2], [0, 1.5, 0]], np.float32), "x": x})
 
 
 def test_fields_of_one_table_on_both_sides() -> None:

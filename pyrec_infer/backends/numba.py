@@ -305,8 +305,8 @@ class NumbaPlan:
                 if isinstance(error, IdRangeError) and error.row is not None:
                     row = first if phase.kind == "request" else first + error.row
                     error = IdRangeError(error.message, row)
-                # A lookup's reference names the source of a part itself.
-                named = isinstance(error, IdRangeError) and node.op in ("pyrec.Lookup", "pyrec.LookupSum")
+                # The reference of what has a label for each part or column names it itself.
+                named = isinstance(error, IdRangeError) and bool(lookup_labels(node, self._plan.sources))
                 label = "" if named else node_label(node, self._plan.sources)
                 raise relabelled(error, node, label) from None
             budget.held += made_bytes(results)

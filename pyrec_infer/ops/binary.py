@@ -175,13 +175,16 @@ def _prelu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _offset_ids(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """The sum, of ids that are at least ``least``."""
+    """The sum, of ids that are not negative."""
     ids, offsets = required(node, inputs, 0), required(node, inputs, 1)
     check_same(node, (ids, offsets))
-    least = node.attribute("least", 0)
-    below = ids < least
+    below = ids < 0
     if np.any(below):
-        raise id_error(f"id in front of its table (expected id >= {least})", np.argwhere(below)[0], ids.shape)
+        place = np.argwhere(below)[0]
+        labels = node.attribute("labels", ())
+        label = f"{labels[place[-1]]}: " if labels and len(labels) == ids.shape[-1] else ""
+        shape = ids.shape[:1] if label else ids.shape
+        raise id_error(f"{label}id in front of its field's rows (expected id >= 0)", place, shape)
     return [np.asarray(np.add(ids, offsets))]
 
 

@@ -1,10 +1,13 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
+#include "plan/program.h"
 
 namespace pyrec {
 namespace {
@@ -324,8 +327,7 @@ class Power {
 // Ids of several fields plus the first rows of these fields in the one table that they share.
 class OffsetIds {
  public:
-  explicit OffsetIds(const OpSpec& spec)
-      : add_(spec), least_(spec.attributes.integer("least", 0)) {}
+  explicit OffsetIds(const OpSpec& spec) : add_(spec), labels_(spec.attributes.texts("labels")) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& given = required(in, 0);
@@ -333,7 +335,7 @@ class OffsetIds {
     const Tensor ids = contiguous(context, half ? cast(context, given, DType::kFloat32) : given);
     dispatch(ids.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      if constexpr (kIsNumeric<T>) check(ids, ids.as<T>());
+      if constexpr (std::is_signed_v<T>) check(ids, ids.as<T>());
     });
     add_.run(context, in, out);
   }
@@ -342,27 +344,23 @@ class OffsetIds {
   template <class T>
   void check(const Tensor& ids, const T* x) const {
     const std::int64_t n = ids.elements();
-    std::int64_t place = 0;
-    while (place < n && !below(x[place])) ++place;
-    if (place == n) return;
+    const T* below = std::find_if(x, x + n, [](T id) { return id < T{0}; });
+    if (below == x + n) return;
+    const std::int64_t place = below - x;
     const std::int64_t per_row = ids.rank() == 0 ? 0 : n / ids.shape[0];
-    std::string message =
-        "id in front of its table (expected id >= " + std::to_string(least_) + ")";
-    if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
-    throw OpError(ErrorKind::kIdRange, message, per_row > 0 ? place / per_row : -1);
-  }
-
-  template <class T>
-  bool below(T id) const {
-    if constexpr (std::is_unsigned_v<T>) {
-      return least_ > 0 && id < static_cast<std::uint64_t>(least_);
-    } else {
-      return id < static_cast<T>(least_);
+    const std::int64_t row = per_row > 0 ? place / per_row : -1;
+    std::string message = "id in front of its field's rows (expected id >= 0)";
+    const auto columns = static_cast<std::int64_t>(labels_.size());
+    if (columns > 0 && ids.rank() > 0 && ids.shape[ids.rank() - 1] == columns) {
+      throw StepError(OpError(ErrorKind::kIdRange, message, row),
+                      labels_[static_cast<std::size_t>(place % columns)]);
     }
+    if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
+    throw OpError(ErrorKind::kIdRange, message, row);
   }
 
   Binary<Add> add_;
-  std::int64_t least_;
+  std::vector<std::string> labels_;
 };
 
 template <class F, bool kDivideByCount = false>
