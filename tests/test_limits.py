@@ -346,6 +346,7 @@ def test_limits_that_are_none(given: Any) -> None:
 
 def test_views_that_repeat_their_elements_are_refused_where_a_copy_would_take_all_memory() -> None:
     model = layers(1)
+    mean = model_of([helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0)], {})
     width = model.inputs[0].shape[1]
     catalog = model.catalog({"x": np.ones((4, width), np.float32)})  # type: ignore[call-overload]
     for many in (1 << 33, 1 << 40):
@@ -353,6 +354,7 @@ def test_views_that_repeat_their_elements_are_refused_where_a_copy_would_take_al
         rows = np.broadcast_to(np.ones((1, width), np.float32), (many, width))  # type: ignore[arg-type]
         calls = (
             lambda rows=rows: model.run({"x": rows}),
+            lambda rows=rows: mean.run({"x": rows}),
             lambda rows=rows: model.score({}, {"x": rows}),
             lambda ids=ids: model.score({}, SHORT, offsets=ids),
             lambda ids=ids: catalog.score({}, ids),
