@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,7 +109,7 @@ def _shift(node: Node, infos: Mapping[str, Info], given: set[str]) -> _Shift | N
         values = infos[offsets].constant
         if ids not in given or values is None or not values.size or values.dtype.kind not in "if":
             continue
-        if not np.array_equal(values, np.floor(values)):
+        if not (np.isfinite(values) & (values == np.floor(values))).all():
             continue
         shape, different = infos[ids].shape, int(values.min()) != int(values.max())
         # One column of ids with several numbers added is a window of positions.
@@ -124,53 +124,87 @@ def _shifts(graph: Graph, infos: Mapping[str, Info]) -> dict[Node, _Shift]:
     return {node: shift for node, shift in found if shift is not None}
 
 
-def _paths(table: str, graph: Graph, shifts: Mapping[Node, _Shift]) -> set[tuple[Node, ...]]:
-    """The shifts on each way of ids from the inputs to a table, the last first.
+@dataclass(frozen=True)
+class _Ways:
+    """What is added to ids on the ways from inputs to a value.
+
+    Attributes
+    ----------
+    begin, end : int
+        What is added in all for the first field of any way, and for the last.
+    fields : frozenset of Node
+        The shifts on these ways that vary.
+    largest : frozenset of Node or None
+        Of each way without such a shift the largest one, None where nothing is added.
+    """
+
+    begin: int
+    end: int
+    fields: frozenset[Node]
+    largest: frozenset[Node | None]
+
+
+def _merged(ways: Sequence[_Ways]) -> _Ways:
+    return _Ways(
+        min(way.begin for way in ways),
+        max(way.end for way in ways),
+        frozenset().union(*(way.fields for way in ways)),
+        frozenset().union(*(way.largest for way in ways)),
+    )
+
+
+def _behind(node: Node, shifts: Mapping[Node, _Shift], ways: _Ways) -> _Ways:
+    """The ways of ids behind a shift."""
+    shift = shifts[node]
+    begin, end = ways.begin + shift.ends[0], ways.end + shift.ends[1]
+    if shift.varies:
+        return _Ways(begin, end, ways.fields | {node}, frozenset())
+    largest = frozenset(
+        old if old is not None and shifts[old].ends > shift.ends else node for old in ways.largest
+    )
+    return _Ways(begin, end, ways.fields, largest)
+
+
+def _ways(graph: Graph, shifts: Mapping[Node, _Shift]) -> dict[str, _Ways]:
+    """The ways to every value that ids of inputs flow to.
 
     What a model chooses by a condition is followed no further: it may have looked at the id.
     """
-    found: set[tuple[Node, ...]] = set()
-    reads = [node.inputs[1] for node in graph.nodes if _reads(node) == table]
-    seen: set[tuple[str, tuple[Node, ...]]] = {(name, ()) for name in reads}
-    stack = list(seen)
-    while stack:
-        name, passed = stack.pop()
-        node = graph.producers.get(name)
-        following: tuple[str, ...] = ()
-        if node is not None and node in shifts:
-            passed, following = (*passed, node), (shifts[node].ids,)
-        elif node is not None and _keeps(node) and node.op != "Where":
+    found = {name: _Ways(0, 0, frozenset(), frozenset({None})) for name in graph.inputs}
+    for node in graph.nodes:
+        made: _Ways | None = None
+        if node in shifts:
+            before = found.get(shifts[node].ids)
+            made = None if before is None else _behind(node, shifts, before)
+        elif _keeps(node) and node.op != "Where":
             every = node.op == "Concat" or node.op in _EXTREMES
-            following = node.inputs if every else node.inputs[:1]
-        elif name in graph.inputs:
-            found.add(passed)
-        steps = {(name, passed) for name in following if name} - seen
-        seen |= steps
-        stack += steps
+            flowing = [found[name] for name in node.inputs[: None if every else 1] if name in found]
+            made = _merged(flowing) if flowing else None
+        if made is not None:
+            found.update((name, made) for name in node.outputs if name)
     return found
 
 
-def _fields(paths: set[tuple[Node, ...]], shifts: Mapping[Node, _Shift]) -> set[Node]:
+def _fields(graph: Graph, shifts: Mapping[Node, _Shift]) -> set[Node]:
     """The shifts that put ids of a field behind the rows of another one."""
-    found = {node for path in paths for node in path if shifts[node].varies}
-    begins = [sum(shifts[node].ends[0] for node in path) for path in paths]
-    ends = [sum(shifts[node].ends[1] for node in path) for path in paths]
-    # A row in front for what is missing may be kept by one field and not by another.
-    if paths and max(ends) - min(begins) > 1:
-        for path in paths:
-            if path and found.isdisjoint(path):
-                found.add(max(path, key=lambda node: shifts[node].ends))
+    ways, tables = _ways(graph, shifts), dict[str, list[_Ways]]()
+    for node in graph.nodes:
+        table = _reads(node)
+        if table in graph.constants and node.inputs[1] in ways:
+            tables.setdefault(table, []).append(ways[node.inputs[1]])
+    found: set[Node] = set()
+    for read in map(_merged, tables.values()):
+        found |= read.fields
+        # A row in front for what is missing may be kept by one field and not by another.
+        if read.end - read.begin > 1:
+            found.update(node for node in read.largest if node is not None)
     return found
 
 
 def _with_offsets(graph: Graph) -> Graph:
     """Have the shifts of fields that share a table refuse what would be rows of the field before."""
-    infos = analyze(graph).infos
-    shifts = _shifts(graph, infos)
-    chosen: set[Node] = set()
-    for table in dict.fromkeys(map(_reads, graph.nodes)) if shifts else ():
-        if table in graph.constants:
-            chosen |= _fields(_paths(table, graph, shifts), shifts)
+    shifts = _shifts(graph, analyze(graph).infos)
+    chosen = _fields(graph, shifts) if shifts else set()
     nodes, constants = [], dict(graph.constants)
     for node in graph.nodes:
         if node in chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -285,6 +286,29 @@ def test_ids_that_are_no_whole_numbers_are_refused_in_front_of_offsets() -> None
     for each in (model, after):
         with pytest.raises(IdRangeError, match=r"^input 'X'"):
             each.score({}, {"X": np.asarray([[0, 1, 2], [0, 1.5, 0]], np.float32), "x": x})
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 0.5, 1e30])
+def test_numbers_that_are_no_offsets(value: float) -> None:
+    nodes = [node("Add", "X f", "a"), node("Cast", "a", to=INT64)]
+    model = through(*nodes, ids={"X": (FLOAT, ["N", 3])}, f=np.asarray([0, 0, value], np.float32))
+    with pytest.raises(pi.PyrecError):
+        model.score({}, {"X": np.full((1, 3), -1, np.float32), "x": np.zeros(1, np.float32)})
+
+
+def test_many_ways_to_a_table_take_no_longer() -> None:
+    nodes, constants, name = [], {}, "X"
+    for i in range(60):
+        constants |= {f"a{i}": np.asarray([0, 2 ** (i % 40), 0]), f"b{i}": np.asarray([0, 3, 0])}
+        nodes += [node("Add", f"{name} a{i}", f"p{i}"), node("Add", f"{name} b{i}", f"q{i}")]
+        name = "last" if i == 59 else f"m{i}"
+        nodes.append(node("Min", f"p{i} q{i}", name))
+    model = through(*nodes, ids=WIDE, **constants)
+    x, ids = np.zeros(2, np.float32), np.zeros((2, 3), np.int64)
+    started = time.perf_counter()
+    with pytest.raises(IdRangeError):
+        model.score({}, {"X": ids - 1, "x": x})
+    assert time.perf_counter() - started < 2
 
 
 def test_fields_of_one_table_on_both_sides() -> None:
