@@ -7,6 +7,7 @@
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
+#include "plan/ops/take.h"
 #include "plan/program.h"
 
 namespace pyrec {
@@ -343,20 +344,18 @@ class OffsetIds {
  private:
   template <class T>
   void check(const Tensor& ids, const T* x) const {
-    const std::int64_t n = ids.elements();
-    const T* below = std::find_if(x, x + n, [](T id) { return id < T{0}; });
-    if (below == x + n) return;
+    const T* end = x + ids.elements();
+    const T* below = std::find_if(x, end, [](T id) { return id < T{0}; });
+    if (below == end) return;
     const std::int64_t place = below - x;
-    const std::int64_t per_row = ids.rank() == 0 ? 0 : n / ids.shape[0];
-    const std::int64_t row = per_row > 0 ? place / per_row : -1;
-    std::string message = "id in front of its field's rows (expected id >= 0)";
+    const std::int64_t per_row = count_per_row(ids);
+    const char* rule = "id in front of its field's rows (expected id >= 0)";
     const auto columns = static_cast<std::int64_t>(labels_.size());
     if (columns > 0 && ids.rank() > 0 && ids.shape[ids.rank() - 1] == columns) {
-      throw StepError(OpError(ErrorKind::kIdRange, message, row),
+      throw StepError(OpError(ErrorKind::kIdRange, rule, place / per_row),
                       labels_[static_cast<std::size_t>(place % columns)]);
     }
-    if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
-    throw OpError(ErrorKind::kIdRange, message, row);
+    refuse_id(rule, place, per_row);
   }
 
   Binary<Add> add_;

@@ -62,14 +62,6 @@ Shape joined(const Shape& a, const Shape& b) {
   return result;
 }
 
-// Positions are those of `per_row` in a row; 0: there are no rows.
-[[noreturn]] void refuse_index(std::int64_t size, bool strict, std::int64_t place,
-                               std::int64_t per_row) {
-  std::string message = outside_table(size, strict);
-  if (per_row > 1) message += ", at position " + std::to_string(place % per_row);
-  throw OpError(ErrorKind::kIdRange, message, per_row > 0 ? place / per_row : -1);
-}
-
 template <class T>
 void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t size, bool strict,
                    std::int64_t per_row, std::int64_t* y) {
@@ -84,7 +76,7 @@ void check_indices(const T* x, std::int64_t step, std::int64_t n, std::int64_t s
   }
   if (outside == 0) return;
   for (std::int64_t i = 0; i < n; ++i) {
-    if (y[i] < 0 || y[i] >= size) refuse_index(size, strict, i, per_row);
+    if (y[i] < 0 || y[i] >= size) refuse_id(outside_table(size, strict), i, per_row);
   }
 }
 
@@ -100,11 +92,6 @@ void check_indices(const Tensor& indices, std::int64_t offset, std::int64_t step
   }
 }
 
-std::int64_t count_per_row(const Tensor& indices) {
-  const std::int64_t n = indices.elements();
-  return n > 0 && indices.rank() > 0 ? n / indices.shape[0] : 0;
-}
-
 // Indices brought into [0, size), as a contiguous int64 tensor.
 Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t size, bool strict) {
   Tensor result = allocate(context, DType::kInt64, indices.shape);
@@ -118,6 +105,16 @@ Tensor checked_indices(Context& context, const Tensor& indices, std::int64_t siz
 bool strict_ids(const OpSpec& spec) { return spec.attributes.integer("strict", 0) != 0; }
 
 }  // namespace
+
+std::int64_t count_per_row(const Tensor& ids) {
+  const std::int64_t n = ids.elements();
+  return n > 0 && ids.rank() > 0 ? n / ids.shape[0] : 0;
+}
+
+void refuse_id(std::string rule, std::int64_t place, std::int64_t per_row) {
+  if (per_row > 1) rule += ", at position " + std::to_string(place % per_row);
+  throw OpError(ErrorKind::kIdRange, std::move(rule), per_row > 0 ? place / per_row : -1);
+}
 
 std::string outside_table(std::int64_t size, bool strict) {
   const std::string rows = std::to_string(size);
@@ -495,7 +492,7 @@ class OneHot {
     const Tensor indices = contiguous(context, cast(context, given, DType::kInt64));
     for (std::int64_t i = 0; strict_ && i < indices.elements(); ++i) {
       if (indices.as<std::int64_t>()[i] < 0) {
-        refuse_index(depth, true, i, count_per_row(indices));
+        refuse_id(outside_table(depth, true), i, count_per_row(indices));
       }
     }
     Tensor result = allocate(context, values.dtype, joined(joined(outer, Shape{depth}), inner));
