@@ -10,7 +10,7 @@ import numpy as np
 from pyrec_infer.backends.base import Runnable, guarded, relabelled
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
 from pyrec_infer.ir import Array, Node, Rate, Rows
-from pyrec_infer.limits import memory_errors_typed, require_own_elements
+from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
 from pyrec_infer.sources import Sources, node_label
@@ -46,7 +46,6 @@ class Executable:
         self._given = plan.given_inputs()
         self._repeated = repeated
 
-    @memory_errors_typed
     def run(self, arrays: Mapping[str, Array], offsets: Sequence[int], rows: int) -> dict[str, Array]:
         """The model's outputs by name.
 
@@ -60,7 +59,8 @@ class Executable:
             Number of candidates.
         """
         for name, array in arrays.items():
-            require_own_elements(f"input '{name}'", array)
+            if repeats_beyond_memory(array):
+                require_own_elements(f"input '{name}'", array)
         if self.plan.static_rows > 1:
             return self._run_blocks(arrays, offsets, rows)
         return self._run_plan(arrays, offsets, rows)

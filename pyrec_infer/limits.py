@@ -23,7 +23,6 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _DEFAULT = 4 << 30
-_NO_MEMORY = "the system has no more memory for this"
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -79,33 +78,27 @@ class Budget:
 _LARGE = 1 << 31
 
 
+def repeats_beyond_memory(array: np.ndarray[Any, Any]) -> bool:
+    """Whether a view repeats its elements to more bytes than a call may hold: a copy would take them."""
+    return array.nbytes > _LARGE and 0 in array.strides and array.nbytes > default_max_bytes()
+
+
 def require_own_elements(label: str, array: np.ndarray[Any, Any]) -> None:
-    """Refuse a view that repeats its elements to more bytes than a call may hold: a copy would take them.
+    """Refuse such a view.
 
     Raises
     ------
     ResourceLimitError
     """
-    if array.nbytes > _LARGE and 0 in array.strides and array.nbytes > default_max_bytes():
+    if repeats_beyond_memory(array):
         raise ResourceLimitError(
             f"{label}: an array of shape {list(array.shape)} that repeats its elements is more than a call's "
             f"memory can hold, {default_max_bytes()} bytes"
         )
 
 
-@contextmanager
-def typed_memory_errors() -> Iterator[None]:
-    """Where the system has no more memory, the error is one of this package."""
-    try:
-        yield
-    except PyrecError:
-        raise
-    except MemoryError:
-        raise ResourceLimitError(_NO_MEMORY) from None
-
-
 def memory_errors_typed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """The function with `typed_memory_errors` around it, for calls in which a microsecond counts."""
+    """The function, whose error is one of this package where the system has no more memory."""
 
     @wraps(function)
     def typed(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
@@ -114,7 +107,7 @@ def memory_errors_typed(function: Callable[Arguments, Result]) -> Callable[Argum
         except PyrecError:
             raise
         except MemoryError:
-            raise ResourceLimitError(_NO_MEMORY) from None
+            raise ResourceLimitError("the system has no more memory for this") from None
 
     return typed
 
@@ -146,6 +139,6 @@ __all__ = [
     "default_max_bytes",
     "limited",
     "memory_errors_typed",
+    "repeats_beyond_memory",
     "require_own_elements",
-    "typed_memory_errors",
 ]

@@ -21,7 +21,7 @@ from pyrec_infer.errors import (
     UseAlternativeError,
 )
 from pyrec_infer.ir import BATCH, Array, Node
-from pyrec_infer.limits import Budget, current_budget, limited, typed_memory_errors
+from pyrec_infer.limits import Budget, current_budget, limited, memory_errors_typed
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.bounds import made_bytes
 from pyrec_infer.ops.cast import whole_numbers_rule
@@ -182,9 +182,10 @@ class NumbaPlan:
                     )
         return sizes, counts[True], counts[False]
 
+    @memory_errors_typed
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
         """See `Runnable.run`."""
-        with limited(self._max_bytes) as budget, typed_memory_errors():
+        with limited(self._max_bytes) as budget:
             if self._derived:
                 arrays = self._derive(arrays, offsets)
             return self._run(arrays, offsets, budget)
