@@ -251,14 +251,15 @@ def test_what_a_handler_raises_comes_out_of_loading(alarm: type[Exception]) -> N
     raised: list[type[BaseException]] = []
     for share in np.linspace(0.02, 0.8, 12):
         signal.setitimer(signal.ITIMER_REAL, whole * share, 30.0)
+        left = 0.0
         try:
             layers(40)
+            # It may come here too: between the load's end and the timer's.
+            left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
         except Exception as error:
             raised.append(type(error))
-        else:
-            # The alarm is still to come: nobody has caught it.
-            left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
-            assert left < 30.0 - whole
+        # What is left is short where the alarm is still to come, and the interval where it was lost.
+        assert left <= whole
     assert set(raised) == {alarm}
 
 
