@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 CPP = Path(__file__).resolve().parents[1] / "cpp"
-CMAKE = CPP.parent / "CMakeLists.txt"
+CMAKE = CPP / "CMakeLists.txt"
 
 EXPORTS = {
     "scalar": "kScalarKernels",
@@ -25,7 +25,7 @@ EXPORTS = {
 
 def flags(isa: str) -> list[str]:
     """The flags that the build gives to the ISA's file."""
-    pattern = rf'cpp/isa/{isa}\.cpp PROPERTIES\s+COMPILE_OPTIONS "([^"]*)"'
+    pattern = rf'isa/{isa}\.cpp PROPERTIES\s+COMPILE_OPTIONS "([^"]*)"'
     found = re.search(pattern, CMAKE.read_text())
     return found.group(1).split(";") if found else []
 

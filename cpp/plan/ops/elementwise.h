@@ -83,15 +83,9 @@ class Broadcast {
   // f(offset of each operand..., offset of the result, length)
   template <class F>
   void for_each_run(F&& f) const {
-    if (result.elements() == 0) return;
-    const auto whole = static_cast<std::size_t>(shape_[shape_.rank() - 1]);
-    for_each_outer(shape_, 1, strides_, [&](auto... starts) {
-      in_parts(whole, kWatchedElements, [&](std::size_t begin, std::size_t count) {
-        std::array<std::int64_t, Count + 1> at{starts...};
-        for (std::size_t i = 0; i <= Count; ++i)
-          at[i] += static_cast<std::int64_t>(begin) * step(i);
-        std::apply([&](auto... offsets) { f(offsets..., static_cast<std::int64_t>(count)); }, at);
-      });
+    walk(&f, [](const void* body, const std::array<std::int64_t, Count + 1>& at, std::int64_t n) {
+      const auto& run = *static_cast<const std::remove_reference_t<F>*>(body);
+      std::apply([&](auto... offsets) { run(offsets..., n); }, at);
     });
   }
 
@@ -104,6 +98,23 @@ class Broadcast {
   Tensor result;
 
  private:
+  // Compiled once for all operators: a call for each run costs little, the loops around it much
+  // code.
+  using Run = void (*)(const void* body, const std::array<std::int64_t, Count + 1>& at,
+                       std::int64_t n);
+  void walk(const void* body, Run run) const {
+    if (result.elements() == 0) return;
+    const auto whole = static_cast<std::size_t>(shape_[shape_.rank() - 1]);
+    for_each_outer(shape_, 1, strides_, [&](auto... starts) {
+      in_parts(whole, kWatchedElements, [&](std::size_t begin, std::size_t count) {
+        std::array<std::int64_t, Count + 1> at{starts...};
+        for (std::size_t i = 0; i <= Count; ++i)
+          at[i] += static_cast<std::int64_t>(begin) * step(i);
+        run(body, at, static_cast<std::int64_t>(count));
+      });
+    });
+  }
+
   void merge() {
     shape_ = result.shape;
     for (std::size_t i = 0; i < Count; ++i) {
