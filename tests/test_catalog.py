@@ -32,7 +32,7 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.ir import Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.tables.records import to_bf16, to_int8
+from pyrec_infer.tables.records import to_int8
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -683,16 +683,6 @@ def test_ids_in_floats_are_never_rounded() -> None:
     np.testing.assert_array_equal(model.catalog(own, precision="bf16").score({"u": 7.0}), expected)
     made = model.catalog(own, precision="int8").score({"u": 7.0})
     np.testing.assert_allclose(made, expected, atol=20 * 191 / 254)
-
-
-def test_bf16_rounds_to_the_nearest_even() -> None:
-    values = np.asarray([0, -0.0, 1, 1 + 2**-8, 1 + 3 * 2**-8, np.inf, -np.inf, 3.4e38, 1e-40], np.float32)
-    back = (to_bf16(values).astype(np.uint32) << 16).view(np.float32)
-    assert back.tolist()[:7] == [0, -0.0, 1, 1, 1 + 2**-6, np.inf, -np.inf]
-    assert np.isinf(back[7])
-    assert np.signbit(back[1])
-    payload = np.asarray([0x7F800001, 0xFFFFFFFF], np.uint32).view(np.float32)
-    assert np.isnan((to_bf16(payload).astype(np.uint32) << 16).view(np.float32)).all()
 
 
 def test_int8_rows() -> None:

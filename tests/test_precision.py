@@ -15,6 +15,7 @@ import pyrec_infer as pi
 from benchmarks.obd import features
 from pyrec_infer.backends.select import VARIABLE, available_backends
 from pyrec_infer.bundled import MODEL
+from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node
 from pyrec_infer.kernels import KERNELS, quantized
 from pyrec_infer.kernels.spec import EXACT
@@ -54,7 +55,8 @@ def run_native(isa: str, node: Node, inputs: list[Array | None]) -> Array:
 
 
 def rounded(x: Array | None) -> Array:
-    return quantized.widened(quantized.round_bf16(np.ascontiguousarray(x)))
+    assert x is not None
+    return widen_bf16(round_bf16(x))
 
 
 def rounds_rows(isa: str, op: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pyrec_infer.codecs.bf16 import widen_bf16
 from pyrec_infer.kernels.dense import ACTIVATIONS
 from pyrec_infer.kernels.quantized import quantize_rows_u8, round_rows_bf16
 from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled, normal, reduction
@@ -56,7 +57,7 @@ def numbers_of(part: Part, n: int) -> tuple[Array, Array]:
         numbers = np.ascontiguousarray(data[:, : 4 * width]).view(F32)
     elif codec == "bf16":
         halves = np.ascontiguousarray(data[:, : 2 * width]).view(np.uint16)
-        numbers = (halves.astype(np.uint32) << 16).view(F32)
+        numbers = widen_bf16(halves)
     else:
         numbers = data[:, :width].view(np.int8) * _scales(data, width)
     return numbers, np.arange(n)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.kernels.dense import SHAPES
 from pyrec_infer.kernels.spec import (
     EXACT,
@@ -129,23 +130,10 @@ def _gemm_u8s8(a: Array, b: Array, bias: Array | None, activation: str, row: Arr
     return _finish(_scaled(sums, row_scales, column_scales), bias, activation)
 
 
-def round_bf16(x: Array) -> Array:
-    """The bits of float32 values rounded to bfloat16; NaN stays NaN, subnormal numbers become zeros."""
-    bits = x.view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) >> 16
-    rounded = np.where(np.abs(x) < np.finfo(np.float32).tiny, bits >> 16 & 0x8000, rounded)
-    return np.where(np.isnan(x), bits >> 16 | 0x40, rounded).astype(np.uint16)
-
-
-def widened(bits: Array) -> Array:
-    """The float32 values of bfloat16 bits."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
 def round_rows_bf16(x: Array, row: None) -> Array:
     """The rows' bfloat16 bits, padded with zeros, in no order of their own."""
     made = np.zeros((len(x), _padded(x.shape[1])), np.uint16)
-    made[:, : x.shape[1]] = round_bf16(np.ascontiguousarray(x))
+    made[:, : x.shape[1]] = round_bf16(x)
     return made
 
 
@@ -164,7 +152,7 @@ def _round_rows(x: Array, row: None) -> Array:
 
 
 def _rounded(x: Array) -> Array:
-    return widened(round_bf16(np.ascontiguousarray(x)))
+    return widen_bf16(round_bf16(x))
 
 
 def gemm_bf16(a: Array, b: Array, bias: Array | None, activation: str, row: Array | None = None) -> Array:

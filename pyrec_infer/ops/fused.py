@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from pyrec_infer.codecs.bf16 import widen_bf16
 from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
 from pyrec_infer.ops import rows
@@ -94,7 +95,7 @@ def decode(table: Array, offset: int, width: int, codec: str) -> Array:
         return np.ascontiguousarray(data[:, : 4 * width]).view(F32)
     if codec == "bf16":
         halves = np.ascontiguousarray(data[:, : 2 * width]).view(np.uint16)
-        return (halves.astype(np.uint32) << 16).view(F32)
+        return widen_bf16(halves)
     padded = -(-width // 4) * 4
     scale = np.ascontiguousarray(data[:, padded : padded + 4]).view(F32)
     return np.asarray(data[:, :width].view(np.int8) * scale, F32)

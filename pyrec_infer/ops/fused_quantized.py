@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.ir import Array, Node
 from pyrec_infer.ops.fused import OPS as FUSED
 from pyrec_infer.ops.fused import activate
@@ -55,16 +56,6 @@ def multiply_whole(rows: Array, columns: Array) -> Floats:
     return np.asarray(product, np.float32)
 
 
-def round_bf16(x: Array) -> Floats:
-    """The nearest numbers whose lower 16 bits are zero, the even one of two; subnormal ones become 0."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) & np.uint32(0xFFFF0000)
-    number = np.where(
-        np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), rounded.view(np.float32)
-    )
-    return np.where(np.isnan(x), x, number)
-
-
 def _once(matrices: Array) -> Array:
     """Matrices without those that are repeated for each row."""
     sizes = zip(matrices.shape[:-2], matrices.strides, strict=False)
@@ -79,7 +70,7 @@ def _product_int8(x: Array, weights: Array) -> Array:
 
 
 def _product_bf16(x: Array, weights: Array) -> Array:
-    return np.asarray(np.matmul(x, round_bf16(_once(weights))))
+    return np.asarray(np.matmul(x, widen_bf16(round_bf16(_once(weights)))))
 
 
 def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:

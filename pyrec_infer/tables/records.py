@@ -8,21 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.codecs.bf16 import round_bf16
 from pyrec_infer.ir import Array
 from pyrec_infer.passes.separate_items import Field
-
-
-def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The upper halves of float32 numbers, rounded to the nearest, ties to even; NaN stays NaN.
-
-    >>> to_bf16(np.asarray([1, 1.00390625, 1.01171875, np.nan], np.float32)).tolist()
-    [16256, 16256, 16258, 32704]
-    """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    upper = bits >> 16
-    with np.errstate(over="ignore"):
-        rounded = (bits + (0x7FFF + (upper & 1))) >> 16
-    return np.where(np.isnan(values), upper | 0x40, rounded).astype(np.uint16)
 
 
 def to_int8(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -47,7 +35,7 @@ def encode(fields: Sequence[Field], values: Sequence[Array], records: NDArray[np
     for field, value in zip(fields, values, strict=True):
         rows = _rows_first(field, value, len(records))
         if field.codec == "bf16":
-            _put(records, field.offset, to_bf16(rows))
+            _put(records, field.offset, round_bf16(rows))
         elif field.codec == "i8":
             numbers, scales = to_int8(rows)
             _put(records, field.offset, numbers)

@@ -1,0 +1,1 @@
+"""How rows of numbers are stored in fewer bytes."""
