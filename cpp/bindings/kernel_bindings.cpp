@@ -504,6 +504,8 @@ py::object run_embedding_bag(const Call& call) {
   bags.part = table.parts.at(0);
   bags.size = table.size;
   bags.ids = data<std::int64_t>(ids);
+  bags.given = ids.size();
+  bags.wrap = table.size;
   bags.weights = data<float>(weights);
   bags.bounds = data<std::int64_t>(bounds);
   bags.count = size_of(bounds, 0);

@@ -101,11 +101,13 @@ enum class BagMode : std::int32_t { kSum, kMean, kWeightedMean, kMax };
 
 // Bags of rows of one table.
 struct Bags {
-  LookupPart part;             // the table; without rows
-  bool halves;                 // its numbers are float16, which have bf16's size
-  std::size_t size;            // its number of rows
-  std::int64_t first;          // the place of ids[0] and weights[0]
-  const std::int64_t* ids;     // negative ones count from the table's end
+  LookupPart part;     // the table; without rows
+  bool halves;         // its numbers are float16, which have bf16's size
+  std::size_t size;    // its number of rows
+  std::int64_t first;  // the place of ids[0] and weights[0]
+  const std::int64_t* ids;
+  std::int64_t given;          // number of ids
+  std::size_t wrap;            // added to negative ids: size, or 0 where they are wrong
   const float* weights;        // of the ids; null for 1
   const std::int64_t* bounds;  // for each bag the places of its first id and after its last
   std::size_t count;           // of bags

@@ -12,83 +12,93 @@ inline bool is_padding(const Bags& bags, std::int64_t id) {
   return bags.padded && id == bags.padding;
 }
 
-// Not less than the table's size for an id outside it.
-inline std::size_t row_of(const Bags& bags, std::int64_t id) {
-  const auto row = static_cast<std::size_t>(id);
-  return id < 0 ? row + bags.size : row;
-}
-
-// Walks the ids of all bags ahead of the sums: checks them and prefetches their rows.
-class IdsAhead {
+// Brings the rows of the ids that come next into the cache. Bags mostly follow each other in the
+// ids; where they do not, these are other rows, and for a wrong id no row: what is not there is not
+// fetched.
+class BagsAhead {
  public:
-  IdsAhead(const Bags& bags, std::size_t begin)
-      : bags_(bags), bag_(begin), bytes_(row_bytes(bags.part)) {}
-
-  // To the next id; false if that is outside the table.
-  bool step() {
-    while (place_ == end_) {
-      if (bag_ == bags_.count) return true;
-      place_ = bags_.bounds[2 * bag_] - bags_.first;
-      end_ = bags_.bounds[2 * bag_ + 1] - bags_.first;
-      ++bag_;
-    }
-    const std::int64_t id = bags_.ids[place_];
-    const std::size_t row = row_of(bags_, id);
-    if (row >= bags_.size) {
-      if (!is_padding(bags_, id)) return false;
-    } else {
-      prefetch_lines(bags_.part.table + row * bags_.part.stride);
-    }
-    ++place_;
-    return true;
+  explicit BagsAhead(const Bags& bags)
+      : table_(reinterpret_cast<std::uintptr_t>(bags.part.table)), stride_(bags.part.stride) {
+    const std::size_t bytes = smaller(row_bytes(bags.part), kMostBytes);
+    const bool aligned = table_ % kLineBytes == 0 && stride_ % kLineBytes == 0;
+    lines_ = (bytes + kLineBytes - 1) / kLineBytes + (aligned ? 0 : 1);
+    if (lines_ == 0) lines_ = 1;  // rows without columns
+    ids_ = static_cast<std::int64_t>(lines_ * kFewest > kLines ? kFewest : kLines / lines_);
   }
-  // In all the ids.
-  std::int64_t place() const { return bags_.first + place_; }
+
+  void start(const Bags& bags, std::int64_t place) const {
+    for (std::int64_t i = 0; i < ids_; ++i) fetch(bags, place + i);
+  }
+  void after(const Bags& bags, std::int64_t place) const { fetch(bags, place + ids_); }
 
  private:
-  // The hardware follows longer rows by itself.
-  void prefetch_lines(const unsigned char* row) const {
-    constexpr std::size_t kMost = 512;
-    const auto begin = reinterpret_cast<std::uintptr_t>(row);
-    const std::uintptr_t end = begin + smaller(bytes_, kMost);
-    for (std::uintptr_t line = begin / kLineBytes * kLineBytes; line < end; line += kLineBytes) {
-      __builtin_prefetch(reinterpret_cast<const void*>(line));
+  static constexpr std::size_t kMostBytes = 512;  // the hardware follows longer rows by itself
+  static constexpr std::size_t kLines = 40;
+  static constexpr std::size_t kFewest = 8;
+
+  void fetch(const Bags& bags, std::int64_t place) const {
+    if (place >= bags.given) return;
+    std::uintptr_t line = table_ + static_cast<std::uintptr_t>(bags.ids[place]) * stride_;
+    __builtin_prefetch(reinterpret_cast<const void*>(line));
+    if (lines_ > 1) [[unlikely]] {
+      for (std::size_t i = 1; i < lines_; ++i) {
+        line += kLineBytes;
+        __builtin_prefetch(reinterpret_cast<const void*>(line));
+      }
     }
     asm volatile("");  // as in prefetch_bytes
   }
 
-  const Bags& bags_;
-  std::size_t bag_;
-  std::size_t bytes_;
-  std::int64_t place_ = 0;
-  std::int64_t end_ = 0;
+  std::uintptr_t table_;
+  std::size_t stride_;
+  std::size_t lines_;
+  std::int64_t ids_;
 };
 
+enum class Rows {
+  kPlain,
+  kSome,
+  kLargest
+};  // all of weight 1, with weights or padding, for a maximum
+
 // What a bag's rows become, kVectors vectors from a column on; kPartial: the last has `last` lanes.
-template <class Reader, int kVectors, bool kPartial, bool kMax>
-inline bool make_bag(const Bags& bags, std::size_t bag, std::size_t column, std::size_t last,
-                     IdsAhead& ahead, float* out) {
+// Returns the place of a wrong id, or -1.
+template <class Reader, int kVectors, bool kPartial, Rows kRows>
+inline std::int64_t make_bag(const Bags& bags, std::size_t bag, std::size_t column,
+                             std::size_t last, const BagsAhead& ahead, float* out) {
+  constexpr bool kMax = kRows == Rows::kLargest, kPlain = kRows == Rows::kPlain;
   VecF sums[kVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) sums[v] = kMax ? broadcast(-__builtin_inff()) : VecF{};
   std::size_t kept = 0;
   float weights = 0.0f;
   const std::int64_t end = bags.bounds[2 * bag + 1] - bags.first;
-  for (std::int64_t place = bags.bounds[2 * bag] - bags.first; place < end; ++place) {
-    if (!ahead.step()) return false;
+  std::int64_t place = bags.bounds[2 * bag] - bags.first;
+  if (kPlain && place < end) kept = static_cast<std::size_t>(end - place);
+  for (; place < end; ++place) {
+    ahead.after(bags, place);
     const std::int64_t id = bags.ids[place];
-    if (is_padding(bags, id)) continue;
-    ++kept;
-    Reader row(bags.part.table + row_of(bags, id) * bags.part.stride, bags.part.width);
+    if (!kPlain && is_padding(bags, id)) continue;
+    auto at = static_cast<std::size_t>(id);
+    if (at >= bags.size) [[unlikely]] {
+      if (id < 0) at += bags.wrap;
+      if (at >= bags.size) return bags.first + place;
+    }
+    if (!kPlain) ++kept;
+    Reader row(bags.part.table + at * bags.part.stride, bags.part.width);
     row.skip(column);
-    const float weight = bags.weights == nullptr ? 1.0f : bags.weights[place];
-    weights += weight;
+    const float weight = kPlain || bags.weights == nullptr ? 1.0f : bags.weights[place];
+    if (!kPlain) weights += weight;
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const std::size_t j = static_cast<std::size_t>(v) * kLanes;
       const bool whole = !kPartial || v + 1 < kVectors;
       const VecF x = whole ? row.read(j) : row.read_first(j, last);
-      sums[v] = kMax ? maximum(x, sums[v]) : multiply_add(broadcast(weight), x, sums[v]);
+      if constexpr (kMax) {
+        sums[v] = maximum(x, sums[v]);
+      } else {
+        sums[v] = kPlain ? sums[v] + x : multiply_add(broadcast(weight), x, sums[v]);
+      }
     }
   }
   if (kMax && kept == 0) {
@@ -107,23 +117,19 @@ inline bool make_bag(const Bags& bags, std::size_t bag, std::size_t column, std:
       store(p, sums[v]);
     }
   }
-  return true;
+  return -1;
 }
 
-constexpr std::size_t kIdsAhead = 24;
-
-// Bags [begin, end).
-template <class Reader, int kVectors, bool kPartial, bool kMax>
-std::int64_t make_bags(const Bags& bags, std::size_t begin, std::size_t end, std::size_t column,
+// Bags [begin, end). Given by value: what is written could be any of its numbers otherwise.
+template <class Reader, int kVectors, bool kPartial, Rows kRows>
+std::int64_t make_bags(const Bags bags, std::size_t begin, std::size_t end, std::size_t column,
                        std::size_t last, float* out, std::size_t out_step) {
-  IdsAhead ahead(bags, begin);
-  for (std::size_t i = 0; i < kIdsAhead; ++i) {
-    if (!ahead.step()) return ahead.place();
-  }
+  const BagsAhead ahead(bags);
+  if (begin < end && column == 0) ahead.start(bags, bags.bounds[2 * begin] - bags.first);
   for (std::size_t bag = begin; bag < end; ++bag) {
-    const bool right = make_bag<Reader, kVectors, kPartial, kMax>(bags, bag, column, last, ahead,
-                                                                  out + bag * out_step + column);
-    if (!right) return ahead.place();
+    const std::int64_t wrong = make_bag<Reader, kVectors, kPartial, kRows>(
+        bags, bag, column, last, ahead, out + bag * out_step + column);
+    if (wrong >= 0) return wrong;
   }
   return -1;
 }
@@ -142,26 +148,26 @@ inline std::size_t end_of_chunk(const Bags& bags, std::size_t begin) {
   return end;
 }
 
-template <class Reader, bool kMax>
+template <class Reader, Rows kRows>
 std::int64_t make_bags_of(const Bags& bags, float* out, std::size_t out_step) {
-  using Block = decltype(&make_bags<Reader, 1, false, kMax>);
+  using Block = decltype(&make_bags<Reader, 1, false, kRows>);
   const std::size_t width = bags.part.width;
   const auto block_of = [](std::size_t columns) -> Block {
     switch (columns / kLanes) {
       case 0:
-        return make_bags<Reader, 1, true, kMax>;
+        return make_bags<Reader, 1, true, kRows>;
       case 1:
-        return make_bags<Reader, 1, false, kMax>;
+        return make_bags<Reader, 1, false, kRows>;
       case 2:
       case 3:
-        return make_bags<Reader, 2, false, kMax>;
+        return make_bags<Reader, 2, false, kRows>;
       case 4:
       case 5:
       case 6:
       case 7:
-        return make_bags<Reader, 4, false, kMax>;
+        return make_bags<Reader, 4, false, kRows>;
       default:
-        return make_bags<Reader, 8, false, kMax>;
+        return make_bags<Reader, 8, false, kRows>;
     }
   };
   const auto columns_of = [](std::size_t columns) -> std::size_t {
@@ -188,8 +194,10 @@ std::int64_t make_bags_of(const Bags& bags, float* out, std::size_t out_step) {
 
 template <class Reader>
 std::int64_t make_bags_of(const Bags& bags, float* out, std::size_t out_step) {
-  return bags.mode == BagMode::kMax ? make_bags_of<Reader, true>(bags, out, out_step)
-                                    : make_bags_of<Reader, false>(bags, out, out_step);
+  if (bags.mode == BagMode::kMax) return make_bags_of<Reader, Rows::kLargest>(bags, out, out_step);
+  const bool plain = bags.weights == nullptr && !bags.padded;
+  return plain ? make_bags_of<Reader, Rows::kPlain>(bags, out, out_step)
+               : make_bags_of<Reader, Rows::kSome>(bags, out, out_step);
 }
 
 // Rows of float16 numbers.

@@ -170,11 +170,10 @@ class EmbeddingBag {
     bags.first = first;
     bags.ids = near_ids.as<std::int64_t>();
     bags.weights = weights ? near_weights.as<float>() : nullptr;
-    const std::int64_t negative = strict_ ? first_negative(bags) : -1;
-    const std::int64_t wrong = negative >= 0
-                                   ? negative
-                                   : context.kernels.embedding_bag_f32(
-                                         bags, out[0].tensor.as<float>(), unsigned_size(shape[1]));
+    bags.given = end - first;
+    bags.wrap = strict_ ? 0 : bags.size;
+    const std::int64_t wrong =
+        context.kernels.embedding_bag_f32(bags, out[0].tensor.as<float>(), unsigned_size(shape[1]));
     if (wrong < 0) return;
     // Its place is no row of a tile.
     throw OpError(ErrorKind::kIdRange,
@@ -182,17 +181,6 @@ class EmbeddingBag {
   }
 
  private:
-  // The place of the first id of a bag that is negative and no padding, or -1.
-  static std::int64_t first_negative(const Bags& bags) {
-    for (std::size_t bag = 0; bag < bags.count; ++bag) {
-      for (std::int64_t i = bags.bounds[2 * bag]; i < bags.bounds[2 * bag + 1]; ++i) {
-        const std::int64_t id = bags.ids[i - bags.first];
-        if (id < 0 && !(bags.padded && id == bags.padding)) return i;
-      }
-    }
-    return -1;
-  }
-
   void require_types(const Tensor& ids, const Tensor* weights) const {
     if (ids.dtype != DType::kInt64 && ids.dtype != DType::kInt32) {
       throw OpError(ErrorKind::kDType, std::string("ids of type ") + dtype_name(ids.dtype));
