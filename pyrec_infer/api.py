@@ -36,7 +36,6 @@ from pyrec_infer.ir import Array, Info
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
 from pyrec_infer.outputs import Output, Wanted, default_output
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
-from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.ranking import Ranking, Ready, call, warn_of_fixed_rows
 from pyrec_infer.tools.explain import Explanation, explain_plan
@@ -108,12 +107,9 @@ class Model:
         max_bytes = default_max_bytes() if max_bytes is None else max_bytes
         self._backend = select_backend()
         imported = import_model(source, mmap)
-        graph = imported.graph
         named = as_column_names("columns", columns)
-        if named:
-            graph = split_columns(graph, named)
         self._pool = make_pool(self._backend, threads)
-        views = Views(graph, named, imported.dropped_inputs, imported.fixed_rows)
+        views = Views(imported.graph, named, imported.dropped_inputs, imported.fixed_rows)
         self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature

@@ -20,7 +20,6 @@ from pyrec_infer.ir import (
     Rows,
     Size,
 )
-from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.ops.registry import depends_on_batch_size
@@ -408,22 +407,19 @@ def build_plan(graph: Graph, request: Iterable[str]) -> Plan:
     return _Planner(graph, frozenset(request)).build()
 
 
-def with_derived(plan: Plan, derived: Iterable[Derived], one_request: str) -> Plan:
+def with_derived(plan: Plan, derived: Sequence[tuple[Derived, Plan]], one_request: str) -> Plan:
     """A plan some of whose inputs are made from the others.
 
     Parameters
     ----------
     plan : Plan
         Of a graph that `separate_bounds` made.
-    derived : iterable of Derived
+    derived : sequence of (Derived, Plan)
     one_request : str
         See `Plan`.
     """
-    parts = tuple(
-        DerivedPlan(replace(build_plan(part.graph, ()), given=part.graph.inputs), part.request)
-        for part in derived
-    )
-    labels = {name: label for part in derived for name, label in part.labels.items()}
+    parts = tuple(DerivedPlan(made, part.request) for part, made in derived)
+    labels = {name: label for part, _ in derived for name, label in part.labels.items()}
 
     def ordered(inner: Plan) -> Plan:
         last = [replace(item, label=labels[item.name]) for item in inner.inputs if item.name in labels]
@@ -440,38 +436,6 @@ def with_derived(plan: Plan, derived: Iterable[Derived], one_request: str) -> Pl
     return replace(ordered(plan), derived=parts, one_request=one_request)
 
 
-def read_inputs(graph: Graph) -> tuple[str, ...]:
-    """The inputs that a run needs: those whose elements or whose sizes are read."""
-    used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
-    sizes = {
-        symbol
-        for node in graph.nodes
-        if node.op == "pyrec.DimValues"
-        for text in node.attributes["sizes"]  # type: ignore[union-attr]
-        for symbol in str(text).split("*")
-        if symbol
-    }
-
-    def symbols(name: str) -> set[str]:
-        shape = graph.infos[name].shape or ()
-        return {symbol for size in shape if isinstance(size, Dim) for symbol in size.symbols}
-
-    for name in sorted(graph.inputs, key=lambda name: name not in used):
-        if name in used or symbols(name) & sizes:
-            used.add(name)
-            sizes -= symbols(name)
-    return tuple(name for name in graph.inputs if name in used)
-
-
-def unknown_nodes(graph: Graph) -> list[Node]:
-    """Nodes whose operator has no meaning here."""
-    found = [node for node in graph.nodes if node.op not in OPS]
-    for node in graph.nodes:
-        for body in node.bodies:
-            found += unknown_nodes(body)
-    return found
-
-
 __all__ = [
     "DerivedPlan",
     "Export",
@@ -482,6 +446,5 @@ __all__ = [
     "PlanInput",
     "Runner",
     "build_plan",
-    "unknown_nodes",
     "with_derived",
 ]

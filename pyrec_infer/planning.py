@@ -7,94 +7,55 @@ from typing import Any
 
 from pyrec_infer.backends.base import Fallbacks
 from pyrec_infer.backends.select import make_pool, make_runnable, skips_zero_groups
+from pyrec_infer.cost import join_plans
 from pyrec_infer.execution import Executable
-from pyrec_infer.ids import check_ids, require_ids
 from pyrec_infer.ir import Graph
-from pyrec_infer.passes import finish_graph, keep_outputs, prune_graph, split_graphs
-from pyrec_infer.passes.choose_precision import choose_precision
-from pyrec_infer.passes.pipeline import CLEAN_UP
-from pyrec_infer.passes.repeat import separate_bounds
-from pyrec_infer.passes.select_scores import Score, select_scores
-from pyrec_infer.passes.split import Sides, find_rates
-from pyrec_infer.passes.take_columns import take_columns
-from pyrec_infer.plan import Plan, build_plan, read_inputs, with_derived
-from pyrec_infer.tools.flops import join_plans
+from pyrec_infer.passes import EVERY, Aim, Context, State, States, Watch, finish_graphs, split_graphs
+from pyrec_infer.passes.split import Sides
+from pyrec_infer.plan import Plan, build_plan, with_derived
 
 
-def narrow(graph: Graph, outputs: tuple[str, ...], strict_ids: bool) -> Graph:
-    """The part of a compiled graph that makes some outputs."""
-    graph = keep_outputs(graph, outputs)
-    if strict_ids:
-        graph = check_ids(graph)
-    return graph.with_(inputs=read_inputs(graph))
+def plan_graph(graph: Graph, context: Context) -> Plan:
+    """The plan of a graph that no step of a split is for."""
+    finished = finish_graphs({EVERY: State(graph, context)})
+    return _joined(finished, 1)
 
 
-def narrow_to_scores(graph: Graph, scores: tuple[Score, ...]) -> Graph:
-    """The part of a compiled graph that makes some scores, and nothing beside them."""
-    made = select_scores(graph, scores)
-    if made.outputs[0] not in graph.outputs:
-        for clean in (take_columns, *CLEAN_UP):
-            made = clean(made)
-    return narrow(made, made.outputs, strict_ids=True)
+def _joined(states: States, threads: int) -> Plan:
+    """One plan of all that a graph has become, which takes the best of them for each call."""
+    plans = {key: build_plan(state.graph, state.context.request) for key, state in states.items()}
+    for key in [key for key in plans if Aim.HIDDEN in key]:
+        # What serves the requests for which hidden positions cannot be left out.
+        pruned = key - {Aim.HIDDEN}
+        plans[pruned] = replace(plans[pruned], alternative=plans[key])
+    few = plans.get(frozenset({Aim.MANY}))
+    return plans[EVERY] if few is None else join_plans(plans[EVERY], few, threads)
 
 
-def make_plan(
-    graphs: tuple[Graph, Graph | None],
-    request: frozenset[str],
-    precision: str,
-    backend: str,
-    pool: Any,
-    strict_ids: bool = True,
-) -> Plan:
+def make_plan(states: States, backend: str, pool: Any, watch: Watch | None = None) -> Plan:
     """The plan of split graphs; see `split_graphs`."""
-
-    def built(graph: Graph, ordered: bool) -> Plan:
-        graph = finish_graph(graph, request, ordered)
-        return build_plan(require_ids(graph) if strict_ids else graph, request)
-
-    def planned(graph: Graph, ordered: bool = False) -> Plan:
-        plan = built(graph, ordered)
-        # Where hidden positions can be left out, a plan without them.
-        pruned = prune_graph(graph, request)
-        if pruned is graph:
-            return plan
-        return replace(built(pruned, ordered), alternative=plan)
-
-    many, few = (
-        graph and choose_precision(graph, find_rates(graph, Sides(request)), precision) for graph in graphs
-    )
-    assert many is not None
-    plan = planned(many, bool(request) and skips_zero_groups(backend, precision))
-    if few is None and not plan.runs("pyrec.PackInOrder"):
-        return plan
-    return join_plans(plan, planned(few or many), 1 if pool is None else pool.threads)
+    context = states[EVERY].context
+    skips = skips_zero_groups(backend, context.precision)
+    ready = {
+        key: State(state.graph, replace(state.context, skips_groups=skips)) for key, state in states.items()
+    }
+    plan = _joined(finish_graphs(ready, watch), 1 if pool is None else pool.threads)
+    own = Context(strict_ids=context.strict_ids)
+    derived = [(part, plan_graph(part.graph, own)) for part in context.derived]
+    return with_derived(plan, derived, context.one_request)
 
 
 def make_executable(
-    graph: Graph,
-    backend: str,
-    pool: Any,
-    max_bytes: int,
-    fallbacks: Fallbacks,
-    precision: str,
-    request: frozenset[str],
-    strict_ids: bool = True,
+    graph: Graph, context: Context, backend: str, pool: Any, max_bytes: int, fallbacks: Fallbacks
 ) -> Executable:
-    """The plan of a graph, ready to run; ``request`` names inputs on that side."""
+    """The plan of what is asked for of a graph, ready to run; see `select_graph`."""
+    repeated: frozenset[str] = frozenset()
     if graph.static_rows > 1:
         # Each block is made of full rows, and of its own: threads may not cut it.
-        plan = make_plan(split_graphs(graph, ()), frozenset(), precision, backend, pool, strict_ids)
-        own = request & set(graph.inputs)
-        alone = make_pool(backend, 1)
-        return Executable(plan, make_runnable(plan, backend, alone, fallbacks, max_bytes), own)
-    ragged = separate_bounds(graph, request)
-    own, graphs = ragged.request, split_graphs(ragged.graph, ragged.request)
-    plan = make_plan(graphs, own, precision, backend, pool, strict_ids)
-    derived = tuple(
-        replace(part, graph=require_ids(part.graph)) if strict_ids else part for part in ragged.derived
-    )
-    plan = with_derived(plan, derived, ragged.one_request)
-    return Executable(plan, make_runnable(plan, backend, pool, fallbacks, max_bytes))
+        repeated = context.request & set(graph.inputs)
+        context, pool = replace(context, sides=Sides()), make_pool(backend, 1)
+    plan = make_plan(split_graphs(graph, context), backend, pool)
+    return Executable(plan, make_runnable(plan, backend, pool, fallbacks, max_bytes), repeated)
 
 
-__all__ = ["make_executable", "make_plan", "narrow", "narrow_to_scores"]
+__all__ = ["make_executable", "make_plan", "plan_graph"]

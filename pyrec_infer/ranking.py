@@ -19,8 +19,10 @@ from pyrec_infer.expressions import parse
 from pyrec_infer.ir import Array, Graph, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.outputs import Wanted, read_by, read_output, resolve
+from pyrec_infer.passes import Context, select_graph
 from pyrec_infer.passes.select_scores import row_axis
-from pyrec_infer.planning import make_executable, narrow, narrow_to_scores
+from pyrec_infer.passes.split import Sides
+from pyrec_infer.planning import make_executable
 from pyrec_infer.views import View, Views
 
 _MAX_PLANS = 64
@@ -81,9 +83,11 @@ class Ranking:
         found: Executable | None = self._made.get(key)
         if found is None:
             view = self.views.whole
-            graph = narrow(view.graph, outputs, strict_ids)
-            made = make_executable(graph, *self._how, view.fallbacks, precision, request, strict_ids)
-            found = self._kept(key, made)
+            context = Context(
+                outputs=outputs, strict_ids=strict_ids, sides=Sides(request), precision=precision
+            )
+            graph = select_graph(view.graph, context)
+            found = self._kept(key, make_executable(graph, context, *self._how, view.fallbacks))
         return found
 
     def signature(self, by: Any) -> Signature:
@@ -110,9 +114,14 @@ class Ranking:
         known = {*view.graph.outputs, *view.graph.inputs}
         return self.views.with_inputs(view, [name for name in wanted.names() if name not in known])
 
-    def graph(self, view: View, wanted: Wanted, single: bool) -> Graph:
+    def context(self, view: View, wanted: Wanted, single: bool, request: frozenset[str]) -> Context:
+        """What the steps of a call need to know."""
+        scores = resolve(wanted, view.graph, single)
+        return Context(scores=scores, strict_ids=True, sides=Sides(request), precision=self._precision)
+
+    def graph(self, view: View, context: Context) -> Graph:
         """The part of a view that makes the scores."""
-        graph = narrow_to_scores(view.graph, resolve(wanted, view.graph, single))
+        graph = select_graph(view.graph, context)
         info = analyze(graph).infos[graph.outputs[0]]
         if row_axis(info, graph.static_rows) is None:
             raise ShapeError(f"by: expected one score for each candidate, got shape {list(info.shape or ())}")
@@ -133,12 +142,12 @@ class Ranking:
         found: Ready | None = self._made.get(key)
         if found is None:
             view = self.view(candidates, wanted)
-            graph = self.graph(view, wanted, single)
+            context = self.context(view, wanted, single, request)
+            graph = self.graph(view, context)
             same = view, request, wanted
             executable = self._made.get(same)
             if executable is None:
-                made = make_executable(graph, *self._how, view.fallbacks, self._precision, request)
-                executable = self._kept(same, made)
+                executable = self._kept(same, make_executable(graph, context, *self._how, view.fallbacks))
             found = self._kept(key, Ready(view, executable, wanted))
         return found
 
@@ -157,7 +166,7 @@ class Ranking:
         sided = [*signature.expand(items), *signature.expand_names(candidates)]
         wanted = self.wanted(output, by, signature.infos)
         view = self.view(sided, wanted)
-        graph = self.graph(view, wanted, single=False)
+        graph = self.graph(view, self.context(view, wanted, False, frozenset()))
         how = *self._how, view.fallbacks, self._precision
         return ModelPart(view.signature, graph, *how, notes, wanted)
 

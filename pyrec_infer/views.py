@@ -13,13 +13,12 @@ from pyrec_infer.arguments import Signature
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.errors import ShapeError
 from pyrec_infer.importer import fallback_model
-from pyrec_infer.ir import BATCH, Array, Graph, Info
+from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
+from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.outputs import Wanted, is_by_row
-from pyrec_infer.passes import compile_graph
-from pyrec_infer.passes.place_rows import fix_rows, move_rows, name_squeezed_axes, open_sizes
-from pyrec_infer.passes.select_scores import add_inputs
-from pyrec_infer.plan import unknown_nodes
+from pyrec_infer.passes import Context, compile_graph, select_graph
+from pyrec_infer.passes.place_rows import is_placed, open_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +33,20 @@ class View:
     signature : Signature
         The inputs, with their rows where this graph has them.
     fallbacks : mapping of Node to callable
-    moved : bool
-        Whether the rows lie along another size than the model's batch.
+    context : Context
+        What the graph was compiled with.
     """
 
     graph: Graph
     infos: Mapping[str, Info]
     signature: Signature
     fallbacks: Fallbacks
-    moved: bool = False
+    context: Context
+
+    @property
+    def moved(self) -> bool:
+        """Whether the rows lie along another size than the model's batch."""
+        return bool(self.context.along)
 
 
 class Views:
@@ -65,23 +69,26 @@ class Views:
         ignored: frozenset[str],
         fixed_rows: int,
     ) -> None:
-        self._columns, self._ignored = columns, ignored
-        self.whole = self._view(graph)
+        self._ignored = ignored
+        context = Context(columns=columns, fixed_rows=fixed_rows)
+        self.whole = self._view(graph, context)
         """For `run`: ONNX's semantics to the letter."""
-        placed = name_squeezed_axes(fix_rows(graph, fixed_rows) if fixed_rows else graph)
-        self.scored = self.whole if placed is graph else self._view(placed)
+        placed = replace(context, placed=True)
+        self.scored = self.whole if is_placed(graph, fixed_rows) else self._view(graph, placed)
         """For calls with the candidates along the model's batch."""
         # Where no other size is open, nothing can be moved.
-        sizes = {size for name in graph.inputs for size in open_sizes(graph, name)}
-        self._source = placed if sizes - {BATCH} else None
+        sizes = {size for name in self.scored.graph.inputs for size in open_sizes(self.scored.graph, name)}
+        self._source = graph if sizes - {BATCH} else None
         self._moved: dict[str, View] = {}
 
-    def _view(self, graph: Graph, moved: bool = False) -> View:
-        compiled = compile_graph(graph)
+    def _view(self, graph: Graph, context: Context) -> View:
+        compiled = compile_graph(graph, context)
         infos = analyze(compiled).infos
-        fallbacks = load_fallbacks(unknown_nodes(compiled), infos, fallback_model)
-        signature = Signature({name: infos[name] for name in compiled.inputs}, self._columns, self._ignored)
-        return View(compiled, infos, signature, fallbacks, moved)
+        fallbacks = load_fallbacks(_unknown_nodes(compiled), infos, fallback_model)
+        return View(compiled, infos, self._signature(compiled, infos, context), fallbacks, context)
+
+    def _signature(self, graph: Graph, infos: Mapping[str, Info], context: Context) -> Signature:
+        return Signature({name: infos[name] for name in graph.inputs}, context.columns, self._ignored)
 
     def place(self, candidates: Iterable[str], wanted: Wanted) -> View:
         """The graph for a call with these inputs on the candidates' side.
@@ -93,15 +100,14 @@ class Views:
         plain = self.scored
         if self._source is None or is_by_row(wanted, plain.graph):
             return plain
-        source = self._source
-        shared = [open_sizes(source, name) for name in candidates if name in source.infos]
+        graph = plain.graph
+        shared = [open_sizes(graph, name) for name in candidates if name in graph.infos]
         common = frozenset.intersection(*shared) if shared else frozenset()
         for symbol in sorted(common - {BATCH}):
             view = self._moved.get(symbol)
             if view is None:
-                view = self._moved[symbol] = self._view(
-                    name_squeezed_axes(move_rows(source, symbol)), moved=True
-                )
+                context = replace(plain.context, placed=True, along=symbol)
+                view = self._moved[symbol] = self._view(self._source, context)
             if is_by_row(wanted, view.graph):
                 return view
         return plain
@@ -110,10 +116,9 @@ class Views:
         """The same graph with further inputs, one number for each row."""
         if not names:
             return view
-        graph = add_inputs(view.graph, names)
+        graph = select_graph(view.graph, Context(further=tuple(names)))
         infos = analyze(graph).infos
-        signature = Signature({name: infos[name] for name in graph.inputs}, self._columns, self._ignored)
-        return replace(view, graph=graph, infos=infos, signature=signature)
+        return replace(view, graph=graph, infos=infos, signature=self._signature(graph, infos, view.context))
 
     def each_request(
         self, view: View, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]
@@ -143,6 +148,15 @@ class Views:
                 for name, value in own.items()
             }
             yield one, {name: part(value, view.infos[name].rows, begin, end) for name, value in rows.items()}
+
+
+def _unknown_nodes(graph: Graph) -> list[Node]:
+    """Nodes whose operator has no meaning here."""
+    found = [node for node in graph.nodes if node.op not in OPS]
+    for node in graph.nodes:
+        for body in node.bodies:
+            found += _unknown_nodes(body)
+    return found
 
 
 __all__ = ["View", "Views"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -17,6 +17,8 @@ from onnx import TensorProto, helper
 from pyrec_infer.importer import import_model
 from pyrec_infer.ir import BATCH, Graph
 from pyrec_infer.ops.interpret import interpret
+from pyrec_infer.passes import EVERY, Context, split_graphs
+from pyrec_infer.passes.split import Sides
 
 Array = NDArray[Any]
 Size = int | tuple[int]
@@ -41,6 +43,12 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, int]) -> Graph:
         made = np.asarray(values[0] if node.attribute("scalar") else values, np.int64)
         constants[node.outputs[0]] = made
     return graph.with_(nodes=tuple(nodes), constants=constants)
+
+
+def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
+    """The graph for a request with many candidates."""
+    context = Context(sides=Sides(frozenset(request), frozenset(items)))
+    return split_graphs(graph, context)[EVERY].graph
 
 
 def evaluate(graph: Graph, inputs: Mapping[str, Array], rows: int) -> dict[str, Any]:

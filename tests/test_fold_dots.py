@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import FLOAT, make_model
 from onnx import helper
-from random_graphs import equal, evaluate
+from random_graphs import equal, evaluate, split_graph
 
 import pyrec_infer as pi
 from pyrec_infer.backends.select import VARIABLE, available_backends, make_pool, make_runnable
+from pyrec_infer.cost import join_plans, node_flops
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import split_graph, split_graphs
+from pyrec_infer.passes import EVERY, Aim, Context, split_graphs
 from pyrec_infer.passes.fold_dots import fold_dots
 from pyrec_infer.passes.split import Sides, find_rates
 from pyrec_infer.plan import Plan, build_plan
-from pyrec_infer.tools.flops import join_plans, node_flops
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
@@ -359,14 +359,13 @@ def test_plans_of_other_inputs_do_not_go_together(backend: str) -> None:
 
 def test_the_cheaper_plan_is_taken() -> None:
     graph = graph_of([DOTS, LAYER], PLAIN)
-    many, few = split_graphs(graph, "uv")
-    assert few is not None
-    plans = [build_plan(item, "uv") for item in (many, few)]
+    made = split_graphs(graph, Context(sides=SIDES))
+    plans = [build_plan(made[key].graph, "uv") for key in (EVERY, frozenset({Aim.MANY}))]
     joined = join_plans(*plans)
     assert (joined.few, joined.few_rows > 1) == (plans[1], True)
     assert join_plans(plans[1], plans[0]) is plans[0]
     assert 1 < joined.few_rows < join_plans(*plans, threads=2).few_rows
-    assert split_graphs(graph, "")[1] is None
+    assert list(split_graphs(graph, Context())) == [EVERY]
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from random_graphs import evaluate
 from pyrec_infer import _native
 from pyrec_infer.backends.select import available_backends, make_pool, make_runnable, skips_zero_groups
 from pyrec_infer.codecs.bf16 import round_bf16
+from pyrec_infer.cost import join_plans
 from pyrec_infer.errors import ShapeError, UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, verify
 from pyrec_infer.kernels.quantized import quantize_rows_u8
-from pyrec_infer.passes import finish_graph
+from pyrec_infer.passes import EVERY, Context, State, finish_graphs
 from pyrec_infer.passes.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.order_neurons import order_neurons
 from pyrec_infer.passes.split import Sides
 from pyrec_infer.plan import build_plan
-from pyrec_infer.tools.flops import join_plans
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
@@ -194,6 +194,12 @@ def run(graph: Graph, isa: str, inputs: Sequence[Array], threads: int = 1) -> Ar
     return np.asarray(made)
 
 
+def finish_graph(graph: Graph, ordered: bool = False) -> Graph:
+    """The graph that goes into a plan."""
+    context = Context(sides=REQUEST, skips_groups=ordered)
+    return finish_graphs({EVERY: State(graph, context)})[EVERY].graph
+
+
 def inputs_of(rows: int) -> list[Array]:
     rng = np.random.default_rng(rows)
     return [normal(1, K, seed=9), rng.integers(0, 40, rows), normal(rows, K)]
@@ -206,7 +212,7 @@ def inputs_of(rows: int) -> list[Array]:
 def test_handing_over_changes_no_bit(isa: str, precision: str, activation: str, threads: int) -> None:
     first = layer(precision, "x", "w", "b", "a", activation=activation, skip_zeros=1)
     graph = tower(precision, lookup(activation=activation), first)
-    handed = finish_graph(graph, "u")
+    handed = finish_graph(graph)
     assert handed is not graph
     for rows in (0, 1, 7, 129, ROWS):
         inputs = inputs_of(rows)
@@ -219,7 +225,7 @@ def test_layers_of_all_kinds_of_bias_hand_over(isa: str) -> None:
         own = {} if bias is None else {"b": bias}
         graph = tower("int8", layer("int8", "x", "w", name, "a", activation="Relu"), **own)
         inputs = inputs_of(20)
-        handed = finish_graph(graph, "u")
+        handed = finish_graph(graph)
         np.testing.assert_array_equal(run(handed, isa, inputs), run(graph, isa, inputs))
 
 
@@ -234,7 +240,7 @@ def test_the_order_changes_no_more_than_rounding(isa: str, precision: str) -> No
     first = layer(precision, "r", "square", "u", "a", activation="Relu", skip_zeros=1)
     layers = tower(precision, first, square=normal(K, K, seed=6), v=normal(K, 50, seed=7))
     for case in (graph, layers):
-        ordered = finish_graph(case, "u", ordered=True)
+        ordered = finish_graph(case, ordered=True)
         assert "pyrec.PackInOrder" in [node.op for node in ordered.nodes]
         for rows in (1, 8, ROWS):
             inputs = inputs_of(rows)
@@ -249,7 +255,7 @@ def test_numbers_that_are_not_finite_stay_where_they_are(isa: str, precision: st
     graph = tower(precision)
     inputs = inputs_of(20)
     inputs[0][0, [3, 20, 69]] = np.nan, np.inf, -np.inf
-    made, plain = run(finish_graph(graph, "u", ordered=True), isa, inputs), run(graph, isa, inputs)
+    made, plain = run(finish_graph(graph, ordered=True), isa, inputs), run(graph, isa, inputs)
     assert np.isnan(plain).all()
     np.testing.assert_array_equal(made, plain)
 
@@ -326,7 +332,7 @@ def test_an_order_for_weights_of_another_size_is_refused(isa: str) -> None:
 def test_few_candidates_are_multiplied_in_the_given_order() -> None:
     """Laying weights out again for a request pays for many candidates only."""
     graph = tower("int8")
-    many, few = (build_plan(finish_graph(graph, "u", ordered), frozenset("u")) for ordered in (True, False))
+    many, few = (build_plan(finish_graph(graph, ordered), frozenset("u")) for ordered in (True, False))
     joined = join_plans(many, few)
     assert joined.few is few
     assert 30 < joined.few_rows < 500

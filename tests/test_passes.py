@@ -15,16 +15,17 @@ from random_graphs import equal, evaluate, inputs_of, random_model
 
 from pyrec_infer.errors import InputError, ModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, verify
-from pyrec_infer.passes import PIPELINE, compile_graph, keep_outputs, pipeline
+from pyrec_infer.passes import LOAD, Context, compile_graph, pipeline
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
-from pyrec_infer.passes.remove_dead import remove_dead
+from pyrec_infer.passes.remove_dead import keep_outputs, remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.select_scores import Column, select_scores
 from pyrec_infer.passes.split_columns import split_columns
+from pyrec_infer.passes.step import EVERY, State, Step, run
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
 from pyrec_infer.passes.widen_half import widen_half
@@ -75,17 +76,16 @@ def test_every_pass_keeps_the_meaning(random: Random, rows: int) -> None:
     graph = made.graph
     inputs = inputs_of(rows, rows)
     expected = evaluate(graph, inputs, rows)["y"]
-    for step in PIPELINE:
-        graph = step(graph)
-        verify(graph, step.__name__)
-        assert equal(evaluate(graph, inputs, rows)["y"], expected), (step.__name__, made)
+    for step in LOAD:
+        graph = run([step], {EVERY: State(graph, Context())})[EVERY].graph
+        assert equal(evaluate(graph, inputs, rows)["y"], expected), (step.name, made)
 
 
 def test_the_verifier_names_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def lose_a_node(graph: Graph) -> Graph:
         return graph.with_(nodes=graph.nodes[1:])
 
-    monkeypatch.setattr(pipeline, "PIPELINE", (remove_dead, lose_a_node))
+    monkeypatch.setattr(pipeline, "LOAD", (Step(remove_dead), Step(lose_a_node)))
     with pytest.raises(ModelError, match=r"after lose_a_node: .*'a' before it is made"):
         compile_graph(_graph([Node("Neg", ("x",), ("a",)), Node("Abs", ("a",), ("y",))]))
 

@@ -22,7 +22,7 @@ from pyrec_infer.kernels.spec import EXACT
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes.choose_precision import choose_precision
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.split import Sides
 from pyrec_infer.precision import sample_inputs
 
 try:
@@ -231,8 +231,8 @@ def layers(*widths: int, nodes: tuple[Node, ...] = ()) -> Graph:
 
 
 def chosen(graph: Graph, precision: str = "int8", request: tuple[str, ...] = ()) -> list[str]:
-    rates = find_rates(graph, Sides(frozenset(request)))
-    return [node.op.removeprefix("pyrec.") for node in choose_precision(graph, rates, precision).nodes]
+    made = choose_precision(graph, Sides(frozenset(request)), precision)
+    return [node.op.removeprefix("pyrec.") for node in made.nodes]
 
 
 def test_all_layers_but_the_last_are_chosen() -> None:
@@ -268,7 +268,7 @@ def test_layers_of_matrices_that_a_request_lays_out() -> None:
         infos = {"x": Info(F32, (n, 1, inner), 0), "m": Info(F32, (n, inner, 40), 0)}
         graph = Graph(("x", "m"), ("y",), nodes, {"w": normal(40, 1)}, infos)
         assert chosen(graph, request=("m",)) == ["Pack", expected, "Dense"]
-        made = choose_precision(graph, find_rates(graph, Sides(frozenset("m"))), "int8")
+        made = choose_precision(graph, Sides(frozenset("m")), "int8")
         assert made.nodes[0].attribute("precision", "fp32") == ("int8" if inner == 32 else "fp32")
         assert chosen(graph) == ["Pack", expected, "Dense"]
         assert chosen(graph, request=("m", "x")) == ["Pack", "Dense", "Dense"]

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from random_graphs import equal, evaluate, inputs_of, random_model
+from random_graphs import equal, evaluate, inputs_of, random_model, split_graph
 
+from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.inference import analyze
-from pyrec_infer.passes import compile_graph, split_graph
+from pyrec_infer.passes import compile_graph
 from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.merge_sums import merge_sums
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.split import Sides, find_rates
 from pyrec_infer.passes.split_products import split_products
-from pyrec_infer.tools.flops import node_flops
 
 Array = NDArray[Any]
 N = Dim.symbol(BATCH)

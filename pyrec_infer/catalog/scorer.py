@@ -17,22 +17,13 @@ from pyrec_infer.errors import InputError, RowCountError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.outputs import Wanted
-from pyrec_infer.passes import split_graphs
-from pyrec_infer.passes.bind_sizes import bind_sizes
+from pyrec_infer.passes import EVERY, Aim, Context, States, split_graphs
 from pyrec_infer.passes.choose_precision import require_precision
-from pyrec_infer.passes.fold_constants import fold_constants
-from pyrec_infer.passes.repeat import Derived, find_lists, separate_bounds
-from pyrec_infer.passes.separate_items import (
-    RECORDS,
-    ROWS,
-    Field,
-    Separated,
-    same_records,
-    separate_items,
-)
+from pyrec_infer.passes.repeat import find_lists
+from pyrec_infer.passes.separate_items import RECORDS, ROWS, Field, same_records
 from pyrec_infer.passes.split import Sides
-from pyrec_infer.plan import with_derived
-from pyrec_infer.planning import make_plan
+from pyrec_infer.plan import Plan
+from pyrec_infer.planning import make_plan, plan_graph
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
 
@@ -78,17 +69,13 @@ class ModelPart:
     notes: tuple[str, ...]
     wanted: Wanted
 
-    def executable(
-        self,
-        graphs: tuple[Graph, Graph | None],
-        request: frozenset[str],
-        precision: str,
-        derived: Iterable[Derived] = (),
-    ) -> Executable:
-        """The plan of split graphs, some of whose inputs are derived, ready to run."""
-        plan = make_plan(graphs, request, precision, self.backend, self.pool)
-        plan = with_derived(plan, derived, "")
+    def executable(self, plan: Plan) -> Executable:
+        """A plan, ready to run."""
         return Executable(plan, make_runnable(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
+
+    def once(self, graph: Graph) -> Executable:
+        """The plan of what is done when an item enters, ready to run."""
+        return self.executable(plan_graph(graph, Context(strict_ids=True)))
 
 
 class Scorer:
@@ -113,31 +100,36 @@ class Scorer:
         graph, signature = part.graph, part.signature
         self._own = frozenset(own)
         self.candidate_names = tuple(name for name in graph.inputs if name in late)
-        ragged = separate_bounds(graph, frozenset(graph.inputs) - self._own - late, self._own)
-        stored = [item for item in ragged.derived if ragged.items.issuperset(item.labels)]
-        called = [item for item in ragged.derived if item not in stored]
-        made = {name for item in called for name in item.labels}
-        self._derived = [(item, part.executable((item.graph, None), frozenset(), "fp32")) for item in stored]
+        states = _separate(
+            graph, Sides(frozenset(graph.inputs) - self._own - late, self._own), own, precision
+        )
+        context = states[EVERY].context
+        separated, pairs = context.separated, states[EVERY].graph
+        assert separated is not None
+        self._derived = [(item, part.once(item.graph)) for item in context.stored]
+        derived = {name for item in context.stored for name in item.labels}
         self._row_axes = {
-            name: (signature.infos[name] if name in own else ragged.graph.infos[name]).rows
-            for name in self._own | ragged.items
+            name: (signature.infos[name] if name in own else separated.items.infos[name]).rows
+            for name in self._own | derived
         }
-        separated = _separate(ragged.graph, Sides(ragged.request, ragged.items), own, precision)
-        pairs = separated.pairs
         self.fields: tuple[Field, ...] = separated.fields
         self.stride = separated.stride
         """Bytes of a record."""
         self.item_steps = tuple(node.op for node in separated.items.nodes)
         self._item_outputs = separated.items.outputs
+        made = {name for item in context.derived for name in item.labels}
         self.request_names = tuple(
             name for name in pairs.inputs if name not in late | made and name not in (RECORDS, ROWS)
         )
         self._item_names = separated.items.inputs
         self._request = frozenset(self.request_names)
-        self._items = part.executable((separated.items, None), frozenset(), "fp32")
+        self._items = part.once(separated.items)
         precision = part.precision if RECORDS in pairs.inputs else "fp32"
-        once = self._request | (ragged.request & made)
-        self._pairs = part.executable((pairs, separated.few), once, precision, called)
+        ready = {
+            key: replace(state, context=replace(state.context, precision=precision))
+            for key, state in states.items()
+        }
+        self._pairs = part.executable(make_plan(ready, part.backend, part.pool))
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self._pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -321,7 +313,7 @@ def make_scorer(
     return scorer, scorer.item_arrays(arrays)
 
 
-def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> Separated:
+def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> States:
     """The graph in two, for items of these arrays' sizes."""
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
@@ -332,13 +324,12 @@ def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision
             plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
             if isinstance(size, Dim) and plain and size.symbols != (BATCH,):
                 sizes.setdefault(size.symbols[0], array.shape[axis])
-    graph = fold_constants(bind_sizes(graph, sizes))
-    graphs = split_graphs(graph, sides.request, sides.items)
-    many, *few = (separate_items(item, sides, precision) for item in graphs if item is not None)
-    if not few:
-        return many
-    # One record has to serve both.
-    return replace(many, few=few[0].pairs) if same_records(many, few[0]) else few[0]
+    context = Context(strict_ids=True, sides=sides, sizes=sizes, records=precision)
+    states = split_graphs(graph, context)
+    made = [state.context.separated for state in states.values() if state.context.separated is not None]
+    # One record has to serve all.
+    alike = all(same_records(made[0], other) for other in made[1:])
+    return states if alike else {EVERY: states[frozenset({Aim.MANY})]}
 
 
 __all__ = ["ModelPart", "Scorer", "make_scorer"]

@@ -1,23 +1,32 @@
 """The compiler's passes: functions from graph to graph, in a visible order."""
 
+from pyrec_infer.passes.context import Context
 from pyrec_infer.passes.pipeline import (
-    PIPELINE,
-    SPLIT_PIPELINE,
+    FINISH,
+    LOAD,
+    SELECT,
+    SPLIT,
     compile_graph,
-    finish_graph,
-    prune_graph,
-    split_graph,
+    finish_graphs,
+    select_graph,
     split_graphs,
 )
-from pyrec_infer.passes.remove_dead import keep_outputs
+from pyrec_infer.passes.step import EVERY, Aim, Change, State, States, Watch
 
 __all__ = [
-    "PIPELINE",
-    "SPLIT_PIPELINE",
+    "EVERY",
+    "FINISH",
+    "LOAD",
+    "SELECT",
+    "SPLIT",
+    "Aim",
+    "Change",
+    "Context",
+    "State",
+    "States",
+    "Watch",
     "compile_graph",
-    "finish_graph",
-    "keep_outputs",
-    "prune_graph",
-    "split_graph",
+    "finish_graphs",
+    "select_graph",
     "split_graphs",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Graph, Node, Rate
 from pyrec_infer.ops.inference import analyze
+from pyrec_infer.passes.split import Sides, find_rates
 
 PrecisionName: TypeAlias = Literal["fp32", "bf16", "int8"]
 
@@ -99,32 +100,29 @@ class _Chooser:
         )
 
 
-def choose_precision(graph: Graph, rates: Mapping[str, Rate], precision: str) -> Graph:
+def choose_precision(graph: Graph, sides: Sides, precision: str) -> Graph:
     """Replace dense layers that run for each candidate and are not the last by narrower ones.
 
     Parameters
     ----------
     graph : Graph
         Its layers have to be ``pyrec.Dense``.
-    rates : mapping of str to Rate
-        Of every value; see `find_rates`.
+    sides : Sides
     precision : str
         One of `PRECISIONS`.
 
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Info
-    >>> from pyrec_infer.passes.split import Sides, find_rates
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 32), 0)
     >>> nodes = (Node("pyrec.Dense", ("x", "w"), ("a",)), Node("pyrec.Dense", ("a", "w"), ("y",)))
     >>> graph = Graph(("x",), ("y",), nodes, {"w": np.eye(32, dtype=np.float32)}, {"x": info})
-    >>> rates = find_rates(graph, Sides(frozenset()))
-    >>> [node.op for node in choose_precision(graph, rates, "int8").nodes]
+    >>> [node.op for node in choose_precision(graph, Sides(frozenset()), "int8").nodes]
     ['pyrec.DenseInt8', 'pyrec.Dense']
     """
     if require_precision(precision) == "fp32":
         return graph
-    chooser = _Chooser(graph, rates)
+    chooser = _Chooser(graph, find_rates(graph, sides))
     chosen = {node for node in graph.nodes if chooser.fits(node)}
     packs = {chooser.pack_of(node) for node in chosen}
     nodes = []

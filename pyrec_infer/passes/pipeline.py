@@ -1,12 +1,31 @@
-"""The passes that every model goes through, and those for one split of its inputs."""
+"""Every step between a file's graph and a plan's, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
-from pyrec_infer.errors import ModelError, PyrecError
-from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Graph, verify
+from pyrec_infer.ir import Graph
+from pyrec_infer.passes.bind_sizes import bind_sizes
+from pyrec_infer.passes.check_ids import check_ids, require_ids
+from pyrec_infer.passes.choose_precision import choose_precision
+from pyrec_infer.passes.context import (
+    Context,
+    adds_inputs,
+    asks_for_outputs,
+    asks_for_scores,
+    computes_scores,
+    fixes_rows,
+    is_asked,
+    knows_sizes,
+    moves_rows,
+    names_columns,
+    narrows_layers,
+    orders_neurons,
+    places_rows,
+    refuses_ids,
+    stores_items,
+    take_bounds,
+    take_items,
+)
+from pyrec_infer.passes.drop_inputs import drop_inputs
 from pyrec_infer.passes.expand_composites import expand_composites
 from pyrec_infer.passes.fold_constants import fold_constants
 from pyrec_infer.passes.fold_dots import fold_dots
@@ -22,189 +41,136 @@ from pyrec_infer.passes.order_neurons import order_neurons
 from pyrec_infer.passes.pack_matrices import pack_matrices
 from pyrec_infer.passes.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.place_bags import place_bags
+from pyrec_infer.passes.place_rows import fix_rows, move_rows, name_squeezed_axes
 from pyrec_infer.passes.prune_masked import prune_masked
 from pyrec_infer.passes.recognise import recognise
-from pyrec_infer.passes.remove_dead import remove_dead
+from pyrec_infer.passes.remove_dead import keep_outputs, remove_dead
 from pyrec_infer.passes.remove_identities import remove_identities
+from pyrec_infer.passes.repeat import separate_bounds
 from pyrec_infer.passes.resolve_sizes import resolve_sizes
+from pyrec_infer.passes.select_scores import add_inputs, select_scores
+from pyrec_infer.passes.separate_items import separate_items
 from pyrec_infer.passes.separate_labels import separate_labels
 from pyrec_infer.passes.share_lookups import share_lookups
 from pyrec_infer.passes.skip_zeros import skip_zeros
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.passes.split_concatenations import split_concatenations
 from pyrec_infer.passes.split_lookups import split_lookups
 from pyrec_infer.passes.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split_products import split_products
 from pyrec_infer.passes.split_sums import split_sums
+from pyrec_infer.passes.step import EVERY, Aim, State, States, Step, Watch, run
+from pyrec_infer.passes.take_columns import take_columns
 from pyrec_infer.passes.take_from_parts import take_from_parts
 from pyrec_infer.passes.unflatten_products import unflatten_products
 from pyrec_infer.passes.widen_half import widen_half
 
-PIPELINE: tuple[Callable[[Graph], Graph], ...] = (
-    expand_composites,
-    separate_labels,
-    widen_half,
-    fold_constants,
-    inline_branches,
-    fold_constants,
-    resolve_sizes,
-    take_from_parts,
-    pick_in_rows,
-    unflatten_products,
-    remove_identities,
-    merge_duplicates,
-    fuse_dense,
-    recognise,
-    remove_identities,
-    merge_duplicates,
-    fuse_dense,
-    recognise,
-    fuse_dense,
-    remove_identities,
-    merge_duplicates,
-    remove_dead,
-    place_bags,
+LOAD: tuple[Step, ...] = (
+    Step(split_columns, ("columns",), names_columns),
+    Step(fix_rows, ("fixed_rows",), fixes_rows),
+    Step(name_squeezed_axes, when=places_rows),
+    Step(move_rows, ("along",), moves_rows),
+    # Another axis is the rows' now, and that of the batch has size 1.
+    Step(name_squeezed_axes, when=moves_rows),
+    Step(expand_composites),
+    Step(separate_labels),
+    Step(widen_half),
+    Step(fold_constants),
+    Step(inline_branches),
+    # Branches that were chosen by a constant have constants of their own.
+    Step(fold_constants),
+    Step(resolve_sizes),
+    Step(take_from_parts),
+    Step(pick_in_rows),
+    Step(unflatten_products),
+    Step(remove_identities),
+    Step(merge_duplicates),
+    Step(fuse_dense),
+    Step(recognise),
+    # Patterns leave views and copies of what they matched, which hide layers from each other.
+    Step(remove_identities),
+    Step(merge_duplicates),
+    Step(fuse_dense),
+    # Patterns that are made of layers, or of other patterns.
+    Step(recognise),
+    Step(fuse_dense),
+    Step(remove_identities),
+    Step(merge_duplicates),
+    Step(remove_dead),
+    Step(place_bags),
 )
+"""Once for a model, and for each axis along which its candidates are given."""
 
-
-SPLIT_PIPELINE: tuple[Callable[[Graph, Sides], Graph], ...] = (
-    split_lookups,
-    split_sums,
-    split_pair_dots,
-    split_products,
-    fold_dots,
-    pack_matrices,
-    fuse_lookups,
-    fold_tables,
-    merge_sums,
-    split_concatenations,
-    share_lookups,
-    fuse_multiply_add,
+SELECT: tuple[Step, ...] = (
+    Step(add_inputs, ("further",), adds_inputs),
+    Step(keep_outputs, ("outputs",), asks_for_outputs),
+    Step(select_scores, ("scores",), asks_for_scores),
+    Step(take_columns, when=computes_scores),
+    Step(remove_identities, when=computes_scores),
+    Step(merge_duplicates, when=computes_scores),
+    Step(remove_dead, when=computes_scores),
+    Step(check_ids, when=refuses_ids),
+    Step(drop_inputs, when=is_asked),
 )
+"""Once for what calls ask for, whatever the sides of their inputs."""
 
-FOR_MANY = frozenset({fold_dots})
-"""Passes of a split that do more for a request in order to do less for each candidate."""
+BY_SIDE = ("sides",)
 
-CLEAN_UP: tuple[Callable[[Graph], Graph], ...] = (
-    remove_identities,
-    merge_duplicates,
-    remove_dead,
+SPLIT: tuple[Step, ...] = (
+    Step(separate_bounds, ("request", "items"), cut=take_bounds),
+    Step(bind_sizes, ("sizes",), knows_sizes),
+    # What was a size is a constant now.
+    Step(fold_constants, when=knows_sizes),
+    Step(split_lookups, BY_SIDE, clean=True),
+    Step(split_sums, BY_SIDE, clean=True),
+    Step(split_pair_dots, BY_SIDE, clean=True),
+    Step(split_products, BY_SIDE, clean=True),
+    Step(fold_dots, BY_SIDE, aim=Aim.MANY, clean=True),
+    Step(pack_matrices, BY_SIDE, clean=True),
+    Step(fuse_lookups, BY_SIDE, clean=True),
+    Step(fold_tables, BY_SIDE, clean=True),
+    Step(merge_sums, BY_SIDE, clean=True),
+    Step(split_concatenations, BY_SIDE, clean=True),
+    Step(share_lookups, BY_SIDE, clean=True),
+    Step(fuse_multiply_add, BY_SIDE, clean=True),
+    Step(skip_zeros),
+    Step(separate_items, ("sides", "records"), stores_items, cut=take_items),
 )
-"""What follows each pass of a split, so that the next sees who really reads a value."""
+"""For each way to split the inputs into sides: moves work to the earliest rate."""
+
+FINISH: tuple[Step, ...] = (
+    Step(choose_precision, ("sides", "precision"), narrows_layers),
+    Step(prune_masked, BY_SIDE, aim=Aim.HIDDEN, clean=True),
+    Step(order_neurons, BY_SIDE, orders_neurons, aim=Aim.MANY, clean=True),
+    Step(hand_over_rows, BY_SIDE, clean=True),
+    Step(require_ids, when=refuses_ids),
+)
+"""For each graph that becomes a plan."""
+
+CLEAN_UP: tuple[Step, ...] = (
+    Step(remove_identities),
+    Step(merge_duplicates),
+    Step(remove_dead),
+)
+"""What follows steps that leave something behind, so that the next sees who really reads a value."""
 
 
-def _same(a: Graph, b: Graph) -> bool:
-    """Whether a pass has left a graph as it was."""
-    constants = a.constants
-    kept = len(constants) == len(b.constants) and all(
-        constants.get(name) is value for name, value in b.constants.items()
-    )
-    return kept and (a.nodes, a.inputs, a.outputs) == (b.nodes, b.inputs, b.outputs)
+def compile_graph(graph: Graph, context: Context | None = None, watch: Watch | None = None) -> Graph:
+    """Run `LOAD` on a graph as it was imported; see `run`."""
+    states = {EVERY: State(graph, context or Context())}
+    return run(LOAD, states, CLEAN_UP, "load", watch)[EVERY].graph
 
 
-def _run(graph: Graph, name: str, step: Callable[[Graph], Graph]) -> Graph:
-    """One pass, with the verifier after it; the graph itself if the pass has changed nothing."""
-    try:
-        made = step(graph)
-    except (PyrecError, MemoryError):
-        raise
-    except Exception as error:
-        let_interrupts_pass(error)
-        raise ModelError(f"in {name}: the model is inconsistent: {error}") from error
-    if _same(made, graph):
-        return graph
-    verify(made, name)
-    return made
+def select_graph(graph: Graph, context: Context, watch: Watch | None = None) -> Graph:
+    """Run `SELECT` on a compiled graph; see `run`."""
+    return run(SELECT, {EVERY: State(graph, context)}, CLEAN_UP, "select", watch)[EVERY].graph
 
 
-def compile_graph(graph: Graph) -> Graph:
-    """Run the pipeline, with the verifier after each pass.
-
-    Raises
-    ------
-    ModelError
-        If a pass leaves a graph that breaks a rule, or fails on a damaged one; the message names the
-        pass.
-    """
-    for step in PIPELINE:
-        graph = _run(graph, step.__name__, step)
-    return graph
+def split_graphs(graph: Graph, context: Context, watch: Watch | None = None) -> States:
+    """Run `SPLIT` on a compiled graph, or the part of it that is asked for; see `run`."""
+    return run(SPLIT, {EVERY: State(graph, context)}, CLEAN_UP, "split", watch)
 
 
-def _split(graph: Graph, step: Callable[[Graph, Sides], Graph], sides: Sides) -> Graph:
-    """One pass of a split, and what follows each."""
-    made = _run(graph, step.__name__, lambda before: step(before, sides))
-    if made is not graph:
-        for clean in CLEAN_UP:
-            made = _run(made, clean.__name__, clean)
-    return made
-
-
-def split_graphs(
-    graph: Graph, request: Iterable[str], items: Iterable[str] = ()
-) -> tuple[Graph, Graph | None]:
-    """Run the passes that move work to the earliest rate, with the verifier after each.
-
-    Parameters
-    ----------
-    graph : Graph
-        As `compile_graph` leaves it.
-    request, items : iterable of str
-        See `Sides`.
-
-    Returns
-    -------
-    many : Graph
-        For a request with so many candidates that what is done for it alone hardly counts.
-    few : Graph, optional
-        Without the passes `FOR_MANY`, where these change anything.
-    """
-    sides = Sides(frozenset(request), frozenset(items))
-    few: Graph | None = None
-    for step in SPLIT_PIPELINE:
-        made = _split(graph, step, sides)
-        if step not in FOR_MANY:
-            few = None if few is None else _split(few, step, sides)
-        elif made is not graph and few is None:
-            few = graph
-        graph = made
-    return (
-        _run(graph, skip_zeros.__name__, skip_zeros),
-        None if few is None else _run(few, skip_zeros.__name__, skip_zeros),
-    )
-
-
-def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ()) -> Graph:
-    """The graph for a request with many candidates; see `split_graphs`."""
-    return split_graphs(graph, request, items)[0]
-
-
-def prune_graph(graph: Graph, request: Iterable[str]) -> Graph:
-    """The graph without work for hidden positions, or the graph itself; see `prune_masked`.
-
-    Parameters
-    ----------
-    graph : Graph
-        Ready for a plan.
-    request : iterable of str
-        See `Sides`.
-    """
-    return _split(graph, prune_masked, Sides(frozenset(request)))
-
-
-def finish_graph(graph: Graph, request: Iterable[str], ordered: bool = False) -> Graph:
-    """The graph with marks for backends that hand values on in a form of their own; see `hand_over_rows`.
-
-    Parameters
-    ----------
-    graph : Graph
-        With the precision of its layers chosen.
-    request : iterable of str
-        See `Sides`.
-    ordered : bool
-        Whether layers multiply in the order that suits the request; see `order_neurons`.
-    """
-    sides = Sides(frozenset(request))
-    if ordered:
-        graph = _split(graph, order_neurons, sides)
-    return _split(graph, hand_over_rows, sides)
+def finish_graphs(states: States, watch: Watch | None = None) -> States:
+    """Run `FINISH` on what `split_graphs` has made; see `run`."""
+    return run(FINISH, states, CLEAN_UP, "finish", watch)

@@ -98,4 +98,9 @@ def fix_rows(graph: Graph, count: int) -> Graph:
     return graph.with_(infos=infos, static_rows=count)
 
 
-__all__ = ["fix_rows", "move_rows", "name_squeezed_axes", "open_sizes"]
+def is_placed(graph: Graph, fixed_rows: int) -> bool:
+    """Whether a graph as it was imported serves calls with candidates along its batch as it is."""
+    return not fixed_rows and name_squeezed_axes(graph) is graph
+
+
+__all__ = ["fix_rows", "is_placed", "move_rows", "name_squeezed_axes", "open_sizes"]

@@ -92,15 +92,12 @@ class Separated:
     fields : tuple of Field
     stride : int
         Bytes of a record.
-    few : Graph, optional
-        What takes the place of ``pairs`` for few candidates; see `split_graphs`.
     """
 
     items: Graph
     pairs: Graph
     fields: tuple[Field, ...]
     stride: int
-    few: Graph | None = None
 
 
 def _alike(a: Node, b: Node) -> bool:
@@ -498,7 +495,7 @@ def separate_items(graph: Graph, sides: Sides, precision: str = "fp32") -> Separ
     Parameters
     ----------
     graph : Graph
-        As `split_graph` leaves it.
+        As `split_graphs` leaves it.
     sides : Sides
     precision : str
         ``fp32``, ``bf16`` or ``int8``: how wide float32 values are stored.
@@ -524,5 +521,4 @@ def separate_items(graph: Graph, sides: Sides, precision: str = "fp32") -> Separ
     items = _item_graph(cut, fields)
     verify(items, "separate_items (items)")
     pairs = _Fuser(_pair_graph(cut, fields, stride, sides.items)).run()
-    verify(pairs, "separate_items (pairs)")
     return Separated(items, pairs, fields, stride)

@@ -21,7 +21,7 @@ class Sides:
         Inputs that are known when an item enters a catalogue. All others come with each candidate.
     """
 
-    request: frozenset[str]
+    request: frozenset[str] = frozenset()
     items: frozenset[str] = frozenset()
 
 
