@@ -11,7 +11,7 @@ import pytest
 
 from pyrec_infer.errors import IdRangeError, ModelError, PyrecError
 from pyrec_infer.ir import Dim, Info, Node
-from pyrec_infer.ops import assemble, indexing, layout, ordering
+from pyrec_infer.ops import expansion, filling, indexing, layout, ordering, slicing
 from pyrec_infer.ops.inference import constant_info
 
 try:
@@ -21,7 +21,9 @@ except ImportError:
 
 BACKENDS = _native.kernel_backends() if _native else ()
 native = pytest.mark.skipif(_native is None, reason="the native extension is not built")
-OPS = {op.name: op for family in (layout, assemble, indexing, ordering) for op in family.OPS}
+OPS = {
+    op.name: op for family in (layout, slicing, expansion, filling, indexing, ordering) for op in family.OPS
+}
 N = Dim.symbol("N")
 DTYPES = ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
 DTYPES += ["float16", "float32", "float64"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, IdRangeError, ModelError, ShapeError
-from pyrec_infer.ir import STRING, Array, Info, Node, Size
+from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, same_size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.registry import Op, required
 from pyrec_infer.ops.scores import (
@@ -23,7 +23,7 @@ from pyrec_infer.ops.scores import (
     second_score,
     transform_of,
 )
-from pyrec_infer.ops.shapes import fresh
+from pyrec_infer.ops.shapes import fresh, product
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
@@ -283,7 +283,22 @@ def _zip_map(node: Node, inputs: Arrays) -> list[Array]:
     return [required(node, inputs, 0)]
 
 
-_ROW_RULES = {"ArrayFeatureExtractor": rows.feature_extractor, "LabelEncoder": rows.elementwise}
+@rows.guarded()
+def _rows_of_feature_extractor(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """ArrayFeatureExtractor: columns of batched rows, or batched positions in a constant."""
+    data, positions = inputs[0], inputs[1]
+    if data is None or positions is None or data.rank is None or outputs[0].rank is None:
+        return None
+    if rows.batched(data):
+        return data.rows if not rows.batched(positions) and data.rows < data.rank - 1 else None
+    # The positions are read as one list: a row's are adjacent in it.
+    if positions.shape is None or not same_size(product(positions.shape[: positions.rows]), 1):
+        return None
+    return outputs[0].rank - 1
+
+
+_ROW_RULES = {"ArrayFeatureExtractor": _rows_of_feature_extractor, "LabelEncoder": rows.elementwise}
+
 
 OPS: tuple[Op, ...] = tuple(
     Op(f"ai.onnx.ml.{name}", infer, evaluate, _ROW_RULES.get(name, rows.per_row))

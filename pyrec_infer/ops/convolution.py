@@ -311,11 +311,11 @@ def _global_pool(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 OPS = (
-    Op("Conv", _infer_conv, _conv, rows.conv),
-    Op("ConvInteger", _infer_conv_integer, _conv_integer, rows.conv),
-    Op("QLinearConv", _infer_qlinear_conv, _qlinear_conv, rows.conv),
-    Op("MaxPool", _infer_pool, _max_pool, rows.pool),
-    Op("AveragePool", _infer_pool, _average_pool, rows.pool),
-    Op("GlobalAveragePool", _infer_global_pool, _global_pool, rows.pool),
-    Op("GlobalMaxPool", _infer_global_pool, _global_pool, rows.pool),
+    Op("Conv", _infer_conv, _conv, rows.outermost),
+    Op("ConvInteger", _infer_conv_integer, _conv_integer, rows.outermost),
+    Op("QLinearConv", _infer_qlinear_conv, _qlinear_conv, rows.outermost),
+    Op("MaxPool", _infer_pool, _max_pool, rows.outermost),
+    Op("AveragePool", _infer_pool, _average_pool, rows.outermost),
+    Op("GlobalAveragePool", _infer_global_pool, _global_pool, rows.outermost),
+    Op("GlobalMaxPool", _infer_global_pool, _global_pool, rows.outermost),
 )

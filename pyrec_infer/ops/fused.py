@@ -11,7 +11,7 @@ from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.indexing import checked_ids
-from pyrec_infer.ops.linear_algebra import matmul_shape
+from pyrec_infer.ops.linear_algebra import matmul_shape, rows_of_matmul
 from pyrec_infer.ops.registry import Op, RowFlow, element_type, optional, required
 from pyrec_infer.ops.scores import logistic
 from pyrec_infer.ops.shapes import broadcast, fresh
@@ -57,7 +57,7 @@ def _dense(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def _dense_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
     """A product, then a broadcasting addition."""
-    product = rows.matmul(node, inputs[:2], outputs)
+    product = rows_of_matmul(node, inputs[:2], outputs)
     if product.coupled or len(inputs) < 3 or inputs[2] is None:
         return product
     x, weights = inputs[0], inputs[1]

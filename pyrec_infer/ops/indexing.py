@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError
-from pyrec_infer.ir import Array, Info, Node, Shape, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64
 from pyrec_infer.ops.registry import Op, boolean, check_count, id_error, required
@@ -303,22 +303,89 @@ def _unique(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return found[: len(node.outputs)]
 
 
+@rows.guarded()
+def _rows_of_gather(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Batched ids into a table, or fixed positions of a batched value."""
+    data, indices = inputs[0], inputs[1]
+    if data is None or indices is None or not data.rank or indices.rank is None:
+        return None
+    axis = node.attribute("axis", 0) % data.rank
+    if rows.batched(indices):
+        return None if rows.batched(data) else axis + indices.rows
+    if axis == data.rows:
+        return None
+    return data.rows if data.rows < axis else data.rows + indices.rank - 1
+
+
+@rows.guarded()
+def _rows_of_gather_elements(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """GatherElements along another axis, or with batched ids along the table's axis."""
+    data, indices = inputs[0], inputs[1]
+    if data is None or indices is None or not data.rank:
+        return None
+    axis = node.attribute("axis", 0) % data.rank
+    if rows.batched(data) and rows.batched(indices):
+        return data.rows if data.rows == indices.rows != axis else None
+    return indices.rows if indices.rows == axis and not rows.batched(data) else None
+
+
+@rows.guarded()
+def _rows_of_scatter_elements(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Everything batched at one axis, scattered along another."""
+    axes = {info.rows for info in inputs if info is not None}
+    data = inputs[0]
+    if len(axes) != 1 or data is None or not data.rank:
+        return None
+    (axis,) = axes
+    return None if node.attribute("axis", 0) % data.rank == axis else axis
+
+
+@rows.guarded()
+def _rows_of_gather_nd(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """GatherND whose coordinates do not run over the row axis."""
+    data, indices = inputs[0], inputs[1]
+    if data is None or indices is None or indices.shape is None or data.rank is None:
+        return None
+    batch_dims = node.attribute("batch_dims", 0)
+    if rows.batched(data) and rows.batched(indices):
+        return data.rows if data.rows == indices.rows < batch_dims else None
+    if batch_dims:
+        return None
+    last = len(indices.shape) - 1
+    if rows.batched(indices):
+        return indices.rows if indices.rows < last else None
+    width = indices.shape[-1]
+    if not isinstance(width, int) or data.rows < width:
+        return None
+    return last + data.rows - width
+
+
+@rows.guarded()
+def _rows_of_one_hot(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Batched indices; the new axis may be in front of the rows."""
+    first = rows.single(inputs)
+    if first is None or first.rank is None:
+        return None
+    axis = node.attribute("axis", -1) % (first.rank + 1)
+    return first.rows + int(axis <= first.rows)
+
+
 OPS = (
-    Op("Gather", _infer_gather, _gather, rows.gather, True, MOVES, no_flops, ids=1),
+    Op("Gather", _infer_gather, _gather, _rows_of_gather, True, MOVES, no_flops, ids=1),
     Op(
         "GatherElements",
         _infer_gather_elements,
         _gather_elements,
-        rows.gather_elements,
+        _rows_of_gather_elements,
         False,
         MOVES,
         no_flops,
         ids=1,
     ),
-    Op("GatherND", _infer_gather_nd, _gather_nd, rows.gather_nd, False, MOVES, no_flops, ids=1),
-    Op("ScatterElements", _infer_scatter, _scatter_elements, rows.scatter_elements, ids=1),
+    Op("GatherND", _infer_gather_nd, _gather_nd, _rows_of_gather_nd, False, MOVES, no_flops, ids=1),
+    Op("ScatterElements", _infer_scatter, _scatter_elements, _rows_of_scatter_elements, ids=1),
     Op("ScatterND", _infer_scatter, _scatter_nd, ids=1),
-    Op("OneHot", _infer_one_hot, _one_hot, rows.one_hot, ids=0),
+    Op("OneHot", _infer_one_hot, _one_hot, _rows_of_one_hot, ids=0),
     Op("Compress", _infer_compress, _compress),
     Op("NonZero", _infer_non_zero, _non_zero),
     Op("Unique", _infer_unique, _unique),

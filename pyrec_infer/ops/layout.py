@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Dim, Info, Node, Shape, Size
+from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Rows, Shape, Size, same_size
 from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, boolean, optional, required
+from pyrec_infer.ops.registry import Op, RowFlow, boolean, couples, optional, required
 from pyrec_infer.ops.shapes import axis_of, constant_integers, fresh, integers, product, quotient
 from pyrec_infer.ops.traits import MOVES, VIEW, no_flops
 
@@ -275,14 +275,75 @@ def _space_to_depth(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [split.transpose(order).reshape(n, c * block * block, height, width)]
 
 
+@rows.guarded()
+def _rows_of_transpose(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """The row axis moves with the permutation."""
+    first = rows.single(inputs)
+    if first is None or first.rank is None:
+        return None
+    order = node.attribute("perm") or tuple(reversed(range(first.rank)))
+    return tuple(order).index(first.rows) if first.rows in order else None
+
+
+@rows.guarded(shape_inputs=(1,))
+def _rows_of_reshape(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Reshapes that keep the rows outermost among what follows the same leading sizes."""
+    first = rows.single(inputs)
+    target = outputs[0].shape
+    if first is None or first.shape is None or target is None:
+        return None
+    if first.rows == 0 and target and same_size(first.shape[0], target[0]):
+        return 0
+    axes = rows.batch_axes(target)
+    if len(axes) != 1 or rows.batch_axes(first.shape) != [first.rows]:
+        return None
+    (axis,) = axes
+    if not same_size(product(first.shape[: first.rows]), product(target[:axis])):
+        return None
+    return axis
+
+
+@rows.guarded()
+def _rows_of_squeeze(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Squeezes of named axes; without names the rank would depend on the batch size."""
+    first = rows.single(inputs)
+    axes = constant_integers(optional(inputs, 1))
+    if first is None or not first.rank or axes is None:
+        return None
+    dropped = {axis % first.rank for axis in axes}
+    if first.rows in dropped:
+        return None
+    return first.rows - sum(axis < first.rows for axis in dropped)
+
+
+@rows.guarded()
+def _rows_of_unsqueeze(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """New axes in front of the rows move them."""
+    first = rows.single(inputs)
+    axes = constant_integers(optional(inputs, 1))
+    if first is None or first.rank is None or axes is None:
+        return None
+    rank = first.rank + len(axes)
+    added = {axis % rank for axis in axes}
+    kept = [axis for axis in range(rank) if axis not in added]
+    return kept[first.rows] if first.rows < len(kept) else None
+
+
+def _rows_of_shape_of(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowFlow:
+    """Shape and Size: not data of any row, as long as the sizes are known symbolically."""
+    if outputs[0].contents is not None or outputs[0].constant is not None:
+        return RowFlow((Rows.INVARIANT,) * len(outputs))
+    return couples(node, inputs, outputs)
+
+
 OPS = (
-    Op("Reshape", _infer_reshape, _reshape, rows.reshape, True, VIEW, no_flops),
-    Op("Flatten", _infer_flatten, _flatten, rows.reshape, False, VIEW, no_flops),
-    Op("Squeeze", _infer_squeeze, _squeeze, rows.squeeze, True, VIEW, no_flops),
-    Op("Unsqueeze", _infer_unsqueeze, _unsqueeze, rows.unsqueeze, True, VIEW, no_flops),
-    Op("Transpose", _infer_transpose, _transpose, rows.transpose, True, MOVES, no_flops),
-    Op("Shape", _infer_shape, _shape, rows.shape_of, flops=no_flops),
-    Op("Size", _infer_size, _size, rows.shape_of, flops=no_flops),
+    Op("Reshape", _infer_reshape, _reshape, _rows_of_reshape, True, VIEW, no_flops),
+    Op("Flatten", _infer_flatten, _flatten, _rows_of_reshape, False, VIEW, no_flops),
+    Op("Squeeze", _infer_squeeze, _squeeze, _rows_of_squeeze, True, VIEW, no_flops),
+    Op("Unsqueeze", _infer_unsqueeze, _unsqueeze, _rows_of_unsqueeze, True, VIEW, no_flops),
+    Op("Transpose", _infer_transpose, _transpose, _rows_of_transpose, True, MOVES, no_flops),
+    Op("Shape", _infer_shape, _shape, _rows_of_shape_of, flops=no_flops),
+    Op("Size", _infer_size, _size, _rows_of_shape_of, flops=no_flops),
     Op("DepthToSpace", _infer_depth_to_space, _depth_to_space),
     Op("SpaceToDepth", _infer_space_to_depth, _space_to_depth),
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Info, Node, Shape, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, same_size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, check_same, widened
 from pyrec_infer.ops.registry import Op, boolean, optional, required
@@ -168,8 +168,107 @@ def _einsum_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: 
     return 2 * math.prod(labels.values())
 
 
+def _matmul_distance(a: Info, b: Info) -> int | None:
+    """Distance of the output's row axis from the right of an output of full rank (>= 2)."""
+    if a.rank is None or b.rank is None or a.rank == 0 or b.rank == 0:
+        return None
+    from_right_a = a.rank - a.rows if rows.batched(a) else None
+    from_right_b = b.rank - b.rows if rows.batched(b) else None
+    if from_right_a == 1 or (from_right_b == 2 or (from_right_b == 1 and b.rank == 1)):
+        return None  # the rows are summed over
+    if from_right_a is not None and from_right_b is not None:
+        if from_right_a != from_right_b or from_right_a < 3 or a.shape is None or b.shape is None:
+            return None
+        return from_right_a if same_size(a.shape[a.rows], b.shape[b.rows]) else None
+    if from_right_a is not None:
+        return from_right_a if from_right_a == 2 or rows.constant_size(b, from_right_a) else None
+    if from_right_b is not None:
+        return from_right_b if from_right_b == 1 or rows.constant_size(a, from_right_b) else None
+    return None
+
+
+@rows.guarded()
+def rows_of_matmul(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Matrix products whose rows, columns or leading axes are the batch; operands 0 and 1."""
+    a, b = inputs[0], inputs[1]
+    if a is None or b is None or a.rank is None or b.rank is None or any(map(rows.batched, inputs[2:])):
+        return None
+    distance = _matmul_distance(a, b)
+    if distance is None:
+        return None
+    full_rank = max(a.rank, b.rank, 2)
+    axis = full_rank - distance
+    # A vector operand's axis is dropped from the output: the last for B, the one before for A.
+    if a.rank == 1 and axis > full_rank - 2:
+        axis -= 1
+    return axis
+
+
+@rows.guarded()
+def rows_of_gemm(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Gemm with the batch as the rows of A or the columns of B."""
+    a, b, c = inputs[0], inputs[1], optional(inputs, 2)
+    if a is None or b is None:
+        return None
+    if rows.batched(a) and not rows.batched(b):
+        axis = 0 if a.rows == int(bool(node.attribute("transA", 0))) else None
+    elif rows.batched(b) and not rows.batched(a):
+        axis = 1 if b.rows == int(not node.attribute("transB", 0)) else None
+    else:
+        axis = None
+    if axis is None or c is None:
+        return axis
+    if rows.batched(c):
+        return axis if c.rank is not None and c.rank - c.rows == 2 - axis else None
+    return axis if rows.constant_size(c, 2 - axis) else None
+
+
+def _spelled_out(equation: str, ranks: Sequence[int]) -> tuple[list[str], str] | None:
+    """The terms and the result of an Einsum equation with a character for every axis."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    hidden = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=False)]
+    if not arrow or len(terms) != len(ranks) or min(hidden, default=0) < 0:
+        return None
+    # Axes under "..." line up from the right; digits are no letters of an equation.
+    most = max((count for term, count in zip(terms, hidden, strict=True) if "..." in term), default=0)
+    if most > 9 or any(count and "..." not in term for term, count in zip(terms, hidden, strict=True)):
+        return None
+    digits = "123456789"[:most]
+    spelled = [term.replace("...", digits[most - count :]) for term, count in zip(terms, hidden, strict=True)]
+    return spelled, right.replace("...", digits)
+
+
+@rows.guarded()
+def _rows_of_einsum(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Einsum where the letter of the batch is kept."""
+    ranks = [info.rank for info in inputs if info is not None and info.rank is not None]
+    if len(ranks) != len(inputs):
+        return None
+    spelled = _spelled_out(str(node.attribute("equation", "")), ranks)
+    if spelled is None:
+        return None
+    terms, right = spelled
+    letters = {
+        term[info.rows]
+        for term, info in zip(terms, inputs, strict=True)
+        if info is not None and rows.batched(info)
+    }
+    if len(letters) != 1:
+        return None
+    (letter,) = letters
+    for term, info in zip(terms, inputs, strict=True):
+        if term.count(letter) > 1:
+            return None
+        if letter in term and info is not None and not rows.batched(info):
+            hidden = letter.isdigit() and rows.constant_size(info, len(term) - term.index(letter))
+            if not hidden:
+                return None
+    return right.index(letter) if right.count(letter) == 1 else None
+
+
 OPS = (
-    Op("MatMul", _infer_matmul, _matmul, rows.matmul, flops=of_product),
-    Op("Gemm", _infer_gemm, _gemm, rows.gemm, flops=of_product),
-    Op("Einsum", _infer_einsum, _einsum, rows.einsum, flops=_einsum_flops),
+    Op("MatMul", _infer_matmul, _matmul, rows_of_matmul, flops=of_product),
+    Op("Gemm", _infer_gemm, _gemm, rows_of_gemm, flops=of_product),
+    Op("Einsum", _infer_einsum, _einsum, _rows_of_einsum, flops=_einsum_flops),
 )

@@ -10,7 +10,7 @@ from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import FLOATS, check_kind, same_type, widened
-from pyrec_infer.ops.registry import Evaluate, Op, boolean, optional, required
+from pyrec_infer.ops.registry import Evaluate, Op, RowRule, boolean, optional, required
 from pyrec_infer.ops.shapes import axis_of
 from pyrec_infer.ops.traits import DISCONTINUOUS, Trait, one_each_read
 
@@ -183,26 +183,40 @@ def _grouped_normalization(node: Node, inputs: Sequence[Array | None]) -> list[A
 
 _same = same_type(FLOATS)
 
+
+_rows_of_softmax: RowRule = rows.in_place(
+    rows.guarded()(rows.keeps_unless(lambda node, inputs, rank: [node.attribute("axis", -1)]))
+)
+
+
+_rows_of_layer_normalization: RowRule = rows.guarded()(
+    rows.keeps_unless(lambda node, inputs, rank: range(node.attribute("axis", -1) % rank, rank))
+)
+
+
+_rows_of_batch_normalization: RowRule = rows.guarded()(rows.keeps_unless(lambda node, inputs, rank: [1]))
+
+
 OPS = (
-    Op("Softmax", _infer_along_axis, _along_axis(_softmax), rows.softmax, flops=one_each_read),
-    Op("LogSoftmax", _infer_along_axis, _along_axis(_log_softmax), rows.softmax, flops=one_each_read),
-    Op("Hardmax", _infer_along_axis, _along_axis(_hardmax), rows.softmax, traits=DISCONTINUOUS),
-    Op("LpNormalization", _infer_along_axis, _lp_normalization, rows.softmax),
+    Op("Softmax", _infer_along_axis, _along_axis(_softmax), _rows_of_softmax, flops=one_each_read),
+    Op("LogSoftmax", _infer_along_axis, _along_axis(_log_softmax), _rows_of_softmax, flops=one_each_read),
+    Op("Hardmax", _infer_along_axis, _along_axis(_hardmax), _rows_of_softmax, traits=DISCONTINUOUS),
+    Op("LpNormalization", _infer_along_axis, _lp_normalization, _rows_of_softmax),
     Op(
         "LayerNormalization",
         _infer_layer_normalization,
         _layer_normalization,
-        rows.layer_normalization,
+        _rows_of_layer_normalization,
         flops=one_each_read,
     ),
-    Op("RMSNormalization", _same, _rms_normalization, rows.layer_normalization),
+    Op("RMSNormalization", _same, _rms_normalization, _rows_of_layer_normalization),
     Op(
         "BatchNormalization",
         _same,
         _batch_normalization,
-        rows.batch_normalization,
+        _rows_of_batch_normalization,
         traits=frozenset({Trait.AFFINE}),
     ),
-    Op("InstanceNormalization", _same, _grouped_normalization, rows.pool),
-    Op("GroupNormalization", _same, _grouped_normalization, rows.pool),
+    Op("InstanceNormalization", _same, _grouped_normalization, rows.outermost),
+    Op("GroupNormalization", _same, _grouped_normalization, rows.outermost),
 )

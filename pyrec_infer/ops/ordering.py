@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Info, Node, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, boolean, required
+from pyrec_infer.ops.registry import Op, RowRule, boolean, optional, required
 from pyrec_infer.ops.shapes import axis_of, constant_integers, fresh, integers
 from pyrec_infer.ops.traits import DISCONTINUOUS
 
@@ -87,9 +87,31 @@ def _arg(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [np.asarray(data.shape[axis] - 1 - found if last else found, INT64)]
 
 
+@rows.guarded()
+def _rows_of_arg_reduce(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """ArgMax and ArgMin."""
+    first = rows.single(inputs)
+    if first is None or not first.rank:
+        return None
+    axis = node.attribute("axis", 0) % first.rank
+    if axis == first.rows:
+        return None
+    return first.rows - int(not node.attribute("keepdims", 1) and axis < first.rows)
+
+
+_rows_of_topk: RowRule = rows.guarded()(
+    rows.keeps_unless(lambda node, inputs, rank: [node.attribute("axis", -1)])
+)
+
+
+_rows_of_cumsum: RowRule = rows.in_place(
+    rows.guarded()(rows.keeps_unless(lambda node, inputs, rank: constant_integers(optional(inputs, 1))))
+)
+
+
 OPS = (
-    Op("TopK", _infer_top_k, _top_k, rows.topk, traits=DISCONTINUOUS),
-    Op("CumSum", _infer_cumsum, _cumsum, rows.cumsum),
-    Op("ArgMax", _infer_arg, _arg, rows.arg_reduce, traits=DISCONTINUOUS),
-    Op("ArgMin", _infer_arg, _arg, rows.arg_reduce, traits=DISCONTINUOUS),
+    Op("TopK", _infer_top_k, _top_k, _rows_of_topk, traits=DISCONTINUOUS),
+    Op("CumSum", _infer_cumsum, _cumsum, _rows_of_cumsum),
+    Op("ArgMax", _infer_arg, _arg, _rows_of_arg_reduce, traits=DISCONTINUOUS),
+    Op("ArgMin", _infer_arg, _arg, _rows_of_arg_reduce, traits=DISCONTINUOUS),
 )

@@ -10,7 +10,7 @@ import numpy as np
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node, Rows, same_size
 from pyrec_infer.ops import rows
-from pyrec_infer.ops.linear_algebra import matmul_shape
+from pyrec_infer.ops.linear_algebra import matmul_shape, rows_of_gemm, rows_of_matmul
 from pyrec_infer.ops.registry import Op, RowFlow, RowRule, boolean, couples, element_type, optional, required
 from pyrec_infer.ops.shapes import axis_of
 from pyrec_infer.ops.traits import of_product
@@ -251,17 +251,25 @@ def _product_rule(matrices: tuple[int, int], left: Sequence[int], right: Sequenc
             _scalar(optional(inputs, i)) for i in positional
         ):
             return couples(node, inputs, outputs)
-        product = rows.gemm if node.op == "com.microsoft.QGemm" else rows.matmul
+        product = rows_of_gemm if node.op == "com.microsoft.QGemm" else rows_of_matmul
         addend = [optional(inputs, 6)] if node.op == "com.microsoft.QGemm" else []
         return product(node, [a, b, *addend], outputs)
 
     return rule
 
 
+def _rows_of_dynamic_quantize(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowFlow:
+    """The scale and zero point come from all rows; the quantised values still lie row by row."""
+    first = inputs[0]
+    if first is None or first.rows < 0:
+        return couples(node, inputs, outputs)
+    return RowFlow((first.rows, Rows.INVARIANT, Rows.INVARIANT)[: len(outputs)], coupled=True)
+
+
 OPS = (
     Op("QuantizeLinear", _infer_quantize, _quantize, rows.elementwise),
     Op("DequantizeLinear", _infer_dequantize, _dequantize, rows.elementwise),
-    Op("DynamicQuantizeLinear", _infer_dynamic, _dynamic, rows.dynamic_quantize),
+    Op("DynamicQuantizeLinear", _infer_dynamic, _dynamic, _rows_of_dynamic_quantize),
     Op(
         "MatMulInteger",
         _infer_matmul_integer,

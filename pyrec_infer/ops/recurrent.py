@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Info, Node, Size
+from pyrec_infer.ir import Array, Info, Node, Rows, Size
 from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, optional, required
+from pyrec_infer.ops.registry import Op, RowFlow, couples, optional, required
 from pyrec_infer.ops.scores import logistic
 from pyrec_infer.ops.shapes import fresh
 
@@ -201,4 +201,19 @@ def _evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [np.ascontiguousarray(value).astype(dtype, copy=False) for value in results[: len(node.outputs)]]
 
 
-OPS: tuple[Op, ...] = tuple(Op(name, _infer, _evaluate, rows.recurrent) for name in _GATES)
+def _rows_of_recurrent(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowFlow:
+    """RNN, GRU and LSTM, both layouts."""
+    first = inputs[0]
+    time_major = not node.attribute("layout", 0)
+    axis = 1 if time_major else 0
+    expected = {0: axis, 4: 0, 5: axis, 6: axis}
+    batched = any(map(rows.batched, inputs))
+    fits = first is not None and all(
+        info is None or info.rows == expected.get(index, Rows.INVARIANT) for index, info in enumerate(inputs)
+    )
+    if not batched or not fits:
+        return couples(node, inputs, outputs)
+    return RowFlow(((2, 1, 1) if time_major else (0, 0, 0))[: len(outputs)])
+
+
+OPS: tuple[Op, ...] = tuple(Op(name, _infer, _evaluate, _rows_of_recurrent) for name in _GATES)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Info, Node, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, widened
 from pyrec_infer.ops.registry import Op, boolean, optional, required
@@ -151,6 +151,32 @@ def _evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [widened(lambda x: np.asarray(function(x, axes, keep)), np.float32, data)]
 
 
+def _reduced_axes(node: Node, inputs: rows.Inputs, rank: int) -> tuple[int, ...] | None:
+    axes_input = optional(inputs, 1)
+    if axes_input is None:
+        return () if node.attribute("noop_with_empty_axes", 0) else tuple(range(rank))
+    axes = constant_integers(axes_input)
+    if axes is None:
+        return None
+    if not axes:
+        return () if node.attribute("noop_with_empty_axes", 0) else tuple(range(rank))
+    return tuple(axis % rank for axis in axes) if rank else ()
+
+
+@rows.guarded()
+def _rows_of_reduce(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Reductions over axes that do not hold the rows."""
+    first = rows.single(inputs)
+    if first is None or first.rank is None:
+        return None
+    axes = _reduced_axes(node, inputs, first.rank)
+    if axes is None or first.rows in axes:
+        return None
+    if node.attribute("keepdims", 1):
+        return first.rows
+    return first.rows - sum(axis < first.rows for axis in set(axes))
+
+
 OPS = tuple(
-    Op(name, _infer, _evaluate, rows.reduce, traits=REDUCES, flops=one_each_read) for name in _REDUCTIONS
+    Op(name, _infer, _evaluate, _rows_of_reduce, traits=REDUCES, flops=one_each_read) for name in _REDUCTIONS
 )

@@ -116,3 +116,16 @@ def quotient(total: Size, known: Size) -> Size | None:
 def dtype_of(infos: Sequence[Info | None]) -> np.dtype[np.generic] | None:
     """The dtype of the first input that has one."""
     return next((info.dtype for info in infos if info is not None and info.dtype is not None), None)
+
+
+def length_of(info: Info | None) -> int | None:
+    """The number of elements of a 1-D tensor, where the type says it."""
+    if info is None or info.shape is None or len(info.shape) != 1:
+        return None
+    size = info.shape[0]
+    return size if isinstance(size, int) else None
+
+
+def fresh_shape(node: Node, rank: int | None) -> Shape | None:
+    """Sizes that nothing is known of, for an output of that rank."""
+    return None if rank is None else tuple(fresh(node, 0, axis) for axis in range(rank))
