@@ -32,6 +32,7 @@ from pyrec_infer.calls import (
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import InputError, PyrecError, ResourceLimitError, ShapeError
 from pyrec_infer.importer import import_model, model_source
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
 from pyrec_infer.outputs import Output, Wanted, default_output
@@ -253,7 +254,8 @@ class Model:
             key = tuple(request), tuple(candidates), named, type(output), by, single
             try:
                 quick, wanted = self._calls.get(key, (None, None))
-            except TypeError:  # neither a name nor a pair: refused below
+            except TypeError as error:  # neither a name nor a pair: refused below
+                let_interrupts_pass(error)
                 key, quick, wanted = None, None, None
             if quick is not None and wanted is not None:
                 scores = quick(*request.values(), *candidates.values())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyrec_infer.errors import PyrecError
+from pyrec_infer.interrupts import let_interrupts_pass
 
 
 def positive(text: str) -> int:
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen.run(chosen)
     except (PyrecError, OSError) as error:
+        let_interrupts_pass(error)
         print(f"pyrec-infer: {error}", file=sys.stderr)
         return 1
     return 0

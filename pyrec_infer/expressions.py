@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.interrupts import let_interrupts_pass
 
 _MAX_LENGTH = 1000
 _MAX_DEPTH = 64
@@ -212,7 +213,8 @@ def _parse(text: str) -> Expression:
         tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         raise InputError(f"by: not an expression (character {error.offset or 1})") from None
-    except (ValueError, MemoryError, RecursionError):
+    except (ValueError, MemoryError, RecursionError) as error:
+        let_interrupts_pass(error)
         raise InputError("by: not an expression that can be read") from None
     expression = Expression(text, _Reader().read(tree.body))
     if isinstance(expression.root, Number):

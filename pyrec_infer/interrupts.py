@@ -21,8 +21,8 @@ def _is_handler(frame: FrameType) -> bool:
 def let_interrupts_pass(error: BaseException) -> None:
     """Raise an exception again that a signal's handler raised.
 
-    To be called wherever exceptions of any type are caught: what a handler raises, like a TimeoutError of
-    an alarm, is the caller's and says nothing of the code that it ended.
+    To be called first wherever exceptions of Python's own types are caught: what a handler raises, like a
+    TimeoutError (an OSError) of an alarm, is the caller's and says nothing of the code that it ended.
 
     Parameters
     ----------

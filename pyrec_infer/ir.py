@@ -298,6 +298,8 @@ class Node:
         uses are appended to the node's inputs and to each body's inputs, in the same order.
     name : str
         The name in the model's file, for messages.
+    findings : dict
+        What analyses have found of it, each under a key of its own; a copy has none.
     """
 
     op: str
@@ -306,6 +308,7 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     bodies: tuple[Graph, ...] = ()
     name: str = ""
+    findings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def attribute(self, key: str, default: Any = None) -> Any:
         return self.attributes.get(key, default)
@@ -328,6 +331,8 @@ class Graph:
     static_rows : int
         To how many rows the file fixes the batch, 0 if it does not; such a graph is run for so many rows at
         a time.
+    findings : dict
+        What analyses have found of it, each under a key of its own; a copy has none.
     """
 
     inputs: tuple[str, ...]
@@ -336,6 +341,7 @@ class Graph:
     constants: Mapping[str, Array]
     infos: Mapping[str, Info]
     static_rows: int = 0
+    findings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "constants", MappingProxyType(dict(self.constants)))

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from pyrec_infer.errors import PyrecError, ResourceLimitError
+from pyrec_infer.interrupts import let_interrupts_pass
 
 MAX_RANK = 8
 """Axes that the executor can address."""
@@ -32,7 +33,8 @@ def _memory() -> int:
     for name in _CONTROL_GROUPS:
         try:
             found = min(found, int(Path(name).read_text()))
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            let_interrupts_pass(error)
             continue
     return max(found, 1)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pyrec_infer.interrupts import let_interrupts_pass
 
 _ALIGNMENT = 64
 _HUGE_PAGE = 1 << 21
@@ -22,9 +23,10 @@ def allocate(size: int) -> NDArray[np.uint8]:
     if room >= _HUGE_PAGE and hasattr(mmap, "MAP_PRIVATE") and hasattr(mmap, "MAP_ANONYMOUS"):
         pages = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            # Some kernels are built without them.
-            with suppress(OSError):
+            try:
                 pages.madvise(mmap.MADV_HUGEPAGE)
+            except OSError as error:  # some kernels are built without them
+                let_interrupts_pass(error)
         memory: NDArray[np.uint8] = np.frombuffer(pages, np.uint8)
     else:
         memory = np.empty(room, np.uint8)

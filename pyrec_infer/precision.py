@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import PyrecError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Size
 from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.ops.fused import parts_of
@@ -184,7 +185,8 @@ class _Tracer:
             both[1].append(known)
         try:
             made = [OPS[node.op].evaluate(node, inputs) for inputs in both]
-        except (PyrecError, ValueError, IndexError):
+        except (PyrecError, ValueError, IndexError) as error:
+            let_interrupts_pass(error)
             return  # a view of other sizes than these
         for name, places, added in zip(node.outputs, *made, strict=True):
             if name:

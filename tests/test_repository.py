@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import subprocess
@@ -64,7 +65,7 @@ LAYERS = {
 """A part of the package may import parts of lower layers, and itself."""
 
 ONLY = {
-    "formats": {"errors"},
+    "formats": {"errors", "interrupts"},
     "importer": {"errors", "formats", "interrupts", "ir", "limits", "memory", "ops"},
     "codecs": {"errors"},
     "kernels": {"codecs"},
@@ -149,6 +150,33 @@ def test_only_the_importer_uses_onnx() -> None:
     users = {name for name in modules() for used in imports(name) if used.split(".")[0] == "onnx"}
     assert users
     assert {part(name) for name in users} == {"importer"}
+
+
+def is_pythons(kind: ast.expr) -> bool:
+    """Whether one of the exceptions is a type of Python's own that a signal's handler may raise too."""
+    names = {name.id for name in ast.walk(kind) if isinstance(name, ast.Name)}
+    found = [getattr(builtins, name, None) for name in names]
+    # These are raised by imports, decoding and allocation, and say what they are.
+    told = (ImportError, UnicodeError, SyntaxError, MemoryError, RecursionError)
+    return any(isinstance(one, type) and not issubclass(one, told) for one in found)
+
+
+def lets_pass(handler: ast.ExceptHandler) -> bool:
+    first = handler.body[0]
+    call = first.value if isinstance(first, ast.Expr) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func) == "let_interrupts_pass"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_what_handlers_of_signals_raise_is_not_caught(module: str) -> None:
+    handlers = [node for node in ast.walk(modules()[module]) if isinstance(node, ast.ExceptHandler)]
+    caught = [
+        handler.lineno
+        for handler in handlers
+        if handler.type is not None and is_pythons(handler.type) and not lets_pass(handler)
+    ]
+    assert not caught, "expected let_interrupts_pass first in what catches exceptions of Python"
+    assert "suppress(" not in ast.unparse(modules()[module])
 
 
 MAX_NAMES = 3

@@ -57,7 +57,8 @@ def _read(label: str, value: Any) -> Array:
     # NumPy's and other packages' texts may hold the values.
     try:
         array = np.asarray(value)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
+        let_interrupts_pass(error)
         raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
     except MemoryError:
         raise
@@ -119,8 +120,8 @@ def _of_tensor(label: str, value: Any) -> Any:
     tensor = value.detach()
     try:
         return tensor.numpy()
-    except (TypeError, RuntimeError):
-        pass
+    except (TypeError, RuntimeError) as error:
+        let_interrupts_pass(error)
     try:
         # Types that NumPy does not have, like bfloat16; float32 holds each of their numbers.
         return tensor.float().numpy()
@@ -181,7 +182,8 @@ def _as_numbers(label: str, array: Array) -> Array:
         return array
     try:
         return np.array(items).reshape(array.shape)
-    except (OverflowError, ValueError):
+    except (OverflowError, ValueError) as error:
+        let_interrupts_pass(error)
         return array
 
 

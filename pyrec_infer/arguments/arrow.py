@@ -386,7 +386,8 @@ def is_arrow(value: Any) -> bool:
 def _capsule(capsule: Any, name: bytes, kind: type[Any]) -> Any:
     try:
         structure = kind.from_address(_pointer_in(capsule, name))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        let_interrupts_pass(error)
         raise _Malformed from None
     if not structure.release:
         raise _Malformed

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrec_infer.arguments.arrays import regular
 from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.interrupts import let_interrupts_pass
 
 
 def as_count(label: str, value: Any, least: int = 0) -> int:
@@ -23,7 +24,8 @@ def as_count(label: str, value: Any, least: int = 0) -> int:
     """
     try:
         count = operator.index(value)
-    except TypeError:
+    except TypeError as error:
+        let_interrupts_pass(error)
         raise DTypeError(f"{label}: expected a whole number, got {type(value).__name__}") from None
     if count < least:
         raise InputError(f"{label}: expected at least {least}, got {count}")
@@ -40,7 +42,8 @@ def as_names(label: str, value: Any) -> tuple[str, ...]:
     """
     try:
         names = None if isinstance(value, (str, bytes)) else tuple(value)
-    except TypeError:
+    except TypeError as error:
+        let_interrupts_pass(error)
         names = None
     if names is None or not all(isinstance(name, str) for name in names):
         raise DTypeError(f"{label}: expected several names, got {type(value).__name__}")

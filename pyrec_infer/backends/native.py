@@ -14,7 +14,7 @@ from pyrec_infer.backends.numba import NumbaPlan
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.ops.control_flow import scan_attributes
+from pyrec_infer.ops.scans import scan_attributes
 from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
 from pyrec_infer.sources import lookup_labels, node_label

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ BACKENDS = ("avx512", "avx2", "scalar", "numba")
 VARIABLE = "PYREC_INFER_BACKEND"
 
 
+@cache
 def _has_numba() -> bool:
     from importlib.util import find_spec
 

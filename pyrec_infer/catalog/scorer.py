@@ -15,6 +15,7 @@ from pyrec_infer.backends.select import make_runnable, runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, prepare_call
 from pyrec_infer.errors import InputError, RowCountError
 from pyrec_infer.execution import Executable
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import EVERY, Aim, Context, States, split_graphs
@@ -272,7 +273,8 @@ class Scorer:
                 *[request[name] for name in self.request_names],
                 *[late[name] for name in self.candidate_names],
             ]
-        except KeyError:
+        except KeyError as error:
+            let_interrupts_pass(error)
             return None
 
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:

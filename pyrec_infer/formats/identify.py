@@ -6,6 +6,8 @@ import io
 import zipfile
 from collections.abc import Callable, Sequence
 
+from pyrec_infer.interrupts import let_interrupts_pass
+
 _HEAD = 1 << 16
 """Bytes in which the words are looked for that tell one kind from another."""
 
@@ -20,7 +22,8 @@ def _zip(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        let_interrupts_pass(error)
         return "a damaged or truncated zip archive: fetch it again"
     ends = {name.split("/", 1)[-1] for name in names}
     if "constants.pkl" in ends:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.errors import ModelError, ResourceLimitError
 from pyrec_infer.formats.identify import describe_folder
+from pyrec_infer.interrupts import let_interrupts_pass
 
 MAX_MODEL_BYTES = (2 << 30) - 1
 """A protobuf message cannot be longer."""
@@ -89,6 +90,7 @@ def read_file(path: str | os.PathLike[str], where: str) -> bytes:
     try:
         descriptor = os.open(path, _OPEN_FILE)
     except (OSError, ValueError) as error:
+        let_interrupts_pass(error)
         raise _refuse(where, error) from error
     try:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -98,6 +100,7 @@ def read_file(path: str | os.PathLike[str], where: str) -> bytes:
             raise ResourceLimitError(f"{where} has {size} bytes, expected at most {MAX_MODEL_BYTES}")
         return bytes(_read(descriptor, 0, size, where))
     except OSError as error:
+        let_interrupts_pass(error)
         raise _refuse(where, error) from error
     finally:
         os.close(descriptor)
@@ -134,6 +137,7 @@ class ExternalFiles:
             finally:
                 os.close(parent)
         except (OSError, ValueError) as error:
+            let_interrupts_pass(error)
             raise _refuse(where, error) from error
 
     def read(self, location: str, offset: int, length: int, where: str) -> NDArray[np.uint8]:
@@ -184,6 +188,7 @@ class ExternalFiles:
             copy.flags.writeable = False
             return copy
         except OSError as error:
+            let_interrupts_pass(error)
             raise _refuse(named, error) from error
         finally:
             os.close(descriptor)

@@ -217,8 +217,9 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
                 inlined = onnx_inliner.inline_selected_functions(
                     proto, [("", op)], inline_schema_functions=True
                 )
-            except (ValueError, RuntimeError):
+            except (ValueError, RuntimeError) as error:
                 # The inliner gives up on some absent optional inputs; the node itself stays.
+                let_interrupts_pass(error)
                 refused.add(op)
                 continue
             if op in _defined_by_others(inlined, version):

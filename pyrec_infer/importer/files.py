@@ -15,6 +15,7 @@ from onnx import TensorProto
 from pyrec_infer.errors import InputError, ModelError, UnsupportedModelError
 from pyrec_infer.formats import ExternalFiles, describe_content, describe_object, read_file
 from pyrec_infer.importer.check import check_text
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.memory import settled
@@ -127,6 +128,7 @@ def _external(
         size = count * dtype.itemsize
         length = int(entries.get("length", str(size)) or size)
     except ValueError as error:
+        let_interrupts_pass(error)
         raise ModelError(f"{where}: the offset or length of its external data is not a number") from error
     if offset < 0 or length != size:
         raise ModelError(f"{where}: expected {size} bytes of external data, got {length} at offset {offset}")
@@ -220,5 +222,6 @@ def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array
         raise ModelError(f"{where}: expected {count} elements for shape {list(shape)}, got {found.size}")
     try:
         return found.reshape(shape)
-    except ValueError:
+    except ValueError as error:
+        let_interrupts_pass(error)
         raise ModelError(f"{where}: no tensor can have shape {list(shape)}") from None

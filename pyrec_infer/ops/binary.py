@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Dim, Info, Node
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.cast import to_integer
@@ -37,7 +38,8 @@ def _operands(node: Node, inputs: Sequence[Array | None], kinds: str) -> tuple[A
     check_kind(node, b.dtype, kinds)
     try:
         a, b = np.broadcast_arrays(a, b)
-    except ValueError:
+    except ValueError as error:
+        let_interrupts_pass(error)
         raise ModelError(
             f"node {node.name!r} ({node.op}): shapes {a.shape} and {b.shape} do not broadcast"
         ) from None

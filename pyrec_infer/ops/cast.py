@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, InputError, ModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.registry import Op, RowFlow, boolean, element_type, required
@@ -58,7 +59,8 @@ def _from_strings(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
             floats = np.array([float(text) for text in texts], np.float64)
             return floats.astype(np.float32 if dtype.itemsize == 2 else dtype).astype(dtype).reshape(x.shape)
         values = [_parse_integer(text) for text in texts]
-    except ValueError:
+    except ValueError as error:
+        let_interrupts_pass(error)
         raise InputError(f"node {node.name!r} ({node.op}): a string is not a number") from None
     if dtype.kind == "b":
         return np.array([value != 0 for value in values], np.bool_).reshape(x.shape)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, Undecidable, has_symbol, same_size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.layout import integer_list
@@ -67,6 +68,7 @@ def _expand(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
             raise ValueError("negative size")
         return [np.broadcast_to(data, np.broadcast_shapes(data.shape, tuple(sizes)))]
     except ValueError as error:
+        let_interrupts_pass(error)
         raise ModelError(f"node {node.name!r} (Expand): shape {data.shape} to {sizes}") from error
 
 

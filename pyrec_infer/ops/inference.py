@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -48,13 +47,6 @@ class _Found:
         return self.rows == rows and all(map(_same_input, self.inputs, inputs))
 
 
-_found: WeakKeyDictionary[Node, _Found] = WeakKeyDictionary()
-"""The newest finding of each node in use: most passes leave most nodes as they were."""
-
-_analyses: WeakKeyDictionary[Graph, Analysis] = WeakKeyDictionary()
-"""What was found of graphs that are still in use; passes ask the same of one graph several times."""
-
-
 def analyze(graph: Graph, infos: Mapping[str, Info] | None = None) -> Analysis:
     """Types, shapes, contents and row axes of every value, and the nodes that couple rows.
 
@@ -72,9 +64,11 @@ def analyze(graph: Graph, infos: Mapping[str, Info] | None = None) -> Analysis:
     """
     if infos:
         return _analyze(graph, {**graph.infos, **infos}, rows=True)
-    found = _analyses.get(graph)
+    # Passes ask the same of one graph several times. Not in a table of weak references: Python loses what
+    # a signal's handler raises in their callbacks.
+    found: Analysis | None = graph.findings.get(Analysis)
     if found is None:
-        found = _analyses[graph] = _analyze(graph, graph.infos, rows=True)
+        found = graph.findings[Analysis] = _analyze(graph, graph.infos, rows=True)
     return Analysis(dict(found.infos), found.coupled)
 
 
@@ -119,7 +113,8 @@ def _same_output(a: Info, b: Info) -> bool:
 def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tuple[Sequence[Info], bool]:
     """What is known of a node's outputs, and whether it couples rows, from what is known of its inputs."""
     inputs = tuple([infos[name] if name else None for name in node.inputs])
-    before = _found.get(node)
+    # Most passes leave most nodes as they were.
+    before: _Found | None = node.findings.get(_Found)
     if before is not None and before.fits(rows, inputs):
         return before.outputs, before.coupled
     outputs, coupled = _analyze_inputs(node, inputs, rows)
@@ -128,7 +123,7 @@ def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tu
         outputs = [
             old if _same_output(old, new) else new for old, new in zip(before.outputs, outputs, strict=True)
         ]
-    _found[node] = _Found(rows, inputs, tuple(outputs), coupled)
+    node.findings[_Found] = _Found(rows, inputs, tuple(outputs), coupled)
     return outputs, coupled
 
 
@@ -230,6 +225,7 @@ def _with_contents(info: Info, contents: Array | None) -> Info:
         return replace(info, shape=contents.shape, contents=contents.astype(object))
     try:
         constant = contents.astype(info.dtype)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError) as error:
+        let_interrupts_pass(error)
         return info
     return replace(info, shape=contents.shape, constant=constant, contents=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeAlias
-from weakref import WeakKeyDictionary
 
 from pyrec_infer.errors import ModelError, PyrecError, UnsupportedModelError
 from pyrec_infer.ir import Array, Graph
@@ -14,12 +13,10 @@ from pyrec_infer.ops.registry import lookup
 Value: TypeAlias = Array | list[Array]
 """A tensor, or a sequence of tensors."""
 
-_releases: WeakKeyDictionary[Graph, tuple[tuple[str, ...], ...]] = WeakKeyDictionary()
-
 
 def _release_lists(graph: Graph) -> tuple[tuple[str, ...], ...]:
     """For each node the values that nothing reads after it."""
-    found = _releases.get(graph)
+    found: tuple[tuple[str, ...], ...] | None = graph.findings.get(_release_lists)
     if found is None:
         kept = set(graph.outputs)
         lists: list[tuple[str, ...]] = []
@@ -28,7 +25,7 @@ def _release_lists(graph: Graph) -> tuple[tuple[str, ...], ...]:
             kept.update(names)
             lists.append(names)
         found = tuple(reversed(lists))
-        _releases[graph] = found
+        graph.findings[_release_lists] = found
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, same_size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, check_same, widened
@@ -155,6 +156,7 @@ def _einsum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     try:
         return [widened(contract, np.float32, *operands)]
     except ValueError as error:
+        let_interrupts_pass(error)
         raise ModelError(f"node {node.name!r} (Einsum): the operands' shapes do not fit") from error
 
 

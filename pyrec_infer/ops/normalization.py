@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node, Size
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import FLOATS, check_kind, same_type, widened
@@ -79,7 +80,8 @@ def _statistics(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array,
 def _check_scale(node: Node, scale: Array, inner: tuple[int, ...]) -> None:
     try:
         fits = np.broadcast_shapes(scale.shape, inner) == inner
-    except ValueError:
+    except ValueError as error:
+        let_interrupts_pass(error)
         fits = False
     if not fits:
         raise ModelError(f"node {node.name!r} ({node.op}): scale or bias of shape {scale.shape}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.elementwise import ANY, NUMBERS, check_kind, check_same
@@ -29,7 +30,8 @@ def _where(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     check_kind(node, a.dtype, ANY + "O")
     try:
         return [np.where(condition, a, b)]
-    except ValueError:
+    except ValueError as error:
+        let_interrupts_pass(error)
         shapes = f"{condition.shape}, {a.shape} and {b.shape}"
         raise ModelError(f"node {node.name!r} (Where): shapes {shapes} do not broadcast") from None
 

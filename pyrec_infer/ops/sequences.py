@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops.registry import Op, element_type
 from pyrec_infer.ops.shapes import axis_of, dtype_of
@@ -94,6 +95,7 @@ def _concatenate(node: Node, inputs: Sequence[Any]) -> list[Any]:
             return [np.stack(items, axis=axis_of(node, axis, items[0].ndim + 1))]
         return [np.concatenate(items, axis=axis_of(node, axis, items[0].ndim))]
     except ValueError as error:
+        let_interrupts_pass(error)
         raise ShapeError(f"ConcatFromSequence: {error}") from None
 
 

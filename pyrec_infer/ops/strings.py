@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Dim, Info, Node
 from pyrec_infer.ops import rows
 from pyrec_infer.ops.registry import Op, required
@@ -133,7 +134,8 @@ def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
     a, b = (_text(node, required(node, inputs, index)) for index in range(2))
     try:
         return [np.asarray(np.char.add(a, b))]
-    except ValueError:
+    except ValueError as error:
+        let_interrupts_pass(error)
         raise ShapeError(f"{node.op}: shapes {a.shape} and {b.shape} do not broadcast") from None
 
 
