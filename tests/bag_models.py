@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnx.helper import make_node
 Array = NDArray[Any]
 
 TABLE = np.random.default_rng(5).normal(size=(20, 4)).astype(np.float32)
+PADDING = 3
 WEIGHTS = np.random.default_rng(6).normal(size=(9, 1)).astype(np.float32)
 
 _REDUCE = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
@@ -32,6 +33,9 @@ _CONSTANTS: Mapping[str, Array] = {
     "f0": np.float32(0),
     "f1": np.float32([1]),
     "width": np.asarray([4]),
+    "table_rows": np.asarray(len(TABLE)),
+    "padding": np.asarray(PADDING),
+    "no_places": np.zeros(0, np.int64),
 }
 
 
@@ -118,18 +122,60 @@ def summed_lengths(spelling: str) -> bytes:
     return _model(nodes, {"ids": (INT64, ["L"]), "lengths": (INT64, ["B"])})
 
 
-def sequenced(mode: str = "sum", last: bool = False, weighted: bool = False) -> bytes:
+def _ended(mode: str) -> onnx.GraphProto:
+    """Dynamo's branch for a mean or maximum: the last bag is one that ends with the ids."""
+    last = [make_node("Sub", ["count", "one"], ["last"]), make_node("Equal", ["i", "last"], ["is_last"])]
+    if mode == "max":
+        ends = (
+            make_graph([make_node("Slice", ["matrix", "a", end], [name])], {}, {name: (0, None)})
+            for end, name in (("total_ids", "to_end"), ("b", "to_b"))
+        )
+        first, second = ends
+        nodes = [
+            make_node("If", ["is_last"], ["own"], then_branch=first, else_branch=second),
+            make_node("ReduceMax", ["own", "zero1"], ["full"]),
+        ]
+        return make_graph([*last, *nodes], {}, {"full": (0, None)})
+    divided = [make_node("Cast", ["left"], ["left_f"], to=1), make_node("Div", ["added", "left_f"], ["mean"])]
+    some = make_graph(divided, {}, {"mean": (0, None)})
+    none = make_graph([make_node("Identity", ["added"], ["as_is"])], {}, {"as_is": (0, None)})
+    to_end = [
+        make_node("ReduceSum", ["own", "zero1"], ["added"]),
+        make_node("Sub", ["total_ids", "a"], ["left"]),
+        make_node("Greater", ["left", "zero1"], ["some"]),
+        make_node("If", ["some"], ["last_row"], then_branch=some, else_branch=none),
+    ]
+    plain = [make_node("ReduceMean", ["own", "zero1"], ["other_row"])]
+    nodes = [
+        make_node("Slice", ["matrix", "a", "b"], ["own"]),
+        make_node(
+            "If",
+            ["is_last"],
+            ["full"],
+            then_branch=make_graph(to_end, {}, {"last_row": (0, None)}),
+            else_branch=make_graph(plain, {}, {"other_row": (0, None)}),
+        ),
+    ]
+    return make_graph([*last, *nodes], {}, {"full": (0, None)})
+
+
+def ended(mode: str = "mean", last: bool = False) -> bytes:
+    """Dynamo's form of a mean or maximum."""
+    return sequenced(mode, last, filled=_ended(mode))
+
+
+def sequenced(
+    mode: str = "sum", last: bool = False, weighted: bool = False, filled: onnx.GraphProto | None = None
+) -> bytes:
     """Dynamo's form of an embedding bag: all rows are read first, and a sequence of bags is joined."""
     nodes, inputs, whole = _offsets(last)
-    filled = make_graph(
-        [
+    if filled is None:
+        reduce = [
             make_node("Slice", ["matrix", "a", "b"], ["own"]),
             make_node(_REDUCE[mode], ["own", "zero1"], ["full"]),
-        ],
-        {},
-        {"full": (0, None)},
-    )
-    empty = make_graph([], {}, {"none": (FLOAT, [1, 4])}, {"none": np.zeros((1, 4), np.float32)})
+        ]
+        filled = make_graph(reduce, {}, {"full": (0, None)})
+    nodes.append(make_node("Shape", ["ids"], ["total_ids"]))
     body = [
         make_node("Reshape", ["i", "minus1"], ["i1"]),
         make_node("Add", ["i1", "one"], ["next"]),
@@ -137,10 +183,28 @@ def sequenced(mode: str = "sum", last: bool = False, weighted: bool = False) -> 
         make_node("Slice", [whole, "i1", "next"], ["a"]),
         make_node("Slice", [whole, "next", "after"], ["b"]),
         make_node("Equal", ["a", "b"], ["no"]),
-        make_node("If", ["no"], ["row"], then_branch=empty, else_branch=filled),
+        make_node("If", ["no"], ["row"], then_branch=_no_row(), else_branch=filled),
+    ]
+    return _sequence(nodes, inputs, body, last, weighted)
+
+
+def _no_row() -> onnx.GraphProto:
+    return make_graph([], {}, {"none": (FLOAT, [1, 4])}, {"none": np.zeros((1, 4), np.float32)})
+
+
+def _sequence(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, Value],
+    body: list[onnx.NodeProto],
+    last: bool,
+    weighted: bool,
+) -> bytes:
+    """The model whose bags are the ``row`` of each iteration of a body."""
+    body = [
+        *body,
         make_node("SequenceInsert", ["before", "row"], ["rows"]),
-        make_node("Add", ["i", "one"], ["j"]),
-        make_node("Less", ["j", "count"], ["again"]),
+        make_node("Add", ["i", "one"], ["i_after"]),
+        make_node("Less", ["i_after", "count"], ["again"]),
     ]
     graph = make_graph(
         body,
@@ -150,7 +214,7 @@ def sequenced(mode: str = "sum", last: bool = False, weighted: bool = False) -> 
             "before": (0, None),
             "i": (INT64, []),
         },
-        {"again": (TensorProto.BOOL, []), "rows": (0, None), "j": (INT64, [])},
+        {"again": (TensorProto.BOOL, []), "rows": (0, None), "i_after": (INT64, [])},
     )
     nodes += [
         make_node("Gather", ["table", "ids"], ["found"]),
@@ -168,6 +232,60 @@ def sequenced(mode: str = "sum", last: bool = False, weighted: bool = False) -> 
     if weighted:
         inputs["weights"] = (FLOAT, ["L"])
     return _model(nodes, inputs)
+
+
+def padded(mode: str = "sum", last: bool = False, weighted: bool = False) -> bytes:
+    """Dynamo's form of an embedding bag with a padding id: a loop in the loop collects the other places."""
+    nodes, inputs, whole = _offsets(False)
+    if last:
+        nodes[1] = make_node("ScatterElements", ["offsets", "minus1", "total"], ["all"])
+        inputs["offsets"] = (INT64, ["B1"])
+    wrapped = make_graph([make_node("Add", ["id", "table_rows"], ["up"])], {}, {"up": (INT64, [])})
+    plain = make_graph([make_node("Identity", ["id"], ["same"])], {}, {"same": (INT64, [])})
+    more = make_graph(
+        [
+            make_node("Reshape", ["j", "minus1"], ["j1"]),
+            make_node("Concat", ["places", "j1"], ["grown"], axis=0),
+        ],
+        {},
+        {"grown": (INT64, None)},
+    )
+    skip = make_graph([make_node("Identity", ["places"], ["kept"])], {}, {"kept": (INT64, None)})
+    search = [
+        make_node("Gather", ["ids", "j"], ["id"]),
+        make_node("Less", ["id", "zero"], ["negative"]),
+        make_node("If", ["negative"], ["row_of_id"], then_branch=wrapped, else_branch=plain),
+        make_node("Equal", ["row_of_id", "padding"], ["is_padding"]),
+        make_node("Not", ["is_padding"], ["is_id"]),
+        make_node("If", ["is_id"], ["places_after"], then_branch=more, else_branch=skip),
+        make_node("Add", ["j", "one"], ["j_after"]),
+        make_node("Less", ["j_after", "b"], ["more"]),
+    ]
+    condition: Value = (TensorProto.BOOL, [])
+    inner = make_graph(
+        search,
+        {"m": (INT64, []), "within": condition, "places": (INT64, None), "j": (INT64, [])},
+        {"more": condition, "places_after": (INT64, None), "j_after": (INT64, [])},
+    )
+    filled = make_graph(
+        [
+            make_node("Gather", ["matrix", "own_places"], ["own"]),
+            make_node(_REDUCE[mode], ["own", "zero1"], ["full"]),
+        ],
+        {},
+        {"full": (0, None)},
+    )
+    body = [
+        make_node("Gather", [whole, "i"], ["a"]),
+        make_node("Add", ["i", "one"], ["next"]),
+        make_node("Gather", [whole, "next"], ["b"]),
+        make_node("Less", ["a", "b"], ["any"]),
+        make_node("Loop", ["", "any", "no_places", "a"], ["own_places", "j_end"], body=inner),
+        make_node("Size", ["own_places"], ["own_count"]),
+        make_node("Equal", ["own_count", "zero"], ["no"]),
+        make_node("If", ["no"], ["row"], then_branch=_no_row(), else_branch=filled),
+    ]
+    return _sequence(nodes, inputs, body, last, weighted)
 
 
 def pairs(spelling: str, mean: bool = False) -> bytes:
@@ -201,18 +319,40 @@ def pairs(spelling: str, mean: bool = False) -> bytes:
     return _model(nodes, {"ids": (INT64, ["L"]), "rows": (INT64, ["L"])})
 
 
+def with_input(model: bytes, value: str, place: int, name: str) -> bytes:
+    """The model, the node of which that makes a value reads something else at a place."""
+
+    def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+        for node in graph.node:
+            yield node
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.GRAPH:
+                    yield from nodes_of(attribute.g)
+
+    proto = onnx.ModelProto.FromString(model)
+    (node,) = (node for node in nodes_of(proto.graph) if value in node.output)
+    assert node.input[place] != name
+    node.input[place] = name
+    return proto.SerializeToString()
+
+
 SPELLINGS: Mapping[str, Callable[[], bytes]] = {
     **{
         f"{make.__name__}-{mode}-{'last' if last else 'first'}": lambda make=make, mode=mode, last=last: make(
             mode, last
         )
-        for make in (scripted, sequenced)
+        for make in (scripted, sequenced, padded)
         for mode in ("sum", "mean", "max")
         for last in (False, True)
     },
     **{
+        f"ended-{mode}-{'last' if last else 'first'}": lambda mode=mode, last=last: ended(mode, last)
+        for mode in ("mean", "max")
+        for last in (False, True)
+    },
+    **{
         f"{make.__name__}-weighted": lambda make=make: make("sum", False, True)
-        for make in (scripted, sequenced)
+        for make in (scripted, sequenced, padded)
     },
     **{f"lengths-{how}": lambda how=how: summed_lengths(how) for how in ("exclusive", "less", "joined")},
     **{
@@ -232,6 +372,8 @@ def ragged(name: str, lengths: Array, seed: int = 0) -> dict[str, Array]:
     generator = np.random.default_rng(seed)
     ends, total = np.cumsum(lengths), int(np.sum(lengths))
     found: dict[str, Array] = {"ids": generator.integers(0, len(TABLE), total)}
+    if name.startswith("padded"):
+        found["ids"][generator.random(total) < 0.3] = PADDING
     if name.startswith("pairs"):
         order = generator.permutation(total)
         rows = np.repeat(np.arange(len(lengths)), lengths)
@@ -251,6 +393,9 @@ def bags_of(name: str, given: Mapping[str, Array], lengths: Array) -> Array:
     rows = given.get("rows", np.repeat(np.arange(len(lengths)), lengths))
     numbers = TABLE.astype(np.float64)[given["ids"]]
     numbers = numbers * given.get("weights", np.ones(len(numbers)))[:, None]
+    if name.startswith("padded"):
+        kept = given["ids"] != PADDING
+        rows, numbers = rows[kept], numbers[kept]
     reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode_of(name)]
     made = [numbers[rows == row] for row in range(len(lengths))]
     return np.stack([reduce(part, axis=0) if len(part) else np.zeros(4) for part in made])

@@ -85,6 +85,8 @@ def test_bounds(backend: str, dtype: Any) -> None:
         ([3], {"last": 1}, np.zeros((0, 2))),
         ([], {}, np.zeros((0, 2))),
         ([0, 0], {"last": 1}, [[0, 0]]),
+        ([0, 2, 7], {"last": 1, "full": 1}, [[0, 2], [2, 7]]),
+        ([3], {"last": 1, "full": 1}, np.zeros((0, 2))),
     ):
         made = run(backend, "pyrec.BagBounds", [np.asarray(offsets, dtype), ids], attributes)
         assert made.dtype == INT64
@@ -105,6 +107,7 @@ def test_bounds(backend: str, dtype: Any) -> None:
 STARTS = r"expected a bag that starts at 0 or later, got one that starts before \(row {}\)"
 FALLS = r"expected a bag whose end is not before its start, got one whose end is \(row {}\)"
 ENDS = r"expected a bag that ends within 7 ids, got one that ends after them \(row {}\)"
+SHORT = r"expected a last bag that ends after 7 ids, got one that ends before \(row 1\)"
 FAR = 2**62
 
 
@@ -117,6 +120,8 @@ def test_bounds_name_the_row_of_a_wrong_bag(backend: str) -> None:
         ("pyrec.BagBounds", [0, 2, 8], {}, ENDS.format(1)),
         ("pyrec.BagBounds", [8], {}, FALLS.format(0)),
         ("pyrec.BagBounds", [0, 2, 8], {"last": 1}, ENDS.format(1)),
+        ("pyrec.BagBounds", [0, 2, 6], {"last": 1, "full": 1}, SHORT),
+        ("pyrec.BagBoundsOfLengths", [2, 4], {"full": 1}, SHORT),
         ("pyrec.BagBounds", [0, FAR, -FAR], {}, ENDS.format(0)),
         ("pyrec.BagBoundsOfLengths", [3, -1, 2], {}, FALLS.format(1)),
         ("pyrec.BagBoundsOfLengths", [3, 5], {}, ENDS.format(1)),
@@ -254,6 +259,19 @@ def test_strict_ids_do_not_count_from_the_end(backend: str) -> None:
         padded = run(backend, "pyrec.EmbeddingBag", (table, ids, bounds), {"strict": 1, "padding": -1})
         kept = np.asarray([2, 4, 34]) - [place == 0, place == 5, place == 39]
         np.testing.assert_array_equal(padded, kept[:, None] * table[1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_padding_that_wraps_is_a_row_of_the_table(backend: str) -> None:
+    table, bounds = np.arange(80, dtype=F32).reshape(5, 16), np.asarray([[0, 4], [4, 5]])
+    for dtype in (np.int64, np.int32):
+        ids = np.asarray([1, 3, -2, -4, -2], dtype)
+        for mode in ("sum", "mean", "max"):
+            attributes = {"mode": mode, "padding": 3, "padding_wraps": 1}
+            made = run(backend, "pyrec.EmbeddingBag", (table, ids, bounds), attributes)
+            close(made, expected_bags(table, ids % 5, bounds, None, mode, 3), 4)
+            with pytest.raises(IdRangeError, match=r"expected 0 <= id < 5\) \(row 2\)$"):
+                run(backend, "pyrec.EmbeddingBag", (table, ids, bounds), {**attributes, "strict": 1})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -8,16 +8,47 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bag_models import SPELLINGS, expected, mode_of, ragged
+from bag_models import PADDING, SPELLINGS, TABLE, expected, mode_of, ragged, with_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 
 import pyrec_infer as pi
-from pyrec_infer.errors import IdRangeError, InputError, PyrecError, RowCountError
+from pyrec_infer.errors import IdRangeError, InputError, PyrecError, RowCountError, ShapeError
 
 Array = NDArray[Any]
 CASES = ("req_bag_mean_ts", "req_bag_sum_dynamo", "req_jagged_lengths")
+
+
+NEAR_MISSES = (
+    ("padded-sum-first", "id", 1, "i"),  # the bag's number is no place
+    ("padded-sum-first", "up", 1, "two"),  # not the table's size
+    ("padded-sum-first", "negative", 1, "one"),
+    ("padded-sum-first", "is_padding", 1, "j"),
+    ("padded-sum-first", "grown", 1, "places"),
+    ("padded-sum-first", "j_after", 1, "two"),
+    ("padded-sum-first", "more", 1, "two"),
+    ("padded-sum-first", "any", 1, "two"),
+    ("padded-sum-first", "no", 1, "one"),
+    ("padded-sum-last", "no", 0, "a"),
+    ("padded-max-last", "own_places", 3, "next"),
+    ("padded-mean-last", "all", 1, "zero1"),
+    ("padded-mean-last", "b", 0, "offsets"),
+    ("padded-sum-first", "full", 1, "one1"),
+    ("padded-sum-first", "i_after", 1, "two"),
+    ("sequenced-sum-first", "no", 1, "a"),
+    ("sequenced-sum-last", "a", 1, "zero1"),
+    ("sequenced-mean-last", "b", 2, "end"),
+    ("ended-mean-first", "last", 1, "two"),
+    ("ended-mean-first", "left", 0, "one1"),
+    ("ended-mean-last", "left", 1, "b"),
+    ("ended-max-first", "to_end", 2, "one1"),
+    ("ended-max-last", "is_last", 1, "zero"),
+    ("scripted-sum-first", "b1", 0, "i"),
+    ("scripted-sum-last", "own", 1, "zero1"),
+)
+"""A spelling, a value in it, and a place where the node of that value reads something else."""
 
 
 @cache
@@ -184,3 +215,51 @@ def test_negative_ids_are_refused_but_in_run(name: str) -> None:
         model(name).score(request, {"x": x})
     with pytest.raises(IdRangeError, match=r"^input 'ids'"):
         model(name).score({}, {**request, "x": x})
+
+
+@pytest.mark.parametrize("miss", NEAR_MISSES, ids=lambda miss: "-".join(map(str, miss)))
+def test_what_only_looks_like_bags_is_refused(miss: tuple[str, str, int, str]) -> None:
+    request = ragged(miss[0], np.asarray([3]))
+    with pytest.raises(InputError, match="may pair its parts with the rows by their order"):
+        almost(miss).score(request, {"x": dense(2)})
+
+
+@cache
+def almost(miss: tuple[str, str, int, str]) -> pi.Model:
+    name, *change = miss
+    return pi.load(with_input(SPELLINGS[name](), *change))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_what_looks_like_bags_runs_as_it_says_or_not_at_all(data: st.DataObject) -> None:
+    miss = data.draw(st.sampled_from(NEAR_MISSES))
+    lengths = np.asarray(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)))
+    given_ = {**ragged(miss[0], lengths, seed=data.draw(st.integers(0, 99))), "x": dense(len(lengths))}
+    reference = ReferenceEvaluator(with_input(SPELLINGS[miss[0]](), *miss[1:]))
+    try:
+        found = almost(miss).run(given_)["y"]
+    except PyrecError:
+        return
+    close(found, reference.run(None, given_)[0])
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_a_negative_padding_is_padding_in_run_alone(mode: str) -> None:
+    name = f"padded-{mode}-first"
+    ids = np.asarray([5, PADDING - len(TABLE), 7, PADDING])
+    inputs = {"ids": ids, "offsets": np.asarray([0, 3]), "x": dense(2)}
+    wanted = expected(name, {**inputs, "ids": ids % len(TABLE)}, np.asarray([3, 1]), inputs["x"])
+    close(model(name).run(inputs)["y"], wanted)
+    with pytest.raises(IdRangeError, match=r"^input 'ids': .*row 1\)"):
+        model(name).score({}, inputs)
+
+
+@pytest.mark.parametrize("name", ["ended-mean-last", "ended-max-last"])
+def test_a_last_bag_that_is_taken_to_end_with_the_ids_has_to(name: str) -> None:
+    short = r"^input 'offsets': expected a last bag that ends after 6 ids, got one .*row {}\)"
+    inputs = {"ids": np.arange(6), "offsets": np.asarray([0, 2, 5]), "x": dense(2)}
+    with pytest.raises(ShapeError, match=short.format(1)):
+        model(name).run(inputs)
+    with pytest.raises(ShapeError, match=short.format(0)):
+        model(name).score({"ids": inputs["ids"], "offsets": np.asarray([0, 5])}, {"x": dense(3)})

@@ -520,7 +520,7 @@ py::object run_embedding_bag(const Call& call) {
               : weighted      ? BagMode::kWeightedMean
                               : BagMode::kMean;
   bags.padded = !padding.is_none();
-  if (bags.padded) bags.padding = py::cast<std::int64_t>(padding);
+  if (bags.padded) bags.padding[0] = bags.padding[1] = py::cast<std::int64_t>(padding);
   py::array out = call.output<float>({bounds.shape(0), static_cast<py::ssize_t>(bags.part.width)});
   const std::size_t out_step = call.row_step(out);
   const std::int64_t wrong =

@@ -112,8 +112,8 @@ struct Bags {
   const std::int64_t* bounds;  // for each bag the places of its first id and after its last
   std::size_t count;           // of bags
   BagMode mode;                // means divide by the number of ids or by the sum of their weights
-  bool padded;                 // ids equal to the padding are left out
-  std::int64_t padding;
+  bool padded;                 // ids equal to one of the paddings are left out
+  std::int64_t padding[2];
 };
 
 // out[i * out_step ..+ width] = what the mode makes of the rows of bag i, zeros where it has none.

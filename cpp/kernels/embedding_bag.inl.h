@@ -9,7 +9,7 @@ namespace pyrec {
 namespace {
 
 inline bool is_padding(const Bags& bags, std::int64_t id) {
-  return bags.padded && id == bags.padding;
+  return bags.padded && (id == bags.padding[0] || id == bags.padding[1]);
 }
 
 // Brings the rows of the ids that come next into the cache. Bags mostly follow each other in the

@@ -22,7 +22,7 @@ from pyrec_infer.kernels.transcendental import (
     tanh_f32,
 )
 from pyrec_infer.ops import OPS
-from pyrec_infer.ops.bags import check_bags, mode_of
+from pyrec_infer.ops.bags import check_bags, mode_of, paddings
 from pyrec_infer.ops.fused import activate, lookup_rows, parts_of
 from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, multiply_whole, quantize
 from pyrec_infer.ops.registry import Evaluate
@@ -118,8 +118,8 @@ def _embedding_bag(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array
         return OPS[node.op].evaluate(node, inputs)
     check_bags(node, inputs)
     weighted_mean = bool(node.attribute("weighted_mean", 0))
-    padding, strict = node.attribute("padding"), bool(node.attribute("strict", 0))
-    made, wrong = embedding_bags(table, ids, bounds, weights, mode_of(node), padding, weighted_mean, strict)
+    left_out, strict = paddings(node, len(table)), bool(node.attribute("strict", 0))
+    made, wrong = embedding_bags(table, ids, bounds, weights, mode_of(node), left_out, weighted_mean, strict)
     if wrong >= 0:
         # The reference names it.
         return OPS[node.op].evaluate(node, inputs)

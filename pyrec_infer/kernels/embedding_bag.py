@@ -28,7 +28,8 @@ def _bag_loop(
     weights: Any,
     mode: Any,
     padded: Any,
-    padding: Any,
+    first_padding: Any,
+    second_padding: Any,
     strict: Any,
     out: Any,
 ) -> Any:
@@ -37,7 +38,7 @@ def _bag_loop(
         kept, total = 0, np.float32(0)
         for place in range(bounds[i, 0], bounds[i, 1]):
             row = ids[place]
-            if padded and row == padding:
+            if padded and row in (first_padding, second_padding):
                 continue
             if row < 0 and not strict:
                 row += numbers.shape[0]
@@ -65,25 +66,37 @@ def embedding_bags(
     bounds: Array,
     weights: Array | None,
     mode: str,
-    padding: int | None,
+    paddings: tuple[int, int] | None,
     weighted_mean: bool,
     strict: bool = False,
 ) -> tuple[Array, int]:
     """The bags of a float32 table, and the place of the first id, bag by bag, outside it, or -1.
 
-    Negative ids are outside where they are strict; else they count from the table's end.
+    Negative ids are outside where they are strict; else they count from the table's end. Ids that are one
+    of the paddings are left out.
     """
     out = np.zeros((len(bounds), numbers.shape[1]), np.float32)
     factors = np.zeros(0, np.float32) if weights is None else weights
     way = _MODES[mode, bool(weighted_mean)]
-    wrong = _bag_loop(numbers, ids, bounds, factors, way, padding is not None, padding or 0, strict, out)
+    padded, left_out = paddings is not None, paddings or (0, 0)
+    wrong = _bag_loop(numbers, ids, bounds, factors, way, padded, *left_out, strict, out)
     return out, int(wrong)
 
 
-def embedding_bag_f32(parts: tuple[Part], *arguments: Any) -> Array:
+def embedding_bag_f32(
+    parts: tuple[Part],
+    ids: Array,
+    bounds: Array,
+    weights: Array | None,
+    mode: str,
+    padding: int | None,
+    weighted_mean: bool,
+) -> Array:
     """The bags of one part, whose ids must be in its table; see `embedding_bags`."""
     (part,) = parts
-    return embedding_bags(numbers_of(part, len(part[0]))[0], *arguments)[0]
+    numbers = numbers_of(part, len(part[0]))[0]
+    paddings = None if padding is None else (padding, padding)
+    return embedding_bags(numbers, ids, bounds, weights, mode, paddings, weighted_mean)[0]
 
 
 def _bags(numbers: Array, ids: Array, bounds: Array, weights: Array | None, mode: str, *rest: Any) -> Array:

@@ -45,6 +45,14 @@ def check_bounds(bounds: Array, ids: int) -> None:
         raise ShapeError(f"expected a bag {expected}, got {got} (row {row})")
 
 
+def _require_end(node: Node, bounds: Array, ids: int) -> None:
+    """Refuse a last bag that does not end with the ids where the node asks for that."""
+    if node.attribute("full", 0) and len(bounds) and bounds[-1, 1] != ids:
+        raise ShapeError(
+            f"expected a last bag that ends after {ids} ids, got one that ends before (row {len(bounds) - 1})"
+        )
+
+
 def _offsets(node: Node, offsets: Array) -> Array:
     if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
         raise ShapeError(
@@ -77,6 +85,7 @@ def _bounds(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         raise ShapeError("expected at least one offset, got none")
     bounds = np.stack([offsets[: len(ends)], ends], axis=1)
     check_bounds(bounds, len(ids))
+    _require_end(node, bounds, len(ids))
     return [bounds]
 
 
@@ -85,6 +94,7 @@ def _bounds_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array
     ends = np.cumsum(np.clip(lengths, -1, len(ids) + 1), dtype=INT64)
     bounds = np.stack([np.append(INT64.type(0), ends)[:-1], ends], axis=1)
     check_bounds(bounds, len(ids))
+    _require_end(node, bounds, len(ids))
     return [bounds]
 
 
@@ -178,21 +188,30 @@ def check_bags(node: Node, inputs: Sequence[Array | None]) -> None:
     check_bounds(bounds, len(ids))
 
 
-def _kept(node: Node, ids: Array, bounds: Array) -> tuple[Array, Array]:
+def paddings(node: Node, rows: int) -> tuple[int, int] | None:
+    """The ids that are left out: the padding, and what else means its row of a table with so many."""
+    padding = node.attribute("padding")
+    if padding is None:
+        return None
+    wraps = node.attribute("padding_wraps", 0) and not node.attribute("strict", 0)
+    return int(padding), int(padding) - rows if wraps else int(padding)
+
+
+def _kept(node: Node, ids: Array, bounds: Array, rows: int) -> tuple[Array, Array]:
     """For every id of every bag but the padding, bag by bag: its place, and its bag."""
     lengths = bounds[:, 1] - bounds[:, 0]
     bags = np.repeat(np.arange(len(bounds)), lengths)
     first = np.cumsum(lengths) - lengths
     places = np.arange(len(bags)) + (bounds[:, 0] - first)[bags]
-    padding = node.attribute("padding")
-    kept = np.ones(len(places), np.bool_) if padding is None else ids[places] != padding
+    left_out = paddings(node, rows)
+    kept = np.ones(len(places), np.bool_) if left_out is None else ~np.isin(ids[places], left_out)
     return places[kept], bags[kept]
 
 
 def _bag(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     table, ids, bounds = (required(node, inputs, i) for i in range(3))
     check_bags(node, inputs)
-    places, bags = _kept(node, ids, bounds)
+    places, bags = _kept(node, ids, bounds, len(table))
     rows = table[checked_ids(node, ids[places], len(table), places)]
     numbers = rows.astype(F32, copy=False) if table.dtype.kind == "f" else decode(rows, *table_part(node))
     weights = optional(inputs, 3)
@@ -238,7 +257,8 @@ OPS = (
     # Inputs offsets [B], whole numbers that never fall, of which each is the place of its bag's first id,
     # and the ids [M], of which only the number is read. The result [B, 2] int64 is the start and the end of
     # each bag; the last one ends with the ids. With `last` (int, 0 or 1) the offsets are [B + 1], the last
-    # of them the last bag's end. With `by_row` (int) each bag is a row of the batch.
+    # of them the last bag's end. With `by_row` (int) each bag is a row of the batch. With `full` (int) the
+    # last bag has to end with the ids.
     Op("pyrec.BagBounds", _infer_bounds, _bounds, _bounds_rows, flops=no_flops),
     # The same of the bags' lengths [B], which follow each other from the first id on.
     Op("pyrec.BagBoundsOfLengths", _infer_bounds, _bounds_of_lengths, _bounds_rows, flops=no_flops),
@@ -250,8 +270,10 @@ OPS = (
     # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is
     # what `mode` (sum, mean or max) makes of the rows of ids bounds[b, 0] to bounds[b, 1], each times its
     # weight; zeros for a bag without ids. Ids count from the end where negative. Attributes: padding (int,
-    # optional), an id, as it is given, that is left out, also of a mean's count; weighted_mean (int), whether
-    # a mean divides by the sum of the weights and not by their number. The table is float32 or float16, or
-    # bytes as in pyrec.Lookup, then with attributes offset, width and codec. NaN in a row gives NaN.
+    # optional), an id, as it is given, that is left out, also of a mean's count; padding_wraps (int), whether
+    # the padding is a row that negative ids may mean too, where these are not refused; weighted_mean (int),
+    # whether a mean divides by the sum of the weights and not by their number. The table is float32 or
+    # float16, or bytes as in pyrec.Lookup, then with attributes offset, width and codec. NaN in a row gives
+    # NaN.
     Op("pyrec.EmbeddingBag", _infer_bag, _bag, _bag_rows, ids=1),
 )

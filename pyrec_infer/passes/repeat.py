@@ -29,7 +29,7 @@ from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops.bags import BOUNDS
 from pyrec_infer.ops.inference import Analysis, analyze
 from pyrec_infer.ops.registry import with_trait
-from pyrec_infer.ops.shapes import product
+from pyrec_infer.ops.shapes import constant_integers, product
 from pyrec_infer.ops.traits import Trait
 from pyrec_infer.passes.remove_dead import keep_outputs
 
@@ -94,10 +94,19 @@ def _offsets_input(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | 
     """The input that a vector of offsets is, but for its element type and shape."""
     while name not in graph.inputs:
         node = graph.producers.get(name)
-        if node is None or node.op not in _VIEWS:
+        if node is None or not (node.op in _VIEWS or _all_but_last(node, infos)):
             return None
         name = node.inputs[0]
     return name if infos[name].rank in (1, 2) else None
+
+
+def _all_but_last(node: Node, infos: Mapping[str, Info]) -> bool:
+    """Whether a node leaves out the last offset, which ends a bag and begins none."""
+    given = infos[node.inputs[0]]
+    if node.op != "Slice" or given.rank != 1 or given.rows != Rows.INVARIANT:
+        return False
+    start, end, *others = (constant_integers(infos[name]) for name in node.inputs[1:])
+    return (start, end) == ((0,), (-1,)) and others in ([], [(0,)], [(0,), (1,)])
 
 
 def _kept_apart(name: str, sources: _Sources) -> bool:

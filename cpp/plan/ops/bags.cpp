@@ -42,6 +42,15 @@ void check_bounds(const std::int64_t* bounds, std::int64_t n, std::int64_t ids) 
   }
 }
 
+// The last of n bags has to end with the ids.
+void require_end(std::int64_t end, std::int64_t ids, std::int64_t n) {
+  if (end == ids) return;
+  throw OpError(ErrorKind::kShape,
+                "expected a last bag that ends after " + std::to_string(ids) +
+                    " ids, got one that ends before",
+                n - 1);
+}
+
 // The vector of offsets or lengths, int64 and contiguous.
 Tensor whole_numbers(Context& context, const Tensor& given) {
   if (given.rank() != 1) {
@@ -66,7 +75,9 @@ std::int64_t count_of_each(const Tensor& made) {
 
 class BagBounds {
  public:
-  explicit BagBounds(const OpSpec& spec) : last_(spec.attributes.integer("last", 0) != 0) {}
+  explicit BagBounds(const OpSpec& spec)
+      : last_(spec.attributes.integer("last", 0) != 0),
+        full_(spec.attributes.integer("full", 0) != 0) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor offsets = whole_numbers(context, required(in, 0));
@@ -84,16 +95,19 @@ class BagBounds {
       to[2 * i + 1] = i + 1 < given ? from[i + 1] : ids;
     }
     check_bounds(to, n, ids);
+    if (full_ && n > 0) require_end(to[2 * n - 1], ids, n);
     out[0].tensor = std::move(bounds);
   }
 
  private:
   bool last_;
+  bool full_;
 };
 
 class BagBoundsOfLengths {
  public:
-  explicit BagBoundsOfLengths(const OpSpec&) {}
+  explicit BagBoundsOfLengths(const OpSpec& spec)
+      : full_(spec.attributes.integer("full", 0) != 0) {}
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor lengths = whole_numbers(context, required(in, 0));
@@ -110,8 +124,12 @@ class BagBoundsOfLengths {
       to[2 * i] = std::exchange(place, end);
       to[2 * i + 1] = end;
     }
+    if (full_ && n > 0) require_end(place, ids, n);
     out[0].tensor = std::move(bounds);
   }
+
+ private:
+  bool full_;
 };
 
 BagMode mode_of(const Attributes& attributes) {
@@ -138,6 +156,7 @@ class EmbeddingBag {
         mode_(mode_of(spec.attributes)),
         padded_(spec.attributes.has("padding")),
         padding_(spec.attributes.integer("padding", 0)),
+        wraps_(spec.attributes.integer("padding_wraps", 0) != 0),
         strict_(spec.attributes.integer("strict", 0) != 0) {
     require_sizes(part_.offset, part_.width);
   }
@@ -160,7 +179,9 @@ class EmbeddingBag {
     bags.count = unsigned_size(n);
     bags.mode = weights || mode_ != BagMode::kWeightedMean ? mode_ : BagMode::kMean;
     bags.padded = padded_;
-    bags.padding = padding_;
+    bags.padding[0] = padding_;
+    // Strict ids do not count from the end.
+    bags.padding[1] = wraps_ && !strict_ ? padding_ - table.shape[0] : padding_;
     const Shape shape{n, static_cast<std::int64_t>(bags.part.width)};
     out[0].tensor = allocate(context, DType::kFloat32, shape);
     const auto [first, end] = span_of(bags.bounds, n);
@@ -238,6 +259,7 @@ class EmbeddingBag {
   BagMode mode_;
   bool padded_;
   std::int64_t padding_;
+  bool wraps_;  // the padding is a row, and ids that count from the end may mean it
   bool strict_;
 };
 

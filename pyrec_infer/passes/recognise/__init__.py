@@ -2,20 +2,24 @@
 
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.recognise import (
-    bags,
+    bag_lengths,
     broadcasts,
     concatenations,
     dice,
     layers,
     pair_dots,
+    scripted_bags,
     segments,
+    sequenced_bags,
     transposes,
     views,
 )
 from pyrec_infer.passes.rules import apply_rules, joined
 
 RULES = joined(
-    bags.RULES,
+    scripted_bags.RULES,
+    sequenced_bags.RULES,
+    bag_lengths.RULES,
     segments.RULES,
     views.RULES,
     transposes.RULES,

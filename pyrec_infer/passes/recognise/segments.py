@@ -7,7 +7,7 @@ import numpy as np
 from pyrec_infer.ir import BATCH, Dim, Node, Rows, has_symbol, same_size
 from pyrec_infer.ops.registry import with_trait
 from pyrec_infer.ops.traits import Trait
-from pyrec_infer.passes.recognise.bags import column_of, cumulated, filled_with, looked_up
+from pyrec_infer.passes.bags.parts import column_of, cumulated, filled_with, looked_up
 from pyrec_infer.passes.recognise.broadcasts import unrepeated
 from pyrec_infer.passes.rules import Rules, Site, for_ops
 

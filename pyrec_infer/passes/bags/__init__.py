@@ -1,0 +1,1 @@
+"""What the patterns of embedding bags share: no pattern itself."""
