@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError
 
+pytestmark = pytest.mark.filterwarnings("ignore:the file fixes the batch:RuntimeWarning")
+
 CASES = shared_folder() / "cases"
 NAMES = sorted(path.parent.name for path in CASES.glob("*/model.onnx"))
 
