@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from pyrec_infer.arguments.arrow_memory import (
+    GET,
+    MOST_COLUMNS,
+    MOST_ELEMENTS,
+    CArray,
+    CSchema,
+    CStream,
+    Field,
+    MalformedError,
+    Owned,
+    Piece,
+    field_of,
+    pointer_in,
+)
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
-
-_MOST_ELEMENTS = 1 << 40
-_MOST_COLUMNS = 1 << 16
-_DEEPEST = 8
 
 _NUMBERS = {
     "c": np.int8,
@@ -42,177 +51,7 @@ _INLINE = 12
 """The longest string that a view holds itself."""
 
 
-class _CSchema(ctypes.Structure):
-    pass
-
-
-class _CArray(ctypes.Structure):
-    pass
-
-
-class _CStream(ctypes.Structure):
-    _fields_ = (
-        ("get_schema", ctypes.c_void_p),
-        ("get_next", ctypes.c_void_p),
-        ("get_last_error", ctypes.c_void_p),
-        ("release", ctypes.c_void_p),
-        ("private_data", ctypes.c_void_p),
-    )
-
-
-_CSchema._fields_ = (
-    ("format", ctypes.c_char_p),
-    ("name", ctypes.c_char_p),
-    ("metadata", ctypes.c_void_p),
-    ("flags", ctypes.c_int64),
-    ("n_children", ctypes.c_int64),
-    ("children", ctypes.POINTER(ctypes.POINTER(_CSchema))),
-    ("dictionary", ctypes.POINTER(_CSchema)),
-    ("release", ctypes.c_void_p),
-    ("private_data", ctypes.c_void_p),
-)
-_CArray._fields_ = (
-    ("length", ctypes.c_int64),
-    ("null_count", ctypes.c_int64),
-    ("offset", ctypes.c_int64),
-    ("n_buffers", ctypes.c_int64),
-    ("n_children", ctypes.c_int64),
-    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
-    ("children", ctypes.POINTER(ctypes.POINTER(_CArray))),
-    ("dictionary", ctypes.POINTER(_CArray)),
-    ("release", ctypes.c_void_p),
-    ("private_data", ctypes.c_void_p),
-)
-
-_pointer_in = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer_in.restype = ctypes.c_void_p
-_pointer_in.argtypes = (ctypes.py_object, ctypes.c_char_p)
-
-_RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_GET = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-
-
-class _Malformed(Exception):
-    """What was handed over breaks the interface's rules."""
-
-
-class _Owned:
-    """A structure that is released with the last array over its memory."""
-
-    def __init__(self, structure: Any) -> None:
-        self.structure = structure
-
-    def __del__(self) -> None:
-        if self.structure.release:
-            _RELEASE(self.structure.release)(ctypes.addressof(self.structure))
-
-
-class _Memory:
-    """A piece of memory that keeps its owner alive; NumPy reads it where it lies, but does not write."""
-
-    def __init__(self, address: int, dtype: np.dtype[Any], count: int, owner: Any) -> None:
-        self.__array_interface__ = {
-            "data": (address, True),
-            "shape": (count,),
-            "typestr": dtype.str,
-            "version": 3,
-        }
-        self.owner = owner
-
-
-@dataclass(frozen=True)
-class _Field:
-    """A column's type."""
-
-    format: str
-    name: str
-    children: tuple[_Field, ...]
-    dictionary: _Field | None
-
-
-def _field(schema: _CSchema, depth: int = 0) -> _Field:
-    count = schema.n_children
-    if depth > _DEEPEST or not 0 <= count <= _MOST_COLUMNS or schema.format is None:
-        raise _Malformed
-    if count and not schema.children:
-        raise _Malformed
-    children = []
-    for i in range(count):
-        if not schema.children[i]:
-            raise _Malformed
-        children.append(_field(schema.children[i].contents, depth + 1))
-    dictionary = _field(schema.dictionary.contents, depth + 1) if schema.dictionary else None
-    try:
-        return _Field(
-            schema.format.decode("ascii"), (schema.name or b"").decode(), tuple(children), dictionary
-        )
-    except UnicodeDecodeError:
-        raise _Malformed from None
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Elements of one C array: how many, from where on, and who owns the memory."""
-
-    array: _CArray
-    begin: int
-    count: int
-    owner: Any
-
-    @classmethod
-    def whole(cls, array: _CArray, owner: Any) -> _Piece:
-        if not 0 <= array.length <= _MOST_ELEMENTS:
-            raise _Malformed
-        return cls(array, 0, array.length, owner).checked()
-
-    def checked(self) -> _Piece:
-        array = self.array
-        fits = 0 <= array.offset <= _MOST_ELEMENTS and 0 <= array.length <= _MOST_ELEMENTS
-        if not fits or self.begin < 0 or self.count < 0 or self.begin + self.count > array.length:
-            raise _Malformed
-        if not -1 <= array.null_count <= array.length:
-            raise _Malformed
-        return self
-
-    @property
-    def first(self) -> int:
-        """The first element's place in the buffers."""
-        return int(self.array.offset + self.begin)
-
-    def child(self, place: int, begin: int, count: int) -> _Piece:
-        if place >= self.array.n_children or not self.array.children or not self.array.children[place]:
-            raise _Malformed
-        return _Piece(self.array.children[place].contents, begin, count, self.owner).checked()
-
-    def buffer(self, place: int, dtype: Any, first: int, count: int) -> Array:
-        """Elements of a buffer, borrowed."""
-        if place >= self.array.n_buffers:
-            raise _Malformed
-        kind = np.dtype(dtype)
-        if count == 0:
-            return np.empty(0, kind)
-        address = self.array.buffers[place] if self.array.buffers else None
-        if not address:
-            raise _Malformed
-        return np.asarray(_Memory(address + first * kind.itemsize, kind, count, self.owner))
-
-    def bits(self, place: int) -> Array:
-        """The elements of a buffer of bits."""
-        begin, end = self.first, self.first + self.count
-        data = self.buffer(place, np.uint8, begin // 8, -(-end // 8) - begin // 8)
-        return np.unpackbits(data, bitorder="little")[begin % 8 :][: self.count].astype(np.bool_)
-
-    def missing(self) -> Array | None:
-        """Which elements are null; None if all are there."""
-        if self.array.n_buffers < 1 or not self.array.buffers or not self.array.buffers[0]:
-            if self.array.null_count > 0:
-                raise _Malformed
-            return None
-        there = self.bits(0)
-        return None if there.all() else ~there
-
-
-def _values(field: _Field, piece: _Piece) -> tuple[Array, Array | None]:
+def _values(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     """The elements of a column, and which of them are null."""
     if field.format == "n":
         return np.zeros(piece.count), np.ones(piece.count, np.bool_) if piece.count else None
@@ -238,18 +77,18 @@ def _described(code: str) -> str:
     return f"Arrow's type {code!r}"
 
 
-def _decoded(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, Array | None]:
+def _decoded(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Array | None]:
     if field.format not in _NUMBERS or not piece.array.dictionary or field.dictionary is None:
-        raise _Malformed
+        raise MalformedError
     places = piece.buffer(1, _NUMBERS[field.format], piece.first, piece.count)
     if places.dtype.kind == "f":
-        raise _Malformed
-    words, gone = _values(field.dictionary, _Piece.whole(piece.array.dictionary.contents, piece.owner))
+        raise MalformedError
+    words, gone = _values(field.dictionary, Piece.whole(piece.array.dictionary.contents, piece.owner))
     if missing is not None:
         places = np.where(missing, 0, places)
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
-            raise _Malformed
+            raise MalformedError
         return np.empty((len(places), *words.shape[1:]), words.dtype), missing
     if gone is not None:
         missing = np.asarray(gone[places] if missing is None else missing | gone[places])
@@ -257,17 +96,17 @@ def _decoded(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array
     return words[places], None if missing is None else np.asarray(missing)
 
 
-def _bounds(piece: _Piece, dtype: Any) -> Array:
+def _bounds(piece: Piece, dtype: Any) -> Array:
     """Where the elements of strings or lists begin, and where the last one ends."""
     if piece.count == 0:
         return np.zeros(1, np.int64)
     bounds = piece.buffer(1, dtype, piece.first, piece.count + 1).astype(np.int64)
-    if bounds[0] < 0 or bounds[-1] > _MOST_ELEMENTS or (np.diff(bounds) < 0).any():
-        raise _Malformed
+    if bounds[0] < 0 or bounds[-1] > MOST_ELEMENTS or (np.diff(bounds) < 0).any():
+        raise MalformedError
     return bounds
 
 
-def _texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterator[bytes]:
+def _texts(field: Field, piece: Piece, missing: Array | None) -> Iterator[bytes]:
     bounds = _bounds(piece, _TEXTS[field.format])
     first, last = int(bounds[0]), int(bounds[-1])
     data = piece.buffer(2, np.uint8, first, last - first).tobytes()
@@ -275,11 +114,11 @@ def _texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterator[byte
     return (data[a:b] for a, b in pairwise(places))
 
 
-def _viewed_texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterator[bytes]:
+def _viewed_texts(field: Field, piece: Piece, missing: Array | None) -> Iterator[bytes]:
     """Strings of at most 12 bytes in their views, others in buffers whose sizes come last."""
     extra = piece.array.n_buffers - 3
-    if not 0 <= extra <= _MOST_COLUMNS:
-        raise _Malformed
+    if not 0 <= extra <= MOST_COLUMNS:
+        raise MalformedError
     sizes = piece.buffer(int(extra) + 2, np.int64, 0, int(extra)).tolist()
     views = piece.buffer(1, np.uint8, 16 * piece.first, 16 * piece.count).tobytes()
     numbers = np.frombuffer(views, np.int32).reshape(-1, 4)
@@ -291,7 +130,7 @@ def _viewed_texts(field: _Field, piece: _Piece, missing: Array | None) -> Iterat
             yield views[16 * i + 4 : 16 * i + 4 + length]
             continue
         if length < 0 or not 0 <= place < extra or offset < 0 or offset + length > sizes[place]:
-            raise _Malformed
+            raise MalformedError
         yield buffers[place][offset : offset + length]
 
 
@@ -311,10 +150,10 @@ def _as_text(items: Iterator[bytes]) -> Array:
     return np.array(texts, str) if texts else np.empty(0, "U1")
 
 
-def _lists(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, Array | None]:
+def _lists(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Array | None]:
     """Lists of one length as a matrix."""
     if len(field.children) != 1:
-        raise _Malformed
+        raise MalformedError
     if field.format in _LISTS:
         bounds = _bounds(piece, _LISTS[field.format])
         lengths = np.diff(bounds)
@@ -327,8 +166,8 @@ def _lists(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, 
         begin, total = int(bounds[0]), int(bounds[-1] - bounds[0])
     else:
         text = field.format[3:]
-        if not text.isdecimal() or not 0 <= (width := int(text[:12])) <= _MOST_ELEMENTS:
-            raise _Malformed
+        if not text.isdecimal() or not 0 <= (width := int(text[:12])) <= MOST_ELEMENTS:
+            raise MalformedError
         begin, total = piece.first * width, piece.count * width
     if missing is not None:
         return np.zeros((piece.count, 0)), missing
@@ -340,8 +179,8 @@ def _lists(field: _Field, piece: _Piece, missing: Array | None) -> tuple[Array, 
 class ArrowColumn:
     """A column of a table that is read when it is needed."""
 
-    def __init__(self, field: _Field, pieces: Sequence[tuple[_Piece, Array | None]]) -> None:
-        self._field = field
+    def __init__(self, field: Field, pieces: Sequence[tuple[Piece, Array | None]]) -> None:
+        self.field_of = field
         self._pieces = pieces
 
     def array(self, label: str) -> Array:
@@ -355,8 +194,8 @@ class ArrowColumn:
         parts, first = [], 0
         for piece, gone in self._pieces:
             try:
-                values, missing = _values(self._field, piece)
-            except _Malformed:
+                values, missing = _values(self.field_of, piece)
+            except MalformedError:
                 raise InputError(f"{label}: its Arrow structures contradict themselves") from None
             except PyrecError as error:
                 raise type(error)(f"{label}: {error}") from None
@@ -369,7 +208,7 @@ class ArrowColumn:
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            return np.empty(0, _NUMBERS.get(self._field.format, np.float32))
+            return np.empty(0, _NUMBERS.get(self.field_of.format, np.float32))
         parts = [part for part in parts if len(part)] or parts[:1]
         if len({part.shape[1:] for part in parts}) > 1:
             raise ShapeError(f"{label}: expected lists of one length, got rows of different lengths")
@@ -385,49 +224,49 @@ def is_arrow(value: Any) -> bool:
 
 def _capsule(capsule: Any, name: bytes, kind: type[Any]) -> Any:
     try:
-        structure = kind.from_address(_pointer_in(capsule, name))
+        structure = kind.from_address(pointer_in(capsule, name))
     except (TypeError, ValueError) as error:
         let_interrupts_pass(error)
-        raise _Malformed from None
+        raise MalformedError from None
     if not structure.release:
-        raise _Malformed
+        raise MalformedError
     return structure
 
 
-def _pieces_of(value: Any) -> tuple[_Field, list[_Piece]]:
+def _pieces_of(value: Any) -> tuple[Field, list[Piece]]:
     """The type of a table or column and its chunks."""
     if callable(getattr(type(value), "__arrow_c_stream__", None)):
         capsule = value.__arrow_c_stream__()
-        return _streamed(capsule, _capsule(capsule, b"arrow_array_stream", _CStream))
+        return _streamed(capsule, _capsule(capsule, b"arrow_array_stream", CStream))
     schema, capsule = value.__arrow_c_array__()
-    field = _field(_capsule(schema, b"arrow_schema", _CSchema))
-    return field, [_Piece.whole(_capsule(capsule, b"arrow_array", _CArray), capsule)]
+    field = field_of(_capsule(schema, b"arrow_schema", CSchema))
+    return field, [Piece.whole(_capsule(capsule, b"arrow_array", CArray), capsule)]
 
 
-def _streamed(capsule: Any, stream: _CStream) -> tuple[_Field, list[_Piece]]:
+def _streamed(capsule: Any, stream: CStream) -> tuple[Field, list[Piece]]:
     address = ctypes.addressof(stream)
-    schema = _Owned(_CSchema())
+    schema = Owned(CSchema())
     if not stream.get_schema or not stream.get_next:
-        raise _Malformed
-    if _GET(stream.get_schema)(address, ctypes.addressof(schema.structure)) != 0:
-        raise _Malformed
-    field = _field(schema.structure)
-    pieces: list[_Piece] = []
+        raise MalformedError
+    if GET(stream.get_schema)(address, ctypes.addressof(schema.structure)) != 0:
+        raise MalformedError
+    field = field_of(schema.structure)
+    pieces: list[Piece] = []
     while True:
-        owned = _Owned(_CArray())
-        if _GET(stream.get_next)(address, ctypes.addressof(owned.structure)) != 0:
-            raise _Malformed
+        owned = Owned(CArray())
+        if GET(stream.get_next)(address, ctypes.addressof(owned.structure)) != 0:
+            raise MalformedError
         if not owned.structure.release:
             return field, pieces
-        pieces.append(_Piece.whole(owned.structure, (owned, capsule)))
+        pieces.append(Piece.whole(owned.structure, (owned, capsule)))
 
 
-def _read(value: Any) -> tuple[_Field, list[_Piece]]:
+def _read(value: Any) -> tuple[Field, list[Piece]]:
     """The same with errors of this package only."""
     kind = type(value).__name__
     try:
         return _pieces_of(value)
-    except _Malformed:
+    except MalformedError:
         raise InputError(f"the Arrow structures of a {kind} contradict themselves") from None
     except MemoryError:
         raise
@@ -462,7 +301,7 @@ def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:
             )
             for i, child in enumerate(field.children)
         ]
-    except _Malformed:
+    except MalformedError:
         raise InputError("the table's Arrow structures contradict themselves") from None
 
 
