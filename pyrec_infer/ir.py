@@ -276,7 +276,15 @@ class Info:
 
 
 Attribute: TypeAlias = (
-    int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
+    int
+    | float
+    | str
+    | bytes
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+    | tuple[Dim, ...]
+    | Array
 )
 
 

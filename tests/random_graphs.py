@@ -35,11 +35,8 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, int]) -> Graph:
         if node.op != "pyrec.DimValues":
             nodes.append(node)
             continue
-        parts: Any = zip(node.attributes["coefficients"], node.attributes["sizes"], strict=True)  # type: ignore[arg-type]
-        values = [
-            coefficient * math.prod(sizes[name] for name in names.split("*") if name)
-            for coefficient, names in parts
-        ]
+        products = node.attribute("sizes")
+        values = [size.coefficient * math.prod(sizes[name] for name in size.symbols) for size in products]
         made = np.asarray(values[0] if node.attribute("scalar") else values, np.int64)
         constants[node.outputs[0]] = made
     return graph.with_(nodes=tuple(nodes), constants=constants)

@@ -12,7 +12,7 @@ from pyrec_infer import _native
 from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.backends.numba import NumbaPlan
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Dim, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.scans import scan_attributes
 from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
@@ -49,9 +49,11 @@ class _Lowering:
         found = {key: value for key, value in node.attributes.items() if not key.startswith("pyrec.")}
         if node.op == "pyrec.DimValues":
             numbers: list[int] = []
-            for names in found.pop("sizes"):  # type: ignore[union-attr]
-                own = [self.symbols[name] for name in str(names).split("*") if name]
+            sizes: tuple[Dim, ...] = found.pop("sizes")  # type: ignore[assignment]
+            for size in sizes:
+                own = [self.symbols[name] for name in size.symbols]
                 numbers.extend([*own, *[-1] * (MAX_FACTORS - len(own))])
+            found["coefficients"] = tuple(size.coefficient for size in sizes)
             found["symbols"] = tuple(numbers)
         if node.op in ("Loop", "Scan"):
             unknown = Info(None, None)

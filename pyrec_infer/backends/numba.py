@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -91,13 +92,9 @@ def _rows_of(array: Array, axis: int, begin: int, end: int, total: int) -> Array
 
 
 def _sizes(node: Node, sizes: Mapping[str, int]) -> Array:
-    values = []
-    names = node.attributes["sizes"]
-    for coefficient, text in zip(node.attributes["coefficients"], names, strict=True):  # type: ignore[arg-type]
-        value = int(coefficient)
-        for name in str(text).split("*"):
-            value *= sizes[name] if name else 1
-        values.append(value)
+    values = [
+        size.coefficient * prod(sizes[name] for name in size.symbols) for size in node.attribute("sizes")
+    ]
     return np.asarray(values[0] if node.attribute("scalar") else values, np.int64)
 
 

@@ -127,11 +127,10 @@ def _eye_like(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _infer_dim_values(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    coefficients, sizes = node.attribute("coefficients", ()), node.attribute("sizes", ())
-    contents = np.empty(len(coefficients), object)
-    for i, (coefficient, names) in enumerate(zip(coefficients, sizes, strict=True)):
-        symbols = tuple(name for name in names.split("*") if name)
-        contents[i] = Dim(coefficient, symbols) if symbols else coefficient
+    sizes = node.attribute("sizes", ())
+    contents = np.empty(len(sizes), object)
+    for i, size in enumerate(sizes):
+        contents[i] = size if size.symbols else size.coefficient
     shaped = contents.reshape(()) if boolean(node.attribute("scalar", 0)) else contents
     return [Info(INT64, shaped.shape, contents=shaped)]
 

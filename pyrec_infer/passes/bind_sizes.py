@@ -28,16 +28,9 @@ def _bound_info(info: Info, sizes: Mapping[str, int]) -> Info:
 def _bound_node(node: Node, sizes: Mapping[str, int]) -> Node:
     if node.op != "pyrec.DimValues":
         return node
-    products = [
-        _bound(Dim(int(coefficient), tuple(name for name in str(text).split("*") if name)), sizes)
-        for coefficient, text in zip(node.attribute("coefficients"), node.attribute("sizes"), strict=True)
-    ]
-    attributes = {
-        **node.attributes,
-        "coefficients": tuple(size if isinstance(size, int) else size.coefficient for size in products),
-        "sizes": tuple("" if isinstance(size, int) else "*".join(size.symbols) for size in products),
-    }
-    return replace(node, attributes=attributes)
+    products = [_bound(size, sizes) for size in node.attribute("sizes")]
+    bound = tuple(Dim(size, ()) if isinstance(size, int) else size for size in products)
+    return replace(node, attributes={**node.attributes, "sizes": bound})
 
 
 def bind_sizes(graph: Graph, sizes: Mapping[str, int]) -> Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrec_infer.ir import Dim, Graph
+from pyrec_infer.passes.resolve_sizes import named_sizes
 
 
 def drop_inputs(graph: Graph) -> Graph:
@@ -18,14 +19,7 @@ def drop_inputs(graph: Graph) -> Graph:
     ('x',)
     """
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
-    sizes = {
-        symbol
-        for node in graph.nodes
-        if node.op == "pyrec.DimValues"
-        for text in node.attributes["sizes"]  # type: ignore[union-attr]
-        for symbol in str(text).split("*")
-        if symbol
-    }
+    sizes = {symbol for node in graph.nodes for symbol in named_sizes(node)}
 
     def symbols(name: str) -> set[str]:
         shape = graph.infos[name].shape or ()

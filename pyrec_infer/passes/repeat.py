@@ -32,6 +32,7 @@ from pyrec_infer.ops.registry import with_trait
 from pyrec_infer.ops.shapes import constant_integers, product
 from pyrec_infer.ops.traits import Trait
 from pyrec_infer.passes.remove_dead import keep_outputs
+from pyrec_infer.passes.resolve_sizes import named_sizes
 
 _VIEWS = frozenset({*with_trait(Trait.VIEW), "Cast", "Identity"})
 
@@ -72,9 +73,7 @@ class _Sources:
                         lengths.setdefault(symbol, set()).add(name)
         for node in graph.nodes:
             found = frozenset[str]().union(*(self.inputs[name] for name in node.inputs if name))
-            if node.op == "pyrec.DimValues":
-                symbols = "*".join(map(str, node.attribute("sizes"))).split("*")
-                found = found.union(*(lengths.get(symbol, ()) for symbol in symbols))
+            found = found.union(*(lengths.get(symbol, ()) for symbol in named_sizes(node)))
             self.inputs.update((name, found) for name in node.outputs if name)
 
     def shared(self, name: str) -> frozenset[str]:

@@ -38,12 +38,18 @@ def sizes_node(contents: Array, output: str, name: str) -> Node:
         (),
         (output,),
         {
-            "coefficients": tuple(item.coefficient for item in items),
-            "sizes": tuple("*".join(item.symbols) for item in items),
+            "sizes": tuple(items),
             "scalar": int(contents.ndim == 0),
         },
         name=name,
     )
+
+
+def named_sizes(node: Node) -> frozenset[str]:
+    """The named sizes that a node makes numbers of."""
+    if node.op != "pyrec.DimValues":
+        return frozenset()
+    return frozenset(symbol for size in node.attribute("sizes") for symbol in size.symbols)
 
 
 def resolve_sizes(graph: Graph) -> Graph:

@@ -104,7 +104,7 @@ def _alike(a: Node, b: Node) -> bool:
     return a is b or (
         (a.op, a.inputs, a.outputs, a.bodies) == (b.op, b.inputs, b.outputs, b.bodies)
         and a.attributes.keys() == b.attributes.keys()
-        and all(np.array_equal(value, b.attributes[key]) for key, value in a.attributes.items())
+        and all(np.array_equal(a.attribute(key), b.attribute(key)) for key in a.attributes)
     )
 
 

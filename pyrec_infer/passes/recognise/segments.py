@@ -78,7 +78,7 @@ def _bounds(rows: str, updates: str, site: Site) -> tuple[str, str] | None:
     info = site.infos[rows]
     if info.rows != Rows.INVARIANT or info.dtype != np.int64 or info.rank != 1:
         return None
-    count = site.node("pyrec.DimValues", coefficients=(1,), sizes=(BATCH,), scalar=1)
+    count = site.node("pyrec.DimValues", sizes=(Dim.symbol(BATCH),), scalar=1)
     order = site.node("pyrec.OrderOfPairs", rows, count)
     return site.node("pyrec.BagsOfPairs", rows, count), order
 
