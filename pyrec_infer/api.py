@@ -30,13 +30,14 @@ from pyrec_infer.calls import (
     prepare_call,
 )
 from pyrec_infer.catalog import Catalog
+from pyrec_infer.codecs import PrecisionName, require_precision
 from pyrec_infer.errors import InputError, PyrecError, ResourceLimitError, ShapeError
 from pyrec_infer.importer import import_model, model_source
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
 from pyrec_infer.outputs import Output, Wanted, default_output
-from pyrec_infer.passes.choose_precision import NARROW_LAYERS, PrecisionName, require_precision
+from pyrec_infer.passes.choose_precision import NARROW_LAYERS
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.ranking import Ranking, Ready, call, warn_of_fixed_rows
 from pyrec_infer.tools.explain import Explanation, explain_plan

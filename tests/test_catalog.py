@@ -32,7 +32,6 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.ir import Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.tables.records import to_int8
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -683,14 +682,6 @@ def test_ids_in_floats_are_never_rounded() -> None:
     np.testing.assert_array_equal(model.catalog(own, precision="bf16").score({"u": 7.0}), expected)
     made = model.catalog(own, precision="int8").score({"u": 7.0})
     np.testing.assert_allclose(made, expected, atol=20 * 191 / 254)
-
-
-def test_int8_rows() -> None:
-    values = np.asarray([[1, -2], [0, 0], [np.nan, 1], [np.inf, 1], [1e-45, -1e-45]], np.float32)
-    numbers, scales = to_int8(values)
-    assert numbers[0].tolist() == [64, -127]
-    assert numbers[1].tolist() == [0, 0]
-    assert np.isnan(scales).tolist() == [False, False, True, True, False]
 
 
 def test_a_catalogue_is_let_go(model: pi.Model) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import pyrec_infer as pi
 from benchmarks.rulers.inputs import Arrays, Case, make_cases, stock
-from pyrec_infer.passes.choose_precision import PRECISIONS
+from pyrec_infer.codecs import PRECISIONS
 
 Scores = NDArray[np.float32]
 Call = Callable[[], Scores]

@@ -446,14 +446,12 @@ struct Lookups {
       const std::size_t item_size = static_cast<std::size_t>(table.itemsize());
       const std::size_t stride = inner.row_step(table) * item_size;
       const std::size_t offset = py::cast<std::size_t>(fields[1]);
-      const std::string codec = py::cast<std::string>(fields[4]);
+      const auto codec = find_codec(py::cast<std::string>(fields[4]));
       LookupPart part{};
       part.width = py::cast<std::size_t>(fields[3]);
-      call.expect(codec == "f32" || codec == "bf16" || codec == "i8", "unknown codec");
-      part.codec = codec == "f32" ? Codec::kF32 : codec == "bf16" ? Codec::kBf16 : Codec::kI8;
-      const std::size_t end = offset + (codec == "f32"    ? part.width * 4
-                                        : codec == "bf16" ? part.width * 2
-                                                          : (part.width + 3) / 4 * 4 + 4);
+      call.expect(codec.has_value(), "unknown codec");
+      part.codec = *codec;
+      const std::size_t end = offset + row_bytes(*codec, part.width);
       call.expect(end <= size_of(table, 1) * item_size, "a row is too short");
       call.expect(offset % 4 == 0 && stride % 4 == 0 &&
                       reinterpret_cast<std::uintptr_t>(table.data()) % 4 == 0,
@@ -704,6 +702,8 @@ std::vector<std::string> kernel_names() {
   return names;
 }
 
+std::vector<std::string> names_of_codecs() { return {codec_names().begin(), codec_names().end()}; }
+
 py::dict features() {
   const CpuFeatures& cpu = cpu_features();
   py::dict result;
@@ -720,6 +720,7 @@ void bind_kernels(py::module_& module) {
   module.def("kernel_backends", &kernel_backends,
              "ISAs of this build that this CPU can run, best first.");
   module.def("kernel_names", &kernel_names, "Kernels that run_kernel can run.");
+  module.def("codec_names", &names_of_codecs, "Codecs of rows that kernels read.");
   module.def("cpu_features", &features, "Instruction sets of this CPU that kernels can use.");
   module.def("run_kernel", &run_kernel,
              "Run one kernel on contiguous arrays, into `out` or a new array. For tests.",

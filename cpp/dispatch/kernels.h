@@ -8,6 +8,8 @@
 #include <span>
 #include <string_view>
 
+#include "codecs/codec.h"
+
 namespace pyrec {
 
 // y[i] = f(x[i]); y may be x.
@@ -73,13 +75,9 @@ using GatherRowsF32 = void (*)(const float* table, std::size_t width, const std:
 using BagSumF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
                            const float* weights, std::size_t n, float* out);
 
-// How a table holds the numbers of a row: float32; their upper halves; or signed bytes, zeros up to
-// a multiple of 4, then the float32 scale that they are multiplied with.
-enum class Codec : std::int32_t { kF32, kBf16, kI8 };
-
 // `width` numbers of each of some rows of a table.
 struct LookupPart {
-  const unsigned char* table;  // row 0's; rows are aligned to 4 bytes
+  const unsigned char* table;  // row 0's; rows are aligned as the codec wants it
   std::size_t stride;          // bytes from row to row
   const std::int64_t* rows;    // valid row numbers; null for 0, 1, 2, ...
   std::size_t width;
@@ -102,7 +100,6 @@ enum class BagMode : std::int32_t { kSum, kMean, kWeightedMean, kMax };
 // Bags of rows of one table.
 struct Bags {
   LookupPart part;     // the table; without rows
-  bool halves;         // its numbers are float16, which have bf16's size
   std::size_t size;    // its number of rows
   std::int64_t first;  // the place of ids[0] and weights[0]
   const std::int64_t* ids;

@@ -200,31 +200,10 @@ std::int64_t make_bags_of(const Bags& bags, float* out, std::size_t out_step) {
                : make_bags_of<Reader, Rows::kSome>(bags, out, out_step);
 }
 
-// Rows of float16 numbers.
-struct HalfReader {
-  HalfReader(const unsigned char* row, std::size_t)
-      : row(reinterpret_cast<const std::uint16_t*>(row)) {}
-  VecF read(std::size_t j) const { return load_half(row + j); }
-  VecF read_first(std::size_t j, std::size_t count) const {
-    std::uint16_t x[kLanes] = {};
-    for (std::size_t i = 0; i < count; ++i) x[i] = row[j + i];
-    return load_half(x);
-  }
-  void skip(std::size_t count) { row += count; }
-  const std::uint16_t* row;
-};
-
 std::int64_t embedding_bag_f32(const Bags& bags, float* out, std::size_t out_step) {
-  if (bags.halves) return make_bags_of<HalfReader>(bags, out, out_step);
-  switch (bags.part.codec) {
-    case Codec::kF32:
-      return make_bags_of<RowReader<Codec::kF32>>(bags, out, out_step);
-    case Codec::kBf16:
-      return make_bags_of<RowReader<Codec::kBf16>>(bags, out, out_step);
-    case Codec::kI8:
-      return make_bags_of<RowReader<Codec::kI8>>(bags, out, out_step);
-  }
-  return -1;
+  return with_codec(bags.part.codec, [&](auto codec) {
+    return make_bags_of<typename decltype(codec)::Reader>(bags, out, out_step);
+  });
 }
 
 }  // namespace

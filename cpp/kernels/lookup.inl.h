@@ -11,14 +11,14 @@ constexpr std::size_t kLookupRows = 16;  // taken at a time, and prefetched as m
 
 // Copies rows [begin, end) of n; `width_of` gives the width, as a constant where that makes the
 // copy a few moves.
-template <Codec kCodec, class Width>
+template <class Of, class Width>
 inline void copy_rows(const LookupPart& part, Width width_of, std::size_t begin, std::size_t end,
                       std::size_t n, float* out, std::size_t out_step) {
   const std::size_t width = width_of();
-  const std::size_t bytes = row_bytes(part);
+  const std::size_t bytes = Of::row_bytes(width);
   for (std::size_t i = begin; i < end; ++i, out += out_step) {
     if (part.far && i + kLookupRows < n) prefetch_bytes(row_of(part, i + kLookupRows), bytes);
-    const RowReader<kCodec> row(row_of(part, i), width);
+    const typename Of::Reader row(row_of(part, i), width);
     std::size_t j = 0;
     for (; j + kLanes <= width; j += kLanes) store(out + j, row.read(j));
     if (j < width) store_first(out + j, row.read_first(j, width - j), width - j);
@@ -27,25 +27,18 @@ inline void copy_rows(const LookupPart& part, Width width_of, std::size_t begin,
 
 inline void copy_part(const LookupPart& part, std::size_t begin, std::size_t end, std::size_t n,
                       float* out, std::size_t out_step) {
-  const auto any = [&] { return part.width; };
-  const auto sixteen = [] { return std::size_t{16}; };
-  switch (part.codec) {
-    case Codec::kF32:
-      if (part.width == 16) {
-        copy_rows<Codec::kF32>(part, sixteen, begin, end, n, out, out_step);
-      } else if (part.width == 1) {
-        copy_rows<Codec::kF32>(part, [] { return std::size_t{1}; }, begin, end, n, out, out_step);
-      } else {
-        copy_rows<Codec::kF32>(part, any, begin, end, n, out, out_step);
-      }
-      break;
-    case Codec::kBf16:
-      copy_rows<Codec::kBf16>(part, any, begin, end, n, out, out_step);
-      break;
-    case Codec::kI8:
-      copy_rows<Codec::kI8>(part, any, begin, end, n, out, out_step);
-      break;
-  }
+  with_codec(part.codec, [&](auto codec) {
+    const auto copy = [&](auto width_of) {
+      copy_rows<decltype(codec)>(part, width_of, begin, end, n, out, out_step);
+    };
+    if (part.width == 16) {
+      copy([] { return std::size_t{16}; });
+    } else if (part.width == 1) {
+      copy([] { return std::size_t{1}; });
+    } else {
+      copy([&] { return part.width; });
+    }
+  });
 }
 
 void lookup_f32(const LookupPart* parts, std::size_t count, std::size_t n, float* out,

@@ -33,12 +33,12 @@ struct LookupSumMaker {
 };
 
 // Adds parts of one number a row.
-template <Codec kCodec>
+template <class Of>
 inline void add_numbers(const LookupPart& part, std::size_t n, float* out, std::size_t out_step) {
   constexpr std::size_t kAhead = 32;
   for (std::size_t i = 0; i < n; ++i) {
     if (part.far && i + kAhead < n) prefetch_bytes(row_of(part, i + kAhead), 1);
-    out[i * out_step] += RowReader<kCodec>(row_of(part, i), 1).number();
+    out[i * out_step] += typename Of::Reader(row_of(part, i), 1).number();
   }
 }
 
@@ -49,17 +49,8 @@ void lookup_sum_numbers(const float* bias, std::size_t bias_step, const LookupPa
     out[i * out_step] = bias == nullptr ? 0.0f : bias[i * bias_step];
   }
   for (std::size_t p = 0; p < count; ++p) {
-    switch (parts[p].codec) {
-      case Codec::kF32:
-        add_numbers<Codec::kF32>(parts[p], n, out, out_step);
-        break;
-      case Codec::kBf16:
-        add_numbers<Codec::kBf16>(parts[p], n, out, out_step);
-        break;
-      case Codec::kI8:
-        add_numbers<Codec::kI8>(parts[p], n, out, out_step);
-        break;
-    }
+    with_codec(parts[p].codec,
+               [&](auto codec) { add_numbers<decltype(codec)>(parts[p], n, out, out_step); });
   }
   if (!relu) return;
   for (std::size_t i = 0; i < n; ++i) {

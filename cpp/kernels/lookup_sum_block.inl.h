@@ -17,10 +17,11 @@ struct SumRow {
   bool relu;
 };
 
-template <Codec kCodec, int kVectors, bool kPartial>
-inline void add_row(const LookupPart& part, std::size_t i, std::size_t column, std::size_t last,
-                    VecF (&sums)[kVectors]) {
-  RowReader<kCodec> row(row_of(part, i), part.width);
+template <class Of, int kVectors, bool kPartial>
+[[gnu::always_inline]] inline void add_row(const LookupPart& part, std::size_t i,
+                                           std::size_t column, std::size_t last,
+                                           VecF (&sums)[kVectors]) {
+  typename Of::Reader row(row_of(part, i), part.width);
   row.skip(column);
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors; ++v) {
@@ -30,9 +31,10 @@ inline void add_row(const LookupPart& part, std::size_t i, std::size_t column, s
 }
 
 // Sums kVectors vectors from a column on; kPartial: the last of them has `last` lanes, then zeros.
+// Inlined with all of its codecs, or the sums would go through memory.
 template <int kVectors, bool kPartial>
-inline void sum_block(const SumRow& sum, std::size_t column, std::size_t last,
-                      VecF (&sums)[kVectors]) {
+[[gnu::always_inline]] inline void sum_block(const SumRow& sum, std::size_t column,
+                                             std::size_t last, VecF (&sums)[kVectors]) {
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors; ++v) {
     const float* bias = sum.bias + column + static_cast<std::size_t>(v) * kLanes;
@@ -44,17 +46,9 @@ inline void sum_block(const SumRow& sum, std::size_t column, std::size_t last,
   }
   for (std::size_t p = 0; p < sum.count; ++p) {
     const LookupPart& part = sum.parts[p];
-    switch (part.codec) {
-      case Codec::kF32:
-        add_row<Codec::kF32, kVectors, kPartial>(part, sum.i, column, last, sums);
-        break;
-      case Codec::kBf16:
-        add_row<Codec::kBf16, kVectors, kPartial>(part, sum.i, column, last, sums);
-        break;
-      case Codec::kI8:
-        add_row<Codec::kI8, kVectors, kPartial>(part, sum.i, column, last, sums);
-        break;
-    }
+    with_codec(part.codec, [&](auto codec) {
+      add_row<decltype(codec), kVectors, kPartial>(part, sum.i, column, last, sums);
+    });
   }
   const VecF low = broadcast(sum.relu ? 0.0f : -__builtin_inff());
 #pragma GCC unroll 16

@@ -112,6 +112,11 @@ inline float max_lanes(VecF x) {
 inline VecF load_half(const std::uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+inline VecF load_first_half(const std::uint16_t* p, std::size_t count) {
+  std::uint16_t x[kLanes] = {};
+  for (std::size_t i = 0; i < count; ++i) x[i] = p[i];
+  return load_half(x);
+}
 inline void store_half(std::uint16_t* p, VecF x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                    _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

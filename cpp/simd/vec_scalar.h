@@ -131,6 +131,11 @@ inline VecF load_half(const std::uint16_t* p) {
   const VecU special = (magnitude << 13) | 0x7f800000u;
   return from_bits((magnitude >= 0x7c00u ? special : finite) | sign);
 }
+inline VecF load_first_half(const std::uint16_t* p, std::size_t count) {
+  std::uint16_t x[kLanes] = {};
+  for (std::size_t i = 0; i < count; ++i) x[i] = p[i];
+  return load_half(x);
+}
 inline void store_half(std::uint16_t* p, VecF x) {
   const VecU sign = (bits(x) >> 16) & 0x8000u;
   const VecU magnitude = bits(x) & 0x7fffffffu;

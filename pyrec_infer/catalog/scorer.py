@@ -13,13 +13,13 @@ from pyrec_infer.arguments import Signature
 from pyrec_infer.backends.base import Fallbacks
 from pyrec_infer.backends.select import make_runnable, runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, prepare_call
+from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError
 from pyrec_infer.execution import Executable
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import EVERY, Aim, Context, States, split_graphs
-from pyrec_infer.passes.choose_precision import require_precision
 from pyrec_infer.passes.repeat import find_lists
 from pyrec_infer.passes.separate_items import RECORDS, ROWS, Field, same_records
 from pyrec_infer.passes.split import Sides

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.codecs.codec import Bytes, Codec, Rows, bytes_of, elements_of
+
+_ELEMENT = np.dtype(np.uint16)
 _SMALLEST_NORMAL = np.finfo(np.float32).tiny
+_BEYOND = 2.0**128 - 2.0**119
+"""The middle between the largest number and the next that there would be."""
 
 
 def round_bf16(values: NDArray[Any]) -> NDArray[np.uint16]:
@@ -35,3 +41,34 @@ def widen_bf16(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
     [1.0, nan]
     """
     return (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _encode(rows: Rows) -> Bytes:
+    return bytes_of(round_bf16(rows))
+
+
+def _decode(data: Bytes, width: int) -> Rows:
+    return widen_bf16(elements_of(data, width, _ELEMENT))
+
+
+def _bound(rows: Rows) -> NDArray[np.float64]:
+    """Half of the last of 8 bits, or a subnormal number; what rounds beyond the largest becomes infinite."""
+    magnitude = np.abs(rows.astype(np.float64))
+    return np.where(magnitude < _BEYOND, 2.0**-8 * magnitude + 2.0**-126, np.inf)
+
+
+def _oracle(row: bytes, width: int) -> NDArray[np.float64]:
+    numbers = [struct.unpack("<f", b"\0\0" + row[2 * i : 2 * i + 2])[0] for i in range(width)]
+    return np.asarray(numbers, np.float64)
+
+
+CODEC = Codec(
+    name="bf16",
+    precision="bf16",
+    row_bytes=lambda width: 2 * width,
+    element=_ELEMENT,
+    encode=_encode,
+    decode=_decode,
+    bound=_bound,
+    oracle=_oracle,
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.kernels.lookup import CODECS, WIDTHS, Part, exact_numbers, numbers_of, random_table
+from pyrec_infer.kernels.lookup import KINDS, WIDTHS, Part, exact_numbers, numbers_of, random_table
 from pyrec_infer.kernels.spec import Array, KernelSpec, compiled, normal, reduction
 
 _MODES: Mapping[tuple[str, bool], int] = {
@@ -128,7 +128,7 @@ def _scale(parts: tuple[Part], ids: Array, bounds: Array, weights: Array | None,
 def _cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     ways = (("sum", False), ("mean", False), ("mean", True), ("max", False))
     for number, width in enumerate((*WIDTHS, 32, 64, 65, 128, 200)):
-        for i, codec in enumerate(CODECS):
+        for i, codec in enumerate(KINDS):
             mode, weighted = ways[(number + i) % 4]
             table, offset = random_table(rng, 9 + number % 2, width, codec)
             part = (table, offset, None, width, "f32" if codec == "matrix" else codec)

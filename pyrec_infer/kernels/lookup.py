@@ -1,8 +1,7 @@
 """Rows of tables side by side or summed, and dot products of pairs of vectors.
 
 A part of a lookup is a table (float32, or bytes), the first byte to read of each row, the rows or None
-for all in order, the number of elements and a codec: ``f32``; ``bf16``, the upper halves of float32
-numbers; or ``i8``, signed bytes, zeros up to a multiple of 4 and the float32 scale of the row.
+for all in order, the number of elements and a codec (see `pyrec_infer.codecs`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyrec_infer.codecs.bf16 import widen_bf16
+from pyrec_infer.codecs import CODECS, decode, find_codec
 from pyrec_infer.kernels.dense import ACTIVATIONS
 from pyrec_infer.kernels.quantized import quantize_rows_u8, round_rows_bf16
 from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled, normal, reduction
@@ -41,26 +40,12 @@ def _pair_loop(a: Any, b: Any, left: Any, right: Any, out: Any) -> None:
             out[i, p] = total
 
 
-def _scales(data: Array, width: int) -> Array:
-    padded = -(-width // 4) * 4
-    return np.ascontiguousarray(data[:, padded : padded + 4]).view(F32)
-
-
 def numbers_of(part: Part, n: int) -> tuple[Array, Array]:
     """A matrix of float32 numbers and the rows of it that make the part."""
     table, offset, rows, width, codec = part
-    if table.dtype == F32:
-        numbers = table[:, offset // 4 : offset // 4 + width]
-        return numbers, np.arange(n) if rows is None else rows
-    data = np.ascontiguousarray((table[:n] if rows is None else table[rows])[:, offset:])
-    if codec == "f32":
-        numbers = np.ascontiguousarray(data[:, : 4 * width]).view(F32)
-    elif codec == "bf16":
-        halves = np.ascontiguousarray(data[:, : 2 * width]).view(np.uint16)
-        numbers = widen_bf16(halves)
-    else:
-        numbers = data[:, :width].view(np.int8) * _scales(data, width)
-    return numbers, np.arange(n)
+    if rows is not None and table.dtype != F32:
+        table, rows = table[rows], None
+    return decode(table, offset, width, codec), np.arange(n) if rows is None else rows
 
 
 def lookup_f32(parts: Sequence[Part], n: int) -> Array:
@@ -110,18 +95,9 @@ def exact_numbers(part: Part, n: int) -> Array:
     table, offset, rows, width, codec = part
     chosen = np.ascontiguousarray(table).view(np.uint8).reshape(len(table), -1)
     chosen = chosen[:n] if rows is None else chosen[rows]
-    values = np.zeros((len(chosen), width), np.float64)
-    for j in range(width):
-        for i, row in enumerate(chosen):
-            if codec == "i8":
-                scale = row[offset + -(-width // 4) * 4 :][:4].copy().view(F32)[0]
-                values[i, j] = float(row[offset + j : offset + j + 1].view(np.int8)[0]) * float(scale)
-            elif codec == "bf16":
-                half = row[offset + 2 * j : offset + 2 * j + 2].tobytes()
-                values[i, j] = np.frombuffer(b"\0\0" + half, F32)[0]
-            else:
-                values[i, j] = row[offset + 4 * j : offset + 4 * j + 4].copy().view(F32)[0]
-    return values
+    oracle = find_codec(codec).oracle
+    values = [oracle(row[offset:].tobytes(), width) for row in chosen]
+    return np.asarray(values, np.float64).reshape(len(chosen), width)
 
 
 def _lookup(parts: Sequence[Part], n: int) -> Array:
@@ -181,16 +157,10 @@ def random_table(rng: np.random.Generator, count: int, width: int, codec: str) -
     offset = 4 * int(rng.integers(0, 3))
     if codec == "matrix":
         return normal(rng, count, offset // 4 + width + 1), offset
-    size = {"f32": 4 * width, "bf16": 2 * width, "i8": -(-width // 4) * 4 + 4}[codec]
-    stride = -(-(offset + size) // 64) * 64 or 64
-    data = rng.integers(0, 256, (count, stride), np.uint8)
-    if codec == "i8":
-        data[:, offset + size - 4 : offset + size] = normal(rng, count, 1).view(np.uint8)
-    elif codec == "bf16":
-        upper = normal(rng, count, width).view(np.uint16).reshape(count, width, 2)[..., 1]
-        data[:, offset : offset + size] = np.ascontiguousarray(upper).view(np.uint8)
-    else:
-        data[:, offset : offset + size] = normal(rng, count, width).copy().view(np.uint8)
+    found = find_codec(codec)
+    end = offset + found.row_bytes(width)
+    data = rng.integers(0, 256, (count, -(-end // 64) * 64 or 64), np.uint8)
+    data[:, offset:end] = found.encode(normal(rng, count, width))
     return data, offset
 
 
@@ -201,22 +171,24 @@ def _part(rng: np.random.Generator, n: int, width: int, codec: str, own: bool = 
     return table, offset, rows, width, "f32" if codec == "matrix" else codec
 
 
-CODECS = ("matrix", "f32", "bf16", "i8")
+KINDS = ("matrix", *CODECS)
+"""Of tables: a matrix of float32, or records of a codec."""
 
 
 def _lookup_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     yield (), 3
     for n in (0, 1, 15, 37):
         for width in WIDTHS:
-            parts = [_part(rng, n, width, codec) for codec in CODECS]
+            parts = [_part(rng, n, width, codec) for codec in KINDS]
             yield tuple(parts), n
-        yield (*(_part(rng, n, 16, CODECS[i % 4]) for i in range(7)), _part(rng, n, 5, "matrix", True)), n
+        alike = (_part(rng, n, 16, KINDS[i % len(KINDS)]) for i in range(7))
+        yield (*alike, _part(rng, n, 5, "matrix", True)), n
 
 
 def _sum_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for count, n in enumerate((0, 1, 2, 40)):
         for i, width in enumerate((*WIDTHS, 129, 300)):
-            parts = tuple(_part(rng, n, width, CODECS[(i + j) % 4]) for j in range(count))
+            parts = tuple(_part(rng, n, width, KINDS[(i + j) % len(KINDS)]) for j in range(count))
             bias = (None, normal(rng, width), normal(rng, n, width + 2)[:, :width])[(i + n) % 3]
             yield bias, parts, n, width, ("none", "relu", "sigmoid", "tanh")[i % 4]
     part = _part(rng, 6, 20, "matrix", True)
@@ -230,17 +202,15 @@ def _exact_sum_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for bias, parts, n, width, activation in _sum_cases(rng):
         whole: list[Part] = []
         for table, offset, rows, size, codec in parts:
-            if table.dtype == F32 or codec == "bf16":
-                made = np.zeros_like(table)
-                numbers = rng.integers(-64, 64, (len(table), size)).astype(np.float32)
-                if codec == "bf16":
-                    halves = np.ascontiguousarray(
-                        numbers.view(np.uint16).reshape(len(table), size, 2)[..., 1]
-                    )
-                    made[:, offset : offset + 2 * size] = halves.view(np.uint8)
-                else:
-                    made[:, offset // 4 : offset // 4 + size] = numbers / 128
-                whole.append((made, offset, rows, size, codec))
+            found, made = find_codec(codec), np.zeros_like(table)
+            if found.element is None:
+                continue
+            numbers = rng.integers(-64, 64, (len(table), size)).astype(np.float32)
+            if table.dtype == F32:
+                made[:, offset // 4 : offset // 4 + size] = numbers / 128
+            else:
+                made[:, offset : offset + found.row_bytes(size)] = found.encode(numbers)
+            whole.append((made, offset, rows, size, codec))
         exact = None if bias is None else np.round(bias * 64) / 64 + np.float32(0)  # no minus zero
         yield exact, tuple(whole), n, width, "relu" if activation == "relu" else "none", None
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from pyrec_infer.codecs import decode, find_codec
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, Rows, Size
-from pyrec_infer.ops.fused import F32, decode
+from pyrec_infer.ops.fused import F32
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.layout import INT64
 from pyrec_infer.ops.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
@@ -151,9 +152,15 @@ def mode_of(node: Node) -> str:
 
 
 def table_part(node: Node) -> tuple[int, int, str]:
-    """Byte offset, width and codec of the part of a record table's rows that the bag reads."""
+    """Byte offset, width and codec of the part of a record table's rows that the bag reads.
+
+    Raises
+    ------
+    UnsupportedModelError
+        There is no such codec.
+    """
     offset, width = int(node.attribute("offset", 0)), int(node.attribute("width", -1))
-    return offset, width, str(node.attribute("codec", "f32"))
+    return offset, width, find_codec(str(node.attribute("codec", "f32"))).name
 
 
 def _infer_bag(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -169,7 +176,8 @@ def _infer_bag(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     if mode_of(node) == "max" and optional(inputs, 3) is not None:
         raise ModelError(f"node {node.name!r} ({node.op}): weights of a maximum")
     count: Size = fresh(node, 0, 0) if bounds.shape is None else bounds.shape[0]
-    width: Size = int(node.attribute("width", -1))
+    _, own_width, _ = table_part(node)
+    width: Size = own_width
     if table.dtype is None or table.dtype.kind == "f":
         width = fresh(node, 0, 1) if table.shape is None else table.shape[1]
     return [Info(F32, (count, width))]

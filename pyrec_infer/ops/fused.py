@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pyrec_infer.codecs.bf16 import widen_bf16
+from pyrec_infer.codecs import decode, find_codec
 from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
 from pyrec_infer.ops import rows
@@ -26,11 +26,6 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "Tanh": np.tanh,
 }
 """What a dense layer or a sum of lookups may end with."""
-
-CODECS = ("f32", "bf16", "i8")
-"""How a lookup's table holds its rows. ``f32``: a float32 matrix, or float32 numbers inside the byte
-rows of a record table. ``bf16``: the upper halves of float32 numbers. ``i8``: ``width`` signed bytes,
-zeros up to a multiple of 4, then the float32 scale that they are multiplied with."""
 
 
 def activate(node: Node, x: Array) -> Array:
@@ -76,29 +71,23 @@ def _invariant(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info
 
 
 def parts_of(node: Node) -> list[tuple[int, int, int, str]]:
-    """Column, byte offset, width and codec of each part of a lookup; the codec of numbers is empty."""
+    """Column, byte offset, width and codec of each part of a lookup; the codec of numbers is empty.
+
+    Raises
+    ------
+    UnsupportedModelError
+        There is no such codec.
+    """
     fields = [node.attribute(key, ()) for key in ("columns", "offsets", "widths", "codecs")]
     if len({len(field) for field in fields}) != 1:
         raise ModelError(f"node {node.name!r} ({node.op}): its parts are not described alike")
+    for codec in fields[-1]:
+        if codec:
+            find_codec(codec)
     return [
         (int(column), int(offset), int(width), str(codec))
         for column, offset, width, codec in zip(*fields, strict=True)
     ]
-
-
-def decode(table: Array, offset: int, width: int, codec: str) -> Array:
-    """The numbers that the rows of a table hold; see `CODECS`."""
-    if table.dtype == F32:
-        return table[:, offset // 4 : offset // 4 + width]
-    data = np.ascontiguousarray(table[:, offset:])
-    if codec == "f32":
-        return np.ascontiguousarray(data[:, : 4 * width]).view(F32)
-    if codec == "bf16":
-        halves = np.ascontiguousarray(data[:, : 2 * width]).view(np.uint16)
-        return widen_bf16(halves)
-    padded = -(-width // 4) * 4
-    scale = np.ascontiguousarray(data[:, padded : padded + 4]).view(F32)
-    return np.asarray(data[:, :width].view(np.int8) * scale, F32)
 
 
 def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[tuple[Array, Array | None]]:
@@ -297,8 +286,8 @@ OPS = (
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
     # from the end where negative. A part without a table is the source's own float32 numbers [N, width].
     # The result is the concatenation of all parts. Attributes, one for each part: columns, offsets
-    # (bytes into a table's row), widths, codecs (see CODECS); labels, which backends add: for errors,
-    # what each source is.
+    # (bytes into a table's row), widths, codecs (see `pyrec_infer.codecs`); labels, which backends add:
+    # for errors, what each source is.
     Op("pyrec.Lookup", _infer_lookup, _lookup, _by_row(0), flops=no_flops),
     # The same with all widths alike, summed: act(bias + sum of parts). Inputs bias (absent, [H], [1, H]
     # or [N, H]), source_0, table_0, ...

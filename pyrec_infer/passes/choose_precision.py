@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from pyrec_infer.errors import InputError
+from pyrec_infer.codecs import require_precision
 from pyrec_infer.ir import Graph, Node, Rate
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes.split import Sides, find_rates
-
-PrecisionName: TypeAlias = Literal["fp32", "bf16", "int8"]
-
-PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
 _LAYERS = {"bf16": "pyrec.DenseBf16", "int8": "pyrec.DenseInt8"}
 
@@ -31,19 +26,6 @@ _SMALLEST = 32
 def precision_of(node: Node) -> str | None:
     """The precision of a layer that is not in float32; None for other nodes."""
     return _PRECISIONS.get(node.op)
-
-
-def require_precision(precision: str) -> str:
-    """The name itself, if it is one of `PRECISIONS`.
-
-    Raises
-    ------
-    InputError
-        It is not.
-    """
-    if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return precision
 
 
 def _is_layer(node: Node, graph: Graph) -> bool:
@@ -109,7 +91,7 @@ def choose_precision(graph: Graph, sides: Sides, precision: str) -> Graph:
         Its layers have to be ``pyrec.Dense``.
     sides : Sides
     precision : str
-        One of `PRECISIONS`.
+        One of `pyrec_infer.codecs.PRECISIONS`.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrec_infer.codecs import codec_of, find_codec
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, Rows, Size, topological, verify
 from pyrec_infer.ops import Trait, has
@@ -61,7 +62,7 @@ class Field:
     axis : int
         Axis of the rows in the value.
     codec : str
-        See `pyrec_infer.ops.fused.CODECS`; empty where the elements are stored as they are.
+        See `pyrec_infer.codecs`; empty where the elements are stored as they are.
     offset, size : int
         Bytes of the record.
     """
@@ -310,11 +311,8 @@ def _storage(dtype: np.dtype[Any], width: int, precision: str) -> tuple[str, int
     """Codec and bytes of a field."""
     if dtype != F32:
         return "", width * dtype.itemsize
-    if precision == "bf16" and width >= _WIDE:
-        return "bf16", 2 * width
-    if precision == "int8" and width >= _WIDE:
-        return "i8", -(-width // 4) * 4 + 4
-    return "f32", 4 * width
+    codec = codec_of(precision if width >= _WIDE else "fp32")
+    return codec.name, codec.row_bytes(width)
 
 
 def _item_graph(cut: _Cut, fields: Sequence[Field]) -> Graph:
@@ -481,8 +479,8 @@ def _joined(parts: Sequence[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]
     for source, table, (column, offset, width, codec) in parts:
         if found and table == RECORDS and found[-1][:2] == (source, table):
             _, begin, before, other = found[-1][2]
-            size = {"f32": 4, "bf16": 2}.get(codec, 0)
-            if codec == other and size and begin + size * before == offset:
+            element = find_codec(codec).element
+            if codec == other and element and begin + element.itemsize * before == offset:
                 found[-1] = (source, table, (column, begin, before + width, codec))
                 continue
         found.append((source, table, (column, offset, width, codec)))
@@ -498,7 +496,7 @@ def separate_items(graph: Graph, sides: Sides, precision: str = "fp32") -> Separ
         As `split_graphs` leaves it.
     sides : Sides
     precision : str
-        ``fp32``, ``bf16`` or ``int8``: how wide float32 values are stored.
+        How wide float32 values are stored; see `pyrec_infer.codecs`.
 
     Raises
     ------

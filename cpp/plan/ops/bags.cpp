@@ -152,7 +152,7 @@ class EmbeddingBag {
  public:
   explicit EmbeddingBag(const OpSpec& spec)
       : part_{spec.attributes.integer("offset", 0), spec.attributes.integer("width", 0),
-              codec_of(spec.attributes.text("codec", ""))},
+              codec_of(spec.attributes.text("codec", "f32"))},
         mode_(mode_of(spec.attributes)),
         padded_(spec.attributes.has("padding")),
         padding_(spec.attributes.integer("padding", 0)),
@@ -173,7 +173,6 @@ class EmbeddingBag {
     const Tensor table = with_plain_rows(context, given_table);
     Bags bags{};
     bags.part = part_of(table);
-    bags.halves = table.dtype == DType::kFloat16;
     bags.size = unsigned_size(table.shape[0]);
     bags.bounds = bounds.as<std::int64_t>();
     bags.count = unsigned_size(n);
@@ -246,7 +245,7 @@ class EmbeddingBag {
       found.table = reinterpret_cast<const unsigned char*>(table.data);
       found.stride = unsigned_size(table.strides[0]) * sizeof(Half);
       found.width = unsigned_size(table.shape[1]);
-      found.codec = Codec::kBf16;
+      found.codec = Codec::kF16;
       return found;
     }
     const bool records = table.dtype == DType::kUint8;

@@ -13,21 +13,14 @@ constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;
 }  // namespace
 
 std::int64_t TablePart::end(bool records) const {
-  switch (records ? codec : Codec::kF32) {
-    case Codec::kBf16:
-      return offset + 2 * width;
-    case Codec::kI8:
-      return offset + (width + 3) / 4 * 4 + 4;
-    default:
-      return offset + 4 * width;
-  }
+  const std::size_t bytes = row_bytes(records ? codec : Codec::kF32, unsigned_size(width));
+  return offset + static_cast<std::int64_t>(bytes);
 }
 
 Codec codec_of(const std::string& name) {
-  if (name.empty() || name == "f32") return Codec::kF32;
-  if (name == "bf16") return Codec::kBf16;
-  if (name == "i8") return Codec::kI8;
-  throw OpError(ErrorKind::kUnsupported, "lookup codec '" + name + "'");
+  if (name.empty()) return Codec::kF32;
+  if (const auto found = find_codec(name)) return *found;
+  throw OpError(ErrorKind::kUnsupported, "codec '" + name + "'");
 }
 
 void require_sizes(std::int64_t offset, std::int64_t width) {
