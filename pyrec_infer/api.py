@@ -40,6 +40,7 @@ from pyrec_infer.outputs import Output, Wanted, default_output
 from pyrec_infer.passes.choose_precision import NARROW_LAYERS
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.ranking import Ranking, Ready, call, warn_of_fixed_rows
+from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import TopK, best_rows
 from pyrec_infer.views import Views
@@ -425,7 +426,11 @@ class Model:
         return Catalog(part, items, ids, candidates, stored)
 
     def explain(
-        self, request: Iterable[str] = (), output: Output = None, by: str | None = None
+        self,
+        request: Iterable[str] = (),
+        output: Output = None,
+        by: str | None = None,
+        passes: bool = False,
     ) -> Explanation:
         """What a call with these request inputs does: phases, steps, rates and shapes.
 
@@ -437,19 +442,35 @@ class Model:
             Only what this output needs; by default what all outputs need.
         by : str, optional
             Only what this expression needs; see `top_k`.
+        passes : bool
+            Whether to list what each step of the compiler changed: nodes and work before and after. The
+            model is read and compiled again for that.
 
         Returns
         -------
         Explanation
             ``str()`` gives text, ``as_dict()`` plain data.
+
+        Raises
+        ------
+        ModelError
+            With ``passes``, if the model's file has changed since it was loaded.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, users
+        >>> made = pi.load(MODEL).explain(users(1, 1)[0].request, output="logit", passes=True).as_dict()
+        >>> [step["step"] for step in made["passes"] if step["stage"] == "select"]
+        ['select_scores']
         """
-        ranking = self._ranking
-        if output is None and by is None:
-            own = self._signature.expand_names(request)
-            plan = ranking.whole(frozenset(own), self._graph.outputs, strict_ids=False).plan
-        else:
-            plan = ranking.explained(as_names("request", request), output, by).plan
-        return explain_plan(plan, self._backend, runner_names(plan, self._backend), self._precision_notes())
+        explained = self._ranking.explained(as_names("request", request), output, by)
+        runners = runner_names(explained.plan, self._backend)
+        made = explain_plan(explained.plan, self._backend, runners, self._precision_notes())
+        if not passes:
+            return made
+        source, *_, mmap = self._arguments
+        return with_changes(made, self._ranking.changes(import_model(source, mmap).graph, explained))
 
     def _measure(self, precision: PrecisionName, calibration: Inputs | None) -> PrecisionReport:
         """Score sampled or given rows in this precision and in float32."""

@@ -30,7 +30,7 @@ def run_explain(arguments: argparse.Namespace) -> None:
     """Print the plan of a model."""
     from pyrec_infer.api import load
 
-    print(load(arguments.model).explain(arguments.request))
+    print(load(arguments.model).explain(arguments.request, passes=arguments.passes))
 
 
 def run_doctor(arguments: argparse.Namespace) -> None:
@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--request", nargs="*", default=[], metavar="INPUT", help="inputs that one request gives once"
     )
+    explain.add_argument("--passes", action="store_true", help="list what each step of the compiler changed")
     explain.set_defaults(run=run_explain)
 
     doctor = commands.add_parser("doctor", help="print processor features, backends and versions")

@@ -8,9 +8,22 @@ from typing import Any
 from pyrec_infer.backends.base import Fallbacks
 from pyrec_infer.backends.select import make_pool, make_runnable, skips_zero_groups
 from pyrec_infer.cost import join_plans
+from pyrec_infer.errors import ModelError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import Graph
-from pyrec_infer.passes import EVERY, Aim, Context, State, States, Watch, finish_graphs, split_graphs
+from pyrec_infer.passes import (
+    EVERY,
+    Aim,
+    Change,
+    Context,
+    State,
+    States,
+    Watch,
+    compile_graph,
+    finish_graphs,
+    select_graph,
+    split_graphs,
+)
 from pyrec_infer.passes.split import Sides
 from pyrec_infer.plan import Plan, build_plan, with_derived
 
@@ -50,12 +63,56 @@ def make_executable(
 ) -> Executable:
     """The plan of what is asked for of a graph, ready to run; see `select_graph`."""
     repeated: frozenset[str] = frozenset()
-    if graph.static_rows > 1:
+    if _runs_blocks(graph):
         # Each block is made of full rows, and of its own: threads may not cut it.
-        repeated = context.request & set(graph.inputs)
-        context, pool = replace(context, sides=Sides()), make_pool(backend, 1)
-    plan = make_plan(split_graphs(graph, context), backend, pool)
+        repeated, pool = context.request & set(graph.inputs), make_pool(backend, 1)
+    plan = _plan_of(graph, context, backend, pool)
     return Executable(plan, make_runnable(plan, backend, pool, fallbacks, max_bytes), repeated)
 
 
-__all__ = ["make_executable", "make_plan", "plan_graph"]
+def _runs_blocks(graph: Graph) -> bool:
+    """Whether the graph is run for several rows at a time, with the request repeated for each."""
+    return graph.static_rows > 1
+
+
+def _plan_of(graph: Graph, context: Context, backend: str, pool: Any, watch: Watch | None = None) -> Plan:
+    context = replace(context, sides=Sides()) if _runs_blocks(graph) else context
+    return make_plan(split_graphs(graph, context, watch), backend, pool, watch)
+
+
+def watch_passes(
+    imported: Graph, compiled: Graph, loaded: Context, asked: Context, backend: str, pool: Any
+) -> list[Change]:
+    """Make a plan again to see what each step changes.
+
+    Parameters
+    ----------
+    imported, compiled : Graph
+        The model's graph before and after it was compiled.
+    loaded : Context
+        What it was compiled with.
+    asked : Context
+        What is asked for, and on which sides.
+    backend, pool
+        Of the model.
+
+    Raises
+    ------
+    ModelError
+        If the imported graph becomes another one than it was compiled to.
+    """
+    changes: list[Change] = []
+    made = compile_graph(imported, replace(loaded, sides=asked.sides), changes.append)
+    if _form(made) != _form(compiled):
+        raise ModelError("passes: the model's file has changed since it was loaded")
+    asked = replace(asked, further=loaded.further)
+    _plan_of(select_graph(made, asked, changes.append), asked, backend, pool, changes.append)
+    return changes
+
+
+def _form(graph: Graph) -> tuple[list[str], list[tuple[int, ...]]]:
+    """What a graph keeps where further inputs are added to it."""
+    return [node.op for node in graph.nodes], sorted(value.shape for value in graph.constants.values())
+
+
+__all__ = ["make_executable", "make_plan", "plan_graph", "watch_passes"]

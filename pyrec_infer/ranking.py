@@ -19,10 +19,11 @@ from pyrec_infer.expressions import parse
 from pyrec_infer.ir import Array, Graph, Rows
 from pyrec_infer.ops.inference import analyze
 from pyrec_infer.outputs import Wanted, read_by, read_output, resolve
-from pyrec_infer.passes import Context, select_graph
+from pyrec_infer.passes import Change, Context, select_graph
 from pyrec_infer.passes.select_scores import row_axis
 from pyrec_infer.passes.split import Sides
-from pyrec_infer.planning import make_executable
+from pyrec_infer.plan import Plan
+from pyrec_infer.planning import make_executable, watch_passes
 from pyrec_infer.views import View, Views
 
 _MAX_PLANS = 64
@@ -40,11 +41,23 @@ class Ready:
         Its only output are the scores.
     wanted : Wanted
         Turns them into what the caller gets.
+    context : Context
+        What the plan was made with.
     """
 
     view: View
     executable: Executable
     wanted: Wanted
+    context: Context
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A plan to explain, and what it was made of and with."""
+
+    view: View
+    plan: Plan
+    context: Context
 
 
 class Ranking:
@@ -148,15 +161,32 @@ class Ranking:
             executable = self._made.get(same)
             if executable is None:
                 executable = self._kept(same, make_executable(graph, context, *self._how, view.fallbacks))
-            found = self._kept(key, Ready(view, executable, wanted))
+            found = self._kept(key, Ready(view, executable, wanted, context))
         return found
 
-    def explained(self, request: Iterable[str], output: Any, by: Any) -> Executable:
-        """The plan for these inputs of a request, all others the candidates'."""
+    def explained(self, request: Iterable[str], output: Any, by: Any) -> Explained:
+        """The plan for these inputs of a request, all others the candidates'; by default of whole outputs."""
         signature = self.signature(by)
         own = signature.expand_names(request)
+        if output is None and by is None:
+            view, sides = self.views.whole, Sides(frozenset(own))
+            plan = self.whole(sides.request, view.graph.outputs, strict_ids=False).plan
+            context = Context(outputs=view.graph.outputs, sides=sides, precision=self._precision)
+            return Explained(view, plan, context)
         others = [name for name in signature.infos if name not in own]
-        return self.ready(own, others, output, by).executable
+        ready = self.ready(own, others, output, by)
+        return Explained(ready.view, ready.executable.plan, ready.context)
+
+    def changes(self, imported: Graph, explained: Explained) -> list[Change]:
+        """What each step changes on the way to a plan, of the model's graph as it was imported.
+
+        Raises
+        ------
+        ModelError
+            If it is another graph.
+        """
+        view = explained.view
+        return watch_passes(imported, view.graph, view.context, explained.context, *self._how[:2])
 
     def part(
         self, items: Any, candidates: Iterable[str], output: Any, by: Any, notes: tuple[str, ...]
@@ -254,4 +284,4 @@ def warn_of_fixed_rows(graph: Graph, count: int) -> None:
     )
 
 
-__all__ = ["Ranking", "Ready", "call", "rows_of", "warn_of_fixed_rows"]
+__all__ = ["Explained", "Ranking", "Ready", "call", "rows_of", "warn_of_fixed_rows"]

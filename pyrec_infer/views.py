@@ -116,9 +116,11 @@ class Views:
         """The same graph with further inputs, one number for each row."""
         if not names:
             return view
-        graph = select_graph(view.graph, Context(further=tuple(names)))
+        context = replace(view.context, further=tuple(names))
+        graph = select_graph(view.graph, context)
         infos = analyze(graph).infos
-        return replace(view, graph=graph, infos=infos, signature=self._signature(graph, infos, view.context))
+        signature = self._signature(graph, infos, context)
+        return replace(view, graph=graph, infos=infos, signature=signature, context=context)
 
     def each_request(
         self, view: View, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]

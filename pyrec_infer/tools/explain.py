@@ -35,7 +35,8 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: ``backend``, ``inputs``, ``outputs``, ``work`` for each rate, ``phases`` with their
-        steps, ``values``, ``few_rows``: requests with fewer candidates run another plan."""
+        steps, ``values``, ``few_rows``: requests with fewer candidates run another plan; ``passes`` where
+        they were asked for."""
         return dict(self.data)
 
 

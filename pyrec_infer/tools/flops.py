@@ -1,11 +1,14 @@
-"""Where a plan spends its arithmetic."""
+"""Where a plan, or a graph before it, spends its arithmetic."""
 
 from __future__ import annotations
 
 from typing import TypedDict
 
 from pyrec_infer.cost import node_flops
-from pyrec_infer.ir import Node
+from pyrec_infer.ir import Graph, Node, Rate, Rows
+from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.masked import most_positions
+from pyrec_infer.passes.split import Sides, find_rates
 from pyrec_infer.plan import Plan
 
 
@@ -47,4 +50,19 @@ def plan_work(plan: Plan) -> dict[str, Work]:
     return found
 
 
-__all__ = ["Work", "plan_work"]
+def graph_flops(graph: Graph, request: frozenset[str]) -> dict[str, int]:
+    """The floating-point operations of each rate, as `plan_work` counts them, of a graph on its way to a
+    plan for these inputs of a request."""
+    infos = analyze(graph).infos
+    by_row = frozenset(name for name in graph.inputs if infos[name].rows != Rows.INVARIANT)
+    rates = find_rates(graph, Sides(request, by_row - request))
+    most = most_positions(graph.nodes, infos)
+    found = {"request": 0, "item": 0, "pair": 0}
+    for node in graph.nodes:
+        if node.op != "pyrec.DimValues":
+            rate = Rate.MODEL.join(*(rates[name] for name in node.outputs if name))
+            found[rate.in_call.value] += node_flops(node, infos, most)
+    return found
+
+
+__all__ = ["Work", "graph_flops", "plan_work"]
