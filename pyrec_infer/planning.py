@@ -25,7 +25,8 @@ from pyrec_infer.passes import (
     split_graphs,
 )
 from pyrec_infer.passes.split import Sides
-from pyrec_infer.plan import Plan, build_plan, with_derived
+from pyrec_infer.plan import Plan
+from pyrec_infer.planner import build_plan, with_derived
 
 
 def plan_graph(graph: Graph, context: Context) -> Plan:

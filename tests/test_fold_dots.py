@@ -23,7 +23,8 @@ from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes import EVERY, Aim, Context, split_graphs
 from pyrec_infer.passes.fold_dots import fold_dots
 from pyrec_infer.passes.split import Sides, find_rates
-from pyrec_infer.plan import Plan, build_plan
+from pyrec_infer.plan import Plan
+from pyrec_infer.planner import build_plan
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)

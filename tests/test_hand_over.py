@@ -20,7 +20,7 @@ from pyrec_infer.passes import EVERY, Context, State, finish_graphs
 from pyrec_infer.passes.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.order_neurons import order_neurons
 from pyrec_infer.passes.split import Sides
-from pyrec_infer.plan import build_plan
+from pyrec_infer.planner import build_plan
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)

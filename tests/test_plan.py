@@ -21,7 +21,7 @@ from pyrec_infer.errors import PyrecError
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyrec_infer.plan._TILE_BYTES", 1)
+    monkeypatch.setattr("pyrec_infer.planner._TILE_BYTES", 1)
     monkeypatch.setattr("pyrec_infer.backends.numba._TILE_ROWS", 16, raising=False)
 
 

@@ -41,6 +41,7 @@ LAYERS = {
     "passes": 3,
     "sources": 3,
     "plan": 4,
+    "planner": 5,
     "backends": 5,
     "cost": 5,
     "top_k": 5,
