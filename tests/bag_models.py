@@ -31,6 +31,10 @@ _CONSTANTS: Mapping[str, Array] = {
     "end": np.asarray([2**63 - 1]),
     "true": np.asarray(True),
     "f0": np.float32(0),
+    "half": np.float32(0.5),
+    "steps": np.arange(4, dtype=np.float32),
+    "lowest": np.float32(np.finfo(np.float32).min),
+    "highest": np.float32(np.finfo(np.float32).max),
     "f1": np.float32([1]),
     "width": np.asarray([4]),
     "table_rows": np.asarray(len(TABLE)),
@@ -319,6 +323,34 @@ def pairs(spelling: str, mean: bool = False) -> bytes:
     return _model(nodes, {"ids": (INT64, ["L"]), "rows": (INT64, ["L"])})
 
 
+def extremes(spelling: str, largest: bool, begun: str) -> bytes:
+    """The largest or least numbers at the rows that a list names, of values begun with or replaced."""
+    reduction, put = ("max", "lowest") if largest else ("min", "highest")
+    nodes = [
+        make_node("Gather", ["table", "ids"], ["found"]),
+        make_node("Shape", ["x"], ["batch"], start=0, end=1),
+        make_node("Concat", ["batch", "width"], ["to"], axis=0),
+        make_node("Expand", [begun, "to"], ["begun"]),
+        make_node("Unsqueeze", ["rows", "minus1"], ["places"]),
+        make_node("Shape", ["found"], ["spread"]),
+        make_node("Unsqueeze", ["ids", "minus1"], ["ids_column"]),
+    ]
+    if spelling == "ScatterElements":
+        nodes[4:5] = [
+            make_node("Unsqueeze", ["rows", "minus1"], ["column"]),
+            make_node("Shape", ["found"], ["size_of_found"]),
+            make_node("Expand", ["column", "size_of_found"], ["places"]),
+        ]
+    data = "begun"
+    if begun == "f0":
+        other = "min" if largest else "max"
+        nodes.append(make_node("Expand", [put, "spread"], ["puts"]))
+        nodes.append(make_node(spelling, ["begun", "places", "puts"], ["put"], reduction=other))
+        data = "put"
+    nodes.append(make_node(spelling, [data, "places", "found"], ["bags"], reduction=reduction))
+    return _model(nodes, {"ids": (INT64, ["L"]), "rows": (INT64, ["L"])})
+
+
 def with_input(model: bytes, value: str, place: int, name: str) -> bytes:
     """The model, the node of which that makes a value reads something else at a place."""
 
@@ -360,11 +392,19 @@ SPELLINGS: Mapping[str, Callable[[], bytes]] = {
         for how in ("ScatterND", "ScatterElements")
         for mean in (False, True)
     },
+    **{
+        f"pairs-{how}-{mode}{'-begun' if begun == 'half' else ''}": lambda how=how, mode=mode, begun=begun: (
+            extremes(how, mode == "max", begun)
+        )
+        for how in ("ScatterND", "ScatterElements")
+        for mode in ("max", "min")
+        for begun in ("f0", "half")
+    },
 }
 
 
 def mode_of(name: str) -> str:
-    return next((mode for mode in ("mean", "max") if mode in name), "sum")
+    return next((mode for mode in ("mean", "max", "min") if mode in name), "sum")
 
 
 def ragged(name: str, lengths: Array, seed: int = 0) -> dict[str, Array]:
@@ -396,8 +436,9 @@ def bags_of(name: str, given: Mapping[str, Array], lengths: Array) -> Array:
     if name.startswith("padded"):
         kept = given["ids"] != PADDING
         rows, numbers = rows[kept], numbers[kept]
-    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode_of(name)]
-    made = [numbers[rows == row] for row in range(len(lengths))]
+    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[mode_of(name)]
+    begun = np.full((1, 4), 0.5) if name.endswith("begun") else np.zeros((0, 4))
+    made = [np.concatenate([begun, numbers[rows == row]]) for row in range(len(lengths))]
     return np.stack([reduce(part, axis=0) if len(part) else np.zeros(4) for part in made])
 
 

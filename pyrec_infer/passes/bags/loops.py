@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node, Size, same_size
-from pyrec_infer.passes.bags.parts import ends_of_lengths, looked_up, summed_lengths
+from pyrec_infer.passes.bags.parts import emptiness, ends_of_lengths, looked_up, summed_lengths
 from pyrec_infer.passes.bags.terms import MODES, SCALAR_VIEWS, Term, reduced
 from pyrec_infer.passes.rules import Site
 
@@ -210,15 +210,6 @@ def bags_of(bag: Bag, bags: Term, site: Site) -> str | None:
         return made
     # The largest of no numbers.
     return site.node("Where", emptiness(bounds, site), site.constant(-np.inf, np.float32), made)
-
-
-def emptiness(bounds: str, site: Site) -> str:
-    """Whether each bag is empty [B, 1]."""
-    first, last = (
-        site.node("Slice", bounds, *(site.constant([k], np.int64) for k in (place, place + 1, 1)))
-        for place in (0, 1)
-    )
-    return site.node("Equal", first, last)
 
 
 def _keeps_ids(bag: Bag, table: str, ids: str, site: Site) -> bool:

@@ -11,13 +11,19 @@ from pyrec_infer.passes.rules import Site
 
 def filled_with(name: str, number: float, site: Site) -> bool:
     """Whether a value is made of nothing but a number."""
+    return filling(name, site) == number
+
+
+def filling(name: str, site: Site) -> float | None:
+    """The number that all elements of a value are, or None; NaN is none."""
     while (node := site.source(name, "Expand", "Unsqueeze", "Reshape")) is not None:
         name = node.inputs[0]
     node = site.source(name, "ConstantOfShape")
-    if node is not None:
-        return bool(np.all(np.asarray(node.attribute("value", np.zeros(1))) == number))
-    value = site.known(name)
-    return value is not None and value.size > 0 and bool(np.all(value == number))
+    value = site.known(name) if node is None else np.asarray(node.attribute("value", np.zeros(1)))
+    if value is None or not value.size or value.dtype.kind not in "iuf":
+        return None
+    first = value.reshape(-1)[0]
+    return float(first) if np.all(value == first) else None
 
 
 def column_of(column: str, site: Site) -> str | None:
@@ -94,3 +100,12 @@ def summed_lengths(name: str, site: Site) -> str | None:
     if rest is None or [site.integers(item) for item in rest.inputs[1:3]] != [(0,), (-1,)]:
         return None
     return cumulated(rest.inputs[0], site, 0)
+
+
+def emptiness(bounds: str, site: Site) -> str:
+    """Whether each bag is empty [B, 1]."""
+    first, last = (
+        site.node("Slice", bounds, *(site.constant([k], np.int64) for k in (place, place + 1, 1)))
+        for place in (0, 1)
+    )
+    return site.node("Equal", first, last)
