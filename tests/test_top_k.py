@@ -102,6 +102,28 @@ def test_large_numbers_of_candidates() -> None:
         np.testing.assert_array_equal(best_rows(scores, k, None, None)[0], order[:k])
 
 
+ORDERS = {
+    "random": lambda random, n: random.normal(size=n),
+    "few values": lambda random, n: random.integers(-2, 3, n),
+    "rising": lambda random, n: np.sort(random.normal(size=n)),
+    "falling": lambda random, n: -np.sort(random.normal(size=n)),
+    "equal": lambda random, n: np.ones(n),
+    "specials": lambda random, n: random.choice(SPECIAL, n),
+    "mostly NaN": lambda random, n: np.where(random.random(n) < 0.99, np.nan, random.normal(size=n)),
+    # A look at some scores at equal distances finds small ones only.
+    "deceiving": lambda random, n: np.where(np.arange(n) % (n // min(4096, n // 16)), np.arange(n), -1),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("count", [1023, 1024, 1500, 40_003])
+def test_any_order_of_many_scores(order: str, count: int) -> None:
+    scores = np.asarray(ORDERS[order](np.random.default_rng(count), count), np.float32)
+    expected = np.lexsort((np.arange(count), -scores, np.isnan(scores)))
+    for k in (1, 7, 100, count // 8, count // 3):
+        np.testing.assert_array_equal(best_rows(scores, k, None, None)[0], expected[:k])
+
+
 def test_nan_is_last_and_only_fills_up() -> None:
     scores = np.asarray([math.nan, -math.inf, 1.0, math.nan, math.inf], np.float32)
     found = MODEL.top_k({}, {"x": scores}, k=4)
