@@ -183,7 +183,8 @@ class _Session:
             and exact
             and self._row_wise(made[output])
         ):
-            _require_equal("score is run", scores, _as_scores(made[output], np.shape(scores)))
+            axes = next(info.shape for info in model.outputs if info.name == output)
+            _require_equal("score is run", scores, _as_scores(made[output], np.shape(scores), axes))
         if scores is not None:
             self._groups(scores, output)
             self._prepared(scores, output)
@@ -328,8 +329,10 @@ class _Session:
         self.call(name, lambda: method(**changed))
 
 
-def _as_scores(value: Any, shape: tuple[int, ...]) -> Any:
-    """An output of `run` in the shape in which `score` gives it; of two classes that is the second."""
+def _as_scores(value: Any, shape: tuple[int, ...], axes: tuple[Any, ...]) -> Any:
+    """An output of `run` in the shape in which `score` gives it, rows first; of two classes the second."""
+    if len(axes) == value.ndim and "N" in axes:
+        value = np.moveaxis(value, axes.index("N"), 0)
     if shape == value.shape[:1] and value.shape[1:] == (2,):
         return value[:, 1]
     return value.reshape(shape) if value.size == np.prod(shape) else value
