@@ -19,6 +19,9 @@ from onnx import helper
 import pyrec_infer as pi
 from pyrec_infer.errors import InputError, PyrecError, ResourceLimitError
 
+# A signal may come while Python runs what it ignores the exceptions of, like another library's `__del__`.
+pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
+
 SOON = 0.5
 """Seconds in which a stopped call has to end, on a machine that does other things too."""
 
