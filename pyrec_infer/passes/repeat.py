@@ -104,8 +104,11 @@ def _all_but_last(node: Node, infos: Mapping[str, Info]) -> bool:
     given = infos[node.inputs[0]]
     if node.op != "Slice" or given.rank != 1 or given.rows != Rows.INVARIANT:
         return False
-    start, end, *others = (constant_integers(infos[name]) for name in node.inputs[1:])
-    return (start, end) == ((0,), (-1,)) and others in ([], [(0,)], [(0,), (1,)])
+    bounds = [
+        constant_integers(infos[name]) if name else default
+        for name, default in zip(node.inputs[1:], (None, None, (0,), (1,)), strict=False)
+    ]
+    return bounds == [(0,), (-1,), (0,), (1,)][: len(bounds)] and len(bounds) > 1
 
 
 def _kept_apart(name: str, sources: _Sources) -> bool:
