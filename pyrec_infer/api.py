@@ -396,8 +396,10 @@ class Model:
             occurs several times, the last row counts.
         candidates : iterable of str
             Inputs that come with each call, one row for each item. All others belong to the request.
-        precision : {"fp32", "bf16", "int8"}, optional
-            How float32 values of 16 numbers and more are stored; by default as the model computes.
+        precision : str, optional
+            How float32 values of 16 numbers and more are stored; by default the model's own. ``"bf16"``
+            keeps 8 bits of each number, ``"fp16"`` 11 bits of numbers up to 65504, ``"int8"`` a step of the
+            row's largest number. What decides or chooses rows of tables is stored exactly.
         output : str, (str, int), list of these, optional
             As for `score`.
         by : str, optional
@@ -412,6 +414,9 @@ class Model:
         ------
         UnsupportedModelError
             If a row's score depends on the other rows; names the node.
+        InputError
+            The items do not fit the model, or a value of theirs is finite and beyond what the precision
+            holds; names the row.
 
         Examples
         --------
@@ -481,7 +486,7 @@ class Model:
         outputs = (default_output(self._graph),)
         narrow = self._ranking.whole(frozenset(), outputs, strict_ids=False)
         layers = sum(node.op in NARROW_LAYERS for phase in narrow.plan.phases for node in phase.nodes)
-        reason = "no layer can have this precision" if not layers else ""
+        reason = "no layer can have this precision, only what catalogues store" if not layers else ""
         if not reason and given is None and narrow.plan.coupled:
             reason = "made-up rows may not stay apart in a batch; give `calibration`"
         if not reason and given is None:
@@ -564,10 +569,11 @@ def load(
     columns : mapping of str to sequence of str, optional
         Names for the columns of matrix inputs, so that each can be on its own side. A name given to
         several columns in a row makes one input of that width.
-    precision : {"fp32", "bf16", "int8"}
-        Of the dense layers that run for each candidate, but for the last. ``"int8"`` rounds weights to
-        8 bits with a scale for each column, and the rows they meet with a scale for each row.
-        `Model.precision` tells what this does to the scores.
+    precision : str
+        Of the dense layers that run for each candidate, but for the last, and of what catalogues store;
+        see `Model.catalog`. ``"int8"`` rounds weights to 8 bits with a scale for each column, and the rows
+        they meet with a scale for each row; layers are in ``"fp32"`` where a precision is one of catalogues
+        alone, as ``"fp16"`` is. `Model.precision` tells what the layers' does to the scores.
     calibration : mapping of str to array_like, optional
         Inputs as for `Model.run`, to measure the error on; by default rows are made up. Not used
         otherwise. Borrowed, and kept for pickling.

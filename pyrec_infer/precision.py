@@ -39,7 +39,7 @@ class PrecisionReport:
     Attributes
     ----------
     precision : str
-        ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        As it was given to `load`.
     layers : int
         Dense layers that have it when all inputs come with the candidates; the others are in float32.
     rows : int

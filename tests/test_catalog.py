@@ -19,6 +19,7 @@ from test_zoo import MODELS, ZOO, load_by_column, row_axes, tolerance_of
 
 import pyrec_infer as pi
 from pyrec_infer.bundled import MODEL, items, users
+from pyrec_infer.codecs import CODECS, Codec
 from pyrec_infer.errors import (
     DTypeError,
     IdRangeError,
@@ -274,7 +275,7 @@ def test_values_as_long_as_the_request_are_not_stored() -> None:
         np.testing.assert_allclose(catalog.score(request), model.score(request, own), **TOLERANCE)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "int8"])
 def test_the_precision_of_the_model_is_that_of_its_records(precision: str) -> None:
     shop, user = items(300), users(1, 300)[0]
     model = pi.load(MODEL, precision=precision)
@@ -647,22 +648,70 @@ def wide_model() -> pi.Model:
     return pi.load(made.SerializeToString())
 
 
-@pytest.mark.parametrize(
-    ("precision", "step", "bytes_per_item"), [("bf16", 2**-8, 128), ("int8", 1 / 127, 48)]
-)
-def test_lower_precisions_stay_in_their_bounds(precision: str, step: float, bytes_per_item: int) -> None:
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+def test_scores_of_stored_values_stay_in_the_bound_of_their_codec(codec: Codec) -> None:
     generator = np.random.default_rng(7)
-    own = {"i": generator.standard_normal((500, 33), np.float32)}
+    own = {"i": generator.standard_normal((500, 33), np.float32) / 100}
     request = {"u": generator.standard_normal((1, 33), np.float32)}
     model = wide_model()
-    catalog = model.catalog(own, precision=precision)
-    assert catalog.explain().as_dict()["catalog"]["bytes_per_item"] == bytes_per_item
+    catalog = model.catalog(own, precision=codec.precision)
     stored = np.tanh(own["i"])
-    size = np.abs(stored) if precision == "bf16" else np.abs(stored).max(axis=1, keepdims=True)
-    bound = (np.abs(request["u"]) * size).sum(axis=1) * step / 2 * 1.01 + 1e-5
-    error = np.abs(catalog.score(request) - model.score(request, own))
+    (field,) = catalog.explain().as_dict()["catalog"]["record"]
+    assert (field["codec"], field["bytes"]) == (codec.name, codec.row_bytes(33))
+    products = np.abs(request["u"] * stored.astype(np.float64)).sum(axis=1)
+    bound = (np.abs(request["u"]) * codec.bound(stored)).sum(axis=1) + 40 * 2**-24 * products
+    exact = (request["u"] * stored.astype(np.float64)).sum(axis=1)
+    error = np.abs(catalog.score(request) - exact)
     assert (error <= bound).all()
-    assert error.max() > 0
+    assert (error.max() > 1e-6) == (codec.precision != "fp32")
+
+
+def products() -> pi.Model:
+    """A score that is the product of two inputs, so that the item's is stored as it is given."""
+    nodes = [
+        helper.make_node("Mul", ["i", "u"], ["p"]),
+        helper.make_node("ReduceSum", ["p", "axes"], ["score"], keepdims=0),
+    ]
+    inputs = {"i": (FLOAT, ["N", 16]), "u": (FLOAT, ["N", 16])}
+    made = make_model(nodes, inputs, {"score": (FLOAT, ["N"])}, {"axes": np.asarray([1])})
+    return pi.load(made.SerializeToString(), precision="fp16")
+
+
+BEYOND = "^items: expected numbers from -65504 to 65504, as float16 has, for 'i', got one beyond them "
+
+
+@pytest.mark.parametrize(("row", "column", "value"), [(2, 3, 65520), (0, 15, -65505), (20000, 0, 3e38)])
+def test_a_number_beyond_the_precision_is_refused_whole_or_not_at_all(
+    row: int, column: int, value: float
+) -> None:
+    model, request = products(), {"u": np.ones((1, 16), np.float32)}
+    good = {"i": np.full((row + 2, 16), 0.5, np.float32)}
+    bad = {"i": good["i"].copy()}
+    bad["i"][row, column] = value
+    bad["i"][row + 1] = value
+    message = BEYOND + rf"in column {column} \(row {row}\)$"
+    with pytest.raises(pi.InputError, match=message):
+        model.catalog(bad)
+    catalog = model.catalog(good, ids=np.arange(row + 2))
+    with pytest.raises(pi.InputError, match=message):
+        catalog.upsert(bad, np.arange(row + 2) + 1)
+    assert len(catalog) == row + 2
+    np.testing.assert_array_equal(catalog.score(request), np.full(row + 2, 8.0))
+    # Only the last of equal ids is stored, and only that has to fit.
+    ids = np.arange(row + 2) + 1
+    ids[row : row + 2] = 0
+    bad["i"][row + 1] = 0.25
+    catalog.upsert(bad, ids)
+    assert catalog.score(request, [0]).tolist() == [4.0]
+
+
+def test_what_float16_has_is_stored_as_it_is() -> None:
+    numbers = np.asarray([65504, -65504, np.inf, -np.inf, np.nan, 2**-24, -0.0, 1 + 2**-10], np.float32)
+    own = {"i": np.zeros((8, 16), np.float32)}
+    own["i"][:, 5] = numbers
+    catalog = products().catalog(own)
+    assert catalog.explain().as_dict()["catalog"]["bytes_per_item"] == 32
+    np.testing.assert_array_equal(catalog.score({"u": np.ones((1, 16), np.float32)}), numbers)
 
 
 def test_ids_in_floats_are_never_rounded() -> None:

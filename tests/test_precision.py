@@ -427,7 +427,7 @@ def test_what_cannot_be_sampled_is_said() -> None:
 
 
 def test_wrong_arguments_are_errors() -> None:
-    with pytest.raises(pi.errors.InputError, match="precision: expected one of fp32, bf16, int8, got 'int4'"):
+    with pytest.raises(pi.errors.InputError, match=r"^precision: expected one of fp32, .*int8, got 'int4'$"):
         pi.load(MODEL, precision="int4")
     with pytest.raises(pi.errors.InputError, match="nothing"):
         pi.load(MODEL, precision="int8", calibration={"nothing": np.zeros(3)})

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 import pyrec_infer as pi
 from benchmarks.rulers.inputs import Arrays, Case, make_cases, stock
-from pyrec_infer.codecs import PRECISIONS
 
 Scores = NDArray[np.float32]
 Call = Callable[[], Scores]
@@ -245,7 +244,9 @@ def _own(mode: str, precision: str, prepared: bool = False) -> Contestant:
     return Contestant(name, make, True, mode, precision, partial(planned, precision=precision))
 
 
-OURS = tuple(_own(mode, precision) for mode in ("score", "catalogue") for precision in PRECISIONS)
+OURS = tuple(
+    _own(mode, precision) for mode in ("score", "catalogue") for precision in ("fp32", "bf16", "int8")
+)
 PREPARED = (_own("score", "fp32", True), _own("catalogue", "fp32", True), _own("catalogue", "int8", True))
 PEERS = (
     Contestant("onnxruntime", _onnxruntime, False, "batch"),

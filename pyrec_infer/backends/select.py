@@ -97,9 +97,9 @@ def bf16_note(backend: str) -> str:
 
 def skips_zero_groups(backend: str, precision: str) -> bool:
     """Whether layers of a lower precision skip successive zeros faster than they multiply them."""
-    if backend != "avx512" or precision == "fp32":
+    if backend != "avx512":
         return False
-    return precision == "int8" or not bf16_note(backend)
+    return precision == "int8" or (precision == "bf16" and not bf16_note(backend))
 
 
 def make_pool(backend: str, threads: int) -> Any:

@@ -227,7 +227,8 @@ class Scorer:
             made = self._items.run(block, (), end - begin) if self.fields else {}
             records = room[: end - begin]
             records[...] = 0
-            encode(self.fields, [made[name] for name in self._item_outputs], records)
+            items = range(begin, end) if chosen is None else chosen[begin:end].tolist()
+            encode(self.fields, [made[name] for name in self._item_outputs], items, records)
             yield begin, records
 
     def score(

@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.codecs import bf16, f32, i8
+from pyrec_infer.codecs import bf16, f16, f32, i8
 from pyrec_infer.codecs.codec import Codec
 from pyrec_infer.errors import InputError, UnsupportedModelError
 
-CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (f32.CODEC, bf16.CODEC, i8.CODEC)}
+CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (f32.CODEC, bf16.CODEC, f16.CODEC, i8.CODEC)}
 
-PrecisionName: TypeAlias = Literal["fp32", "bf16", "int8"]
+PrecisionName: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 """Those of the codecs, in their order."""
 
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.errors import InputError
+
 Rows = NDArray[np.float32]
 """A matrix, a row for each item."""
 
@@ -31,7 +33,8 @@ class Codec:
         Where a row is nothing but an element for each number, their type: rows side by side are then a
         longer row.
     encode : callable
-        From rows [N, D] to their bytes [N, row_bytes(D)].
+        From rows [N, D] to their bytes [N, row_bytes(D)]. Raises `OutOfRangeError` for a finite number that
+        it refuses.
     decode : callable
         From bytes [N, row_bytes(D) and more] and D to rows. It is what the interpreter and the Numba
         backend run.
@@ -50,6 +53,24 @@ class Codec:
     decode: Callable[[Bytes, int], Rows]
     bound: Callable[[Rows], NDArray[np.float64]]
     oracle: Callable[[bytes, int], NDArray[np.float64]]
+
+
+class OutOfRangeError(InputError):
+    """A number is finite, but beyond those that a codec has; the first of the rows that are encoded.
+
+    Parameters
+    ----------
+    row, column : int
+        Where it is.
+    expected : str
+        The numbers that the codec has.
+    """
+
+    def __init__(self, row: int, column: int, expected: str) -> None:
+        super().__init__(f"expected {expected}, got one beyond them in column {column} (row {row})")
+        self.row = row
+        self.column = column
+        self.expected = expected
 
 
 def bytes_of(elements: NDArray[Any]) -> Bytes:

@@ -91,7 +91,7 @@ def choose_precision(graph: Graph, sides: Sides, precision: str) -> Graph:
         Its layers have to be ``pyrec.Dense``.
     sides : Sides
     precision : str
-        One of `pyrec_infer.codecs.PRECISIONS`.
+        One of `pyrec_infer.codecs.PRECISIONS`; layers are in float32 where they cannot have it.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def choose_precision(graph: Graph, sides: Sides, precision: str) -> Graph:
     >>> [node.op for node in choose_precision(graph, Sides(frozenset()), "int8").nodes]
     ['pyrec.DenseInt8', 'pyrec.Dense']
     """
-    if require_precision(precision) == "fp32":
+    if require_precision(precision) not in _LAYERS:
         return graph
     chooser = _Chooser(graph, find_rates(graph, sides))
     chosen = {node for node in graph.nodes if chooser.fits(node)}

@@ -101,7 +101,7 @@ def exercise(model: bytes, calls: int, backends: tuple[str, ...] = ()) -> Outcom
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         source = _on_disk(model, Path(folder)) if _has_external(model) else model
-        precision = random.choice(("fp32", "fp32", "fp32", "int8", "bf16"))
+        precision = random.choice(("fp32", "fp32", "fp32", "int8", "bf16", "fp16"))
         threads = random.choice((1, 1, 2))
         loaded = call(
             "load", lambda: pi.load(source, precision=precision, threads=threads, max_bytes=MAX_BYTES)
