@@ -11,6 +11,7 @@ from models import FLOAT, INT64, Value, make_graph, make_model
 from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx.helper import make_node
+from onnx.numpy_helper import from_array
 
 Array = NDArray[Any]
 
@@ -25,7 +26,10 @@ _CONSTANTS: Mapping[str, Array] = {
     "zero": np.asarray(0),
     "one": np.asarray(1),
     "two": np.asarray(2),
+    "minus_one": np.asarray(-1),
     "zero1": np.asarray([0]),
+    "zeros2": np.asarray([0, 0]),
+    "reach": np.asarray([-2, 0]),
     "one1": np.asarray([1]),
     "minus1": np.asarray([-1]),
     "end": np.asarray([2**63 - 1]),
@@ -323,6 +327,51 @@ def pairs(spelling: str, mean: bool = False) -> bytes:
     return _model(nodes, {"ids": (INT64, ["L"]), "rows": (INT64, ["L"])})
 
 
+def repeated_rows() -> bytes:
+    """TorchScript's form of rows repeated by lengths, to which table rows are added."""
+    body = [
+        make_node("SequenceAt", ["each_length", "i"], ["length"]),
+        make_node("SequenceAt", ["each_row", "i"], ["row"]),
+        make_node("Unsqueeze", ["row", "one1"], ["row_column"]),
+        make_node("Concat", ["one1", "length", "no_places"], ["to_length"], axis=0),
+        make_node("Shape", ["to_length"], ["rank"]),
+        make_node("ConstantOfShape", ["rank"], ["ones"], value=from_array(np.asarray([1]))),
+        make_node("Mul", ["ones", "minus_one"], ["kept"]),
+        make_node("Equal", ["to_length", "kept"], ["is_kept"]),
+        make_node("Where", ["is_kept", "ones", "to_length"], ["sizes"]),
+        make_node("Expand", ["row_column", "sizes"], ["copies"]),
+        make_node("Reshape", ["copies", "minus1"], ["flat"]),
+        make_node("SequenceInsert", ["before", "flat"], ["after"]),
+        make_node("Cast", ["true"], ["again"], to=TensorProto.BOOL),
+    ]
+    graph = make_graph(
+        body,
+        {"i": (INT64, []), "condition": (TensorProto.BOOL, []), "before": (0, None)},
+        {"again": (TensorProto.BOOL, []), "after": (0, None)},
+    )
+    nodes = [
+        make_node("Gather", ["table", "ids"], ["found"]),
+        make_node("Shape", ["lengths"], ["count1"]),
+        make_node("Squeeze", ["count1"], ["count"]),
+        make_node("Range", ["zero", "count", "one"], ["numbers"]),
+        make_node("ConstantOfShape", ["count1"], ["singles"], value=from_array(np.asarray([1]))),
+        make_node("SplitToSequence", ["lengths", "singles"], ["each_length"], axis=0),
+        make_node("SplitToSequence", ["numbers", "singles"], ["each_row"], axis=0),
+        make_node("SequenceEmpty", [], ["start"], dtype=INT64),
+        make_node("Loop", ["count1", "true", "start"], ["sequence"], body=graph),
+        make_node("ConcatFromSequence", ["sequence"], ["rows"], axis=0),
+        make_node("Concat", ["count1", "width"], ["to"], axis=0),
+        make_node("Expand", ["f0", "to"], ["zeros"]),
+        make_node("Unsqueeze", ["rows", "one1"], ["column"]),
+        make_node("Shape", ["found"], ["size_of_found"]),
+        make_node("Expand", ["column", "size_of_found"], ["places"]),
+        make_node("Shape", ["places"], ["size_of_places"]),
+        make_node("Slice", ["found", "zeros2", "size_of_places"], ["updates"]),
+        make_node("ScatterElements", ["zeros", "places", "updates"], ["bags"], axis=0, reduction="add"),
+    ]
+    return _model(nodes, {"ids": (INT64, ["L"]), "lengths": (INT64, ["B"])})
+
+
 def extremes(spelling: str, largest: bool, begun: str) -> bytes:
     """The largest or least numbers at the rows that a list names, of values begun with or replaced."""
     reduction, put = ("max", "lowest") if largest else ("min", "highest")
@@ -386,6 +435,7 @@ SPELLINGS: Mapping[str, Callable[[], bytes]] = {
         f"{make.__name__}-weighted": lambda make=make: make("sum", False, True)
         for make in (scripted, sequenced, padded)
     },
+    "lengths-repeated": repeated_rows,
     **{f"lengths-{how}": lambda how=how: summed_lengths(how) for how in ("exclusive", "less", "joined")},
     **{
         f"pairs-{how}{'-mean' if mean else ''}": lambda how=how, mean=mean: pairs(how, mean)

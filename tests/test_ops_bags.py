@@ -369,3 +369,14 @@ def test_bounds_couple_rows_and_bags_do_not() -> None:
         info, coupled = found("pyrec.EmbeddingBag", inputs)
         assert (info.dtype, info.shape) == (F32, (batch, 16))
         assert (info.rows, coupled) == expected
+
+
+def test_rows_of_lengths() -> None:
+    op = OPS["pyrec.RowsOfLengths"]
+    node = Node("pyrec.RowsOfLengths", ("lengths",), ("rows",))
+    for lengths, rows in (([2, 0, 3], [0, 0, 2, 2, 2]), ([0], []), ([], [])):
+        (made,) = op.evaluate(node, [np.asarray(lengths, np.int32)])
+        assert made.dtype == INT64
+        np.testing.assert_array_equal(made, rows)
+    with pytest.raises(ShapeError, match=r"expected no negative length, got one \(row 1\)"):
+        op.evaluate(node, [np.asarray([2, -1])])

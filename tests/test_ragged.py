@@ -46,6 +46,13 @@ NEAR_MISSES = (
     ("ended-max-first", "to_end", 2, "one1"),
     ("ended-max-last", "is_last", 1, "zero"),
     ("scripted-sum-first", "b1", 0, "i"),
+    ("lengths-repeated", "row", 0, "each_length"),
+    ("lengths-repeated", "sizes", 2, "ones"),
+    ("lengths-repeated", "kept", 1, "one"),
+    ("lengths-repeated", "to_length", 0, "length"),
+    ("lengths-repeated", "numbers", 0, "minus_one"),
+    ("lengths-repeated", "sequence", 0, "one1"),
+    ("lengths-repeated", "updates", 1, "reach"),
     ("pairs-ScatterND-max", "put", 1, "ids_column"),
     ("pairs-ScatterElements-min", "puts", 0, "steps"),
     ("pairs-ScatterND-min-begun", "begun", 0, "steps"),
@@ -266,3 +273,12 @@ def test_a_last_bag_that_is_taken_to_end_with_the_ids_has_to(name: str) -> None:
         model(name).run(inputs)
     with pytest.raises(ShapeError, match=short.format(0)):
         model(name).score({"ids": inputs["ids"], "offsets": np.asarray([0, 5])}, {"x": dense(3)})
+
+
+def test_rows_repeated_by_lengths_name_every_id() -> None:
+    short = {"ids": np.arange(4), "lengths": np.asarray([1])}
+    for request in (short, {**short, "lengths": np.asarray([5])}):
+        with pytest.raises(ShapeError, match=r"^input 'lengths': expected a.* bag that ends .*4 ids"):
+            model("lengths-repeated").score(request, {"x": dense(2)})
+    with pytest.raises(ShapeError, match=r"^input 'lengths'"):
+        model("lengths-repeated").run({"ids": np.arange(4), "lengths": np.asarray([5, -1]), "x": dense(2)})

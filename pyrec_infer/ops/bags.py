@@ -140,6 +140,20 @@ def _pairs_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Inf
     return RowFlow((0 if node.op == "pyrec.BagsOfPairs" else Rows.INVARIANT,), coupled=True)
 
 
+# Rows
+
+
+def _infer_rows_of_lengths(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [Info(INT64, (fresh(node, 0, 0),))]
+
+
+def _rows_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    lengths = _offsets(node, required(node, inputs, 0))
+    if np.any(lengths < 0):
+        raise ShapeError(f"expected no negative length, got one (row {int(np.argmax(lengths < 0))})")
+    return [np.repeat(np.arange(len(lengths), dtype=INT64), lengths)]
+
+
 # Bags
 
 
@@ -275,6 +289,8 @@ OPS = (
     # equal rows stay as they were. Rows count from the end where negative.
     Op("pyrec.BagsOfPairs", _infer_pairs, _pairs, _pairs_rows, flops=no_flops, ids=0),
     Op("pyrec.OrderOfPairs", _infer_order, _order, _pairs_rows, flops=no_flops, ids=0),
+    # Input the lengths [B] of rows' lists that follow each other; the result [M] int64 is each place's row.
+    Op("pyrec.RowsOfLengths", _infer_rows_of_lengths, _rows_of_lengths, couples, flops=no_flops),
     # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is
     # what `mode` (sum, mean or max) makes of the rows of ids bounds[b, 0] to bounds[b, 1], each times its
     # weight; zeros for a bag without ids. Ids count from the end where negative. Attributes: padding (int,

@@ -10,6 +10,7 @@ import numpy as np
 from pyrec_infer.ir import Graph, Node
 from pyrec_infer.ops.registry import with_trait
 from pyrec_infer.ops.traits import Trait
+from pyrec_infer.passes.bags.parts import filled_with
 from pyrec_infer.passes.rules import Site
 
 Term: TypeAlias = tuple[Any, ...]
@@ -160,6 +161,11 @@ class Reader:
             whole = node.op == "Shape" and node.attribute("start", 0) == 0 and node.attribute("end") == 1
             if shape is not None and shape and (len(shape) == 1 or whole):
                 return ("size", repr(shape[0]))
+        if node.op == "SequenceAt" and first[0] == "outer" and terms[1][0] == "index":
+            vector = split_in_ones(first[1], self.site)
+            return ("unknown",) if vector is None else self.at(vector, terms[1][1])
+        if node.op == "ConstantOfShape":
+            return ("filled", float(np.reshape(node.attribute("value", 0), -1)[0]), first)
         if node.op in MODES and first[0] not in _SCALARS:
             return (node.op, first) if self.over_bag(node, terms) else ("unknown",)
         return (node.op, *terms)
@@ -197,6 +203,16 @@ def reduced(term: Term, number: Term) -> Term | None:
     base, less = (term[1], term[2]) if term[0] == "less" else (term, 0)
     less += number[1]
     return ("less", base, less) if less else base
+
+
+def split_in_ones(name: str, site: Site) -> str | None:
+    """The vector that a sequence holds the elements of, one by one."""
+    node = site.source(name, "SplitToSequence")
+    if node is None or node.attribute("axis", 0) or len(node.inputs) < 2:
+        return None
+    info = site.infos[node.inputs[0]]
+    alone = info.rank == 1 and info.dtype in _WHOLE and filled_with(node.inputs[1], 1, site)
+    return node.inputs[0] if alone else None
 
 
 def kept_ids(term: Term) -> tuple[str, int, int] | None:

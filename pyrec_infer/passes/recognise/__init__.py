@@ -8,6 +8,7 @@ from pyrec_infer.passes.recognise import (
     dice,
     layers,
     pair_dots,
+    repeated_rows,
     scripted_bags,
     segments,
     sequenced_bags,
@@ -19,6 +20,7 @@ from pyrec_infer.passes.rules import apply_rules, joined
 RULES = joined(
     scripted_bags.RULES,
     sequenced_bags.RULES,
+    repeated_rows.RULES,
     bag_lengths.RULES,
     segments.RULES,
     views.RULES,

@@ -7,58 +7,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pyrec_infer.ir import BATCH, Dim, Node, Rows, has_symbol, same_size
-from pyrec_infer.ops.registry import with_trait
 from pyrec_infer.ops.shapes import same_shape
-from pyrec_infer.ops.traits import Trait
-from pyrec_infer.passes.bags.parts import column_of, cumulated, emptiness, filled_with, filling, looked_up
+from pyrec_infer.passes.bags.lengths import lengths_repeated
+from pyrec_infer.passes.bags.parts import column_of, emptiness, filled_with, filling, looked_up
 from pyrec_infer.passes.recognise.broadcasts import unrepeated
 from pyrec_infer.passes.rules import Rules, Site, for_ops
 
-_VIEWS = with_trait(Trait.VIEW)
 _PUT: Mapping[str, Callable[[float, float], float]] = {"none": lambda _, put: put, "max": max, "min": min}
-
-
-def _counts_up(name: str, site: Site) -> bool:
-    """Whether a value is 0, 1, 2, ..., in any shape."""
-    while (node := site.source(name, *_VIEWS)) is not None:
-        name = node.inputs[0]
-    node = site.source(name, "Range")
-    if node is None:
-        return False
-    start, step = site.known(node.inputs[0]), site.known(node.inputs[2])
-    return start is not None and step is not None and int(start) == 0 and int(step) == 1
-
-
-def _own_place(name: str, site: Site) -> str:
-    """What stands for a position by itself: elements of 0, 1, 2, ... at it are the position."""
-    while (node := site.source(name, *_VIEWS, "Gather", "GatherND")) is not None:
-        if node.op in ("Gather", "GatherND") and not _counts_up(node.inputs[0], site):
-            break
-        name = node.inputs[1] if node.op in ("Gather", "GatherND") else node.inputs[0]
-    return name
-
-
-def _lengths_repeated(name: str, site: Site) -> str | None:
-    """The lengths of rows whose numbers a list repeats as often as each is long.
-
-    Spelt as the number of rows less those that end after a place: ``N - sum(place < ends)``.
-    """
-    node = site.source(_own_place(name, site), "Sub")
-    total = None if node is None else site.infos[node.inputs[0]].contents
-    counted = None if node is None else site.source(node.inputs[1], "ReduceSum")
-    if node is None or counted is None or total is None or total.size != 1:
-        return None
-    if site.integers(counted.inputs[1]) != (0,):
-        return None
-    cast = site.source(counted.inputs[0], "Cast")
-    less = None if cast is None else site.source(cast.inputs[0], "Less")
-    if less is None or not _counts_up(less.inputs[0], site):
-        return None
-    ends = column_of(less.inputs[1], site)
-    lengths = None if ends is None else cumulated(ends, site, 0)
-    shape = None if lengths is None else site.shape(lengths)
-    fits = shape is not None and same_size(shape[0], total.reshape(-1)[0])
-    return lengths if fits else None
 
 
 def _rows_named(node: Node, site: Site) -> str | None:
@@ -74,11 +29,31 @@ def _rows_named(node: Node, site: Site) -> str | None:
     return indices if len(shape) == 1 else column_of(unrepeated(indices, site), site)
 
 
+def _uncut(node: Node, site: Site) -> str:
+    """The updates before they are cut to as many as there are rows by lengths, which have to be all."""
+    _, indices, updates = node.inputs
+    cut = site.source(updates, "Slice")
+    size = None if cut is None or len(cut.inputs) != 3 else site.source(cut.inputs[2], "Shape")
+    if (
+        cut is None
+        or size is None
+        or size.inputs[0] != indices
+        or size.attributes.get("start")
+        or "end" in size.attributes
+    ):
+        return updates
+    rows = _rows_named(node, site)
+    starts = site.integers(cut.inputs[1])
+    whole = rows is not None and lengths_repeated(rows, site) is not None and starts is not None
+    return cut.inputs[0] if whole and not any(starts or ()) else updates
+
+
 def _bounds(rows: str, updates: str, site: Site) -> tuple[str, str] | None:
     """The bounds of the rows' bags, and the order that brings the updates into them, or nothing."""
-    lengths = _lengths_repeated(rows, site)
+    lengths = lengths_repeated(rows, site)
     if lengths is not None:
-        return site.node("pyrec.BagBoundsOfLengths", lengths, updates), ""
+        # There is a row for each update.
+        return site.node("pyrec.BagBoundsOfLengths", lengths, updates, full=1), ""
     info = site.infos[rows]
     if info.rows != Rows.INVARIANT or info.dtype != np.int64 or info.rank != 1:
         return None
@@ -106,7 +81,7 @@ def _begun(name: str, rows: str, site: Site) -> tuple[float, float] | None:
 
 def reduced_rows(node: Node, site: Site) -> str | None:
     """Rows reduced into rows of the batch that are all one number, at the rows that a list names."""
-    data, _, updates = node.inputs
+    data, updates = node.inputs[0], _uncut(node, site)
     shape, added = site.shape(data), site.infos[updates]
     reduction = str(node.attribute("reduction", "none"))
     if reduction not in ("add", "max", "min") or not shape or added.shape is None:
