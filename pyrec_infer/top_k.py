@@ -7,12 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.extension import native
 from pyrec_infer.ir import Array
-
-try:
-    from pyrec_infer import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
 
 
 class TopK(NamedTuple):
@@ -32,8 +28,8 @@ class TopK(NamedTuple):
 
 
 def _select(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    if _native is not None:
-        return _native.top_k(scores, k)
+    if native is not None:
+        return native.top_k(scores, k)
     # lexsort is stable, so equal scores keep their order; its last key counts most.
     order = np.lexsort((-scores, np.isnan(scores)))
     return order[:k].astype(np.int64)

@@ -34,6 +34,7 @@ LAYERS = {
     "memory": 1,
     "kernels": 2,
     "_native": 1,
+    "extension": 2,
     "bundled": 1,
     "codecs": 1,
     "ops": 2,
@@ -178,6 +179,11 @@ def test_what_handlers_of_signals_raise_is_not_caught(module: str) -> None:
     ]
     assert not caught, "expected let_interrupts_pass first in what catches exceptions of Python"
     assert "suppress(" not in ast.unparse(modules()[module])
+
+
+def test_one_module_looks_for_the_extension() -> None:
+    users = {name for name in modules() if "pyrec_infer._native" in imports(name)}
+    assert users == {"pyrec_infer.extension"}
 
 
 MAX_NAMES = 3

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer import _native
 from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.backends.numba import NumbaPlan
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
+from pyrec_infer.extension import native
 from pyrec_infer.ir import Array, Dim, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.scans import scan_attributes
@@ -26,7 +26,7 @@ ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int,
 @cache
 def native_ops() -> frozenset[str]:
     """Operators with a C++ form."""
-    return frozenset(_native.op_names())
+    return frozenset(native.op_names())
 
 
 def runner_of(node: Node) -> Runner:
@@ -158,7 +158,7 @@ class NativePlan:
     plan : Plan
     isa : str
         ``avx512``, ``avx2`` or ``scalar``.
-    pool : _native.ThreadPool
+    pool : native.ThreadPool
     fallbacks : mapping of Node to callable
         For the nodes that another runtime runs.
     max_bytes : int
@@ -166,7 +166,7 @@ class NativePlan:
     """
 
     def __init__(
-        self, plan: Plan, isa: str, pool: _native.ThreadPool, fallbacks: Fallbacks, max_bytes: int
+        self, plan: Plan, isa: str, pool: native.ThreadPool, fallbacks: Fallbacks, max_bytes: int
     ) -> None:
         self._interpreted = cache(lambda: NumbaPlan(plan, fallbacks, max_bytes, {}))
         lowering = _Lowering(plan, fallbacks)
@@ -203,7 +203,7 @@ class NativePlan:
             )
             for part in plan.derived
         ]
-        self._plan: _native.Plan = _native.Plan(
+        self._plan: native.Plan = native.Plan(
             isa,
             inputs,
             len(symbols),
@@ -257,7 +257,7 @@ class NativePlan:
         most_rows: int | None,
         width: Sequence[int],
         general: Callable[..., Array] | None,
-        store: _native.ItemStore | None = None,
+        store: native.ItemStore | None = None,
     ) -> Callable[..., Array]:
         """A callable that takes ``count`` arrays by position and ``out=``; for plans of one output.
 
@@ -273,7 +273,7 @@ class NativePlan:
             Sizes of a score after the axis of rows.
         general : callable, optional
             Gets the calls that need a closer look; without it, those return None.
-        store : _native.ItemStore, optional
+        store : native.ItemStore, optional
             Where the scored items are; place ``count`` stands for the records then, ``count + 1`` for
             the rows in them of the items, which ``ids=`` names.
         """

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyrec_infer.backends.base import Fallbacks, Runnable
 from pyrec_infer.errors import BackendError
+from pyrec_infer.extension import native
 from pyrec_infer.limits import UNLIMITED
 from pyrec_infer.plan import Plan
 
 if TYPE_CHECKING:
     from pyrec_infer.ir import Node
 
-try:
-    from pyrec_infer import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
 
 BACKENDS = ("avx512", "avx2", "scalar", "numba")
 """All backends, best first."""
@@ -37,7 +34,7 @@ def _has_numba() -> bool:
 
 def available_backends() -> tuple[str, ...]:
     """The backends that this build and this machine can run, best first."""
-    found = list(_native.kernel_backends()) if _native is not None else []
+    found = list(native.kernel_backends()) if native is not None else []
     if _has_numba():
         found.append("numba")
     return tuple(name for name in BACKENDS if name in found)
@@ -51,13 +48,13 @@ def check_installed() -> None:
     ImportError
         Says what to install.
     """
-    if _native is None and not _has_numba():
+    if native is None and not _has_numba():
         raise ImportError(
             "this build of pyrec_infer has no native extension and numba is not installed: "
             "install 'pyrec_infer[numba]', or a build with the extension"
         )
     in_checkout = Path(__file__).parents[2].joinpath("CMakeLists.txt").exists()
-    if _native is None and in_checkout and os.environ.get(VARIABLE) != "numba":
+    if native is None and in_checkout and os.environ.get(VARIABLE) != "numba":
         warnings.warn(
             "pyrec_infer is imported from its source folder, which has no native extension: the slower numba "
             "backend runs. Install the folder with 'pip install -e .', or start Python elsewhere",
@@ -88,8 +85,8 @@ def select_backend() -> str:
 def bf16_note(backend: str) -> str:
     """For `explain`: why bf16 layers are not computed in bf16, or nothing where they are."""
     reason = f"the backend {backend} has no such arithmetic"
-    if backend == "avx512" and _native is not None:
-        if _native.cpu_features()["avx512_bf16"]:
+    if backend == "avx512" and native is not None:
+        if native.cpu_features()["avx512_bf16"]:
             return ""
         reason = "this processor has no AVX512-BF16"
     return f"bf16 weights, fp32 arithmetic: {reason}"
@@ -104,7 +101,7 @@ def skips_zero_groups(backend: str, precision: str) -> bool:
 
 def make_pool(backend: str, threads: int) -> Any:
     """The threads that a model's plans share; None for a backend that has none."""
-    return None if backend == "numba" or _native is None else _native.ThreadPool(threads)
+    return None if backend == "numba" or native is None else native.ThreadPool(threads)
 
 
 def make_runnable(

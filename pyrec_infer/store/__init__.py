@@ -1,13 +1,9 @@
 """Items by id: a record of bytes for each, while any number of threads read and change them."""
 
+from pyrec_infer import extension
 from pyrec_infer.store.base import Batch, Keys, Store, StoreView
 from pyrec_infer.store.fallback import PythonStore
 from pyrec_infer.store.ids import IdType
-
-try:
-    from pyrec_infer import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
 
 
 def make_store(stride: int, text: bool, room: int, native: bool) -> Store:
@@ -24,8 +20,8 @@ def make_store(stride: int, text: bool, room: int, native: bool) -> Store:
     native : bool
         Whether the extension may be used.
     """
-    if native and _native is not None:
-        return _native.ItemStore(stride, text, room)
+    if native and extension.native is not None:
+        return extension.native.ItemStore(stride, text, room)
     return PythonStore(stride)
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pyrec_infer.backends import BACKENDS, available_backends, select_backend
 from pyrec_infer.errors import BackendError
+from pyrec_infer.extension import native
 
 PACKAGES = ("pyrec_infer", "numpy", "onnx", "onnxruntime", "numba")
 
@@ -22,11 +23,9 @@ def package_version(name: str) -> str:
 
 def cpu_features() -> str:
     """What kernels can use of this processor, as far as the native extension tells."""
-    try:
-        from pyrec_infer import _native  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
+    if native is None:
         return "unknown, this build has no native extension"
-    return ", ".join(name for name, present in _native.cpu_features().items() if present) or "none"
+    return ", ".join(name for name, present in native.cpu_features().items() if present) or "none"
 
 
 def report() -> str:
