@@ -298,8 +298,8 @@ def test_making_a_plan_releases_the_interpreter_lock(backend: str, monkeypatch: 
             ticks.append(ticker.during(lambda: made.append(native_module.Plan(*given))))
             return made[0]
 
-    native_module = native._native
-    monkeypatch.setattr(native, "_native", Watched())
+    native_module = native.native
+    monkeypatch.setattr(native, "native", Watched())
     model = pi.load(wide_model(1536, 6))
     with Ticker() as ticker:
         model.prepare([], ["x0"])

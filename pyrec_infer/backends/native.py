@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,18 @@ def runner_of(node: Node) -> Runner:
     if node.op not in OPS:
         return "onnxruntime"
     return "native" if node.op in native_ops() else "numpy"
+
+
+def _released(nodes: Sequence[Node], kept: Set[str]) -> list[list[str]]:
+    """For each node the values that nothing reads after it."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        last.update((name, index) for name in (*node.inputs, *node.outputs) if name)
+    found: list[list[str]] = [[] for _ in nodes]
+    for name, index in last.items():
+        if name not in kept:
+            found[index].append(name)
+    return found
 
 
 class _Lowering:
@@ -88,47 +100,37 @@ class _Lowering:
                 copied[name] = f"{name}/copy"
                 ordered.append(Node("Identity", (name,), (copied[name],)))
         results = [copied.get(name, name) for name in outputs]
-        last: dict[str, int] = {}
-        for index, node in enumerate(ordered):
-            last.update((name, index) for name in (*node.inputs, *node.outputs) if name)
-        kept = {*results, *inputs, *constants}
-        release: list[list[int]] = [[] for _ in ordered]
         used: dict[str, Array] = {}
         for node in ordered:
             for name in node.inputs:
                 if name in constants and name not in made:
                     used[name] = constants[name]
-        steps: list[StepTuple] = []
-        for node in ordered:
-            bodies = [
-                self.program(body.nodes, body.inputs, body.outputs, body.constants) for body in node.bodies
-            ]
-            callback: Callback | None = self.fallbacks.get(node)
-            if callback is None and runner_of(node) == "numpy":
-                callback = guarded(node, OPS[node.op].evaluate, node_label(node, self.sources))
-            steps.append(
-                (
-                    node.op,
-                    node_label(node, self.sources),
-                    [slot(name) for name in node.inputs],
-                    [slot(name) for name in node.outputs],
-                    [],
-                    {} if callback else self.attributes(node),
-                    [] if callback else bodies,
-                    callback,
-                )
-            )
-        for name, index in last.items():
-            if name not in kept:
-                release[index].append(slots[name])
-        finished = [(*step[:4], freed, *step[5:]) for step, freed in zip(steps, release, strict=True)]
+        released = _released(ordered, {*results, *inputs, *constants})
+        steps = [self.step(node, slot, names) for node, names in zip(ordered, released, strict=True)]
         stored = [(slots[name], _storable(value)) for name, value in used.items() if value.dtype.kind != "U"]
         return (
-            finished,
+            steps,
             len(slots),
             [slots[name] for name in inputs],
             [slots[name] for name in results],
             stored,
+        )
+
+    def step(self, node: Node, slot: Callable[[str], int], released: Iterable[str]) -> StepTuple:
+        bodies = [self.program(body.nodes, body.inputs, body.outputs, body.constants) for body in node.bodies]
+        label = node_label(node, self.sources)
+        callback: Callback | None = self.fallbacks.get(node)
+        if callback is None and runner_of(node) == "numpy":
+            callback = guarded(node, OPS[node.op].evaluate, label)
+        return (
+            node.op,
+            label,
+            [slot(name) for name in node.inputs],
+            [slot(name) for name in node.outputs],
+            [slot(name) for name in released],
+            {} if callback else self.attributes(node),
+            [] if callback else bodies,
+            callback,
         )
 
     def phase(
