@@ -22,6 +22,17 @@ EXAMPLES = {
     "An elementwise operator": ("Mish", ("pyrec_infer/ops/", "cpp/plan/ops/"), ()),
     "A pattern": ("dice", ("pyrec_infer/passes/recognise/",), ()),
     "A pass": ("merge_sums", ("pyrec_infer/passes/", "passes/pipeline.py"), ()),
+    "A codec of rows": (
+        "(?i:f16)",
+        (
+            "pyrec_infer/codecs/",
+            "pyrec_infer/codecs/__init__.py",
+            "cpp/codecs/",
+            "cpp/codecs/codec.h",
+            "cpp/codecs/codecs.inl.h",
+        ),
+        (),
+    ),
     "An instruction set": (
         "kAvx2Kernels",
         ("cpp/isa/", "cpp/dispatch/dispatch.cpp"),
