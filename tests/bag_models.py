@@ -43,15 +43,19 @@ _CONSTANTS: Mapping[str, Array] = {
     "width": np.asarray([4]),
     "table_rows": np.asarray(len(TABLE)),
     "padding": np.asarray(PADDING),
+    "by_field": np.asarray([3, -1, 4]),
+    "by_row": np.asarray([-1, 3, 4]),
+    "field_weights": np.arange(1, 4, dtype=np.float32).reshape(3, 1, 1),
+    "row_weights": np.arange(1, 4, dtype=np.float32).reshape(1, 3, 1),
     "no_places": np.zeros(0, np.int64),
 }
 
 
-def _model(nodes: list[onnx.NodeProto], inputs: Mapping[str, Value]) -> bytes:
-    """``y = [bags | x] W`` after nodes that make ``bags`` [N, 4]."""
+def _model(nodes: list[onnx.NodeProto], inputs: Mapping[str, Value], bags: str = "bags") -> bytes:
+    """``y = [bags | x] W`` after nodes that make the bags [N, 4]."""
     nodes = [
         *nodes,
-        make_node("Concat", ["bags", "x"], ["joined"], axis=1),
+        make_node("Concat", [bags, "x"], ["joined"], axis=1),
         make_node("MatMul", ["joined", "dense"], ["y2"]),
         make_node("Squeeze", ["y2", "one1"], ["y"]),
     ]
@@ -398,6 +402,26 @@ def extremes(spelling: str, largest: bool, begun: str) -> bytes:
         data = "put"
     nodes.append(make_node(spelling, [data, "places", "found"], ["bags"], reduction=reduction))
     return _model(nodes, {"ids": (INT64, ["L"]), "rows": (INT64, ["L"])})
+
+
+FIELDS = 3
+
+
+def fields(axis: int) -> bytes:
+    """Bags of several fields, weighed and added; their lengths are a matrix with rows along an axis."""
+    nodes = [
+        make_node("Reshape", ["lengths", "minus1"], ["flat_lengths"]),
+        make_node("CumSum", ["flat_lengths", "zero"], ["sums"]),
+        make_node("Concat", ["zero1", "sums"], ["all"], axis=0),
+    ]
+    _loop(nodes, "all", "sum", False)
+    nodes += [
+        make_node("Reshape", ["bags", "by_field" if axis else "by_row"], ["each"]),
+        make_node("Mul", ["each", "field_weights" if axis else "row_weights"], ["weighed"]),
+        make_node("ReduceSum", ["weighed", "zero1" if axis else "one1"], ["added"], keepdims=0),
+    ]
+    shape: list[int | str] = [FIELDS, "B"] if axis else ["B", FIELDS]
+    return _model(nodes, {"ids": (INT64, ["L"]), "lengths": (INT64, shape)}, "added")
 
 
 def with_input(model: bytes, value: str, place: int, name: str) -> bytes:

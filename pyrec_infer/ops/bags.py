@@ -24,15 +24,26 @@ MODES = ("sum", "mean", "max")
 """What a bag makes of its rows."""
 
 
-BOUNDS = frozenset({"pyrec.BagBounds", "pyrec.BagBoundsOfLengths", "pyrec.BagsOfPairs", "pyrec.OrderOfPairs"})
+BOUNDS = frozenset(
+    {
+        "pyrec.BagBounds",
+        "pyrec.BagBoundsOfLengths",
+        "pyrec.BagBoundsOfFields",
+        "pyrec.BagsOfPairs",
+        "pyrec.OrderOfPairs",
+    }
+)
 """Operators that read all rows of one side, before any row is repeated or cut out."""
 
 
 # Bounds
 
 
-def check_bounds(bounds: Array, ids: int) -> None:
-    """Refuse bags that do not lie within so many ids; the error names the row, never an offset."""
+def check_bounds(bounds: Array, ids: int, fields: int = 1) -> None:
+    """Refuse bags that do not lie within so many ids; the error names the row, never an offset.
+
+    A row has as many bags as it has fields.
+    """
     starts, ends = bounds[:, 0], bounds[:, 1]
     wrong = (starts < 0) | (ends < starts) | (ends > ids)
     if np.any(wrong):
@@ -43,7 +54,7 @@ def check_bounds(bounds: Array, ids: int) -> None:
             expected, got = "whose end is not before its start", "one whose end is"
         else:
             expected, got = f"that ends within {ids} ids", "one that ends after them"
-        raise ShapeError(f"expected a bag {expected}, got {got} (row {row})")
+        raise ShapeError(f"expected a bag {expected}, got {got} (row {row // fields})")
 
 
 def _require_end(node: Node, bounds: Array, ids: int) -> None:
@@ -90,13 +101,47 @@ def _bounds(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [bounds]
 
 
+def _consecutive(lengths: Array, ids: int) -> Array:
+    """The bounds of bags of these lengths; those of a wrong length are wrong, whatever that is."""
+    ends = np.cumsum(np.clip(lengths, -1, ids + 1), dtype=INT64)
+    return np.stack([np.append(INT64.type(0), ends)[:-1], ends], axis=1)
+
+
 def _bounds_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     lengths, ids = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
-    ends = np.cumsum(np.clip(lengths, -1, len(ids) + 1), dtype=INT64)
-    bounds = np.stack([np.append(INT64.type(0), ends)[:-1], ends], axis=1)
+    bounds = _consecutive(lengths, len(ids))
     check_bounds(bounds, len(ids))
     _require_end(node, bounds, len(ids))
     return [bounds]
+
+
+def _infer_fields(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    lengths, axis = required(node, inputs, 0), int(node.attribute("axis"))
+    if lengths.rank not in (None, 2):
+        raise ModelError(f"node {node.name!r} ({node.op}): lengths of rank {lengths.rank}, expected 2")
+    shape = (fresh(node, 0, 0), fresh(node, 0, 1)) if lengths.shape is None else lengths.shape
+    return [Info(INT64, (shape[axis], shape[1 - axis], 2))]
+
+
+def _bounds_of_fields(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    lengths, ids = required(node, inputs, 0), required(node, inputs, 1)
+    if lengths.ndim != 2:
+        raise ShapeError(f"expected a matrix of lengths, got shape {list(lengths.shape)}")
+    flat = _consecutive(_offsets(node, lengths.reshape(-1)), len(ids))
+    bounds = flat.reshape(*lengths.shape, 2)
+    bounds = np.ascontiguousarray(bounds.swapaxes(0, 1)) if node.attribute("axis") else bounds
+    check_bounds(bounds.reshape(-1, 2), len(ids), max(1, bounds.shape[1]))
+    if bounds.size:
+        _require_end(node, bounds[:, -1], len(ids))
+    return [bounds]
+
+
+def _fields_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """Where a bag lies is read off the lengths of all bags before."""
+    lengths = inputs[0]
+    placed = lengths is not None and lengths.rows == node.attribute("axis")
+    shared = all(info is None or info.rows == Rows.INVARIANT for info in inputs[1:])
+    return RowFlow((0,), coupled=True) if placed and shared else couples(node, inputs, outputs)
 
 
 def _bounds_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
@@ -284,6 +329,9 @@ OPS = (
     Op("pyrec.BagBounds", _infer_bounds, _bounds, _bounds_rows, flops=no_flops),
     # The same of the bags' lengths [B], which follow each other from the first id on.
     Op("pyrec.BagBoundsOfLengths", _infer_bounds, _bounds_of_lengths, _bounds_rows, flops=no_flops),
+    # The same of lengths of which each row has one for each field, [B, F] with `axis` 0 and [F, B] with 1.
+    # Bags follow each other as the lengths do in memory. The result is [B, F, 2].
+    Op("pyrec.BagBoundsOfFields", _infer_fields, _bounds_of_fields, _fields_rows, flops=no_flops),
     # Inputs the rows [M] that a list of ids belongs to, in any order, and the number of rows B. The first is
     # the bounds [B, 2] of the rows' bags in the list once it is put in order, the second that order [M];
     # equal rows stay as they were. Rows count from the end where negative.

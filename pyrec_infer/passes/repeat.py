@@ -130,7 +130,7 @@ def _derivable(node: Node, sources: _Sources, sides: Iterable[frozenset[str]]) -
     if node.op not in BOUNDS:
         return False
     first = node.inputs[0]
-    if node.op == "pyrec.BagBoundsOfLengths":
+    if node.op in ("pyrec.BagBoundsOfLengths", "pyrec.BagBoundsOfFields"):
         proven = _kept_apart(first, sources)
     else:
         proven = _offsets_input(first, sources.graph, sources.infos) is not None

@@ -2,6 +2,7 @@
 
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.recognise import (
+    bag_fields,
     bag_lengths,
     broadcasts,
     concatenations,
@@ -22,6 +23,7 @@ RULES = joined(
     sequenced_bags.RULES,
     repeated_rows.RULES,
     bag_lengths.RULES,
+    bag_fields.RULES,
     segments.RULES,
     views.RULES,
     transposes.RULES,
