@@ -92,6 +92,21 @@ def test_every_spelling_is_one_operator(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
+@pytest.mark.parametrize("side", ["request", "candidates"])
+def test_explain_lists_what_is_made_of_all_rows_of_a_side(name: str, side: str) -> None:
+    request = list(ragged(name, np.asarray([2]))) if side == "request" else []
+    explanation = model(name).explain(request)
+    made = explanation.as_dict()
+    (part,) = made["derived"]
+    assert part["side"] == side
+    assert {step["rate"] for step in part["steps"]} <= {"request" if request else "item", "size"}
+    assert {item["name"] for item in made["inputs"]} == {item.name for item in model(name).inputs}
+    read = {source for phase in made["phases"] for step in phase["steps"] for source in step["inputs"]}
+    assert read.issuperset(part["outputs"])
+    assert part["steps"][-1]["operator"] in str(explanation)
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
 def test_run(name: str) -> None:
     lengths = bag_lengths(name, [2, 0, 3, 1])
     inputs, x = ragged(name, lengths), dense(4)

@@ -118,9 +118,10 @@ def make_runnable(
 
 
 def runner_names(plan: Plan, backend: str) -> Mapping[Node, str]:
-    """For each node of the phases what runs it, for `explain`."""
+    """For each node of the phases, those of derived plans included, what runs it, for `explain`."""
     if backend == "numba":
         from pyrec_infer.backends.numba import runner_of
     else:
         from pyrec_infer.backends.native import runner_of
-    return {node: runner_of(node) for phase in plan.phases for node in phase.nodes}
+    plans = (plan, *(part.plan for part in plan.derived))
+    return {node: runner_of(node) for each in plans for phase in each.phases for node in phase.nodes}

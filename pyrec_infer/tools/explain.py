@@ -8,7 +8,7 @@ from typing import Any
 
 from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import BATCH, Info, Node, Rate, Rows
-from pyrec_infer.plan import Phase, Plan
+from pyrec_infer.plan import DerivedPlan, Phase, Plan
 from pyrec_infer.tools.flops import plan_work
 
 _PHASES = {
@@ -35,8 +35,8 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: ``backend``, ``inputs``, ``outputs``, ``work`` for each rate, ``phases`` with their
-        steps, ``values``, ``few_rows``: requests with fewer candidates run another plan; ``passes`` where
-        they were asked for."""
+        steps, ``derived`` with steps that run once for a call on all rows of one side, ``values``,
+        ``few_rows``: requests with fewer candidates run another plan; ``passes`` where asked for."""
         return dict(self.data)
 
 
@@ -57,14 +57,14 @@ def _shape_text(name: str, plan: Plan) -> str:
     return f"{dtype}[{', '.join(map(str, shape))}]"
 
 
-def _step(node: Node, plan: Plan, runner: str) -> dict[str, Any]:
-    rate = plan.rate_of(node)
+def _step(node: Node, plan: Plan, runner: str, side: str = "") -> dict[str, Any]:
+    rate = side or str(plan.rate_of(node).value)
     return {
         "name": node.name,
         "operator": node.op,
         "kernel": node.op if runner == "native" else f"{runner}:{node.op}",
         "runner": runner,
-        "rate": "size" if node.op == "pyrec.DimValues" else rate.value,
+        "rate": "size" if node.op == "pyrec.DimValues" else rate,
         "inputs": [name for name in node.inputs if name],
         "outputs": [name for name in node.outputs if name],
         "shapes": [_shape(plan.infos.get(name)) for name in node.outputs if name],
@@ -82,10 +82,10 @@ def _operand(name: str, plan: Plan) -> str:
     return f"{name}{shape}" if len(name) <= _LONG_NAME else f"weights{shape}"
 
 
-def _step_line(node: Node, plan: Plan, runner: str) -> str:
+def _step_line(node: Node, plan: Plan, runner: str, side: str = "") -> str:
     outputs = [name for name in node.outputs if name]
     made = ", ".join(f"{name}: {_shape_text(name, plan)}" for name in outputs)
-    rate = _step(node, plan, runner)["rate"]
+    rate: str = _step(node, plan, runner, side)["rate"]
     operands = ", ".join(_operand(name, plan) for name in node.inputs if name)
     work = f"{node_flops(node, plan.infos, plan.most_positions()):>10,}"
     return f"    {rate:<8} {work} {node.op:<16} {operands} -> {made}{_RUNNERS[runner]}"
@@ -108,6 +108,34 @@ def _phase_lines(number: int, phase: Phase, plan: Plan, runners: Mapping[Node, s
     return lines + [_step_line(node, plan, runners[node]) for node in phase.nodes]
 
 
+def _derived_nodes(part: DerivedPlan) -> list[Node]:
+    return [node for phase in part.plan.phases for node in phase.nodes]
+
+
+def _side(part: DerivedPlan) -> str:
+    """The rate of what is made from all rows of one side."""
+    rate = Rate.REQUEST if part.request else Rate.ITEM
+    return str(rate.value)
+
+
+def _derived(part: DerivedPlan, runners: Mapping[Node, str]) -> dict[str, Any]:
+    return {
+        "side": "request" if part.request else "candidates",
+        "inputs": list(part.plan.given),
+        "outputs": list(part.plan.results),
+        "steps": [_step(node, part.plan, runners[node], _side(part)) for node in _derived_nodes(part)],
+    }
+
+
+def _derived_lines(number: int, part: DerivedPlan, runners: Mapping[Node, str]) -> list[str]:
+    nodes = _derived_nodes(part)
+    whose = "requests" if part.request else "candidates"
+    return [
+        f"{number}. once for a call, from all its {whose}: {_count(nodes)}",
+        *(_step_line(node, part.plan, runners[node], _side(part)) for node in nodes),
+    ]
+
+
 def explain_plan(
     plan: Plan, backend: str, runners: Mapping[Node, str], precision: Sequence[str] = ()
 ) -> Explanation:
@@ -122,7 +150,7 @@ def explain_plan(
     precision : sequence of str
         What is to be said of a precision other than float32.
     """
-    given = {item.name for item in plan.inputs}
+    given = {item.name for item in plan.given_inputs()}
     inputs = [name for name in plan.rates if name in plan.infos and _is_input(name, plan, given)]
     sides = {name: "request" if plan.rates[name] == Rate.REQUEST else "candidates" for name in inputs}
     data = {
@@ -136,6 +164,7 @@ def explain_plan(
         "outputs": [{"name": name, "shape": _shape(plan.infos.get(name))} for name in plan.results],
         "coupled": [{"name": node.name, "operator": node.op} for node in plan.coupled],
         "prologue": [_step(node, plan, "numpy") for node in plan.prologue],
+        "derived": [_derived(part, runners) for part in plan.derived],
         "phases": [
             {
                 "kind": phase.kind,
@@ -223,6 +252,9 @@ def _text(
             f"{number}. before the scoring, in Python, because strings are read: {_count(plan.prologue)}"
         )
         lines += [_step_line(node, plan, "numpy") for node in plan.prologue]
+        number += 1
+    for part in plan.derived:
+        lines += _derived_lines(number, part, runners)
         number += 1
     for phase in plan.phases:
         lines += _phase_lines(number, phase, plan, runners)
