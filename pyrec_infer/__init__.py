@@ -15,7 +15,7 @@ from pyrec_infer.backends.select import check_installed as _check_installed
 
 _check_installed()
 
-from pyrec_infer.api import Model, TensorInfo, load, score  # noqa: E402
+from pyrec_infer.api import load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.calls import PreparedCall  # noqa: E402
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
@@ -33,7 +33,9 @@ from pyrec_infer.errors import (  # noqa: E402
     UnexpectedInputError,
     UnsupportedModelError,
 )
+from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
+from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
 from pyrec_infer.top_k import TopK  # noqa: E402
 
 __version__ = "0.1.0"

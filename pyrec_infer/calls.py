@@ -7,15 +7,16 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import require_arrays, require_out
+from pyrec_infer.arguments import as_array, regular, require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.separate_items import RECORDS, ROWS
 from pyrec_infer.plan import Plan
+from pyrec_infer.top_k import TopK, best_rows
 
 
 def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
@@ -223,4 +224,34 @@ def prepare_call(
     return quick or call
 
 
-__all__ = ["PositionalCall", "PreparedCall", "SeveralCall", "as_scores", "empty_outputs", "prepare_call"]
+def best_candidates(
+    scores: NDArray[np.float32],
+    k: int,
+    ids: ArrayLike | None,
+    exclude: ArrayLike | None,
+    boost: ArrayLike | None,
+) -> TopK:
+    """The candidates with the best of these scores, for the arguments of `Model.top_k`."""
+    names = None if ids is None else regular("ids", ids)
+    added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
+    for label, given in (("ids", names), ("boost", added)):
+        if given is not None and given.shape != scores.shape:
+            raise ShapeError(f"{label}: expected shape [{len(scores)}], got {list(given.shape)}")
+    if added is not None:
+        scores = scores + added.astype(np.float32)
+    left_out = None
+    if exclude is not None and regular("exclude", exclude).size:
+        left_out = as_array("exclude", exclude, np.dtype(np.int64) if names is None else names.dtype)
+    rows, best = best_rows(scores, k, names, left_out)
+    return TopK(rows if names is None else names[rows], best, len(rows))
+
+
+__all__ = [
+    "PositionalCall",
+    "PreparedCall",
+    "SeveralCall",
+    "as_scores",
+    "best_candidates",
+    "empty_outputs",
+    "prepare_call",
+]

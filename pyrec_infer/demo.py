@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.api import Model, load
+from pyrec_infer.api import load
 from pyrec_infer.bundled import MODEL, User, items, users
+from pyrec_infer.model import Model
 
 K = 10
 RUNS = 9

@@ -15,7 +15,8 @@ from test_candidate_axis import listwise
 from test_fold_dots import dlrm, sides
 
 import pyrec_infer as pi
-from pyrec_infer import api, cli
+from pyrec_infer import cli
+from pyrec_infer import model as models
 from pyrec_infer.bundled import MODEL, users
 from pyrec_infer.errors import ModelError
 
@@ -93,7 +94,7 @@ def test_nothing_is_compiled_again_unless_asked(monkeypatch: pytest.MonkeyPatch)
     def refuse(*given: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(api, "import_model", refuse)
+    monkeypatch.setattr(models, "import_model", refuse)
     assert "passes" not in model.explain().as_dict()
     with pytest.raises(AssertionError, match="read again"):
         model.explain(passes=True)

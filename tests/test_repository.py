@@ -42,6 +42,7 @@ LAYERS = {
     "passes": 3,
     "sources": 3,
     "plan": 4,
+    "tensor_info": 4,
     "planner": 5,
     "backends": 5,
     "cost": 5,
@@ -58,11 +59,13 @@ LAYERS = {
     "views": 7,
     "catalog": 8,
     "ranking": 9,
-    "api": 10,
-    "__init__": 11,
-    "demo": 12,
-    "cli": 13,
-    "__main__": 14,
+    "measuring": 10,
+    "model": 11,
+    "api": 12,
+    "__init__": 13,
+    "demo": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 """A part of the package may import parts of lower layers, and itself."""
 

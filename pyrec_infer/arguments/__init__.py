@@ -1,12 +1,20 @@
 """Turning what a caller passes into the arrays that a plan reads."""
 
 from pyrec_infer.arguments.arrays import as_array, as_ids, regular
-from pyrec_infer.arguments.scalars import as_column_names, as_count, as_names, require_arrays, require_out
+from pyrec_infer.arguments.scalars import (
+    as_bounds,
+    as_column_names,
+    as_count,
+    as_names,
+    require_arrays,
+    require_out,
+)
 from pyrec_infer.arguments.signature import Signature
 
 __all__ = [
     "Signature",
     "as_array",
+    "as_bounds",
     "as_column_names",
     "as_count",
     "as_ids",

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.arguments.arrays import regular
-from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.errors import DTypeError, InputError, ResourceLimitError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.limits import default_max_bytes
+
+_BYTES_OF_INT = 64
+"""What an element of a list of numbers takes, its copies in a call included."""
 
 
 def as_count(label: str, value: Any, least: int = 0) -> int:
@@ -48,6 +52,29 @@ def as_names(label: str, value: Any) -> tuple[str, ...]:
     if names is None or not all(isinstance(name, str) for name in names):
         raise DTypeError(f"{label}: expected several names, got {type(value).__name__}")
     return names
+
+
+def as_bounds(offsets: Any) -> list[int]:
+    """Row bounds of several requests.
+
+    Raises
+    ------
+    ShapeError
+        If they are not whole numbers from 0 that never decrease.
+    ResourceLimitError
+        If there are more than a call's memory can hold.
+    """
+    array = regular("offsets", offsets)
+    if array.ndim != 1 or array.size < 1 or array.dtype.kind not in "iu":
+        raise ShapeError(
+            f"offsets: expected whole numbers of shape [B + 1], got {array.dtype} {list(array.shape)}"
+        )
+    if array.size * _BYTES_OF_INT > default_max_bytes():
+        raise ResourceLimitError(f"offsets: {array.size} are more than a call's memory can hold")
+    if array[0] != 0 or bool((array[1:] < array[:-1]).any()):
+        raise ShapeError("offsets: expected 0 first and no decrease")
+    bounds: list[int] = array.tolist()
+    return bounds
 
 
 def as_column_names(label: str, value: Any) -> dict[str, tuple[str, ...]]:

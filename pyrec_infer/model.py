@@ -1,0 +1,449 @@
+"""A compiled model: scores candidates, takes the best, makes catalogues."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from numpy.typing import ArrayLike
+
+from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names
+from pyrec_infer.backends.select import make_pool, runner_names, select_backend
+from pyrec_infer.calls import PositionalCall, PreparedCall, SeveralCall, best_candidates, prepare_call
+from pyrec_infer.catalog import Catalog
+from pyrec_infer.codecs import PrecisionName, require_precision
+from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.importer import import_model, model_source
+from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.ir import Array
+from pyrec_infer.limits import default_max_bytes, memory_errors_typed
+from pyrec_infer.measuring import measure, precision_notes
+from pyrec_infer.outputs import Output, Wanted
+from pyrec_infer.precision import PrecisionReport
+from pyrec_infer.ranking import Ranking, Ready, call, warn_of_fixed_rows
+from pyrec_infer.tensor_info import TensorInfo, tensor_info
+from pyrec_infer.tools.changes import with_changes
+from pyrec_infer.tools.explain import Explanation, explain_plan
+from pyrec_infer.top_k import TopK
+from pyrec_infer.views import Views
+
+Inputs: TypeAlias = Mapping[str, ArrayLike]
+Source: TypeAlias = str | os.PathLike[str] | bytes
+
+_MAX_THREADS = 1024
+
+_MAX_CALLS = 64
+"""Calls that a model keeps by the names of what they were given."""
+
+
+class Model:
+    """A compiled model. Make one with `load`.
+
+    Immutable and safe to use from any number of threads; the interpreter lock is released while a
+    model is loaded natively and while it scores. Pickles by its path or bytes.
+    """
+
+    @memory_errors_typed
+    def __init__(
+        self,
+        source: Source,
+        threads: int = 1,
+        columns: Mapping[str, Sequence[str]] | None = None,
+        precision: PrecisionName = "fp32",
+        calibration: Inputs | None = None,
+        max_bytes: int | None = None,
+        mmap: bool = False,
+    ) -> None:
+        source = model_source(source)
+        threads = as_count("threads", threads, least=1)
+        if threads > _MAX_THREADS:
+            raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
+        require_precision(precision)
+        if max_bytes is not None:
+            max_bytes = as_count("max_bytes", max_bytes, least=1)
+        self._arguments = (source, threads, columns, precision, calibration, max_bytes, mmap)
+        max_bytes = default_max_bytes() if max_bytes is None else max_bytes
+        self._backend = select_backend()
+        imported = import_model(source, mmap)
+        named = as_column_names("columns", columns)
+        self._pool = make_pool(self._backend, threads)
+        views = Views(imported.graph, named, imported.dropped_inputs, imported.fixed_rows)
+        self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
+        self._graph, self._infos = views.whole.graph, views.whole.infos
+        self._signature = views.whole.signature
+        if imported.fixed_rows:
+            warn_of_fixed_rows(self._graph, imported.fixed_rows)
+        self._calls: dict[Any, tuple[Any, Wanted]] = {}
+        self._inputs = tuple(tensor_info(name, self._infos[name]) for name in self._graph.inputs)
+        self._outputs = tuple(tensor_info(name, views.scored.infos[name]) for name in self._graph.outputs)
+        self._precision = measure(self._ranking, precision, calibration)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        source, *rest = self._arguments
+        kept = source if isinstance(source, bytes) else str(Path(source).resolve())
+        return Model, (kept, *rest)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(item.name for item in self.inputs)
+        outputs = ", ".join(item.name for item in self.outputs)
+        return f"<pyrec_infer.Model inputs=({inputs}) outputs=({outputs}) backend={self._backend}>"
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The model's inputs in order: name, element type and shape of each."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The model's outputs in order: name, element type and shape of each."""
+        return self._outputs
+
+    @property
+    def precision(self) -> PrecisionReport:
+        """The precision of the dense layers and what it does to the scores, measured at load."""
+        return self._precision
+
+    @memory_errors_typed
+    def run(self, inputs: Inputs) -> dict[str, Array]:
+        """Evaluate every output on a full batch, with ONNX's semantics exactly.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array_like
+            One array with the same number of rows for each input. Integer and float arrays of any
+            width are taken where their values fit; float64 is rounded to the model's type. Borrowed.
+
+        Returns
+        -------
+        dict of str to ndarray
+            A ZipMap output is the array of its dictionaries' values.
+
+        Raises
+        ------
+        InputError
+            An input is missing or unknown, or has a wrong dtype, shape or number of rows;
+            `IdRangeError` where an id is outside its table.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items, users
+        >>> user = users(1, 1)[0]
+        >>> made = pi.load(MODEL).run({**user.request, **items(1), "affinity": user.affinity})
+        >>> [array.shape for array in made.values()]
+        [(1,)]
+        """
+        values = self._signature.expand(inputs)
+        executable = self._ranking.whole(frozenset(), self._graph.outputs, strict_ids=False)
+        return call(self._ranking.views.whole, executable, {}, values, ())[0]
+
+    @memory_errors_typed
+    def score(
+        self,
+        request: Inputs,
+        candidates: Inputs,
+        offsets: ArrayLike | None = None,
+        output: Output = None,
+    ) -> Any:
+        """Score N candidates for one request, or ragged groups of candidates for B requests.
+
+        Parameters
+        ----------
+        request : mapping of str to array_like
+            Inputs that are the same for every candidate: one row each, or scalars; with ``offsets``
+            B rows each. Borrowed.
+        candidates : mapping of str to array_like
+            All other inputs, N rows each. Borrowed.
+        offsets : array_like of int, shape (B + 1,), optional
+            Candidates of request ``b`` are rows ``offsets[b]:offsets[b + 1]``.
+        output : str, (str, int), list of these, optional
+            Which output, or which column of one; by default the first of floating type that has one
+            score for each row, or else several. Probabilities of two classes mean the second column;
+            those of more classes need a column. ``"logit"`` is the default output without its final
+            sigmoid. A list gives several scores from one computation.
+
+        Returns
+        -------
+        ndarray of float32, shape (N,), or dict
+            The same as `run` on the candidates with the request repeated. An output with several
+            values for each row keeps its further axes. For a list, a dict of such arrays, one score for
+            each row, by what was asked for.
+
+        Raises
+        ------
+        InputError
+            As for `run`; also `IdRangeError` where an id is given as a float that is not a whole
+            number or too big for its type to hold exactly, and `ShapeError` where the output does not
+            have a row for each candidate.
+
+        Notes
+        -----
+        The candidates lie along the model's batch, or along another axis that all of their inputs share,
+        where the output has its scores along that: ``[users, items]`` of a two-tower model, or a list of
+        candidates on axis 1. Their arrays may leave axes of size 1 in front of the candidates out. Where
+        the file fixes the batch to a number of rows, candidates are run in blocks of so many.
+        In a model where a row's score depends on the other rows (`explain` names the node), each
+        request's candidates are one batch.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items, users
+        >>> user = users(1, 500)[0]
+        >>> scores = pi.load(MODEL).score(user.request, {**items(500), "affinity": user.affinity})
+        >>> scores.shape, scores.dtype
+        ((500,), dtype('float32'))
+        """
+        return self._score(request, candidates, offsets, output)
+
+    def _score(
+        self,
+        request: Inputs,
+        candidates: Inputs,
+        offsets: ArrayLike | None,
+        output: Output,
+        by: str | None = None,
+        single: bool = False,
+    ) -> Any:
+        key: Any = None
+        if offsets is None and type(request) is dict and type(candidates) is dict:
+            named = tuple(output) if type(output) is list else output
+            key = tuple(request), tuple(candidates), named, type(output), by, single
+            try:
+                quick, wanted = self._calls.get(key, (None, None))
+            except TypeError as error:  # neither a name nor a pair: refused below
+                let_interrupts_pass(error)
+                key, quick, wanted = None, None, None
+            if quick is not None and wanted is not None:
+                scores = quick(*request.values(), *candidates.values())
+                if scores is not None:
+                    return scores if wanted.keys is None else wanted.unpack(scores)
+        signature = self._ranking.signature(by)
+        own, others = signature.expand(request), signature.expand(candidates)
+        ready = self._ranking.ready(own, others, output, by, single)
+        bounds = () if offsets is None else as_bounds(offsets)
+        made = self._ranking.score(ready, own, others, bounds)
+        if key is not None and key not in self._calls:
+            self._remember(key, ready)
+        return ready.wanted.unpack(made)
+
+    @memory_errors_typed
+    def top_k(
+        self,
+        request: Inputs,
+        candidates: Inputs,
+        k: int = 100,
+        ids: ArrayLike | None = None,
+        exclude: ArrayLike | None = None,
+        boost: ArrayLike | None = None,
+        output: str | tuple[str, int] | None = None,
+        by: str | None = None,
+    ) -> TopK:
+        """The k candidates with the highest scores, best first.
+
+        Parameters
+        ----------
+        request, candidates, output
+            As for `score`, for one request and one score.
+        k : int
+            How many; fewer candidates give fewer results.
+        ids : array_like, shape (N,), optional
+            Names of the candidates; their row numbers by default.
+        exclude : array_like, optional
+            Candidates that are left out, by the same names. Names that do not occur are ignored.
+        boost : array_like of float, shape (N,), optional
+            Added to the scores before they are compared.
+        by : str, optional
+            An expression to rank by, instead of ``output``: ``"ctr * cvr ** 0.5 * price"``. Its names are
+            outputs, columns as in ``probabilities[1]``, inputs, and further arrays of one number for each
+            row that ``request`` or ``candidates`` hold beside the model's inputs. It is computed with the
+            model, in float32. Numbers, ``+ - * / **``, parentheses, ``min``, ``max``, ``log``, ``log1p``,
+            ``exp``, ``sqrt``, ``abs``, ``clip(x, low, high)`` and ``where(a < b, x, y)`` may stand in it.
+
+        Returns
+        -------
+        TopK
+            Equal scores: the lower row first. NaN comes after every number.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items, users
+        >>> user = users(1, 500)[0]
+        >>> pi.load(MODEL).top_k(user.request, {**items(500), "affinity": user.affinity}, k=3).count
+        3
+        """
+        k = as_count("k", k)
+        if isinstance(output, list):
+            raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
+        scores = self._score(request, candidates, None, output, by, single=True)
+        if scores.ndim != 1:
+            raise ShapeError(
+                f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
+            )
+        return best_candidates(scores, k, ids, exclude, boost)
+
+    @memory_errors_typed
+    def prepare(
+        self,
+        request_names: Sequence[str],
+        candidate_names: Sequence[str],
+        max_rows: int | None = None,
+        output: Output = None,
+    ) -> PreparedCall:
+        """A callable for repeated small calls: names are looked up once.
+
+        Parameters
+        ----------
+        request_names, candidate_names : sequence of str
+            Inputs in the order in which the arrays will be given.
+        max_rows : int, optional
+            Calls with more candidates are refused.
+        output : str, (str, int), list of these, optional
+            As for `score`; with a list the call returns a dict, and takes no ``out``.
+
+        Returns
+        -------
+        PreparedCall
+        """
+        request_names = as_names("request_names", request_names)
+        candidate_names = as_names("candidate_names", candidate_names)
+        max_rows = None if max_rows is None else as_count("max_rows", max_rows)
+        sides = self._sides(request_names, candidate_names)
+        ready = self._ranking.ready(sides[0], sides[1], output)
+        ready.view.signature.require(ready.executable.plan.given, *sides)
+        names = (*request_names, *candidate_names)
+        made: Any = prepare_call(
+            ready.executable, names, frozenset(request_names), max_rows, ready.view.signature.infos
+        )
+        return made if ready.wanted.keys is None else SeveralCall(made, ready.wanted.unpack)
+
+    @memory_errors_typed
+    def catalog(
+        self,
+        items: Inputs,
+        ids: ArrayLike | None = None,
+        *,
+        candidates: Iterable[str] = (),
+        precision: PrecisionName | None = None,
+        output: Output = None,
+        by: str | None = None,
+    ) -> Catalog:
+        """A catalogue of items, with everything that depends on an item alone computed once.
+
+        Parameters
+        ----------
+        items : mapping of str to array_like
+            The inputs that belong to an item, one row for each. Their other sizes are the catalogue's.
+        ids : array_like, optional
+            Names of the items: whole numbers or strings; their row numbers by default. Of an id that
+            occurs several times, the last row counts.
+        candidates : iterable of str
+            Inputs that come with each call, one row for each item. All others belong to the request.
+        precision : str, optional
+            How float32 values of 16 numbers and more are stored; by default the model's own. ``"bf16"``
+            keeps 8 bits of each number, ``"fp16"`` 11 bits of numbers up to 65504, ``"int8"`` a step of the
+            row's largest number. What decides or chooses rows of tables is stored exactly.
+        output : str, (str, int), list of these, optional
+            As for `score`.
+        by : str, optional
+            An expression as for `top_k`, in place of ``output``: its value is the items' score. Further
+            names are given with the items, the candidates or the request.
+
+        Returns
+        -------
+        Catalog
+
+        Raises
+        ------
+        UnsupportedModelError
+            If a row's score depends on the other rows; names the node.
+        InputError
+            The items do not fit the model, or a value of theirs is finite and beyond what the precision
+            holds; names the row.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items
+        >>> len(pi.load(MODEL).catalog(items(500), candidates=["affinity"]))
+        500
+        """
+        candidates = as_names("candidates", candidates)
+        part = self._ranking.part(
+            items, candidates, output, by, tuple(precision_notes(self._precision, self._backend))
+        )
+        stored = self.precision.precision if precision is None else precision
+        return Catalog(part, items, ids, candidates, stored)
+
+    def explain(
+        self,
+        request: Iterable[str] = (),
+        output: Output = None,
+        by: str | None = None,
+        passes: bool = False,
+    ) -> Explanation:
+        """What a call with these request inputs does: phases, steps, rates and shapes.
+
+        Parameters
+        ----------
+        request : iterable of str
+            Inputs on the request side; all others are the candidates'.
+        output : str, (str, int), list of these, optional
+            Only what this output needs; by default what all outputs need.
+        by : str, optional
+            Only what this expression needs; see `top_k`.
+        passes : bool
+            Whether to list what each step of the compiler changed: nodes and work before and after. The
+            model is read and compiled again for that.
+
+        Returns
+        -------
+        Explanation
+            ``str()`` gives text, ``as_dict()`` plain data.
+
+        Raises
+        ------
+        ModelError
+            With ``passes``, if the model's file has changed since it was loaded.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, users
+        >>> made = pi.load(MODEL).explain(users(1, 1)[0].request, output="logit", passes=True).as_dict()
+        >>> [step["step"] for step in made["passes"] if step["stage"] == "select"]
+        ['select_scores']
+        """
+        explained = self._ranking.explained(as_names("request", request), output, by)
+        runners = runner_names(explained.plan, self._backend)
+        made = explain_plan(
+            explained.plan, self._backend, runners, precision_notes(self._precision, self._backend)
+        )
+        if not passes:
+            return made
+        source, *_, mmap = self._arguments
+        return with_changes(made, self._ranking.changes(import_model(source, mmap).graph, explained))
+
+    def _sides(self, request: Sequence[str], candidates: Sequence[str]) -> list[dict[str, None]]:
+        for name in (*request, *candidates):
+            if name in self._signature.columns:
+                raise InputError(f"input '{name}': its columns are inputs; name those")
+        return [dict.fromkeys(self._signature.expand_names(names)) for names in (request, candidates)]
+
+    def _remember(self, key: Any, ready: Ready) -> None:
+        """Let later calls with these names of arrays that fit as they are go straight to the backend."""
+        request, candidates, *_ = key
+        if len(self._calls) >= _MAX_CALLS:
+            self._calls.clear()
+        split = any(name in self._signature.columns for name in (*request, *candidates))
+        quick = None
+        if not split:
+            names = (*request, *candidates)
+            quick = PositionalCall(ready.executable, names, frozenset(request), None).in_backend(None)
+        self._calls[key] = quick, ready.wanted
+
+
+__all__ = ["Inputs", "Model", "Source"]
