@@ -33,6 +33,7 @@ from pyrec_infer.passes.fold_tables import fold_tables
 from pyrec_infer.passes.fuse_dense import fuse_dense
 from pyrec_infer.passes.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.fuse_multiply_add import fuse_multiply_add
+from pyrec_infer.passes.fuse_records import fuse_records
 from pyrec_infer.passes.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.inline_branches import inline_branches
 from pyrec_infer.passes.merge_duplicates import merge_duplicates
@@ -55,6 +56,7 @@ from pyrec_infer.passes.share_lookups import share_lookups
 from pyrec_infer.passes.skip_zeros import skip_zeros
 from pyrec_infer.passes.split_columns import split_columns
 from pyrec_infer.passes.split_concatenations import split_concatenations
+from pyrec_infer.passes.split_item_lookups import split_item_lookups
 from pyrec_infer.passes.split_lookups import split_lookups
 from pyrec_infer.passes.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split_products import split_products
@@ -134,7 +136,9 @@ SPLIT: tuple[Step, ...] = (
     Step(share_lookups, BY_SIDE, clean=True),
     Step(fuse_multiply_add, BY_SIDE, clean=True),
     Step(skip_zeros),
+    Step(split_item_lookups, BY_SIDE, stores_items),
     Step(separate_items, ("sides", "records"), stores_items, cut=take_items),
+    Step(fuse_records, when=stores_items),
 )
 """For each way to split the inputs into sides: moves work to the earliest rate."""
 
