@@ -82,6 +82,9 @@ ONLY = {
 
 MAX_LINES = 900
 
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 450, 60
+"""Of the package; a docstring, and what stands before it, are no lines of a function."""
+
 
 @cache
 def tracked() -> tuple[Path, ...]:
@@ -230,6 +233,17 @@ def test_files_are_short() -> None:
     sources = [path for path in tracked() if path.suffix in (".py", ".pyi", ".cpp", ".h")]
     counts = {path.name: path.read_text().count("\n") for path in sources}
     assert {name: count for name, count in counts.items() if count > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_modules_and_functions_do_one_thing(module: str) -> None:
+    tree = modules()[module]
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    assert path.read_text().count("\n") <= MAX_MODULE_LINES
+    for item in ast.walk(tree):
+        if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            described = item.body[0].end_lineno if ast.get_docstring(item) else item.lineno - 1
+            assert item.end_lineno - described <= MAX_FUNCTION_LINES, item.name
 
 
 @pytest.mark.parametrize("folder", ["work", "tmp", "home", "root", "Users"])

@@ -206,6 +206,29 @@ def _only_for_many(plan: Plan, few: Plan) -> list[str]:
     return [name for name in found if name not in others]
 
 
+def _all_steps(plan: Plan, runners: Mapping[Node, str]) -> list[str]:
+    lines: list[str] = []
+    number = 1
+    if plan.prologue:
+        lines.append(
+            f"{number}. before the scoring, in Python, because strings are read: {_count(plan.prologue)}"
+        )
+        lines += [_step_line(node, plan, "numpy") for node in plan.prologue]
+        number += 1
+    for part in plan.derived:
+        lines += _derived_lines(number, part, runners)
+        number += 1
+    for phase in plan.phases:
+        lines += _phase_lines(number, phase, plan, runners)
+        number += 1
+    if plan.epilogue:
+        lines.append(
+            f"{number}. after the scoring, in Python, because strings are made: {_count(plan.epilogue)}"
+        )
+        lines += [_step_line(node, plan, "numpy") for node in plan.epilogue]
+    return lines
+
+
 def _text(
     plan: Plan,
     backend: str,
@@ -246,24 +269,7 @@ def _text(
             + ", ".join(_only_for_many(plan, plan.few)),
         ]
     lines += ["", "Steps: rate, operations, operator, what it reads -> what it makes"]
-    number = 1
-    if plan.prologue:
-        lines.append(
-            f"{number}. before the scoring, in Python, because strings are read: {_count(plan.prologue)}"
-        )
-        lines += [_step_line(node, plan, "numpy") for node in plan.prologue]
-        number += 1
-    for part in plan.derived:
-        lines += _derived_lines(number, part, runners)
-        number += 1
-    for phase in plan.phases:
-        lines += _phase_lines(number, phase, plan, runners)
-        number += 1
-    if plan.epilogue:
-        lines.append(
-            f"{number}. after the scoring, in Python, because strings are made: {_count(plan.epilogue)}"
-        )
-        lines += [_step_line(node, plan, "numpy") for node in plan.epilogue]
+    lines += _all_steps(plan, runners)
     lines += ["", "Outputs"]
     lines += [f"    {name}: {_shape_text(name, plan)}" for name in plan.results]
     return "\n".join(lines)
