@@ -14,10 +14,17 @@
 namespace pyrec {
 namespace {
 
-// visit(the codec's struct), the only switch on a codec. Inlined: sums that are visited stay in
-// registers.
+// Sums that are visited stay in registers only if the visit is inlined. Builds without optimisation
+// would keep a table of exceptions for it.
+#ifdef __OPTIMIZE__
+#define PYREC_ALWAYS_INLINE [[gnu::always_inline]]
+#else
+#define PYREC_ALWAYS_INLINE
+#endif
+
+// visit(the codec's struct), the only switch on a codec.
 template <class Visit>
-[[gnu::always_inline]] inline auto with_codec(Codec codec, const Visit& visit) {
+PYREC_ALWAYS_INLINE inline auto with_codec(Codec codec, const Visit& visit) {
   switch (codec) {
 #define PYREC_VISIT_CODEC(name) \
   case Codec::k##name:          \
@@ -27,6 +34,7 @@ template <class Visit>
   }
   __builtin_unreachable();
 }
+#undef PYREC_ALWAYS_INLINE
 
 }  // namespace
 }  // namespace pyrec
