@@ -149,8 +149,10 @@ void ItemStore::reclaim_if_idle() noexcept {
 // older version may see what later changes retired.
 void ItemStore::reclaim() noexcept {
   while (!changes_.empty() && changes_.front().epoch.use_count() == 1) {
-    // What the readers have read happens before what is written there next.
-    std::atomic_thread_fence(std::memory_order_acquire);
+    // What the readers have read happens before what is written there next: who drops a copy
+    // acquires what they released. A fence would do, but ThreadSanitizer knows none.
+    auto copy = changes_.front().epoch;
+    copy.reset();
     records_->free(changes_.front().retired);
     changes_.pop_front();
   }
