@@ -246,12 +246,19 @@ def _sequence(
     return _model(nodes, inputs)
 
 
-def padded(mode: str = "sum", last: bool = False, weighted: bool = False) -> bytes:
+def padded(mode: str = "sum", last: bool = False, weighted: bool = False, by_lengths: bool = False) -> bytes:
     """Dynamo's form of an embedding bag with a padding id: a loop in the loop collects the other places."""
     nodes, inputs, whole = _offsets(False)
     if last:
         nodes[1] = make_node("ScatterElements", ["offsets", "minus1", "total"], ["all"])
         inputs["offsets"] = (INT64, ["B1"])
+    if by_lengths:
+        del inputs["offsets"]
+        inputs["lengths"] = (INT64, ["B"])
+        nodes[:0] = [
+            make_node("CumSum", ["lengths", "zero"], ["sums"]),
+            make_node("Concat", ["zero1", "sums"], ["offsets"], axis=0),
+        ]
     wrapped = make_graph([make_node("Add", ["id", "table_rows"], ["up"])], {}, {"up": (INT64, [])})
     plain = make_graph([make_node("Identity", ["id"], ["same"])], {}, {"same": (INT64, [])})
     more = make_graph(
@@ -460,6 +467,7 @@ SPELLINGS: Mapping[str, Callable[[], bytes]] = {
         for make in (scripted, sequenced, padded)
     },
     "lengths-repeated": repeated_rows,
+    "padded-mean-lengths": lambda: padded("mean", last=True, by_lengths=True),
     **{f"lengths-{how}": lambda how=how: summed_lengths(how) for how in ("exclusive", "less", "joined")},
     **{
         f"pairs-{how}{'-mean' if mean else ''}": lambda how=how, mean=mean: pairs(how, mean)
@@ -492,7 +500,7 @@ def ragged(name: str, lengths: Array, seed: int = 0) -> dict[str, Array]:
         order = generator.permutation(total)
         rows = np.repeat(np.arange(len(lengths)), lengths)
         found = {"ids": found["ids"][order], "rows": rows[order]}
-    elif name.startswith("lengths"):
+    elif "lengths" in name:
         found["lengths"] = np.asarray(lengths)
     else:
         starts = np.asarray(ends) - lengths

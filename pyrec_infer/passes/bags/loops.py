@@ -149,6 +149,11 @@ def bounds_of(bag: Bag, bags: Term, site: Site) -> str | None:
         return site.node("pyrec.BagBoundsOfLengths", lengths, bag.ids, **full)
     given = _ended_by_ids(offsets, ids[0], site)
     if given and (bags == ("less", ("length", given), 1) or bags in less):
+        lengths = ends_of_lengths(given, site)
+        if lengths is not None:
+            return site.node("pyrec.BagBoundsOfLengths", lengths, bag.ids, full=1)
+        if not _given(given, site):
+            return None
         starts = site.node("Slice", given, *(site.constant([k], np.int64) for k in (0, -1, 0)))
         return site.node("pyrec.BagBounds", starts, bag.ids)
     if _given(offsets, site) and bags in less:
@@ -164,7 +169,7 @@ def _ended_by_ids(name: str, total: Size, site: Site) -> str:
     contents = site.infos[node.inputs[2]].contents
     known = contents is not None and contents.size == 1 and same_size(contents.reshape(-1)[0], total)
     last = site.integers(node.inputs[1]) == (-1,)
-    return node.inputs[0] if known and last and _given(node.inputs[0], site) else ""
+    return node.inputs[0] if known and last else ""
 
 
 def _given(name: str, site: Site) -> bool:
