@@ -110,7 +110,7 @@ def test_a_wrong_length_is_named_by_its_row(axis: int) -> None:
             model(axis).run(given_)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1), st.integers(1, 4), st.integers(0, 99))
 def test_any_lengths(axis: int, rows: int, seed: int) -> None:
     requests, (x, added) = ragged(axis, lengths_of(rows, seed), seed), dense(rows)

@@ -255,7 +255,7 @@ def almost(miss: tuple[str, str, int, str]) -> pi.Model:
     return pi.load(with_input(SPELLINGS[name](), *change))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_what_looks_like_bags_runs_as_it_says_or_not_at_all(data: st.DataObject) -> None:
     miss = data.draw(st.sampled_from(NEAR_MISSES))
