@@ -36,8 +36,8 @@ void keep_first(std::vector<Entry>& entries, std::size_t k) {
   entries.resize(k);
 }
 
-using Floats __attribute__((vector_size(16))) = float;
-using Longs __attribute__((vector_size(16))) = std::int64_t;
+using Floats = float __attribute__((vector_size(16)));
+using Longs = std::int64_t __attribute__((vector_size(16)));
 constexpr std::size_t kLanes = sizeof(Floats) / sizeof(float);
 constexpr std::size_t kBlock = 16 * kLanes;
 
