@@ -14,6 +14,8 @@ namespace pyrec {
 extern const Kernels kScalarKernels;
 #ifdef PYREC_X86
 extern const Kernels kAvx2Kernels;
+#endif
+#ifdef PYREC_AVX512
 extern const Kernels kAvx512Kernels;
 extern const VnniKernels kAvx512VnniKernels;
 extern const Bf16Kernels kAvx512Bf16Kernels;
@@ -40,7 +42,7 @@ CpuFeatures detect() {
   return features;
 }
 
-#ifdef PYREC_X86
+#ifdef PYREC_AVX512
 // The kernels that more than plain AVX-512 makes faster, in the place of the plain ones.
 Kernels best_avx512() {
   Kernels kernels = kAvx512Kernels;
@@ -73,9 +75,11 @@ struct Available {
   std::size_t count = 0;
 
   Available() {
-#ifdef PYREC_X86
+#ifdef PYREC_AVX512
     static const Kernels avx512 = best_avx512();
     if (cpu_features().avx512) tables[count++] = &avx512;
+#endif
+#ifdef PYREC_X86
     if (cpu_features().avx2) tables[count++] = &kAvx2Kernels;
 #endif
     tables[count++] = &kScalarKernels;
@@ -98,7 +102,7 @@ const Kernels* find_kernels(std::string_view isa) {
   for (const Kernels* kernels : available_kernels()) {
     if (kernels->isa == isa) return kernels;
   }
-#ifdef PYREC_X86
+#ifdef PYREC_AVX512
   if (isa == "avx512_emulated") return emulated_avx512();
 #endif
   return nullptr;
