@@ -7,10 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pyrec_infer.backends import select_backend
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# How long an example takes says nothing of this project on a machine that does other things too.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def shared_folder() -> Path:
