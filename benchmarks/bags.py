@@ -7,14 +7,14 @@ table smaller than the 10 million rows of 16 numbers (640 MB) that are the defau
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
-from statistics import median
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.turns import take_turns
 from pyrec_infer import _native
 from pyrec_infer.backends.native import NativePlan
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node
@@ -78,13 +78,7 @@ def measure(contestants: dict[str, Sums], ids: Array, offsets: Array, turns: int
     answers = [run(ids, offsets) for run in contestants.values()]
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-5, atol=1e-4)
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(turns):
-        for name, run in contestants.items():
-            begin = time.perf_counter()
-            run(ids, offsets)
-            times[name].append(time.perf_counter() - begin)
-    return {name: median(taken) for name, taken in times.items()}
+    return take_turns({name: partial(run, ids, offsets) for name, run in contestants.items()}, turns)
 
 
 def main() -> None:

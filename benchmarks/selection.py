@@ -7,14 +7,13 @@ the order of their scores, as PyTorch's do; NumPy's ``argpartition`` leaves them
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.turns import take_turns
 from pyrec_infer.top_k import best_rows
 
 Array = NDArray[Any]
@@ -44,13 +43,7 @@ def measure(runs: dict[str, Callable[[], Array]], turns: int) -> dict[str, float
     answers = [np.sort(run()) for run in runs.values()]
     for answer in answers[1:]:
         np.testing.assert_array_equal(answer, answers[0])
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(turns):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - begin)
-    return {name: median(taken) for name, taken in times.items()}
+    return take_turns(runs, turns)
 
 
 def main() -> None:
