@@ -17,7 +17,7 @@ from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.expressions import parse
 from pyrec_infer.ir import Array, Graph, Rows
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.outputs import Wanted, read_by, read_output, resolve
 from pyrec_infer.passes import Change, Context, select_graph
 from pyrec_infer.passes.select_scores import row_axis

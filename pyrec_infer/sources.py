@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from pyrec_infer.ir import Graph, Info, Node
 from pyrec_infer.ops import Trait, has, ids_place
+from pyrec_infer.ops.core.shapes import constant_integers
 from pyrec_infer.ops.fused import parts_of
-from pyrec_infer.ops.shapes import constant_integers
 
 Source: TypeAlias = tuple[str, int]
 """An input and one of its columns, -1 if it is not known which."""

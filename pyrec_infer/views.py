@@ -15,7 +15,7 @@ from pyrec_infer.errors import ShapeError
 from pyrec_infer.importer import fallback_model
 from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.outputs import Wanted, is_by_row
 from pyrec_infer.passes import Context, compile_graph, select_graph
 from pyrec_infer.passes.place_rows import is_placed, open_sizes

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.shared import shared_folder
+from support.zoo import MODELS, ZOO, ZOO_ROWS, Export
 
 from pyrec_infer.backends import select_backend
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # How long an example takes says nothing of this project on a machine that does other things too.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-
-
-def shared_folder() -> Path:
-    """Where the data sets and the exported models are."""
-    return Path(os.environ.get("PYREC_INFER_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +24,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder} (set PYREC_INFER_SHARED)")
     return folder
+
+
+# pytest runs all tests of one parameter of the session together, so that each model is loaded once.
+@pytest.fixture(scope="session", params=MODELS or ["none"])
+def export(request: pytest.FixtureRequest) -> Export:
+    """An exported model of the shared zoo; tests that need it are skipped without."""
+    if not MODELS:
+        pytest.skip(f"no zoo at {ZOO} (set PYREC_INFER_SHARED)")
+    return Export(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +45,6 @@ def pytest_collection_finish() -> None:
     """Keep what is there for the whole run out of the collector's way, which tests of memory call often."""
     gc.collect()
     gc.freeze()
-
-
-ZOO_ROWS: list[tuple[str, str, float, float]] = []
-"""Model, status, largest difference and seconds, as the zoo's test finds them."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -17,7 +17,7 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops.bounds import require_room
+from pyrec_infer.ops.core.bounds import require_room
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 Fallbacks: TypeAlias = Mapping[Node, Callback]

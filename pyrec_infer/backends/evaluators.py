@@ -23,9 +23,9 @@ from pyrec_infer.kernels.transcendental import (
 )
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.bags import check_bags, mode_of, paddings
+from pyrec_infer.ops.core.registry import Evaluate
 from pyrec_infer.ops.fused import activate, lookup_rows, parts_of
 from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, multiply_whole, quantize
-from pyrec_infer.ops.registry import Evaluate
 
 
 def _unary(name: str, kernel: Callable[[Array], Array]) -> Evaluate:

@@ -24,9 +24,9 @@ from pyrec_infer.errors import (
 from pyrec_infer.ir import BATCH, Array, Node
 from pyrec_infer.limits import Budget, current_budget, limited, memory_errors_typed
 from pyrec_infer.ops import OPS
-from pyrec_infer.ops.bounds import made_bytes
 from pyrec_infer.ops.cast import whole_numbers_rule
-from pyrec_infer.ops.registry import Evaluate
+from pyrec_infer.ops.core.bounds import made_bytes
+from pyrec_infer.ops.core.registry import Evaluate
 from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
 from pyrec_infer.sources import lookup_labels, node_label
 

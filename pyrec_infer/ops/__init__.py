@@ -29,8 +29,8 @@ from pyrec_infer.ops import (
     tree_ensemble,
     unary,
 )
-from pyrec_infer.ops.registry import Op, RowFlow, has, ids_place, register, with_trait
-from pyrec_infer.ops.traits import Trait
+from pyrec_infer.ops.core.registry import Op, RowFlow, has, ids_place, register, with_trait
+from pyrec_infer.ops.core.traits import Trait
 
 __all__ = ["OPS", "Op", "RowFlow", "Trait", "has", "ids_place", "with_trait"]
 

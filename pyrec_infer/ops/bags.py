@@ -13,12 +13,12 @@ import numpy as np
 from pyrec_infer.codecs import decode, find_codec
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, Rows, Size
+from pyrec_infer.ops.core.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
+from pyrec_infer.ops.core.shapes import fresh, integers
+from pyrec_infer.ops.core.traits import no_flops
 from pyrec_infer.ops.fused import F32
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
-from pyrec_infer.ops.shapes import fresh, integers
-from pyrec_infer.ops.traits import no_flops
 
 MODES = ("sum", "mean", "max")
 """What a bag makes of its rows."""

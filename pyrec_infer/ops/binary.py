@@ -11,8 +11,11 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Dim, Info, Node
-from pyrec_infer.ops import rows
 from pyrec_infer.ops.cast import to_integer
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, boolean, id_error, required
+from pyrec_infer.ops.core.shapes import broadcast
+from pyrec_infer.ops.core.traits import AFFINE, COMPARISON, ELEMENTWISE, VARIADIC, Trait
 from pyrec_infer.ops.elementwise import (
     ANY,
     BOOL,
@@ -23,9 +26,6 @@ from pyrec_infer.ops.elementwise import (
     check_same,
     widened,
 )
-from pyrec_infer.ops.registry import Op, boolean, id_error, required
-from pyrec_infer.ops.shapes import broadcast
-from pyrec_infer.ops.traits import AFFINE, COMPARISON, ELEMENTWISE, VARIADIC, Trait
 
 Function = Callable[[Node, Array, Array], Array]
 

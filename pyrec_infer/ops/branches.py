@@ -7,9 +7,9 @@ from typing import Any
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Graph, Info, Node, Rows
-from pyrec_infer.ops.inference import infer_graph
-from pyrec_infer.ops.interpret import interpret
-from pyrec_infer.ops.registry import Op, RowFlow, boolean, couples
+from pyrec_infer.ops.core.inference import infer_graph
+from pyrec_infer.ops.core.interpret import interpret
+from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, couples
 from pyrec_infer.ops.subgraphs import (
     Infos,
     body_rows,

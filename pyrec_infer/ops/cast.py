@@ -11,9 +11,9 @@ import numpy as np
 from pyrec_infer.errors import IdRangeError, InputError, ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, RowFlow, boolean, element_type, required
-from pyrec_infer.ops.traits import ELEMENTWISE, no_flops
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, element_type, required
+from pyrec_infer.ops.core.traits import ELEMENTWISE, no_flops
 
 _INTEGER = re.compile(r"\s*[+-]?\d+")
 _SPECIAL = {"nan": "NaN", "inf": "INF", "-inf": "-INF"}

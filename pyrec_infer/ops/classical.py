@@ -12,8 +12,9 @@ import numpy as np
 
 from pyrec_infer.errors import DTypeError, IdRangeError, ModelError, ShapeError
 from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, same_size
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, required
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, required
+from pyrec_infer.ops.core.shapes import fresh, product
 from pyrec_infer.ops.scores import (
     apply_transform,
     class_labels,
@@ -23,7 +24,6 @@ from pyrec_infer.ops.scores import (
     second_score,
     transform_of,
 )
-from pyrec_infer.ops.shapes import fresh, product
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]

@@ -11,11 +11,11 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node, Shape, Size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, boolean, optional, required
+from pyrec_infer.ops.core.shapes import fresh
 from pyrec_infer.ops.elementwise import FLOATS, check_kind, check_same, widened
 from pyrec_infer.ops.quantization import check_8_bits, requantized, without_zero_point
-from pyrec_infer.ops.registry import Op, boolean, optional, required
-from pyrec_infer.ops.shapes import fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops.registry import Infer, required
-from pyrec_infer.ops.shapes import broadcast, dtype_of
+from pyrec_infer.ops.core.registry import Infer, required
+from pyrec_infer.ops.core.shapes import broadcast, dtype_of
 
 BOOL = np.dtype(np.bool_)
 

@@ -9,10 +9,9 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, Undecidable, has_symbol, same_size
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.layout import integer_list
-from pyrec_infer.ops.registry import Op, RowRule, optional, required
-from pyrec_infer.ops.shapes import (
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowRule, optional, required
+from pyrec_infer.ops.core.shapes import (
     axis_of,
     broadcast_sizes,
     constant_integers,
@@ -21,7 +20,8 @@ from pyrec_infer.ops.shapes import (
     integers,
     length_of,
 )
-from pyrec_infer.ops.traits import MOVES, no_flops
+from pyrec_infer.ops.core.traits import MOVES, no_flops
+from pyrec_infer.ops.layout import integer_list
 
 
 def _infer_tile(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

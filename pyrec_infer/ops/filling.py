@@ -10,10 +10,9 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.layout import INT64, integer_list
-from pyrec_infer.ops.registry import Op, RowRule, boolean, check_count, element_type, optional, required
-from pyrec_infer.ops.shapes import (
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowRule, boolean, check_count, element_type, optional, required
+from pyrec_infer.ops.core.shapes import (
     dtype_of,
     fresh,
     fresh_shape,
@@ -21,7 +20,8 @@ from pyrec_infer.ops.shapes import (
     length_of,
     quotient,
 )
-from pyrec_infer.ops.traits import no_flops
+from pyrec_infer.ops.core.traits import no_flops
+from pyrec_infer.ops.layout import INT64, integer_list
 
 
 def _infer_constant_of_shape(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -9,13 +9,13 @@ import numpy as np
 from pyrec_infer.codecs import decode, find_codec
 from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowFlow, element_type, optional, required
+from pyrec_infer.ops.core.shapes import broadcast, fresh
+from pyrec_infer.ops.core.traits import ELEMENTWISE, Count, no_flops, of_last_axis, of_product, two_each
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.linear_algebra import matmul_shape, rows_of_matmul
-from pyrec_infer.ops.registry import Op, RowFlow, element_type, optional, required
 from pyrec_infer.ops.scores import logistic
-from pyrec_infer.ops.shapes import broadcast, fresh
-from pyrec_infer.ops.traits import ELEMENTWISE, Count, no_flops, of_last_axis, of_product, two_each
 
 F32 = np.dtype(np.float32)
 

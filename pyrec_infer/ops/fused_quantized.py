@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.ir import Array, Node
+from pyrec_infer.ops.core.registry import Op, optional, required
 from pyrec_infer.ops.fused import OPS as FUSED
 from pyrec_infer.ops.fused import activate
-from pyrec_infer.ops.registry import Op, optional, required
 
 Floats = NDArray[np.float32]
 

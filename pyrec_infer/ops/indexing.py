@@ -9,11 +9,11 @@ import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, boolean, check_count, id_error, required
+from pyrec_infer.ops.core.shapes import axis_of, fresh, integers, product
+from pyrec_infer.ops.core.traits import MOVES, no_flops
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, boolean, check_count, id_error, required
-from pyrec_infer.ops.shapes import axis_of, fresh, integers, product
-from pyrec_infer.ops.traits import MOVES, no_flops
 
 
 def checked_ids(node: Node, indices: Array, size: int, rows: Array | None = None) -> Array:

@@ -9,10 +9,10 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Rows, Shape, Size, same_size
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, RowFlow, boolean, couples, optional, required
-from pyrec_infer.ops.shapes import axis_of, constant_integers, fresh, integers, product, quotient
-from pyrec_infer.ops.traits import MOVES, VIEW, no_flops
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, couples, optional, required
+from pyrec_infer.ops.core.shapes import axis_of, constant_integers, fresh, integers, product, quotient
+from pyrec_infer.ops.core.traits import MOVES, VIEW, no_flops
 
 INT64 = np.dtype(np.int64)
 

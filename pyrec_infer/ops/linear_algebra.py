@@ -10,11 +10,11 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, same_size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, boolean, optional, required
+from pyrec_infer.ops.core.shapes import broadcast, broadcast_sizes, dtype_of
+from pyrec_infer.ops.core.traits import Count, of_product
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, check_same, widened
-from pyrec_infer.ops.registry import Op, boolean, optional, required
-from pyrec_infer.ops.shapes import broadcast, broadcast_sizes, dtype_of
-from pyrec_infer.ops.traits import Count, of_product
 
 
 def _check_inner(node: Node, a: Size, b: Size) -> None:

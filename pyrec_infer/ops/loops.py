@@ -11,10 +11,10 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Size
 from pyrec_infer.limits import current_budget
-from pyrec_infer.ops.inference import infer_graph
-from pyrec_infer.ops.interpret import Value, interpret
-from pyrec_infer.ops.registry import Op, RowFlow, boolean, couples
-from pyrec_infer.ops.shapes import integers
+from pyrec_infer.ops.core.inference import infer_graph
+from pyrec_infer.ops.core.interpret import Value, interpret
+from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, couples
+from pyrec_infer.ops.core.shapes import integers
 from pyrec_infer.ops.subgraphs import (
     BYTES_OF_OBJECT,
     MAX_ITERATIONS,

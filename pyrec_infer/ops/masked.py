@@ -8,11 +8,11 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, UseAlternativeError
 from pyrec_infer.ir import Array, Dim, Info, Node, Rows
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowFlow, required
+from pyrec_infer.ops.core.shapes import axis_of, fresh
 from pyrec_infer.ops.fused import F32
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, RowFlow, required
-from pyrec_infer.ops.shapes import axis_of, fresh
 
 
 def _axes(node: Node, inputs: Sequence[Array | Info | None]) -> list[int]:

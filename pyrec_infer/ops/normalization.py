@@ -9,11 +9,11 @@ import numpy as np
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node, Size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Evaluate, Op, RowRule, boolean, optional, required
+from pyrec_infer.ops.core.shapes import axis_of
+from pyrec_infer.ops.core.traits import DISCONTINUOUS, Trait, one_each_read
 from pyrec_infer.ops.elementwise import FLOATS, check_kind, same_type, widened
-from pyrec_infer.ops.registry import Evaluate, Op, RowRule, boolean, optional, required
-from pyrec_infer.ops.shapes import axis_of
-from pyrec_infer.ops.traits import DISCONTINUOUS, Trait, one_each_read
 
 
 def _along_axis(function: Callable[[Array, int], Array]) -> Evaluate:

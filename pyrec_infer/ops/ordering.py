@@ -8,11 +8,11 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowRule, boolean, optional, required
+from pyrec_infer.ops.core.shapes import axis_of, constant_integers, fresh, integers
+from pyrec_infer.ops.core.traits import DISCONTINUOUS
 from pyrec_infer.ops.layout import INT64
-from pyrec_infer.ops.registry import Op, RowRule, boolean, optional, required
-from pyrec_infer.ops.shapes import axis_of, constant_integers, fresh, integers
-from pyrec_infer.ops.traits import DISCONTINUOUS
 
 
 def _infer_top_k(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

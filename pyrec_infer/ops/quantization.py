@@ -9,11 +9,20 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node, Rows, same_size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import (
+    Op,
+    RowFlow,
+    RowRule,
+    boolean,
+    couples,
+    element_type,
+    optional,
+    required,
+)
+from pyrec_infer.ops.core.shapes import axis_of
+from pyrec_infer.ops.core.traits import of_product
 from pyrec_infer.ops.linear_algebra import matmul_shape, rows_of_gemm, rows_of_matmul
-from pyrec_infer.ops.registry import Op, RowFlow, RowRule, boolean, couples, element_type, optional, required
-from pyrec_infer.ops.shapes import axis_of
-from pyrec_infer.ops.traits import of_product
 
 _BYTES = (np.dtype(np.int8), np.dtype(np.uint8))
 _QUANTIZED = (*_BYTES, np.dtype(np.int16), np.dtype(np.uint16))

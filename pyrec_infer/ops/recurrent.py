@@ -9,10 +9,10 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Info, Node, Rows, Size
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, RowFlow, couples, optional, required
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowFlow, couples, optional, required
+from pyrec_infer.ops.core.shapes import fresh
 from pyrec_infer.ops.scores import logistic
-from pyrec_infer.ops.shapes import fresh
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _DEFAULTS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}

@@ -12,11 +12,11 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Size
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, boolean, optional, required
+from pyrec_infer.ops.core.shapes import axis_of, constant_integers, product
+from pyrec_infer.ops.core.traits import REDUCES, one_each_read
 from pyrec_infer.ops.elementwise import NUMBERS, check_kind, widened
-from pyrec_infer.ops.registry import Op, boolean, optional, required
-from pyrec_infer.ops.shapes import axis_of, constant_integers, product
-from pyrec_infer.ops.traits import REDUCES, one_each_read
 
 Axes: TypeAlias = tuple[int, ...]
 Reduce: TypeAlias = Callable[[Array, Axes, bool], Any]

@@ -11,10 +11,10 @@ import numpy as np
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Graph, Info, Node, Size
 from pyrec_infer.limits import current_budget
-from pyrec_infer.ops.interpret import Value, interpret
+from pyrec_infer.ops.core.interpret import Value, interpret
+from pyrec_infer.ops.core.registry import Op
+from pyrec_infer.ops.core.shapes import axis_of
 from pyrec_infer.ops.loops import empty_scan, fixpoint
-from pyrec_infer.ops.registry import Op
-from pyrec_infer.ops.shapes import axis_of
 from pyrec_infer.ops.subgraphs import (
     BYTES_OF_OBJECT,
     Infos,

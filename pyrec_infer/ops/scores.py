@@ -12,7 +12,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import STRING, Array, Info, Node, Size
-from pyrec_infer.ops.shapes import fresh
+from pyrec_infer.ops.core.shapes import fresh
 
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 

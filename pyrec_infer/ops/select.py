@@ -9,11 +9,11 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, optional, required
+from pyrec_infer.ops.core.shapes import broadcast, dtype_of
+from pyrec_infer.ops.core.traits import ELEMENTWISE
 from pyrec_infer.ops.elementwise import ANY, NUMBERS, check_kind, check_same
-from pyrec_infer.ops.registry import Op, optional, required
-from pyrec_infer.ops.shapes import broadcast, dtype_of
-from pyrec_infer.ops.traits import ELEMENTWISE
 
 
 def _infer_where(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

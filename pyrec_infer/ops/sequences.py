@@ -10,8 +10,8 @@ import numpy as np
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops.registry import Op, element_type
-from pyrec_infer.ops.shapes import axis_of, dtype_of
+from pyrec_infer.ops.core.registry import Op, element_type
+from pyrec_infer.ops.core.shapes import axis_of, dtype_of
 
 Infos = Sequence[Info | None]
 

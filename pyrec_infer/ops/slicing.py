@@ -8,10 +8,9 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable, has_symbol, same_size
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.layout import integer_list
-from pyrec_infer.ops.registry import Op, RowRule, optional, required
-from pyrec_infer.ops.shapes import (
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowRule, optional, required
+from pyrec_infer.ops.core.shapes import (
     axis_of,
     constant_integers,
     dtype_of,
@@ -20,7 +19,8 @@ from pyrec_infer.ops.shapes import (
     length_of,
     quotient,
 )
-from pyrec_infer.ops.traits import MOVES, VARIADIC, no_flops
+from pyrec_infer.ops.core.traits import MOVES, VARIADIC, no_flops
+from pyrec_infer.ops.layout import integer_list
 
 UNBOUNDED = 2**31 - 1
 """Exporters write this or a larger bound for "to the end" of an axis of any size."""

@@ -10,9 +10,9 @@ import numpy as np
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Dim, Info, Node
-from pyrec_infer.ops import rows
-from pyrec_infer.ops.registry import Op, required
-from pyrec_infer.ops.shapes import broadcast, fresh
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, required
+from pyrec_infer.ops.core.shapes import broadcast, fresh
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]

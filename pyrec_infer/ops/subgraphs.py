@@ -14,9 +14,9 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Shape, Size, same_size
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.registry import depends_on_batch_size
-from pyrec_infer.ops.shapes import axis_of, fresh
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.registry import depends_on_batch_size
+from pyrec_infer.ops.core.shapes import axis_of, fresh
 
 Infos = Sequence[Info | None]
 MAX_ITERATIONS = 2**31 - 1

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops import rows
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Evaluate, Infer, Op
+from pyrec_infer.ops.core.traits import DISCONTINUOUS
 from pyrec_infer.ops.forest import (
     COMPARISONS,
     LEAF,
@@ -24,7 +26,6 @@ from pyrec_infer.ops.forest import (
     forest_of_lists,
     forest_of_tensors,
 )
-from pyrec_infer.ops.registry import Evaluate, Infer, Op
 from pyrec_infer.ops.scores import (
     apply_transform,
     class_labels,
@@ -33,7 +34,6 @@ from pyrec_infer.ops.scores import (
     second_score,
     transform_of,
 )
-from pyrec_infer.ops.traits import DISCONTINUOUS
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 

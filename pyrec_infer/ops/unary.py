@@ -10,11 +10,11 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.ir import Array, Info, Node
-from pyrec_infer.ops import rows
 from pyrec_infer.ops.cast import to_integer
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, boolean, optional, required
+from pyrec_infer.ops.core.traits import AFFINE, COMPARISON, ELEMENTWISE, VIEW, Trait, no_flops
 from pyrec_infer.ops.elementwise import BOOL, FLOATS, INTEGERS, NUMBERS, check_kind, same_type, widened
-from pyrec_infer.ops.registry import Op, boolean, optional, required
-from pyrec_infer.ops.traits import AFFINE, COMPARISON, ELEMENTWISE, VIEW, Trait, no_flops
 
 Formula: TypeAlias = Callable[[Node, Array], Array]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops import Trait, has, ids_place
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import same_shape
 
 _CHOICES = frozenset({"Clip", "Mod", "Where"})
 _EXTREMES = frozenset({"Max", "Min"})

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.ir import Graph, Node, Rate
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.split import Sides, find_rates
 
 _LAYERS = {"bf16": "pyrec.DenseBf16", "int8": "pyrec.DenseInt8"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import Array, Graph, Node
-from pyrec_infer.ops.registry import boolean
+from pyrec_infer.ops.core.registry import boolean
 
 __all__ = ["expand_composites"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
-from pyrec_infer.ops.bounds import GROWING, is_long
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import known_bytes
+from pyrec_infer.ops.core.bounds import GROWING, is_long
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import known_bytes
 from pyrec_infer.passes.rewrite import map_bodies
 
 _LARGE = 1 << 20

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.ops.fused import ACTIVATIONS
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import same_shape
 
 
 def is_matrix(weights: Array | None) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node, Rate
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import constant_integers
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import constant_integers
 from pyrec_infer.passes.split import Sides, find_rates
 
 _IDS = (np.dtype(np.int64), np.dtype(np.int32))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.split import Sides, find_rates
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from pyrec_infer.codecs import find_codec
 from pyrec_infer.ir import Graph, Info, Node, Rows
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.ops.fused import ACTIVATIONS, F32, parts_of
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.lookup_parts import LookupPart, make_lookup
 from pyrec_infer.passes.record_layout import RECORDS
 from pyrec_infer.passes.remove_dead import remove_dead

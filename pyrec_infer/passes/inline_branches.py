@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pyrec_infer.ir import Array, Graph, Node, topological
-from pyrec_infer.ops.registry import boolean
+from pyrec_infer.ops.core.registry import boolean
 from pyrec_infer.passes.rewrite import map_bodies
 
 

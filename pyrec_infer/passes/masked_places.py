@@ -7,8 +7,8 @@ from math import prod
 
 from pyrec_infer.ir import Graph, Node, Rate, Shape, same_size
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import constant_integers
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import constant_integers
 from pyrec_infer.passes.masked_weights import Anchor, Place
 
 

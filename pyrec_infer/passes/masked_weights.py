@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.ir import Graph, Info, Node, Rate, same_size
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 
 _LARGEST_FILL = -1e4
 """What hidden scores are replaced by at most; real scores would often be as low as a larger one."""

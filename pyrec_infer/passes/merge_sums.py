@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Node, Rate, topological
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.ops.fused import ACTIVATIONS, F32
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import same_shape
 from pyrec_infer.passes.split import Sides, find_rates
 
 _BIAS = {"pyrec.Dense": 2, "pyrec.LookupSum": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pyrec_infer.ir import Graph, Info, Node, Rate, Size
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.choose_precision import precision_of
 from pyrec_infer.passes.fuse_dense import is_matrix
 from pyrec_infer.passes.hand_over_rows import handed_over

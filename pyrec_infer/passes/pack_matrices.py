@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node, Rate
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.split import Sides, find_rates
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, same_size
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import integers
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import integers
 
 _ROWS = Dim.symbol(BATCH)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyrec_infer.ir import Graph, Node, Rows
 from pyrec_infer.ops.bags import BOUNDS
-from pyrec_infer.ops.inference import Analysis, analyze
+from pyrec_infer.ops.core.inference import Analysis, analyze
 
 
 def _loose(graph: Graph, analysis: Analysis) -> list[Node]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rows, has_symbol, same_size
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 
 
 def name_squeezed_axes(graph: Graph) -> Graph:

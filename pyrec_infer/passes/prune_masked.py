@@ -9,8 +9,8 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Attribute, Graph, Node, Rate, same_size, topological
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import constant_integers
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import constant_integers
 from pyrec_infer.passes.masked_places import CannotPruneError, Positions
 from pyrec_infer.passes.masked_weights import Anchor, Place, find_anchor
 from pyrec_infer.passes.remove_dead import remove_dead

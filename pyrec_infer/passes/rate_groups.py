@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.ir import Rate, same_size
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.shapes import product, quotient
+from pyrec_infer.ops.core.shapes import product, quotient
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
 from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Site

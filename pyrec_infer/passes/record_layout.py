@@ -12,8 +12,8 @@ from pyrec_infer.codecs import codec_of
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rate, Size
 from pyrec_infer.ops import Trait, has
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.fused import F32
-from pyrec_infer.ops.inference import analyze
 from pyrec_infer.passes.split import Sides, find_rates
 
 RECORDS = "catalog/records"

@@ -8,8 +8,8 @@ import numpy as np
 
 from pyrec_infer.ir import Graph, Info, Node
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.rewrite import map_bodies, rename_inputs, rename_outputs
 
 

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 from pyrec_infer.errors import InputError, UnsupportedModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops.bags import BOUNDS
-from pyrec_infer.ops.inference import Analysis, analyze
-from pyrec_infer.ops.registry import with_trait
-from pyrec_infer.ops.shapes import constant_integers, product
-from pyrec_infer.ops.traits import Trait
+from pyrec_infer.ops.core.inference import Analysis, analyze
+from pyrec_infer.ops.core.registry import with_trait
+from pyrec_infer.ops.core.shapes import constant_integers, product
+from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.remove_dead import keep_outputs
 from pyrec_infer.passes.resolve_sizes import named_sizes
 

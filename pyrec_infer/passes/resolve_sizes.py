@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from pyrec_infer.ir import Array, Dim, Graph, Node
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 
 MAX_FACTORS = 4
 """Named sizes that one element of a ``pyrec.DimValues`` may multiply, as the native operator has it."""

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.ir import Array, Dim, Graph, Node, Rate, Shape, Size
-from pyrec_infer.ops.inference import analyze, analyze_node, constant_info
-from pyrec_infer.ops.shapes import constant_integers, same_shape
+from pyrec_infer.ops.core.inference import analyze, analyze_node, constant_info
+from pyrec_infer.ops.core.shapes import constant_integers, same_shape
 from pyrec_infer.passes.remove_dead import remove_dead
 from pyrec_infer.passes.resolve_sizes import input_symbols, sizes_node
 from pyrec_infer.passes.rewrite import rename_inputs

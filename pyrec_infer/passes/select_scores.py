@@ -12,7 +12,7 @@ from pyrec_infer.errors import InputError
 from pyrec_infer.expressions import COMPARISONS, Expression, Name, Number, Term
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rows, same_size
 from pyrec_infer.ops import Trait, has
-from pyrec_infer.ops.inference import analyze, analyze_node, constant_info
+from pyrec_infer.ops.core.inference import analyze, analyze_node, constant_info
 from pyrec_infer.passes.remove_dead import keep_outputs
 
 _FLOAT = 1

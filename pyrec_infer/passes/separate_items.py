@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, Rows, topological, verify
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.lookup_parts import make_lookup
 from pyrec_infer.passes.record_layout import RECORDS, ROWS, Field, ItemCut
 from pyrec_infer.passes.remove_dead import remove_dead

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyrec_infer.ir import Graph, Node, Rate, Rows
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 
 
 @dataclass(frozen=True)

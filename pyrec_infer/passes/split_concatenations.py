@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Node
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.fuse_dense import has_constant_weights
 from pyrec_infer.passes.split import Sides
 

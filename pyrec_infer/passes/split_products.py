@@ -9,8 +9,8 @@ from itertools import groupby
 import numpy as np
 
 from pyrec_infer.ir import BATCH, Array, Graph, Node, Rate, Shape, same_size
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import broadcast, constant_integers, same_shape
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import broadcast, constant_integers, same_shape
 from pyrec_infer.passes.fuse_dense import is_layer
 from pyrec_infer.passes.split import Sides, find_rates
 

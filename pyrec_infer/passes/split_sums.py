@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node, Rate
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.rate_groups import by_rate, position_rates, restricted
 from pyrec_infer.passes.recognise import concatenations, views
 from pyrec_infer.passes.rules import Rules, Site, apply_rules, for_ops, joined

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import constant_integers
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import constant_integers
 
 
 def _range(node: Node, infos: Mapping[str, Info], axis: int, rank: int, size: int) -> tuple[int, int] | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Info, Node, Rows, Shape, same_size
-from pyrec_infer.ops.inference import analyze
-from pyrec_infer.ops.shapes import product
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.shapes import product
 from pyrec_infer.passes.resolve_sizes import input_symbols, sizes_node
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrec_infer.ir import Graph, Node
 from pyrec_infer.ops import OPS, Trait, has
-from pyrec_infer.ops.inference import analyze
+from pyrec_infer.ops.core.inference import analyze
 
 _HALF = np.dtype(np.float16)
 _FLOAT, _FLOAT16 = 1, 10

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from models import FLOAT, INT64, STRING, Value, make_graph, make_model, matrix_ranker, ranker
 from onnx import TensorProto, helper
-from random_graphs import random_model
+from support.models import FLOAT, INT64, STRING, Value, make_graph, make_model, matrix_ranker, ranker
+from support.random_graphs import random_model
 
 ML = {"ai.onnx.ml": 3}
 

@@ -102,8 +102,8 @@ def run(shop: Shop, seconds: float) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from models import ITEMS as TABLE
-    from models import ranker
+    from support.models import ITEMS as TABLE
+    from support.models import ranker
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.threads", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyrec_infer.ir import same_size
-from pyrec_infer.ops.registry import with_trait
-from pyrec_infer.ops.traits import Trait
+from pyrec_infer.ops.core.registry import with_trait
+from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.bags.parts import column_of, cumulated
 from pyrec_infer.passes.rules import Site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import same_size
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.rules import Site
 
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.ir import Graph, Node
-from pyrec_infer.ops.registry import with_trait
-from pyrec_infer.ops.traits import Trait
+from pyrec_infer.ops.core.registry import with_trait
+from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.bags.parts import filled_with
 from pyrec_infer.passes.rules import Site
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Node
-from pyrec_infer.ops.registry import with_trait
-from pyrec_infer.ops.shapes import same_shape
-from pyrec_infer.ops.traits import Trait
+from pyrec_infer.ops.core.registry import with_trait
+from pyrec_infer.ops.core.shapes import same_shape
+from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.rules import Rules, Site
 
 _VIEWS = with_trait(Trait.VIEW)

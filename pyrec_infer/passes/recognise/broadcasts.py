@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrec_infer.ir import Dim, Node, Size, same_size
 from pyrec_infer.ops import Trait, with_trait
-from pyrec_infer.ops.shapes import broadcast, same_shape
+from pyrec_infer.ops.core.shapes import broadcast, same_shape
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
 from pyrec_infer.passes.rules import Site, for_ops, joined
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyrec_infer.ir import Dim, Node, Shape, same_size
 from pyrec_infer.ops import Trait, with_trait
-from pyrec_infer.ops.shapes import product, quotient
+from pyrec_infer.ops.core.shapes import product, quotient
 from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Site, for_ops, joined, whole_axis
 

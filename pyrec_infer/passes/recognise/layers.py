@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Node, Size, same_size
 from pyrec_infer.ops import Trait, has, with_trait
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
 from pyrec_infer.passes.recognise.views import viewed
 from pyrec_infer.passes.rules import Rules, Site, for_ops, joined

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Node
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.bags.lengths import counts_up
 from pyrec_infer.passes.bags.loops import endless
 from pyrec_infer.passes.bags.terms import Reader, Term

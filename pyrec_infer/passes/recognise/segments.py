@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pyrec_infer.ir import BATCH, Dim, Node, Rows, has_symbol, same_size
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.bags.lengths import lengths_repeated
 from pyrec_infer.passes.bags.parts import column_of, emptiness, filled_with, filling, looked_up
 from pyrec_infer.passes.recognise.broadcasts import unrepeated

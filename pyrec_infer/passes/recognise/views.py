@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Dim, Node, same_size
 from pyrec_infer.ops import Trait, has, with_trait
-from pyrec_infer.ops.shapes import same_shape
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.rules import Site, for_ops
 
 _LARGEST = 1 << 16

@@ -1,0 +1,1 @@
+"""What operators are made of, the registry, and what asks it: inference and interpreter."""

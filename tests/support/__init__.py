@@ -1,0 +1,1 @@
+"""What several tests build: models, graphs, references and the shared folder's models."""

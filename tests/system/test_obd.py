@@ -1,0 +1,114 @@
+"""Real click logs: scores and AUC equal PyTorch's, and whole item sets are ranked for real users.
+
+PyTorch's scores of the held-out impressions are stored in ``tests/data`` by
+``python -m benchmarks.obd.train``; their inputs are computed here from the data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyrec_infer as pi
+from benchmarks.obd import features
+from pyrec_infer.bundled import MODEL
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trained model and whether it takes the crossed field."""
+
+    path: Path
+    cross: bool
+
+    @property
+    def reference(self) -> Path:
+        return DATA / f"{self.path.stem}_reference.npz"
+
+
+CASES = [Case(MODEL, cross=False), Case(DATA / "wide_deep_obd.onnx", cross=True)]
+
+
+@pytest.fixture(scope="session")
+def logs(shared: Path) -> features.Logs:
+    folder = shared / "data" / "obd"
+    if not folder.is_dir():
+        pytest.skip(f"no data set in {folder}")
+    return features.read(folder)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.path.stem)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+def test_run_equals_pytorch_on_every_held_out_impression(logs: features.Logs, case: Case) -> None:
+    rows = logs.held_out()
+    inputs = features.encode(logs, rows, cross=case.cross)
+    scores = pi.load(case.path).run(inputs)["click"]
+
+    with np.load(case.reference) as reference:
+        np.testing.assert_allclose(scores, reference["scores"], rtol=1e-5, atol=1e-7)
+        clicks = np.array([row.click for row in rows])
+        area = features.area_under_curve(clicks, scores)
+        expected = reference["scores"].astype(np.float64)
+        apart = expected[clicks == 1][:, None] - expected[clicks == 0]
+        # Rounding may order, or tie, a pair whose scores are the last places of float32 apart.
+        undecided = np.mean((apart != 0) & (np.abs(apart) < 1e-6 * expected[clicks == 1][:, None]))
+        assert undecided < 1e-4
+        assert abs(area - float(reference["area_under_curve"])) <= 0.5e-6 + undecided
+
+
+def test_score_of_real_requests_equals_run(logs: features.Logs, case: Case) -> None:
+    model = pi.load(case.path)
+    rows = logs.held_out()[::500]
+    sides = [features.ranking(logs, row, cross=case.cross) for row in rows]
+    counts = [len(candidates["item_id"]) for _, candidates in sides]
+    joined = {name: np.concatenate([candidates[name] for _, candidates in sides]) for name in sides[0][1]}
+    requests = {name: np.concatenate([request[name] for request, _ in sides]) for name in sides[0][0]}
+    repeated = {name: np.repeat(value, counts, axis=0) for name, value in requests.items()}
+    expected = model.run({**repeated, **joined})["click"]
+
+    one_by_one = [model.score(request, candidates) for request, candidates in sides]
+    np.testing.assert_allclose(np.concatenate(one_by_one), expected, rtol=1e-5, atol=1e-7)
+
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    np.testing.assert_allclose(model.score(requests, joined, offsets=offsets), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_top_k_ranks_the_whole_item_set_for_real_users(logs: features.Logs, case: Case) -> None:
+    model = pi.load(case.path)
+    for row in logs.held_out()[::500]:
+        request, candidates = features.ranking(logs, row, cross=case.cross)
+        count = len(candidates["item_id"])
+        repeated = {name: np.repeat(value, count, axis=0) for name, value in request.items()}
+        expected = model.run({**repeated, **candidates})["click"]
+
+        best = model.top_k(request, candidates, k=10)
+
+        assert best.count == 10
+        np.testing.assert_allclose(best.scores, np.sort(expected)[::-1][:10], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(best.scores, expected[best.ids], rtol=1e-5, atol=1e-7)
+        everything = model.top_k(request, candidates, k=count)
+        order = np.argsort(-model.score(request, candidates), kind="stable")
+        np.testing.assert_array_equal(everything.ids, order)
+        np.testing.assert_array_equal(best.ids, order[:10])
+
+
+def test_training_and_held_out_impressions_do_not_overlap_in_time(logs: features.Logs) -> None:
+    training, held_out = logs.training(), logs.held_out()
+    assert len(training) + len(held_out) == 40_000
+    assert max(row.time for row in training) < min(row.time for row in held_out)
+
+
+def test_missing_values_are_id_zero_and_no_other_value_is() -> None:
+    for field, buckets in features.FIELDS.items():
+        assert features.bucket(field, "", buckets) == 0
+        ids = [features.bucket(field, str(value), buckets) for value in range(2000)]
+        assert min(ids) >= 1
+        assert max(ids) < buckets

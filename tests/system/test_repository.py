@@ -1,0 +1,298 @@
+"""Rules of the repository: who imports whom, where intrinsics live, what files may say."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import re
+import subprocess
+import tomllib
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import pyrec_infer as pi
+from pyrec_infer.ops import OPS
+from pyrec_infer.passes import FINISH, LOAD, SELECT, SPLIT
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "pyrec_infer"
+
+if not (ROOT / "pyproject.toml").is_file():
+    pytest.skip("not a source tree", allow_module_level=True)
+
+LAYERS = {
+    "errors": 0,
+    "interrupts": 0,
+    "expressions": 1,
+    "ir": 1,
+    "limits": 1,
+    "formats": 1,
+    "memory": 1,
+    "kernels": 2,
+    "_native": 1,
+    "extension": 2,
+    "bundled": 1,
+    "codecs": 1,
+    "ops": 2,
+    "importer": 3,
+    "passes": 3,
+    "sources": 3,
+    "plan": 4,
+    "tensor_info": 4,
+    "planner": 5,
+    "backends": 5,
+    "cost": 5,
+    "top_k": 5,
+    "arguments": 5,
+    "tables": 5,
+    "store": 6,
+    "precision": 5,
+    "outputs": 5,
+    "execution": 6,
+    "tools": 6,
+    "calls": 7,
+    "planning": 7,
+    "views": 7,
+    "catalog": 8,
+    "ranking": 9,
+    "measuring": 10,
+    "model": 11,
+    "api": 12,
+    "__init__": 13,
+    "demo": 14,
+    "cli": 15,
+    "__main__": 16,
+}
+"""A part of the package may import parts of lower layers, and itself."""
+
+ONLY = {
+    "formats": {"errors", "interrupts"},
+    "importer": {"errors", "formats", "interrupts", "ir", "limits", "memory", "ops"},
+    "codecs": {"errors"},
+    "kernels": {"codecs"},
+    "bundled": set(),
+    "ops": {"codecs", "errors", "interrupts", "ir", "limits"},
+    "passes": {"codecs", "errors", "expressions", "interrupts", "ir", "ops"},
+}
+"""Parts that may import less than their layer would let them."""
+
+MAX_LINES = 900
+
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 450, 60
+"""Of the package; a docstring, and what stands before it, are no lines of a function."""
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """The files of the repository that git knows or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git repository")
+    return tuple(path for name in listed.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts)
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The package's modules by dotted name; a package's own module ends in ``__init__``."""
+    return {module_name(path): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def resolve(name: str) -> str | None:
+    """The module of this package that an imported name stands for."""
+    if name != "pyrec_infer" and not name.startswith("pyrec_infer."):
+        return None
+    if name in modules() or name == "pyrec_infer._native":
+        return name
+    return f"{name}.__init__" if f"{name}.__init__" in modules() else None
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """What a module imports, also inside functions: dotted names, others' packages included."""
+    found: set[str] = set()
+    for item in ast.walk(modules()[module]):
+        if isinstance(item, ast.Import):
+            found.update(resolve(alias.name) or alias.name for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            assert item.level == 0, f"{module}: relative import"
+            assert item.module is not None
+            for alias in item.names:
+                found.add(resolve(f"{item.module}.{alias.name}") or resolve(item.module) or item.module)
+    return frozenset(found)
+
+
+def part(module: str) -> str:
+    """The part of the package that a module belongs to: a file or a folder."""
+    return module.split(".")[1]
+
+
+def test_every_part_has_a_layer() -> None:
+    assert {part(name) for name in modules()} <= set(LAYERS)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_go_one_way(module: str) -> None:
+    own = part(module)
+    allowed = ONLY.get(own, {name for name, layer in LAYERS.items() if layer < LAYERS[own]}) | {own}
+    used = {part(name) for name in imports(module) if name.startswith("pyrec_infer.")}
+    assert used <= allowed
+
+
+def test_no_import_cycles() -> None:
+    graph = {name: {other for other in imports(name) if other in modules()} for name in modules()}
+    list(TopologicalSorter(graph).static_order())
+
+
+def test_only_the_importer_uses_onnx() -> None:
+    users = {name for name in modules() for used in imports(name) if used.split(".")[0] == "onnx"}
+    assert users
+    assert {part(name) for name in users} == {"importer"}
+
+
+def is_pythons(kind: ast.expr) -> bool:
+    """Whether one of the exceptions is a type of Python's own that a signal's handler may raise too."""
+    names = {name.id for name in ast.walk(kind) if isinstance(name, ast.Name)}
+    found = [getattr(builtins, name, None) for name in names]
+    # These are raised by imports, decoding and allocation, and say what they are.
+    told = (ImportError, UnicodeError, SyntaxError, MemoryError, RecursionError)
+    return any(isinstance(one, type) and not issubclass(one, told) for one in found)
+
+
+def lets_pass(handler: ast.ExceptHandler) -> bool:
+    first = handler.body[0]
+    call = first.value if isinstance(first, ast.Expr) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func) == "let_interrupts_pass"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_what_handlers_of_signals_raise_is_not_caught(module: str) -> None:
+    handlers = [node for node in ast.walk(modules()[module]) if isinstance(node, ast.ExceptHandler)]
+    caught = [
+        handler.lineno
+        for handler in handlers
+        if handler.type is not None and is_pythons(handler.type) and not lets_pass(handler)
+    ]
+    assert not caught, "expected let_interrupts_pass first in what catches exceptions of Python"
+    assert "suppress(" not in ast.unparse(modules()[module])
+
+
+def test_one_module_looks_for_the_extension() -> None:
+    users = {name for name in modules() if "pyrec_infer._native" in imports(name)}
+    assert users == {"pyrec_infer.extension"}
+
+
+MAX_NAMES = 3
+"""Operators that a collection outside `ops` may name; what holds for more of them is a trait of theirs."""
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_what_operators_are_is_said_on_the_operators(module: str) -> None:
+    if module.split(".")[1] in ("ops", "importer"):
+        return
+    for node in ast.walk(modules()[module]):
+        if isinstance(node, (ast.Set, ast.Tuple, ast.List)):
+            named = [item.value for item in node.elts if isinstance(item, ast.Constant) and item.value in OPS]
+            assert len(named) <= MAX_NAMES, f"{module} line {node.lineno}: {', '.join(map(str, named))}"
+
+
+def includes(name: str) -> set[str]:
+    """The folders of ``cpp`` with a file that includes a header of that name."""
+    pattern = re.compile(rf'^\s*#\s*include\s*[<"]{name}', re.MULTILINE)
+    sources = [path for path in (ROOT / "cpp").rglob("*") if path.suffix in (".h", ".cpp")]
+    return {path.relative_to(ROOT / "cpp").parts[0] for path in sources if pattern.search(path.read_text())}
+
+
+def test_only_the_bindings_include_pybind11() -> None:
+    assert includes("pybind11/") == {"bindings"}
+    assert includes("Python.h") == set()
+
+
+def test_only_simd_includes_intrinsics() -> None:
+    assert includes("(imm|[a-z]mm|x86)intrin.h") == {"simd"}
+
+
+def test_kernels_know_nothing_of_tensors_and_operators() -> None:
+    for folder in ("codecs", "kernels", "simd", "isa"):
+        for path in (ROOT / "cpp" / folder).iterdir():
+            used = re.findall(r'#include "(\w+)/', path.read_text())
+            assert set(used) <= {"codecs", "kernels", "simd", "dispatch"}, path
+
+
+def test_files_are_short() -> None:
+    sources = [path for path in tracked() if path.suffix in (".py", ".pyi", ".cpp", ".h")]
+    counts = {path.name: path.read_text().count("\n") for path in sources}
+    assert {name: count for name, count in counts.items() if count > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_modules_and_functions_do_one_thing(module: str) -> None:
+    tree = modules()[module]
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    assert path.read_text().count("\n") <= MAX_MODULE_LINES
+    for item in ast.walk(tree):
+        if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            described = item.body[0].end_lineno if ast.get_docstring(item) else item.lineno - 1
+            assert item.end_lineno - described <= MAX_FUNCTION_LINES, item.name
+
+
+@pytest.mark.parametrize("folder", ["work", "tmp", "home", "root", "Users"])
+def test_no_file_names_a_folder_of_one_machine(folder: str) -> None:
+    pattern = re.compile(rf"(?<![\w./~-])/{folder}/\w".encode())
+    assert [str(path) for path in tracked() if pattern.search(path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("name", pi.__all__)
+def test_public_names_are_documented(name: str) -> None:
+    value = getattr(pi, name)
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{name}("), "a generated docstring"
+    functions = [value] if inspect.isfunction(value) else []
+    if inspect.isclass(value):
+        functions = [
+            method
+            for key, method in vars(value).items()
+            if inspect.isfunction(method) and (key == "__call__" or not key.startswith("_"))
+        ]
+    for function in functions:
+        text = inspect.getdoc(function)
+        assert text, function.__qualname__
+        parameters = [key for key in inspect.signature(function).parameters if key != "self"]
+        if parameters:
+            assert "Parameters\n----------\n" in text, function.__qualname__
+        for key in parameters:
+            assert re.search(rf"^\W*([\w*]+, )*\**{key}\b", text, re.MULTILINE), (function.__qualname__, key)
+        # typing's annotations are strings here.
+        if parameters and function.__annotations__.get("return") not in (None, "None"):
+            assert "Returns\n-------\n" in text, function.__qualname__
+
+
+def test_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["version"] == pi.__version__
+
+
+def test_passes_run_in_the_pipeline_alone() -> None:
+    """No module beside the passes takes one, so that no graph changes unverified and unseen."""
+    steps = {step.apply for stage in (LOAD, SELECT, SPLIT, FINISH) for step in stage}
+    names = {step.__name__ for step in steps}
+    for name in modules():
+        if part(name) == "passes":
+            continue
+        taken = {
+            alias.name
+            for item in ast.walk(modules()[name])
+            if isinstance(item, ast.ImportFrom) and "passes" in (item.module or "")
+            for alias in item.names
+        }
+        assert taken & names == set(), name

@@ -1,0 +1,192 @@
+"""Stores of items against a dictionary: both kinds, ids of both types, while readers hold what they saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from support.resident import resident_bytes
+
+from pyrec_infer.errors import PyrecError, ShapeError
+from pyrec_infer.store import IdType, Store, make_store
+
+STRIDE = 16
+
+KINDS = ["python", "native"]
+
+
+def store_of(kind: str, text: bool, stride: int = STRIDE, room: int = 0) -> Store:
+    if kind == "native":
+        pytest.importorskip("pyrec_infer._native")
+    return make_store(stride, text, room, kind == "native")
+
+
+def records_of(names: list[Any], version: int) -> NDArray[np.uint8]:
+    """Records that tell apart each id and version."""
+    numbers = np.asarray([[hash(name), version] for name in names], np.int64).reshape(len(names), 2)
+    return numbers.view(np.uint8).reshape(len(names), STRIDE)
+
+
+def keys_of(names: list[Any], text: bool) -> Any:
+    return names if text else np.asarray(names, np.int64)
+
+
+def put(store: Store, names: list[Any], text: bool, version: int) -> None:
+    batch = store.take(len(names))
+    batch.write(0, records_of(names, version))
+    store.put(keys_of(names, text), batch)
+
+
+def same_as(store: Store, expected: dict[Any, int]) -> bool:
+    """Whether a store holds these versions of these ids, in this order."""
+    view = store.read(None)
+    rows, ids = view.rows(0), list(view.ids(0, view.order(0)))
+    wanted = records_of(list(expected), 0)
+    wanted[:, 8:] = np.asarray(list(expected.values()), np.int64).view(np.uint8).reshape(-1, 8)
+    return (
+        store.size() == len(expected)
+        and ids == list(expected)
+        and np.array_equal(view.records[rows], wanted)
+        and len(np.unique(rows)) == len(rows)
+    )
+
+
+NUMBERS = st.one_of(st.integers(-3, 60), st.integers(-(2**63), 2**63 - 1))
+TEXTS = st.one_of(st.text(max_size=12), st.sampled_from(["a", "a\0", "", "sku-1", "\ud800", "\U0001f600"]))
+
+
+def steps(names: st.SearchStrategy[Any]) -> Any:
+    operation = st.sampled_from(["put", "put", "erase", "drop", "hold"])
+    return st.lists(st.tuples(operation, st.lists(names, max_size=40, unique=True)), max_size=25)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", [False, True])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_store_equals_a_dictionary(kind: str, text: bool, data: st.DataObject) -> None:
+    store, expected = store_of(kind, text), dict[Any, int]()
+    held: list[tuple[Any, list[Any]]] = []
+    for version, (operation, names) in enumerate(data.draw(steps(TEXTS if text else NUMBERS))):
+        if operation == "put":
+            put(store, names, text, version)
+            expected.update(dict.fromkeys(names, version))
+        elif operation == "erase":
+            assert store.erase(keys_of(names, text)) == sum(name in expected for name in names)
+            expected = {name: of for name, of in expected.items() if name not in names}
+        elif operation == "drop":
+            store.take(len(names)).write(0, records_of(names, version))
+        else:
+            view = store.read(keys_of(names, text))
+            rows = view.rows(0)
+            assert [row >= 0 for row in rows.tolist()] == [name in expected for name in names]
+            absent = [i for i, name in enumerate(names) if name not in expected]
+            assert view.missing(0) == (absent[0] if absent else -1)
+            places = {name: place for place, name in enumerate(expected)}
+            found = [i for i in range(len(names)) if i not in absent]
+            assert view.order(0).tolist() == sorted(found, key=lambda i: places[names[i]])
+            assert list(view.ids(0, np.asarray(found, np.int64))) == [names[i] for i in found]
+            held.append((view, [rows, view.records[rows[rows >= 0]].copy()]))
+        assert same_as(store, expected)
+        for view, (rows, before) in held:
+            np.testing.assert_array_equal(view.records[rows[rows >= 0]], before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", [False, True])
+def test_large_changes_and_many_keys(kind: str, text: bool) -> None:
+    numbers = np.random.default_rng(0).permutation(60_000) * 7919 - 10**8
+    names: list[Any] = [f"sku-{number}" for number in numbers] if text else numbers.tolist()
+    store, expected = store_of(kind, text), dict[Any, int]()
+    for version, part in enumerate((names[:30_000], names[10_000:], names[::3], names[5:6])):
+        put(store, part, text, version)
+        expected.update(dict.fromkeys(part, version))
+    gone = set(names[:50_000])
+    assert store.erase(keys_of(names[:50_000], text)) == 50_000
+    assert same_as(store, {name: of for name, of in expected.items() if name not in gone})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", [False, True])
+def test_the_last_of_equal_keys(kind: str, text: bool) -> None:
+    store = store_of(kind, text)
+    for numbers, last in (([7, 8, 7, 9], [1, 2, 3]), ([3, 3, 3], [2]), ([1, 2, 3], None), ([5, 4], None)):
+        names = [str(number) for number in numbers] if text else numbers
+        found = store.last_of_each(keys_of(names, text))
+        assert (None if found is None else found.tolist()) == last
+
+
+def test_records_that_do_not_fit_are_refused() -> None:
+    store = store_of("native", False)
+    batch = store.take(2)
+    for first, count, stride in ((1, 2, STRIDE), (3, 0, STRIDE), (0, 2, STRIDE + 1)):
+        with pytest.raises(ShapeError):
+            batch.write(first, np.zeros((count, stride), np.uint8))
+    with pytest.raises(ShapeError):
+        store.put(np.arange(3), batch)
+    with pytest.raises(ShapeError):
+        store_of("native", False).put(np.arange(2), batch)
+    for keys in ([1], np.arange(3.0), np.arange(6)[::2]):
+        with pytest.raises(PyrecError):
+            store.read(keys)
+    assert store.size() == 0
+
+
+def test_strings_of_any_form_are_the_same_keys() -> None:
+    store = store_of("native", True)
+    names = ["a", "größe", "\U0001f600x", "日本"]
+    put(store, names, True, 1)
+    assert store.read(np.asarray(names)).missing(0) == -1
+    assert store.read(np.asarray(names * 2)[::2]).missing(0) == -1
+    assert store.read(["a\0"]).missing(0) == 0
+    kind = IdType(np.asarray(names, object))
+    assert kind.shown(["a", "a\0"]).tolist() == ["a", "a\0"]
+    assert kind.keys("ids", np.asarray(names))[0].tolist() == names  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_at_odd_addresses(kind: str) -> None:
+    store = store_of(kind, False)
+    put(store, [0, 1, 2, 3], False, 1)
+    odd = np.empty(33, np.uint8)[1:].view(np.int64)
+    odd[...] = [3, 9, 0, 2]
+    assert not odd.flags.aligned
+    view = store.read(odd)
+    assert view.missing(0) == 1
+    assert view.ids(0, np.asarray([0, 2, 3])).tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize("order", ["in order", "at random"])
+def test_memory_follows_the_items(order: str) -> None:
+    count, stride, generator = 1_000_000, 64, np.random.default_rng(0)
+    keys = np.arange(count)
+    chosen = generator.permutation(keys) if order == "at random" else keys
+    block = np.ones((1 << 14, stride), np.uint8)
+    store, start = store_of("native", False, stride, count), resident_bytes()
+
+    def write(part: NDArray[np.int64]) -> None:
+        batch = store.take(len(part))
+        for begin in range(0, len(part), len(block)):
+            batch.write(begin, block[: min(len(block), len(part) - begin)])
+        store.put(part, batch)
+
+    def used() -> float:
+        return (resident_bytes() - start) / (count * stride)
+
+    write(keys)
+    assert used() < 1.5
+    for parts in np.split(chosen.reshape(20, -1), 2):
+        for part in parts:
+            write(part)
+        assert used() < 1.6
+    for one in chosen[:500]:
+        write(np.asarray([one]))
+    write(chosen)
+    assert used() < 1.6
+    assert store.erase(chosen[1000:]) == count - 1000
+    assert used() < 0.2
+    assert store.taken() == 1000
