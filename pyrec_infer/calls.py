@@ -14,7 +14,7 @@ from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import Executable
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.limits import memory_errors_typed
-from pyrec_infer.passes.record_layout import RECORDS, ROWS
+from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import Plan
 from pyrec_infer.top_k import TopK, best_rows
 

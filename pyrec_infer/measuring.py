@@ -9,7 +9,7 @@ from pyrec_infer.backends.select import bf16_note
 from pyrec_infer.codecs import PrecisionName
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.outputs import default_output
-from pyrec_infer.passes.choose_precision import NARROW_LAYERS
+from pyrec_infer.passes.finish.choose_precision import NARROW_LAYERS
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.ranking import Ranking, call
 

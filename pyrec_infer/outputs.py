@@ -13,7 +13,7 @@ from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.expressions import Apply, Expression, Name, Term, parse
 from pyrec_infer.ir import Dim, Graph, Info, Node, Rows, same_size
 from pyrec_infer.ops.core.inference import analyze
-from pyrec_infer.passes.select_scores import Column, Score, row_axis
+from pyrec_infer.passes.select.select_scores import Column, Score, row_axis
 
 Output: TypeAlias = "str | tuple[str, int] | list[str | tuple[str, int]] | None"
 """A name, a (name, column) pair, or a list of these."""

@@ -11,8 +11,8 @@ from pyrec_infer.ir import Graph, Info, Node, Rate, RowAxis, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.registry import depends_on_batch_size
 from pyrec_infer.ops.masked import most_positions
-from pyrec_infer.passes.repeat import Derived
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.split.repeat import Derived
 from pyrec_infer.plan import DerivedPlan, Export, Import, Kind, Phase, Plan, PlanInput
 from pyrec_infer.sources import Sources
 

@@ -24,7 +24,7 @@ from pyrec_infer.passes import (
     select_graph,
     split_graphs,
 )
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.plan import Plan
 from pyrec_infer.planner import build_plan, with_derived
 

@@ -20,8 +20,8 @@ from pyrec_infer.ir import Array, Graph, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.outputs import Wanted, read_by, read_output, resolve
 from pyrec_infer.passes import Change, Context, select_graph
-from pyrec_infer.passes.select_scores import row_axis
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.select.select_scores import row_axis
 from pyrec_infer.plan import Plan
 from pyrec_infer.planning import make_executable, watch_passes
 from pyrec_infer.views import View, Views

@@ -18,7 +18,7 @@ from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.outputs import Wanted, is_by_row
 from pyrec_infer.passes import Context, compile_graph, select_graph
-from pyrec_infer.passes.place_rows import is_placed, open_sizes
+from pyrec_infer.passes.load.place_rows import is_placed, open_sizes
 
 
 @dataclass(frozen=True, eq=False)

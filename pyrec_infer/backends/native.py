@@ -15,7 +15,7 @@ from pyrec_infer.extension import native
 from pyrec_infer.ir import Array, Dim, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.scans import scan_attributes
-from pyrec_infer.passes.resolve_sizes import MAX_FACTORS
+from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
 from pyrec_infer.sources import lookup_labels, node_label
 

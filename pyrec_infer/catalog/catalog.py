@@ -17,7 +17,7 @@ from pyrec_infer.catalog.scorer import Inputs, ModelPart, Rows64, make_scorer
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
-from pyrec_infer.passes.record_layout import RECORDS, ROWS
+from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.store import IdType, Keys, StoreView, make_store
 from pyrec_infer.store.ids import take_keys
 from pyrec_infer.tools.explain import Explanation

@@ -20,10 +20,10 @@ from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import EVERY, Aim, Context, States, split_graphs
-from pyrec_infer.passes.record_layout import RECORDS, ROWS, Field
-from pyrec_infer.passes.repeat import find_lists
-from pyrec_infer.passes.separate_items import same_records
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
+from pyrec_infer.passes.split.repeat import find_lists
+from pyrec_infer.passes.split.separate_items import same_records
 from pyrec_infer.plan import Plan
 from pyrec_infer.planning import make_plan, plan_graph
 from pyrec_infer.tables.records import encode

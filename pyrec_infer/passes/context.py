@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pyrec_infer.ir import Graph
-from pyrec_infer.passes.repeat import Derived, Ragged
-from pyrec_infer.passes.select_scores import Column, Score
-from pyrec_infer.passes.separate_items import Separated
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.select.select_scores import Column, Score
+from pyrec_infer.passes.split.repeat import Derived, Ragged
+from pyrec_infer.passes.split.separate_items import Separated
 
 
 @dataclass(frozen=True)

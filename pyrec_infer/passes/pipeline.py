@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pyrec_infer.ir import Graph
-from pyrec_infer.passes.bind_sizes import bind_sizes
-from pyrec_infer.passes.check_ids import check_ids, require_ids
-from pyrec_infer.passes.choose_precision import choose_precision
+from pyrec_infer.passes.clean.fold_constants import fold_constants
+from pyrec_infer.passes.clean.merge_duplicates import merge_duplicates
+from pyrec_infer.passes.clean.remove_dead import keep_outputs, remove_dead
+from pyrec_infer.passes.clean.remove_identities import remove_identities
 from pyrec_infer.passes.context import (
     Context,
     adds_inputs,
@@ -25,47 +26,46 @@ from pyrec_infer.passes.context import (
     take_bounds,
     take_items,
 )
-from pyrec_infer.passes.drop_inputs import drop_inputs
-from pyrec_infer.passes.expand_composites import expand_composites
-from pyrec_infer.passes.fold_constants import fold_constants
-from pyrec_infer.passes.fold_dots import fold_dots
-from pyrec_infer.passes.fold_tables import fold_tables
-from pyrec_infer.passes.fuse_dense import fuse_dense
-from pyrec_infer.passes.fuse_lookups import fuse_lookups
-from pyrec_infer.passes.fuse_multiply_add import fuse_multiply_add
-from pyrec_infer.passes.fuse_records import fuse_records
-from pyrec_infer.passes.hand_over_rows import hand_over_rows
-from pyrec_infer.passes.inline_branches import inline_branches
-from pyrec_infer.passes.merge_duplicates import merge_duplicates
-from pyrec_infer.passes.merge_sums import merge_sums
-from pyrec_infer.passes.order_neurons import order_neurons
-from pyrec_infer.passes.pack_matrices import pack_matrices
-from pyrec_infer.passes.pick_in_rows import pick_in_rows
-from pyrec_infer.passes.place_bags import place_bags
-from pyrec_infer.passes.place_rows import fix_rows, move_rows, name_squeezed_axes
-from pyrec_infer.passes.prune_masked import prune_masked
+from pyrec_infer.passes.finish.choose_precision import choose_precision
+from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
+from pyrec_infer.passes.finish.order_neurons import order_neurons
+from pyrec_infer.passes.finish.prune_masked import prune_masked
+from pyrec_infer.passes.load.expand_composites import expand_composites
+from pyrec_infer.passes.load.fuse_dense import fuse_dense
+from pyrec_infer.passes.load.inline_branches import inline_branches
+from pyrec_infer.passes.load.pick_in_rows import pick_in_rows
+from pyrec_infer.passes.load.place_bags import place_bags
+from pyrec_infer.passes.load.place_rows import fix_rows, move_rows, name_squeezed_axes
+from pyrec_infer.passes.load.resolve_sizes import resolve_sizes
+from pyrec_infer.passes.load.separate_labels import separate_labels
+from pyrec_infer.passes.load.split_columns import split_columns
+from pyrec_infer.passes.load.take_from_parts import take_from_parts
+from pyrec_infer.passes.load.unflatten_products import unflatten_products
+from pyrec_infer.passes.load.widen_half import widen_half
 from pyrec_infer.passes.recognise import recognise
-from pyrec_infer.passes.remove_dead import keep_outputs, remove_dead
-from pyrec_infer.passes.remove_identities import remove_identities
-from pyrec_infer.passes.repeat import separate_bounds
-from pyrec_infer.passes.resolve_sizes import resolve_sizes
-from pyrec_infer.passes.select_scores import add_inputs, select_scores
-from pyrec_infer.passes.separate_items import separate_items
-from pyrec_infer.passes.separate_labels import separate_labels
-from pyrec_infer.passes.share_lookups import share_lookups
-from pyrec_infer.passes.skip_zeros import skip_zeros
-from pyrec_infer.passes.split_columns import split_columns
-from pyrec_infer.passes.split_concatenations import split_concatenations
-from pyrec_infer.passes.split_item_lookups import split_item_lookups
-from pyrec_infer.passes.split_lookups import split_lookups
-from pyrec_infer.passes.split_pair_dots import split_pair_dots
-from pyrec_infer.passes.split_products import split_products
-from pyrec_infer.passes.split_sums import split_sums
+from pyrec_infer.passes.select.check_ids import check_ids, require_ids
+from pyrec_infer.passes.select.drop_inputs import drop_inputs
+from pyrec_infer.passes.select.select_scores import add_inputs, select_scores
+from pyrec_infer.passes.select.take_columns import take_columns
+from pyrec_infer.passes.split.bind_sizes import bind_sizes
+from pyrec_infer.passes.split.fold_dots import fold_dots
+from pyrec_infer.passes.split.fold_tables import fold_tables
+from pyrec_infer.passes.split.fuse_lookups import fuse_lookups
+from pyrec_infer.passes.split.fuse_multiply_add import fuse_multiply_add
+from pyrec_infer.passes.split.fuse_records import fuse_records
+from pyrec_infer.passes.split.merge_sums import merge_sums
+from pyrec_infer.passes.split.pack_matrices import pack_matrices
+from pyrec_infer.passes.split.repeat import separate_bounds
+from pyrec_infer.passes.split.separate_items import separate_items
+from pyrec_infer.passes.split.share_lookups import share_lookups
+from pyrec_infer.passes.split.skip_zeros import skip_zeros
+from pyrec_infer.passes.split.split_concatenations import split_concatenations
+from pyrec_infer.passes.split.split_item_lookups import split_item_lookups
+from pyrec_infer.passes.split.split_lookups import split_lookups
+from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
+from pyrec_infer.passes.split.split_products import split_products
+from pyrec_infer.passes.split.split_sums import split_sums
 from pyrec_infer.passes.step import EVERY, Aim, State, States, Step, Watch, run
-from pyrec_infer.passes.take_columns import take_columns
-from pyrec_infer.passes.take_from_parts import take_from_parts
-from pyrec_infer.passes.unflatten_products import unflatten_products
-from pyrec_infer.passes.widen_half import widen_half
 
 LOAD: tuple[Step, ...] = (
     Step(split_columns, ("columns",), names_columns),

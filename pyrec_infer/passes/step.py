@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from pyrec_infer.errors import ModelError, PyrecError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Graph, verify
+from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.context import Condition, Context, always
-from pyrec_infer.passes.split import Sides
 
 
 class Aim(Enum):

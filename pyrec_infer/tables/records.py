@@ -11,7 +11,7 @@ from pyrec_infer.codecs import find_codec
 from pyrec_infer.codecs.codec import OutOfRangeError, bytes_of
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
-from pyrec_infer.passes.record_layout import Field
+from pyrec_infer.passes.split.record_layout import Field
 
 
 def encode(

@@ -8,7 +8,7 @@ from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import Graph, Node, Rate, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.masked import most_positions
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.plan import Plan
 
 

@@ -14,7 +14,7 @@ from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Dim, Graph, Info, Node, verify
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.interpret import interpret
-from pyrec_infer.passes.expand_composites import expand_composites
+from pyrec_infer.passes.load.expand_composites import expand_composites
 
 F32, F64, F16 = np.float32, np.float64, np.float16
 

@@ -21,8 +21,8 @@ from pyrec_infer.cost import join_plans, node_flops
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes import EVERY, Aim, Context, split_graphs
-from pyrec_infer.passes.fold_dots import fold_dots
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.split.fold_dots import fold_dots
 from pyrec_infer.plan import Plan
 from pyrec_infer.planner import build_plan
 

@@ -11,10 +11,10 @@ from support.field_graphs import field_inputs
 from support.random_graphs import equal, evaluate
 
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, verify
-from pyrec_infer.passes.fuse_multiply_add import fuse_multiply_add
-from pyrec_infer.passes.share_lookups import share_lookups
-from pyrec_infer.passes.split import Sides
-from pyrec_infer.passes.split_concatenations import split_concatenations
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.split.fuse_multiply_add import fuse_multiply_add
+from pyrec_infer.passes.split.share_lookups import share_lookups
+from pyrec_infer.passes.split.split_concatenations import split_concatenations
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)

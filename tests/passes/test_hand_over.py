@@ -17,9 +17,9 @@ from pyrec_infer.errors import ShapeError, UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, verify
 from pyrec_infer.kernels.quantized import quantize_rows_u8
 from pyrec_infer.passes import EVERY, Context, State, finish_graphs
-from pyrec_infer.passes.hand_over_rows import hand_over_rows
-from pyrec_infer.passes.order_neurons import order_neurons
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
+from pyrec_infer.passes.finish.order_neurons import order_neurons
 from pyrec_infer.planner import build_plan
 
 N = Dim.symbol(BATCH)

@@ -16,19 +16,19 @@ from support.random_graphs import equal, evaluate, inputs_of, random_model
 from pyrec_infer.errors import InputError, ModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, verify
 from pyrec_infer.passes import LOAD, Context, compile_graph, pipeline
-from pyrec_infer.passes.expand_composites import expand_composites
-from pyrec_infer.passes.fold_constants import fold_constants
-from pyrec_infer.passes.inline_branches import inline_branches
-from pyrec_infer.passes.merge_duplicates import merge_duplicates
-from pyrec_infer.passes.remove_dead import keep_outputs, remove_dead
-from pyrec_infer.passes.remove_identities import remove_identities
-from pyrec_infer.passes.resolve_sizes import resolve_sizes
-from pyrec_infer.passes.select_scores import Column, select_scores
-from pyrec_infer.passes.split_columns import split_columns
+from pyrec_infer.passes.clean.fold_constants import fold_constants
+from pyrec_infer.passes.clean.merge_duplicates import merge_duplicates
+from pyrec_infer.passes.clean.remove_dead import keep_outputs, remove_dead
+from pyrec_infer.passes.clean.remove_identities import remove_identities
+from pyrec_infer.passes.load.expand_composites import expand_composites
+from pyrec_infer.passes.load.inline_branches import inline_branches
+from pyrec_infer.passes.load.resolve_sizes import resolve_sizes
+from pyrec_infer.passes.load.split_columns import split_columns
+from pyrec_infer.passes.load.take_from_parts import take_from_parts
+from pyrec_infer.passes.load.unflatten_products import unflatten_products
+from pyrec_infer.passes.load.widen_half import widen_half
+from pyrec_infer.passes.select.select_scores import Column, select_scores
 from pyrec_infer.passes.step import EVERY, State, Step, run
-from pyrec_infer.passes.take_from_parts import take_from_parts
-from pyrec_infer.passes.unflatten_products import unflatten_products
-from pyrec_infer.passes.widen_half import widen_half
 
 F32, F16 = np.dtype(np.float32), np.dtype(np.float16)
 Pass = Callable[[Graph], Graph]

@@ -22,8 +22,8 @@ from pyrec_infer.passes import (
     select_graph,
     split_graphs,
 )
-from pyrec_infer.passes.select_scores import Column
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.select.select_scores import Column
 from pyrec_infer.passes.step import Step, run
 
 F32 = np.dtype(np.float32)

@@ -16,7 +16,7 @@ import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError
 from pyrec_infer.ir import Dim, Graph, Info, Node
 from pyrec_infer.passes import EVERY, Aim, Context, State, finish_graphs
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
 
 Array = NDArray[Any]
 LENGTH, WIDTH, HIDDEN = 9, 6, 5

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from pyrec_infer.ir import Dim, Graph, Info, Node, Rate
-from pyrec_infer.passes.split import Sides, find_rates
+from pyrec_infer.passes.common.sides import Sides, find_rates
 
 FLOAT = np.dtype(np.float32)
 

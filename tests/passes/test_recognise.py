@@ -14,6 +14,8 @@ from support.field_graphs import field_graph, field_inputs
 from support.random_graphs import equal, evaluate, inputs_of, random_model
 
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Shape, verify
+from pyrec_infer.passes.clean.remove_identities import remove_identities
+from pyrec_infer.passes.common.rules import Rules, apply_rules, joined
 from pyrec_infer.passes.recognise import (
     broadcasts,
     concatenations,
@@ -24,8 +26,6 @@ from pyrec_infer.passes.recognise import (
     transposes,
     views,
 )
-from pyrec_infer.passes.remove_identities import remove_identities
-from pyrec_infer.passes.rules import Rules, apply_rules, joined
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)

@@ -18,12 +18,12 @@ from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes import compile_graph
-from pyrec_infer.passes.fold_tables import fold_tables
-from pyrec_infer.passes.fuse_lookups import fuse_lookups
-from pyrec_infer.passes.merge_sums import merge_sums
-from pyrec_infer.passes.pack_matrices import pack_matrices
-from pyrec_infer.passes.split import Sides, find_rates
-from pyrec_infer.passes.split_products import split_products
+from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.split.fold_tables import fold_tables
+from pyrec_infer.passes.split.fuse_lookups import fuse_lookups
+from pyrec_infer.passes.split.merge_sums import merge_sums
+from pyrec_infer.passes.split.pack_matrices import pack_matrices
+from pyrec_infer.passes.split.split_products import split_products
 
 Array = NDArray[Any]
 N = Dim.symbol(BATCH)

@@ -15,12 +15,12 @@ from support.random_graphs import equal, evaluate, inputs_of, random_model
 
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.passes import compile_graph
-from pyrec_infer.passes.rate_groups import position_rates, restricted
-from pyrec_infer.passes.remove_dead import remove_dead
-from pyrec_infer.passes.rules import Site
-from pyrec_infer.passes.split import Sides, find_rates
-from pyrec_infer.passes.split_pair_dots import split_pair_dots
-from pyrec_infer.passes.split_sums import split_sums
+from pyrec_infer.passes.clean.remove_dead import remove_dead
+from pyrec_infer.passes.common.rules import Site
+from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.split.rate_groups import position_rates, restricted
+from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
+from pyrec_infer.passes.split.split_sums import split_sums
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)

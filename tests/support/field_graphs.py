@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Shape, verify
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 WIDTH = 4
 NAMES = ("a", "b", "c", "d")

@@ -17,7 +17,7 @@ from pyrec_infer.importer import import_model
 from pyrec_infer.ir import BATCH, Graph
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes import EVERY, Context, split_graphs
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
 from support.models import FLOAT, INT64, Value, make_model
 
 Array = NDArray[Any]

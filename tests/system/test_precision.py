@@ -21,8 +21,8 @@ from pyrec_infer.kernels import KERNELS, quantized
 from pyrec_infer.kernels.spec import EXACT
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.inference import analyze
-from pyrec_infer.passes.choose_precision import choose_precision
-from pyrec_infer.passes.split import Sides
+from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.finish.choose_precision import choose_precision
 from pyrec_infer.precision import sample_inputs
 
 try:

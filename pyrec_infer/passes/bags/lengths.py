@@ -6,7 +6,7 @@ from pyrec_infer.ir import same_size
 from pyrec_infer.ops.core.registry import with_trait
 from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.bags.parts import column_of, cumulated
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 _VIEWS = with_trait(Trait.VIEW)
 

@@ -10,7 +10,7 @@ import numpy as np
 from pyrec_infer.ir import Graph, Node, Size, same_size
 from pyrec_infer.passes.bags.parts import emptiness, ends_of_lengths, looked_up, summed_lengths
 from pyrec_infer.passes.bags.terms import MODES, SCALAR_VIEWS, Term, reduced
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 
 @dataclass(frozen=True)

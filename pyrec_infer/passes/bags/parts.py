@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrec_infer.ir import same_size
 from pyrec_infer.ops.core.shapes import same_shape
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 
 def filled_with(name: str, number: float, site: Site) -> bool:

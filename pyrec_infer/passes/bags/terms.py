@@ -11,7 +11,7 @@ from pyrec_infer.ir import Graph, Node
 from pyrec_infer.ops.core.registry import with_trait
 from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.bags.parts import filled_with
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 Term: TypeAlias = tuple[Any, ...]
 """What a value inside a loop's body stands for, as far as bags need it.

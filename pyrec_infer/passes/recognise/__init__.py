@@ -1,6 +1,7 @@
 """Patterns of recommendation models, one a file, and the pass that rewrites them all."""
 
 from pyrec_infer.ir import Graph
+from pyrec_infer.passes.common.rules import apply_rules, joined
 from pyrec_infer.passes.recognise import (
     bag_fields,
     bag_lengths,
@@ -16,7 +17,6 @@ from pyrec_infer.passes.recognise import (
     transposes,
     views,
 )
-from pyrec_infer.passes.rules import apply_rules, joined
 
 RULES = joined(
     scripted_bags.RULES,

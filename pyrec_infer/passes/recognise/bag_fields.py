@@ -8,7 +8,7 @@ from pyrec_infer.ir import Node
 from pyrec_infer.ops.core.registry import with_trait
 from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.ops.core.traits import Trait
-from pyrec_infer.passes.rules import Rules, Site
+from pyrec_infer.passes.common.rules import Rules, Site
 
 _VIEWS = with_trait(Trait.VIEW)
 _MOST_FIELDS = 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrec_infer.ir import Node
 from pyrec_infer.passes.bags.parts import summed_lengths
-from pyrec_infer.passes.rules import Rules, Site
+from pyrec_infer.passes.common.rules import Rules, Site
 
 
 def bounds_of_sums(node: Node, site: Site) -> str | None:

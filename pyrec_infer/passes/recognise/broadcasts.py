@@ -7,8 +7,8 @@ import numpy as np
 from pyrec_infer.ir import Dim, Node, Size, same_size
 from pyrec_infer.ops import Trait, with_trait
 from pyrec_infer.ops.core.shapes import broadcast, same_shape
+from pyrec_infer.passes.common.rules import Site, for_ops, joined
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
-from pyrec_infer.passes.rules import Site, for_ops, joined
 
 _ONE_WAY = ("PRelu", "Clip")
 """Elementwise operators whose first input alone gives the shape of the result."""
@@ -45,7 +45,7 @@ def broadcast_instead(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> f32, n = np.dtype(np.float32), Dim.symbol("N")
     >>> given = {"q": Info(f32, (n, 1, 4), 0), "k": Info(f32, (n, 7, 4), 0)}
     >>> nodes = (Node("Expand", ("q", "to"), ("e",)), Node("Mul", ("e", "k"), ("y",)))

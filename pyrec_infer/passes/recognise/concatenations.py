@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pyrec_infer.ir import Dim, Node, Shape, same_size
 from pyrec_infer.ops import Trait, with_trait
 from pyrec_infer.ops.core.shapes import product, quotient
+from pyrec_infer.passes.common.rules import Site, for_ops, joined, whole_axis
 from pyrec_infer.passes.recognise.views import viewed
-from pyrec_infer.passes.rules import Site, for_ops, joined, whole_axis
 
 _MAX_PARTS = 1024
 _MAX_VIEWS = 16
@@ -75,7 +75,7 @@ def flatten_parts(node: Node, site: Site) -> str | None:
     --------
     >>> import numpy as np
     >>> from pyrec_infer.ir import Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 2, 4), 0)
     >>> nodes = (Node("Concat", ("a", "b"), ("c",), {"axis": 1}), Node("Flatten", ("c",), ("y",)))
     >>> graph = Graph(("a", "b"), ("y",), nodes, {}, {"a": info, "b": info})
@@ -184,7 +184,7 @@ def take_parts(node: Node, site: Site) -> str | tuple[str, ...] | None:
     --------
     >>> import numpy as np
     >>> from pyrec_infer.ir import Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (4, 2))
     >>> nodes = (Node("Concat", ("a", "b"), ("c",), {"axis": 1}),
     ...          Node("Gather", ("c", "i"), ("y",), {"axis": 1}))
@@ -264,7 +264,7 @@ def merge_ranges(node: Node, site: Site) -> str | None:
     --------
     >>> import numpy as np
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 2, 4), 0)
     >>> nodes = (Node("Gather", ("x", "zero"), ("a",), {"axis": 1}),
     ...          Node("Gather", ("x", "one"), ("b",), {"axis": 1}),

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from pyrec_infer.ir import Node
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 _FACTORS = 3
 """Of the longer product of a Dice."""
@@ -43,7 +43,7 @@ def merge_dice(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 2), 0)
     >>> nodes = (Node("Mul", ("p", "x"), ("a",)), Node("Sub", ("one", "p"), ("q",)),
     ...          Node("Mul", ("alpha", "q"), ("b",)), Node("Mul", ("b", "x"), ("c",)),

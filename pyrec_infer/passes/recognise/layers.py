@@ -9,9 +9,9 @@ import numpy as np
 from pyrec_infer.ir import Array, Node, Size, same_size
 from pyrec_infer.ops import Trait, has, with_trait
 from pyrec_infer.ops.core.shapes import same_shape
+from pyrec_infer.passes.common.rules import Rules, Site, for_ops, joined
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
 from pyrec_infer.passes.recognise.views import viewed
-from pyrec_infer.passes.rules import Rules, Site, for_ops, joined
 
 _F32 = np.dtype(np.float32)
 _WIDEST = 1 << 20
@@ -108,7 +108,7 @@ def scale_inputs(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 2), 0)
     >>> nodes = (Node("Mul", ("x", "s"), ("a",)), Node("Add", ("a", "s"), ("b",)),
     ...          Node("pyrec.Dense", ("b", "w"), ("y",)))
@@ -174,7 +174,7 @@ def layer_before_view(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 5, 2), 0)
     >>> nodes = (Node("Reshape", ("x", "flat"), ("r",)), Node("pyrec.Dense", ("r", "w"), ("y",)))
     >>> constants = {"flat": np.asarray([-1, 2]), "w": np.ones((2, 3), np.float32)}
@@ -209,7 +209,7 @@ def einsum_as_layer(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 2), 0)
     >>> nodes = (Node("Einsum", ("x", "w"), ("y",), {"equation": "bd,edh->beh"}),)
     >>> graph = Graph(("x",), ("y",), nodes, {"w": np.ones((3, 2, 4), np.float32)}, {"x": info})

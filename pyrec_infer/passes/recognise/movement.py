@@ -9,7 +9,7 @@ import numpy as np
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, same_size
 from pyrec_infer.ops import OPS, Trait, has
-from pyrec_infer.passes.rules import Site
+from pyrec_infer.passes.common.rules import Site
 
 _MAX_ELEMENTS = 1 << 16
 _MAX_DEPTH = 24

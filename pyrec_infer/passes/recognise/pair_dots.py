@@ -9,9 +9,9 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Node, Shape, same_size
 from pyrec_infer.ops import Trait, with_trait
+from pyrec_infer.passes.common.rules import Rules, Site, for_ops, joined
 from pyrec_infer.passes.recognise.movement import Origin, origin, rows_of
 from pyrec_infer.passes.recognise.views import viewed
-from pyrec_infer.passes.rules import Rules, Site, for_ops, joined
 
 _F32 = np.dtype(np.float32)
 _MAX_TERMS = 512
@@ -133,7 +133,7 @@ def sum_of_products(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 3, 4), 0)
     >>> nodes = (Node("Gather", ("e", "i"), ("a",), {"axis": 1}),
     ...          Node("Gather", ("e", "j"), ("b",), {"axis": 1}),
@@ -207,7 +207,7 @@ def chosen_products(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 3, 4), 0)
     >>> nodes = (Node("Transpose", ("e",), ("t",), {"perm": (0, 2, 1)}), Node("MatMul", ("e", "t"), ("m",)),
     ...          Node("Flatten", ("m",), ("f",)), Node("Gather", ("f", "lower"), ("y",), {"axis": 1}))
@@ -367,7 +367,7 @@ def sum_dots(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 4), 0)
     >>> nodes = (Node("Mul", ("a", "b"), ("ab",)), Node("ReduceSum", ("ab", "axis"), ("p",)),
     ...          Node("Mul", ("a", "c"), ("ac",)), Node("ReduceSum", ("ac", "axis"), ("q",)),

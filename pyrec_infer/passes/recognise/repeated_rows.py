@@ -9,7 +9,7 @@ from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.bags.lengths import counts_up
 from pyrec_infer.passes.bags.loops import endless
 from pyrec_infer.passes.bags.terms import Reader, Term
-from pyrec_infer.passes.rules import Rules, Site
+from pyrec_infer.passes.common.rules import Rules, Site
 
 
 def _repeated(term: Term) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrec_infer.ir import Node
 from pyrec_infer.passes.bags.loops import bag_of, bags_of, endless
 from pyrec_infer.passes.bags.terms import Reader
-from pyrec_infer.passes.rules import Rules, Site
+from pyrec_infer.passes.common.rules import Rules, Site
 
 
 def scripted_loop(node: Node, site: Site) -> str | None:

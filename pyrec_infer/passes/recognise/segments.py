@@ -10,8 +10,8 @@ from pyrec_infer.ir import BATCH, Dim, Node, Rows, has_symbol, same_size
 from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.bags.lengths import lengths_repeated
 from pyrec_infer.passes.bags.parts import column_of, emptiness, filled_with, filling, looked_up
+from pyrec_infer.passes.common.rules import Rules, Site, for_ops
 from pyrec_infer.passes.recognise.broadcasts import unrepeated
-from pyrec_infer.passes.rules import Rules, Site, for_ops
 
 _PUT: Mapping[str, Callable[[float, float], float]] = {"none": lambda _, put: put, "max": max, "min": min}
 

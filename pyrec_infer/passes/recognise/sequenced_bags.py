@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyrec_infer.ir import Graph, Node
 from pyrec_infer.passes.bags.loops import bag_of, bags_of
 from pyrec_infer.passes.bags.terms import Reader, Term
-from pyrec_infer.passes.rules import Rules, Site
+from pyrec_infer.passes.common.rules import Rules, Site
 
 
 def _counted(node: Node, body: Graph, reader: Reader, given: Mapping[str, Term]) -> Term | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Node, same_size
 from pyrec_infer.ops import Trait, with_trait
-from pyrec_infer.passes.rules import Site, for_ops, joined
+from pyrec_infer.passes.common.rules import Site, for_ops, joined
 
 
 def _order(node: Node, site: Site) -> tuple[int, ...] | None:
@@ -49,7 +49,7 @@ def sink_transpose(node: Node, site: Site) -> str | None:
     Examples
     --------
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 7, 4), 0)
     >>> nodes = (Node("Transpose", ("x",), ("a",), {"perm": (0, 2, 1)}), Node("Mul", ("a", "s"), ("b",)),
     ...          Node("Transpose", ("b",), ("c",), {"perm": (0, 2, 1)}), Node("Neg", ("c",), ("y",)))

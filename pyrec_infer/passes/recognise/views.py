@@ -7,7 +7,7 @@ import numpy as np
 from pyrec_infer.ir import Array, Dim, Node, same_size
 from pyrec_infer.ops import Trait, has, with_trait
 from pyrec_infer.ops.core.shapes import same_shape
-from pyrec_infer.passes.rules import Site, for_ops
+from pyrec_infer.passes.common.rules import Site, for_ops
 
 _LARGEST = 1 << 16
 """Elements up to which a constant is stored again in another shape."""
@@ -29,7 +29,7 @@ def collapse_views(node: Node, site: Site) -> str | None:
     --------
     >>> import numpy as np
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 4), 0)
     >>> nodes = (Node("Unsqueeze", ("x", "one"), ("a",)), Node("Flatten", ("a",), ("b",)),
     ...          Node("Neg", ("b",), ("y",)))
@@ -70,7 +70,7 @@ def sink_view(node: Node, site: Site) -> str | None:
     --------
     >>> import numpy as np
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 1), 0)
     >>> nodes = (Node("Squeeze", ("x", "one"), ("a",)), Node("Sigmoid", ("a",), ("y",)))
     >>> graph = Graph(("x",), ("y",), nodes, {"one": np.asarray([1])}, {"x": info})
@@ -126,7 +126,7 @@ def reduce_last_axis(node: Node, site: Site) -> str | None:
     --------
     >>> import numpy as np
     >>> from pyrec_infer.ir import Dim, Graph, Info
-    >>> from pyrec_infer.passes.rules import apply_rules
+    >>> from pyrec_infer.passes.common.rules import apply_rules
     >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 4), 0)
     >>> nodes = (Node("Unsqueeze", ("x", "two"), ("a",)),
     ...          Node("ReduceSum", ("a", "one"), ("y",), {"keepdims": 0}))

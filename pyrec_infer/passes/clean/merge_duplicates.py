@@ -1,0 +1,54 @@
+"""Compute equal values once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Graph, Node
+from pyrec_infer.passes.common.rewrite import map_bodies, rename_inputs
+
+_SMALL = 4096
+"""Constants of more bytes are taken to differ; comparing large tables would cost more than it saves."""
+
+
+def _constant_key(value: Array) -> Hashable:
+    if value.dtype.kind == "U" or value.nbytes > _SMALL:
+        return id(value)
+    return value.dtype.str, value.shape, value.tobytes()
+
+
+def _attribute_key(value: object) -> Hashable:
+    if isinstance(value, np.ndarray):
+        return _constant_key(value)
+    # repr tells 1 from 1.0 and 0.0 from -0.0, which compare equal.
+    return repr(value)
+
+
+def _key(node: Node) -> Hashable:
+    attributes = tuple(sorted((key, _attribute_key(value)) for key, value in node.attributes.items()))
+    # Outputs that are absent in one node and present in the other make them different.
+    return node.op, node.inputs, attributes, tuple(bool(name) for name in node.outputs)
+
+
+def merge_duplicates(graph: Graph) -> Graph:
+    """Merge small equal constants, then nodes with the same operator, inputs and attributes."""
+    graph = map_bodies(graph, merge_duplicates)
+    renamed: dict[str, str] = {}
+    constants: dict[Hashable, str] = {}
+    for name, value in graph.constants.items():
+        first = constants.setdefault(_constant_key(value), name)
+        if first != name and name not in graph.outputs:
+            renamed[name] = first
+    made: dict[Hashable, Node] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        node = rename_inputs(node, renamed)
+        mergeable = not node.bodies and not any(name in graph.outputs for name in node.outputs)
+        first_node = made.setdefault(_key(node), node) if mergeable else node
+        if first_node is node:
+            kept.append(node)
+        else:
+            renamed.update(zip(node.outputs, first_node.outputs, strict=True))
+    return graph.with_(nodes=tuple(kept))

@@ -1,0 +1,1 @@
+"""Passes that run for each graph that becomes a plan, and what they share."""

@@ -1,0 +1,1 @@
+"""Passes that run once for what calls ask for."""

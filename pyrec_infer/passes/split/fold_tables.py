@@ -1,0 +1,125 @@
+"""Multiply small embedding tables with the weights of the layer that reads them, once at load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Graph, Node, Rate
+from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.split.fuse_lookups import Part, lookup_attributes, operands_of
+
+_BYTES: Mapping[Rate, int] = {Rate.REQUEST: 32 << 20, Rate.PAIR: 512 << 10}
+"""What the folded tables of one layer may take. A candidate's are read for every row, so they have to
+stay in a core's cache together with the weights; a request's are read once for each request."""
+
+_NARROWEST: Mapping[Rate, int] = {Rate.REQUEST: 2, Rate.PAIR: 8}
+"""Narrower rows are multiplied faster than their product is read."""
+
+
+def _table_parts(node: Node, graph: Graph) -> list[Part] | None:
+    """The parts of a lookup in constant float32 tables."""
+    parts = []
+    for i, (column, offset, width, codec) in enumerate(parts_of(node)):
+        source, table = node.inputs[2 * i], node.inputs[2 * i + 1]
+        if codec == "f32" and (offset or table not in graph.constants):
+            return None
+        if codec not in ("", "f32"):
+            return None
+        parts.append(Part(source, table, column, width))
+    return parts
+
+
+def _chosen(parts: Sequence[Part], constants: Mapping[str, Array], columns: int, rate: Rate) -> set[int]:
+    """Positions of the parts to fold: the smallest tables first, as far as the bytes last."""
+    sizes = {
+        i: constants[part.table].shape[0] * columns * 4
+        for i, part in enumerate(parts)
+        if part.table and part.width >= _NARROWEST[rate]
+    }
+    found: set[int] = set()
+    left = _BYTES[rate]
+    for i in sorted(sizes, key=lambda i: sizes[i]):
+        left -= sizes[i]
+        if left < 0:
+            break
+        found.add(i)
+    return found
+
+
+def fold_tables(graph: Graph, sides: Sides) -> Graph:
+    """Replace ``[e_1(i) | e_2(j) | x] W + b`` by ``x W_x + (E_1(i) + (e_2(j) W_2) + b)``, ``E = e W_1``.
+
+    The folded table has the layer's width, and one of its rows stands for a row of the table times its
+    part of the weights. Tables are folded as far as they stay small; see `_BYTES`.
+
+    Examples
+    --------
+    >>> from pyrec_infer.ir import Dim, Info
+    >>> ids = Info(np.dtype(np.int64), (Dim.symbol("N"), 2), 0)
+    >>> tables = {"small": np.ones((9, 8), np.float32), "large": np.ones((10**6, 8), np.float32)}
+    >>> parts = [Part("ids", "small", 0, 8), Part("ids", "large", 1, 8)]
+    >>> nodes = (Node("pyrec.Lookup", operands_of(parts), ("x",), lookup_attributes(parts)),
+    ...          Node("pyrec.Dense", ("x", "w"), ("y",)))
+    >>> graph = Graph(("ids",), ("y",), nodes, {**tables, "w": np.ones((16, 64), np.float32)}, {"ids": ids})
+    >>> folded = fold_tables(graph, Sides(frozenset()))
+    >>> [(node.op, node.attribute("columns")) for node in folded.nodes if node.outputs != ("x",)]
+    [('pyrec.LookupSum', (0,)), ('pyrec.Lookup', (1,)), ('pyrec.Dense', None)]
+    """
+    rates = find_rates(graph, sides)
+    constants: dict[str, Array] = dict(graph.constants)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        nodes.append(node)
+        lookup = graph.producers.get(node.inputs[0]) if node.op == "pyrec.Dense" else None
+        weights = graph.constants.get(node.inputs[1]) if lookup is not None else None
+        if lookup is None or lookup.op != "pyrec.Lookup" or weights is None or weights.ndim != 2:
+            continue
+        rate, parts = rates[lookup.outputs[0]], _table_parts(lookup, graph)
+        if parts is None or rate not in _BYTES:
+            continue
+        chosen = _chosen(parts, graph.constants, weights.shape[1], rate)
+        if chosen:
+            nodes[-1:] = _folded(node, parts, chosen, weights, constants)
+    return graph.with_(nodes=tuple(nodes), constants=constants)
+
+
+def _folded(
+    layer: Node, parts: Sequence[Part], chosen: set[int], weights: Array, constants: dict[str, Array]
+) -> list[Node]:
+    base, columns = layer.outputs[0], weights.shape[1]
+    bounds = np.cumsum([0, *(part.width for part in parts)])
+    folded, kept, rows = [], [], []
+    for i, part in enumerate(parts):
+        own = weights[bounds[i] : bounds[i + 1]]
+        if i in chosen:
+            name = f"{base}/{part.table}/folded{i}"
+            product = constants[part.table].astype(np.float64) @ own.astype(np.float64)
+            constants[name] = product.astype(np.float32)
+            folded.append(Part(part.source, name, part.column, columns))
+        else:
+            kept.append(part)
+            rows.append(own)
+    bias = layer.inputs[2] if len(layer.inputs) > 2 else ""
+    attributes = dict(lookup_attributes(folded))
+    if not kept:
+        if layer.attribute("activation", ""):
+            attributes["activation"] = layer.attributes["activation"]  # type: ignore[assignment]
+        inputs = (bias, *operands_of(folded))
+        return [Node("pyrec.LookupSum", inputs, layer.outputs, attributes, name=layer.name)]
+    total, rest, remaining = f"{base}/folded", f"{base}/rest", f"{base}/rest/weights"
+    constants[remaining] = np.ascontiguousarray(np.concatenate(rows))
+    made = [Node("pyrec.LookupSum", (bias, *operands_of(folded)), (total,), attributes, name=layer.name)]
+    if any(part.table for part in kept):
+        kept_attributes = lookup_attributes(kept)
+        made.append(Node("pyrec.Lookup", operands_of(kept), (rest,), kept_attributes, name=layer.name))
+    elif len(kept) == 1:
+        rest = kept[0].source
+    else:
+        made.append(
+            Node("Concat", tuple(part.source for part in kept), (rest,), {"axis": 1}, name=layer.name)
+        )
+    inputs = (rest, remaining, total)
+    return [*made, Node("pyrec.Dense", inputs, layer.outputs, layer.attributes, name=layer.name)]

@@ -1,0 +1,164 @@
+"""Values whose positions along an axis are known at different rates, and what some positions need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+import numpy as np
+
+from pyrec_infer.ir import Rate, same_size
+from pyrec_infer.ops import Trait, has
+from pyrec_infer.ops.core.shapes import product, quotient
+from pyrec_infer.passes.common.rules import Site
+from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
+from pyrec_infer.passes.recognise.views import viewed
+
+_MAX_POSITIONS = 1 << 16
+_MAX_VALUES = 256
+"""Values that are followed back from one value."""
+
+
+def _below(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
+    """What a view is a view of, its axis in place of another, and how many positions make one there."""
+    root = viewed(name, site)
+    shape, before = site.shape(name), site.shape(root)
+    if root == name or shape is None or before is None:
+        return None
+    for place in range(len(before)):
+        unit = quotient(product(shape[axis + 1 :]), product(before[place + 1 :]))
+        if same_size(product(shape[:axis]), product(before[:place])) and isinstance(unit, int):
+            return (root, place, unit) if same_size(before[place], shape[axis] * unit) else None
+    return None
+
+
+def _parts(name: str, axis: int, site: Site) -> list[tuple[str, int]] | None:
+    """The parts of a concatenation along an axis, and their sizes."""
+    source = site.source(name, "Concat")
+    if source is None or axis_of_concat(source, site) != axis:
+        return None
+    sizes = widths(source, axis, site)
+    return None if sizes is None else list(zip(source.inputs, sizes, strict=True))
+
+
+def _operand_axis(name: str, axis: int, rank: int, site: Site) -> int | None:
+    """The axis of an operand that meets an axis of the broadcast result; None where it is repeated."""
+    shape = site.shape(name)
+    own = axis - rank + len(shape or ())
+    return None if shape is None or own < 0 or same_size(shape[own], 1) else own
+
+
+def position_rates(name: str, axis: int, site: Site) -> list[Rate]:
+    """When each position along an axis is known; empty where the size of the axis is not known."""
+    return _position_rates(name, axis, site, {})
+
+
+def _position_rates(name: str, axis: int, site: Site, found: dict[tuple[str, int], list[Rate]]) -> list[Rate]:
+    if (name, axis) not in found:
+        shape = site.shape(name)
+        size = shape[axis] if shape is not None and axis < len(shape) else None
+        if not isinstance(size, int) or not 0 < size <= _MAX_POSITIONS:
+            return []
+        # What lies deeper is taken as a whole.
+        found[name, axis] = [site.rate(name)] * size
+        if len(found) <= _MAX_VALUES:
+            found[name, axis] = _inner_rates(name, axis, size, site, found) or found[name, axis]
+    return found[name, axis]
+
+
+def _inner_rates(
+    name: str, axis: int, size: int, site: Site, found: dict[tuple[str, int], list[Rate]]
+) -> list[Rate] | None:
+    """The rates of the positions by what the value is made of."""
+    below, parts = _below(name, axis, site), _parts(name, axis, site)
+    if below is not None:
+        root, place, unit = below
+        rates = _position_rates(root, place, site, found)
+        blocks = [rates[first : first + unit] for first in range(0, len(rates), unit)] if unit else []
+        return [reduce(Rate.join, block) for block in blocks] if len(blocks) == size else None
+    if parts is not None:
+        return [rate for part, _ in parts for rate in _position_rates(part, axis, site, found)]
+    node = site.source(name)
+    if node is None or site.coupled(node) or not has(node, Trait.ELEMENTWISE):
+        return None
+    rates = [Rate.MODEL] * size
+    rank = site.infos[name].rank or 0
+    for item in dict.fromkeys(node.inputs):
+        own = _operand_axis(item, axis, rank, site) if item else None
+        if own is None:
+            given = [site.rate(item) if item else Rate.MODEL] * size
+        else:
+            given = _position_rates(item, own, site, found)
+        if len(given) != size:
+            return None
+        rates = [one.join(other) for one, other in zip(rates, given, strict=True)]
+    return rates
+
+
+def restricted(name: str, axis: int, positions: Sequence[int], site: Site) -> str | None:
+    """The value at some positions along an axis, made of what those positions need alone."""
+    return _restricted(name, axis, positions, site, {})
+
+
+def _restricted(
+    name: str, axis: int, positions: Sequence[int], site: Site, found: dict[tuple[object, ...], str | None]
+) -> str | None:
+    key = (name, axis, *positions)
+    if key not in found:
+        found[key] = _make_restricted(name, axis, positions, site, found)
+    return found[key]
+
+
+def _make_restricted(
+    name: str, axis: int, positions: Sequence[int], site: Site, found: dict[tuple[object, ...], str | None]
+) -> str | None:
+    shape = site.shape(name)
+    if shape is None or len(found) > _MAX_VALUES:
+        return None
+    if isinstance(shape[axis], int) and list(positions) == list(range(shape[axis])):
+        return name
+    value = site.known(name)
+    if value is not None:
+        return site.constant(np.take(value, positions, axis))
+    below, parts = _below(name, axis, site), _parts(name, axis, site)
+    if below is not None:
+        root, place, unit = below
+        spread = [position * unit + k for position in positions for k in range(unit)]
+        made = _restricted(root, place, spread, site, found)
+        return (
+            None if made is None else site.reshape(made, (*shape[:axis], len(positions), *shape[axis + 1 :]))
+        )
+    if parts is not None:
+        chosen, first = [], 0
+        for part, count in parts:
+            inside = [place - first for place in positions if first <= place < first + count]
+            first += count
+            if inside:
+                piece = _restricted(part, axis, inside, site, found)
+                if piece is None:
+                    return None
+                chosen.append(piece)
+        return site.concat(chosen, axis) if chosen else None
+    node = site.source(name)
+    if node is None or not has(node, Trait.ELEMENTWISE):
+        return None
+    inputs = []
+    for item in node.inputs:
+        own = _operand_axis(item, axis, len(shape), site) if item else None
+        made = item if own is None else _restricted(item, own, positions, site, found)
+        if made is None:
+            return None
+        inputs.append(made)
+    return site.node(node.op, *inputs, **node.attributes)
+
+
+def by_rate(rates: Sequence[Rate]) -> Mapping[Rate, list[int]]:
+    """The positions of each rate, earliest rate first; constants are known with the request.
+
+    >>> by_rate([Rate.PAIR, Rate.MODEL, Rate.REQUEST])[Rate.REQUEST]
+    [1, 2]
+    """
+    groups: dict[Rate, list[int]] = {}
+    for place, rate in enumerate(rates):
+        groups.setdefault(rate.in_call, []).append(place)
+    return dict(sorted(groups.items(), key=lambda item: item[0].order))

@@ -1,0 +1,303 @@
+"""When a request may be repeated for every candidate, and what has to be known before it is.
+
+A request is scored as if its row were repeated for every candidate, so of an input with rows the row is
+repeated. An input without rows is shared by all candidates. That is right for a table or a number, and
+wrong for a list whose parts belong to rows: repeating the request would append the list to itself, and
+positions in it would move. Nothing in a file tells the two apart; how a list is read does:
+
+- A node that keeps rows apart reads what is shared in the same way for every row. Sharing is then the
+  same as repeating: each row finds what the request's own row finds.
+- A node that couples rows may pair the places of a shared list with rows by their order, and so may
+  whatever reads a list with something that a coupled node made. Nothing shows that such a node would
+  find the same in a repeated list, so the request is refused.
+- The bounds of bags are the exception: bags that follow each other in a list keep their contents when
+  both are repeated. So bounds are worked out once, from the rows of their own side, before anything is
+  repeated, and each row of them is read in the list as it was given. The list and the bounds have
+  to come from the same side.
+
+What is read by rows' order from a list that comes with the candidates is right for one request, whose
+candidates are one batch, and refused for several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pyrec_infer.errors import InputError, UnsupportedModelError
+from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows
+from pyrec_infer.ops.bags import BOUNDS
+from pyrec_infer.ops.core.inference import Analysis, analyze
+from pyrec_infer.ops.core.registry import with_trait
+from pyrec_infer.ops.core.shapes import constant_integers, product
+from pyrec_infer.ops.core.traits import Trait
+from pyrec_infer.passes.clean.remove_dead import keep_outputs
+from pyrec_infer.passes.load.resolve_sizes import named_sizes
+
+_VIEWS = frozenset({*with_trait(Trait.VIEW), "Cast", "Identity"})
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Values that are worked out once for a call, from all rows of one side.
+
+    Attributes
+    ----------
+    graph : Graph
+        From inputs of the model to values that the rest of the model takes as inputs.
+    request : bool
+        Whether they belong to the request; else to the candidates or the items.
+    labels : mapping of str to str
+        For each value the model's input that it stands for in messages.
+    """
+
+    graph: Graph
+    request: bool
+    labels: Mapping[str, str]
+
+
+class _Sources:
+    """The inputs that values depend on, and the lists among them."""
+
+    def __init__(self, graph: Graph, analysis: Analysis) -> None:
+        self.graph = graph
+        self.infos = analysis.infos
+        self.coupled = analysis.coupled
+        self.inputs: dict[str, frozenset[str]] = dict.fromkeys(graph.constants, frozenset())
+        self.inputs.update((name, frozenset((name,))) for name in graph.inputs)
+        lengths: dict[str, set[str]] = {}
+        for name in graph.inputs:
+            for size in self.infos[name].shape or ():
+                for symbol in size.symbols if isinstance(size, Dim) else ():
+                    if symbol != BATCH:
+                        lengths.setdefault(symbol, set()).add(name)
+        for node in graph.nodes:
+            found = frozenset[str]().union(*(self.inputs[name] for name in node.inputs if name))
+            found = found.union(*(lengths.get(symbol, ()) for symbol in named_sizes(node)))
+            self.inputs.update((name, found) for name in node.outputs if name)
+
+    def shared(self, name: str) -> frozenset[str]:
+        """The inputs without rows that a value depends on."""
+        return frozenset(source for source in self.inputs[name] if self.infos[source].rows < 0)
+
+    def is_list(self, name: str, coupled: bool) -> bool:
+        """Whether a value is the same for all rows, yet may hold something for each of them."""
+        info = self.infos[name]
+        if info.rows != Rows.INVARIANT or info.constant is not None or not self.shared(name):
+            return False
+        size = None if info.shape is None else product(info.shape)
+        return not isinstance(size, int) or (coupled and size != 1)
+
+
+def _offsets_input(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | None:
+    """The input that a vector of offsets is, but for its element type and shape."""
+    while name not in graph.inputs:
+        node = graph.producers.get(name)
+        if node is None or not (node.op in _VIEWS or _all_but_last(node, infos)):
+            return None
+        name = node.inputs[0]
+    return name if infos[name].rank in (1, 2) else None
+
+
+def _all_but_last(node: Node, infos: Mapping[str, Info]) -> bool:
+    """Whether a node leaves out the last offset, which ends a bag and begins none."""
+    given = infos[node.inputs[0]]
+    if node.op != "Slice" or given.rank != 1 or given.rows != Rows.INVARIANT:
+        return False
+    bounds = [
+        constant_integers(infos[name]) if name else default
+        for name, default in zip(node.inputs[1:], (None, None, (0,), (1,)), strict=False)
+    ]
+    return bounds == [(0,), (-1,), (0,), (1,)][: len(bounds)] and len(bounds) > 1
+
+
+def _kept_apart(name: str, sources: _Sources) -> bool:
+    """Whether every row of a value depends on its own row only."""
+    pending, seen = [name], set[str]()
+    while pending:
+        node = sources.graph.producers.get(pending.pop())
+        if node is None or node.outputs[0] in seen:
+            continue
+        if node in sources.coupled:
+            return False
+        seen.update(node.outputs)
+        pending += [source for source in node.inputs if source]
+    return True
+
+
+def _derivable(node: Node, sources: _Sources, sides: Iterable[frozenset[str]]) -> bool:
+    """Whether a node makes bounds that stay right for a repeated list, from one side alone."""
+    if node.op not in BOUNDS:
+        return False
+    first = node.inputs[0]
+    if node.op in ("pyrec.BagBoundsOfLengths", "pyrec.BagBoundsOfFields"):
+        proven = _kept_apart(first, sources)
+    else:
+        proven = _offsets_input(first, sources.graph, sources.infos) is not None
+    read = sources.inputs[node.outputs[0]]
+    return proven and any(read <= side for side in sides)
+
+
+def find_lists(graph: Graph) -> frozenset[str]:
+    """The inputs without rows whose parts belong to rows as the bounds of bags say.
+
+    Such an input is as long as the rows that come with it need, so it belongs to their side.
+    """
+    sources = _Sources(graph, analyze(graph))
+    found: set[str] = set()
+    for node in graph.nodes:
+        names = node.inputs if node.op in BOUNDS else ()
+        if node.op == "pyrec.EmbeddingBag":
+            names = node.inputs[1:]
+        for name in names:
+            found.update(sources.shared(name) if name else ())
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """A graph whose bounds are inputs, and how they are made.
+
+    Attributes
+    ----------
+    graph : Graph
+        With the derived values among its inputs, after those of the model.
+    derived : tuple of Derived
+    request : frozenset of str
+        The inputs of the graph on the request's side, with derived ones.
+    items : frozenset of str
+        Likewise for a catalogue's items.
+    one_request : str
+        Why several requests cannot be scored in one call; empty where they can.
+    """
+
+    graph: Graph
+    derived: tuple[Derived, ...]
+    request: frozenset[str]
+    items: frozenset[str]
+    one_request: str
+
+
+def _refusal(node: Node, source: str) -> str:
+    return (
+        f"input '{source}': it has no rows of its own, and node {node.name!r} ({node.op}) may pair its parts "
+        "with the rows by their order"
+    )
+
+
+def _check(sources: _Sources, derivable: frozenset[Node], request: frozenset[str]) -> str:
+    """Refuse what cannot be repeated; gives the reason against several requests, or nothing."""
+    ordered: set[str] = set()
+    one_request = ""
+    for node in sources.graph.nodes:
+        names = [name for name in node.inputs if name]
+        if node in derivable:
+            continue
+        if node.op == "pyrec.EmbeddingBag":
+            _check_bag(node, sources, request)
+        coupled = node in sources.coupled
+        if not coupled and ordered.isdisjoint(names):
+            continue
+        ordered.update(name for name in node.outputs if name)
+        for name in names:
+            if not sources.is_list(name, coupled):
+                continue
+            for source in sorted(sources.shared(name)):
+                if source in request:
+                    raise InputError(
+                        f"{_refusal(node, source)}: expected an input that can be repeated for every "
+                        "candidate, got one that cannot. Give it with the candidates, or use `run`"
+                    )
+                one_request = one_request or _refusal(node, source)
+    return one_request
+
+
+def _check_bag(node: Node, sources: _Sources, request: frozenset[str]) -> None:
+    """Bags and their bounds have to come together."""
+    bounds = sources.inputs[node.inputs[2]]
+    for name in node.inputs[1:]:
+        for source in sorted(sources.shared(name) if name else ()):
+            for other in sorted(bounds):
+                if (source in request) != (other in request):
+                    raise InputError(
+                        f"input '{source}': expected on the side of input '{other}', which tells the "
+                        "bags in it, got on the other"
+                    )
+
+
+def separate_bounds(graph: Graph, request: frozenset[str], items: frozenset[str] = frozenset()) -> Ragged:
+    """Take the bounds of bags out of a graph, and refuse what cannot be repeated.
+
+    Parameters
+    ----------
+    graph : Graph
+        As `compile_graph` leaves it.
+    request, items : frozenset of str
+        See `Sides`.
+
+    Raises
+    ------
+    InputError
+        If an input of the request cannot be repeated for every candidate, or a list and its bounds do
+        not come together; names the input and the node.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> i64, n = np.dtype(np.int64), Dim.symbol(BATCH)
+    >>> given = {"ids": Info(i64, (Dim.symbol("L"),)), "offsets": Info(i64, (n,), 0)}
+    >>> nodes = (Node("pyrec.BagBounds", ("offsets", "ids"), ("b",)),
+    ...          Node("pyrec.EmbeddingBag", ("table", "ids", "b"), ("y",)))
+    >>> constants = {"table": np.ones((9, 2), np.float32)}
+    >>> made = separate_bounds(Graph(("ids", "offsets"), ("y",), nodes, constants, given), frozenset())
+    >>> made.graph.inputs, made.derived[0].graph.inputs, made.derived[0].labels
+    (('ids', 'offsets', 'b'), ('ids', 'offsets'), {'b': 'offsets'})
+    """
+    own, stored = request & set(graph.inputs), items & set(graph.inputs)
+    if graph.static_rows:
+        return Ragged(graph, (), own, stored, "")
+    sources = _Sources(graph, analyze(graph))
+    late = frozenset(graph.inputs) - own - stored
+    sides = (own, stored, late)
+    derivable = frozenset(node for node in graph.nodes if _derivable(node, sources, sides))
+    one_request = _check(sources, derivable, own)
+    found: list[Derived] = []
+    added: dict[str, Info] = {}
+    groups = []
+    for side in sides:
+        nodes = [
+            node for node in graph.nodes if node in derivable and sources.inputs[node.outputs[0]] <= side
+        ]
+        made = [name for node in nodes for name in node.outputs if name]
+        groups.append(side | frozenset(made))
+        if not made:
+            continue
+        part = keep_outputs(graph, made)
+        read = {name for node in part.nodes for name in node.inputs}
+        part = part.with_(inputs=tuple(name for name in graph.inputs if name in read))
+        labels = {name: _label(node, sources) for node in nodes for name in node.outputs if name}
+        if any(_is_string(sources.infos[name]) for name in part.inputs):
+            raise UnsupportedModelError(
+                f"the bags of input '{next(iter(labels.values()))}' are made of strings"
+            )
+        found.append(Derived(part, side is own, labels))
+        for node in nodes:
+            added.update((name, sources.infos[name]) for name in node.outputs if name)
+    if not found:
+        return Ragged(graph, (), own, stored, one_request)
+    kept = tuple(node for node in graph.nodes if node not in derivable)
+    infos = {**graph.infos, **added}
+    cut = keep_outputs(graph.with_(inputs=(*graph.inputs, *added), nodes=kept, infos=infos), graph.outputs)
+    return Ragged(cut, tuple(found), groups[0], groups[1], one_request)
+
+
+def _label(node: Node, sources: _Sources) -> str:
+    read = sources.inputs[node.inputs[0]] or sources.inputs[node.outputs[0]]
+    return min(read, default=node.outputs[0])
+
+
+def _is_string(info: Info) -> bool:
+    return info.dtype is not None and info.dtype.kind in "UO"
+
+
+__all__ = ["Derived", "Ragged", "find_lists", "separate_bounds"]
