@@ -2,7 +2,7 @@
 
 A graph is closed: the body of a control-flow node names every outer value it uses as one of its own
 inputs, so a rewrite never has to look outside. Operators carry the meaning of the newest ONNX opset
-(the importer rewrites older forms), so one rule per operator is enough.
+(`formats.onnx` rewrites older forms), so one rule per operator is enough.
 """
 
 from __future__ import annotations
@@ -417,7 +417,7 @@ def verify(graph: Graph, stage: str) -> None:
     Raises
     ------
     ModelError
-        Names the stage (a pass or the importer) and the rule.
+        Names the stage (a pass or the import) and the rule.
     """
 
     def fail(rule: str) -> None:

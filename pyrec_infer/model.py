@@ -15,7 +15,7 @@ from pyrec_infer.calls import PositionalCall, PreparedCall, SeveralCall, best_ca
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.codecs import PrecisionName, require_precision
 from pyrec_infer.errors import InputError, ShapeError
-from pyrec_infer.importer import import_model, model_source
+from pyrec_infer.formats import import_model, model_source
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed

@@ -12,7 +12,7 @@ import numpy as np
 from pyrec_infer.arguments import Signature
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.errors import ShapeError
-from pyrec_infer.importer import fallback_model
+from pyrec_infer.formats import fallback_model
 from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.inference import analyze

@@ -1,6 +1,21 @@
-"""Files: how they are read without trusting them, and what they are by their content."""
+"""Files: how they are read without trusting them, what they are by their content, and the graphs in them.
 
-from pyrec_infer.formats.identify import describe_content, describe_folder, describe_object
-from pyrec_infer.formats.reading import ExternalFiles, read_file
+`registry.FORMATS` lists the kinds of files that hold a model.
+"""
 
-__all__ = ["ExternalFiles", "describe_content", "describe_folder", "describe_object", "read_file"]
+from pyrec_infer.formats.identify import describe_content
+from pyrec_infer.formats.objects import model_source
+from pyrec_infer.formats.onnx import fallback_model
+from pyrec_infer.formats.registry import FORMATS, import_model
+from pyrec_infer.formats.source import Format, Imported, Source
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Imported",
+    "Source",
+    "describe_content",
+    "fallback_model",
+    "import_model",
+    "model_source",
+]

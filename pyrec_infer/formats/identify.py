@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Sequence
 
+from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
 
 _HEAD = 1 << 16
@@ -198,32 +199,18 @@ def describe_folder(names: Sequence[str]) -> str:
     return "a folder, expected a regular file"
 
 
-_OBJECTS = {
-    "catboost": "save it with save_model(path, format='onnx') and load that file",
-    "keras": _KERAS,
-    "lightgbm": _TREES,
-    "onnx": "give its SerializeToString(), or its file",
-    "sklearn": "convert it with skl2onnx and load that file",
-    "tensorflow": _TENSORFLOW,
-    "torch": _TORCH,
-    "xgboost": _TREES,
-}
+def not_a_model(data: bytes, where: str) -> ModelError:
+    """The error for contents that no format takes; says what they are instead, where that is known.
 
-
-def describe_object(value: object) -> str:
-    """What an object is that was given in place of a file, and what to do.
-
-    Examples
-    --------
-    >>> describe_object(3)
-    'an object of type int'
+    Parameters
+    ----------
+    data : bytes
+    where : str
+        What the file is called in messages.
     """
-    kinds = type(value).__mro__
-    advice = next(
-        (_OBJECTS[package] for kind in kinds if (package := kind.__module__.split(".")[0]) in _OBJECTS), ""
-    )
-    named = f"an object of type {type(value).__name__}"
-    return f"{named}: {advice}" if advice else named
+    found = describe_content(data)
+    instead = f", but {found}" if found else ": it holds no graph, or it is truncated"
+    return ModelError(f"{where} is not an ONNX model{instead}")
 
 
-__all__ = ["describe_content", "describe_folder", "describe_object"]
+__all__ = ["describe_content", "describe_folder", "not_a_model"]

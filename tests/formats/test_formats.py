@@ -23,7 +23,7 @@ from support.models import FLOAT, one_node
 
 import pyrec_infer as pi
 from pyrec_infer.errors import InputError, ModelError, PyrecError, ResourceLimitError
-from pyrec_infer.formats import describe_content, reading
+from pyrec_infer.formats import FORMATS, describe_content, reading
 
 ROWS = {"x": np.ones((2, 3), np.float32)}
 WEIGHTS = np.asarray([1, 2, 3], np.float32)
@@ -141,6 +141,24 @@ def test_objects_in_place_of_files() -> None:
 @given(st.binary(max_size=600), st.sampled_from([data for data, _ in FILES.values()]), st.integers(0, 80))
 def test_any_bytes_can_be_described(tail: bytes, start: bytes, kept: int) -> None:
     assert isinstance(describe_content(start[:kept] + tail), str)
+
+
+@given(st.binary(max_size=40), st.sampled_from([data for data, _ in FILES.values()]), st.integers(0, 80))
+def test_any_bytes_can_be_asked_for_their_kind(tail: bytes, start: bytes, kept: int) -> None:
+    assert {kind.identify(start[:kept] + tail) for kind in FORMATS} <= {True, False}
+
+
+def test_the_kind_of_a_file_is_in_its_content_whatever_comes_before_the_graph() -> None:
+    """Fields of a message may come in any order, and names of any length before the graph."""
+    proto = one_node("Relu", {"x": (FLOAT, ["N", 3])})
+    graph = onnx.ModelProto(graph=proto.graph).SerializeToString()
+    proto.ClearField("graph")
+    proto.producer_name, proto.doc_string = "p" * 300, "d" * 70000
+    head = proto.SerializeToString()
+    for data in (head + graph, graph + head):
+        np.testing.assert_array_equal(pi.load(data).run(ROWS)["y"], ROWS["x"])
+    with pytest.raises(ModelError, match="holds no graph, or it is truncated"):
+        pi.load(head)
 
 
 def test_folders(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from support.models import FLOAT, INT64, STRING, USERS, make_graph, make_model, 
 
 import pyrec_infer as pi
 from pyrec_infer.errors import InputError, ModelError, PyrecError, UnsupportedModelError
-from pyrec_infer.importer import import_model
-from pyrec_infer.importer.batch import find_batch
-from pyrec_infer.importer.upgrade import RULES
+from pyrec_infer.formats import import_model
+from pyrec_infer.formats.onnx.batch import find_batch
+from pyrec_infer.formats.onnx.upgrade import RULES
 from pyrec_infer.ir import BATCH, Dim, Rows
 
 Array = NDArray[Any]
@@ -321,7 +321,7 @@ def test_inputs_without_a_rank_are_refused() -> None:
 
 
 def test_names_that_rules_make_up_may_be_taken() -> None:
-    """An initialiser with the name that the importer would give the axes of a node."""
+    """An initialiser with the name that the import would give the axes of a node."""
     nodes = [helper.make_node("Squeeze", ["x"], ["y"], axes=[1])]
     proto = make_model(
         nodes, {"x": (FLOAT, ["N", 1])}, {"y": (0, None)}, {"y/axes": np.asarray([0])}, opset=11

@@ -16,7 +16,7 @@ from support.random_graphs import equal, evaluate, inputs_of, random_model
 
 import pyrec_infer
 from pyrec_infer.errors import ShapeError
-from pyrec_infer.importer import import_model
+from pyrec_infer.formats import import_model
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes import compile_graph
 

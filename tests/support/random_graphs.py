@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from pyrec_infer.importer import import_model
+from pyrec_infer.formats import import_model
 from pyrec_infer.ir import BATCH, Graph
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes import EVERY, Context, split_graphs

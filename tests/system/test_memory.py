@@ -7,7 +7,7 @@ import pytest
 from onnx import helper
 from support.models import FLOAT, INT64, make_model
 
-from pyrec_infer.importer import import_model
+from pyrec_infer.formats import import_model
 from pyrec_infer.memory import allocate, settled
 
 

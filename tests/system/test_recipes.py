@@ -22,6 +22,11 @@ EXAMPLES = {
     "An elementwise operator": ("Mish", ("pyrec_infer/ops/", "cpp/plan/ops/"), ()),
     "A pattern": ("dice", ("pyrec_infer/passes/recognise/",), ()),
     "A pass": ("merge_sums", ("pyrec_infer/passes/", "passes/pipeline.py"), ()),
+    "A format of model files": (
+        "(?:import ONNX|ONNX = Format)",
+        ("pyrec_infer/formats/", "pyrec_infer/formats/registry.py"),
+        (),
+    ),
     "A codec of rows": (
         "(?i:f16)",
         (

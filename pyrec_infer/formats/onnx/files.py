@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +10,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
-from pyrec_infer.errors import InputError, ModelError, UnsupportedModelError
-from pyrec_infer.formats import ExternalFiles, describe_content, describe_object, read_file
-from pyrec_infer.importer.check import check_text
+from pyrec_infer.errors import ModelError, UnsupportedModelError
+from pyrec_infer.formats.identify import not_a_model
+from pyrec_infer.formats.onnx.check import check_text
+from pyrec_infer.formats.reading import ExternalFiles
+from pyrec_infer.formats.source import Source
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import MAX_RANK
@@ -61,59 +61,62 @@ def element_type(dtype: np.dtype[np.generic]) -> int:
     )
 
 
-def read_model(
-    model: str | os.PathLike[str] | bytes, mmap: bool = False
-) -> tuple[onnx.ModelProto, ExternalFiles | None]:
-    """Parse a model given as a path or as bytes.
+_VARINTS, _LENGTHS = frozenset({1, 5}), frozenset({2, 3, 4, 6, 7, 8, 14, 20, 25, 26})
+_GRAPH = 7
+"""Numbers of the fields of a model: those that hold a number, those that hold bytes, and the graph's."""
 
-    Parameters
-    ----------
-    model : path or bytes
-    mmap : bool
-        Whether external tensors are mapped instead of copied.
 
-    Returns
-    -------
-    proto : onnx.ModelProto
-        External tensors are not loaded.
-    files : ExternalFiles or None
-        Where external tensors may lie; None for bytes.
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number in protobuf's form, and where it ends; -1 as number if it does not end."""
+    value = 0
+    for place, byte in enumerate(data[at : at + 10]):
+        value |= (byte & 127) << 7 * place
+        if byte < 128:
+            return value, at + place + 1
+    return -1, at
+
+
+def is_onnx(data: bytes) -> bool:
+    """Whether contents are a protobuf message with a model's fields up to its graph.
+
+    Examples
+    --------
+    >>> is_onnx(bytes([8, 7, 58, 0])), is_onnx(b"tree"), is_onnx(b"")
+    (True, False, False)
+    """
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        value, after = _varint(data, at)
+        if tag < 0 or value < 0:
+            return False
+        field, kind = tag >> 3, tag & 7
+        if field == _GRAPH:
+            return kind == 2
+        if not (kind == 0 and field in _VARINTS) and not (kind == 2 and field in _LENGTHS):
+            return False
+        at = after + (value if kind == 2 else 0)
+    return False
+
+
+def parse_model(source: Source) -> onnx.ModelProto:
+    """The model in a source; external tensors are not loaded.
 
     Raises
     ------
     ModelError
-        If the data are empty, truncated or not an ONNX model; says what they are instead.
-    ResourceLimitError
-        If the file has more than 2 GiB.
-    InputError
-        If ``model`` is neither a path nor bytes.
+        If it is truncated or not an ONNX model; says what it is instead.
     """
-    files: ExternalFiles | None = None
-    if isinstance(model, bytes):
-        data, where = model, "the model"
-    elif isinstance(model, (str, os.PathLike)):
-        path = Path(model)
-        where, files = f"model file {path.name!r}", ExternalFiles(path.parent, mmap)
-        data = read_file(path, where)
-    else:
-        raise InputError(f"model: expected a path or bytes, got {describe_object(model)}")
-    if not data:
-        raise ModelError(f"{where} is empty")
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(data)
+        proto.ParseFromString(source.data)
         readable = proto.HasField("graph") and bool(proto.graph.node or proto.graph.output)
     except DecodeError:
         readable = False
     if not readable:
-        raise ModelError(f"{where} is not an ONNX model{_instead(data)}")
-    check_text(proto, where)
-    return proto, files
-
-
-def _instead(data: bytes) -> str:
-    found = describe_content(data)
-    return f", but {found}" if found else ": it holds no graph, or it is truncated"
+        raise not_a_model(source.data, source.where)
+    check_text(proto, source.where)
+    return proto
 
 
 def _external(

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from pyrec_infer.importer.files import element_type
+from pyrec_infer.formats.onnx.files import element_type
 from pyrec_infer.ir import Node
 
 
@@ -19,7 +19,7 @@ def fallback_model(node: Node, dtypes: Sequence[np.dtype[Any] | None]) -> bytes:
     Parameters
     ----------
     node : Node
-        A node the importer did not know; it carries its own ONNX form.
+        A node whose operator is unknown here; it carries its own ONNX form.
     dtypes : sequence of dtype or None
         Of the node's inputs; None is taken as float32.
     """

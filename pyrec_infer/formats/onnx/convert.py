@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -13,36 +10,16 @@ from onnx import AttributeProto, defs
 from onnx import inliner as onnx_inliner
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.formats import ExternalFiles
-from pyrec_infer.importer.batch import DeclaredShape, find_batch
-from pyrec_infer.importer.check import check_functions, check_node, operators, read_opsets, standard
-from pyrec_infer.importer.files import dtype_of, read_model, tensor_array, text_of
-from pyrec_infer.importer.upgrade import RULES, Maker, upgrade
+from pyrec_infer.formats.onnx.batch import DeclaredShape, find_batch
+from pyrec_infer.formats.onnx.check import check_functions, check_node, operators, read_opsets, standard
+from pyrec_infer.formats.onnx.files import dtype_of, parse_model, tensor_array, text_of
+from pyrec_infer.formats.onnx.upgrade import RULES, Maker, upgrade
+from pyrec_infer.formats.reading import ExternalFiles
+from pyrec_infer.formats.source import Imported, Source
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.ops import OPS
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A graph with what only the file knows.
-
-    Attributes
-    ----------
-    graph : Graph
-        Every node in the newest opset's form.
-    dropped_inputs : frozenset of str
-        Inputs that the file declares as overridable initialisers; a call may name them only to give
-        the stored value, so they are ignored.
-    fixed_rows : int
-        See `find_batch`.
-    """
-
-    graph: Graph
-    dropped_inputs: frozenset[str]
-    fixed_rows: int = 0
-
 
 # In names of TensorFlow's operators, which its converters write into ONNX's domain.
 _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace", "AsString")
@@ -272,19 +249,8 @@ def _refuse_invalid(graph: onnx.GraphProto) -> None:
     )
 
 
-def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> Imported:
-    """Read an ONNX model into a closed graph of operators in the newest opset's form.
-
-    Parameters
-    ----------
-    model : path or bytes
-        The file's path, or its contents.
-    mmap : bool
-        Whether external data are mapped instead of copied; see `ExternalFiles`.
-
-    Returns
-    -------
-    Imported
+def read_onnx(source: Source) -> Imported:
+    """An ONNX model as a closed graph of operators in the newest opset's form.
 
     Raises
     ------
@@ -292,7 +258,7 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
         The file is damaged or inconsistent; `UnsupportedModelError` if it is neither but holds
         something that has no meaning here.
     """
-    proto, files = read_model(model, mmap)
+    proto = parse_model(source)
     read_opsets(proto)
     check_functions(proto)
     _refuse_invalid(proto.graph)
@@ -304,7 +270,7 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
         let_interrupts_pass(error)
         raise ModelError(f"the model's functions cannot be expanded: {error}") from error
     # Functions may bring operator sets of their own.
-    converter = _Converter(read_opsets(proto), files)
+    converter = _Converter(read_opsets(proto), source.files)
     nodes, constants = converter.nodes(proto.graph)
     inputs = [value for value in proto.graph.input if value.name not in constants]
     declared = {value.name: converter.declared(value) for value in inputs}
@@ -337,4 +303,4 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
     return Imported(graph, frozenset(overridable), batch.fixed_rows)
 
 
-__all__: list[Any] = ["Imported", "import_model"]
+__all__ = ["read_onnx"]

@@ -1,0 +1,44 @@
+"""The kinds of files that models are loaded from."""
+
+from __future__ import annotations
+
+import os
+
+from pyrec_infer.formats.identify import not_a_model
+from pyrec_infer.formats.onnx import ONNX
+from pyrec_infer.formats.source import Format, Imported, open_source
+
+FORMATS: tuple[Format, ...] = (ONNX,)
+"""The first that knows the contents reads them. ONNX, which has no first bytes of its own, is last."""
+
+
+def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> Imported:
+    """Read a model of any kind into a closed graph; its content says which kind, not its name.
+
+    Parameters
+    ----------
+    model : path or bytes
+        The file's path, or its contents.
+    mmap : bool
+        Whether external data are mapped instead of copied; see `ExternalFiles`.
+
+    Returns
+    -------
+    Imported
+
+    Raises
+    ------
+    ModelError
+        The file is none of these kinds, and the error says what it is instead; or it is damaged or
+        inconsistent; `UnsupportedModelError` if it is neither but holds something that has no meaning here.
+    ResourceLimitError
+        If the file has more than 2 GiB.
+    """
+    source = open_source(model, mmap)
+    for kind in FORMATS:
+        if kind.identify(source.data):
+            return kind.read(source)
+    raise not_a_model(source.data, source.where)
+
+
+__all__ = ["FORMATS", "import_model"]
