@@ -69,7 +69,7 @@ class Model:
         imported = import_model(source, mmap)
         named = as_column_names("columns", columns)
         self._pool = make_pool(self._backend, threads)
-        views = Views(imported.graph, named, imported.dropped_inputs, imported.fixed_rows)
+        views = Views(imported.graph, named, imported.dropped_inputs, imported.fixed_rows, imported.presumed)
         self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature

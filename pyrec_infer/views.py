@@ -60,6 +60,8 @@ class Views:
         See `Signature`.
     fixed_rows : int
         The number of rows that the file fixes its batch to, if that is more than one; else 0.
+    presumed : mapping of str to str
+        See `Context`.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class Views:
         columns: Mapping[str, Sequence[str]],
         ignored: frozenset[str],
         fixed_rows: int,
+        presumed: Mapping[str, str],
     ) -> None:
         self._ignored = ignored
-        context = Context(columns=columns, fixed_rows=fixed_rows)
+        context = Context(columns=columns, fixed_rows=fixed_rows, presumed=presumed)
         self.whole = self._view(graph, context)
         """For `run`: ONNX's semantics to the letter."""
         placed = replace(context, placed=True)

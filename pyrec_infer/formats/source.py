@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyrec_infer.errors import ModelError
@@ -44,11 +44,15 @@ class Imported:
         value, so they are ignored.
     fixed_rows : int
         The size, above 1, that the first axes of all outputs and of an input have; 0 if there is none.
+    presumed : mapping of str to str
+        The inputs whose first axis is taken for the batch because nothing says which axis is, each with
+        the name that the axis would have else.
     """
 
     graph: Graph
     dropped_inputs: frozenset[str] = frozenset()
     fixed_rows: int = 0
+    presumed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

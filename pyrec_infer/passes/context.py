@@ -23,6 +23,11 @@ class Context:
         See `split_columns`.
     fixed_rows : int
         The number of rows that the file fixes its batch to, if that is more than one; else 0.
+    presumed : mapping of str to str
+        The inputs whose first axis the file does not name as it names the batch, each with the name that
+        the axis has where it is none.
+    lists : frozenset of str
+        Those of them that are taken for lists without rows; see `take_lists`.
     placed : bool
         Whether the candidates lie along the model's batch, or along ``along``; not so in `Model.run`.
     along : str
@@ -54,6 +59,8 @@ class Context:
 
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fixed_rows: int = 0
+    presumed: Mapping[str, str] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
     placed: bool = False
     along: str = ""
     further: tuple[str, ...] = ()
@@ -89,6 +96,11 @@ def always(graph: Graph, context: Context) -> bool:
 def names_columns(graph: Graph, context: Context) -> bool:
     """The caller has named columns of matrix inputs."""
     return bool(context.columns)
+
+
+def tells_lists(graph: Graph, context: Context) -> bool:
+    """Some inputs without a named batch are taken for lists."""
+    return bool(context.lists)
 
 
 def fixes_rows(graph: Graph, context: Context) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.clean.fold_constants import fold_constants
 from pyrec_infer.passes.clean.merge_duplicates import merge_duplicates
@@ -25,6 +27,7 @@ from pyrec_infer.passes.context import (
     stores_items,
     take_bounds,
     take_items,
+    tells_lists,
 )
 from pyrec_infer.passes.finish.choose_precision import choose_precision
 from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
@@ -40,6 +43,7 @@ from pyrec_infer.passes.load.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.load.separate_labels import separate_labels
 from pyrec_infer.passes.load.split_columns import split_columns
 from pyrec_infer.passes.load.take_from_parts import take_from_parts
+from pyrec_infer.passes.load.take_lists import are_lists, presumed_lists, take_lists
 from pyrec_infer.passes.load.unflatten_products import unflatten_products
 from pyrec_infer.passes.load.widen_half import widen_half
 from pyrec_infer.passes.recognise import recognise
@@ -65,9 +69,10 @@ from pyrec_infer.passes.split.split_lookups import split_lookups
 from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split.split_products import split_products
 from pyrec_infer.passes.split.split_sums import split_sums
-from pyrec_infer.passes.step import EVERY, Aim, State, States, Step, Watch, run
+from pyrec_infer.passes.step import EVERY, Aim, Change, State, States, Step, Watch, run
 
 LOAD: tuple[Step, ...] = (
+    Step(take_lists, ("presumed", "lists"), tells_lists),
     Step(split_columns, ("columns",), names_columns),
     Step(fix_rows, ("fixed_rows",), fixes_rows),
     Step(name_squeezed_axes, when=places_rows),
@@ -160,9 +165,27 @@ CLEAN_UP: tuple[Step, ...] = (
 
 
 def compile_graph(graph: Graph, context: Context | None = None, watch: Watch | None = None) -> Graph:
-    """Run `LOAD` on a graph as it was imported; see `run`."""
-    states = {EVERY: State(graph, context or Context())}
-    return run(LOAD, states, CLEAN_UP, "load", watch)[EVERY].graph
+    """Run `LOAD` on a graph as it was imported; see `run`.
+
+    Where the file does not say which inputs have rows, it is run for both readings of what may be lists.
+    """
+    context = context or Context()
+    changes: list[Change] = []
+    made = _load(graph, context, changes)
+    lists = presumed_lists(graph, context.presumed)
+    if lists:
+        others: list[Change] = []
+        other = _load(graph, replace(context, lists=lists), others)
+        if are_lists(other, made, lists):
+            made, changes = other, others
+    if watch is not None:
+        for change in changes:
+            watch(change)
+    return made
+
+
+def _load(graph: Graph, context: Context, changes: list[Change]) -> Graph:
+    return run(LOAD, {EVERY: State(graph, context)}, CLEAN_UP, "load", changes.append)[EVERY].graph
 
 
 def select_graph(graph: Graph, context: Context, watch: Watch | None = None) -> Graph:

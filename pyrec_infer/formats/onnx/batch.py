@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyrec_infer.ir import BATCH, Dim, RowAxis, Rows, Shape
 
@@ -26,12 +26,16 @@ class Batch:
         Whether everything has a first axis of size 1.
     fixed_rows : int
         The size, above 1, that the first axes of all outputs and of an input have; 0 if there is none.
+    presumed : mapping of str to str
+        The inputs whose first axis is taken for the batch because nothing says which axis is, each with
+        the name that the axis would have else.
     """
 
     shapes: Mapping[str, Shape]
     rows: Mapping[str, RowAxis]
     static_rows: bool
     fixed_rows: int = 0
+    presumed: Mapping[str, str] = field(default_factory=dict)
 
 
 def _anonymous(size: int | str | None) -> bool:
@@ -65,6 +69,7 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
     batch_names = named & present or _shared(inputs)
     shapes: dict[str, Shape] = {}
     rows: dict[str, RowAxis] = {}
+    presumed: dict[str, str] = {}
     for name, declared in inputs.items():
         sizes: list[int | Dim] = []
         row_axis: RowAxis = Rows.INVARIANT
@@ -74,17 +79,20 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
                 continue
             anonymous = _anonymous(size)
             first = axis == 0 and (anonymous or not batch_names)
+            label = f"{name}:{axis}" if anonymous or size == BATCH or size in batch_names else str(size)
             if row_axis == Rows.INVARIANT and (size in batch_names or first):
                 row_axis = axis
                 sizes.append(Dim.symbol(BATCH))
+                if first:
+                    presumed[name] = label
             else:
-                label = f"{name}:{axis}" if anonymous or size == BATCH or size in batch_names else str(size)
                 sizes.append(Dim.symbol(label))
         shapes[name] = tuple(sizes)
         rows[name] = row_axis
     everything = [*inputs.values(), *outputs.values()]
     static = bool(inputs) and all(len(shape) > 0 and shape[0] == 1 for shape in everything)
-    return Batch(shapes, dict.fromkeys(rows, 0) if static else rows, static, _fixed(inputs, outputs))
+    placed = dict.fromkeys(rows, 0) if static else rows
+    return Batch(shapes, placed, static, _fixed(inputs, outputs), presumed)
 
 
 def _fixed(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, DeclaredShape]) -> int:

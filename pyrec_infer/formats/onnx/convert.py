@@ -300,7 +300,7 @@ def read_onnx(source: Source) -> Imported:
     )
     verify(graph, "import")
     overridable = {value.name for value in proto.graph.input} - set(names)
-    return Imported(graph, frozenset(overridable), batch.fixed_rows)
+    return Imported(graph, frozenset(overridable), batch.fixed_rows, batch.presumed)
 
 
 __all__ = ["read_onnx"]

@@ -18,8 +18,9 @@ def _loose(graph: Graph, analysis: Analysis) -> list[Node]:
     ]
 
 
-def _unfit(graph: Graph, analysis: Analysis) -> tuple[int, int]:
+def unfit(graph: Graph) -> tuple[int, int]:
     """How many outputs are not by row, and how many nodes couple rows."""
+    analysis = analyze(graph)
     outputs = sum(analysis.infos[name].rows < 0 for name in graph.outputs)
     return outputs, sum(node.op not in BOUNDS for node in analysis.coupled)
 
@@ -58,10 +59,10 @@ def place_bags(graph: Graph) -> Graph:
     loose = _loose(graph, analysis)
     if not loose:
         return graph
-    best, least = graph, _unfit(graph, analysis)
+    best, least = graph, unfit(graph)
     for chosen in (loose, *([node] for node in loose)):
         trial = _placed(graph, chosen)
-        found = _unfit(trial, analyze(trial))
+        found = unfit(trial)
         if found < least:
             best, least = trial, found
     return best

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from pyrec_infer.ir import BATCH, Dim, Node, Rows, has_symbol, same_size
+from pyrec_infer.ir import BATCH, Dim, Node, Rows, Size, has_symbol, same_size
 from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.bags.lengths import lengths_repeated
 from pyrec_infer.passes.bags.parts import column_of, emptiness, filled_with, filling, looked_up
@@ -62,6 +62,14 @@ def _bounds(rows: str, updates: str, site: Site) -> tuple[str, str] | None:
     return site.node("pyrec.BagsOfPairs", rows, count), order
 
 
+def _of_rows(size: Size, rows: str, site: Site) -> bool:
+    """Whether so many rows are those of the batch, or those whose lengths tell which a list names."""
+    lengths = lengths_repeated(rows, site)
+    shape = None if lengths is None else site.shape(lengths)
+    own = shape is not None and len(shape) == 1 and same_size(size, shape[0])
+    return own or (has_symbol(size) and same_size(size, Dim.symbol(BATCH)))
+
+
 def _begun(name: str, rows: str, site: Site) -> tuple[float, float] | None:
     """The numbers that rows begin with: those that a list names no value for, and those that it does.
 
@@ -86,8 +94,7 @@ def reduced_rows(node: Node, site: Site) -> str | None:
     reduction = str(node.attribute("reduction", "none"))
     if reduction not in ("add", "max", "min") or not shape or added.shape is None:
         return None
-    whole = has_symbol(shape[0]) and same_size(shape[0], Dim.symbol(BATCH))
-    if not whole or len(added.shape) != len(shape):
+    if len(added.shape) != len(shape):
         return None
     if added.rows != Rows.INVARIANT or added.dtype != np.float32:
         return None
@@ -96,8 +103,10 @@ def reduced_rows(node: Node, site: Site) -> str | None:
     if reduction != "add" and filling(updates, site) is not None:
         return None  # that is what rows begin with
     rows = _rows_named(node, site)
-    begun = None if rows is None else _begun(data, rows, site)
-    if rows is None or begun is None or (reduction == "add" and begun != (0, 0)):
+    if rows is None or not _of_rows(shape[0], rows, site):
+        return None
+    begun = _begun(data, rows, site)
+    if begun is None or (reduction == "add" and begun != (0, 0)):
         return None
     found = _bounds(rows, updates, site)
     if found is None:
