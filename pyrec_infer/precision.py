@@ -12,7 +12,7 @@ from pyrec_infer.errors import PyrecError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Size
 from pyrec_infer.ops import OPS, Trait, has
-from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.ops.lookup_parts import LOOKUPS, lookup_parts
 
 SAMPLED_ROWS = 1000
 
@@ -133,12 +133,10 @@ class _Tracer:
             table = self._graph.constants[node.inputs[0]]
             if table.ndim:
                 self._limit(node.inputs[1], -1, table.shape[int(node.attribute("axis", 0))])
-        elif node.op in ("pyrec.Lookup", "pyrec.LookupSum"):
-            first = 0 if node.op == "pyrec.Lookup" else 1
-            sources, tables = node.inputs[first::2], node.inputs[first + 1 :: 2]
-            for source, name, part in zip(sources, tables, parts_of(node), strict=True):
-                if name in self._graph.constants:
-                    self._limit(source, part[0], len(self._graph.constants[name]))
+        elif node.op in LOOKUPS:
+            for part in lookup_parts(node):
+                if part.table in self._graph.constants:
+                    self._limit(part.source, part.column, len(self._graph.constants[part.table]))
         elif node.op == "Cast" and node.inputs[0] in self.places:
             self._set(node.outputs[0], self.places[node.inputs[0]], self._added[node.inputs[0]])
         elif node.op == "Add":

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pyrec_infer.ir import Graph, Info, Node
 from pyrec_infer.ops import Trait, has, ids_place
 from pyrec_infer.ops.core.shapes import constant_integers
-from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.ops.lookup_parts import LOOKUPS, lookup_parts
 
 Source: TypeAlias = tuple[str, int]
 """An input and one of its columns, -1 if it is not known which."""
@@ -186,12 +186,11 @@ def lookup_labels(node: Node, sources: Sources) -> tuple[str, ...]:
     """For error messages: what each part of a lookup, or column of ids, reads; or nothing for other nodes."""
     if node.op == "pyrec.OffsetIds":
         return sources.by_column(node.inputs[0])
-    if node.op not in ("pyrec.Lookup", "pyrec.LookupSum"):
+    if node.op not in LOOKUPS:
         return ()
-    first = 0 if node.op == "pyrec.Lookup" else 1
     return tuple(
-        sources.label(name, column) or f"node {node.name!r} ({node.op})"
-        for name, (column, *_) in zip(node.inputs[first::2], parts_of(node), strict=True)
+        sources.label(part.source, part.column) or f"node {node.name!r} ({node.op})"
+        for part in lookup_parts(node)
     )
 
 

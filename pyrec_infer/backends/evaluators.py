@@ -24,8 +24,9 @@ from pyrec_infer.kernels.transcendental import (
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.bags import check_bags, mode_of, paddings
 from pyrec_infer.ops.core.registry import Evaluate
-from pyrec_infer.ops.fused import activate, lookup_rows, parts_of
+from pyrec_infer.ops.fused import activate, lookup_rows
 from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, multiply_whole, quantize
+from pyrec_infer.ops.lookup_parts import lookup_parts
 
 
 def _unary(name: str, kernel: Callable[[Array], Array]) -> Evaluate:
@@ -87,10 +88,8 @@ _ACTIVATIONS = {"": "none", "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"
 
 def _parts(node: Node, inputs: Sequence[Array | None], first: int) -> list[Part]:
     return [
-        (table, offset if rows is not None else 0, rows, width, codec if rows is not None else "f32")
-        for (table, rows), (_, offset, width, codec) in zip(
-            lookup_rows(node, inputs, first), parts_of(node), strict=True
-        )
+        (table, part.offset, rows, part.width, part.codec or "f32")
+        for (table, rows), part in zip(lookup_rows(node, inputs, first), lookup_parts(node), strict=True)
     ]
 
 

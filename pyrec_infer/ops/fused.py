@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pyrec_infer.codecs import decode, find_codec
+from pyrec_infer.codecs import decode
 from pyrec_infer.errors import IdRangeError, ModelError
 from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
 from pyrec_infer.ops.core import rows
@@ -15,6 +15,7 @@ from pyrec_infer.ops.core.shapes import broadcast, fresh
 from pyrec_infer.ops.core.traits import ELEMENTWISE, Count, no_flops, of_last_axis, of_product, two_each
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.linear_algebra import matmul_shape, rows_of_matmul
+from pyrec_infer.ops.lookup_parts import lookup_parts
 from pyrec_infer.ops.scores import logistic
 
 F32 = np.dtype(np.float32)
@@ -70,36 +71,16 @@ def _invariant(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info
     return RowFlow((Rows.INVARIANT,))
 
 
-def parts_of(node: Node) -> list[tuple[int, int, int, str]]:
-    """Column, byte offset, width and codec of each part of a lookup; the codec of numbers is empty.
-
-    Raises
-    ------
-    UnsupportedModelError
-        There is no such codec.
-    """
-    fields = [node.attribute(key, ()) for key in ("columns", "offsets", "widths", "codecs")]
-    if len({len(field) for field in fields}) != 1:
-        raise ModelError(f"node {node.name!r} ({node.op}): its parts are not described alike")
-    for codec in fields[-1]:
-        if codec:
-            find_codec(codec)
-    return [
-        (int(column), int(offset), int(width), str(codec))
-        for column, offset, width, codec in zip(*fields, strict=True)
-    ]
-
-
 def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[tuple[Array, Array | None]]:
     """The table and the row numbers of each part; for a part without a table its numbers and None."""
     found: list[tuple[Array, Array | None]] = []
     labels = node.attribute("labels", ())
-    for i, (column, _, width, _) in enumerate(parts_of(node)):
+    for i, part in enumerate(lookup_parts(node)):
         source, table = required(node, inputs, first + 2 * i), optional(inputs, first + 2 * i + 1)
         if table is None:
-            found.append((source.reshape(len(source), width), None))
+            found.append((source.reshape(len(source), part.width), None))
             continue
-        ids = source[:, column] if column >= 0 else source.reshape(-1)
+        ids = source[:, part.column] if part.column >= 0 else source.reshape(-1)
         try:
             found.append((table, checked_ids(node, ids, len(table))))
         except IdRangeError as error:
@@ -111,10 +92,8 @@ def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[
 
 def _operands(node: Node, inputs: Sequence[Array | None], first: int) -> list[Array]:
     return [
-        table if rows is None else decode(table[rows], offset, width, codec)
-        for (table, rows), (_, offset, width, codec) in zip(
-            lookup_rows(node, inputs, first), parts_of(node), strict=True
-        )
+        table if rows is None else decode(table[rows], part.offset, part.width, part.codec)
+        for (table, rows), part in zip(lookup_rows(node, inputs, first), lookup_parts(node), strict=True)
     ]
 
 
@@ -126,7 +105,7 @@ def _lookup_rows(node: Node, inputs: Sequence[Info | None], first: int) -> Size:
 
 
 def _infer_lookup(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    width = sum(part[2] for part in parts_of(node))
+    width = sum(part.width for part in lookup_parts(node))
     return [Info(F32, (_lookup_rows(node, inputs, 0), width))]
 
 
@@ -150,7 +129,7 @@ def _lookup_exact(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _infer_lookup_sum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    widths = {part[2] for part in parts_of(node)}
+    widths = {part.width for part in lookup_parts(node)}
     if len(widths) != 1:
         raise ModelError(f"node {node.name!r} ({node.op}): expected parts of one width")
     return [Info(F32, (_lookup_rows(node, inputs, 1), *widths))]

@@ -30,7 +30,7 @@ class FieldGraph(Site):
 
     def made(self) -> Graph:
         """The graph; its output is the value made last."""
-        nodes = [*self._pending, Node("Identity", self._pending[-1].outputs, ("y",))]
+        nodes = [*self.nodes, Node("Identity", self.nodes[-1].outputs, ("y",))]
         return Graph(NAMES, ("y",), tuple(nodes), self.constants, {name: self.infos[name] for name in NAMES})
 
     def rank(self, name: str) -> int:

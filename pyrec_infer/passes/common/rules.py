@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from pyrec_infer.ops.core.shapes import constant_integers, same_shape
 from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.common.rewrite import rename_inputs
 from pyrec_infer.passes.common.sides import Sides, find_rates, rate_of
+from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.load.resolve_sizes import input_symbols, sizes_node
 
 _MAX_ROUNDS = 8
@@ -21,7 +22,7 @@ _APPLICATIONS_PER_NODE = 40
 """Bounds on the work for one graph; what is left is correct, only less simple."""
 
 
-class Site:
+class Site(Writer):
     """What a rule sees of the graph, and where it puts the nodes that it makes.
 
     Attributes
@@ -33,17 +34,16 @@ class Site:
     """
 
     def __init__(self, graph: Graph, sides: Sides | None = None) -> None:
+        super().__init__()
         self._graph = graph
         analysis = analyze(graph)
         self.infos = analysis.infos
+        self._taken = self.infos
         self.rates: dict[str, Rate] = {} if sides is None else find_rates(graph, sides)
         self.constants: dict[str, Array] = dict(graph.constants)
         self.producers: dict[str, Node] = {}
         self._coupled: set[Node] = set(analysis.coupled)
         self._symbols = input_symbols(graph)
-        self._pending: list[Node] = []
-        self._base = ""
-        self._made = 0
 
     def source(self, name: str, *ops: str) -> Node | None:
         """The node that makes a value, if it is one of these operators (any, if none is named)."""
@@ -81,21 +81,9 @@ class Site:
         """The nodes that read a value in the graph before the current walk over its nodes."""
         return self._graph.consumers.get(name, ())
 
-    def constant(self, value: Any, dtype: Any = None) -> str:
-        """A new constant."""
-        name = self._fresh()
-        self.constants[name] = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
+    def note_constant(self, name: str) -> None:
         self.infos[name] = constant_info(self.constants[name])
         self.rates[name] = Rate.MODEL
-        return name
-
-    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """The result of a new node with one output."""
-        name = self._fresh()
-        node = Node(op, inputs, (name,), attributes, name=self._base)
-        self._note(node)
-        self._pending.append(node)
-        return name
 
     def reshape(self, name: str, shape: Shape) -> str | None:
         """The value in another shape of as many elements, or None if the sizes cannot be told at run time."""
@@ -107,12 +95,9 @@ class Site:
         if open_sizes <= 1:
             target = self.constant([-1 if isinstance(size, Dim) else size for size in shape], np.int64)
         elif self._symbols(shape):
-            target = self._fresh()
             sizes = np.empty(len(shape), object)
             sizes[:] = shape
-            node = sizes_node(sizes, target, self._base)
-            self._note(node)
-            self._pending.append(node)
+            target = self.add(sizes_node(sizes, self.fresh(), self._label))
         else:
             return None
         return self.node("Reshape", name, target, allowzero=0)
@@ -128,12 +113,7 @@ class Site:
     def concat(self, names: Sequence[str], axis: int) -> str:
         return names[0] if len(names) == 1 else self.node("Concat", *names, axis=axis)
 
-    def _fresh(self) -> str:
-        self._made += 1
-        name = f"{self._base}/{self._made}"
-        return name if name not in self.infos else self._fresh()
-
-    def _note(self, node: Node) -> None:
+    def note(self, node: Node) -> None:
         infos, coupled = analyze_node(node, self.infos)
         if coupled:
             self._coupled.add(node)
@@ -169,7 +149,7 @@ class _Round(Site):
             old = queue.popleft()
             node = rename_inputs(old, self._renamed)
             if node is not old:
-                self._note(node)
+                self.note(node)
             made = self._apply(node) if budget > 0 else None
             if made is None:
                 self._nodes.append(node)
@@ -183,8 +163,8 @@ class _Round(Site):
     def _apply(self, node: Node) -> list[Node] | None:
         """The nodes that replace a node, or None if no rule fits."""
         for rule in self.rules.get(node.op, ()):
-            self._base = next(name for name in node.outputs if name)
-            self._pending = []
+            base = next(name for name in node.outputs if name)
+            self.begin(base, base)
             result = rule(node, self)
             if result is None:
                 continue
@@ -194,7 +174,7 @@ class _Round(Site):
 
     def _named(self, node: Node, results: Sequence[str]) -> list[Node]:
         """The pending nodes, so that they make the outputs of the node they replace."""
-        pending = self._pending
+        pending = self.nodes
         places = {made.outputs[0]: place for place, made in enumerate(pending)}
         taken: dict[str, str] = {}
         for output, result in zip(node.outputs, results, strict=True):
@@ -216,7 +196,7 @@ class _Round(Site):
                 made.attributes,
                 name=node.name,
             )
-            self._note(changed)
+            self.note(changed)
             named.append(changed)
         return named
 

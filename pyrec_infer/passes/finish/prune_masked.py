@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from pyrec_infer.ir import Array, Attribute, Graph, Node, Rate, same_size, topological
+from pyrec_infer.ir import Attribute, Graph, Node, Rate, same_size, topological
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.shapes import constant_integers
 from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.finish.masked_places import CannotPruneError, Positions
 from pyrec_infer.passes.finish.masked_weights import Anchor, Place, find_anchor
 
@@ -31,8 +32,7 @@ class _Pruner(Positions):
 
     def __init__(self, graph: Graph, rates: Mapping[str, Rate], anchor: Anchor) -> None:
         super().__init__(graph, rates, anchor)
-        self.constants: dict[str, Array] = {}
-        self.nodes: list[Node] = []
+        self.writer = Writer(f"{anchor.weights}/positions", taken=self.infos)
         self.kept = f"{anchor.weights}/kept"
         self.least = f"{anchor.weights}/least"
         self.met: dict[str, int] = {}
@@ -160,12 +160,7 @@ class _Pruner(Positions):
     def gather(self, name: str, place: Place) -> str:
         if place.inner != 1:
             raise CannotPruneError
-        return self.add("Gather", (name, self.kept), axis=place.axis)
-
-    def add(self, op: str, inputs: Sequence[str], label: str = "", **attributes: Attribute) -> str:
-        name = f"{self.anchor.weights}/kept{len(self.nodes)}"
-        self.nodes.append(Node(op, tuple(inputs), (name,), attributes, name=label))
-        return name
+        return self.writer.node("Gather", name, self.kept, axis=place.axis)
 
     def rebuild(self, node: Node, operands: Mapping[int, Place], place: Place) -> str:
         """The node over restricted inputs."""
@@ -185,8 +180,9 @@ class _Pruner(Positions):
             attributes["columns"] = place.inner
         if node.outputs[0] == self.anchor.weights and node.op == "Softmax":
             axis = self.anchor.place.axis
-            inputs[0] = self.add("pyrec.CheckedScores", (inputs[0], self.least), node.name, axis=axis)
-        return self.add(node.op, inputs, node.name, **attributes)
+            inputs[0] = self.writer.node("pyrec.CheckedScores", inputs[0], self.least, axis=axis)
+        made = replace(node, inputs=tuple(inputs), outputs=(self.writer.fresh(),), attributes=attributes)
+        return self.writer.add(made)
 
     def target(self, node: Node, place: Place) -> str:
         """The shape for a Reshape, with the size of the positions' axis left open."""
@@ -201,9 +197,7 @@ class _Pruner(Positions):
                 sizes.append(0)
             else:
                 raise CannotPruneError
-        name = f"{self.anchor.weights}/shape{len(self.constants)}"
-        self.constants[name] = np.asarray(sizes, np.int64)
-        return name
+        return self.writer.constant(sizes, np.int64)
 
     def run(self) -> Graph:
         """The graph with the exits reading kept positions only."""
@@ -238,8 +232,8 @@ class _Pruner(Positions):
         outputs = (self.kept, self.least) if softmax else (self.kept,)
         kept = Node("pyrec.KeptPositions", (mask, *self.met), outputs, attributes, name=where.name)
         nodes = [changed.get(node, node) for node in self.graph.nodes]
-        constants = {**self.graph.constants, **self.constants}
-        ordered = topological([kept, *self.nodes, *nodes], (*self.graph.inputs, *constants))
+        constants = {**self.graph.constants, **self.writer.constants}
+        ordered = topological([kept, *self.writer.nodes, *nodes], (*self.graph.inputs, *constants))
         return self.graph.with_(nodes=ordered, constants=constants)
 
 

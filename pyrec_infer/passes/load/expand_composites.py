@@ -3,56 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
-from pyrec_infer.ir import Array, Graph, Node
+from pyrec_infer.ir import Graph, Node
 from pyrec_infer.ops.core.registry import boolean
+from pyrec_infer.passes.common.writer import Writer
 
 __all__ = ["expand_composites"]
 
 
-class _Maker:
-    """Collects the nodes that stand for one composite node, under names made from its first output."""
+class _Maker(Writer):
+    """Writes the nodes that stand for one composite node, under names made from its first output."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, taken: Container[str]) -> None:
+        super().__init__(next(name for name in node.outputs if name), node.name, taken)
         self._node = node
-        self._base = next(name for name in node.outputs if name)
-        self._count = 0
-        self.nodes: list[Node] = []
-        self.constants: dict[str, Array] = {}
-
-    def _fresh(self) -> str:
-        self._count += 1
-        return f"{self._base}//{self._count}"
-
-    def __call__(self, op: str, *inputs: str, outputs: Sequence[str] | int = 1, **attributes: Any) -> str:
-        """Append a node and give the name of its first output."""
-        names = tuple(self._fresh() for _ in range(outputs)) if isinstance(outputs, int) else tuple(outputs)
-        self.nodes.append(Node(op, inputs, names, attributes, (), self._node.name))
-        return names[0]
-
-    def all_outputs(self) -> tuple[str, ...]:
-        """The outputs of the node appended last."""
-        return self.nodes[-1].outputs
-
-    def constant(self, value: object, dtype: Any = np.float32) -> str:
-        name = self._fresh()
-        self.constants[name] = np.asarray(value, dtype)
-        return name
 
     def like(self, value: float, model: str) -> str:
         """A constant of the element type of another value."""
-        return self("CastLike", self.constant(value), model)
+        return self.node("CastLike", self.constant(value, np.float32), model)
 
     def finish(self, value: str, output: int = 0) -> None:
         """Let a value be an output of the composite."""
         if output < len(self._node.outputs) and self._node.outputs[output]:
-            self("Identity", value, outputs=[self._node.outputs[output]])
+            self.add(Node("Identity", (value,), (self._node.outputs[output],), name=self._node.name))
 
 
 Rule: TypeAlias = Callable[[Node, _Maker], None]
@@ -72,7 +51,7 @@ def _sum(make: _Maker, *terms: str) -> str:
     present = [term for term in terms if term]
     total = present[0]
     for term in present[1:]:
-        total = make("Add", total, term)
+        total = make.node("Add", total, term)
     return total
 
 
@@ -97,7 +76,7 @@ def _activation(node: Node, make: _Maker, x: str, given: Mapping[str, Any]) -> s
         return x
     if activation not in _ACTIVATION_ATTRIBUTES:
         raise UnsupportedModelError(f"node {node.name!r} ({node.op}): activation {activation!r}")
-    return make(activation, x, **given)
+    return make.node(activation, x, **given)
 
 
 def _activation_keys(node: Node) -> tuple[str, ...]:
@@ -105,7 +84,7 @@ def _activation_keys(node: Node) -> tuple[str, ...]:
 
 
 def _fused_gemm(node: Node, make: _Maker) -> None:
-    y = make("Gemm", *node.inputs, **_kept(node, ("alpha", "beta", "transA", "transB")))
+    y = make.node("Gemm", *node.inputs, **_kept(node, ("alpha", "beta", "transA", "transB")))
     given = {
         key: node.attributes[f"activation_{key}"]
         for key in _activation_keys(node)
@@ -117,7 +96,7 @@ def _fused_gemm(node: Node, make: _Maker) -> None:
 def _fused_conv(node: Node, make: _Maker) -> None:
     """Inputs: those of Conv, then a value that is added before the activation."""
     kept = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-    y = make("Conv", *node.inputs[:3], **_kept(node, kept))
+    y = make.node("Conv", *node.inputs[:3], **_kept(node, kept))
     parameters = node.attribute("activation_params", ())
     given = dict(zip(_activation_keys(node), (float(item) for item in parameters), strict=False))
     make.finish(_activation(node, make, _sum(make, y, _input(node, 3)), given))
@@ -132,23 +111,23 @@ def _fused_matmul(node: Node, make: _Maker) -> None:
         front = boolean(node.attribute(f"transBatch{operand}", 0))
         terms.append(f"{first}...{last}" if front else f"...{first}{last}")
     if terms == ["...mk", "...kn"]:
-        y = make("MatMul", *node.inputs[:2])
+        y = make.node("MatMul", *node.inputs[:2])
     else:
-        y = make("Einsum", *node.inputs[:2], equation=f"{terms[0]},{terms[1]}->...mn")
+        y = make.node("Einsum", *node.inputs[:2], equation=f"{terms[0]},{terms[1]}->...mn")
     alpha = float(node.attribute("alpha", 1.0))
-    make.finish(y if alpha == 1.0 else make("Mul", y, make.like(alpha, y)))
+    make.finish(y if alpha == 1.0 else make.node("Mul", y, make.like(alpha, y)))
 
 
 def _erf_gelu(make: _Maker, x: str) -> str:
-    root = make("Erf", make("Mul", x, make.like(math.sqrt(0.5), x)))
-    return make("Mul", make("Mul", x, make.like(0.5, x)), make("Add", root, make.like(1.0, x)))
+    root = make.node("Erf", make.node("Mul", x, make.like(math.sqrt(0.5), x)))
+    return make.node("Mul", make.node("Mul", x, make.like(0.5, x)), make.node("Add", root, make.like(1.0, x)))
 
 
 def _tanh_gelu(make: _Maker, x: str) -> str:
-    cube = make("Mul", make("Mul", x, x), make("Mul", x, make.like(0.044715, x)))
-    inner = make("Mul", make("Add", x, cube), make.like(math.sqrt(2 / math.pi), x))
-    tanh = make("Add", make("Tanh", inner), make.like(1.0, x))
-    return make("Mul", make("Mul", x, make.like(0.5, x)), tanh)
+    cube = make.node("Mul", make.node("Mul", x, x), make.node("Mul", x, make.like(0.044715, x)))
+    inner = make.node("Mul", make.node("Add", x, cube), make.like(math.sqrt(2 / math.pi), x))
+    tanh = make.node("Add", make.node("Tanh", inner), make.like(1.0, x))
+    return make.node("Mul", make.node("Mul", x, make.like(0.5, x)), tanh)
 
 
 def _gelu(node: Node, make: _Maker) -> None:
@@ -166,8 +145,8 @@ def _fast_gelu(node: Node, make: _Maker) -> None:
 
 def _quick_gelu(node: Node, make: _Maker) -> None:
     x = node.inputs[0]
-    gate = make("Sigmoid", make("Mul", x, make.like(float(node.attribute("alpha", 1.702)), x)))
-    make.finish(make("Mul", x, gate))
+    gate = make.node("Sigmoid", make.node("Mul", x, make.like(float(node.attribute("alpha", 1.702)), x)))
+    make.finish(make.node("Mul", x, gate))
 
 
 def _skip_normalization(node: Node, make: _Maker) -> None:
@@ -178,10 +157,10 @@ def _skip_normalization(node: Node, make: _Maker) -> None:
     total = _sum(make, node.inputs[0], node.inputs[1], _input(node, 3 if simplified else 4))
     epsilon = float(node.attribute("epsilon", 1e-5 if simplified else 1e-12))
     if simplified:
-        y = make("RMSNormalization", total, node.inputs[2], axis=-1, epsilon=epsilon)
+        y = make.node("RMSNormalization", total, node.inputs[2], axis=-1, epsilon=epsilon)
     else:
         parameters = [name for name in (node.inputs[2], _input(node, 3)) if name]
-        y = make("LayerNormalization", total, *parameters, axis=-1, epsilon=epsilon)
+        y = make.node("LayerNormalization", total, *parameters, axis=-1, epsilon=epsilon)
     make.finish(y)
     make.finish(total, 3)
 
@@ -192,28 +171,28 @@ def _simplified_normalization(node: Node, make: _Maker) -> None:
     attributes: dict[str, Any] = {
         key: node.attributes[key] for key in ("axis", "epsilon") if key in node.attributes
     }
-    make.finish(make("RMSNormalization", *node.inputs[:2], **attributes))
+    make.finish(make.node("RMSNormalization", *node.inputs[:2], **attributes))
 
 
 def _mean_variance(node: Node, make: _Maker) -> None:
     x = node.inputs[0]
     axes = make.constant(node.attribute("axes", (0, 2, 3)), np.int64)
-    centred = make("Sub", x, make("ReduceMean", x, axes))
-    variance = make("ReduceMean", make("Mul", centred, centred), axes)
-    make.finish(make("Div", centred, make("Add", make("Sqrt", variance), make.like(1e-9, x))))
+    centred = make.node("Sub", x, make.node("ReduceMean", x, axes))
+    variance = make.node("ReduceMean", make.node("Mul", centred, centred), axes)
+    make.finish(make.node("Div", centred, make.node("Add", make.node("Sqrt", variance), make.like(1e-9, x))))
 
 
 def _scaled_product(node: Node, make: _Maker, a: str, a_zero: str, a_scale: str) -> None:
     """Inputs after the first operand's: b, b_scale, b_zero and bias at the node's own places."""
     dynamic = node.op.endswith("DynamicQuantizeMatMul")
     b, b_scale, b_zero, bias = (_input(node, i) for i in ((1, 2, 3, 4) if dynamic else (1, 3, 5, 6)))
-    sums = make("Cast", make("MatMulInteger", a, b, a_zero, b_zero), to=1)
-    make.finish(_sum(make, make("Mul", sums, make("Mul", a_scale, b_scale)), bias))
+    sums = make.node("Cast", make.node("MatMulInteger", a, b, a_zero, b_zero), to=1)
+    make.finish(_sum(make, make.node("Mul", sums, make.node("Mul", a_scale, b_scale)), bias))
 
 
 def _dynamic_matmul(node: Node, make: _Maker) -> None:
-    make("DynamicQuantizeLinear", node.inputs[0], outputs=3)
-    a, a_scale, a_zero = make.all_outputs()
+    a, a_scale, a_zero = names = make.fresh(), make.fresh(), make.fresh()
+    make.add(Node("DynamicQuantizeLinear", node.inputs[:1], names, name=node.name))
     _scaled_product(node, make, a, a_zero, a_scale)
 
 
@@ -223,17 +202,17 @@ def _matmul_to_float(node: Node, make: _Maker) -> None:
 
 def _renamed(op: str) -> Rule:
     def rule(node: Node, make: _Maker) -> None:
-        make.nodes.append(replace(node, op=op))
+        make.add(replace(node, op=op))
 
     return rule
 
 
 def _dequantized(make: _Maker, inputs: Sequence[str]) -> str:
-    return make("DequantizeLinear", *(name for name in inputs if name))
+    return make.node("DequantizeLinear", *(name for name in inputs if name))
 
 
 def _quantized(node: Node, make: _Maker, y: str, scale: str, zero: str) -> None:
-    make.finish(make("QuantizeLinear", y, scale, *([zero] if zero else [])))
+    make.finish(make.node("QuantizeLinear", y, scale, *([zero] if zero else [])))
 
 
 def _qlinear_unary(op: str, *kept: str) -> Rule:
@@ -241,7 +220,7 @@ def _qlinear_unary(op: str, *kept: str) -> Rule:
 
     def rule(node: Node, make: _Maker) -> None:
         attributes = _kept(node, kept)
-        y = make(op, _dequantized(make, node.inputs[:3]), **attributes)
+        y = make.node(op, _dequantized(make, node.inputs[:3]), **attributes)
         _quantized(node, make, y, node.inputs[3], _input(node, 4))
 
     return rule
@@ -251,7 +230,7 @@ def _qlinear_binary(op: str) -> Rule:
     """Inputs: a, b and the result's parameters, each operand followed by its scale and zero point."""
 
     def rule(node: Node, make: _Maker) -> None:
-        y = make(op, _dequantized(make, node.inputs[:3]), _dequantized(make, node.inputs[3:6]))
+        y = make.node(op, _dequantized(make, node.inputs[:3]), _dequantized(make, node.inputs[3:6]))
         _quantized(node, make, y, node.inputs[6], _input(node, 7))
 
     return rule
@@ -260,13 +239,15 @@ def _qlinear_binary(op: str) -> Rule:
 def _qlinear_concat(node: Node, make: _Maker) -> None:
     """Inputs: the result's scale and zero point, then each operand with its own."""
     parts = [_dequantized(make, node.inputs[i : i + 3]) for i in range(2, len(node.inputs), 3)]
-    y = make("Concat", *parts, axis=node.attribute("axis"))
+    y = make.node("Concat", *parts, axis=node.attribute("axis"))
     _quantized(node, make, y, node.inputs[0], node.inputs[1])
 
 
 def _qlinear_reduce_mean(node: Node, make: _Maker) -> None:
     axes = make.constant(node.attribute("axes", ()), np.int64)
-    y = make("ReduceMean", _dequantized(make, node.inputs[:3]), axes, keepdims=node.attribute("keepdims", 1))
+    y = make.node(
+        "ReduceMean", _dequantized(make, node.inputs[:3]), axes, keepdims=node.attribute("keepdims", 1)
+    )
     _quantized(node, make, y, node.inputs[3], _input(node, 4))
 
 
@@ -313,6 +294,7 @@ def expand_composites(graph: Graph) -> Graph:
     nodes: list[Node] = []
     constants = dict(graph.constants)
     changed = False
+    taken = {*graph.inputs, *constants, *graph.producers}
     for node in graph.nodes:
         rule = RULES.get(node.op)
         bodies = tuple(expand_composites(body) for body in node.bodies)
@@ -323,7 +305,7 @@ def expand_composites(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         changed = True
-        make = _Maker(node)
+        make = _Maker(node, taken)
         rule(node, make)
         nodes += make.nodes
         constants.update(make.constants)

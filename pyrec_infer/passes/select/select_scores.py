@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from pyrec_infer.errors import InputError
 from pyrec_infer.expressions import COMPARISONS, Expression, Name, Number, Term
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rows, same_size
+from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows, same_size
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze, analyze_node, constant_info
 from pyrec_infer.passes.clean.remove_dead import keep_outputs
+from pyrec_infer.passes.common.writer import Writer
 
 _FLOAT = 1
 """ONNX's number of float32."""
@@ -53,33 +54,20 @@ def _keeps_value(node: Node) -> bool:
     return has(node, Trait.VIEW) or node.op == "Cast" or (node.op == "Concat" and len(node.inputs) == 1)
 
 
-class _Writer:
+class _Writer(Writer):
     """Appends nodes to a graph."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.infos = analyze(graph).infos
-        self.nodes: list[Node] = []
-        self.constants: dict[str, Array] = dict(graph.constants)
-        self._made = 0
+        super().__init__("score", "score", self.infos)
+        self.constants.update(graph.constants)
 
-    def _fresh(self) -> str:
-        self._made += 1
-        name = f"score/{self._made}"
-        return name if name not in self.infos else self._fresh()
-
-    def constant(self, value: Any, dtype: Any) -> str:
-        name = self._fresh()
-        self.constants[name] = np.asarray(value, dtype)
+    def note_constant(self, name: str) -> None:
         self.infos[name] = constant_info(self.constants[name])
-        return name
 
-    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        made = Node(op, inputs, (self._fresh(),), attributes, name=f"score {op}")
-        self.nodes.append(made)
-        (info,), _ = analyze_node(made, self.infos)
-        self.infos[made.outputs[0]] = info
-        return made.outputs[0]
+    def note(self, node: Node) -> None:
+        (self.infos[node.outputs[0]],), _ = analyze_node(node, self.infos)
 
     def rows_first(self, name: str) -> str:
         """The value with its rows along axis 0."""

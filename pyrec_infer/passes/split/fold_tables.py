@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Node, Rate
-from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.ops.lookup_parts import LookupPart, lookup_parts, make_lookup
 from pyrec_infer.passes.common.sides import Sides, find_rates
-from pyrec_infer.passes.split.fuse_lookups import Part, lookup_attributes, operands_of
 
 _BYTES: Mapping[Rate, int] = {Rate.REQUEST: 32 << 20, Rate.PAIR: 512 << 10}
 """What the folded tables of one layer may take. A candidate's are read for every row, so they have to
@@ -19,20 +18,20 @@ _NARROWEST: Mapping[Rate, int] = {Rate.REQUEST: 2, Rate.PAIR: 8}
 """Narrower rows are multiplied faster than their product is read."""
 
 
-def _table_parts(node: Node, graph: Graph) -> list[Part] | None:
+def _table_parts(node: Node, graph: Graph) -> list[LookupPart] | None:
     """The parts of a lookup in constant float32 tables."""
-    parts = []
-    for i, (column, offset, width, codec) in enumerate(parts_of(node)):
-        source, table = node.inputs[2 * i], node.inputs[2 * i + 1]
-        if codec == "f32" and (offset or table not in graph.constants):
+    parts = lookup_parts(node)
+    for part in parts:
+        if part.codec == "f32" and (part.offset or part.table not in graph.constants):
             return None
-        if codec not in ("", "f32"):
+        if part.codec not in ("", "f32"):
             return None
-        parts.append(Part(source, table, column, width))
     return parts
 
 
-def _chosen(parts: Sequence[Part], constants: Mapping[str, Array], columns: int, rate: Rate) -> set[int]:
+def _chosen(
+    parts: Sequence[LookupPart], constants: Mapping[str, Array], columns: int, rate: Rate
+) -> set[int]:
     """Positions of the parts to fold: the smallest tables first, as far as the bytes last."""
     sizes = {
         i: constants[part.table].shape[0] * columns * 4
@@ -60,8 +59,9 @@ def fold_tables(graph: Graph, sides: Sides) -> Graph:
     >>> from pyrec_infer.ir import Dim, Info
     >>> ids = Info(np.dtype(np.int64), (Dim.symbol("N"), 2), 0)
     >>> tables = {"small": np.ones((9, 8), np.float32), "large": np.ones((10**6, 8), np.float32)}
-    >>> parts = [Part("ids", "small", 0, 8), Part("ids", "large", 1, 8)]
-    >>> nodes = (Node("pyrec.Lookup", operands_of(parts), ("x",), lookup_attributes(parts)),
+    >>> from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
+    >>> parts = [LookupPart("ids", "small", 0, 8), LookupPart("ids", "large", 1, 8)]
+    >>> nodes = (make_lookup("pyrec.Lookup", "x", parts),
     ...          Node("pyrec.Dense", ("x", "w"), ("y",)))
     >>> graph = Graph(("ids",), ("y",), nodes, {**tables, "w": np.ones((16, 64), np.float32)}, {"ids": ids})
     >>> folded = fold_tables(graph, Sides(frozenset()))
@@ -87,7 +87,7 @@ def fold_tables(graph: Graph, sides: Sides) -> Graph:
 
 
 def _folded(
-    layer: Node, parts: Sequence[Part], chosen: set[int], weights: Array, constants: dict[str, Array]
+    layer: Node, parts: Sequence[LookupPart], chosen: set[int], weights: Array, constants: dict[str, Array]
 ) -> list[Node]:
     base, columns = layer.outputs[0], weights.shape[1]
     bounds = np.cumsum([0, *(part.width for part in parts)])
@@ -98,23 +98,21 @@ def _folded(
             name = f"{base}/{part.table}/folded{i}"
             product = constants[part.table].astype(np.float64) @ own.astype(np.float64)
             constants[name] = product.astype(np.float32)
-            folded.append(Part(part.source, name, part.column, columns))
+            folded.append(LookupPart(part.source, name, part.column, columns))
         else:
             kept.append(part)
             rows.append(own)
     bias = layer.inputs[2] if len(layer.inputs) > 2 else ""
-    attributes = dict(lookup_attributes(folded))
     if not kept:
-        if layer.attribute("activation", ""):
-            attributes["activation"] = layer.attributes["activation"]  # type: ignore[assignment]
-        inputs = (bias, *operands_of(folded))
-        return [Node("pyrec.LookupSum", inputs, layer.outputs, attributes, name=layer.name)]
+        activation = layer.attribute("activation", "")
+        return [
+            make_lookup("pyrec.LookupSum", base, folded, bias=bias, activation=activation, label=layer.name)
+        ]
     total, rest, remaining = f"{base}/folded", f"{base}/rest", f"{base}/rest/weights"
     constants[remaining] = np.ascontiguousarray(np.concatenate(rows))
-    made = [Node("pyrec.LookupSum", (bias, *operands_of(folded)), (total,), attributes, name=layer.name)]
+    made = [make_lookup("pyrec.LookupSum", total, folded, bias=bias, label=layer.name)]
     if any(part.table for part in kept):
-        kept_attributes = lookup_attributes(kept)
-        made.append(Node("pyrec.Lookup", operands_of(kept), (rest,), kept_attributes, name=layer.name))
+        made.append(make_lookup("pyrec.Lookup", rest, kept, label=layer.name))
     elif len(kept) == 1:
         rest = kept[0].source
     else:

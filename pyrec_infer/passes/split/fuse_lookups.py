@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -12,19 +11,10 @@ from pyrec_infer.ir import Array, Graph, Info, Node, Rate
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.shapes import constant_integers
+from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
 from pyrec_infer.passes.common.sides import Sides, find_rates
 
 _IDS = (np.dtype(np.int64), np.dtype(np.int32))
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of a table for a column of ids, or with no table numbers as they are; see ``pyrec.Lookup``."""
-
-    source: str
-    table: str
-    column: int
-    width: int
 
 
 class _Finder:
@@ -92,7 +82,7 @@ class _Finder:
         first, last, _ = slice(operands[0][0], operands[1][0]).indices(width)
         return first if last == first + 1 else None
 
-    def parts_of(self, name: str) -> list[Part] | None:
+    def parts_of(self, name: str) -> list[LookupPart] | None:
         """The parts, side by side, that a value is made of once its rows are flattened."""
         width = self.by_row(name)
         if width is None or self.infos[name].dtype != np.float32:
@@ -106,37 +96,26 @@ class _Finder:
         shape = self.infos[name].shape
         flat = name if shape is not None and len(shape) == 2 else origin
         shape = self.infos[flat].shape
-        return [Part(flat, "", -1, width)] if shape is not None and len(shape) == 2 else None
+        return [LookupPart.numbers(flat, width)] if shape is not None and len(shape) == 2 else None
 
-    def _gathered(self, node: Node) -> list[Part] | None:
+    def _gathered(self, node: Node) -> list[LookupPart] | None:
         table, ids = self.graph.constants.get(node.inputs[0]), self.infos[node.inputs[1]]
         if table is None or table.ndim != 2 or table.dtype != np.float32 or table.shape[1] == 0:
             return None
         columns = self.by_row(node.inputs[1])
         if columns == 1:
             column = self.column_of(node.inputs[1])
-            return None if column is None else [Part(column[0], node.inputs[0], column[1], table.shape[1])]
+            return (
+                None if column is None else [LookupPart(column[0], node.inputs[0], column[1], table.shape[1])]
+            )
         if columns is None or ids.shape is None or len(ids.shape) != 2 or ids.dtype not in _IDS:
             return None
-        return [Part(node.inputs[1], node.inputs[0], column, table.shape[1]) for column in range(columns)]
+        return [
+            LookupPart(node.inputs[1], node.inputs[0], column, table.shape[1]) for column in range(columns)
+        ]
 
 
-def lookup_attributes(parts: Sequence[Part]) -> dict[str, tuple[int, ...] | tuple[str, ...]]:
-    """The attributes of a ``pyrec.Lookup`` or ``pyrec.LookupSum`` of float32 tables and numbers."""
-    return {
-        "columns": tuple(part.column for part in parts),
-        "offsets": (0,) * len(parts),
-        "widths": tuple(part.width for part in parts),
-        "codecs": tuple("f32" if part.table else "" for part in parts),
-    }
-
-
-def operands_of(parts: Sequence[Part]) -> tuple[str, ...]:
-    """The inputs of a lookup: source and table of each part."""
-    return tuple(name for part in parts for name in (part.source, part.table))
-
-
-def _joined(node: Node, finder: _Finder) -> list[Part] | None:
+def _joined(node: Node, finder: _Finder) -> list[LookupPart] | None:
     """The parts of a concatenation whose rows, flattened, are those of its inputs side by side."""
     if node.op != "Concat":
         return None
@@ -147,7 +126,7 @@ def _joined(node: Node, finder: _Finder) -> list[Part] | None:
     leading = () if info.shape is None else info.shape[1:axis]
     if axis == 0 or any(size != 1 for size in leading):
         return None
-    found: list[Part] = []
+    found: list[LookupPart] = []
     for name in node.inputs:
         parts = finder.parts_of(name)
         if parts is None:
@@ -156,7 +135,7 @@ def _joined(node: Node, finder: _Finder) -> list[Part] | None:
     return found if any(part.table for part in found) and len(found) > 1 else None
 
 
-def _summed(node: Node, finder: _Finder) -> list[Part] | None:
+def _summed(node: Node, finder: _Finder) -> list[LookupPart] | None:
     """The parts that a ReduceSum adds up, where nothing else reads their concatenation."""
     if node.op != "ReduceSum" or len(node.inputs) < 2:
         return None
@@ -189,46 +168,46 @@ class _Fuser:
         self.constants: dict[str, Array] = dict(graph.constants)
         self.nodes: list[Node] = []
 
-    def rate(self, part: Part) -> Rate:
+    def rate(self, part: LookupPart) -> Rate:
         return self.rates[part.source].in_call
 
-    def finish(self, node: Node, op: str, inputs: Sequence[str], parts: Sequence[Part]) -> None:
+    def finish(self, node: Node, op: str, parts: Sequence[LookupPart]) -> None:
         """The node that makes what the given one made, in the same shape."""
         result = node.outputs[0]
         shape = self.finder.infos[result].shape
         assert shape is not None
         name = result if len(shape) == 2 else f"{result}/flat"
-        self.nodes.append(Node(op, tuple(inputs), (name,), lookup_attributes(parts), name=node.name))
+        self.nodes.append(make_lookup(op, name, parts, label=node.name))
         if len(shape) != 2:
             self.constants[f"{result}/shape"] = np.asarray([0, *shape[1:]], np.int64)
             self.nodes.append(Node("Reshape", (name, f"{result}/shape"), (result,), name=node.name))
 
-    def sum(self, node: Node, parts: Sequence[Part]) -> bool:
+    def sum(self, node: Node, parts: Sequence[LookupPart]) -> bool:
         if len({self.rate(part) for part in parts}) > 1:
             return False
-        self.finish(node, "pyrec.LookupSum", ("", *operands_of(parts)), parts)
+        self.finish(node, "pyrec.LookupSum", parts)
         return True
 
-    def join(self, node: Node, parts: Sequence[Part]) -> None:
+    def join(self, node: Node, parts: Sequence[LookupPart]) -> None:
         """One lookup; what is known earlier than the rest is looked up then, and copied as numbers."""
         rates = {self.rate(part) for part in parts}
         if len(rates) > 1:
-            joined: list[Part] = []
+            joined: list[LookupPart] = []
             for rate, run in groupby(parts, self.rate):
                 group = list(run)
                 if rate != Rate.PAIR and (len(group) > 1 or group[0].table):
                     name = f"{node.outputs[0]}/part{len(joined)}"
                     self.nodes.append(_early(group, name, node.name))
-                    group = [Part(name, "", -1, sum(part.width for part in group))]
+                    group = [LookupPart.numbers(name, sum(part.width for part in group))]
                 joined += group
             parts = joined
-        self.finish(node, "pyrec.Lookup", operands_of(parts), parts)
+        self.finish(node, "pyrec.Lookup", parts)
 
 
-def _early(parts: Sequence[Part], name: str, label: str) -> Node:
+def _early(parts: Sequence[LookupPart], name: str, label: str) -> Node:
     """A lookup of its own, or a plain concatenation if no part has a table."""
     if any(part.table for part in parts):
-        return Node("pyrec.Lookup", operands_of(parts), (name,), lookup_attributes(parts), name=label)
+        return make_lookup("pyrec.Lookup", name, parts, label=label)
     return Node("Concat", tuple(part.source for part in parts), (name,), {"axis": 1}, name=label)
 
 
@@ -262,4 +241,4 @@ def fuse_lookups(graph: Graph, sides: Sides) -> Graph:
     return graph.with_(nodes=tuple(fuser.nodes), constants=fuser.constants)
 
 
-__all__ = ["Part", "fuse_lookups", "lookup_attributes", "operands_of"]
+__all__ = ["fuse_lookups"]

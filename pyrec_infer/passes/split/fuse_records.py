@@ -9,9 +9,9 @@ from pyrec_infer.codecs import find_codec
 from pyrec_infer.ir import Graph, Info, Node, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.shapes import same_shape
-from pyrec_infer.ops.fused import ACTIVATIONS, F32, parts_of
+from pyrec_infer.ops.fused import ACTIVATIONS, F32
+from pyrec_infer.ops.lookup_parts import LOOKUPS, LookupPart, lookup_parts, make_lookup
 from pyrec_infer.passes.clean.remove_dead import remove_dead
-from pyrec_infer.passes.split.lookup_parts import LookupPart, make_lookup
 from pyrec_infer.passes.split.record_layout import RECORDS
 
 
@@ -28,8 +28,7 @@ class _Fuser:
         node = self.made.get(name)
         if node is None or node.op != op or RECORDS not in node.inputs:
             return []
-        first = int(op == "pyrec.LookupSum")
-        return list(zip(node.inputs[first::2], node.inputs[first + 1 :: 2], parts_of(node), strict=True))
+        return lookup_parts(node)
 
     def alone(self, name: str) -> bool:
         return name not in self.graph.outputs and len(self.graph.consumers.get(name, ())) == 1
@@ -56,11 +55,11 @@ class _Fuser:
             addend = self.made.get(bias)
             others = self.record_parts(bias)
             if len(others) == 1 and x != bias:
-                return make_lookup("pyrec.LookupSum", node.outputs[0], [*others, *parts], "", {}, node.name)
+                return make_lookup("pyrec.LookupSum", node.outputs[0], [*others, *parts], label=node.name)
             earlier = self.record_parts(bias, "pyrec.LookupSum")
             if addend is not None and earlier and self.alone(bias) and not addend.attribute("activation"):
                 parts, bias = [*earlier, *parts], addend.inputs[0]
-            return make_lookup("pyrec.LookupSum", node.outputs[0], parts, bias, {}, node.name)
+            return make_lookup("pyrec.LookupSum", node.outputs[0], parts, bias=bias, label=node.name)
         return node
 
     def activate(self, node: Node) -> Node:
@@ -79,25 +78,22 @@ class _Fuser:
             width = (self.infos[name].shape or ())[1]
             if not isinstance(width, int) or width == 0:
                 return node
-            parts += self.record_parts(name) or [(name, "", (-1, 0, width, ""))]
-        if not any(table for _, table, _ in parts):
+            parts += self.record_parts(name) or [LookupPart.numbers(name, width)]
+        if not any(part.table for part in parts):
             return node
-        return make_lookup("pyrec.Lookup", node.outputs[0], _joined(parts), "", {}, node.name)
+        return make_lookup("pyrec.Lookup", node.outputs[0], _joined(parts), label=node.name)
 
     def lookup(self, node: Node) -> Node:
         """A lookup, or its sum, some of whose parts are values read from the records."""
         first = int(node.op == "pyrec.LookupSum")
         parts: list[LookupPart] = []
-        for source, table, part in zip(
-            node.inputs[first::2], node.inputs[first + 1 :: 2], parts_of(node), strict=True
-        ):
-            found = [] if table else self.record_parts(source)
-            parts += found if found and (not first or len(found) == 1) else [(source, table, part)]
-        kept = {key: value for key, value in node.attributes.items() if key == "activation"}
-        bias = node.inputs[0] if first else ""
-        return make_lookup(
-            node.op, node.outputs[0], parts if first else _joined(parts), bias, kept, node.name
-        )
+        for part in lookup_parts(node):
+            found = [] if part.table else self.record_parts(part.source)
+            parts += found if found and (not first or len(found) == 1) else [part]
+        if not first:
+            parts = _joined(parts)
+        bias, activation = node.inputs[0] if first else "", node.attribute("activation", "")
+        return make_lookup(node.op, node.outputs[0], parts, bias=bias, activation=activation, label=node.name)
 
     def run(self) -> Graph:
         nodes = []
@@ -109,7 +105,7 @@ class _Fuser:
                 node = self.activate(node)
             elif node.op == "Concat":
                 node = self.concat(node)
-            elif node.op in ("pyrec.Lookup", "pyrec.LookupSum"):
+            elif node.op in LOOKUPS:
                 node = self.lookup(node)
             nodes.append(node)
             self.made.update((name, node) for name in node.outputs if name)
@@ -119,14 +115,15 @@ class _Fuser:
 def _joined(parts: Sequence[LookupPart]) -> list[LookupPart]:
     """The parts with neighbours in the records made one."""
     found: list[LookupPart] = []
-    for source, table, (column, offset, width, codec) in parts:
-        if found and table == RECORDS and found[-1][:2] == (source, table):
-            _, begin, before, other = found[-1][2]
-            element = find_codec(codec).element
-            if codec == other and element and begin + element.itemsize * before == offset:
-                found[-1] = (source, table, (column, begin, before + width, codec))
+    for part in parts:
+        before = found[-1] if found else None
+        if before is not None and part.table == RECORDS and part.source == before.source:
+            element = find_codec(part.codec).element
+            end = before.offset + (element.itemsize * before.width if element else -1)
+            if (before.table, before.codec, end) == (RECORDS, part.codec, part.offset):
+                found[-1] = replace(before, width=before.width + part.width)
                 continue
-        found.append((source, table, (column, offset, width, codec)))
+        found.append(part)
     return found
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from pyrec_infer.errors import UnsupportedModelError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, Rows, topological, verify
 from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
 from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.common.sides import Sides
-from pyrec_infer.passes.split.lookup_parts import make_lookup
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field, ItemCut
 
 _CODES: Mapping[str, int] = {
@@ -108,8 +108,8 @@ def _read_field(field: Field, constants: dict[str, Array]) -> list[Node]:
     plain = field.axis == 0 and field.shape[0] == 1 and len(field.shape) == 2
     flat = field.value if plain else f"{field.value}/record"
     if field.codec:
-        part = (ROWS, RECORDS, (-1, field.offset, field.width, field.codec))
-        nodes = [make_lookup("pyrec.Lookup", flat, [part], "", {}, field.value)]
+        part = LookupPart(ROWS, RECORDS, -1, field.width, field.offset, field.codec)
+        nodes = [make_lookup("pyrec.Lookup", flat, [part], label=field.value)]
     else:
         attributes = {"offset": field.offset, "width": field.width, "to": _CODES[field.dtype.name]}
         nodes = [Node("pyrec.LookupExact", (ROWS, RECORDS), (flat,), attributes, name=field.value)]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Node
-from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.ops.lookup_parts import lookup_parts
 from pyrec_infer.passes.common.sides import Sides, find_rates
-
-
-def _parts(node: Node) -> list[Hashable]:
-    """What each part of a lookup reads, and how."""
-    operands = zip(node.inputs[::2], node.inputs[1::2], strict=True)
-    return [(*names, *part) for names, part in zip(operands, parts_of(node), strict=True)]
 
 
 def _columns(piece: Node, whole: Node) -> tuple[int, int] | None:
     """The columns of ``whole`` that ``piece`` makes again."""
-    wanted, there = _parts(piece), _parts(whole)
-    widths = [width for _, _, width, _ in parts_of(whole)]
+    wanted, there = lookup_parts(piece), lookup_parts(whole)
+    widths = [part.width for part in there]
     for first in range(len(there) - len(wanted) + 1):
         if there[first : first + len(wanted)] == wanted:
             begin = sum(widths[:first])
@@ -35,10 +27,10 @@ def share_lookups(graph: Graph, sides: Sides) -> Graph:
     --------
     >>> from pyrec_infer.ir import Dim, Info
     >>> ids = Info(np.dtype(np.int64), (Dim.symbol("N"),), 0)
-    >>> part = {"columns": (-1,), "offsets": (0,), "widths": (4,), "codecs": ("f32",)}
-    >>> both = {key: value * 2 for key, value in part.items()}
-    >>> nodes = (Node("pyrec.Lookup", ("i", "t", "j", "t"), ("a",), both),
-    ...          Node("pyrec.Lookup", ("j", "t"), ("b",), part))
+    >>> from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
+    >>> first, second = LookupPart("i", "t", -1, 4), LookupPart("j", "t", -1, 4)
+    >>> nodes = (make_lookup("pyrec.Lookup", "a", [first, second]),
+    ...          make_lookup("pyrec.Lookup", "b", [second]))
     >>> table = {"t": np.ones((9, 4), np.float32)}
     >>> graph = Graph(("i", "j"), ("a", "b"), nodes, table, {"i": ids, "j": ids})
     >>> [node.op for node in share_lookups(graph, Sides(frozenset())).nodes]

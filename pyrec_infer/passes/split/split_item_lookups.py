@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pyrec_infer.ir import Graph, Node, Rate
-from pyrec_infer.ops.fused import parts_of
+from pyrec_infer.ops.lookup_parts import LOOKUPS, LookupPart, lookup_parts, make_lookup
 from pyrec_infer.passes.common.sides import Sides, find_rates
-from pyrec_infer.passes.split.lookup_parts import LookupPart, make_lookup
 
 
 def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
@@ -16,8 +15,8 @@ def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
     >>> import numpy as np
     >>> from pyrec_infer.ir import Dim, Info
     >>> info = Info(np.dtype(np.int64), (Dim.symbol("N"),), 0)
-    >>> parts = {"columns": (-1, -1), "offsets": (0, 0), "widths": (2, 2), "codecs": ("f32", "f32")}
-    >>> nodes = (Node("pyrec.Lookup", ("u", "t", "i", "t"), ("y",), parts),)
+    >>> parts = [LookupPart(source, "t", -1, 2) for source in ("u", "i")]
+    >>> nodes = (make_lookup("pyrec.Lookup", "y", parts),)
     >>> constants = {"t": np.ones((9, 2), np.float32)}
     >>> graph = Graph(("u", "i"), ("y",), nodes, constants, {"u": info, "i": info})
     >>> made = split_item_lookups(graph, Sides(frozenset("u"), frozenset("i")))
@@ -27,13 +26,13 @@ def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
     rates = find_rates(graph, sides)
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.op not in ("pyrec.Lookup", "pyrec.LookupSum") or rates[node.outputs[0]] != Rate.PAIR:
+        if node.op not in LOOKUPS or rates[node.outputs[0]] != Rate.PAIR:
             nodes.append(node)
             continue
         first = int(node.op == "pyrec.LookupSum")
-        parts = list(zip(node.inputs[first::2], node.inputs[first + 1 :: 2], parts_of(node), strict=True))
+        parts = lookup_parts(node)
         runs: list[list[LookupPart]] = []
-        ready = [rates[source] == Rate.ITEM and bool(table) for source, table, _ in parts]
+        ready = [rates[part.source] == Rate.ITEM and bool(part.table) for part in parts]
         if first:
             # Addends may change places.
             order = sorted(range(len(parts)), key=lambda i: ready[i])
@@ -43,17 +42,18 @@ def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
                 runs[-1].append(part)
             else:
                 runs.append([part])
-        flags = [rates[run[0][0]] == Rate.ITEM and bool(run[0][1]) for run in runs]
+        flags = [rates[run[0].source] == Rate.ITEM and bool(run[0].table) for run in runs]
         merged: list[LookupPart] = []
         for number, (run, is_item) in enumerate(zip(runs, flags, strict=True)):
             if not is_item:
                 merged += run
                 continue
             name = f"{node.outputs[0]}/items{number}"
-            nodes.append(make_lookup(node.op, name, run, bias="", attributes={}, label=node.name))
-            width = run[0][2][2] if first else sum(part[2][2] for part in run)
-            merged.append((name, "", (-1, 0, width, "")))
-        kept = {key: value for key, value in node.attributes.items() if key == "activation"}
-        bias = node.inputs[0] if first else ""
-        nodes.append(make_lookup(node.op, node.outputs[0], merged, bias, kept, node.name))
+            nodes.append(make_lookup(node.op, name, run, label=node.name))
+            width = run[0].width if first else sum(part.width for part in run)
+            merged.append(LookupPart.numbers(name, width))
+        bias, activation = node.inputs[0] if first else "", node.attribute("activation", "")
+        nodes.append(
+            make_lookup(node.op, node.outputs[0], merged, bias=bias, activation=activation, label=node.name)
+        )
     return graph.with_(nodes=tuple(nodes))

@@ -12,6 +12,7 @@ from pyrec_infer.ir import BATCH, Array, Graph, Node, Rate, Shape, same_size
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.shapes import broadcast, constant_integers, same_shape
 from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.load.fuse_dense import is_layer
 
 
@@ -211,40 +212,27 @@ _RULES: Mapping[str, _Rule] = {
 """How a value's product with a matrix is made of products of what the value is made of."""
 
 
-class _Writer:
+class _Writer(Writer):
     """Writes the nodes of one split layer."""
 
     def __init__(self, state: _Splitter, layer: Node) -> None:
+        super().__init__(f"{layer.outputs[0]}/split", layer.name, state.infos)
         self.state = state
-        self.layer = layer
-        self.nodes: list[Node] = []
-        self.count = 0
-
-    def constant(self, value: Array) -> str:
-        self.count += 1
-        name = f"{self.layer.outputs[0]}/split{self.count}"
-        self.state.constants[name] = value
-        return name
-
-    def node(self, op: str, inputs: Sequence[str], **attributes: object) -> str:
-        self.count += 1
-        name = f"{self.layer.outputs[0]}/split{self.count}"
-        self.nodes.append(Node(op, tuple(inputs), (name,), attributes, name=self.layer.name))  # type: ignore[arg-type]
-        return name
+        self.constants = state.constants
 
     def weights(self, value: Array) -> str:
-        return self.constant(np.ascontiguousarray(value, np.float32))
+        return self.constant(value, np.float32)
 
     def integers(self, *values: int) -> str:
-        return self.constant(np.asarray(values, np.int64))
+        return self.constant(values, np.int64)
 
     def product(self, terms: Sequence[Term], bias: str, activation: str = "") -> str:
         """One layer over the concatenation of the terms' sources."""
         sources = [term.source for term in terms]
-        x = sources[0] if len(sources) == 1 else self.node("Concat", sources, axis=-1)
+        x = sources[0] if len(sources) == 1 else self.node("Concat", *sources, axis=-1)
         inputs = [x, self.weights(np.concatenate([term.weights for term in terms]))]
         attributes = {"activation": activation} if activation else {}
-        return self.node("pyrec.Dense", [*inputs, bias] if bias else inputs, **attributes)
+        return self.node("pyrec.Dense", *inputs, *([bias] if bias else []), **attributes)
 
     def scaled_product(self, term: Term, plain: Array | None, bias: str, activation: str) -> str:
         """A candidate's row times a matrix of the request, which holds the scaled weights of all L rows."""
@@ -252,19 +240,19 @@ class _Writer:
         assert shape is not None
         length, (width, columns) = shape[1], term.weights.shape
         assert isinstance(length, int)
-        turned = self.node("Transpose", [term.scale], perm=(0, 2, 1))
-        turned = self.node("Unsqueeze", [turned, self.integers(3)])
-        matrix = self.node("Mul", [turned, self.weights(term.weights[:, None, :])])
+        turned = self.node("Transpose", term.scale, perm=(0, 2, 1))
+        turned = self.node("Unsqueeze", turned, self.integers(3))
+        matrix = self.node("Mul", turned, self.weights(term.weights[:, None, :]))
         if plain is not None:
-            matrix = self.node("Add", [matrix, self.weights(plain[:, None, :])])
-        matrix = self.node("Reshape", [matrix, self.integers(0, width, length * columns)])
-        packed = self.node("pyrec.Pack", [matrix])
+            matrix = self.node("Add", matrix, self.weights(plain[:, None, :]))
+        matrix = self.node("Reshape", matrix, self.integers(0, width, length * columns))
+        packed = self.node("pyrec.Pack", matrix)
         inputs = [term.source, packed]
         if bias:
-            inputs.append(self.node("Reshape", [bias, self.integers(0, 1, length * columns)]))
+            inputs.append(self.node("Reshape", bias, self.integers(0, 1, length * columns)))
         attributes = {"columns": length * columns, **({"activation": activation} if activation else {})}
-        flat = self.node("pyrec.Dense", inputs, **attributes)
-        return self.node("Reshape", [flat, self.integers(0, length, columns)])
+        flat = self.node("pyrec.Dense", *inputs, **attributes)
+        return self.node("Reshape", flat, self.integers(0, length, columns))
 
 
 def _merged(terms: Iterable[Term]) -> list[Term]:
@@ -334,7 +322,7 @@ def _rewrite(state: _Splitter, layer: Node, linear: _Linear) -> list[Node]:
         addends.append(writer.weights(np.asarray(bias)))
     total = ""
     for addend in addends:
-        total = addend if not total else writer.node("Add", [total, addend])
+        total = addend if not total else writer.node("Add", total, addend)
     # A layer's bias may not be larger than its product, and a scaled product's has to be as large.
     largest = bool(late or scaled) and _is_whole(state, layer, scaled[-1] if scaled else late[-1][0])
     complete = complete or any(_is_whole(state, layer, group[0]) for group in late) or len(scaled) > 1
@@ -342,11 +330,11 @@ def _rewrite(state: _Splitter, layer: Node, linear: _Linear) -> list[Node]:
         largest = False
     for product in products[:-1] if largest else products:
         made = product("", "")
-        total = made if not total else writer.node("Add", [total, made])
+        total = made if not total else writer.node("Add", total, made)
     if largest:
         result = products[-1](total, activation)
     else:
-        result = writer.node(activation, [total]) if activation else total
+        result = writer.node(activation, total) if activation else total
     last = writer.nodes[-1]
     assert last.outputs == (result,)
     writer.nodes[-1] = replace(last, outputs=layer.outputs)

@@ -1,0 +1,104 @@
+"""What a lookup reads, part by part: the one form in which passes and operators see its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyrec_infer.codecs import find_codec
+from pyrec_infer.errors import ModelError
+from pyrec_infer.ir import Attribute, Node
+
+LOOKUPS = ("pyrec.Lookup", "pyrec.LookupSum")
+"""The second adds its parts to a bias, which it reads first."""
+
+
+@dataclass(frozen=True)
+class LookupPart:
+    """Rows of a table for a column of ids, or numbers as they are.
+
+    Attributes
+    ----------
+    source : str
+        The value that gives the ids, or the numbers.
+    table : str
+        The table; empty for numbers.
+    column : int
+        Of the ids in their matrix; -1 where they are a vector.
+    width : int
+        Numbers that the part gives for a row.
+    offset : int
+        Bytes before the part in a row of the table.
+    codec : str
+        Of the table's numbers; empty for numbers as they are.
+    """
+
+    source: str
+    table: str
+    column: int
+    width: int
+    offset: int = 0
+    codec: str = "f32"
+
+    @classmethod
+    def numbers(cls, source: str, width: int) -> LookupPart:
+        """Numbers as they are."""
+        return cls(source, "", -1, width, codec="")
+
+
+def lookup_parts(node: Node) -> list[LookupPart]:
+    """The parts of a ``pyrec.Lookup`` or ``pyrec.LookupSum``.
+
+    Raises
+    ------
+    ModelError
+        The parts are not described alike.
+    UnsupportedModelError
+        There is no such codec.
+    """
+    operands = node.inputs[LOOKUPS.index(node.op) :]
+    fields = [node.attribute(key, ()) for key in ("columns", "widths", "offsets", "codecs")]
+    if len({len(operands) / 2, *map(len, fields)}) != 1:
+        raise ModelError(f"node {node.name!r} ({node.op}): its parts are not described alike")
+    for codec in fields[-1]:
+        if codec:
+            find_codec(codec)
+    return [
+        LookupPart(source, table, int(column), int(width), int(offset), str(codec))
+        for source, table, column, width, offset, codec in zip(
+            operands[::2], operands[1::2], *fields, strict=True
+        )
+    ]
+
+
+def make_lookup(
+    op: str,
+    output: str,
+    parts: Sequence[LookupPart],
+    *,
+    bias: str = "",
+    activation: str = "",
+    label: str = "",
+) -> Node:
+    """A ``pyrec.Lookup`` of parts, or a ``pyrec.LookupSum`` of them and a bias.
+
+    Examples
+    --------
+    >>> node = make_lookup("pyrec.LookupSum", "y", [LookupPart("ids", "table", -1, 8)], bias="b")
+    >>> node.inputs, lookup_parts(node)[0].width
+    (('b', 'ids', 'table'), 8)
+    """
+    operands = tuple(name for part in parts for name in (part.source, part.table))
+    attributes: dict[str, Attribute] = {
+        "columns": tuple(part.column for part in parts),
+        "widths": tuple(part.width for part in parts),
+        "offsets": tuple(part.offset for part in parts),
+        "codecs": tuple(part.codec for part in parts),
+    }
+    if activation:
+        attributes["activation"] = activation
+    inputs = (bias, *operands) if op == "pyrec.LookupSum" else operands
+    return Node(op, inputs, (output,), attributes, name=label)
+
+
+__all__ = ["LOOKUPS", "LookupPart", "lookup_parts", "make_lookup"]
