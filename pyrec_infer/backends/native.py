@@ -58,10 +58,10 @@ class _Lowering:
         self.symbols = {name: number for number, name in enumerate(plan.symbols())}
 
     def attributes(self, node: Node) -> dict[str, Any]:
-        found = {key: value for key, value in node.attributes.items() if not key.startswith("pyrec.")}
+        found: dict[str, Any] = dict(node.attributes)
         if node.op == "pyrec.DimValues":
             numbers: list[int] = []
-            sizes: tuple[Dim, ...] = found.pop("sizes")  # type: ignore[assignment]
+            sizes: tuple[Dim, ...] = found.pop("sizes")
             for size in sizes:
                 own = [self.symbols[name] for name in size.symbols]
                 numbers.extend([*own, *[-1] * (MAX_FACTORS - len(own))])

@@ -12,12 +12,13 @@ from onnx import inliner as onnx_inliner
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.formats.onnx.batch import DeclaredShape, find_batch
 from pyrec_infer.formats.onnx.check import check_functions, check_node, operators, read_opsets, standard
+from pyrec_infer.formats.onnx.fallback import foreign_node
 from pyrec_infer.formats.onnx.files import dtype_of, parse_model, tensor_array, text_of
 from pyrec_infer.formats.onnx.upgrade import RULES, Maker, upgrade
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Imported, Source
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Attribute, Graph, Info, Node, topological, verify
+from pyrec_infer.ir import FOREIGN, STRING, Array, Attribute, Graph, Info, Node, topological, verify
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.ops import OPS
 
@@ -30,10 +31,6 @@ class _Converter:
         self.files = files
         self.opsets = opsets
         self.opset = opsets.get("ai.onnx", defs.onnx_opset_version())
-        self.opsets_text = ";".join(
-            f"{'' if domain == 'ai.onnx' else domain}={version}"
-            for domain, version in {"ai.onnx": self.opset, **self.opsets}.items()
-        )
 
     def name_of(self, node: onnx.NodeProto) -> str:
         return node.op_type if standard(node.domain) else f"{node.domain}.{node.op_type}"
@@ -115,9 +112,7 @@ class _Converter:
         if op not in OPS and op not in RULES:
             if graphs:
                 raise UnsupportedModelError(f"unsupported operator {op} (node {proto.name!r}) with a body")
-            # What a fallback needs, should no pass know the operator.
-            attributes["pyrec.node"] = proto.SerializeToString()
-            attributes["pyrec.opsets"] = self.opsets_text
+            attributes = {FOREIGN: foreign_node(proto, attributes, {"ai.onnx": self.opset, **self.opsets})}
             return [Node(op, inputs, tuple(proto.output), attributes, name=proto.name)]
         for key in ("then_branch", "else_branch", "body"):
             if key in graphs:

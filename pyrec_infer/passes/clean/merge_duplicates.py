@@ -22,6 +22,8 @@ def _constant_key(value: Array) -> Hashable:
 def _attribute_key(value: object) -> Hashable:
     if isinstance(value, np.ndarray):
         return _constant_key(value)
+    if not isinstance(value, (int, float, str, tuple)):
+        return id(value)
     # repr tells 1 from 1.0 and 0.0 from -0.0, which compare equal.
     return repr(value)
 

@@ -1,226 +1,20 @@
-"""The intermediate representation: graphs of ONNX-like nodes with symbolic shapes.
-
-A graph is closed: the body of a control-flow node names every outer value it uses as one of its own
-inputs, so a rewrite never has to look outside. Operators carry the meaning of the newest ONNX opset
-(`formats.onnx` rewrites older forms), so one rule per operator is enough.
-"""
+"""Graphs: values and what is known of them, nodes, and the rules that every graph keeps."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, IntEnum
+from enum import IntEnum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyrec_infer.errors import ModelError
-
-Array: TypeAlias = NDArray[Any]
-
-BATCH = "N"
-"""Symbol of the batch axis: the number of candidates."""
-
-STRING = np.dtype(str)
-"""Element type of string tensors; arrays of it have any NumPy ``U`` width."""
-
-
-class Undecidable(Exception):
-    """A question about a symbolic dimension has no answer that holds for every size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dim:
-    """A symbolic size: an integer times a product of named sizes, ``coefficient * s1 * s2 ...``.
-
-    Named sizes are whole numbers of at least 0. Sums that are not of this form become a fresh
-    symbol, so equal dims are certainly equal while different ones may still agree at run time.
-
-    Examples
-    --------
-    >>> n = Dim.symbol("N")
-    >>> n * 26, n * 26 // n, n + n
-    (26*N, 26, 2*N)
-    """
-
-    coefficient: int
-    symbols: tuple[str, ...]
-
-    @staticmethod
-    def symbol(name: str) -> Dim:
-        return Dim(1, (name,))
-
-    def _reduced(self) -> int | Dim:
-        return self.coefficient if not self.symbols or self.coefficient == 0 else self
-
-    def __mul__(self, other: object) -> Any:
-        if isinstance(other, Dim):
-            merged = tuple(sorted(self.symbols + other.symbols))
-            return Dim(self.coefficient * other.coefficient, merged)._reduced()
-        if isinstance(other, (int, np.integer)):
-            return Dim(self.coefficient * int(other), self.symbols)._reduced()
-        return NotImplemented
-
-    __rmul__ = __mul__
-
-    def __neg__(self) -> Any:
-        return self * -1
-
-    def __add__(self, other: object) -> Any:
-        if isinstance(other, Dim) and other.symbols == self.symbols:
-            return Dim(self.coefficient + other.coefficient, self.symbols)._reduced()
-        if isinstance(other, (int, np.integer)) and int(other) == 0:
-            return self
-        raise Undecidable(f"{self} + {other}")
-
-    __radd__ = __add__
-
-    def __sub__(self, other: object) -> Any:
-        if isinstance(other, (Dim, int, np.integer)):
-            return self + -other
-        return NotImplemented
-
-    def __rsub__(self, other: object) -> Any:
-        return -self + other
-
-    def __floordiv__(self, other: object) -> Any:
-        divisor = other if isinstance(other, Dim) else Dim(int(other), ())  # type: ignore[call-overload]
-        remaining = list(self.symbols)
-        for name in divisor.symbols:
-            if name not in remaining:
-                raise Undecidable(f"{self} // {other}")
-            remaining.remove(name)
-        if divisor.coefficient == 0 or self.coefficient % divisor.coefficient:
-            raise Undecidable(f"{self} // {other}")
-        return Dim(self.coefficient // divisor.coefficient, tuple(remaining))._reduced()
-
-    __truediv__ = __floordiv__
-
-    def __rfloordiv__(self, other: object) -> Any:
-        raise Undecidable(f"{other} // {self}")
-
-    def __mod__(self, other: object) -> Any:
-        raise Undecidable(f"{self} % {other}")
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Dim):
-            if (self.coefficient, self.symbols) == (other.coefficient, other.symbols):
-                return True
-            raise Undecidable(f"{self} == {other}")
-        if isinstance(other, (int, np.integer)) and int(other) * self.coefficient < 0:
-            return False
-        raise Undecidable(f"{self} == {other}")
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __lt__(self, other: object) -> bool:
-        if isinstance(other, Dim) and other.symbols == self.symbols and self.coefficient >= other.coefficient:
-            return False
-        if isinstance(other, (int, np.integer)) and self.coefficient > 0 and int(other) <= 0:
-            return False
-        raise Undecidable(f"{self} < {other}")
-
-    def __gt__(self, other: object) -> bool:
-        if isinstance(other, Dim) and other.symbols == self.symbols and self.coefficient <= other.coefficient:
-            return False
-        if isinstance(other, (int, np.integer)) and self.coefficient > 0 and int(other) < 0:
-            return True
-        raise Undecidable(f"{self} > {other}")
-
-    def __le__(self, other: object) -> bool:
-        return not self > other
-
-    def __ge__(self, other: object) -> bool:
-        return not self < other
-
-    def __bool__(self) -> bool:
-        raise Undecidable(f"bool({self})")
-
-    def __int__(self) -> int:
-        raise Undecidable(f"int({self})")
-
-    __index__ = __int__
-
-    def __hash__(self) -> int:
-        return hash((self.coefficient, self.symbols))
-
-    def __repr__(self) -> str:
-        names = "*".join(self.symbols)
-        return names if self.coefficient == 1 else f"{self.coefficient}*{names}"
-
-    def value(self, sizes: Mapping[str, int]) -> int:
-        """The size for the given values of the symbols."""
-        product = self.coefficient
-        for name in self.symbols:
-            product *= sizes[name]
-        return product
-
-
-Size: TypeAlias = int | Dim
-Shape: TypeAlias = tuple[Size, ...]
-
-
-def same_size(a: Size, b: Size) -> bool:
-    """Whether two sizes are equal whatever the symbols stand for."""
-    try:
-        return bool(a == b)
-    except Undecidable:
-        return False
-
-
-def has_symbol(size: Size, name: str = BATCH) -> bool:
-    return isinstance(size, Dim) and name in size.symbols
-
-
-class Rate(Enum):
-    """The earliest time at which a value can be known: a lattice in which a request and an item lie side
-    by side, so that neither is before the other and only their pair is after both.
-    """
-
-    MODEL = "model"
-    REQUEST = "request"
-    ITEM = "item"
-    PAIR = "pair"
-
-    def join(self, *others: Rate) -> Rate:
-        """The earliest rate at which all are known.
-
-        >>> Rate.REQUEST.join(Rate.ITEM).name, Rate.MODEL.join(Rate.ITEM, Rate.MODEL).name
-        ('PAIR', 'ITEM')
-        """
-        latest = self
-        for rate in others:
-            if latest is Rate.MODEL:
-                latest = rate
-            elif rate is not latest and rate is not Rate.MODEL:
-                return Rate.PAIR
-        return latest
-
-    def known_by(self, other: Rate) -> bool:
-        """Whether what has this rate is known at the other.
-
-        >>> Rate.MODEL.known_by(Rate.ITEM), Rate.REQUEST.known_by(Rate.ITEM)
-        (True, False)
-        """
-        return self.join(other) is other
-
-    @property
-    def in_call(self) -> Rate:
-        """The rate in a call, where constants are at hand with the request."""
-        return Rate.REQUEST if self is Rate.MODEL else self
-
-    @property
-    def order(self) -> int:
-        """A number that grows along the lattice, to put values of several rates in a fixed order."""
-        return _RATE_ORDER[self]
-
-
-_RATE_ORDER = {rate: place for place, rate in enumerate(Rate)}
+from pyrec_infer.ir.arrays import Array
+from pyrec_infer.ir.sizes import Dim, Shape
 
 
 class Rows(IntEnum):
@@ -275,16 +69,45 @@ class Info:
         return Info(self.dtype, self.shape, rows, self.constant, self.contents, self.sequence)
 
 
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """What another runtime has to be told of a node whose operator has no meaning here.
+
+    Such a node has this as its only attribute, under `FOREIGN`.
+
+    Attributes
+    ----------
+    domain, name, overload : str
+        Of the operator.
+    attributes : mapping
+        Values by name; tensors as arrays.
+    kinds : mapping
+        What the file calls the type of each attribute, which an empty list does not tell.
+    versions : mapping of str to int
+        Of the operator sets of the file.
+    """
+
+    domain: str
+    name: str
+    overload: str
+    attributes: Mapping[str, Attribute]
+    kinds: Mapping[str, str]
+    versions: Mapping[str, int]
+
+
+FOREIGN = "foreign"
+
+
 Attribute: TypeAlias = (
     int
     | float
     | str
-    | bytes
     | tuple[int, ...]
     | tuple[float, ...]
     | tuple[str, ...]
     | tuple[Dim, ...]
     | Array
+    | Foreign
 )
 
 
