@@ -1,306 +1,160 @@
 #pragma once
 
-// The table of kernels that an ISA fills in. Plain functions on plain memory: a kernel allocates
-// nothing, throws nothing, checks nothing and knows no tensor. Sizes are in elements.
+// Every kernel and what is known of it: the lists that the table, its bindings for tests and the
+// specifications in Python follow, and the choice of a table for this processor.
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
-#include "codecs/codec.h"
+#include "dispatch/kernel_types.h"
 
 namespace pyrec {
 
-// y[i] = f(x[i]); y may be x.
-using UnaryF32 = void (*)(const float* x, float* y, std::size_t n);
+// The kernels of each family, field name and function type: X for those that run by themselves,
+// INNER for those that lay operands out and run inside another.
+#define PYREC_KERNELS_elementwise(X, INNER) \
+  X(abs_f32, UnaryF32)                      \
+  X(negative_f32, UnaryF32)                 \
+  X(sqrt_f32, UnaryF32)                     \
+  X(reciprocal_f32, UnaryF32)               \
+  X(floor_f32, UnaryF32)                    \
+  X(ceil_f32, UnaryF32)                     \
+  X(round_f32, UnaryF32)                    \
+  X(relu_f32, UnaryF32)                     \
+  X(add_f32, BinaryF32)                     \
+  X(subtract_f32, BinaryF32)                \
+  X(multiply_f32, BinaryF32)                \
+  X(divide_f32, BinaryF32)                  \
+  X(maximum_f32, BinaryF32)                 \
+  X(minimum_f32, BinaryF32)                 \
+  X(multiply_add_f32, MultiplyAddF32)
 
-// y[i] = f(a[i * a_step], b[i * b_step]), each step 0 or 1; y may be a or b where that step is 1.
-using BinaryF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
-                           float* y, std::size_t n);
+#define PYREC_KERNELS_transcendental(X, INNER) \
+  X(exp_f32, UnaryF32)                         \
+  X(log_f32, UnaryF32)                         \
+  X(sigmoid_f32, UnaryF32)                     \
+  X(tanh_f32, UnaryF32)                        \
+  X(erf_f32, UnaryF32)                         \
+  X(softplus_f32, UnaryF32)
 
-// y[i] = a[i * a_step] * b[i * b_step] + c[i * c_step], each step 0 or 1, rounded once or after
-// both operations; y may be an operand of step 1.
-using MultiplyAddF32 = void (*)(const float* a, std::size_t a_step, const float* b,
-                                std::size_t b_step, const float* c, std::size_t c_step, float* y,
-                                std::size_t n);
+#define PYREC_KERNELS_reduce(X, INNER) \
+  X(sum_f32, ReduceF32)                \
+  X(sum_squares_f32, ReduceF32)        \
+  X(max_f32, ReduceF32)                \
+  X(min_f32, ReduceF32)
 
-// f over x[0..n); n >= 1 for max and min, which give NaN if any element is NaN.
-using ReduceF32 = float (*)(const float* x, std::size_t n);
+#define PYREC_KERNELS_rows(X, INNER) \
+  X(softmax_f32, RowsF32)            \
+  X(log_softmax_f32, RowsF32)        \
+  X(layer_normalization_f32, LayerNormalizationF32)
 
-// y[r] = softmax or log-softmax of row r of a [rows, n] matrix; y may be x. All -inf gives NaN.
-using RowsF32 = void (*)(const float* x, float* y, std::size_t rows, std::size_t n);
+#define PYREC_KERNELS_dense(X, INNER)          \
+  INNER(packed_size_f32, PackedSizeF32)        \
+  INNER(pack_f32, PackF32)                     \
+  X(gemm_f32, GemmF32)                         \
+  INNER(packed_size_sparse_f32, PackedSizeF32) \
+  INNER(pack_sparse_f32, PackF32)              \
+  X(gemm_sparse_f32, GemmSparseF32)            \
+  INNER(packed_size_i16, PackedSizeI16)        \
+  INNER(pack_i16, PackI16)                     \
+  X(gemm_i16, GemmI16)
 
-// y[r] = (x[r] - mean) / sqrt(variance + epsilon) * gamma + beta; gamma, beta may be null.
-using LayerNormalizationF32 = void (*)(const float* x, const float* gamma, const float* beta,
-                                       float epsilon, float* y, std::size_t rows, std::size_t n);
+#define PYREC_KERNELS_gather(X, INNER) \
+  X(gather_rows_f32, GatherRowsF32)    \
+  X(bag_sum_f32, BagSumF32)
 
-// Number of floats that pack_f32 writes for a [k, n] matrix.
-using PackedSizeF32 = std::size_t (*)(std::size_t k, std::size_t n);
+#define PYREC_KERNELS_lookup(X, INNER) \
+  X(lookup_f32, LookupF32)             \
+  X(lookup_sum_f32, LookupSumF32)      \
+  X(lookup_sum_u8, LookupSumU8)        \
+  X(lookup_sum_bf16, LookupSumBf16)
 
-// Lays b[i * row_step + j * column_step] out for gemm_f32.
-using PackF32 = void (*)(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
-                         std::size_t column_step, float* packed);
+#define PYREC_KERNELS_embedding_bag(X, INNER) X(embedding_bag_f32, EmbeddingBagF32)
 
-enum class Activation : std::int32_t { kNone, kRelu, kSigmoid, kTanh };
+#define PYREC_KERNELS_pair_dots(X, INNER) X(pair_dots_f32, PairDotsF32)
 
-// Rows of a table that are needed soon, of `stride` bytes each. A product that is given them
-// prefetches some after each block of its own work, and moves on.
-struct Upcoming {
-  std::uintptr_t table = 0;
-  std::size_t stride = 0;
-  const std::int64_t* rows = nullptr;  // numbers that may be invalid
-  std::size_t count = 0;
-  std::size_t offset = 0;  // bytes of the first row that are done
-};
+#define PYREC_KERNELS_convert(X, INNER) \
+  X(half_to_f32, HalfToF32)             \
+  X(f32_to_half, F32ToHalf)
 
-// c = activation(a * b + bias): a is [m, k] with lda floats from row to row, b is packed [k, n],
-// bias is null or [m, n] with bias_step floats from row to row, 0 for one row for all; c is [m, n]
-// with ldc floats from row to row, and may be the bias if ldc is bias_step. k = 0 gives the bias.
-// `upcoming` may be null.
-using GemmF32 = void (*)(const float* a, std::size_t lda, const float* packed, const float* bias,
-                         std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
-                         std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
+#define PYREC_KERNELS_quantized(X, INNER) \
+  X(quantize_rows_u8, QuantizeRowsU8)     \
+  INNER(packed_size_s8, PackedBytes)      \
+  INNER(pack_s8, PackBytes)               \
+  X(gemm_u8s8, GemmU8S8)                  \
+  INNER(pack_sparse_s8, PackBytes)        \
+  X(gemm_sparse_u8s8, GemmU8S8)           \
+  X(round_rows_bf16, RoundRowsBf16)       \
+  INNER(packed_size_bf16, PackedBytes)    \
+  INNER(pack_bf16, PackBytes)             \
+  X(gemm_bf16, GemmBf16)                  \
+  INNER(pack_sparse_bf16, PackBytes)      \
+  X(gemm_sparse_bf16, GemmBf16)           \
+  INNER(order_lanes, OrderLanes)          \
+  INNER(reorder_s8, ReorderBytes)         \
+  INNER(reorder_bf16, ReorderBytes)
 
-// The same product by gemm_sparse_f32 of rows with many zeros, which are not multiplied: b must be
-// finite, and is laid out by pack_sparse_f32 in packed_size_sparse_f32 floats.
-using GemmSparseF32 = GemmF32;
+// Calls F with each family's name.
+#define PYREC_FAMILIES(F, ...)                 \
+  F(elementwise __VA_OPT__(, ) __VA_ARGS__)    \
+  F(transcendental __VA_OPT__(, ) __VA_ARGS__) \
+  F(reduce __VA_OPT__(, ) __VA_ARGS__)         \
+  F(rows __VA_OPT__(, ) __VA_ARGS__)           \
+  F(dense __VA_OPT__(, ) __VA_ARGS__)          \
+  F(gather __VA_OPT__(, ) __VA_ARGS__)         \
+  F(lookup __VA_OPT__(, ) __VA_ARGS__)         \
+  F(embedding_bag __VA_OPT__(, ) __VA_ARGS__)  \
+  F(pair_dots __VA_OPT__(, ) __VA_ARGS__)      \
+  F(convert __VA_OPT__(, ) __VA_ARGS__)        \
+  F(quantized __VA_OPT__(, ) __VA_ARGS__)
 
-// out[i * out_step ..+ width] = table[rows[i] * width ..+ width]; rows are valid.
-using GatherRowsF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
-                               std::size_t n, float* out, std::size_t out_step);
+#define PYREC_FAMILY(family, X, INNER) PYREC_KERNELS_##family(X, INNER)
+#define PYREC_ALL_KERNELS(X, INNER) PYREC_FAMILIES(PYREC_FAMILY, X, INNER)
+// Every kernel: field name and function type.
+#define PYREC_KERNELS(X) PYREC_ALL_KERNELS(X, X)
 
-// out[..width] = sum over i of weights[i] * table[rows[i] * width ..+ width]; weights null means 1;
-// rows are valid; n = 0 gives zeros.
-using BagSumF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
-                           const float* weights, std::size_t n, float* out);
+// Those that instructions for sums of products of bytes, and those that instructions for bfloat16
+// make faster.
+#define PYREC_BYTE_KERNELS(X) \
+  X(gemm_u8s8, GemmU8S8)      \
+  X(gemm_sparse_u8s8, GemmU8S8)
+#define PYREC_BF16_KERNELS(X)       \
+  X(lookup_sum_bf16, LookupSumBf16) \
+  X(round_rows_bf16, RoundRowsBf16) \
+  X(gemm_bf16, GemmBf16)            \
+  X(gemm_sparse_bf16, GemmBf16)
 
-// `width` numbers of each of some rows of a table.
-struct LookupPart {
-  const unsigned char* table;  // row 0's; rows are aligned as the codec wants it
-  std::size_t stride;          // bytes from row to row
-  const std::int64_t* rows;    // valid row numbers; null for 0, 1, 2, ...
-  std::size_t width;
-  Codec codec;
-  bool far;  // the table is too big for the cache
-};
+// What some tables can do and others cannot.
+#define PYREC_TRAITS(X)                                                            \
+  X(multiplies_bf16) /* gemm_bf16 runs on instructions for it: rows are rounded */ \
+  X(skips_groups)    /* gemm_sparse_u8s8 and gemm_sparse_bf16 are faster where there are zeros */
 
-// out[i * out_step ..] = the parts of row i one after the other.
-using LookupF32 = void (*)(const LookupPart* parts, std::size_t count, std::size_t n, float* out,
-                           std::size_t out_step);
-
-// out[i * out_step ..+ width] = activation(bias[i * bias_step ..+ width] + sum of the parts of row
-// i), which are all of this width. The bias may be null.
-using LookupSumF32 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
-                              std::size_t count, Activation activation, std::size_t n,
-                              std::size_t width, float* out, std::size_t out_step);
-
-enum class BagMode : std::int32_t { kSum, kMean, kWeightedMean, kMax };
-
-// Bags of rows of one table.
-struct Bags {
-  LookupPart part;     // the table; without rows
-  std::size_t size;    // its number of rows
-  std::int64_t first;  // the place of ids[0] and weights[0]
-  const std::int64_t* ids;
-  std::int64_t given;          // number of ids
-  std::size_t wrap;            // added to negative ids: size, or 0 where they are wrong
-  const float* weights;        // of the ids; null for 1
-  const std::int64_t* bounds;  // for each bag the places of its first id and after its last
-  std::size_t count;           // of bags
-  BagMode mode;                // means divide by the number of ids or by the sum of their weights
-  bool padded;                 // ids equal to one of the paddings are left out
-  std::int64_t padding[2];
-};
-
-// out[i * out_step ..+ width] = what the mode makes of the rows of bag i, zeros where it has none.
-// Weights are for sums and means. Returns the place of an id that is neither padding nor a row, the
-// first one bag by bag, or -1.
-using EmbeddingBagF32 = std::int64_t (*)(const Bags& bags, float* out, std::size_t out_step);
-
-// out[i * pairs + p] = sum over j < d of a[i * a_step + left[p] + j] * b[i * b_step + right[p] +
-// j].
-using PairDotsF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
-                             const std::int64_t* left, const std::int64_t* right, std::size_t pairs,
-                             std::size_t d, std::size_t n, float* out);
-
-using HalfToF32 = void (*)(const std::uint16_t* x, float* y, std::size_t n);
-using F32ToHalf = void (*)(const float* x, std::uint16_t* y, std::size_t n);
-
-// c[m, n] (ldc = n) = sum over k of a[i * k + l] * b[l * n + j], exact in int32 with wrap-around.
-using GemmI16 = void (*)(const std::int16_t* a, const std::int16_t* b_packed, std::int32_t* c,
-                         std::size_t m, std::size_t n, std::size_t k);
-
-// Number of int16 that pack_i16 writes for a [k, n] matrix, and its layout for gemm_i16.
-using PackedSizeI16 = std::size_t (*)(std::size_t k, std::size_t n);
-using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, std::int16_t* packed);
-
-// A row of k numbers as uint8: the nearest of number / scale + zero point, then the zero point up
-// to a multiple of 16, then scale (float32) and zero point (int32) in kRowRecordTail bytes. The
-// zero point is 0 for a row without a sign bit, else kZeroPoint. A row with a number that is
-// not finite has NaN as its scale.
-constexpr std::int32_t kZeroPoint = 128;
-constexpr std::size_t kRowRecordTail = 16;
-static constexpr std::size_t quantized_row_size(std::size_t k) {
-  return (k + 15) / 16 * 16 + kRowRecordTail;
-}
-
-// Quantises m rows, ldx floats apart, into rows of quantized_row_size(k) bytes, in an order of
-// order_lanes or, if that is null, as they are.
-using QuantizeRowsU8 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                                const std::int32_t* order, std::byte* rows);
-
-// quantize_rows_u8 of lookup_sum_f32, with ReLU or no activation; scratch holds `width` floats.
-using LookupSumU8 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
-                             std::size_t count, bool relu, std::size_t n, std::size_t width,
-                             const std::int32_t* order, float* scratch, std::byte* rows);
-
-// Number of bytes that pack_s8 or pack_bf16 writes for a [k, n] matrix.
-using PackedBytes = std::size_t (*)(std::size_t k, std::size_t n);
-
-// Lays b[i * row_step + j * column_step] out for gemm_u8s8, each column as int8 with a scale of its
-// own, or for gemm_bf16, or for the sparse form of either. `packed` is aligned for float.
-using PackBytes = void (*)(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
-                           std::size_t column_step, std::byte* packed);
-
-// c = a * b + bias, and then the larger of that and 0 if `relu`: a has m rows of
-// quantize_rows_u8, b is packed by pack_s8, bias and c are as in gemm_f32. gemm_sparse_u8s8 of a
-// matrix that is packed by pack_sparse_s8 gives the same faster where a has many zeros.
-using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const float* bias,
-                          std::size_t bias_step, bool relu, float* c, std::size_t ldc,
-                          std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
-
-// The size of a row of round_rows_bf16, which ends in zeros.
-static constexpr std::size_t rounded_row_size(std::size_t k) { return (k + 15) / 16 * 16; }
-
-// Rounds m rows, ldx floats apart, to the nearest bfloat16, the even one of two; subnormal numbers
-// become zeros. The order is as in quantize_rows_u8.
-using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
-                               const std::int32_t* order, std::uint16_t* rows);
-
-// round_rows_bf16 of lookup_sum_f32, with ReLU or no activation.
-using LookupSumBf16 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
-                               std::size_t count, bool relu, std::size_t n, std::size_t width,
-                               const std::int32_t* order, std::uint16_t* rows);
-
-// The same as gemm_u8s8 of rows of round_rows_bf16 and a matrix packed by pack_bf16. b must be
-// finite for gemm_sparse_bf16.
-using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const float* bias,
-                          std::size_t bias_step, bool relu, float* c, std::size_t ldc,
-                          std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
-
-// Puts the numbers of each whole vector of x[0..n) in order, the largest first: place j of a row in
-// that order is order[j] places behind the start of j's vector. Vectors are as wide as the ISA's.
-using OrderLanes = void (*)(const float* x, std::size_t n, std::int32_t* order);
-
-// What pack_sparse_s8 or pack_sparse_bf16 gives for a [k, n] matrix, from there to the same for its
-// rows in an order of order_lanes.
-using ReorderBytes = void (*)(const std::byte* packed, const std::int32_t* order, std::size_t k,
-                              std::size_t n, std::byte* out);
-
-// The kernels that instructions for bfloat16 make faster.
-struct Bf16Kernels {
-  RoundRowsBf16 round_rows;
-  LookupSumBf16 lookup_sum;
-  GemmBf16 gemm;
-  GemmBf16 gemm_sparse;
-};
-
-// Those that instructions for sums of products of bytes make faster.
-struct VnniKernels {
-  GemmU8S8 gemm;
-  GemmU8S8 gemm_sparse;
-};
-
-// Every kernel: field name and function type. The generic kernel test walks this list.
-#define PYREC_KERNELS(X)                            \
-  X(abs_f32, UnaryF32)                              \
-  X(negative_f32, UnaryF32)                         \
-  X(sqrt_f32, UnaryF32)                             \
-  X(reciprocal_f32, UnaryF32)                       \
-  X(floor_f32, UnaryF32)                            \
-  X(ceil_f32, UnaryF32)                             \
-  X(round_f32, UnaryF32)                            \
-  X(relu_f32, UnaryF32)                             \
-  X(exp_f32, UnaryF32)                              \
-  X(log_f32, UnaryF32)                              \
-  X(sigmoid_f32, UnaryF32)                          \
-  X(tanh_f32, UnaryF32)                             \
-  X(erf_f32, UnaryF32)                              \
-  X(softplus_f32, UnaryF32)                         \
-  X(add_f32, BinaryF32)                             \
-  X(subtract_f32, BinaryF32)                        \
-  X(multiply_f32, BinaryF32)                        \
-  X(divide_f32, BinaryF32)                          \
-  X(maximum_f32, BinaryF32)                         \
-  X(minimum_f32, BinaryF32)                         \
-  X(multiply_add_f32, MultiplyAddF32)               \
-  X(sum_f32, ReduceF32)                             \
-  X(sum_squares_f32, ReduceF32)                     \
-  X(max_f32, ReduceF32)                             \
-  X(min_f32, ReduceF32)                             \
-  X(softmax_f32, RowsF32)                           \
-  X(log_softmax_f32, RowsF32)                       \
-  X(layer_normalization_f32, LayerNormalizationF32) \
-  X(packed_size_f32, PackedSizeF32)                 \
-  X(pack_f32, PackF32)                              \
-  X(gemm_f32, GemmF32)                              \
-  X(packed_size_sparse_f32, PackedSizeF32)          \
-  X(pack_sparse_f32, PackF32)                       \
-  X(gemm_sparse_f32, GemmSparseF32)                 \
-  X(gather_rows_f32, GatherRowsF32)                 \
-  X(bag_sum_f32, BagSumF32)                         \
-  X(lookup_f32, LookupF32)                          \
-  X(lookup_sum_f32, LookupSumF32)                   \
-  X(pair_dots_f32, PairDotsF32)                     \
-  X(half_to_f32, HalfToF32)                         \
-  X(f32_to_half, F32ToHalf)                         \
-  X(packed_size_i16, PackedSizeI16)                 \
-  X(pack_i16, PackI16)                              \
-  X(gemm_i16, GemmI16)                              \
-  X(quantize_rows_u8, QuantizeRowsU8)               \
-  X(lookup_sum_u8, LookupSumU8)                     \
-  X(packed_size_s8, PackedBytes)                    \
-  X(pack_s8, PackBytes)                             \
-  X(gemm_u8s8, GemmU8S8)                            \
-  X(pack_sparse_s8, PackBytes)                      \
-  X(gemm_sparse_u8s8, GemmU8S8)                     \
-  X(round_rows_bf16, RoundRowsBf16)                 \
-  X(lookup_sum_bf16, LookupSumBf16)                 \
-  X(packed_size_bf16, PackedBytes)                  \
-  X(pack_bf16, PackBytes)                           \
-  X(gemm_bf16, GemmBf16)                            \
-  X(pack_sparse_bf16, PackBytes)                    \
-  X(gemm_sparse_bf16, GemmBf16)                     \
-  X(order_lanes, OrderLanes)                        \
-  X(reorder_s8, ReorderBytes)                       \
-  X(reorder_bf16, ReorderBytes)                     \
-  X(embedding_bag_f32, EmbeddingBagF32)
-
+// The kernels of an ISA, or those that more instructions make faster in place of an ISA's: the
+// others of these are null.
 struct Kernels {
-  const char* isa;
-  bool fast_bf16 = false;  // gemm_bf16 runs on instructions of this processor
-  bool skips_groups;       // gemm_sparse_u8s8 and gemm_sparse_bf16 are faster where there are zeros
-#define PYREC_FIELD(name, type) type name;
+  const char* isa = nullptr;
+  std::size_t lanes = 0;
+#define PYREC_FIELD(name) bool name = false;
+  PYREC_TRAITS(PYREC_FIELD)
+#undef PYREC_FIELD
+#define PYREC_FIELD(name, type) type name = nullptr;
   PYREC_KERNELS(PYREC_FIELD)
 #undef PYREC_FIELD
 };
 
-struct CpuFeatures {
-  bool avx2;    // AVX2, FMA, F16C and BMI2, and an operating system that saves the registers
-  bool avx512;  // F, BW, DQ, VL
-  bool avx512_bf16;
-  bool avx512_vnni;
-};
+// ISAs of this build, whether this CPU can run them or not, best first.
+std::vector<std::string_view> known_isas();
 
-const CpuFeatures& cpu_features();
+// The tables that this CPU can run, best first.
+std::span<const Kernels> available_kernels();
 
-// ISAs of this build that this CPU can run, best first.
-std::span<const Kernels* const> available_kernels();
+// The best ISA without what further instructions make faster, and with every trait: the kernels
+// that stand in for them, as if they were fast. For tests.
+constexpr const char* kStandIn = "stand_in";
 
-// The named ISA's table, or null if this build or this CPU does not have it. For tests there is
-// also "avx512_emulated", which has what stands in for VNNI and BF16 where a processor lacks them
-// and takes it for fast.
+// The table of that name, or null if this build or this CPU does not have it.
 const Kernels* find_kernels(std::string_view isa);
 
 }  // namespace pyrec

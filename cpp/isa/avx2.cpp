@@ -1,4 +1,3 @@
-#include "dispatch/kernels.h"
 #include "simd/vec_avx2.h"
 
 // After the vocabulary that it is compiled over.
@@ -7,6 +6,6 @@
 namespace pyrec {
 
 extern const Kernels kAvx2Kernels;
-const Kernels kAvx2Kernels = PYREC_KERNEL_TABLE("avx2");
+const Kernels kAvx2Kernels = PYREC_KERNEL_TABLE("avx2", PYREC_KERNELS);
 
 }  // namespace pyrec

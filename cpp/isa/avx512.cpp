@@ -1,4 +1,3 @@
-#include "dispatch/kernels.h"
 #include "simd/vec_avx512.h"
 
 // After the vocabulary that it is compiled over.
@@ -7,6 +6,6 @@
 namespace pyrec {
 
 extern const Kernels kAvx512Kernels;
-const Kernels kAvx512Kernels = PYREC_KERNEL_TABLE("avx512");
+const Kernels kAvx512Kernels = PYREC_KERNEL_TABLE("avx512", PYREC_KERNELS);
 
 }  // namespace pyrec

@@ -4,11 +4,11 @@
 #include "kernels/gemm_bf16.inl.h"
 #include "kernels/lookup_sum_bf16.inl.h"
 #include "kernels/round_bf16.inl.h"
+#include "kernels/table.inl.h"
 
 namespace pyrec {
 
-extern const Bf16Kernels kAvx512Bf16Kernels;
-const Bf16Kernels kAvx512Bf16Kernels = {round_rows_bf16, lookup_sum_bf16, gemm_bf16,
-                                        gemm_sparse_bf16};
+extern const Kernels kAvx512Bf16Kernels;
+const Kernels kAvx512Bf16Kernels = PYREC_KERNEL_TABLE("avx512", PYREC_BF16_KERNELS);
 
 }  // namespace pyrec

@@ -2,10 +2,11 @@
 
 // After the vocabulary that it is compiled over.
 #include "kernels/gemm_u8s8.inl.h"
+#include "kernels/table.inl.h"
 
 namespace pyrec {
 
-extern const VnniKernels kAvx512VnniKernels;
-const VnniKernels kAvx512VnniKernels = {gemm_u8s8, gemm_sparse_u8s8};
+extern const Kernels kAvx512VnniKernels;
+const Kernels kAvx512VnniKernels = PYREC_KERNEL_TABLE("avx512", PYREC_BYTE_KERNELS);
 
 }  // namespace pyrec

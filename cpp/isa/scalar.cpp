@@ -1,4 +1,3 @@
-#include "dispatch/kernels.h"
 #include "simd/vec_scalar.h"
 
 // After the vocabulary that it is compiled over.
@@ -7,6 +6,6 @@
 namespace pyrec {
 
 extern const Kernels kScalarKernels;
-const Kernels kScalarKernels = PYREC_KERNEL_TABLE("scalar");
+const Kernels kScalarKernels = PYREC_KERNEL_TABLE("scalar", PYREC_KERNELS);
 
 }  // namespace pyrec

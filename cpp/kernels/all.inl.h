@@ -1,13 +1,13 @@
 #pragma once
 
-// Every kernel over the vector vocabulary that was included before, and the table of them. All is
+// Every kernel over the vector vocabulary that was included before, and their table. All is
 // in an anonymous namespace: an inline function with a name that other ISAs share could be merged
 // with theirs by the linker, and an older CPU would then run instructions it does not have.
 
-#include "dispatch/kernels.h"
 #include "kernels/convert.inl.h"
 #include "kernels/elementwise.inl.h"
 #include "kernels/embedding_bag.inl.h"
+#include "kernels/gather.inl.h"
 #include "kernels/gemm.inl.h"
 #include "kernels/gemm_bf16.inl.h"
 #include "kernels/gemm_i16.inl.h"
@@ -18,12 +18,9 @@
 #include "kernels/lookup_sum_bf16.inl.h"
 #include "kernels/lookup_sum_u8.inl.h"
 #include "kernels/order.inl.h"
+#include "kernels/pair_dots.inl.h"
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"
 #include "kernels/round_bf16.inl.h"
-#include "kernels/sparse.inl.h"
+#include "kernels/table.inl.h"
 #include "kernels/transcendental.inl.h"
-
-#define PYREC_TABLE_ENTRY(name, type) .name = name,
-#define PYREC_KERNEL_TABLE(isa_name) \
-  {.isa = isa_name, .skips_groups = kCanSkipGroups, PYREC_KERNELS(PYREC_TABLE_ENTRY)}

@@ -22,6 +22,9 @@ using Mask = __m256;  // all ones or all zeros in each lane
 constexpr int kBlockRows = 6;
 constexpr int kBlockVectors = 2;
 
+// dot_bf16_pairs is an instruction.
+constexpr bool kMultipliesBf16 = false;
+
 // count < kLanes.
 inline Mask first_lanes(std::size_t count) {
   static constexpr std::int32_t kOnes[2 * kLanes] = {-1, -1, -1, -1, -1, -1, -1, -1};

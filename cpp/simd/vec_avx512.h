@@ -29,6 +29,13 @@ using Mask = __mmask16;
 constexpr int kBlockRows = 8;
 constexpr int kBlockVectors = 3;
 
+// dot_bf16_pairs is an instruction.
+#ifdef __AVX512BF16__
+constexpr bool kMultipliesBf16 = true;
+#else
+constexpr bool kMultipliesBf16 = false;
+#endif
+
 // count < kLanes.
 inline Mask first_lanes(std::size_t count) {
   return static_cast<Mask>(_bzhi_u32(0xffffu, static_cast<unsigned>(count)));

@@ -21,6 +21,9 @@ using Mask = VecI;  // all ones or all zeros in each lane
 constexpr int kBlockRows = 4;
 constexpr int kBlockVectors = 2;
 
+// dot_bf16_pairs is an instruction.
+constexpr bool kMultipliesBf16 = false;
+
 // count < kLanes.
 inline Mask first_lanes(std::size_t count) {
   const std::int32_t n = static_cast<std::int32_t>(count);

@@ -9,10 +9,11 @@ import numpy as np
 from pyrec_infer.ir import Array, Node
 from pyrec_infer.kernels.elementwise import relu_f32
 from pyrec_infer.kernels.embedding_bag import embedding_bags
-from pyrec_infer.kernels.lookup import Part, lookup_f32, lookup_sum_f32, pair_dots_f32
+from pyrec_infer.kernels.gather import gather_rows_f32
+from pyrec_infer.kernels.lookup import Part, lookup_f32, lookup_sum_f32
+from pyrec_infer.kernels.pair_dots import pair_dots_f32
 from pyrec_infer.kernels.quantized import quantize_rows
 from pyrec_infer.kernels.rows import layer_normalization_f32, log_softmax_f32, softmax_f32
-from pyrec_infer.kernels.sparse import gather_rows_f32
 from pyrec_infer.kernels.transcendental import (
     erf_f32,
     exp_f32,

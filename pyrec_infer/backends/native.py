@@ -159,7 +159,7 @@ class NativePlan:
     ----------
     plan : Plan
     isa : str
-        ``avx512``, ``avx2`` or ``scalar``.
+        One of `available_backends` but ``numba``.
     pool : native.ThreadPool
     fallbacks : mapping of Node to callable
         For the nodes that another runtime runs.

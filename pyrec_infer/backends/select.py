@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pyrec_infer.ir import Node
 
 
-BACKENDS = ("avx512", "avx2", "scalar", "numba")
-"""All backends, best first."""
+BACKENDS = (*(native.known_isas() if native is not None else ()), "numba")
+"""All backends of this build, best first."""
 
 VARIABLE = "PYREC_INFER_BACKEND"
 
@@ -82,21 +82,22 @@ def select_backend() -> str:
     return wanted
 
 
+def _can(backend: str, trait: str) -> bool:
+    return backend != "numba" and native is not None and native.kernel_traits(backend)[trait]
+
+
 def bf16_note(backend: str) -> str:
     """For `explain`: why bf16 layers are not computed in bf16, or nothing where they are."""
-    reason = f"the backend {backend} has no such arithmetic"
-    if backend == "avx512" and native is not None:
-        if native.cpu_features()["avx512_bf16"]:
-            return ""
-        reason = "this processor has no AVX512-BF16"
-    return f"bf16 weights, fp32 arithmetic: {reason}"
+    if _can(backend, "multiplies_bf16"):
+        return ""
+    return f"bf16 weights, fp32 arithmetic: the backend {backend} has no other on this processor"
 
 
 def skips_zero_groups(backend: str, precision: str) -> bool:
     """Whether layers of a lower precision skip successive zeros faster than they multiply them."""
-    if backend != "avx512":
+    if precision not in ("int8", "bf16") or not _can(backend, "skips_groups"):
         return False
-    return precision == "int8" or (precision == "bf16" and not bf16_note(backend))
+    return precision == "int8" or _can(backend, "multiplies_bf16")
 
 
 def make_pool(backend: str, threads: int) -> Any:

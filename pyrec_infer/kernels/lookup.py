@@ -1,4 +1,4 @@
-"""Rows of tables side by side or summed, and dot products of pairs of vectors.
+"""Rows of tables side by side or summed.
 
 A part of a lookup is a table (float32, or bytes), the first byte to read of each row, the rows or None
 for all in order, the number of elements and a codec (see `pyrec_infer.codecs`).
@@ -27,17 +27,6 @@ def _add_loop(numbers: Any, rows: Any, out: Any) -> None:
     for i in range(rows.size):
         for j in range(out.shape[1]):
             out[i, j] += numbers[rows[i], j]
-
-
-@compiled
-def _pair_loop(a: Any, b: Any, left: Any, right: Any, out: Any) -> None:
-    for i in range(out.shape[0]):
-        x, y = a[i if a.shape[0] > 1 else 0], b[i if b.shape[0] > 1 else 0]
-        for p in range(left.size):
-            total = np.float32(0)
-            for j in range(x.shape[1]):
-                total += x[left[p], j] * y[right[p], j]
-            out[i, p] = total
 
 
 def numbers_of(part: Part, n: int) -> tuple[Array, Array]:
@@ -81,13 +70,6 @@ def lookup_sum_u8(
 ) -> Array:
     """The same as rows of `quantize_rows_u8`, in no order of their own."""
     return quantize_rows_u8(lookup_sum_f32(bias, parts, n, width, activation), row)
-
-
-def pair_dots_f32(a: Array, b: Array, left: Array, right: Array) -> Array:
-    """Dot products of vectors ``left[p]`` of a and ``right[p]`` of b; one row stands for all."""
-    out = np.empty((max(len(a), len(b)) if len(a) and len(b) else 0, left.size), np.float32)
-    _pair_loop(a, b, left, right, out)
-    return out
 
 
 def exact_numbers(part: Part, n: int) -> Array:
@@ -137,16 +119,6 @@ def _sum_terms(bias: Array | None, parts: Sequence[Part], *_: Any) -> float:
 def _sum_scale(bias: Array | None, parts: Sequence[Part], n: int, width: int, activation: str) -> Array:
     magnitude = sum((np.abs(exact_numbers(part, n)) for part in parts), np.zeros((n, width)))
     return np.asarray(magnitude + (0 if bias is None else np.abs(bias)) + (activation != "none"))
-
-
-def _pair_dots(a: Array, b: Array, left: Array, right: Array) -> Array:
-    with np.errstate(all="ignore"):
-        product = a.astype(np.float64)[:, left] * b.astype(np.float64)[:, right]
-        return np.asarray(product.sum(axis=2))
-
-
-def _pair_scale(a: Array, b: Array, left: Array, right: Array) -> Array:
-    return _pair_dots(np.abs(a), np.abs(b), left, right)
 
 
 WIDTHS = (0, 1, 3, 4, 7, 8, 15, 16, 17, 31, 33, 48, 100)
@@ -215,29 +187,9 @@ def _exact_sum_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
         yield exact, tuple(whole), n, width, "relu" if activation == "relu" else "none", None
 
 
-def _pair_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
-    for d in (*range(20), 32, 33, 48, 64):
-        for pairs in (0, 1, 5, 16, 21):
-            left, right = rng.integers(0, 4, pairs), rng.integers(0, 3, pairs)
-            yield normal(rng, 5, 4, d), normal(rng, 1 if pairs == 5 else 5, 3, d), left, right
-    left, right = np.arange(40) % 6, np.arange(40) % 5
-    a, b = normal(rng, 7, 6, 16), normal(rng, 7, 5, 16)
-    yield a[:1], b, left, right
-    yield a[:0], b[:0], left, right
-    a[2, 1, 3], a[3, 2, 2], b[4, 1, 1] = np.nan, np.inf, -np.inf
-    yield a, b, left, right
-
-
 KERNELS = (
     KernelSpec("lookup_f32", _lookup, lookup_f32, EXACT, _lookup_cases),
     KernelSpec("lookup_sum_f32", _lookup_sum, lookup_sum_f32, reduction(_sum_terms, _sum_scale), _sum_cases),
     KernelSpec("lookup_sum_bf16", _lookup_sum_bf16, lookup_sum_bf16, EXACT, _exact_sum_cases),
     KernelSpec("lookup_sum_u8", _lookup_sum_u8, lookup_sum_u8, EXACT, _exact_sum_cases),
-    KernelSpec(
-        "pair_dots_f32",
-        _pair_dots,
-        pair_dots_f32,
-        reduction(lambda a, *_: a.shape[2], _pair_scale),
-        _pair_cases,
-    ),
 )

@@ -29,7 +29,7 @@ except ImportError:
     _native = None
 
 NATIVE = [name for name in available_backends() if name != "numba"]
-ISAS = [*NATIVE, "avx512_emulated"] if "avx512" in NATIVE else NATIVE
+ISAS = [*NATIVE, "stand_in"] if NATIVE else []
 READERS = [*ISAS, "numba"] if "numba" in available_backends() else ISAS
 
 WIDTHS = (0, 1, 3, 4, 7, 8, 15, 16, 17, 33, 100)

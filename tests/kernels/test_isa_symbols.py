@@ -1,4 +1,4 @@
-"""ISA objects share no symbol that the linker could merge; kernels keep their prefetches."""
+"""ISA objects hold the kernels of their lists and share no symbol to merge; kernels keep their prefetches."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ pytestmark = pytest.mark.skipif(
 CPP = Path(__file__).resolve().parents[2] / "cpp"
 CMAKE = CPP / "CMakeLists.txt"
 
-EXPORTS = {
-    "scalar": "kScalarKernels",
-    "avx2": "kAvx2Kernels",
-    "avx512": "kAvx512Kernels",
-    "avx512_vnni": "kAvx512VnniKernels",
-    "avx512_bf16": "kAvx512Bf16Kernels",
-}
+ISAS = sorted(path.stem for path in (CPP / "isa").glob("*.cpp"))
+
+
+def table_of(isa: str) -> str:
+    """The table that an ISA's file exports."""
+    return f"k{isa.title().replace('_', '')}Kernels"
 
 
 def flags(isa: str) -> list[str]:
@@ -44,15 +43,11 @@ def find_compiler() -> list[str]:
     return compiler.split()
 
 
-@pytest.fixture(scope="module", params=sorted(EXPORTS))
-def symbols(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, list[list[str]]]:
-    """The ISA and the (type, name) of each symbol of its unoptimised object."""
+@pytest.fixture(scope="module", params=ISAS)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The ISA and its unoptimised object."""
     isa = request.param
     compiler = find_compiler()
-    if not shutil.which("nm"):
-        pytest.skip("no nm")
     if isa != "scalar" and platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("not an x86 machine")
     if isa != "scalar":
@@ -69,8 +64,55 @@ def symbols(
         output,
     ]
     subprocess.run([*command, *flags(isa)], check=True)
-    listing = subprocess.run(["nm", "-C", output], check=True, capture_output=True, text=True).stdout
-    return isa, [line[17:].split(" ", 1) for line in listing.splitlines()]
+    return isa, output
+
+
+def told(tool: str, *arguments: str | Path) -> list[str]:
+    """The lines that a tool prints."""
+    if not shutil.which(tool):
+        pytest.skip(f"no {tool}")
+    return subprocess.run([tool, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def symbols(built: tuple[str, Path]) -> tuple[str, list[list[str]]]:
+    """The ISA and the (type, name) of each symbol."""
+    isa, output = built
+    return isa, [line[17:].split(" ", 1) for line in told("nm", "-C", output)]
+
+
+def listed(isa: str, folder: Path) -> list[str]:
+    """The kernels of the list that an ISA's table is made of."""
+    made = re.search(r'PYREC_KERNEL_TABLE\("(\w+)", (\w+)\)', (CPP / "isa" / f"{isa}.cpp").read_text())
+    assert made, isa
+    assert isa.startswith(made[1])
+    source = folder / "list.cpp"
+    source.write_text(f'#include "dispatch/kernels.h"\n#define NAME(name, type) @name@\n{made[2]}(NAME)\n')
+    text = told(*find_compiler(), "-std=c++20", f"-I{CPP}", "-E", source)
+    return re.findall(r"@(\w+)@", "\n".join(text))
+
+
+def held(output: Path, table: str) -> list[str]:
+    """The functions that a table of an object points to, in its order."""
+    symbol = r"(\w+) .{7} (\S+)\t(\w+)\s+(?:\.\w+ )?(.+)"
+    found = [re.fullmatch(symbol, line) for line in told("objdump", "-tC", output)]
+    symbols = [(int(m[1], 16), m[2], int(m[3], 16), m[4]) for m in found if m]
+    functions = {start: name for start, section, _, name in symbols if section == ".text"}
+    ((begin, home, size),) = [symbol[:3] for symbol in symbols if symbol[3] == f"pyrec::{table}"]
+    names, section = [], ""
+    for line in told("objdump", "-r", output):
+        section = line.split("[")[1].split("]")[0] if line.startswith("RELOCATION") else section
+        pointer = re.fullmatch(r"(\w+) \S+ +\.text(?:\+0x(\w+))?", line)
+        if pointer and section == home and begin <= int(pointer[1], 16) < begin + size:
+            names.append(functions[int(pointer[2] or "0", 16)])
+    return [re.sub(r".*::(\w+)\(.*", r"\1", name) for name in names]
+
+
+def test_a_table_holds_the_kernels_of_its_list(built: tuple[str, Path], tmp_path: Path) -> None:
+    isa, output = built
+    kernels = listed(isa, tmp_path)
+    assert kernels
+    assert sorted(held(output, table_of(isa))) == sorted(kernels)
 
 
 def test_no_weak_symbols(symbols: tuple[str, list[list[str]]]) -> None:
@@ -86,7 +128,7 @@ def test_no_static_constructors(symbols: tuple[str, list[list[str]]]) -> None:
 def test_only_the_table_is_external(symbols: tuple[str, list[list[str]]]) -> None:
     isa, entries = symbols
     external = [name for kind, name in entries if kind.isupper() and kind != "U"]
-    assert external == [f"pyrec::{EXPORTS[isa]}"]
+    assert external == [f"pyrec::{table_of(isa)}"]
 
 
 def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list[str]]]) -> None:
@@ -103,8 +145,8 @@ def test_needs_nothing_but_the_mathematics_library(symbols: tuple[str, list[list
         ("lookup_sum", "lookup_sum_f32"),
         ("lookup_sum_bf16", "lookup_sum_bf16"),
         ("lookup_sum_u8", "lookup_sum_u8"),
-        ("sparse", "gather_rows_f32"),
-        ("sparse", "bag_sum_f32"),
+        ("gather", "gather_rows_f32"),
+        ("gather", "bag_sum_f32"),
     ],
 )
 def test_compilers_keep_prefetches(header: str, kernel: str, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from pyrec_infer.planner import build_plan
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
 ISAS = [name for name in available_backends() if name != "numba"]
-LANES = {"avx512": 16, "avx2": 8, "scalar": 4}
 REQUEST = Sides(frozenset("u"))
 OPERATORS = {"int8": "pyrec.DenseInt8", "bf16": "pyrec.DenseBf16"}
 
@@ -262,7 +261,7 @@ def test_numbers_that_are_not_finite_stay_where_they_are(isa: str, precision: st
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_rows_come_in_the_order_of_a_row_the_largest_first(isa: str) -> None:
-    lanes = LANES[isa]
+    lanes = _native.kernel_lanes(isa)
     row = normal(K, seed=8)
     order = np.arange(K)
     for start in range(0, K - lanes + 1, lanes):

@@ -13,7 +13,7 @@ from support.models import FLOAT, INT64, STRING, make_model
 
 import pyrec_infer as pi
 from benchmarks.obd import features
-from pyrec_infer.backends.select import VARIABLE, available_backends
+from pyrec_infer.backends.select import VARIABLE, available_backends, select_backend
 from pyrec_infer.bundled import MODEL
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.ir import Array, Dim, Graph, Info, Node
@@ -31,9 +31,9 @@ except ImportError:
     _native = None
 
 NATIVE = [name for name in available_backends() if name != "numba"]
-ISAS = [*NATIVE, "avx512_emulated"] if "avx512" in NATIVE else NATIVE
+ISAS = [*NATIVE, "stand_in"] if NATIVE else []
 """With the stand-ins for instructions that not every processor has."""
-ROUNDING = {"avx512_emulated"} | ({"avx512"} if _native and _native.cpu_features()["avx512_bf16"] else set())
+ROUNDING = {isa for isa in ISAS if _native.kernel_traits(isa)["multiplies_bf16"]}
 """Those that multiply bfloat16, so that activations are rounded as well as weights."""
 
 
@@ -355,8 +355,7 @@ def test_a_catalogue_has_the_precision_of_its_model(precision: str) -> None:
 
 def test_bf16_says_what_it_is_computed_in() -> None:
     text = str(pi.load(ranker(), precision="bf16").explain())
-    fast = _native is not None and _native.cpu_features()["avx512_bf16"]
-    assert ("bf16 weights, fp32 arithmetic" in text) == (not fast or "backend avx512" not in text)
+    assert ("bf16 weights, fp32 arithmetic" in text) == (select_backend() not in ROUNDING)
 
 
 def test_sampled_ids_are_in_their_tables() -> None:

@@ -16,7 +16,7 @@ if not DOCUMENT.is_file():
 EXAMPLES = {
     "A kernel": (
         "multiply_add_f32",
-        ("cpp/kernels/", "cpp/dispatch/kernels.h", "cpp/bindings/", "pyrec_infer/kernels/"),
+        ("cpp/kernels/", "cpp/dispatch/kernels.h", "cpp/bindings/kernels/", "pyrec_infer/kernels/"),
         ("cpp/plan/ops/",),
     ),
     "An elementwise operator": ("Mish", ("pyrec_infer/ops/", "cpp/plan/ops/"), ()),

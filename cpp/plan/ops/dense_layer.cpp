@@ -248,8 +248,9 @@ class Pack {
     if (precision == "int8") {
       bytes_ = {spec.kernels.packed_size_s8, spec.kernels.pack_s8};
     } else if (precision == "bf16") {
-      if (spec.kernels.fast_bf16) bytes_ = {spec.kernels.packed_size_bf16, spec.kernels.pack_bf16};
-      rounded_ = !spec.kernels.fast_bf16;
+      if (spec.kernels.multiplies_bf16)
+        bytes_ = {spec.kernels.packed_size_bf16, spec.kernels.pack_bf16};
+      rounded_ = !spec.kernels.multiplies_bf16;
     } else if (precision != "fp32") {
       throw OpError(ErrorKind::kUnsupported, std::string(kName) + ": precision " + precision);
     }

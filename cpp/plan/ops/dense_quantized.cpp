@@ -243,7 +243,7 @@ class RoundedLayer final : public Op {
 };
 
 std::unique_ptr<Op> make_bf16(const OpSpec& spec) {
-  if (spec.kernels.fast_bf16) return make_op<NarrowLayer<Bf16>>(spec);
+  if (spec.kernels.multiplies_bf16) return make_op<NarrowLayer<Bf16>>(spec);
   // pyrec.Pack has rounded them.
   if (spec.attributes.has("columns")) return find_op("pyrec.Dense")(spec);
   return std::make_unique<RoundedLayer>(spec);

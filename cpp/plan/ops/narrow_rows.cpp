@@ -49,7 +49,7 @@ const std::int32_t* RowOrder::data() const {
 const NarrowRows* narrow_rows(const Kernels& kernels, const std::string& precision) {
   if (precision.empty()) return nullptr;
   if (precision == "int8") return &kInt8Rows;
-  if (precision == "bf16") return kernels.fast_bf16 ? &kBf16Rows : nullptr;
+  if (precision == "bf16") return kernels.multiplies_bf16 ? &kBf16Rows : nullptr;
   throw OpError(ErrorKind::kUnsupported, "rows of precision '" + precision + "'");
 }
 

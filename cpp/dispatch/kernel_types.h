@@ -1,0 +1,199 @@
+#pragma once
+
+// The types of kernels. Plain functions on plain memory: a kernel allocates nothing, throws
+// nothing, checks nothing and knows no tensor. Sizes are in elements.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "codecs/codec.h"
+
+namespace pyrec {
+
+// y[i] = f(x[i]); y may be x.
+using UnaryF32 = void (*)(const float* x, float* y, std::size_t n);
+
+// y[i] = f(a[i * a_step], b[i * b_step]), each step 0 or 1; y may be a or b where that step is 1.
+using BinaryF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
+                           float* y, std::size_t n);
+
+// y[i] = a[i * a_step] * b[i * b_step] + c[i * c_step], each step 0 or 1, rounded once or after
+// both operations; y may be an operand of step 1.
+using MultiplyAddF32 = void (*)(const float* a, std::size_t a_step, const float* b,
+                                std::size_t b_step, const float* c, std::size_t c_step, float* y,
+                                std::size_t n);
+
+// f over x[0..n); n >= 1 for max and min, which give NaN if any element is NaN.
+using ReduceF32 = float (*)(const float* x, std::size_t n);
+
+// y[r] = softmax or log-softmax of row r of a [rows, n] matrix; y may be x. All -inf gives NaN.
+using RowsF32 = void (*)(const float* x, float* y, std::size_t rows, std::size_t n);
+
+// y[r] = (x[r] - mean) / sqrt(variance + epsilon) * gamma + beta; gamma, beta may be null.
+using LayerNormalizationF32 = void (*)(const float* x, const float* gamma, const float* beta,
+                                       float epsilon, float* y, std::size_t rows, std::size_t n);
+
+// Number of floats that pack_f32 writes for a [k, n] matrix.
+using PackedSizeF32 = std::size_t (*)(std::size_t k, std::size_t n);
+
+// Lays b[i * row_step + j * column_step] out for gemm_f32.
+using PackF32 = void (*)(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                         std::size_t column_step, float* packed);
+
+enum class Activation : std::int32_t { kNone, kRelu, kSigmoid, kTanh };
+
+// Rows of a table that are needed soon, of `stride` bytes each. A product that is given them
+// prefetches some after each block of its own work, and moves on.
+struct Upcoming {
+  std::uintptr_t table = 0;
+  std::size_t stride = 0;
+  const std::int64_t* rows = nullptr;  // numbers that may be invalid
+  std::size_t count = 0;
+  std::size_t offset = 0;  // bytes of the first row that are done
+};
+
+// c = activation(a * b + bias): a is [m, k] with lda floats from row to row, b is packed [k, n],
+// bias is null or [m, n] with bias_step floats from row to row, 0 for one row for all; c is [m, n]
+// with ldc floats from row to row, and may be the bias if ldc is bias_step. k = 0 gives the bias.
+// `upcoming` may be null.
+using GemmF32 = void (*)(const float* a, std::size_t lda, const float* packed, const float* bias,
+                         std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
+                         std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
+
+// The same product by gemm_sparse_f32 of rows with many zeros, which are not multiplied: b must be
+// finite, and is laid out by pack_sparse_f32 in packed_size_sparse_f32 floats.
+using GemmSparseF32 = GemmF32;
+
+// out[i * out_step ..+ width] = table[rows[i] * width ..+ width]; rows are valid.
+using GatherRowsF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
+                               std::size_t n, float* out, std::size_t out_step);
+
+// out[..width] = sum over i of weights[i] * table[rows[i] * width ..+ width]; weights null means 1;
+// rows are valid; n = 0 gives zeros.
+using BagSumF32 = void (*)(const float* table, std::size_t width, const std::int64_t* rows,
+                           const float* weights, std::size_t n, float* out);
+
+// `width` numbers of each of some rows of a table.
+struct LookupPart {
+  const unsigned char* table;  // row 0's; rows are aligned as the codec wants it
+  std::size_t stride;          // bytes from row to row
+  const std::int64_t* rows;    // valid row numbers; null for 0, 1, 2, ...
+  std::size_t width;
+  Codec codec;
+  bool far;  // the table is too big for the cache
+};
+
+// out[i * out_step ..] = the parts of row i one after the other.
+using LookupF32 = void (*)(const LookupPart* parts, std::size_t count, std::size_t n, float* out,
+                           std::size_t out_step);
+
+// out[i * out_step ..+ width] = activation(bias[i * bias_step ..+ width] + sum of the parts of row
+// i), which are all of this width. The bias may be null.
+using LookupSumF32 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
+                              std::size_t count, Activation activation, std::size_t n,
+                              std::size_t width, float* out, std::size_t out_step);
+
+enum class BagMode : std::int32_t { kSum, kMean, kWeightedMean, kMax };
+
+// Bags of rows of one table.
+struct Bags {
+  LookupPart part;     // the table; without rows
+  std::size_t size;    // its number of rows
+  std::int64_t first;  // the place of ids[0] and weights[0]
+  const std::int64_t* ids;
+  std::int64_t given;          // number of ids
+  std::size_t wrap;            // added to negative ids: size, or 0 where they are wrong
+  const float* weights;        // of the ids; null for 1
+  const std::int64_t* bounds;  // for each bag the places of its first id and after its last
+  std::size_t count;           // of bags
+  BagMode mode;                // means divide by the number of ids or by the sum of their weights
+  bool padded;                 // ids equal to one of the paddings are left out
+  std::int64_t padding[2];
+};
+
+// out[i * out_step ..+ width] = what the mode makes of the rows of bag i, zeros where it has none.
+// Weights are for sums and means. Returns the place of an id that is neither padding nor a row, the
+// first one bag by bag, or -1.
+using EmbeddingBagF32 = std::int64_t (*)(const Bags& bags, float* out, std::size_t out_step);
+
+// out[i * pairs + p] = sum over j < d of a[i * a_step + left[p] + j] * b[i * b_step + right[p] +
+// j].
+using PairDotsF32 = void (*)(const float* a, std::size_t a_step, const float* b, std::size_t b_step,
+                             const std::int64_t* left, const std::int64_t* right, std::size_t pairs,
+                             std::size_t d, std::size_t n, float* out);
+
+using HalfToF32 = void (*)(const std::uint16_t* x, float* y, std::size_t n);
+using F32ToHalf = void (*)(const float* x, std::uint16_t* y, std::size_t n);
+
+// c[m, n] (ldc = n) = sum over k of a[i * k + l] * b[l * n + j], exact in int32 with wrap-around.
+using GemmI16 = void (*)(const std::int16_t* a, const std::int16_t* b_packed, std::int32_t* c,
+                         std::size_t m, std::size_t n, std::size_t k);
+
+// Number of int16 that pack_i16 writes for a [k, n] matrix, and its layout for gemm_i16.
+using PackedSizeI16 = std::size_t (*)(std::size_t k, std::size_t n);
+using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, std::int16_t* packed);
+
+// A row of k numbers as uint8: the nearest of number / scale + zero point, then the zero point up
+// to a multiple of 16, then scale (float32) and zero point (int32) in kRowRecordTail bytes. The
+// zero point is 0 for a row without a sign bit, else kZeroPoint. A row with a number that is
+// not finite has NaN as its scale.
+constexpr std::int32_t kZeroPoint = 128;
+constexpr std::size_t kRowRecordTail = 16;
+static constexpr std::size_t quantized_row_size(std::size_t k) {
+  return (k + 15) / 16 * 16 + kRowRecordTail;
+}
+
+// Quantises m rows, ldx floats apart, into rows of quantized_row_size(k) bytes, in an order of
+// order_lanes or, if that is null, as they are.
+using QuantizeRowsU8 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                                const std::int32_t* order, std::byte* rows);
+
+// quantize_rows_u8 of lookup_sum_f32, with ReLU or no activation; scratch holds `width` floats.
+using LookupSumU8 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
+                             std::size_t count, bool relu, std::size_t n, std::size_t width,
+                             const std::int32_t* order, float* scratch, std::byte* rows);
+
+// Number of bytes that pack_s8 or pack_bf16 writes for a [k, n] matrix.
+using PackedBytes = std::size_t (*)(std::size_t k, std::size_t n);
+
+// Lays b[i * row_step + j * column_step] out for gemm_u8s8, each column as int8 with a scale of its
+// own, or for gemm_bf16, or for the sparse form of either. `packed` is aligned for float.
+using PackBytes = void (*)(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
+                           std::size_t column_step, std::byte* packed);
+
+// c = a * b + bias, and then the larger of that and 0 if `relu`: a has m rows of
+// quantize_rows_u8, b is packed by pack_s8, bias and c are as in gemm_f32. gemm_sparse_u8s8 of a
+// matrix that is packed by pack_sparse_s8 gives the same faster where a has many zeros.
+using GemmU8S8 = void (*)(const std::byte* a, const std::byte* packed, const float* bias,
+                          std::size_t bias_step, bool relu, float* c, std::size_t ldc,
+                          std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
+
+// The size of a row of round_rows_bf16, which ends in zeros.
+static constexpr std::size_t rounded_row_size(std::size_t k) { return (k + 15) / 16 * 16; }
+
+// Rounds m rows, ldx floats apart, to the nearest bfloat16, the even one of two; subnormal numbers
+// become zeros. The order is as in quantize_rows_u8.
+using RoundRowsBf16 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                               const std::int32_t* order, std::uint16_t* rows);
+
+// round_rows_bf16 of lookup_sum_f32, with ReLU or no activation.
+using LookupSumBf16 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
+                               std::size_t count, bool relu, std::size_t n, std::size_t width,
+                               const std::int32_t* order, std::uint16_t* rows);
+
+// The same as gemm_u8s8 of rows of round_rows_bf16 and a matrix packed by pack_bf16. b must be
+// finite for gemm_sparse_bf16.
+using GemmBf16 = void (*)(const std::uint16_t* a, const std::byte* packed, const float* bias,
+                          std::size_t bias_step, bool relu, float* c, std::size_t ldc,
+                          std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming);
+
+// Puts the numbers of each whole vector of x[0..n) in order, the largest first: place j of a row in
+// that order is order[j] places behind the start of j's vector. Vectors are as wide as the ISA's.
+using OrderLanes = void (*)(const float* x, std::size_t n, std::int32_t* order);
+
+// What pack_sparse_s8 or pack_sparse_bf16 gives for a [k, n] matrix, from there to the same for its
+// rows in an order of order_lanes.
+using ReorderBytes = void (*)(const std::byte* packed, const std::int32_t* order, std::size_t k,
+                              std::size_t n, std::byte* out);
+
+}  // namespace pyrec
