@@ -35,6 +35,7 @@ from pyrec_infer.errors import (  # noqa: E402
 )
 from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
+from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
 from pyrec_infer.top_k import TopK  # noqa: E402
 
@@ -54,6 +55,8 @@ __all__ = [
     "PreparedCall",
     "PyrecError",
     "ResourceLimitError",
+    "Retrieved",
+    "Retriever",
     "RowCountError",
     "ShapeError",
     "TensorInfo",

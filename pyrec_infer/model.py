@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names
+from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names, as_threads
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.calls import PositionalCall, PreparedCall, SeveralCall, best_candidates, prepare_call
 from pyrec_infer.catalog import Catalog
@@ -31,8 +31,6 @@ from pyrec_infer.views import Views
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Source: TypeAlias = str | os.PathLike[str] | bytes
-
-_MAX_THREADS = 1024
 
 _MAX_CALLS = 64
 """Calls that a model keeps by the names of what they were given."""
@@ -57,9 +55,7 @@ class Model:
         mmap: bool = False,
     ) -> None:
         source = model_source(source)
-        threads = as_count("threads", threads, least=1)
-        if threads > _MAX_THREADS:
-            raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
+        threads = as_threads(threads)
         require_precision(precision)
         if max_bytes is not None:
             max_bytes = as_count("max_bytes", max_bytes, least=1)

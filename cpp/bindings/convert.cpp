@@ -176,4 +176,13 @@ Attributes read_attributes(const py::dict& items) {
   return attributes;
 }
 
+const Kernels& kernels_named(const std::string& isa) {
+  const Kernels* kernels = find_kernels(isa);
+  if (kernels == nullptr) {
+    throw OpError(ErrorKind::kUnsupported,
+                  "backend '" + isa + "' is not available on this machine");
+  }
+  return *kernels;
+}
+
 }  // namespace pyrec

@@ -1,11 +1,12 @@
 #pragma once
 
-// NumPy arrays and attribute dictionaries to the core's types and back.
+// NumPy arrays, names and attribute dictionaries to the core's types and back.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include "core/tensor.h"
+#include "dispatch/kernels.h"
 #include "plan/op.h"
 
 namespace pyrec {
@@ -30,6 +31,9 @@ bool borrow_plain(const pybind11::handle& item, Tensor& tensor);
 pybind11::array copy_to_array(const Tensor& tensor);
 
 DType dtype_from_name(const std::string& name);
+
+// Throws OpError(kUnsupported) where this machine has no such backend.
+const Kernels& kernels_named(const std::string& isa);
 
 // Array attributes are borrowed: the dictionary has to stay alive.
 Attributes read_attributes(const pybind11::dict& items);

@@ -2,6 +2,7 @@
 
 #include "bindings/kernel_bindings.h"
 #include "bindings/plan_bindings.h"
+#include "bindings/retrieval_bindings.h"
 #include "bindings/store_bindings.h"
 
 namespace {
@@ -22,4 +23,5 @@ PYBIND11_MODULE(_native, module) {
   pyrec::bind_kernels(module);
   pyrec::bind_store(module);
   pyrec::bind_plan(module);
+  pyrec::bind_retrieval(module);
 }

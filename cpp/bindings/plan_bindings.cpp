@@ -30,15 +30,6 @@ namespace pyrec {
 
 namespace {
 
-const Kernels& kernels_named(const std::string& isa) {
-  const Kernels* kernels = find_kernels(isa);
-  if (kernels == nullptr) {
-    throw OpError(ErrorKind::kUnsupported,
-                  "backend '" + isa + "' is not available on this machine");
-  }
-  return *kernels;
-}
-
 Tensor copy_from_python(Context& context, const py::handle& item) {
   const auto array = py::array::ensure(item, py::array::c_style);
   if (!array) throw OpError(ErrorKind::kDType, "expected an array");

@@ -142,6 +142,8 @@ class StoreView {
     return made;
   }
 
+  bool is_current() const { return store_->is_current(view_); }
+
   Integers rows(std::size_t number) const { return to_array(selections_.at(number).rows); }
 
   // Which of a set were found: each once, by the order of the store.
@@ -251,6 +253,7 @@ std::size_t erase(ItemStore& store, const py::object& keys) {
 void bind_store(py::module_& module) {
   py::class_<StoreView>(module, "StoreView")
       .def_property_readonly("records", &StoreView::records)
+      .def("is_current", &StoreView::is_current)
       .def("rows", &StoreView::rows, py::arg("number"))
       .def("order", &StoreView::order, py::arg("number"))
       .def("missing", &StoreView::missing, py::arg("number"))

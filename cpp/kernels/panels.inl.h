@@ -29,6 +29,19 @@ inline Panels panels_of(std::size_t n, std::size_t widest = kBlockVectors) {
   return {count, each, count - (count * each - vectors)};
 }
 
+// Columns that lie as rows do, side by side: one vector of them, k a multiple of kLanes.
+inline void pack_transposed(const float* columns, std::size_t k, std::size_t step,
+                            std::size_t width, float* packed) {
+  for (std::size_t i = 0; i < k; i += kLanes) {
+    VecF x[kLanes];
+#pragma GCC unroll 16
+    for (std::size_t lane = 0; lane < kLanes; ++lane) x[lane] = load(columns + lane * step + i);
+    transpose(x);
+#pragma GCC unroll 16
+    for (std::size_t lane = 0; lane < kLanes; ++lane) store(packed + (i + lane) * width, x[lane]);
+  }
+}
+
 // Lays b[i * row_step + j * column_step] out panel by panel, each k rows of whole vectors.
 inline void pack_panels(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
                         std::size_t column_step, const Panels& panels, float* packed) {
@@ -36,7 +49,15 @@ inline void pack_panels(const float* b, std::size_t k, std::size_t n, std::size_
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t width = panels.width(p);
     const std::size_t filled = smaller(width, n - column);
-    for (std::size_t i = 0; i < k; ++i, packed += width) {
+    std::size_t i = 0;
+    if (row_step == 1 && filled == width) {
+      i = k / kLanes * kLanes;
+      for (std::size_t j = 0; j < width; j += kLanes) {
+        pack_transposed(b + (column + j) * column_step, i, column_step, width, packed + j);
+      }
+      packed += i * width;
+    }
+    for (; i < k; ++i, packed += width) {
       const float* row = b + i * row_step + column * column_step;
       std::size_t j = 0;
       if (column_step == 1) {

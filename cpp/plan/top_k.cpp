@@ -1,53 +1,15 @@
 #include "plan/top_k.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <utility>
 
+#include "core/entries.h"
+
 namespace pyrec {
 namespace {
-
-// Scores whose rows fit beside them in an entry.
-constexpr std::size_t kMostScores = std::numeric_limits<std::uint32_t>::max();
-
-// A score and its row in one number that is larger for what comes first: the larger score, NaN
-// after all others, zeros of both signs alike, then the lower row.
-using Entry = std::uint64_t;
-
-Entry entry_of(float score, std::size_t row) {
-  // Integers that rise with the numbers; the least is below that of minus infinity.
-  const auto bits = std::bit_cast<std::int32_t>(score + 0.0f);
-  const std::int32_t rising = std::isnan(score) ? std::numeric_limits<std::int32_t>::min()
-                                                : bits ^ ((bits >> 31) & 0x7fffffff);
-  const std::uint32_t key = static_cast<std::uint32_t>(rising) ^ 0x80000000u;
-  return Entry{key} << 32 | (kMostScores - row);
-}
-
-std::size_t row_of(Entry entry) { return kMostScores - (entry & kMostScores); }
-
-// Leaves the k first entries, in any order.
-void keep_first(std::vector<Entry>& entries, std::size_t k) {
-  if (entries.size() <= k) return;
-  std::nth_element(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(k) - 1,
-                   entries.end(), std::greater<>{});
-  entries.resize(k);
-}
-
-using Floats = float __attribute__((vector_size(16)));
-using Longs = std::int64_t __attribute__((vector_size(16)));
-constexpr std::size_t kLanes = sizeof(Floats) / sizeof(float);
-constexpr std::size_t kBlock = 16 * kLanes;
-
-Longs at_least(const float* x, float least) {
-  Floats values;
-  __builtin_memcpy(&values, x, sizeof(values));
-  return reinterpret_cast<Longs>(values >= Floats{least, least, least, least});
-}
-
-bool any(Longs mask) { return (mask[0] | mask[1]) != 0; }
 
 // Collects entries of scores that are not less than a bound. The bound rises with the k best so far
 // whenever there are too many, so that any order of the scores takes time in proportion to their
@@ -55,19 +17,15 @@ bool any(Longs mask) { return (mask[0] | mask[1]) != 0; }
 class Collector {
  public:
   Collector(std::size_t k, float least, std::size_t room) : k_(k), least_(least), room_(room) {
-    entries_.reserve(room + kBlock);
+    entries_.reserve(room + kScoreBlock);
   }
 
   void collect(std::span<const float> scores) {
     const float* x = scores.data();
     std::size_t begin = 0;
-    for (; begin + kBlock <= scores.size(); begin += kBlock) {
-      Longs found{};
-      for (std::size_t i = 0; i < kBlock; i += kLanes) found |= at_least(x + begin + i, least_);
-      if (!any(found)) continue;
-      for (std::size_t i = begin; i < begin + kBlock; i += kLanes) {
-        if (any(at_least(x + i, least_))) add(x, i, i + kLanes);
-      }
+    for (; begin + kScoreBlock <= scores.size(); begin += kScoreBlock) {
+      for_likely(x + begin, least_,
+                 [&](std::size_t from, std::size_t to) { add(x, begin + from, begin + to); });
       if (entries_.size() > room_) raise(x);
     }
     add(x, begin, scores.size());

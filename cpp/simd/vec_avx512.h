@@ -127,6 +127,31 @@ inline VecF sum_each(const VecF (&x)[kLanes]) {
   const VecF b = _mm512_mask_blend_ps(0xcccc, z[2], z[3]) + _mm512_shuffle_ps(z[2], z[3], 0x4e);
   return _mm512_shuffle_ps(a, b, 0x88) + _mm512_shuffle_ps(a, b, 0xdd);
 }
+// Lane j of x[i] becomes lane i of x[j].
+inline void transpose(VecF (&x)[kLanes]) {
+  VecF y[kLanes];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const VecF a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    const VecF c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]);
+    const VecF d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+    y[i] = _mm512_shuffle_ps(a, c, 0x44);
+    y[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+    y[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+    y[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const VecF a = _mm512_shuffle_f32x4(y[i], y[i + 4], 0x44);
+    const VecF b = _mm512_shuffle_f32x4(y[i], y[i + 4], 0xee);
+    const VecF c = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0x44);
+    const VecF d = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0xee);
+    x[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+    x[i + 4] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    x[i + 8] = _mm512_shuffle_f32x4(b, d, 0x88);
+    x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
+}
 inline float max_lanes(VecF x) { return _mm512_reduce_max_ps(x); }
 inline float first_lane(VecF x) { return _mm512_cvtss_f32(x); }
 

@@ -119,6 +119,11 @@ inline float sum_lanes(VecF x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 inline VecF sum_each(const VecF (&x)[kLanes]) {
   return VecF{sum_lanes(x[0]), sum_lanes(x[1]), sum_lanes(x[2]), sum_lanes(x[3])};
 }
+// Lane j of x[i] becomes lane i of x[j].
+inline void transpose(VecF (&x)[kLanes]) {
+  const VecF y[kLanes] = {x[0], x[1], x[2], x[3]};
+  for (std::size_t i = 0; i < kLanes; ++i) x[i] = VecF{y[0][i], y[1][i], y[2][i], y[3][i]};
+}
 inline float max_lanes(VecF x) {
   const float a = x[0] > x[2] ? x[0] : x[2];
   const float b = x[1] > x[3] ? x[1] : x[3];

@@ -132,6 +132,11 @@ void ItemStore::read(View& view, std::span<Selection> selections) const {
   }
 }
 
+bool ItemStore::is_current(const View& view) const {
+  const std::shared_lock lock(seeing_);
+  return view.epoch_ == epoch_;
+}
+
 ItemStore::View::~View() {
   if (store_ == nullptr) return;
   epoch_.reset();

@@ -87,6 +87,8 @@ class ItemStore {
   void find(const Keys& keys, std::span<std::int64_t> rows, View& view) const;
   // Begins to read all that it finds, of one state of the store.
   void read(View& view, std::span<Selection> selections) const;
+  // Whether nothing has changed since.
+  bool is_current(const View& view) const;
 
   void take(std::size_t count, Batch& batch);
   // Lets the keys, all different, stand for the batch's records.

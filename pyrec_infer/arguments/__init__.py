@@ -6,6 +6,7 @@ from pyrec_infer.arguments.scalars import (
     as_column_names,
     as_count,
     as_names,
+    as_threads,
     require_arrays,
     require_out,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "as_count",
     "as_ids",
     "as_names",
+    "as_threads",
     "regular",
     "require_arrays",
     "require_out",

@@ -14,6 +14,8 @@ from pyrec_infer.errors import DTypeError, InputError, ResourceLimitError, Shape
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.limits import default_max_bytes
 
+_MAX_THREADS = 1024
+
 _BYTES_OF_INT = 64
 """What an element of a list of numbers takes, its copies in a call included."""
 
@@ -34,6 +36,20 @@ def as_count(label: str, value: Any, least: int = 0) -> int:
     if count < least:
         raise InputError(f"{label}: expected at least {least}, got {count}")
     return min(count, sys.maxsize)
+
+
+def as_threads(value: Any) -> int:
+    """A number of threads.
+
+    Raises
+    ------
+    InputError
+        If it is less than 1, or more than any machine has; `DTypeError` if it is no whole number.
+    """
+    threads = as_count("threads", value, least=1)
+    if threads > _MAX_THREADS:
+        raise InputError(f"threads: expected at most {_MAX_THREADS}, got {threads}")
+    return threads
 
 
 def as_names(label: str, value: Any) -> tuple[str, ...]:
@@ -123,4 +139,4 @@ def require_out(out: Any) -> None:
         raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
 
 
-__all__ = ["as_column_names", "as_count", "as_names", "require_arrays", "require_out"]
+__all__ = ["as_column_names", "as_count", "as_names", "as_threads", "require_arrays", "require_out"]

@@ -21,6 +21,10 @@ class StoreView(Protocol):
         """The records of all rows, borrowed and read-only, shape (rows, stride)."""
         ...
 
+    def is_current(self) -> bool:
+        """Whether the items are still what this reader sees."""
+        ...
+
     def rows(self, number: int) -> Rows64:
         """The row of each key of a set, or -1."""
         ...

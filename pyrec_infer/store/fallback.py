@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice, repeat
 from typing import Any
 from weakref import WeakSet
@@ -51,8 +51,14 @@ class _Batch:
 
 
 class _View:
-    def __init__(self, records: NDArray[np.uint8], found: list[tuple[list[Any], list[_Entry]]]) -> None:
+    def __init__(
+        self,
+        records: NDArray[np.uint8],
+        found: list[tuple[list[Any], list[_Entry]]],
+        is_current: Callable[[], bool],
+    ) -> None:
         self.records = records
+        self.is_current = is_current
         self._found = found
 
     def rows(self, number: int) -> Rows64:
@@ -93,6 +99,7 @@ class PythonStore:
         self._lock = threading.RLock()
         self._stride = stride
         self._places = count()
+        self._changes = 0
         self._state = _State(np.empty((0, stride), np.uint8), {}, count())
         _stores.add(self)
 
@@ -126,7 +133,10 @@ class PythonStore:
                 before = map(state.entries.get, names, repeat(_ABSENT))
                 places = [next(self._places) if place < 0 else place for _, place in before]
                 added = dict(zip(names, zip(rows, places, strict=True), strict=True))
+                # Twice, since an interrupted change may have happened or not.
+                self._changes += 1
                 state.entries.update(added)
+                self._changes += 1
                 # A signal's handler may have moved the records meanwhile, in this very thread.
                 if self._state is state:
                     return
@@ -135,6 +145,7 @@ class PythonStore:
         names = _names(keys)
         with self._lock:
             state = self._state
+            self._changes += 1
             if len(names) == 1:
                 return 0 if state.entries.pop(names[0], None) is None else 1
             entries = dict(state.entries)
@@ -155,7 +166,8 @@ class PythonStore:
                 else:
                     names = _names(keys)
                     found.append((names, list(map(state.entries.get, names, repeat(_ABSENT)))))
-            return _View(state.records, found)
+            seen = self._changes
+            return _View(state.records, found, lambda: seen == self._changes)
 
     def _moved(self, state: _State, more: int) -> _State:
         """The same items side by side, with room for more."""

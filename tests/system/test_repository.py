@@ -57,6 +57,7 @@ LAYERS = {
     "planning": 7,
     "views": 7,
     "catalog": 8,
+    "retrieval": 8,
     "ranking": 9,
     "measuring": 10,
     "model": 11,

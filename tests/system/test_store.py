@@ -149,6 +149,21 @@ def test_strings_of_any_form_are_the_same_keys() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_readers_know_whether_the_store_has_changed(kind: str) -> None:
+    store = store_of(kind, False)
+    put(store, [1, 2], False, 1)
+    view = store.read(None)
+    store.take(1)
+    assert view.is_current()
+    put(store, [2], False, 2)
+    assert not view.is_current()
+    view = store.read(None)
+    assert view.is_current()
+    assert store.erase(keys_of([1], False)) == 1
+    assert not view.is_current()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_ids_at_odd_addresses(kind: str) -> None:
     store = store_of(kind, False)
     put(store, [0, 1, 2, 3], False, 1)

@@ -1,0 +1,112 @@
+"""The search in one state of a store: natively, or with Numba for builds without the extension."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.extension import native
+from pyrec_infer.kernels.spec import compiled
+from pyrec_infer.retrieval.vectors import Floats, VectorForm
+from pyrec_infer.store import StoreView
+
+Rows64 = NDArray[np.int64]
+
+_PRODUCTS = 1 << 20
+"""Products that are held at once."""
+
+
+class Index(Protocol):
+    """The vectors of one state of a store.
+
+    Attributes
+    ----------
+    count : int
+        How many there are.
+    """
+
+    count: int
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats]:
+        """For each query the places of the k items with the largest products, and these.
+
+        Best first, equal products by place; all items where there are fewer.
+        """
+        ...
+
+
+@compiled
+def _multiply(queries: Any, vectors: Any, biases: Any, products: Any) -> None:
+    for i in range(queries.shape[0]):
+        for j in range(vectors.shape[0]):
+            product = biases[j]
+            for at in range(queries.shape[1]):
+                product += queries[i, at] * vectors[j, at]
+            products[i, j] = product
+
+
+class NumbaIndex:
+    """See `Index`; one product is one sum over the numbers in order.
+
+    Parameters
+    ----------
+    form : VectorForm
+    view : StoreView
+        All items, as its first set.
+    """
+
+    def __init__(self, form: VectorForm, view: StoreView) -> None:
+        numbers = view.records[view.rows(0)].view(np.float32)
+        self._vectors = numbers[:, : form.width]
+        self._biases = numbers[:, form.width]
+        self.count = len(numbers)
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats]:
+        places = np.zeros((len(queries), 0), np.int64)
+        scores = np.zeros((len(queries), 0), np.float32)
+        step = max(1, _PRODUCTS // max(1, len(queries)))
+        for begin in range(0, self.count, step):
+            end = min(begin + step, self.count)
+            products = np.empty((len(queries), end - begin), np.float32)
+            _multiply(queries, self._vectors[begin:end], self._biases[begin:end], products)
+            here = np.broadcast_to(np.arange(begin, end), products.shape)
+            # What was found before stands before, and the sort is stable: equal scores keep their order.
+            scores = np.concatenate([scores, products + np.float32(0)], axis=1)
+            places = np.concatenate([places, here], axis=1)
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            scores = np.take_along_axis(scores, best, axis=1)
+            places = np.take_along_axis(places, best, axis=1)
+        return places, scores
+
+
+class NativeIndex:
+    """See `Index`.
+
+    Parameters
+    ----------
+    form : VectorForm
+    view : StoreView
+        All items, as its first set.
+    backend : str
+    pool : _native.ThreadPool
+        The threads that share a search.
+    """
+
+    def __init__(self, form: VectorForm, view: StoreView, backend: str, pool: Any) -> None:
+        self._backend, self._pool = backend, pool
+        rows = view.rows(0)
+        self.count = len(rows)
+        self._index = native.VectorIndex(view.records, rows, form.width, form.biased)
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats]:
+        return self._index.search(self._backend, self._pool, queries, k)
+
+
+def make_index(form: VectorForm, view: StoreView, backend: str, pool: Any) -> Index:
+    """The index of all items, which are the view's first set."""
+    return NumbaIndex(form, view) if backend == "numba" else NativeIndex(form, view, backend, pool)
+
+
+__all__ = ["Index", "Rows64", "make_index"]

@@ -1,0 +1,281 @@
+"""Retrievers: vectors by id, searched for the largest products."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.arguments import as_count, as_threads, regular
+from pyrec_infer.backends.select import make_pool, select_backend
+from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.limits import current_budget, memory_errors_typed
+from pyrec_infer.retrieval.index import Index, make_index
+from pyrec_infer.retrieval.report import explain_retriever
+from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
+from pyrec_infer.store import IdType, StoreView, make_store
+from pyrec_infer.store.ids import take_keys
+from pyrec_infer.tools.explain import Explanation
+
+Precision = Literal["fp32"]
+
+PRECISIONS: tuple[Precision, ...] = ("fp32",)
+
+
+class Retrieved(NamedTuple):
+    """The best items of each query, best first.
+
+    Attributes
+    ----------
+    ids : ndarray of int64, uint64 or strings, shape (B, K)
+        K is the number that was asked for, or that of the items if there are fewer.
+    scores : ndarray of float32, shape (B, K)
+    counts : ndarray of int64, shape (B,)
+        How many of each row are results.
+    refined : int
+        For how many pairs of a query and an item the product was computed in float32.
+    certified : bool
+        Whether the results are shown to be those of the float32 products of all items.
+    """
+
+    ids: Array
+    scores: Floats
+    counts: NDArray[np.int64]
+    refined: int
+    certified: bool
+
+
+class Retriever:
+    """Vectors of items, and the exact search for the largest products with those of requests.
+
+    Safe to use from any number of threads, also while items change: a search sees one state of the
+    items. A change happens whole or not at all. Survives fork; the child's changes are its own. Cannot
+    be pickled: make it anew from the vectors.
+
+    Items are in the order in which their ids entered. An id that is put in again keeps its place.
+
+    Parameters
+    ----------
+    item_vectors : array_like of numbers, shape (N, D)
+        Copied, as float32. N may be 0.
+    ids : array_like of whole numbers or strings, shape (N,), optional
+        0 to N - 1 by default. Of an id that occurs several times, the last row counts.
+    metric : {"ip", "cosine", "l2"}
+        What a score is: the inner product; that of the vectors divided by their lengths, where a vector
+        of zeros stays as it is; or minus the square of the distance.
+    precision : {"fp32"}
+        How items are searched.
+    threads : int
+        Threads that share a search. They belong to the retriever and are started when first needed.
+
+    Raises
+    ------
+    InputError
+        There is no such metric or precision; or a number is not finite, or a vector not shorter than
+        2**60, which names the row.
+    ShapeError
+        The vectors are no matrix, or there is not one id for each.
+
+    Notes
+    -----
+    A product is one float32 sum over the numbers in order, of which every step is rounded once where the
+    processor can (twice on the backends ``scalar`` and ``numba``). For ``"l2"`` it begins with minus half
+    of the square of the item's length, rounded once, and the score is twice the product less the square
+    of the query's length. So a pair has the same score whatever else is searched for. Items are
+    compared by their products; equal ones are in the order of the items.
+
+    Examples
+    --------
+    >>> import pyrec_infer as pi
+    >>> retriever = pi.Retriever([[1, 0], [0, 1], [1, 1]], ids=["a", "b", "c"])
+    >>> found = retriever.top_k([[3, 1]], k=2)
+    >>> found.ids.tolist(), found.scores.tolist(), found.certified
+    ([['c', 'a']], [[4.0, 3.0]], True)
+    """
+
+    @memory_errors_typed
+    def __init__(
+        self,
+        item_vectors: ArrayLike,
+        ids: ArrayLike | None = None,
+        metric: Metric = "ip",
+        precision: Precision = "fp32",
+        *,
+        threads: int = 1,
+    ) -> None:
+        _require_choice("metric", metric, METRICS)
+        _require_choice("precision", precision, PRECISIONS)
+        threads = as_threads(threads)
+        vectors = as_vectors("item_vectors", item_vectors)
+        self._form = VectorForm(metric, vectors.shape[1])
+        self._precision = precision
+        names = np.arange(len(vectors)) if ids is None else ids
+        self._id_type = IdType(names)
+        self._backend = select_backend()
+        self._pool = make_pool(self._backend, threads)
+        native = self._backend != "numba"
+        self._store = make_store(self._form.stride, self._id_type.text, len(vectors), native)
+        self._current: tuple[StoreView, Index] | None = None
+        self._enter("item_vectors", vectors, names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a Retriever cannot be pickled; make it anew from the vectors")
+
+    def __repr__(self) -> str:
+        form = self._form
+        return f"<pyrec_infer.Retriever items={len(self)} width={form.width} metric={form.metric!r}>"
+
+    def __len__(self) -> int:
+        return self._store.size()
+
+    def __contains__(self, item: object) -> bool:
+        try:
+            keys, unknown = self._id_type.keys("id", [item])  # type: ignore[arg-type]
+        except InputError:
+            return False
+        return unknown is None and self._store.read(keys).missing(0) < 0
+
+    @property
+    def ids(self) -> Array:
+        """The ids of all items, in order: int64, uint64 if they were given so, or strings."""
+        view = self._store.read(None)
+        return self._id_type.shown(view.ids(0, view.order(0)))
+
+    @memory_errors_typed
+    def top_k(self, queries: ArrayLike, k: int = 100) -> Retrieved:
+        """The k items with the highest scores for each query, best first.
+
+        Parameters
+        ----------
+        queries : array_like of numbers, shape (B, D) or (D,)
+            One vector is a query alone.
+        k : int
+            How many; fewer items give fewer results.
+
+        Returns
+        -------
+        Retrieved
+            Equal products: the earlier item first.
+
+        Raises
+        ------
+        InputError
+            If k is negative, or a number is not finite; `ShapeError` if the vectors' width is another than
+            that of the items.
+        ResourceLimitError
+            If the results are more than a call may hold.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> retriever = pi.Retriever([[0, 0], [3, 4]], metric="l2")
+        >>> retriever.top_k([0, 1], k=5).scores.tolist()
+        [[-1.0, -18.0]]
+        """
+        k = as_count("k", k)
+        vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
+        view, index = self._index()
+        kept = min(k, index.count)
+        current_budget().require(_BYTES_OF_RESULT * len(vectors) * kept)
+        places, products = index.search(self._form.queries(vectors), kept)
+        found = self._id_type.shown(view.ids(0, places.reshape(-1)))
+        counts = np.full(len(vectors), kept, np.int64)
+        scores = self._form.scores(vectors, products)
+        refined = len(vectors) * index.count if kept else 0
+        return Retrieved(found.reshape(places.shape), scores, counts, refined, True)
+
+    @memory_errors_typed
+    def upsert(self, vectors: ArrayLike, ids: ArrayLike) -> None:
+        """Put items in, or in the place of those of the same id.
+
+        Parameters
+        ----------
+        vectors : array_like of numbers, shape (M, D)
+        ids : array_like
+            One for each. Of an id that occurs several times, the last row counts.
+
+        Raises
+        ------
+        InputError
+            As when the retriever is made; `DTypeError` or `IdRangeError` if the ids are of another type
+            than those that it has. Nothing is changed then.
+        """
+        self._enter("vectors", as_vectors("vectors", vectors, self._form.width), ids)
+
+    @memory_errors_typed
+    def remove(self, ids: ArrayLike) -> int:
+        """Take items out.
+
+        Parameters
+        ----------
+        ids : array_like
+            Ids that the retriever does not have are ignored.
+
+        Returns
+        -------
+        int
+            How many items it had of them.
+        """
+        keys, known = self._id_type.keys("ids", ids)
+        self._current = None
+        return self._store.erase(keys if known is None else take_keys(keys, np.flatnonzero(known)))
+
+    def explain(self) -> Explanation:
+        """How items are held and searched.
+
+        Returns
+        -------
+        Explanation
+            ``str()`` gives text, ``as_dict()`` plain data.
+        """
+        threads = 1 if self._pool is None else self._pool.threads
+        return explain_retriever(self._form, self._precision, self._store, self._backend, threads)
+
+    def _index(self) -> tuple[StoreView, Index]:
+        """What a search reads: of the newest state, made at the first search after a change."""
+        current = self._current
+        if current is None or not current[0].is_current():
+            view = self._store.read(None)
+            current = view, make_index(self._form, view, self._backend, self._pool)
+            self._current = current
+        return current
+
+    def _enter(self, label: str, vectors: Floats, ids: ArrayLike) -> None:
+        """Make the records, then let the ids stand for them, in one step."""
+        keys, known = self._id_type.keys("ids", ids)
+        if len(keys) != len(vectors):
+            raise ShapeError(f"ids: expected {len(vectors)}, one for each vector, got {len(keys)}")
+        if known is not None:
+            row = int(np.argmin(known))
+            raise IdRangeError(f"ids: expected ids of the type that the retriever has (row {row})")
+        self._form.check(label, vectors)
+        if not len(vectors):
+            return
+        chosen = self._store.last_of_each(keys) if len(vectors) > 1 else None
+        if chosen is not None:
+            keys = take_keys(keys, chosen)
+        batch = self._store.take(len(keys))
+        for begin, records in self._form.encode(label, vectors, chosen):
+            batch.write(begin, records)
+        # What it holds of an older state would keep that state's records.
+        self._current = None
+        self._store.put(keys, batch)
+
+
+_BYTES_OF_RESULT = 64
+"""What one id and its score take, with the copies that a call makes."""
+
+
+def _one_or_more(queries: ArrayLike) -> Array:
+    given = regular("input 'queries'", queries)
+    return given[np.newaxis] if given.ndim == 1 else given
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}")
+
+
+__all__ = ["PRECISIONS", "Precision", "Retrieved", "Retriever"]
