@@ -157,13 +157,21 @@ def _bounds_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[In
 
 
 def _infer_pairs(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    found = integers(required(node, inputs, 1))
-    return [Info(INT64, (fresh(node, 0, 0) if found is None or len(found) != 1 else found[0], 2))]
+    found = integers(optional(inputs, 1))
+    count: Size = fresh(node, 0, 0) if found is None or len(found) != 1 else found[0]
+    return [Info(INT64, (Dim.symbol(BATCH) if node.attribute("by_row", 0) else count, 2))]
+
+
+def _rows_of_pairs(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, int]:
+    """The row of each pair, and how many rows there are."""
+    rows, count = _offsets(node, required(node, inputs, 0)), optional(inputs, 1)
+    total = int(rows.max(initial=-1)) + 1 if count is None else int(count)
+    return checked_ids(node, rows, total, np.arange(len(rows))), total
 
 
 def _pairs(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    rows, count = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
-    lengths = np.bincount(checked_ids(node, rows, int(count)), minlength=int(count))
+    rows, count = _rows_of_pairs(node, inputs)
+    lengths = np.bincount(rows, minlength=count)
     ends = np.cumsum(lengths, dtype=INT64)
     return [np.stack([ends - lengths, ends], axis=1)]
 
@@ -173,8 +181,7 @@ def _infer_order(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 
 def _order(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    rows, count = _offsets(node, required(node, inputs, 0)), required(node, inputs, 1)
-    return [np.argsort(checked_ids(node, rows, int(count)), kind="stable").astype(INT64)]
+    return [np.argsort(_rows_of_pairs(node, inputs)[0], kind="stable").astype(INT64)]
 
 
 def _pairs_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
@@ -182,7 +189,10 @@ def _pairs_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Inf
     first = inputs[0]
     if first is None or first.rows != Rows.INVARIANT:
         return couples(node, inputs, outputs)
-    return RowFlow((0 if node.op == "pyrec.BagsOfPairs" else Rows.INVARIANT,), coupled=True)
+    counted = len(inputs) > 1 or node.attribute("by_row", 0)
+    if node.op == "pyrec.OrderOfPairs" or not counted:
+        return RowFlow((Rows.INVARIANT,), coupled=bool(counted))
+    return RowFlow((0,), coupled=True)
 
 
 # Rows
@@ -332,9 +342,10 @@ OPS = (
     # The same of lengths of which each row has one for each field, [B, F] with `axis` 0 and [F, B] with 1.
     # Bags follow each other as the lengths do in memory. The result is [B, F, 2].
     Op("pyrec.BagBoundsOfFields", _infer_fields, _bounds_of_fields, _fields_rows, flops=no_flops),
-    # Inputs the rows [M] that a list of ids belongs to, in any order, and the number of rows B. The first is
-    # the bounds [B, 2] of the rows' bags in the list once it is put in order, the second that order [M];
-    # equal rows stay as they were. Rows count from the end where negative.
+    # Inputs the rows [M] that a list of ids belongs to, in any order, and the number of rows B (optional,
+    # else they end with the last that is named). The first is the bounds [B, 2] of the rows' bags in the
+    # list once it is put in order, the second that order [M]; equal rows stay as they were. Rows count from
+    # the end where negative, unless that is refused by `strict` (int). `by_row` is as above.
     Op("pyrec.BagsOfPairs", _infer_pairs, _pairs, _pairs_rows, flops=no_flops, ids=0),
     Op("pyrec.OrderOfPairs", _infer_order, _order, _pairs_rows, flops=no_flops, ids=0),
     # Input the lengths [B] of rows' lists that follow each other; the result [M] int64 is each place's row.

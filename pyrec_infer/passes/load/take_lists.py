@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows, Shape
+from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows, Shape, same_size
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze, analyze_node
 from pyrec_infer.passes.load.place_bags import unfit
@@ -51,7 +51,21 @@ def presumed_lists(graph: Graph, presumed: Mapping[str, str]) -> frozenset[str]:
                 continue
             found |= read
         sources.update((name, read) for name in node.outputs if name)
+    while found and (more := _meeting(graph, presumed, frozenset(found), sources)):
+        found |= more
     return frozenset(found)
+
+
+def _meeting(
+    graph: Graph, presumed: Mapping[str, str], lists: frozenset[str], sources: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    """The inputs that are joined with lists element by element."""
+    labels = frozenset(presumed[name] for name in lists)
+    found: set[str] = set()
+    for joined in _joined(take_lists(graph, presumed, lists)):
+        if labels.intersection(joined.values()):
+            found.update(*(sources.get(name, ()) for name, label in joined.items() if label == BATCH))
+    return frozenset(found) - lists
 
 
 def _couples_rows(node: Node, infos: Mapping[str, Info]) -> bool:
@@ -102,23 +116,29 @@ def _without_rows(graph: Graph, names: Mapping[str, str]) -> dict[str, Info]:
 
 def _met(graph: Graph, labels: frozenset[str]) -> tuple[str, str] | None:
     """Two names of lengths that one node joins element by element."""
-
-    def label(shape: Shape | None) -> str:
-        size = shape[0] if shape else 0
-        plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
-        return size.symbols[0] if isinstance(size, Dim) and plain else ""
-
-    infos = analyze(graph).infos
-    for node in graph.nodes:
-        if not has(node, Trait.ELEMENTWISE):
-            continue
-        shapes = [infos[name].shape for name in node.inputs if name]
-        rank = max((len(shape) for shape in shapes if shape is not None), default=0)
-        whole = {label(shape) for shape in shapes if shape is not None and len(shape) == rank} & labels
+    for joined in _joined(graph):
+        whole = labels.intersection(joined.values())
         if len(whole) > 1:
             first, second, *_ = sorted(whole)
             return first, second
     return None
+
+
+def _joined(graph: Graph) -> Iterator[Mapping[str, str]]:
+    """For each node that joins values element by element, these with the names of their first axes."""
+
+    def label(shape: Shape) -> str:
+        size = shape[0] if shape else 0
+        return (
+            size.symbols[0] if isinstance(size, Dim) and same_size(size, Dim.symbol(size.symbols[0])) else ""
+        )
+
+    infos = analyze(graph).infos
+    for node in graph.nodes:
+        if has(node, Trait.ELEMENTWISE):
+            shapes = {name: infos[name].shape or () for name in node.inputs if name}
+            rank = max(map(len, shapes.values()), default=0)
+            yield {name: label(shape) for name, shape in shapes.items() if len(shape) == rank}
 
 
 def are_lists(graph: Graph, other: Graph, lists: frozenset[str]) -> bool:

@@ -111,6 +111,27 @@ def _all_but_last(node: Node, infos: Mapping[str, Info]) -> bool:
     return bounds == [(0,), (-1,), (0,), (1,)][: len(bounds)] and len(bounds) > 1
 
 
+def _pairs_input(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | None:
+    """The input that a list of rows is read off, each pair's row off its own part."""
+    while name not in graph.inputs:
+        node = graph.producers.get(name)
+        if node is None or not (node.op in _VIEWS or _column(node, infos)):
+            return None
+        name = node.inputs[0]
+    return name if infos[name].rank in (1, 2) else None
+
+
+def _column(node: Node, infos: Mapping[str, Info]) -> bool:
+    """Whether a node takes a column of a matrix with a row for each pair."""
+    shape = infos[node.inputs[0]].shape
+    if shape is None or len(shape) != 2 or not isinstance(shape[0], Dim) or not isinstance(shape[1], int):
+        return False
+    if node.op == "Gather":
+        return node.attribute("axis", 0) in (1, -1) and infos[node.inputs[1]].constant is not None
+    axes = constant_integers(infos[node.inputs[3]]) if node.op == "Slice" and len(node.inputs) > 3 else None
+    return axes in ((1,), (-1,))
+
+
 def _kept_apart(name: str, sources: _Sources) -> bool:
     """Whether every row of a value depends on its own row only."""
     pending, seen = [name], set[str]()
@@ -133,7 +154,8 @@ def _derivable(node: Node, sources: _Sources, sides: Iterable[frozenset[str]]) -
     if node.op in ("pyrec.BagBoundsOfLengths", "pyrec.BagBoundsOfFields"):
         proven = _kept_apart(first, sources)
     else:
-        proven = _offsets_input(first, sources.graph, sources.infos) is not None
+        find = _offsets_input if node.op == "pyrec.BagBounds" else _pairs_input
+        proven = find(first, sources.graph, sources.infos) is not None
     read = sources.inputs[node.outputs[0]]
     return proven and any(read <= side for side in sides)
 
