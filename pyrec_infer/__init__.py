@@ -33,6 +33,12 @@ from pyrec_infer.errors import (  # noqa: E402
     UnexpectedInputError,
     UnsupportedModelError,
 )
+from pyrec_infer.fingerprints import (  # noqa: E402
+    cross_fingerprint,
+    cross_to_bucket,
+    fingerprint,
+    hash_to_bucket,
+)
 from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
@@ -64,6 +70,10 @@ __all__ = [
     "UnexpectedInputError",
     "UnsupportedModelError",
     "available_backends",
+    "cross_fingerprint",
+    "cross_to_bucket",
+    "fingerprint",
+    "hash_to_bucket",
     "load",
     "score",
 ]

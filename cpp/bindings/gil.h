@@ -8,6 +8,7 @@
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <optional>
 
 #ifdef __GLIBCXX__
@@ -15,6 +16,9 @@
 #endif
 
 namespace pyrec {
+
+// Smaller batches take less time than others would wait for the interpreter lock to change hands.
+constexpr std::size_t kLongBatch = 4096;
 
 template <class F>
 void take_gil(F&& take) {

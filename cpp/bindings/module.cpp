@@ -1,9 +1,11 @@
 #include <pybind11/pybind11.h>
 
+#include "bindings/hash_bindings.h"
 #include "bindings/kernel_bindings.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/retrieval_bindings.h"
 #include "bindings/store_bindings.h"
+#include "bindings/string_bindings.h"
 
 namespace {
 
@@ -21,6 +23,8 @@ PYBIND11_MODULE(_native, module) {
       "checked_copies", [] { return kCheckedCopies; },
       "The level of the C library's checks of copies, 0 for none.");
   pyrec::bind_kernels(module);
+  pyrec::bind_strings(module);
+  pyrec::bind_hashing(module);
   pyrec::bind_store(module);
   pyrec::bind_plan(module);
   pyrec::bind_retrieval(module);

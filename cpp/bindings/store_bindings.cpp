@@ -24,9 +24,6 @@ namespace {
 
 using Integers = PlainArray<std::int64_t>;
 
-// Smaller batches take less time than others would wait for the interpreter lock to change hands.
-constexpr std::size_t kLongBatch = 4096;
-
 // Keys, and the memory that they lie in.
 struct GivenKeys {
   Keys keys;

@@ -11,8 +11,10 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
+from pyrec_infer.arguments.texts import Column, read_column
 
 __all__ = [
+    "Column",
     "Signature",
     "as_array",
     "as_bounds",
@@ -21,6 +23,7 @@ __all__ = [
     "as_ids",
     "as_names",
     "as_threads",
+    "read_column",
     "regular",
     "require_arrays",
     "require_out",

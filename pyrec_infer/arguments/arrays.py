@@ -39,10 +39,10 @@ def regular(label: str, value: Any) -> Array:
         if mask.any():
             raise _missing(label, mask)
         return np.asarray(value.data)
-    if _is_pandas(value):
+    if is_pandas(value):
         return _of_pandas(label, value)
     if is_arrow(value):
-        return arrow_column(label, value)
+        return arrow_column(value).array(label)
     if callable(getattr(value, "detach", None)) and callable(getattr(value, "numpy", None)):
         value = _of_tensor(label, value)
     return _read(label, value)
@@ -93,7 +93,7 @@ def _missing(label: str, mask: Array) -> InputError:
     return InputError(f"{label}: expected a value in each row, got a missing one{row}")
 
 
-def _is_pandas(value: Any) -> bool:
+def is_pandas(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "isna")
 
 
@@ -171,7 +171,7 @@ def _refuse_missing(label: str, array: Array, place: int, item: Any) -> None:
         raise InputError(f"{label}: expected a value in each row, got a missing one{_row(array, place)}")
 
 
-def _as_numbers(label: str, array: Array) -> Array:
+def numbers_of_objects(label: str, array: Array) -> Array:
     """An array of Python's numbers as one of NumPy's, or the array itself if they are others."""
     items = array.reshape(-1).tolist()
     numbers = True
@@ -202,7 +202,7 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     if array.dtype.kind in "OST" and dtype.kind == "U":
         array = as_strings(label, array)
     elif array.dtype.kind == "O":
-        array = _as_numbers(label, array)
+        array = numbers_of_objects(label, array)
     fits = array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
     if not fits:
         kind = _KINDS.get(dtype.kind, str(dtype))
@@ -225,7 +225,11 @@ def as_ids(label: str, value: Any) -> Array:
     if array.dtype.kind == "T":
         return as_strings(label, array)
     if array.dtype.kind == "O" and array.size:
-        return as_strings(label, array) if isinstance(array[0], (str, bytes)) else _as_numbers(label, array)
+        return (
+            as_strings(label, array)
+            if isinstance(array[0], (str, bytes))
+            else numbers_of_objects(label, array)
+        )
     return array
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from pyrec_infer.arguments.arrow_memory import (
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
+from pyrec_infer.strings import Texts, of_offsets, of_views
 
 _NUMBERS = {
     "c": np.int8,
@@ -46,25 +47,23 @@ _NUMBERS = {
     "g": np.float64,
 }
 _TEXTS = {"u": np.int32, "z": np.int32, "U": np.int64, "Z": np.int64}
+_UTF8 = ("u", "U", "vu")
 _LISTS = {"+l": np.int32, "+L": np.int64}
-_INLINE = 12
-"""The longest string that a view holds itself."""
 
 
 def _values(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     """The elements of a column, and which of them are null."""
     if field.format == "n":
         return np.zeros(piece.count), np.ones(piece.count, np.bool_) if piece.count else None
-    missing = piece.missing()
     if field.dictionary is not None:
-        return _decoded(field, piece, missing)
+        return _decoded(field, piece)
+    missing = piece.missing()
     if field.format in _NUMBERS:
         return piece.buffer(1, _NUMBERS[field.format], piece.first, piece.count), missing
     if field.format == "b":
         return piece.bits(1), missing
-    if field.format in _TEXTS or field.format in ("vu", "vz"):
-        read = _texts if field.format in _TEXTS else _viewed_texts
-        return _as_text(read(field, piece, missing)), missing
+    if _is_text(field):
+        return _as_text(_column_of_texts(field, piece, 0)), missing
     if field.format in _LISTS or field.format.startswith("+w:"):
         return _lists(field, piece, missing)
     raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {_described(field.format)}")
@@ -77,15 +76,21 @@ def _described(code: str) -> str:
     return f"Arrow's type {code!r}"
 
 
-def _decoded(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Array | None]:
-    if field.format not in _NUMBERS or not piece.array.dictionary or field.dictionary is None:
+def _places(field: Field, piece: Piece) -> tuple[Array, Array | None]:
+    """Which of a dictionary's words the elements are, and which of them are null."""
+    if field.format not in _NUMBERS or not piece.array.dictionary:
         raise MalformedError
-    places = piece.buffer(1, _NUMBERS[field.format], piece.first, piece.count)
+    places, missing = piece.buffer(1, _NUMBERS[field.format], piece.first, piece.count), piece.missing()
     if places.dtype.kind == "f":
         raise MalformedError
+    return places if missing is None else np.where(missing, 0, places), missing
+
+
+def _decoded(field: Field, piece: Piece) -> tuple[Array, Array | None]:
+    if field.dictionary is None:
+        raise MalformedError
+    places, missing = _places(field, piece)
     words, gone = _values(field.dictionary, Piece.whole(piece.array.dictionary.contents, piece.owner))
-    if missing is not None:
-        places = np.where(missing, 0, places)
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
             raise MalformedError
@@ -106,48 +111,85 @@ def _bounds(piece: Piece, dtype: Any) -> Array:
     return bounds
 
 
-def _texts(field: Field, piece: Piece, missing: Array | None) -> Iterator[bytes]:
-    bounds = _bounds(piece, _TEXTS[field.format])
-    first, last = int(bounds[0]), int(bounds[-1])
-    data = piece.buffer(2, np.uint8, first, last - first).tobytes()
-    places = (bounds - first).tolist()
-    return (data[a:b] for a, b in pairwise(places))
-
-
-def _viewed_texts(field: Field, piece: Piece, missing: Array | None) -> Iterator[bytes]:
-    """Strings of at most 12 bytes in their views, others in buffers whose sizes come last."""
-    extra = piece.array.n_buffers - 3
-    if not 0 <= extra <= MOST_COLUMNS:
-        raise MalformedError
-    sizes = piece.buffer(int(extra) + 2, np.int64, 0, int(extra)).tolist()
-    views = piece.buffer(1, np.uint8, 16 * piece.first, 16 * piece.count).tobytes()
-    numbers = np.frombuffer(views, np.int32).reshape(-1, 4)
-    if missing is not None:
-        numbers = np.where(missing[:, None], 0, numbers)
-    buffers = [piece.buffer(2 + i, np.uint8, 0, size).tobytes() for i, size in enumerate(sizes)]
-    for i, (length, _, place, offset) in enumerate(numbers.tolist()):
-        if 0 <= length <= _INLINE:
-            yield views[16 * i + 4 : 16 * i + 4 + length]
-            continue
-        if length < 0 or not 0 <= place < extra or offset < 0 or offset + length > sizes[place]:
-            raise MalformedError
-        yield buffers[place][offset : offset + length]
-
+NO_UTF8 = "expected strings in UTF-8"
 
 LOST_END = "expected strings, got one that ends in NUL, which would equal a shorter one"
 """Of arrays of strings of a fixed width, which pad with NUL."""
 
 
-def _as_text(items: Iterator[bytes]) -> Array:
-    texts = []
-    for row, item in enumerate(items):
+def _as_text(texts: Texts) -> Array:
+    """Strings as an array of kind U."""
+    made = []
+    for row, word in enumerate(texts.elements()):
+        if texts.missing is not None and texts.missing[row]:
+            made.append("")
+            continue
         try:
-            texts.append(item.decode())
+            made.append(word.decode())
         except UnicodeDecodeError:
-            raise DTypeError(f"expected strings in UTF-8 (row {row})") from None
-        if item.endswith(b"\0"):
+            raise DTypeError(f"{NO_UTF8} (row {row})") from None
+        if word.endswith(b"\0"):
             raise InputError(f"{LOST_END} (row {row})")
-    return np.array(texts, str) if texts else np.empty(0, "U1")
+    return np.array(made, str) if made else np.empty(0, "U1")
+
+
+def _is_text(field: Field) -> bool:
+    held = field if field.dictionary is None else field.dictionary
+    return held.format in _TEXTS or held.format in ("vu", "vz", "n")
+
+
+def _column_of_texts(field: Field, piece: Piece, first: int) -> Texts:
+    """Strings, or a dictionary of them, borrowed unless they are views; the first has that row."""
+    if field.dictionary is not None:
+        return _dictionary_of_texts(field, field.dictionary, piece)
+    if field.format == "n":
+        nothing = np.zeros(piece.count + 1, np.int64)
+        return Texts(nothing, np.empty(0, np.uint8), None, np.ones(piece.count, np.bool_))
+    missing = piece.missing()
+    if field.format in _TEXTS:
+        if piece.count == 0:
+            return Texts(np.zeros(1, np.int64), np.empty(0, np.uint8))
+        offsets = piece.buffer(1, _TEXTS[field.format], piece.first, piece.count + 1)
+        if not 0 <= offsets[-1] <= MOST_ELEMENTS:
+            raise MalformedError
+        made = of_offsets(offsets, piece.buffer(2, np.uint8, 0, int(offsets[-1])), missing)
+    else:
+        made = of_views(*_views(piece), missing)
+    if made is None:
+        raise MalformedError
+    if field.format in _UTF8:
+        # What a missing element has for bytes is of no matter.
+        there = None if missing is None else np.flatnonzero(~missing)
+        wrong = (made if there is None else made.take(there, None)).first_no_utf8
+        if wrong >= 0:
+            raise DTypeError(f"{NO_UTF8} (row {first + (wrong if there is None else int(there[wrong]))})")
+    return made
+
+
+def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
+    places, missing = _places(field, piece)
+    words = _column_of_texts(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner), 0).plain()
+    if len(places) and (places.min() < 0 or places.max() >= len(words)):
+        if missing is None or not missing.all():
+            raise MalformedError
+        empty = np.zeros(len(places) + 1, np.int64)
+        return Texts(empty, words.data, None, missing)
+    if words.missing is not None:
+        gone = words.missing[places]
+        missing = gone if missing is None else missing | gone
+    return Texts(words.offsets, words.data, places, missing)
+
+
+def _views(piece: Piece) -> tuple[Array, list[Array]]:
+    """Views of 16 bytes, and the buffers that they look into, whose sizes come last."""
+    extra = piece.array.n_buffers - 3
+    if not 0 <= extra <= MOST_COLUMNS:
+        raise MalformedError
+    sizes = piece.buffer(int(extra) + 2, np.int64, 0, int(extra)).tolist()
+    if any(not 0 <= size <= MOST_ELEMENTS for size in sizes):
+        raise MalformedError
+    views = piece.buffer(1, np.uint8, 16 * piece.first, 16 * piece.count)
+    return views, [piece.buffer(2 + i, np.uint8, 0, size) for i, size in enumerate(sizes)]
 
 
 def _lists(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Array | None]:
@@ -176,6 +218,17 @@ def _lists(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Ar
     return values, None if gone is None else np.asarray(gone.reshape(piece.count, width).any(axis=1))
 
 
+@contextmanager
+def _told(label: str) -> Iterator[None]:
+    """Errors of a piece as those of a column."""
+    try:
+        yield
+    except MalformedError:
+        raise InputError(f"{label}: its Arrow structures contradict themselves") from None
+    except PyrecError as error:
+        raise type(error)(f"{label}: {error}") from None
+
+
 class ArrowColumn:
     """A column of a table that is read when it is needed."""
 
@@ -193,12 +246,8 @@ class ArrowColumn:
         """
         parts, first = [], 0
         for piece, gone in self._pieces:
-            try:
+            with _told(label):
                 values, missing = _values(self.field_of, piece)
-            except MalformedError:
-                raise InputError(f"{label}: its Arrow structures contradict themselves") from None
-            except PyrecError as error:
-                raise type(error)(f"{label}: {error}") from None
             for mask in (gone, missing):
                 if mask is not None and mask.any():
                     row = first + int(np.flatnonzero(mask)[0])
@@ -213,6 +262,27 @@ class ArrowColumn:
         if len({part.shape[1:] for part in parts}) > 1:
             raise ShapeError(f"{label}: expected lists of one length, got rows of different lengths")
         return np.concatenate(parts)
+
+    def texts(self, label: str) -> list[Texts] | None:
+        """Strings piece by piece, borrowed unless they are views; None if they are none.
+
+        Raises
+        ------
+        InputError
+            If the structures contradict themselves; `DTypeError` if a string is not UTF-8.
+        """
+        if not _is_text(self.field_of):
+            return None
+        parts, first = [], 0
+        for piece, gone in self._pieces:
+            with _told(label):
+                made = _column_of_texts(self.field_of, piece, first)
+            if gone is not None and gone.any():
+                missing = gone if made.missing is None else made.missing | gone
+                made = Texts(made.offsets, made.data, made.places, missing)
+            parts.append(made)
+            first += piece.count
+        return parts
 
 
 def is_arrow(value: Any) -> bool:
@@ -276,12 +346,12 @@ def _read(value: Any) -> tuple[Field, list[Piece]]:
         raise InputError(f"a {kind} cannot be read as Arrow data: {type(error).__name__}") from None
 
 
-def arrow_column(label: str, value: Any) -> Array:
-    """One column as an array; see `ArrowColumn.array`."""
+def arrow_column(value: Any) -> ArrowColumn:
+    """One column."""
     if isinstance(value, ArrowColumn):
-        return value.array(label)
+        return value
     field, pieces = _read(value)
-    return ArrowColumn(field, [(piece, None) for piece in pieces]).array(label)
+    return ArrowColumn(field, [(piece, None) for piece in pieces])
 
 
 def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
+from pyrec_infer.hashing import Seed
+from pyrec_infer.hashing.murmur3 import murmur3_32
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import STRING, Array, Dim, Info, Node
 from pyrec_infer.ops.core import rows
@@ -17,7 +19,6 @@ from pyrec_infer.ops.core.shapes import broadcast, fresh
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
 INT64 = np.dtype(np.int64)
-_MASK = 0xFFFFFFFF
 
 
 def _text(node: Node, x: Array) -> Array:
@@ -158,29 +159,6 @@ def _infer_regex_full_match(node: Node, inputs: Infos) -> list[Info]:
     return [Info(np.dtype(np.bool_), required(node, inputs, 0).shape)]
 
 
-def murmur3_32(data: bytes, seed: int) -> int:
-    """MurmurHash3_x86_32 of bytes, unsigned.
-
-    >>> murmur3_32(b"hello", 0)
-    613153351
-    """
-    h = seed & _MASK
-    whole = len(data) & ~3
-    tail = int.from_bytes(data[whole:], "little")
-    blocks = [int.from_bytes(data[i : i + 4], "little") for i in range(0, whole, 4)]
-    for index, block in enumerate([*blocks, tail]):
-        k = block * 0xCC9E2D51 & _MASK
-        k = (k << 15 | k >> 17) & _MASK
-        h ^= k * 0x1B873593 & _MASK
-        if index < len(blocks):
-            h = (h << 13 | h >> 19) & _MASK
-            h = (h * 5 + 0xE6546B64) & _MASK
-    h ^= len(data)
-    h = (h ^ h >> 16) * 0x85EBCA6B & _MASK
-    h = (h ^ h >> 13) * 0xC2B2AE35 & _MASK
-    return h ^ h >> 16
-
-
 def _murmur_dtype(node: Node) -> np.dtype[np.generic]:
     return np.dtype(np.uint32 if node.attribute("positive", 1) else np.int32)
 
@@ -192,7 +170,7 @@ def _murmur(node: Node, inputs: Arrays) -> list[Array]:
         data = [item.encode() for item in x.reshape(-1).tolist()]
     else:
         data = [item.tobytes() for item in np.ascontiguousarray(x).reshape(-1)]
-    hashes = np.asarray([murmur3_32(item, seed) for item in data], np.uint32)
+    hashes = np.asarray([murmur3_32(item, Seed(seed)) for item in data], np.uint32)
     return [hashes.view(_murmur_dtype(node)).reshape(x.shape)]
 
 

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include "strings/texts.h"
+
+namespace pyrec {
+
+// Offsets of int32 or int64 and bytes, contiguous, as strings; the caller keeps both alive. Throws
+// OpError(kShape) for offsets that decrease or leave the bytes.
+Texts borrow_texts(const pybind11::array& offsets, const pybind11::array& data);
+
+void bind_strings(pybind11::module_& module);
+
+}  // namespace pyrec

@@ -1,0 +1,65 @@
+#include "hashing/hash.h"
+
+#include <algorithm>
+#include <string>
+
+#include "hashing/blake2b.h"
+#include "hashing/cityhash64.h"
+#include "hashing/crc32.h"
+#include "hashing/farmhash64.h"
+#include "hashing/md5.h"
+#include "hashing/murmur3.h"
+#include "hashing/siphash24.h"
+#include "hashing/vowpal_wabbit.h"
+#include "hashing/xxhash.h"
+
+namespace pyrec {
+
+namespace {
+
+template <class H>
+void hash_all(const Texts& texts, std::string_view prefix, HashSeed seed,
+              std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes) {
+  texts.visit([&](const auto* offsets, const char* bytes) {
+    std::string joined(prefix);
+    for (std::size_t i = 0; i < hashes.size(); ++i) {
+      std::string_view text(bytes + offsets[i],
+                            static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
+      if (!seeds.empty()) seed.first = seeds[i];
+      if (!prefix.empty()) {
+        joined.resize(prefix.size());
+        text = joined.append(text);
+      }
+      hashes[i] = H::hash(text, seed);
+    }
+  });
+}
+
+}  // namespace
+
+std::optional<Hash> find_hash(std::string_view name) {
+  const auto names = hash_names();
+  const auto found = std::ranges::find(names, name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<Hash>(found - names.begin());
+}
+
+std::span<const std::string_view> hash_names() {
+#define PYREC_HASH_NAME(name) name::kName,
+  static constexpr std::string_view kNames[] = {PYREC_HASHES(PYREC_HASH_NAME)};
+#undef PYREC_HASH_NAME
+  return kNames;
+}
+
+void hash_texts(Hash hash, const Texts& texts, std::string_view prefix, const HashSeed& seed,
+                std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes) {
+  switch (hash) {
+#define PYREC_HASH_ALL(name) \
+  case Hash::k##name:        \
+    return hash_all<name>(texts, prefix, seed, seeds, hashes);
+    PYREC_HASHES(PYREC_HASH_ALL)
+#undef PYREC_HASH_ALL
+  }
+}
+
+}  // namespace pyrec
