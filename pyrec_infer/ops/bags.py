@@ -198,6 +198,16 @@ def _pairs_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Inf
 # Rows
 
 
+def _infer_lengths_of_offsets(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    offsets = required(node, inputs, 0)
+    known = offsets.shape[0] if offsets.shape is not None and len(offsets.shape) == 1 else None
+    return [Info(INT64, (max(known - 1, 0) if isinstance(known, int) else fresh(node, 0, 0),))]
+
+
+def _lengths_of_offsets(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    return [np.diff(_offsets(node, required(node, inputs, 0)))]
+
+
 def _infer_rows_of_lengths(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(INT64, (fresh(node, 0, 0),))]
 
@@ -348,6 +358,8 @@ OPS = (
     # the end where negative, unless that is refused by `strict` (int). `by_row` is as above.
     Op("pyrec.BagsOfPairs", _infer_pairs, _pairs, _pairs_rows, flops=no_flops, ids=0),
     Op("pyrec.OrderOfPairs", _infer_order, _order, _pairs_rows, flops=no_flops, ids=0),
+    # Input offsets [B + 1]; the result [B] is what each is less than the next.
+    Op("pyrec.LengthsOfOffsets", _infer_lengths_of_offsets, _lengths_of_offsets, couples, flops=no_flops),
     # Input the lengths [B] of rows' lists that follow each other; the result [M] int64 is each place's row.
     Op("pyrec.RowsOfLengths", _infer_rows_of_lengths, _rows_of_lengths, couples, flops=no_flops),
     # Inputs a table [R, D], ids [M], bounds [B, 2] and weights [M] (optional). Row b of the result [B, D] is

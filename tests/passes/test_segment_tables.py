@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx.helper import make_node
 from onnx.reference import ReferenceEvaluator
 from support.bag_models import TABLE, WEIGHTS, with_input
-from support.segment_models import rows_behind, segments
+from support.segment_models import behind, segments
 
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError, PyrecError, RowCountError
@@ -180,7 +181,11 @@ def test_a_value_that_changes_a_reduction_ends_no_bag(mode: str) -> None:
 @pytest.mark.parametrize("counted", [False, True])
 def test_rows_may_be_a_column_of_sparse_indices(counted: bool) -> None:
     form, x = ("sum", counted, False), dense(3)
-    loaded = pi.load(rows_behind(segments(*form), cut=False))
+    nodes = [
+        make_node("Slice", ["indices", "zeros2", "corner", "axes2"], ["column"]),
+        make_node("Squeeze", ["column", "one1"], ["rows"]),
+    ]
+    loaded = pi.load(behind(segments(*form), "rows", "indices", nodes, columns=2))
     requests = pairs(form, np.asarray([2, 1, 3]))
     wanted = bags(form, requests, 3) + of_x(x)
     indices = np.stack([requests["rows"], np.arange(6)], axis=1)
@@ -190,6 +195,7 @@ def test_rows_may_be_a_column_of_sparse_indices(counted: bool) -> None:
 
 @pytest.mark.parametrize("counted", [False, True])
 def test_a_part_of_the_rows_is_not_repeated(counted: bool) -> None:
-    loaded = pi.load(rows_behind(segments("sum", counted), cut=True))
+    nodes = [make_node("Slice", ["given", "zero1", "last1", "zero1"], ["rows"])]
+    loaded = pi.load(behind(segments("sum", counted), "rows", "given", nodes))
     with pytest.raises(PyrecError):
         loaded.score({"ids": np.arange(2), "given": np.zeros(3, np.int64)}, {"x": dense(2)})

@@ -16,6 +16,8 @@ from support.models import FLOAT, INT64, Value, make_model
 
 Array = NDArray[Any]
 
+INT32 = onnx.TensorProto.INT32
+
 _NEUTRAL = {"sum": 0.0, "mean": 0.0, "max": -np.inf, "min": np.inf}
 _REDUCE = {"sum": "ReduceSum", "mean": "ReduceSum", "max": "ReduceMax", "min": "ReduceMin"}
 _CONSTANTS: Mapping[str, Array] = {
@@ -31,6 +33,14 @@ _CONSTANTS: Mapping[str, Array] = {
     "f0": np.float32(0),
     "f1": np.float32(1),
     "both": np.float32(2),
+    "zeros2": np.asarray([0, 0]),
+    "corner": np.asarray([2**31 - 1, 1]),
+    "axes2": np.asarray([0, 1]),
+    "far": np.asarray([2**31 - 1]),
+    "minus_one": np.asarray(-1),
+    "zero32": np.int32(0),
+    "one32": np.int32(1),
+    "one132": np.int32([1]),
     "ending": np.asarray([np.iinfo(np.int64).max]),
 }
 
@@ -101,7 +111,7 @@ def _weighted(mode: str) -> list[onnx.NodeProto]:
     """Rows of different ids are looked up once and weighed; means divide by weights or their norm."""
     nodes = [
         make_node("Unique", ["ids"], ["once", "", "which", ""], sorted=0),
-        make_node("Cast", ["which"], ["which32"], to=onnx.TensorProto.INT32),
+        make_node("Cast", ["which"], ["which32"], to=INT32),
         make_node("Gather", ["table", "once"], ["once_found"], axis=0),
         make_node("Gather", ["once_found", "which32"], ["found"], axis=0),
         make_node("Unsqueeze", ["weights", "one1"], ["factors"]),
@@ -138,33 +148,104 @@ def segments(mode: str, counted: bool = False, weighted: bool = False, neutral: 
         nodes.append(make_node("Gather", ["table", "ids"], ["found"], axis=0))
         nodes += _segment("found", _REDUCE[mode], _NEUTRAL[mode] if neutral is None else neutral, made)
         nodes += _divided(counted) if mode == "mean" else []
-    nodes += [
+    inputs: dict[str, Value] = {"ids": (INT64, [None]), "rows": (INT64, [None])}
+    if weighted:
+        inputs["weights"] = (FLOAT, [None])
+    return _scored(nodes, inputs)
+
+
+def _scored(nodes: list[onnx.NodeProto], inputs: Mapping[str, Value]) -> bytes:
+    """The model of the bags that nodes make."""
+    nodes = [
+        *nodes,
         make_node("Concat", ["bags", "x"], ["joined"], axis=1),
         make_node("MatMul", ["joined", "dense"], ["y2"]),
         make_node("Squeeze", ["y2", "one1"], ["y"]),
     ]
-    inputs: dict[str, Value] = {"ids": (INT64, [None]), "rows": (INT64, [None]), "x": (FLOAT, [None, 5])}
-    if weighted:
-        inputs["weights"] = (FLOAT, [None])
-    return make_model(nodes, inputs, {"y": (FLOAT, [None])}, dict(_CONSTANTS), opset=18).SerializeToString()
+    given = {**inputs, "x": (FLOAT, [None, 5])}
+    return make_model(nodes, given, {"y": (FLOAT, [None])}, dict(_CONSTANTS), opset=18).SerializeToString()
 
 
-def rows_behind(model: bytes, cut: bool) -> bytes:
-    """The model, whose rows are the first column of an input ``indices``; or all but the last of ``rows``."""
+def _splits(how: str) -> tuple[list[onnx.NodeProto], Value]:
+    """The splits of rows, and the input of that name."""
+    given: Value = (INT64, [None])
+    if how == "lengths":
+        return [
+            make_node("CumSum", ["lengths", "zero"], ["sums"]),
+            make_node("Concat", ["zero1", "sums"], ["offsets"], axis=0),
+        ], given
+    if how == "starts":
+        return [
+            make_node("Shape", ["ids"], ["all_ids"]),
+            make_node("Concat", ["starts", "all_ids"], ["offsets"], axis=0),
+        ], given
+    if how == "rowids":
+        return [
+            make_node("Shape", ["x"], ["batch1"], start=0, end=1),
+            make_node("Squeeze", ["batch1", "zero1"], ["batch"]),
+            make_node("Unique", ["rowids"], ["own", "", "", "own_counts"], sorted=1),
+            make_node("Greater", ["own", "minus_one"], ["above"]),
+            make_node("Less", ["own", "batch"], ["below"]),
+            make_node("And", ["above", "below"], ["there"]),
+            make_node("Compress", ["own", "there"], ["own_there"], axis=0),
+            make_node("Compress", ["own_counts", "there"], ["counts_there"], axis=0),
+            make_node("ConstantOfShape", ["batch1"], ["no_counts"], value=from_array(np.asarray([0]))),
+            make_node("ScatterElements", ["no_counts", "own_there", "counts_there"], ["lengths"], axis=0),
+            make_node("CumSum", ["lengths", "zero"], ["sums"]),
+            make_node("Concat", ["zero1", "sums"], ["offsets"], axis=0),
+        ], given
+    return [make_node("Identity", ["splits"], ["offsets"])], given
+
+
+def partitions(how: str, mode: str = "sum") -> bytes:
+    """``y = [bags | x] W`` of rows of a ragged tensor, by its splits, lengths, starts or rows."""
+    splits, given = _splits(how)
+    nodes = [
+        *splits,
+        make_node("Slice", ["offsets", "one1", "far", "zero1"], ["later"]),
+        make_node("Slice", ["offsets", "zero1", "last1", "zero1"], ["earlier"]),
+        make_node("Sub", ["later", "earlier"], ["between"]),
+        make_node("Cast", ["between"], ["between32"], to=INT32),
+        make_node("Shape", ["offsets"], ["split_count1"]),
+        make_node("Squeeze", ["split_count1", "zero1"], ["split_count"]),
+        make_node("Sub", ["split_count", "one"], ["row_count"]),
+        make_node("Range", ["zero", "row_count", "one"], ["all_rows"]),
+        make_node("Shape", ["all_rows"], ["as_many"]),
+        make_node("Expand", ["between32", "as_many"], ["limits"]),
+        make_node("ReduceMax", ["limits", "zero1"], ["longest"], keepdims=0),
+        make_node("Max", ["zero32", "longest"], ["width"]),
+        make_node("Range", ["zero32", "width", "one32"], ["steps"]),
+        make_node("Cast", ["steps"], ["steps_f"], to=FLOAT),
+        make_node("Unsqueeze", ["limits", "last1"], ["limit_column"]),
+        make_node("Cast", ["limit_column"], ["limits_f"], to=FLOAT),
+        make_node("Less", ["steps_f", "limits_f"], ["mask"]),
+        make_node("Reshape", ["mask", "last1"], ["flat_mask"]),
+        make_node("NonZero", ["flat_mask"], ["found_places"]),
+        make_node("Transpose", ["found_places"], ["turned_places"]),
+        make_node("Squeeze", ["turned_places", "one1"], ["kept_places"]),
+        make_node("Unsqueeze", ["all_rows", "one1"], ["all_rows_column"]),
+        make_node("Unsqueeze", ["width", "zero1"], ["width1"]),
+        make_node("Concat", ["one132", "width1"], ["repeats32"], axis=0),
+        make_node("Cast", ["repeats32"], ["repeats"], to=INT64),
+        make_node("Tile", ["all_rows_column", "repeats"], ["spread"]),
+        make_node("Reshape", ["spread", "last1"], ["flat_rows"]),
+        make_node("Gather", ["flat_rows", "kept_places"], ["rows"], axis=0),
+        *_places(True),
+    ]
+    (count,) = (node for node in nodes if "count" in node.output)
+    nodes[nodes.index(count)] = make_node("Unsqueeze", ["row_count", "zero1"], ["count"])
+    nodes.append(make_node("Gather", ["table", "ids"], ["found"], axis=0))
+    nodes += _segment("found", _REDUCE[mode], _NEUTRAL[mode], "bags")
+    return _scored(nodes, {"ids": (INT64, [None]), how: given})
+
+
+def behind(model: bytes, name: str, given: str, nodes: list[onnx.NodeProto], columns: int = 0) -> bytes:
+    """The model, an input of which nodes make of another, which may be a matrix."""
     proto = onnx.ModelProto.FromString(model)
-    (rows,) = (value for value in proto.graph.input if value.name == "rows")
-    if cut:
-        nodes = [make_node("Slice", ["given", "zero1", "last1", "zero1"], ["rows"])]
-        rows.name = "given"
-    else:
-        nodes = [
-            make_node("Slice", ["indices", "zeros2", "corner", "axes2"], ["column"]),
-            make_node("Squeeze", ["column", "one1"], ["rows"]),
-        ]
-        rows.name = "indices"
-        rows.type.tensor_type.shape.dim.add().dim_value = 2
-        for name, value in (("zeros2", [0, 0]), ("corner", [2**31 - 1, 1]), ("axes2", [0, 1])):
-            proto.graph.initializer.append(from_array(np.asarray(value), name))
+    (value,) = (value for value in proto.graph.input if value.name == name)
+    value.name = given
+    if columns:
+        value.type.tensor_type.shape.dim.add().dim_value = columns
     kept = list(proto.graph.node)
     del proto.graph.node[:]
     proto.graph.node.extend([*nodes, *kept])

@@ -6,6 +6,7 @@ from pyrec_infer.ir import same_size
 from pyrec_infer.ops.core.registry import with_trait
 from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.bags.parts import column_of, cumulated
+from pyrec_infer.passes.bags.terms import Term
 from pyrec_infer.passes.common.rules import Site
 
 _VIEWS = with_trait(Trait.VIEW)
@@ -20,6 +21,13 @@ def counts_up(name: str, site: Site) -> bool:
         return False
     start, step = site.known(node.inputs[0]), site.known(node.inputs[2])
     return start is not None and step is not None and int(start) == 0 and int(step) == 1
+
+
+def is_one_less(count: Term, offsets: str, site: Site) -> bool:
+    """Whether a number is one less than that of all offsets."""
+    shape = site.shape(offsets)
+    known = shape is not None and len(shape) == 1 and count == ("less", ("size", repr(shape[0])), 1)
+    return known or count == ("less", ("length", offsets), 1)
 
 
 def _own_place(name: str, site: Site) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyrec_infer.ir import Node, same_size
+from pyrec_infer.ir import Node, has_symbol, same_size
 from pyrec_infer.ops.core.shapes import integers, same_shape
-from pyrec_infer.passes.bags.lengths import counts_up
+from pyrec_infer.passes.bags.lengths import counts_up, is_one_less, lengths_repeated
 from pyrec_infer.passes.bags.pairs import Bags, bags_of_rows, of_rows
 from pyrec_infer.passes.bags.parts import column_of, filled_with
+from pyrec_infer.passes.bags.terms import Reader
 from pyrec_infer.passes.common.rules import Site
 
 
@@ -90,8 +91,9 @@ def counts_of_rows(node: Node, site: Site) -> Named | None:
     data, indices, counts = node.inputs
     if site.infos[data].rank != 1 or not filled_with(data, 0, site):
         return None
-    unique = site.source(counts, "Unique")
     values = indices if node.op == "ScatterElements" else column_of(indices, site)
+    values, counts = _within(values or "", counts, site)
+    unique = site.source(counts, "Unique")
     shape = site.source(data, "ConstantOfShape")
     if unique is None or len(unique.outputs) != 4 or shape is None:
         return None
@@ -104,11 +106,33 @@ def counts_of_rows(node: Node, site: Site) -> Named | None:
     return Named(rows, shape.inputs[0])
 
 
+def _within(values: str, counts: str, site: Site) -> tuple[str, str]:
+    """Values and counts before both are cut down to the rows that there are."""
+    parts = [site.source(name, "Compress") for name in (values, counts)]
+    if None in parts or parts[0] is None or parts[1] is None or parts[0].inputs[1] != parts[1].inputs[1]:
+        return values, counts
+    cut = site.source(parts[0].inputs[1], "And")
+    for above, below in () if cut is None else (cut.inputs, cut.inputs[::-1]):
+        least, most = site.source(above, "Greater", "GreaterOrEqual"), site.source(below, "Less")
+        if least is None or most is None or least.inputs[0] != most.inputs[0]:
+            continue
+        first = -1 if least.op == "Greater" else 0
+        count = integers(site.infos[most.inputs[1]]) or ()
+        every = site.integers(least.inputs[1]) == (first,) and len(count) == 1 and has_symbol(count[0])
+        if every and least.inputs[0] == parts[0].inputs[0]:
+            return parts[0].inputs[0], parts[1].inputs[0]
+    return values, counts
+
+
 def bags_named(named: Named, updates: str, site: Site) -> Bags | None:
     """The bags of the rows that a list names for updates, if it is known how many rows there are."""
     count = integers(site.infos[named.count])
     if count is not None and len(count) == 1 and of_rows(count[0], named.rows, site):
         return bags_of_rows(named.rows, updates, site, strict=True)
+    lengths = lengths_repeated(named.rows, site)
+    offsets = None if lengths is None else site.source(lengths, "pyrec.LengthsOfOffsets")
+    if offsets is not None and is_one_less(Reader(site, 0).outer(named.count), offsets.inputs[0], site):
+        return bags_of_rows(named.rows, updates, site)
     if _one_after_last(named.count, named.rows, site):
         return bags_of_rows(named.rows, updates, site, counted=False, strict=True)
     return None

@@ -21,15 +21,15 @@ candidates are one batch, and refused for several.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyrec_infer.errors import InputError, UnsupportedModelError
-from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows
+from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows, Shape, same_size
 from pyrec_infer.ops.bags import BOUNDS
 from pyrec_infer.ops.core.inference import Analysis, analyze
-from pyrec_infer.ops.core.registry import with_trait
-from pyrec_infer.ops.core.shapes import constant_integers, product
+from pyrec_infer.ops.core.registry import has, with_trait
+from pyrec_infer.ops.core.shapes import constant_integers, product, same_shape
 from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.clean.remove_dead import keep_outputs
 from pyrec_infer.passes.load.resolve_sizes import named_sizes
@@ -132,27 +132,64 @@ def _column(node: Node, infos: Mapping[str, Info]) -> bool:
     return axes in ((1,), (-1,))
 
 
-def _kept_apart(name: str, sources: _Sources) -> bool:
-    """Whether every row of a value depends on its own row only."""
-    pending, seen = [name], set[str]()
+def _kept_apart(bounds: Node, sources: _Sources, sides: Sequence[frozenset[str]]) -> bool:
+    """Whether each of the lengths that bounds are made of depends on its own row only."""
+    pending, seen = [bounds.inputs[0]], set[str]()
     while pending:
         node = sources.graph.producers.get(pending.pop())
         if node is None or node.outputs[0] in seen:
             continue
-        if node in sources.coupled:
-            return False
         seen.update(node.outputs)
+        if node in sources.coupled:
+            # Bounds of their own are worked out before, and have a row for each bag.
+            if not _derivable(node, sources, sides):
+                return False
+            continue
+        if node.op == "pyrec.LengthsOfOffsets":
+            if not _offsets_of(node.inputs[0], bounds, sources):
+                return False
+            continue
+        if sources.is_list(node.outputs[0], False) and not _by_place(node, sources):
+            return False
         pending += [source for source in node.inputs if source]
     return True
 
 
-def _derivable(node: Node, sources: _Sources, sides: Iterable[frozenset[str]]) -> bool:
+def _by_place(node: Node, sources: _Sources) -> bool:
+    """Whether each element of a list depends on what stands at its place in other lists."""
+    infos = sources.infos
+    shape = infos[node.outputs[0]].shape
+    if node.op in _VIEWS:
+        return same_shape(_open_sizes(shape), _open_sizes(infos[node.inputs[0]].shape))
+    if not has(node, Trait.ELEMENTWISE):
+        return False
+    lists = [name for name in node.inputs if name and sources.is_list(name, False)]
+    return all(same_shape(shape, infos[name].shape) for name in lists)
+
+
+def _open_sizes(shape: Shape | None) -> Shape | None:
+    """The sizes of a shape but for those of 1."""
+    return None if shape is None else tuple(size for size in shape if not same_size(size, 1))
+
+
+def _offsets_of(name: str, bounds: Node, sources: _Sources) -> bool:
+    """Whether a vector holds the offsets of an input, to which the number of ids may be added."""
+    node, ids = sources.graph.producers.get(name), sources.infos[bounds.inputs[1]].shape
+    if node is not None and node.op == "Concat" and len(node.inputs) == 2 and bounds.attribute("full", 0):
+        total = sources.infos[node.inputs[1]].contents
+        if not ids or total is None or total.size != 1 or not same_size(total.reshape(-1)[0], ids[0]):
+            return False
+        name = node.inputs[0]
+    return _pairs_input(name, sources.graph, sources.infos) is not None
+
+
+def _derivable(node: Node, sources: _Sources, sides: Sequence[frozenset[str]]) -> bool:
     """Whether a node makes bounds that stay right for a repeated list, from one side alone."""
     if node.op not in BOUNDS:
         return False
     first = node.inputs[0]
     if node.op in ("pyrec.BagBoundsOfLengths", "pyrec.BagBoundsOfFields"):
-        proven = _kept_apart(first, sources)
+        proven = _kept_apart(node, sources, sides)
     else:
         find = _offsets_input if node.op == "pyrec.BagBounds" else _pairs_input
         proven = find(first, sources.graph, sources.infos) is not None
