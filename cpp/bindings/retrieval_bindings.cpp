@@ -1,11 +1,15 @@
 #include "bindings/retrieval_bindings.h"
 
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
@@ -19,28 +23,46 @@ namespace pyrec {
 
 namespace {
 
-// An index, and the array in whose memory its records lie.
+// One part of the records of a store, at least `bytes` of each.
+const std::byte* read_part(const py::array& part, std::size_t bytes) {
+  const bool fits = part.ndim() == 2 && part.itemsize() == 1 && part.strides(1) == 1 &&
+                    part.strides(0) == part.shape(1) &&
+                    static_cast<std::size_t>(part.shape(1)) >= bytes &&
+                    part.shape(1) % static_cast<py::ssize_t>(sizeof(float)) == 0 &&
+                    reinterpret_cast<std::uintptr_t>(part.data()) % alignof(float) == 0;
+  if (!fits) throw OpError(ErrorKind::kShape, "expected records of vectors");
+  return static_cast<const std::byte*>(part.data());
+}
+
+// An index, and the arrays in whose memory its vectors lie.
 struct IndexHandle {
-  py::array kept;
+  std::vector<py::array> kept;
   std::unique_ptr<const VectorIndex> index;
 
-  IndexHandle(const py::array& records, const PlainArray<std::int64_t>& rows, std::size_t width,
+  IndexHandle(const py::array& vectors, const py::array& details,
+              const std::optional<py::array>& codes, const PlainArray<std::int64_t>& rows,
               bool biased)
-      : kept(records) {
-    const bool fits = records.ndim() == 2 && records.itemsize() == 1 && records.strides(1) == 1 &&
-                      records.strides(0) == records.shape(1) &&
-                      static_cast<std::size_t>(records.shape(1)) >= (width + 1) * sizeof(float) &&
-                      records.shape(1) % static_cast<py::ssize_t>(sizeof(float)) == 0 &&
-                      reinterpret_cast<std::uintptr_t>(records.data()) % alignof(float) == 0 &&
-                      width > 0;
-    if (!fits) throw OpError(ErrorKind::kShape, "expected records of vectors");
+      : kept{vectors, details} {
+    VectorTable table{};
+    table.vectors = read_part(vectors, sizeof(float));
+    table.width = static_cast<std::size_t>(vectors.shape(1)) / sizeof(float);
+    table.details =
+        read_part(details, codes ? sizeof(VectorDetails) : offsetof(VectorDetails, scale));
+    table.details_stride = static_cast<std::size_t>(details.shape(1));
+    table.biased = biased;
+    py::ssize_t least = std::min(vectors.shape(0), details.shape(0));
+    if (codes) {
+      table.codes = read_part(*codes, table.width);
+      table.codes_stride = static_cast<std::size_t>(codes->shape(1));
+      if (table.codes_stride % 8 != 0) throw OpError(ErrorKind::kShape, "expected padded codes");
+      least = std::min(least, codes->shape(0));
+      kept.push_back(*codes);
+    }
     const std::span given(rows.data(), static_cast<std::size_t>(rows.size()));
-    const auto out = [&](std::int64_t row) { return row < 0 || row >= records.shape(0); };
+    const auto out = [&](std::int64_t row) { return row < 0 || row >= least; };
     if (rows.ndim() != 1 || std::ranges::any_of(given, out)) {
       throw OpError(ErrorKind::kShape, "expected rows of the records");
     }
-    const VectorIndex::Table table{static_cast<const std::byte*>(records.data()),
-                                   static_cast<std::size_t>(records.shape(1)), width, biased};
     const GilRelease release;
     index = std::make_unique<VectorIndex>(table, given);
   }
@@ -50,7 +72,7 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
                  const PlainArray<float>& queries, std::size_t k) {
   const VectorIndex& index = *handle.index;
   const Kernels& kernels = kernels_named(isa);
-  if (queries.ndim() != 2 || static_cast<std::size_t>(queries.shape(1)) != index.width()) {
+  if (queries.ndim() != 2 || static_cast<std::size_t>(queries.shape(1)) != index.table().width) {
     throw OpError(ErrorKind::kShape, "expected queries as wide as the vectors");
   }
   k = std::min(k, index.size());
@@ -59,19 +81,21 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
   py::array_t<float> scores(shape);
   std::int64_t* const to_places = places.mutable_data();
   float* const to_scores = scores.mutable_data();
-  run_watched([&] {
-    index.search(kernels, pool, queries.data(), static_cast<std::size_t>(queries.shape(0)), k,
-                 to_places, to_scores);
-  });
-  return py::make_tuple(places, scores);
+  const float* const from = queries.data();
+  const auto count = static_cast<std::size_t>(queries.shape(0));
+  std::size_t refined = 0;
+  run_watched([&] { refined = index.search(kernels, pool, from, count, k, to_places, to_scores); });
+  return py::make_tuple(places, scores, refined);
 }
 
 }  // namespace
 
 void bind_retrieval(py::module_& module) {
   py::class_<IndexHandle>(module, "VectorIndex")
-      .def(py::init<const py::array&, const PlainArray<std::int64_t>&, std::size_t, bool>(),
-           py::arg("records"), py::arg("rows"), py::arg("width"), py::arg("biased"))
+      .def(py::init<const py::array&, const py::array&, const std::optional<py::array>&,
+                    const PlainArray<std::int64_t>&, bool>(),
+           py::arg("vectors"), py::arg("details"), py::arg("codes"), py::arg("rows"),
+           py::arg("biased"))
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"));
 }
 

@@ -1,6 +1,7 @@
 #include "bindings/store_bindings.h"
 
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -129,12 +130,15 @@ class StoreView {
     store_->read(view_, selections_);
   }
 
-  static py::array records(const py::object& self) {
+  static py::array records(const py::object& self) { return part(self, 0); }
+
+  static py::array part(const py::object& self, std::size_t number) {
     const auto& view = self.cast<const StoreView&>().view_;
-    const auto stride = static_cast<py::ssize_t>(view.records().stride());
+    if (number >= view.records().parts()) throw py::index_error("no such part");
+    const auto stride = static_cast<py::ssize_t>(view.records().stride(number));
     const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(view.capacity()), stride};
     py::array made(py::dtype::of<std::uint8_t>(), shape, {stride, py::ssize_t{1}},
-                   view.records().row(0), self);
+                   view.records().row(0, number), self);
     made.attr("setflags")(false);
     return made;
   }
@@ -204,6 +208,18 @@ struct StoreBatch {
     store->take(count, batch);
   }
 
+  void arrange(const Integers& order) {
+    std::vector<bool> seen(batch.size());
+    const std::span given(order.data(), static_cast<std::size_t>(order.size()));
+    for (const std::int64_t place : given) {
+      const auto at = static_cast<std::size_t>(place);
+      if (at >= seen.size() || seen[at]) throw OpError(ErrorKind::kShape, "expected an order");
+      seen[at] = true;
+    }
+    if (given.size() != seen.size()) throw OpError(ErrorKind::kShape, "expected an order");
+    batch.arrange(given);
+  }
+
   void write(std::size_t first, const py::array_t<std::uint8_t, py::array::c_style>& records) {
     const bool fits =
         records.ndim() == 2 && static_cast<std::size_t>(records.shape(1)) == store->stride() &&
@@ -250,16 +266,18 @@ std::size_t erase(ItemStore& store, const py::object& keys) {
 void bind_store(py::module_& module) {
   py::class_<StoreView>(module, "StoreView")
       .def_property_readonly("records", &StoreView::records)
+      .def("part", &StoreView::part, py::arg("number"))
       .def("is_current", &StoreView::is_current)
       .def("rows", &StoreView::rows, py::arg("number"))
       .def("order", &StoreView::order, py::arg("number"))
       .def("missing", &StoreView::missing, py::arg("number"))
       .def("ids", &StoreView::ids, py::arg("number"), py::arg("chosen"));
   py::class_<StoreBatch>(module, "StoreBatch")
+      .def("arrange", &StoreBatch::arrange, py::arg("order"))
       .def("write", &StoreBatch::write, py::arg("first"), py::arg("records"));
   py::class_<ItemStore, std::shared_ptr<ItemStore>>(module, "ItemStore")
-      .def(py::init<std::size_t, bool, std::size_t>(), py::arg("stride"), py::arg("text"),
-           py::arg("room") = 0)
+      .def(py::init<std::vector<std::size_t>, bool, std::size_t>(), py::arg("strides"),
+           py::arg("text"), py::arg("room") = 0)
       .def("size", &ItemStore::size)
       .def("capacity", &ItemStore::capacity)
       .def("taken", &ItemStore::taken)

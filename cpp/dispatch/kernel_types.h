@@ -196,4 +196,25 @@ using OrderLanes = void (*)(const float* x, std::size_t n, std::int32_t* order);
 using ReorderBytes = void (*)(const std::byte* packed, const std::int32_t* order, std::size_t k,
                               std::size_t n, std::byte* out);
 
+// Items that a screen takes at once.
+constexpr std::size_t kScreenItems = 64;
+
+// Codes of kScreenItems vectors of d numbers, -64 to 64, and what products with them become scores
+// by. The codes are packed by pack_f32, four of an item as one number of a [d / 4, kScreenItems]
+// matrix.
+struct ScreenBlock {
+  const float* codes;
+  const std::int32_t* start;  // -64 times the sum of an item's codes
+  const float* scale;
+  const float* bias;
+};
+
+// Which items may have a score that is not less than least[q]: bit i of marks[q] is set if
+// scales[q] * (scale[i] * float(start[i] + the products' sum)) + bias[i] is not less, each step
+// rounded but for the last two, which are one where the ISA can. A query is d numbers of up to 127,
+// its codes with 64 added; d is a multiple of 8.
+using ScreenS7 = void (*)(const std::uint8_t* queries, const float* scales, const float* least,
+                          std::size_t m, const ScreenBlock& block, std::size_t d,
+                          std::uint64_t* marks);
+
 }  // namespace pyrec

@@ -96,6 +96,8 @@ namespace pyrec {
   INNER(reorder_s8, ReorderBytes)         \
   INNER(reorder_bf16, ReorderBytes)
 
+#define PYREC_KERNELS_screen(X, INNER) X(screen_s7, ScreenS7)
+
 // Calls F with each family's name.
 #define PYREC_FAMILIES(F, ...)                 \
   F(elementwise __VA_OPT__(, ) __VA_ARGS__)    \
@@ -108,7 +110,8 @@ namespace pyrec {
   F(embedding_bag __VA_OPT__(, ) __VA_ARGS__)  \
   F(pair_dots __VA_OPT__(, ) __VA_ARGS__)      \
   F(convert __VA_OPT__(, ) __VA_ARGS__)        \
-  F(quantized __VA_OPT__(, ) __VA_ARGS__)
+  F(quantized __VA_OPT__(, ) __VA_ARGS__)      \
+  F(screen __VA_OPT__(, ) __VA_ARGS__)
 
 #define PYREC_FAMILY(family, X, INNER) PYREC_KERNELS_##family(X, INNER)
 #define PYREC_ALL_KERNELS(X, INNER) PYREC_FAMILIES(PYREC_FAMILY, X, INNER)
@@ -117,9 +120,10 @@ namespace pyrec {
 
 // Those that instructions for sums of products of bytes, and those that instructions for bfloat16
 // make faster.
-#define PYREC_BYTE_KERNELS(X) \
-  X(gemm_u8s8, GemmU8S8)      \
-  X(gemm_sparse_u8s8, GemmU8S8)
+#define PYREC_BYTE_KERNELS(X)   \
+  X(gemm_u8s8, GemmU8S8)        \
+  X(gemm_sparse_u8s8, GemmU8S8) \
+  X(screen_s7, ScreenS7)
 #define PYREC_BF16_KERNELS(X)       \
   X(lookup_sum_bf16, LookupSumBf16) \
   X(round_rows_bf16, RoundRowsBf16) \

@@ -22,5 +22,6 @@
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"
 #include "kernels/round_bf16.inl.h"
+#include "kernels/screen.inl.h"
 #include "kernels/table.inl.h"
 #include "kernels/transcendental.inl.h"

@@ -7,47 +7,44 @@
 
 #include "core/thread_pool.h"
 #include "dispatch/kernels.h"
+#include "retrieval/bounds.h"
+#include "retrieval/vector_table.h"
 
 namespace pyrec {
 
 // The vectors of one state of a store, and the search for those with the largest products. A score
 // is the bias of the item and then one chain of multiply_add over the numbers in order, whatever
-// else is searched for at the same time. Immutable; the records have to outlive it.
+// else is searched for at the same time. Immutable; the table's memory has to outlive it.
 class VectorIndex {
  public:
-  // Records begin with `width` floats and the bias; aligned for float.
-  struct Table {
-    const std::byte* records;
-    std::size_t stride;
-    std::size_t width;
-    bool biased;
-  };
+  // Items that are looked at together.
+  static constexpr std::size_t kBlock = kScreenItems;
 
   // `rows` of all items in order, all different.
-  VectorIndex(const Table& table, std::span<const std::int64_t> rows);
+  VectorIndex(const VectorTable& table, std::span<const std::int64_t> rows);
 
+  const VectorTable& table() const { return table_; }
   std::size_t size() const { return rows_.size(); }
-  std::size_t width() const { return table_.width; }
+  std::size_t blocks() const { return blocks_.size(); }
+  // Of a block's items, by row: those, the items' places in the order, and their bounds.
+  std::span<const std::uint32_t> rows(std::size_t block) const;
+  std::span<const std::uint32_t> places(std::size_t block) const;
+  const BlockBounds& bounds(std::size_t block) const { return blocks_[block]; }
+  // By the number of an item among all.
+  std::uint32_t row(std::size_t number) const { return rows_[number]; }
+  std::uint32_t place(std::size_t number) const { return places_[number]; }
 
   // For each of `count` queries, `width` floats each, the places of the k items with the largest
   // scores and these: best first, equal scores by place. k is at most size(). Queries and biases
-  // are finite, and so small that no sum overflows.
-  void search(const Kernels& kernels, ThreadPool& pool, const float* queries, std::size_t count,
-              std::size_t k, std::int64_t* places, float* scores) const;
+  // are finite, and so small that no sum overflows. Returns how many scores were computed.
+  std::size_t search(const Kernels& kernels, ThreadPool& pool, const float* queries,
+                     std::size_t count, std::size_t k, std::int64_t* places, float* scores) const;
 
  private:
-  class Scan;
-  struct Group;
-
-  std::span<const std::uint32_t> places_of(std::size_t block) const;
-  const float* vector(std::size_t number) const;
-  bool is_run(std::size_t begin, std::size_t count) const;
-  void search_group(const Kernels& kernels, ThreadPool& pool, const Group& group) const;
-
-  Table table_;
-  // By row: those that hold an item, and its place in the order.
+  VectorTable table_;
   std::vector<std::uint32_t> rows_;
   std::vector<std::uint32_t> places_;
+  std::vector<BlockBounds> blocks_;
 };
 
 }  // namespace pyrec

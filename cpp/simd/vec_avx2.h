@@ -77,6 +77,10 @@ inline Mask not_less(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); 
 inline Mask equal(VecF a, VecF b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 inline Mask is_nan(VecF x) { return _mm256_cmp_ps(x, x, _CMP_UNORD_Q); }
 inline bool any(Mask mask) { return _mm256_movemask_ps(mask) != 0; }
+// Bit i is set if the mask is in lane i.
+inline std::uint32_t set_lanes(Mask mask) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(mask));
+}
 inline unsigned count_bits(std::uint64_t x) {
   return static_cast<unsigned>(__builtin_popcountll(x));
 }
@@ -230,6 +234,15 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   const VecI even = reinterpret_cast<VecI>(_mm256_srai_epi16(_mm256_slli_epi16(right, 8), 8));
   const VecI odd = reinterpret_cast<VecI>(_mm256_srai_epi16(right, 8));
   return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+}
+// The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
+inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+  const __m256i first =
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
+  const __m256i second =
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(c), reinterpret_cast<__m256i>(d));
+  const VecI both = reinterpret_cast<VecI>(_mm256_add_epi16(first, second));
+  return sum + multiply_pairs(both, broadcast(0x00010001));
 }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {

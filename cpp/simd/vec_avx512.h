@@ -98,6 +98,8 @@ inline Mask not_less(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_
 inline Mask equal(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 inline Mask is_nan(VecF x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
 inline bool any(Mask mask) { return mask != 0; }
+// Bit i is set if the mask is in lane i.
+inline std::uint32_t set_lanes(Mask mask) { return mask; }
 inline unsigned count_bits(std::uint64_t x) {
   return static_cast<unsigned>(__builtin_popcountll(x));
 }
@@ -254,6 +256,19 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   const VecI even = reinterpret_cast<VecI>(_mm512_srai_epi16(_mm512_slli_epi16(right, 8), 8));
   const VecI odd = reinterpret_cast<VecI>(_mm512_srai_epi16(right, 8));
   return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+#endif
+}
+// The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
+inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+#ifdef __AVX512VNNI__
+  return dot_u8s8(dot_u8s8(sum, a, b), c, d);
+#else
+  const __m512i first =
+      _mm512_maddubs_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+  const __m512i second =
+      _mm512_maddubs_epi16(reinterpret_cast<__m512i>(c), reinterpret_cast<__m512i>(d));
+  const VecI both = reinterpret_cast<VecI>(_mm512_add_epi16(first, second));
+  return sum + multiply_pairs(both, broadcast(0x00010001));
 #endif
 }
 #ifdef __AVX512BF16__

@@ -62,6 +62,12 @@ inline Mask not_less(VecF a, VecF b) { return ~(a < b); }  // or NaN
 inline Mask equal(VecF a, VecF b) { return a == b; }
 inline Mask is_nan(VecF x) { return x != x; }
 inline bool any(Mask mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
+// Bit i is set if the mask is in lane i.
+inline std::uint32_t set_lanes(Mask mask) {
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < kLanes; ++i) found |= std::uint32_t{mask[i] != 0} << i;
+  return found;
+}
 // The compiler's own count would be a call into its library.
 inline unsigned count_bits(std::uint64_t x) {
   unsigned count = 0;
@@ -233,6 +239,10 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   const VecI even = reinterpret_cast<VecI>(Shorts(right << 8) >> 8);
   const VecI odd = reinterpret_cast<VecI>(right >> 8);
   return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+}
+// The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
+inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+  return dot_u8s8(dot_u8s8(sum, a, b), c, d);
 }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {

@@ -3,8 +3,8 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstring>
 #include <new>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -69,10 +69,11 @@ void ItemStore::forget_other_threads() noexcept {
   pending_ = false;
 }
 
-ItemStore::ItemStore(std::size_t stride, bool text, std::size_t room)
-    : stride_(stride),
+ItemStore::ItemStore(std::vector<std::size_t> strides, bool text, std::size_t room)
+    : strides_(std::move(strides)),
+      stride_(std::accumulate(strides_.begin(), strides_.end(), std::size_t{0})),
       text_(text),
-      records_(std::make_shared<Records>(stride, room, room_above(room * stride, stride))),
+      records_(std::make_shared<Records>(strides_, room, room_above(room * stride_, stride_))),
       index_(std::make_shared<ItemIndex>(text, ItemIndex::Room{})),
       epoch_(std::make_shared<const Epoch>()) {
   Registry& all = registry();
@@ -171,14 +172,22 @@ ItemStore::Batch::~Batch() {
 }
 
 void ItemStore::Batch::write(std::size_t first, const std::byte* records, std::size_t count) {
-  const std::size_t stride = records_->stride();
+  const std::size_t stride = store_.stride();
   for (std::size_t i = 0; i < count; ++i) {
     // Records that lie side by side are copied at once.
     std::size_t run = 1;
     while (i + run < count && rows_[first + i + run] == rows_[first + i] + run) ++run;
-    std::memcpy(records_->row(rows_[first + i]), records + i * stride, run * stride);
+    records_->write(rows_[first + i], records + i * stride, run);
     i += run - 1;
   }
+}
+
+void ItemStore::Batch::arrange(std::span<const std::int64_t> order) {
+  std::vector<Row> arranged(rows_.size());
+  for (std::size_t i = 0; i < arranged.size(); ++i) {
+    arranged[i] = rows_[static_cast<std::size_t>(order[i])];
+  }
+  rows_.swap(arranged);
 }
 
 void ItemStore::take(std::size_t count, Batch& batch) {
@@ -200,14 +209,14 @@ void ItemStore::take_locked(std::size_t count, Batch& batch) {
 // Moves all records to a place with more room, without the gaps between them.
 void ItemStore::move_records(std::size_t more) {
   const std::size_t count = index_->size();
-  auto records = std::make_shared<Records>(stride_, count + more,
+  auto records = std::make_shared<Records>(strides_, count + more,
                                            room_above((count + more) * stride_, stride_));
   std::vector<Row> rows(count);
   if (!records->take(rows)) throw std::bad_alloc();
   std::size_t number = 0;
   for (std::size_t place = 0; place < index_->end(); ++place) {
     if (!index_->is_present(place)) continue;
-    std::memcpy(records->row(rows[number++]), records_->row(index_->row_at(place)), stride_);
+    records->copy(rows[number++], *records_, index_->row_at(place));
   }
   std::shared_ptr<ItemIndex> index = index_->copy({}, rows);
   auto epoch = std::make_shared<const Epoch>();
@@ -250,7 +259,7 @@ void ItemStore::put(const Keys& keys, Batch& batch) {
     Batch moved(*this);
     take_locked(batch.size(), moved);
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      std::memcpy(records_->row(moved.rows_[i]), batch.records_->row(batch.rows_[i]), stride_);
+      records_->copy(moved.rows_[i], *batch.records_, batch.rows_[i]);
     }
     batch.records_->free(batch.rows_);
     batch.records_ = records_;
@@ -289,7 +298,7 @@ void ItemStore::empty_blocks() {
   auto epoch = std::make_shared<const Epoch>();
   if (!records_->take(rows, emptier)) return;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(records_->row(rows[i]), records_->row(retired[i]), stride_);
+    records_->copy(rows[i], *records_, retired[i]);
   }
   {
     const std::unique_lock lock(seeing_);

@@ -16,10 +16,11 @@
 
 namespace pyrec {
 
-// Items by id: a record of bytes for each, in the order in which the ids entered. Any number of
-// threads may read and change it. A change is seen whole or not at all, and whatever it throws, it
-// throws before anything has changed. Records never change while a reader may see them: a new
-// version of an item is a new record, and the old one is free when its last reader has finished.
+// Items by id: a record of bytes for each, in one part or several, in the order in which the ids
+// entered. Any number of threads may read and change it. A change is seen whole or not at all, and
+// whatever it throws, it throws before anything has changed. Records never change while a reader
+// may see them: a new version of an item is a new record, and the old one is free when its last
+// reader has finished.
 class ItemStore {
  public:
   using Row = Records::Row;
@@ -62,6 +63,8 @@ class ItemStore {
     Batch& operator=(const Batch&) = delete;
     ~Batch();
     std::size_t size() const { return rows_.size(); }
+    // Lets record i, not yet written, lie where record order[i] would.
+    void arrange(std::span<const std::int64_t> order);
     // Writes successive records from number `first` on.
     void write(std::size_t first, const std::byte* records, std::size_t count);
 
@@ -72,12 +75,14 @@ class ItemStore {
     std::vector<Row> rows_;
   };
 
-  ItemStore(std::size_t stride, bool text, std::size_t room);
+  // Records of parts of these many bytes.
+  ItemStore(std::vector<std::size_t> strides, bool text, std::size_t room);
   ~ItemStore();
   ItemStore(const ItemStore&) = delete;
   ItemStore& operator=(const ItemStore&) = delete;
 
   bool text() const { return text_; }
+  // Bytes of a record, of all its parts.
   std::size_t stride() const { return stride_; }
   std::size_t size() const;
   std::size_t capacity() const;
@@ -116,6 +121,7 @@ class ItemStore {
   void tidy() noexcept;
   void forget_other_threads() noexcept;
 
+  const std::vector<std::size_t> strides_;
   const std::size_t stride_;
   const bool text_;
   mutable std::mutex writing_;        // held by who changes anything

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <utility>
 
 namespace pyrec {
 
@@ -12,15 +14,40 @@ constexpr std::size_t kSlack = 128;  // a read of whole vectors may pass the las
 
 }  // namespace
 
-Records::Records(std::size_t stride, std::size_t least, std::size_t most)
-    : stride_(stride),
-      block_rows_(
-          std::max<std::size_t>(64, std::bit_ceil(kBlockBytes / std::max<std::size_t>(stride, 1)))),
-      region_((std::max<std::size_t>(least, 1) + block_rows_) * stride + kSlack,
-              (most + block_rows_) * stride + kSlack) {
-  const std::size_t room =
-      stride == 0 ? most : (region_.room() - kSlack) / stride / block_rows_ * block_rows_;
-  most_rows_ = std::min<std::size_t>(room, (std::size_t{1} << 31) / block_rows_ * block_rows_);
+Records::Records(std::span<const std::size_t> strides, std::size_t least, std::size_t most) {
+  for (const std::size_t stride : strides) stride_ += stride;
+  block_rows_ =
+      std::max<std::size_t>(64, std::bit_ceil(kBlockBytes / std::max<std::size_t>(stride_, 1)));
+  most_rows_ = std::min<std::size_t>(most + block_rows_, std::size_t{1} << 31);
+  for (const std::size_t stride : strides) {
+    auto region =
+        std::make_unique<Region>((std::max<std::size_t>(least, 1) + block_rows_) * stride + kSlack,
+                                 (most + block_rows_) * stride + kSlack);
+    if (stride > 0) most_rows_ = std::min(most_rows_, (region->room() - kSlack) / stride);
+    parts_.push_back({stride, std::move(region)});
+  }
+  most_rows_ = most_rows_ / block_rows_ * block_rows_;
+}
+
+void Records::write(std::size_t row, const std::byte* packed, std::size_t count) {
+  std::size_t offset = 0;
+  for (std::size_t part = 0; part < parts_.size(); ++part) {
+    const std::size_t stride = parts_[part].stride;
+    if (parts_.size() == 1) {
+      std::memcpy(this->row(row), packed, count * stride);
+      return;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      std::memcpy(this->row(row + i, part), packed + i * stride_ + offset, stride);
+    }
+    offset += stride;
+  }
+}
+
+void Records::copy(std::size_t row, const Records& from, std::size_t other) {
+  for (std::size_t part = 0; part < parts_.size(); ++part) {
+    std::memcpy(this->row(row, part), from.row(other, part), parts_[part].stride);
+  }
 }
 
 bool Records::sparse() const {
@@ -43,7 +70,9 @@ bool Records::extend(std::size_t free, std::size_t rows) {
   const std::size_t needed = blocks_.size() + (rows - free + block_rows_ - 1) / block_rows_;
   if (needed * block_rows_ > most_rows_) return false;
   // Everything that can fail comes first.
-  region_.commit(std::min(needed * block_rows_ * stride_ + kSlack, region_.room()));
+  for (const Part& part : parts_) {
+    part.region->commit(std::min(needed * block_rows_ * part.stride + kSlack, part.region->room()));
+  }
   const std::size_t room = std::max(needed, blocks_.size() + blocks_.size() / 4);
   bits_.reserve(room * block_rows_ / 64);
   blocks_.reserve(room);
@@ -140,8 +169,10 @@ void Records::settle(std::uint32_t number) noexcept {
     move(number, List::kIdle);
     return;
   }
-  const std::size_t begin = number * block_rows_ * stride_;
-  region_.give_back(begin, begin + block_rows_ * stride_);
+  for (const Part& part : parts_) {
+    const std::size_t begin = number * block_rows_ * part.stride;
+    part.region->give_back(begin, begin + block_rows_ * part.stride);
+  }
   move(number, List::kReturned);
 }
 

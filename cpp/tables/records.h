@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -10,17 +11,24 @@
 
 namespace pyrec {
 
-// Rows of as many bytes each, which never move. They are taken and freed one by one, and lie in
-// blocks whose memory goes back to the system when none of their rows is taken. Not synchronized,
-// but for `capacity`; who has taken a row may write it.
+// Rows of as many bytes each, which never move: of one part, or of several that lie apart. They are
+// taken and freed one by one, and lie in blocks whose memory goes back to the system when none of
+// their rows is taken. Not synchronized, but for `capacity`; who has taken a row may write it.
 class Records {
  public:
   using Row = std::uint32_t;
 
-  Records(std::size_t stride, std::size_t least, std::size_t most);
+  // Parts of these many bytes.
+  Records(std::span<const std::size_t> strides, std::size_t least, std::size_t most);
 
-  std::size_t stride() const { return stride_; }
-  std::byte* row(std::size_t row) const { return region_.data() + row * stride_; }
+  std::size_t parts() const { return parts_.size(); }
+  std::size_t stride(std::size_t part = 0) const { return parts_[part].stride; }
+  std::byte* row(std::size_t row, std::size_t part = 0) const {
+    return parts_[part].region->data() + row * parts_[part].stride;
+  }
+  // Writes rows that lie side by side: `packed` has the parts of each one after the other.
+  void write(std::size_t row, const std::byte* packed, std::size_t count);
+  void copy(std::size_t row, const Records& from, std::size_t other);
   // Rows below this number can be read.
   std::size_t capacity() const { return capacity_.load(std::memory_order_acquire); }
   std::size_t taken() const { return taken_; }
@@ -45,14 +53,19 @@ class Records {
     List list = List::kFull;
   };
 
+  struct Part {
+    std::size_t stride;
+    std::unique_ptr<Region> region;
+  };
+
   bool extend(std::size_t free, std::size_t rows);
   void take_listed(std::span<Row> rows) noexcept;
   void move(std::uint32_t block, List list) noexcept;
   void settle(std::uint32_t block) noexcept;
 
-  std::size_t stride_;
+  std::size_t stride_ = 0;  // of all parts
   std::size_t block_rows_;  // a power of two, at least 64
-  Region region_;
+  std::vector<Part> parts_;
   std::size_t most_rows_;
   std::vector<Block> blocks_;
   std::vector<std::uint64_t> bits_;  // of each row, whether it is taken

@@ -55,7 +55,7 @@ class Catalog:
         names = np.arange(count) if ids is None else ids
         self._id_type = IdType(names)
         self._native = part.backend != "numba"
-        self._store = make_store(scorer.stride, self._id_type.text, count, self._native)
+        self._store = make_store([scorer.stride], self._id_type.text, count, self._native)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)

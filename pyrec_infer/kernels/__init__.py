@@ -13,6 +13,7 @@ from pyrec_infer.kernels import (
     quantized,
     reduce,
     rows,
+    screen,
     transcendental,
 )
 from pyrec_infer.kernels.spec import KernelSpec
@@ -31,6 +32,7 @@ _MODULES = (
     pair_dots,
     convert,
     quantized,
+    screen,
 )
 
 FAMILIES: dict[str, tuple[KernelSpec, ...]] = {

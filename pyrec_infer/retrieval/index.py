@@ -29,8 +29,9 @@ class Index(Protocol):
 
     count: int
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats]:
-        """For each query the places of the k items with the largest products, and these.
+    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
+        """For each query the places of the k items with the largest products and these, and how many products
+        were computed in float32.
 
         Best first, equal products by place; all items where there are fewer.
         """
@@ -58,12 +59,12 @@ class NumbaIndex:
     """
 
     def __init__(self, form: VectorForm, view: StoreView) -> None:
-        numbers = view.records[view.rows(0)].view(np.float32)
-        self._vectors = numbers[:, : form.width]
-        self._biases = numbers[:, form.width]
-        self.count = len(numbers)
+        rows = view.rows(0)
+        self._vectors = np.ascontiguousarray(view.part(0)[rows]).view(np.float32)
+        self._biases = form.biases(view.part(1)[rows])
+        self.count = len(rows)
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats]:
+    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
         places = np.zeros((len(queries), 0), np.int64)
         scores = np.zeros((len(queries), 0), np.float32)
         step = max(1, _PRODUCTS // max(1, len(queries)))
@@ -78,7 +79,7 @@ class NumbaIndex:
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores = np.take_along_axis(scores, best, axis=1)
             places = np.take_along_axis(places, best, axis=1)
-        return places, scores
+        return places, scores, len(queries) * self.count
 
 
 class NativeIndex:
@@ -98,9 +99,10 @@ class NativeIndex:
         self._backend, self._pool = backend, pool
         rows = view.rows(0)
         self.count = len(rows)
-        self._index = native.VectorIndex(view.records, rows, form.width, form.biased)
+        codes = view.part(2) if form.coded else None
+        self._index = native.VectorIndex(view.part(0), view.part(1), codes, rows, form.biased)
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats]:
+    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
         return self._index.search(self._backend, self._pool, queries, k)
 
 

@@ -21,24 +21,29 @@ def explain_retriever(
     backend : str
     threads : int
     """
-    items, used = store.size(), store.taken()
+    items, used, stride = store.size(), store.taken(), sum(form.strides)
+    computed = (
+        "codes of seven bits choose the pairs whose products are computed in float32"
+        if form.coded
+        else "products are computed in float32"
+    )
     data = {
         "items": items,
         "width": form.width,
         "metric": form.metric,
         "precision": precision,
-        "bytes_per_item": form.stride,
+        "bytes_per_item": stride,
         "capacity": store.capacity(),
-        "bytes": used * form.stride,
+        "bytes": used * stride,
         "backend": backend,
         "threads": threads,
         "certified": True,
     }
     lines = [
-        f"retriever of {items} items, {form.width} numbers and {form.stride} bytes each: "
-        f"{used * form.stride / 1e6:.1f} MB in use",
+        f"retriever of {items} items, {form.width} numbers and {stride} bytes each: "
+        f"{used * stride / 1e6:.1f} MB in use",
         f"  metric {form.metric}, {backend}, {threads} thread{'s' if threads > 1 else ''}",
-        f"  search {precision}: every product is computed in float32, the results are exact",
+        f"  search {precision}: {computed}; the results are those of all float32 products",
     ]
     return Explanation("\n".join(lines), data)
 

@@ -16,12 +16,19 @@ Metric: TypeAlias = Literal["ip", "cosine", "l2"]
 
 Floats: TypeAlias = NDArray[np.float32]
 
+Doubles: TypeAlias = NDArray[np.float64]
+
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
 LONGEST = 2.0**60
 """Of a vector: sums of products of shorter ones cannot overflow in float32."""
 
-_BLOCK = 1 << 14
+_MOST_CODE = 64
+
+_GROUP = 8
+"""Codes that are multiplied at once: of each vector there are whole groups, padded with zeros."""
+
+_BLOCK = 1 << 12
 """Vectors that are read at once, so that what is between stays small."""
 
 
@@ -41,7 +48,7 @@ def as_vectors(label: str, value: Any, width: int | None = None) -> Floats:
         return np.ascontiguousarray(array, np.float32)
 
 
-def _squares(label: str, vectors: Floats, first: int) -> NDArray[np.float64]:
+def _squares(label: str, vectors: Floats, first: int) -> Doubles:
     """The square of each vector's length, summed in double precision.
 
     Raises
@@ -50,7 +57,7 @@ def _squares(label: str, vectors: Floats, first: int) -> NDArray[np.float64]:
         Names the first row with a number that is not finite, or that is too long.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        squares: NDArray[np.float64] = np.square(vectors, dtype=np.float64).sum(axis=1)
+        squares: Doubles = np.square(vectors, dtype=np.float64).sum(axis=1)
     good = squares <= LONGEST**2
     if not good.all():
         row = int(np.argmin(good))
@@ -59,9 +66,20 @@ def _squares(label: str, vectors: Floats, first: int) -> NDArray[np.float64]:
     return squares
 
 
+def _upward(values: Doubles) -> Floats:
+    """Floats that are no less, whatever rounding made of the numbers before."""
+    return np.nextafter(values.astype(np.float32), np.float32(np.inf))
+
+
+def _scaled(vectors: Floats, squares: Doubles) -> Floats:
+    """Vectors divided by their lengths; one of zeros stays as it is."""
+    lengths = np.sqrt(squares)[:, np.newaxis]
+    return np.divide(vectors, lengths, where=lengths > 0, out=np.zeros(vectors.shape)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class VectorForm:
-    """How the vectors of a metric become products.
+    """How the vectors of a metric become products, and what a record holds of them.
 
     Parameters
     ----------
@@ -69,44 +87,74 @@ class VectorForm:
         ``"ip"``: as they are. ``"cosine"``: divided by their lengths. ``"l2"``: as they are, and each
         item's product begins with minus half of the square of its length.
     width : int
+    coded : bool
+        Whether records have codes of seven bits too.
     """
 
     metric: Metric
     width: int
-
-    @property
-    def stride(self) -> int:
-        """Bytes of a record: the vector, the number that its products begin with, and its length."""
-        return 4 * (self.width + 2)
+    coded: bool
 
     @property
     def biased(self) -> bool:
         """Whether products begin with anything but zero."""
         return self.metric == "l2"
 
+    @property
+    def strides(self) -> list[int]:
+        """Bytes of each part of a record: the vector, what is known of it, its codes."""
+        codes = [-(-self.width // _GROUP) * _GROUP] if self.coded else []
+        return [4 * self.width, self._details.itemsize, *codes]
+
+    @property
+    def _details(self) -> np.dtype[Any]:
+        """The number that products begin with and the vector's length; where there are codes their scale, the
+        length of what they leave, and minus 64 times their sum."""
+        fields = [("bias", np.float32), ("norm", np.float32)]
+        coded = [("scale", np.float32), ("residual", np.float32), ("start", np.int32)]
+        return np.dtype([*fields, *coded] if self.coded else fields)
+
+    def lengths(self, label: str, vectors: Floats) -> Doubles:
+        """The length of each vector; refuses those that cannot be searched."""
+        squares = [
+            _squares(label, vectors[begin : begin + _BLOCK], begin)
+            for begin in range(0, len(vectors), _BLOCK)
+        ]
+        return np.sqrt(np.concatenate(squares)) if squares else np.empty(0)
+
     def encode(
         self, label: str, vectors: Floats, chosen: NDArray[np.int64] | None
     ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Records of the vectors, or of chosen ones, in portions: each with the number of its first."""
         count = len(vectors) if chosen is None else len(chosen)
+        ends = np.cumsum([0, *self.strides])
         for begin in range(0, count, _BLOCK):
             end = min(begin + _BLOCK, count)
             part = vectors[begin:end] if chosen is None else vectors[chosen[begin:end]]
             squares = _squares(label, part, begin)
-            records = np.empty((len(part), self.width + 2), np.float32)
-            records[:, : self.width] = self._scaled(part, squares)
-            records[:, self.width] = -0.5 * squares if self.biased else 0
-            records[:, self.width + 1] = np.sqrt(squares)
-            yield begin, records.view(np.uint8)
-
-    def check(self, label: str, vectors: Floats) -> None:
-        """Refuse vectors that cannot be searched, whatever becomes of them."""
-        for begin in range(0, len(vectors), _BLOCK):
-            _squares(label, vectors[begin : begin + _BLOCK], begin)
+            if self.metric == "cosine":
+                part = _scaled(part, squares)
+                squares = _squares(label, part, begin)
+            details = np.zeros(len(part), self._details)
+            details["bias"] = -0.5 * squares if self.biased else 0
+            details["norm"] = _upward(np.sqrt(squares))
+            records = np.zeros((len(part), int(ends[-1])), np.uint8)
+            records[:, : ends[1]] = np.ascontiguousarray(part).view(np.uint8)
+            if self.coded:
+                codes = _encode(part, details)
+                records[:, ends[2] : ends[2] + self.width] = codes.view(np.uint8)
+            records[:, ends[1] : ends[2]] = details.view(np.uint8).reshape(len(part), -1)
+            yield begin, records
 
     def queries(self, vectors: Floats) -> Floats:
         """What is multiplied with the items' vectors."""
-        return self._scaled(vectors, _squares("queries", vectors, 0))
+        squares = _squares("queries", vectors, 0)
+        return _scaled(vectors, squares) if self.metric == "cosine" else vectors
+
+    def biases(self, details: NDArray[np.uint8]) -> Floats:
+        """What products begin with, of rows of the records' second part."""
+        biases: Floats = np.ascontiguousarray(details).view(self._details)["bias"].reshape(-1)
+        return biases
 
     def scores(self, queries: Floats, products: Floats) -> Floats:
         """What the caller gets for products, of each query in its row."""
@@ -116,12 +164,19 @@ class VectorForm:
         scores: Floats = np.minimum(2 * products - squares[:, np.newaxis], np.float32(0))
         return scores
 
-    def _scaled(self, vectors: Floats, squares: NDArray[np.float64]) -> Floats:
-        if self.metric != "cosine":
-            return vectors
-        lengths = np.sqrt(squares)[:, np.newaxis]
-        # A vector of zeros stays as it is.
-        return np.divide(vectors, lengths, where=lengths > 0, out=np.zeros(vectors.shape)).astype(np.float32)
+
+def _encode(vectors: Floats, details: NDArray[Any]) -> NDArray[np.int8]:
+    """Codes of -64 to 64, and what is known of them."""
+    scale = (np.abs(vectors).max(axis=1) / np.float32(_MOST_CODE))[:, np.newaxis]
+    ratio = np.divide(vectors, scale, where=scale > 0, out=np.zeros_like(vectors))
+    codes = np.clip(np.rint(ratio), -_MOST_CODE, _MOST_CODE)
+    # Double precision holds the product of a scale and a code.
+    left = vectors - scale.astype(np.float64) * codes
+    details["scale"] = scale[:, 0]
+    details["residual"] = _upward(np.sqrt(np.square(left).sum(axis=1)))
+    details["start"] = -_MOST_CODE * codes.sum(axis=1)
+    small: NDArray[np.int8] = codes.astype(np.int8)
+    return small
 
 
 __all__ = ["LONGEST", "METRICS", "Floats", "Metric", "VectorForm", "as_vectors"]

@@ -1,18 +1,20 @@
 """Items by id: a record of bytes for each, while any number of threads read and change them."""
 
+from collections.abc import Sequence
+
 from pyrec_infer import extension
 from pyrec_infer.store.base import Batch, Keys, Store, StoreView
 from pyrec_infer.store.fallback import PythonStore
 from pyrec_infer.store.ids import IdType
 
 
-def make_store(stride: int, text: bool, room: int, native: bool) -> Store:
+def make_store(strides: Sequence[int], text: bool, room: int, native: bool) -> Store:
     """An empty store.
 
     Parameters
     ----------
-    stride : int
-        Bytes of a record.
+    strides : sequence of int
+        Bytes of each part of a record; a part of all records lies by itself.
     text : bool
         Whether ids are strings; else they are 64-bit numbers.
     room : int
@@ -21,8 +23,8 @@ def make_store(stride: int, text: bool, room: int, native: bool) -> Store:
         Whether the extension may be used.
     """
     if native and extension.native is not None:
-        return extension.native.ItemStore(stride, text, room)
-    return PythonStore(stride)
+        return extension.native.ItemStore(list(strides), text, room)
+    return PythonStore(strides)
 
 
 __all__ = ["Batch", "IdType", "Keys", "Store", "StoreView", "make_store"]

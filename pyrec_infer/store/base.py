@@ -18,7 +18,11 @@ class StoreView(Protocol):
 
     @property
     def records(self) -> NDArray[np.uint8]:
-        """The records of all rows, borrowed and read-only, shape (rows, stride)."""
+        """The first part of the records of all rows, borrowed and read-only, shape (rows, stride)."""
+        ...
+
+    def part(self, number: int) -> NDArray[np.uint8]:
+        """A part of the records, likewise."""
         ...
 
     def is_current(self) -> bool:
@@ -45,8 +49,13 @@ class StoreView(Protocol):
 class Batch(Protocol):
     """Room for new records, which no reader sees."""
 
+    def arrange(self, order: Rows64) -> None:
+        """Let record i, not yet written, lie where record ``order[i]`` would: readers of all items are faster
+        where those that are alike lie side by side."""
+        ...
+
     def write(self, first: int, records: NDArray[np.uint8]) -> None:
-        """Write successive records, from number ``first`` on."""
+        """Write successive records, all parts of each, from number ``first`` on."""
         ...
 
 

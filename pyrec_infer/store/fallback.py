@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from itertools import count, islice, repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, count, islice, repeat
 from typing import Any
 from weakref import WeakSet
 
@@ -46,6 +46,9 @@ class _Batch:
     def __init__(self, size: int, stride: int) -> None:
         self.records = np.empty((size, stride), np.uint8)
 
+    def arrange(self, order: Rows64) -> None:
+        """Nothing here reads rows side by side."""
+
     def write(self, first: int, records: NDArray[np.uint8]) -> None:
         self.records[first : first + len(records)] = records
 
@@ -55,11 +58,20 @@ class _View:
         self,
         records: NDArray[np.uint8],
         found: list[tuple[list[Any], list[_Entry]]],
+        ends: list[int],
         is_current: Callable[[], bool],
     ) -> None:
-        self.records = records
         self.is_current = is_current
+        self._records = records
+        self._ends = ends
         self._found = found
+
+    @property
+    def records(self) -> NDArray[np.uint8]:
+        return self.part(0)
+
+    def part(self, number: int) -> NDArray[np.uint8]:
+        return self._records[:, self._ends[number] : self._ends[number + 1]]
 
     def rows(self, number: int) -> Rows64:
         entries = self._found[number][1]
@@ -85,7 +97,7 @@ class PythonStore:
 
     Examples
     --------
-    >>> store = PythonStore(4)
+    >>> store = PythonStore([4])
     >>> batch = store.take(2)
     >>> batch.write(0, np.arange(8, dtype=np.uint8).reshape(2, 4))
     >>> store.put(["a", "b"], batch)
@@ -94,13 +106,13 @@ class PythonStore:
     ([4, 5, 6, 7], 1)
     """
 
-    def __init__(self, stride: int) -> None:
+    def __init__(self, strides: Sequence[int]) -> None:
         # An interrupted thread that still holds the lock can take it again.
         self._lock = threading.RLock()
-        self._stride = stride
+        self._ends = [0, *accumulate(strides)]
         self._places = count()
         self._changes = 0
-        self._state = _State(np.empty((0, stride), np.uint8), {}, count())
+        self._state = _State(np.empty((0, self._ends[-1]), np.uint8), {}, count())
         _stores.add(self)
 
     def size(self) -> int:
@@ -117,7 +129,7 @@ class PythonStore:
         return None if len(last) == len(keys) else np.sort(np.asarray(list(last.values()), np.int64))
 
     def take(self, count: int) -> _Batch:
-        return _Batch(count, self._stride)
+        return _Batch(count, self._ends[-1])
 
     def put(self, keys: Keys, batch: _Batch) -> None:
         names = _names(keys)
@@ -167,13 +179,13 @@ class PythonStore:
                     names = _names(keys)
                     found.append((names, list(map(state.entries.get, names, repeat(_ABSENT)))))
             seen = self._changes
-            return _View(state.records, found, lambda: seen == self._changes)
+            return _View(state.records, found, self._ends, lambda: seen == self._changes)
 
     def _moved(self, state: _State, more: int) -> _State:
         """The same items side by side, with room for more."""
         entries = list(state.entries.items())
         size = len(entries) + more
-        records = np.empty((size + size // 4 + 16, self._stride), np.uint8)
+        records = np.empty((size + size // 4 + 16, self._ends[-1]), np.uint8)
         records[: len(entries)] = state.records[[row for _, (row, _) in entries]]
         moved = {name: (row, place) for row, (name, (_, place)) in enumerate(entries)}
         return _State(records, moved, count(len(entries)))

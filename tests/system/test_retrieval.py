@@ -146,6 +146,45 @@ def test_a_pair_has_the_same_score_in_every_search(precision: Any) -> None:
     np.testing.assert_array_equal(np.take_along_axis(scores[:, 100:103], few.ids, axis=1), few.scores)
 
 
+FLOATS = st.one_of(
+    st.floats(-4, 4, width=32),
+    st.sampled_from([0.0, -0.0, 1.0, 1e-45, -1e-38, 1e-20, 1e17, -1e17, 1 + 2**-23, 1 - 2**-24, 64.0, 63.0]),
+)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_screens_lose_nothing(metric: Any, data: st.DataObject) -> None:
+    d, k = data.draw(st.integers(1, 19)), data.draw(st.integers(1, 5))
+    vector = st.lists(FLOATS, min_size=d, max_size=d)
+    some = data.draw(st.lists(vector, min_size=1, max_size=6))
+    # Many that hardly differ, in an order of no meaning.
+    rng = np.random.default_rng(data.draw(st.integers(0, 9)))
+    items = np.asarray(some, np.float32)[rng.integers(0, len(some), 150)]
+    items = np.where(rng.random(items.shape) < 0.2, np.nextafter(items, np.float32(9)), items)
+    queries = np.asarray([data.draw(vector)], np.float32)
+    found = pi.Retriever(items, metric=metric, precision="int8").top_k(queries, k)
+    rows, scores = brute_force(metric, queries, items, k)
+    np.testing.assert_array_equal(found.scores, scores)
+    np.testing.assert_array_equal(found.ids, rows)
+
+
+@pytest.mark.parametrize(("metric", "share"), [("ip", 0.5), ("l2", 0.75)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_blocks_that_cannot_matter_are_passed_over(metric: Any, share: float, precision: Any) -> None:
+    rng = np.random.default_rng(11)
+    items = heavy_tailed(rng, 20_000, 16).astype(np.float32)
+    queries = rng.standard_normal((3, 16)).astype(np.float32)
+    retriever = pi.Retriever(items, metric=metric, precision=precision)
+    found = retriever.top_k(queries, 10)
+    rows, scores = brute_force(metric, queries, items, 10)
+    np.testing.assert_array_equal(found.scores, scores)
+    np.testing.assert_array_equal(found.ids, rows)
+    if retriever.explain().as_dict()["backend"] != "numba":
+        assert found.refined < 3 * 20_000 * (share if precision == "fp32" else 0.1)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("text", [False, True])
 @settings(max_examples=12, deadline=None)

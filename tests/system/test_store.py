@@ -22,7 +22,7 @@ KINDS = ["python", "native"]
 def store_of(kind: str, text: bool, stride: int = STRIDE, room: int = 0) -> Store:
     if kind == "native":
         pytest.importorskip("pyrec_infer._native")
-    return make_store(stride, text, room, kind == "native")
+    return make_store([stride], text, room, kind == "native")
 
 
 def records_of(names: list[Any], version: int) -> NDArray[np.uint8]:
@@ -161,6 +161,39 @@ def test_readers_know_whether_the_store_has_changed(kind: str) -> None:
     assert view.is_current()
     assert store.erase(keys_of([1], False)) == 1
     assert not view.is_current()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_of_records_lie_apart(kind: str) -> None:
+    if kind == "native":
+        pytest.importorskip("pyrec_infer._native")
+    strides, rng = [8, 4, 20], np.random.default_rng(0)
+    store = make_store(strides, False, 0, kind == "native")
+    expected = dict[int, NDArray[np.uint8]]()
+    for step in range(6):
+        keys = rng.choice(9000, 2000 if step else 5000, replace=False)
+        records = rng.integers(0, 256, (len(keys), sum(strides)), np.uint8)
+        batch = store.take(len(keys))
+        batch.arrange(rng.permutation(len(keys)))
+        for begin in range(0, len(keys), 700):
+            batch.write(begin, records[begin : begin + 700])
+        store.put(keys, batch)
+        expected.update(zip(keys.tolist(), records, strict=True))
+        gone = rng.choice(9000, 1500, replace=False)
+        store.erase(gone)
+        expected = {key: record for key, record in expected.items() if key not in set(gone.tolist())}
+        view = store.read(None)
+        rows = view.rows(0)
+        parts = [view.part(number)[rows] for number in range(3)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), list(expected.values()))
+        np.testing.assert_array_equal(view.ids(0, np.arange(len(rows))), list(expected))
+
+
+def test_what_is_no_order_is_refused() -> None:
+    batch = store_of("native", False).take(3)
+    for order in ([0, 1], [0, 1, 1], [0, 1, 3], [-1, 0, 1]):
+        with pytest.raises(ShapeError):
+            batch.arrange(np.asarray(order))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,210 @@
+#include "retrieval/scan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "core/watch.h"
+
+namespace pyrec {
+
+namespace {
+
+constexpr std::size_t kBlock = VectorIndex::kBlock;
+static_assert(kBlock == kScoreBlock);
+
+// Blocks of which one is looked at before all others: what is found there tells what the others
+// have to reach, in whatever order the items lie.
+constexpr std::size_t kSample = 64;
+
+// Raised by any thread; what the others have not seen yet costs them time alone.
+void raise(std::atomic<float>& least, float to) {
+  float now = least.load(std::memory_order_relaxed);
+  while (now < to && !least.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
+  }
+}
+
+bool is_run(std::span<const std::uint32_t> rows) {
+  return rows.back() == rows.front() + (rows.size() - 1);
+}
+
+void prefetch_bytes(const void* begin, std::size_t bytes) {
+  constexpr std::size_t kLine = 64;
+  const auto* p = static_cast<const std::byte*>(begin);
+  for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(p + at, 0, 2);
+}
+
+}  // namespace
+
+QueryGroup::QueryGroup(const VectorIndex& index, const float* given, std::size_t many,
+                       std::size_t best)
+    : queries(given),
+      count(many),
+      k(best),
+      codes(index.table().screened() ? many * index.table().codes_stride : 0),
+      bounds(given, many, index.table().width, codes.empty() ? nullptr : codes.data(),
+             index.table().codes_stride),
+      least(many) {
+  for (std::atomic<float>& each : least) each = -std::numeric_limits<float>::infinity();
+}
+
+Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
+    : index_(index),
+      table_(index.table()),
+      kernels_(kernels),
+      group_(group),
+      best_(group.count, Best(group.k)),
+      least_(group.count),
+      reach_(group.count),
+      marks_(group.count),
+      found_(table_.screened() ? group.count : 0),
+      packed_(std::max(kernels.packed_size_f32(table_.width, kBlock),
+                       kernels.packed_size_f32(table_.codes_stride / 4, kBlock))),
+      scores_(group.count * kBlock),
+      gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
+      bias_(kBlock),
+      scale_(kBlock),
+      start_(kBlock) {}
+
+void Scan::run(std::size_t begin, std::size_t end) {
+  for (std::size_t block = begin; block < end; block += kSample) {
+    look_at(block, std::min(block + kSample, end - 1));
+  }
+  for (std::size_t block = begin; block < end; ++block) {
+    if ((block - begin) % kSample != 0) look_at(block, std::min(block + 1, end - 1));
+  }
+  for (std::size_t query = 0; query < found_.size(); ++query) refine(query);
+}
+
+void Scan::look_at(std::size_t block, std::size_t next) {
+  Watch::check();
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    least_[query] =
+        std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
+  }
+  if (!group_.bounds.reach(index_.bounds(block), least_, reach_)) return;
+  prefetch(next);
+  if (table_.screened()) {
+    screen(block);
+  } else {
+    multiply(block);
+  }
+}
+
+void Scan::multiply(std::size_t block) {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
+  const std::span<const std::uint32_t> places = index_.places(block);
+  pack(block);
+  for (std::size_t i = 0; i < rows.size(); ++i) bias_[i] = table_.of(rows[i]).bias;
+  kernels_.gemm_f32(group_.queries, table_.width, packed_.data(),
+                    table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
+                    kBlock, group_.count, kBlock, table_.width, nullptr);
+  refined_ += group_.count * rows.size();
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    best_[query].raise_to(least_[query]);
+    best_[query].collect(scores_.data() + query * kBlock, places);
+    seen(query);
+  }
+}
+
+void Scan::screen(std::size_t block) {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
+  pack(block);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const VectorDetails& details = table_.of(rows[i]);
+    bias_[i] = details.bias;
+    scale_[i] = details.scale;
+    start_[i] = details.start;
+  }
+  const ScreenBlock items{packed_.data(), start_.data(), scale_.data(), bias_.data()};
+  kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
+                     items, table_.codes_stride, marks_.data());
+  const std::uint64_t present = ~std::uint64_t{0} >> (kBlock - rows.size());
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    std::uint64_t marks = marks_[query] & present;
+    if (marks == 0) continue;
+    std::vector<std::uint32_t>& found = found_[query];
+    for (; marks != 0; marks &= marks - 1) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(marks));
+      prefetch_bytes(table_.vector(rows[i]), table_.width * sizeof(float));
+      found.push_back(static_cast<std::uint32_t>(block * kBlock + i));
+    }
+    if (found.size() >= kBlock) refine(query);
+  }
+}
+
+// Computes the scores of what a query's screen has found.
+void Scan::refine(std::size_t query) {
+  std::vector<std::uint32_t>& found = found_[query];
+  Best& best = best_[query];
+  best.raise_to(group_.least[query].load(std::memory_order_relaxed));
+  std::uint32_t rows[kBlock], places[kBlock];
+  for (std::size_t begin = 0; begin < found.size(); begin += kBlock) {
+    const std::size_t count = std::min(kBlock, found.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      rows[i] = index_.row(found[begin + i]);
+      places[i] = index_.place(found[begin + i]);
+      bias_[i] = table_.of(rows[i]).bias;
+    }
+    kernels_.pack_f32(gather({rows, count}), table_.width, kBlock, 1, table_.width, packed_.data());
+    kernels_.gemm_f32(group_.queries + query * table_.width, table_.width, packed_.data(),
+                      table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
+                      kBlock, 1, kBlock, table_.width, nullptr);
+    best.collect(scores_.data(), {places, count});
+  }
+  refined_ += found.size();
+  found.clear();
+  seen(query);
+}
+
+// Tells the other threads.
+void Scan::seen(std::size_t query) {
+  const float least = best_[query].least();
+  if (least > least_[query]) raise(group_.least[query], least);
+}
+
+// The vectors of some rows side by side, and zeros up to a block.
+const float* Scan::gather(std::span<const std::uint32_t> rows) {
+  const std::size_t width = table_.width;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(gathered_.data() + i * width, table_.vector(rows[i]), width * sizeof(float));
+  }
+  std::fill_n(gathered_.begin() + static_cast<std::ptrdiff_t>(rows.size() * width),
+              (kBlock - rows.size()) * width, 0.0f);
+  return gathered_.data();
+}
+
+// Lays what the block is multiplied by out: its codes, or its vectors.
+void Scan::pack(std::size_t block) {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
+  const bool whole = rows.size() == kBlock && is_run(rows);
+  if (!table_.screened()) {
+    const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
+    kernels_.pack_f32(vectors, table_.width, kBlock, 1, table_.width, packed_.data());
+    return;
+  }
+  const std::size_t words = table_.codes_stride / sizeof(float);
+  const float* codes = table_.packed_codes(rows.front());
+  if (!whole) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      std::memcpy(gathered_.data() + i * words, table_.packed_codes(rows[i]), table_.codes_stride);
+    }
+    codes = gathered_.data();
+  }
+  kernels_.pack_f32(codes, words, kBlock, 1, words, packed_.data());
+}
+
+void Scan::prefetch(std::size_t block) const {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
+  if (!is_run(rows)) return;
+  prefetch_bytes(table_.details + rows.front() * table_.details_stride,
+                 rows.size() * table_.details_stride);
+  if (table_.screened()) {
+    prefetch_bytes(table_.packed_codes(rows.front()), rows.size() * table_.codes_stride);
+  } else {
+    prefetch_bytes(table_.vector(rows.front()), rows.size() * table_.width * sizeof(float));
+  }
+}
+
+}  // namespace pyrec

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dispatch/kernels.h"
+#include "retrieval/best.h"
+#include "retrieval/bounds.h"
+#include "retrieval/vector_index.h"
+
+namespace pyrec {
+
+// Queries that are searched for together.
+struct QueryGroup {
+  QueryGroup(const VectorIndex& index, const float* queries, std::size_t count, std::size_t k);
+
+  const float* queries;
+  std::size_t count;
+  std::size_t k;
+  std::vector<std::uint8_t> codes;
+  QueryBounds bounds;
+  std::vector<std::atomic<float>> least;  // no score below it is among the k best of all
+};
+
+// One thread's share of a search: blocks of items, against a group of queries.
+class Scan {
+ public:
+  Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group);
+
+  // Blocks `begin` to `end`.
+  void run(std::size_t begin, std::size_t end);
+  std::vector<Entry> take(std::size_t query) { return best_[query].take(); }
+  // How many products were computed in float32.
+  std::size_t refined() const { return refined_; }
+
+ private:
+  void look_at(std::size_t block, std::size_t next);
+  void multiply(std::size_t block);
+  void screen(std::size_t block);
+  void refine(std::size_t query);
+  const float* gather(std::span<const std::uint32_t> rows);
+  void pack(std::size_t block);
+  void seen(std::size_t query);
+  void prefetch(std::size_t block) const;
+
+  const VectorIndex& index_;
+  const VectorTable& table_;
+  const Kernels& kernels_;
+  QueryGroup& group_;
+  std::size_t refined_ = 0;
+  std::vector<Best> best_;
+  std::vector<float> least_;  // as the group's
+  std::vector<float> reach_;
+  std::vector<std::uint64_t> marks_;
+  std::vector<std::vector<std::uint32_t>> found_;  // items of each query, to be refined
+  std::vector<float> packed_;
+  std::vector<float> scores_;
+  std::vector<float> gathered_;
+  std::vector<float> bias_;
+  std::vector<float> scale_;
+  std::vector<std::int32_t> start_;
+};
+
+}  // namespace pyrec

@@ -1,0 +1,65 @@
+"""Products of codes of seven bits, compared with what a score has to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled, shifted
+
+ITEMS = 64
+"""Items that a screen takes at once."""
+
+
+@compiled
+def _screen_loop(
+    queries: Any, scales: Any, least: Any, codes: Any, start: Any, scale: Any, bias: Any, marks: Any
+) -> None:
+    for q in range(queries.shape[0]):
+        for i in range(codes.shape[0]):
+            total = start[i]
+            for at in range(queries.shape[1]):
+                total += np.int32(queries[q, at]) * np.int32(codes[i, at])
+            score = scales[q] * (scale[i] * np.float32(total)) + bias[i]
+            marks[q, i] = not score < least[q]
+
+
+def screen_s7(
+    queries: Array, scales: Array, least: Array, codes: Array, start: Array, scale: Array, bias: Array
+) -> Array:
+    """Whether ``scales * (scale * (start + queries @ codes.T)) + bias`` is not less than ``least``."""
+    marks = np.zeros((len(queries), len(codes)), np.uint8)
+    _screen_loop(queries, scales, least, codes, start, scale, bias, marks)
+    return marks
+
+
+def _screen(
+    queries: Array, scales: Array, least: Array, codes: Array, start: Array, scale: Array, bias: Array
+) -> Array:
+    sums = start.astype(np.int64) + queries.astype(np.int64) @ codes.astype(np.int64).T
+    scores = scales.astype(np.float64)[:, np.newaxis] * (scale.astype(np.float64) * sums) + bias
+    return np.asarray(~(scores < least[:, np.newaxis]), np.uint8)
+
+
+def _screen_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Numbers whose products and sums float32 holds: the comparison is exact, at the bound too."""
+    for m in (0, 1, 2, 3, 4, 5, 7, 9, 30):
+        for d in (0, 8, 24, 32, 64, 200) if m < 9 else (8, 72):
+            queries = rng.integers(0, 127, (m, d), np.uint8, endpoint=True)
+            codes = rng.integers(-64, 64, (ITEMS, d), np.int8, endpoint=True)
+            if m > 2:
+                queries[0], codes[:9] = 127, 64
+                codes[9:20] = -64
+            start = -64 * codes.sum(axis=1, dtype=np.int32)
+            scales, scale = (np.exp2(rng.integers(-3, 3, size)).astype(np.float32) for size in (m, ITEMS))
+            bias = rng.integers(-50, 50, ITEMS).astype(np.float32)
+            sums = start + queries.astype(np.int32) @ codes.astype(np.int32).T
+            scores = scales[:, np.newaxis] * (scale * sums) + bias
+            least = scores[np.arange(m), rng.integers(0, ITEMS, m)].astype(np.float32)
+            least[1::4], least[3::4] = -np.inf, np.inf
+            yield tuple(shifted(array) for array in (queries, scales, least, codes, start, scale, bias))
+
+
+KERNELS = (KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),)
