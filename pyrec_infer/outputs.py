@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.expressions import Apply, Expression, Name, Term, parse
 from pyrec_infer.ir import Dim, Graph, Info, Node, Rows, same_size
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.select.select_scores import Column, Score, row_axis
 
 Output: TypeAlias = "str | tuple[str, int] | list[str | tuple[str, int]] | None"
 """A name, a (name, column) pair, or a list of these."""
 
-_CLASSIFIERS = frozenset({"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"})
 _KEEPS = frozenset({"Cast", "Identity", "ai.onnx.ml.Normalizer"})
 _MAX_SCORES = 64
 
@@ -204,8 +204,7 @@ def class_count(graph: Graph, name: str) -> int:
     for _ in range(16):
         if node is None:
             break
-        classifier = node.op.startswith("ai.onnx.ml.") and node.op.rsplit(".", 1)[1] in _CLASSIFIERS
-        if (classifier and node.outputs[-1] == value) or node.op == "ai.onnx.ml.ZipMap":
+        if (has(node, Trait.CLASSIFIES) and node.outputs[-1] == value) or node.op == "ai.onnx.ml.ZipMap":
             return shape[1]
         if (node.op == "Softmax" and node.attribute("axis", -1) % 2 == 1) or _complements(node, graph):
             return shape[1]

@@ -149,8 +149,6 @@ Attributes read_attributes(const py::dict& items) {
       if (array.dtype().kind() != 'U') attributes.set(name, borrow_array(array));
     } else if (py::isinstance<py::str>(item)) {
       attributes.set(name, item.cast<std::string>());
-    } else if (py::isinstance<py::bytes>(item)) {
-      attributes.set(name, std::string(item.cast<py::bytes>()));
     } else if (py::isinstance<py::bool_>(item) || py::isinstance<py::int_>(item)) {
       attributes.set(name, item.cast<std::int64_t>());
     } else if (py::isinstance<py::float_>(item)) {
@@ -161,8 +159,7 @@ Attributes read_attributes(const py::dict& items) {
       bool any_text = false;
       for (const auto& element : sequence) {
         all_integers = all_integers && py::isinstance<py::int_>(element);
-        any_text =
-            any_text || py::isinstance<py::str>(element) || py::isinstance<py::bytes>(element);
+        any_text = any_text || py::isinstance<py::str>(element);
       }
       if (any_text) {
         attributes.set(name, item.cast<std::vector<std::string>>());

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.backends.numba import NumbaPlan
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
 from pyrec_infer.extension import native
-from pyrec_infer.ir import Array, Dim, Info, Node
+from pyrec_infer.ir import Array, Dim, Forest, Info, Linear, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.scans import scan_attributes
 from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
@@ -48,6 +49,18 @@ def _released(nodes: Sequence[Node], kept: Set[str]) -> list[list[str]]:
     return found
 
 
+def plain_attributes(node: Node) -> dict[str, Any]:
+    """A node's attributes as numbers, texts, lists and arrays: those of a learned model by themselves."""
+    found: dict[str, Any] = {}
+    for key, value in node.attributes.items():
+        if isinstance(value, (Forest, Linear)):
+            model = value.chained if isinstance(value, Forest) else value
+            found.update({part.name: getattr(model, part.name) for part in fields(model)})
+        else:
+            found[key] = value
+    return found
+
+
 class _Lowering:
     """Numbers values as slots and writes steps."""
 
@@ -58,7 +71,7 @@ class _Lowering:
         self.symbols = {name: number for number, name in enumerate(plan.symbols())}
 
     def attributes(self, node: Node) -> dict[str, Any]:
-        found: dict[str, Any] = dict(node.attributes)
+        found = plain_attributes(node)
         if node.op == "pyrec.DimValues":
             numbers: list[int] = []
             sizes: tuple[Dim, ...] = found.pop("sizes")

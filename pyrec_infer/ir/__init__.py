@@ -6,6 +6,7 @@ inputs, so a rewrite never has to look outside. Operators carry the meaning of t
 """
 
 from pyrec_infer.ir.arrays import STRING, Array
+from pyrec_infer.ir.forest import AGGREGATES, Comparison, Forest, Label
 from pyrec_infer.ir.graph import (
     FOREIGN,
     Attribute,
@@ -18,19 +19,27 @@ from pyrec_infer.ir.graph import (
     topological,
     verify,
 )
+from pyrec_infer.ir.linear import Linear
 from pyrec_infer.ir.rates import Rate
 from pyrec_infer.ir.sizes import BATCH, Dim, Shape, Size, Undecidable, has_symbol, same_size
+from pyrec_infer.ir.transforms import TRANSFORMS
 
 __all__ = [
+    "AGGREGATES",
     "BATCH",
     "FOREIGN",
     "STRING",
+    "TRANSFORMS",
     "Array",
     "Attribute",
+    "Comparison",
     "Dim",
     "Foreign",
+    "Forest",
     "Graph",
     "Info",
+    "Label",
+    "Linear",
     "Node",
     "Rate",
     "RowAxis",

@@ -14,6 +14,8 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir.arrays import Array
+from pyrec_infer.ir.forest import Forest
+from pyrec_infer.ir.linear import Linear
 from pyrec_infer.ir.sizes import Dim, Shape
 
 
@@ -108,6 +110,8 @@ Attribute: TypeAlias = (
     | tuple[Dim, ...]
     | Array
     | Foreign
+    | Forest
+    | Linear
 )
 
 

@@ -9,11 +9,13 @@ from pyrec_infer.ops import (
     convolution,
     expansion,
     filling,
+    forest,
     fused,
     fused_quantized,
     indexing,
     layout,
     linear_algebra,
+    linear_models,
     loops,
     masked,
     normalization,
@@ -26,7 +28,6 @@ from pyrec_infer.ops import (
     sequences,
     slicing,
     strings,
-    tree_ensemble,
     unary,
 )
 from pyrec_infer.ops.core.registry import Op, RowFlow, has, ids_place, register, with_trait
@@ -61,7 +62,8 @@ OPS = register(
         loops,
         scans,
         sequences,
-        tree_ensemble,
+        forest,
+        linear_models,
         classical,
         strings,
     )

@@ -1,4 +1,4 @@
-"""Linear models, scalers and encoders of ai.onnx.ml.
+"""Scalers and encoders of ai.onnx.ml.
 
 The output of a ZipMap is the array of its dicts' values: its input.
 """
@@ -15,15 +15,7 @@ from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import fresh, product
-from pyrec_infer.ops.scores import (
-    apply_transform,
-    class_labels,
-    labels_info,
-    row_count,
-    scores_info,
-    second_score,
-    transform_of,
-)
+from pyrec_infer.ops.scores import row_count
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
@@ -48,50 +40,6 @@ def _matrix(node: Node, x: Array) -> Array:
     if x.ndim not in (1, 2):
         raise ShapeError(f"{node.op}: expected rows of features, got {x.ndim} axes")
     return np.atleast_2d(_number(x, node.op)).astype(np.float32)
-
-
-def _linear(node: Node, x: Array, outputs: int) -> Array:
-    coefficients, intercepts = _floats(node, "coefficients"), _floats(node, "intercepts")
-    if outputs < 1 or not coefficients.size or coefficients.size % outputs:
-        raise _fail(node, f"{coefficients.size} coefficients for {outputs} outputs")
-    if intercepts.size not in (0, outputs):
-        raise _fail(node, f"expected {outputs} intercepts, got {intercepts.size}")
-    matrix, weights = _matrix(node, x), coefficients.reshape(outputs, -1)
-    if matrix.shape[1] != weights.shape[1]:
-        raise ShapeError(f"{node.op}: expected {weights.shape[1]} features, got {matrix.shape[1]}")
-    return (matrix @ weights.T + (intercepts if intercepts.size else np.float32(0))).astype(np.float32)
-
-
-def _linear_regressor(node: Node, inputs: Arrays) -> list[Array]:
-    scores = _linear(node, required(node, inputs, 0), int(node.attribute("targets", 1)))
-    return [apply_transform(transform_of(node), scores)]
-
-
-def _infer_linear_regressor(node: Node, inputs: Infos) -> list[Info]:
-    return [scores_info(node, inputs[0], int(node.attribute("targets", 1)))]
-
-
-def _score_count(node: Node, labels: Array) -> int:
-    count = len(node.attribute("intercepts", ())) or len(labels)
-    if count > len(labels):
-        raise _fail(node, f"{count} intercepts for {len(labels)} classes")
-    return count
-
-
-def _linear_classifier(node: Node, inputs: Arrays) -> list[Array]:
-    labels = class_labels(node, "classlabels_ints")
-    scores = _linear(node, required(node, inputs, 0), _score_count(node, labels))
-    transform = transform_of(node)
-    if scores.shape[1] == 1 and len(labels) == 2:
-        return [labels[(scores[:, 0] > 0).astype(np.int64)], second_score(transform, scores[:, 0], True)]
-    return [labels[scores.argmax(axis=1)], apply_transform(transform, scores)]
-
-
-def _infer_linear_classifier(node: Node, inputs: Infos) -> list[Info]:
-    labels = class_labels(node, "classlabels_ints")
-    count = _score_count(node, labels)
-    columns = 2 if count == 1 and len(labels) == 2 else count
-    return [labels_info(node, inputs[0], labels), scores_info(node, inputs[0], columns)]
 
 
 def _per_column(node: Node, name: str, values: Array, x: Array) -> Array:
@@ -308,8 +256,6 @@ OPS: tuple[Op, ...] = tuple(
         ("FeatureVectorizer", _infer_feature_vectorizer, _feature_vectorizer),
         ("Imputer", _same_shape(None), _imputer),
         ("LabelEncoder", _infer_label_encoder, _label_encoder),
-        ("LinearClassifier", _infer_linear_classifier, _linear_classifier),
-        ("LinearRegressor", _infer_linear_regressor, _linear_regressor),
         ("Normalizer", _same_shape(FLOAT32), _normalizer),
         ("OneHotEncoder", _infer_one_hot_encoder, _one_hot_encoder),
         ("Scaler", _same_shape(FLOAT32), _scaler),

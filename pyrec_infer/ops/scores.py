@@ -14,18 +14,6 @@ from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import STRING, Array, Info, Node, Size
 from pyrec_infer.ops.core.shapes import fresh
 
-TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
-
-
-def transform_of(node: Node) -> str:
-    """The post_transform by name; version 5 gives it as a number."""
-    value = node.attribute("post_transform", "NONE")
-    if isinstance(value, int) and 0 <= value < len(TRANSFORMS):
-        return TRANSFORMS[value]
-    if value not in TRANSFORMS:
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown post_transform {value!r}")
-    return str(value)
-
 
 def logistic(x: Array) -> Array:
     """1 / (1 + exp(-x)) without overflow."""
@@ -82,14 +70,12 @@ def second_score(transform: str, score: Array, complement: bool) -> Array:
     return apply_transform(transform, pair) if transform in ("LOGISTIC", "PROBIT") else pair
 
 
-def class_labels(node: Node, integers: str) -> Array:
-    """The labels of a classifier; their positions where ``labels_as_positions`` is set."""
-    texts, numbers = node.attribute("classlabels_strings", ()), node.attribute(integers, ())
-    if bool(len(texts)) == bool(len(numbers)):
-        raise ModelError(f"node {node.name!r} ({node.op}): expected either classlabels_strings or {integers}")
-    if node.attribute("labels_as_positions", 0):
-        return np.arange(max(len(texts), len(numbers)), dtype=np.int64)
-    return np.asarray(texts, STRING) if len(texts) else np.asarray(numbers, np.int64)
+def labels_of(node: Node, least: int) -> Array:
+    """The labels of a classifier with scores for at least so many classes."""
+    labels = node.attribute("labels")
+    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or len(labels) < least:
+        raise ModelError(f"node {node.name!r} ({node.op}): expected an array of {least} labels")
+    return labels
 
 
 def row_count(node: Node, info: Info | None) -> Size:

@@ -9,7 +9,6 @@
 
 #include "plan/convert.h"
 #include "plan/op_list.h"
-#include "plan/ops/dense.h"
 #include "plan/ops/scores.h"
 #include "plan/tensor_tools.h"
 
@@ -27,121 +26,6 @@ std::vector<float> floats(const Attributes& attributes, const std::string& key) 
   for (std::size_t i = 0; i < values.size(); ++i) result[i] = static_cast<float>(values[i]);
   return result;
 }
-
-// Several linear functions of the features: coefficients [outputs, features] and intercepts.
-class Linear {
- public:
-  Linear(const Kernels& kernels, const Attributes& attributes, std::size_t outputs)
-      : intercepts_(floats(attributes, "intercepts")), outputs_(outputs) {
-    const std::vector<float> coefficients = floats(attributes, "coefficients");
-    if (coefficients.empty() || coefficients.size() % outputs != 0) {
-      fail(std::to_string(coefficients.size()) + " coefficients for " + std::to_string(outputs) +
-           " outputs");
-    }
-    if (intercepts_.empty()) intercepts_.assign(outputs, 0.0F);
-    if (intercepts_.size() != outputs) {
-      fail("expected " + std::to_string(outputs) + " intercepts, got " +
-           std::to_string(intercepts_.size()));
-    }
-    features_ = coefficients.size() / outputs;
-    packed_ = AlignedArray<float>(kernels.packed_size_f32(features_, outputs));
-    kernels.pack_f32(coefficients.data(), features_, outputs, 1, features_, packed_.data());
-  }
-
-  Tensor run(Context& context, const Tensor& x) const {
-    const Tensor matrix = feature_matrix(context, x, DType::kFloat32);
-    if (matrix.shape[1] != static_cast<std::int64_t>(features_)) {
-      throw OpError(ErrorKind::kShape, "expected " + std::to_string(features_) +
-                                           " features, got shape " + describe(x.shape));
-    }
-    Tensor y =
-        allocate(context, DType::kFloat32, {matrix.shape[0], static_cast<std::int64_t>(outputs_)});
-    if (matrix.shape[0] > 0) {
-      context.kernels.gemm_f32(matrix.as<float>(), features_, packed_.data(), intercepts_.data(), 0,
-                               Activation::kNone, y.as<float>(), outputs_,
-                               static_cast<std::size_t>(matrix.shape[0]), outputs_, features_,
-                               nullptr);
-    }
-    return y;
-  }
-
- private:
-  std::vector<float> intercepts_;
-  std::size_t outputs_;
-  std::size_t features_ = 0;
-  AlignedArray<float> packed_;
-};
-
-std::size_t target_count(const Attributes& attributes) {
-  const std::int64_t targets = attributes.integer("targets", 1);
-  if (targets < 1 || targets > (1 << 24)) fail("targets is " + std::to_string(targets));
-  return static_cast<std::size_t>(targets);
-}
-
-class LinearRegressor {
- public:
-  explicit LinearRegressor(const OpSpec& spec)
-      : linear_(spec.kernels, spec.attributes, target_count(spec.attributes)),
-        transform_(transform_of(spec.attributes.text("post_transform", "NONE"))) {}
-
-  void run(Context& context, Inputs in, std::span<Value> out) const {
-    const Tensor y = linear_.run(context, required(in, 0));
-    for (std::int64_t row = 0; row < y.shape[0]; ++row) {
-      apply_transform(transform_, y.as<float>() + row * y.shape[1], y.shape[1]);
-    }
-    out[0].tensor = y;
-  }
-
- private:
-  Linear linear_;
-  Transform transform_;
-};
-
-class LinearClassifier {
- public:
-  explicit LinearClassifier(const OpSpec& spec)
-      : labels_(class_labels(spec.attributes, "classlabels_ints")),
-        linear_(spec.kernels, spec.attributes, score_count(spec.attributes, labels_.size())),
-        transform_(transform_of(spec.attributes.text("post_transform", "NONE"))) {}
-
-  void run(Context& context, Inputs in, std::span<Value> out) const {
-    const Tensor raw = linear_.run(context, required(in, 0));
-    const std::int64_t rows = raw.shape[0];
-    const std::int64_t n = raw.shape[1];
-    const bool single = n == 1 && labels_.size() == 2;
-    const Tensor labels = allocate(context, DType::kInt64, {rows});
-    const Tensor scores =
-        single ? allocate(context, DType::kFloat32, {rows, std::int64_t{2}}) : raw;
-    for (std::int64_t row = 0; row < rows; ++row) {
-      float* values = raw.as<float>() + row * n;
-      std::size_t position;
-      if (single) {
-        position = values[0] > 0 ? 1 : 0;
-        second_score(transform_, values[0], true, scores.as<float>() + row * 2);
-      } else {
-        position = static_cast<std::size_t>(std::max_element(values, values + n) - values);
-        apply_transform(transform_, values, n);
-      }
-      labels.as<std::int64_t>()[row] = labels_[position];
-    }
-    out[0].tensor = labels;
-    if (out.size() > 1) out[1].tensor = scores;
-  }
-
- private:
-  static std::size_t score_count(const Attributes& attributes, std::size_t labels) {
-    const std::size_t given = attributes.reals("intercepts").size();
-    const std::size_t count = given == 0 ? labels : given;
-    if (count > labels) {
-      fail(std::to_string(count) + " intercepts for " + std::to_string(labels) + " classes");
-    }
-    return count;
-  }
-
-  std::vector<std::int64_t> labels_;
-  Linear linear_;
-  Transform transform_;
-};
 
 // Calls f(TypeTag<T>) with the type that reals of this dtype are computed in.
 template <class F>
@@ -549,8 +433,6 @@ constexpr OpEntry kOps[] = {
     {"ai.onnx.ml.FeatureVectorizer", make_op<FeatureVectorizer>},
     {"ai.onnx.ml.Imputer", make_op<Imputer>},
     {"ai.onnx.ml.LabelEncoder", make_op<LabelEncoder>},
-    {"ai.onnx.ml.LinearClassifier", make_op<LinearClassifier>},
-    {"ai.onnx.ml.LinearRegressor", make_op<LinearRegressor>},
     {"ai.onnx.ml.Normalizer", make_op<Normalizer>},
     {"ai.onnx.ml.OneHotEncoder", make_op<OneHotEncoder>},
     {"ai.onnx.ml.Scaler", make_op<Scaler>},

@@ -1,6 +1,6 @@
 #pragma once
 
-// What classifiers and regressors of ai.onnx.ml do to their scores at the end, as onnxruntime does.
+// What classifiers and regressors do to their scores at the end, as onnxruntime does.
 
 #include <algorithm>
 #include <cmath>
@@ -73,21 +73,16 @@ void second_score(Transform transform, T score, bool complement, T* pair) {
   if (logit || transform == Transform::kProbit) apply_transform(transform, pair, 2);
 }
 
-// The integer labels of a classifier, or positions in place of them.
-inline std::vector<std::int64_t> class_labels(const Attributes& attributes,
-                                              const std::string& integers) {
-  std::vector<std::int64_t> labels = attributes.integers(integers);
-  const std::size_t texts = attributes.texts("classlabels_strings").size();
-  if (labels.empty() == (texts == 0)) {
-    throw OpError(ErrorKind::kModel, "expected either classlabels_strings or " + integers);
+// The elements of an array that the IR gives as an attribute.
+template <class T>
+std::vector<T> elements_of(const Attributes& attributes, const std::string& key,
+                           DType dtype = DTypeOf<T>::value) {
+  const Tensor* tensor = attributes.tensor(key);
+  if (!tensor || tensor->dtype != dtype || !tensor->contiguous()) {
+    throw OpError(ErrorKind::kModel, "expected an array of " + std::string(dtype_name(dtype)) +
+                                         " as attribute " + key);
   }
-  if (attributes.integer("labels_as_positions", 0) != 0) {
-    labels.resize(std::max(labels.size(), texts));
-    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int64_t>(i);
-  } else if (texts > 0) {
-    throw OpError(ErrorKind::kUnsupported, "string labels outside of labels_as_positions");
-  }
-  return labels;
+  return {tensor->as<T>(), tensor->as<T>() + tensor->elements()};
 }
 
 // [rows, features] as one contiguous matrix of the dtype; a vector is one row.

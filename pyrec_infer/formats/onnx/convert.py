@@ -14,7 +14,8 @@ from pyrec_infer.formats.onnx.batch import DeclaredShape, find_batch
 from pyrec_infer.formats.onnx.check import check_functions, check_node, operators, read_opsets, standard
 from pyrec_infer.formats.onnx.fallback import foreign_node
 from pyrec_infer.formats.onnx.files import dtype_of, parse_model, tensor_array, text_of
-from pyrec_infer.formats.onnx.upgrade import RULES, Maker, upgrade
+from pyrec_infer.formats.onnx.maker import Maker
+from pyrec_infer.formats.onnx.upgrade import RULES, upgrade
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Imported, Source
 from pyrec_infer.interrupts import let_interrupts_pass
@@ -125,7 +126,7 @@ class _Converter:
         node = Node(op, (*inputs, *captures), tuple(proto.output), attributes, closed, proto.name)
         if op in OPS:
             OPS[op].check(node)
-        return upgrade(node, self.opset, make) if standard(proto.domain) else [node]
+        return upgrade(node, self.opset, make)
 
     def nodes(self, proto: onnx.GraphProto) -> tuple[list[Node], dict[str, Array]]:
         if proto.sparse_initializer:

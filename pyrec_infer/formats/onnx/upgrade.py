@@ -1,4 +1,4 @@
-"""Rewriting of nodes from older opsets to the form of the newest one.
+"""Rewriting of nodes from older opsets to the form of the newest one, and of learned models to plain data.
 
 One rule per operator; a rule gets a node and the opset it was written for and returns the nodes
 that mean the same today. Facts are from the operators' changelog in the ONNX specification.
@@ -6,32 +6,16 @@ that mean the same today. Facts are from the operators' changelog in the ONNX sp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.ir import Array, Node
-
-
-class Maker:
-    """Makes constants under fresh names, for rules that turn attributes into inputs."""
-
-    def __init__(self) -> None:
-        self.constants: dict[str, Array] = {}
-
-    def integers(self, node: Node, role: str, values: Sequence[int] | int) -> str:
-        return self.constant(node, role, np.asarray(values, np.int64))
-
-    def constant(self, node: Node, role: str, value: Array) -> str:
-        name = f"{next(output for output in node.outputs if output)}/pyrec.{role}"
-        self.constants[name] = value
-        return name
-
-
-Rule = Callable[[Node, int, Maker], Sequence[Node]]
+from pyrec_infer.formats.onnx import forests, linear
+from pyrec_infer.formats.onnx.maker import Maker, Rule
+from pyrec_infer.ir import Node
 
 
 def _without(attributes: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -128,11 +112,13 @@ RULES: Mapping[str, Rule] = {
     "Squeeze": _attribute_to_input(("axes", 1)),
     "TopK": _top_k,
     "Unsqueeze": _attribute_to_input(("axes", 1)),
+    **forests.RULES,
+    **linear.RULES,
 }
 
 
 def upgrade(node: Node, opset: int, make: Maker) -> Sequence[Node]:
-    """The node in today's form; usually itself.
+    """The node in the IR's form; usually itself.
 
     Raises
     ------

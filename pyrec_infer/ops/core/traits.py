@@ -31,6 +31,9 @@ class Trait(Enum):
         number is added; of a quotient and a normalisation this holds for the first input.
     REDUCES
         Combines the elements of the first input along the axes that the second one names.
+    CLASSIFIES
+        The first result is a label for each row, out of the attribute ``labels``, an array; the last one
+        has a column for each class.
     """
 
     ELEMENTWISE = "elementwise"
@@ -40,6 +43,7 @@ class Trait(Enum):
     REDUCES = "reduces"
     VARIADIC = "variadic"
     AFFINE = "affine"
+    CLASSIFIES = "classifies"
 
 
 ELEMENTWISE = frozenset({Trait.ELEMENTWISE})
@@ -50,6 +54,7 @@ REDUCES = frozenset({Trait.REDUCES})
 DISCONTINUOUS = frozenset({Trait.DISCONTINUOUS})
 MOVES = frozenset({Trait.MOVES})
 VIEW = frozenset({Trait.VIEW, Trait.MOVES})
+CLASSIFIES = frozenset({Trait.CLASSIFIES})
 """The traits that operators have together."""
 
 

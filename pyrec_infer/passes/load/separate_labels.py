@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pyrec_infer.ir import Array, Graph, Node
-
-_CLASSIFIERS = ("ai.onnx.ml.TreeEnsembleClassifier", "ai.onnx.ml.LinearClassifier")
+from pyrec_infer.ops import Trait, has
 
 
 def separate_labels(graph: Graph) -> Graph:
@@ -16,26 +15,26 @@ def separate_labels(graph: Graph) -> Graph:
 
     Examples
     --------
-    >>> from pyrec_infer.ir import Info
-    >>> names = {"classlabels_strings": ("a", "b")}
-    >>> node = Node("ai.onnx.ml.LinearClassifier", ("x",), ("label", "p"), names)
+    >>> from pyrec_infer.ir import Info, Linear
+    >>> model = {"linear": Linear(np.ones((2, 2)), np.zeros(2)), "labels": np.asarray(["a", "b"])}
+    >>> node = Node("pyrec.LinearClassifier", ("x",), ("label", "p"), model)
     >>> graph = Graph(("x",), ("label", "p"), (node,), {}, {"x": Info(np.dtype(np.float32), (1, 2))})
     >>> [node.op for node in separate_labels(graph).nodes]
-    ['ai.onnx.ml.LinearClassifier', 'Gather']
+    ['pyrec.LinearClassifier', 'Gather']
     """
     nodes: list[Node] = []
     constants: dict[str, Array] = dict(graph.constants)
     for node in graph.nodes:
-        labels = node.attribute("classlabels_strings", ()) if node.op in _CLASSIFIERS else ()
-        if not labels:
+        labels = node.attribute("labels") if has(node, Trait.CLASSIFIES) else None
+        if labels is None or labels.dtype.kind != "U":
             nodes.append(node)
             continue
         label = node.outputs[0]
         base = label or node.outputs[1]
         positions, strings = f"{base}/position", f"{base}/labels"
-        attributes = {**node.attributes, "labels_as_positions": 1}
+        attributes = {**node.attributes, "labels": np.arange(len(labels))}
         nodes.append(replace(node, outputs=(positions, *node.outputs[1:]), attributes=attributes))
         if label:
-            constants[strings] = np.asarray(labels, str)
+            constants[strings] = labels
             nodes.append(Node("Gather", (strings, positions), (label,), {"axis": 0}, name=node.name))
     return graph.with_(nodes=tuple(nodes), constants=constants)
