@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.ir import Graph, Node, Size, same_size
+from pyrec_infer.ir import Dim, Graph, Node, Size, same_size
 from pyrec_infer.passes.bags.parts import emptiness, ends_of_lengths, looked_up, summed_lengths
 from pyrec_infer.passes.bags.terms import MODES, SCALAR_VIEWS, Term, reduced
 from pyrec_infer.passes.common.rules import Site
@@ -173,10 +173,21 @@ def _ended_by_ids(name: str, total: Size, site: Site) -> str:
 
 
 def _given(name: str, site: Site) -> bool:
-    """Whether a value is an input as it is given, but for its element type and shape."""
-    while (node := site.source(name, *SCALAR_VIEWS)) is not None:
+    """Whether a value is an input as it is given or a field of it, but for its element type and shape."""
+    while (node := site.source(name, *SCALAR_VIEWS, "Gather")) is not None:
+        if node.op == "Gather" and not _is_field(node, site):
+            return False
         name = node.inputs[0]
     return site.source(name) is None
+
+
+def _is_field(node: Node, site: Site) -> bool:
+    """Whether a node takes one of a fixed number of vectors."""
+    shape = site.shape(node.inputs[0])
+    if shape is None or len(shape) != 2 or site.integers(node.inputs[1]) is None:
+        return False
+    axis = node.attribute("axis", 0) % 2
+    return isinstance(shape[axis], int) and isinstance(shape[1 - axis], Dim)
 
 
 def _counts(bags: Term, vectors: list[str], site: Site) -> bool:

@@ -93,7 +93,7 @@ def _offsets_input(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | 
     """The input that a vector of offsets is, but for its element type and shape."""
     while name not in graph.inputs:
         node = graph.producers.get(name)
-        if node is None or not (node.op in _VIEWS or _all_but_last(node, infos)):
+        if node is None or not (node.op in _VIEWS or _all_but_last(node, infos) or _vector(node, infos)):
             return None
         name = node.inputs[0]
     return name if infos[name].rank in (1, 2) else None
@@ -115,21 +115,27 @@ def _pairs_input(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | No
     """The input that a list of rows is read off, each pair's row off its own part."""
     while name not in graph.inputs:
         node = graph.producers.get(name)
-        if node is None or not (node.op in _VIEWS or _column(node, infos)):
+        if node is None or not (node.op in _VIEWS or _vector(node, infos)):
             return None
         name = node.inputs[0]
     return name if infos[name].rank in (1, 2) else None
 
 
-def _column(node: Node, infos: Mapping[str, Info]) -> bool:
-    """Whether a node takes a column of a matrix with a row for each pair."""
-    shape = infos[node.inputs[0]].shape
-    if shape is None or len(shape) != 2 or not isinstance(shape[0], Dim) or not isinstance(shape[1], int):
+def _vector(node: Node, infos: Mapping[str, Info]) -> bool:
+    """Whether a node takes one of a fixed number of vectors."""
+    shape, made = infos[node.inputs[0]].shape, infos[node.outputs[0]].shape
+    if shape is None or made is None or len(shape) != 2:
         return False
-    if node.op == "Gather":
-        return node.attribute("axis", 0) in (1, -1) and infos[node.inputs[1]].constant is not None
-    axes = constant_integers(infos[node.inputs[3]]) if node.op == "Slice" and len(node.inputs) > 3 else None
-    return axes in ((1,), (-1,))
+    if node.op == "Gather" and infos[node.inputs[1]].constant is not None and len(made) == 1:
+        axis = int(node.attribute("axis", 0)) % 2
+    elif node.op == "Slice" and len(node.inputs) > 3:
+        axes = constant_integers(infos[node.inputs[3]])
+        if axes is None or len(axes) != 1 or not same_size(made[axes[0]], 1):
+            return False
+        axis = axes[0] % 2
+    else:
+        return False
+    return isinstance(shape[axis], int) and isinstance(shape[1 - axis], Dim)
 
 
 def _kept_apart(bounds: Node, sources: _Sources, sides: Sequence[frozenset[str]]) -> bool:
