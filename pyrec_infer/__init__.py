@@ -19,6 +19,7 @@ from pyrec_infer.api import load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.calls import PreparedCall  # noqa: E402
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
+from pyrec_infer.checking import FeatureReport, check_features  # noqa: E402
 from pyrec_infer.errors import (  # noqa: E402
     BackendError,
     DTypeError,
@@ -29,10 +30,12 @@ from pyrec_infer.errors import (  # noqa: E402
     PyrecError,
     ResourceLimitError,
     RowCountError,
+    SchemaError,
     ShapeError,
     UnexpectedInputError,
     UnsupportedModelError,
 )
+from pyrec_infer.features.schema import Schema  # noqa: E402
 from pyrec_infer.fingerprints import (  # noqa: E402
     cross_fingerprint,
     cross_to_bucket,
@@ -52,6 +55,7 @@ __all__ = [
     "Catalog",
     "CatalogCall",
     "DTypeError",
+    "FeatureReport",
     "IdRangeError",
     "InputError",
     "MissingInputError",
@@ -64,12 +68,15 @@ __all__ = [
     "Retrieved",
     "Retriever",
     "RowCountError",
+    "Schema",
+    "SchemaError",
     "ShapeError",
     "TensorInfo",
     "TopK",
     "UnexpectedInputError",
     "UnsupportedModelError",
     "available_backends",
+    "check_features",
     "cross_fingerprint",
     "cross_to_bucket",
     "fingerprint",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.codecs import PrecisionName
+from pyrec_infer.features.schema import Schema
 from pyrec_infer.model import Inputs, Model, Source
 
 
@@ -21,6 +22,7 @@ def load(
     calibration: Inputs | None = None,
     max_bytes: int | None = None,
     mmap: bool = False,
+    schema: Schema | None = None,
 ) -> Model:
     """Load and compile an ONNX model.
 
@@ -53,6 +55,10 @@ def load(
         change with it, and a file that became shorter ends the process. Publish new weights under a
         new name. Without it up to 1 GiB is copied, and more is refused.
 
+    schema : Schema, optional
+        Fields of raw rows that the model's inputs are made of. Then every call takes raw rows: a dict of
+        values and lists, a list of dicts, arrays, or a table; see `Schema`.
+
     Returns
     -------
     Model
@@ -67,6 +73,8 @@ def load(
         has no more memory.
     InputError
         There is no such precision, or ``calibration`` does not fit the model.
+    SchemaError
+        The schema is that of another model.
 
     Examples
     --------
@@ -75,7 +83,7 @@ def load(
     Traceback (most recent call last):
     pyrec_infer.errors.ModelError: the model is empty
     """
-    return Model(model, threads, columns, precision, calibration, max_bytes, mmap)
+    return Model(model, threads, columns, precision, calibration, max_bytes, mmap, schema)
 
 
 def score(model: Model | Source, request: Inputs, candidates: Inputs, **options: Any) -> NDArray[np.float32]:
@@ -89,7 +97,7 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
         As for `Model.score`.
     **options
         ``offsets`` and ``output`` of `Model.score`, ``threads``, ``columns``, ``precision``,
-        ``max_bytes`` and ``mmap`` of `load`.
+        ``max_bytes``, ``mmap`` and ``schema`` of `load`.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
     if not isinstance(model, Model):
         chosen = {
             key: options.pop(key)
-            for key in ("threads", "columns", "precision", "max_bytes", "mmap")
+            for key in ("threads", "columns", "precision", "max_bytes", "mmap", "schema")
             if key in options
         }
         model = load(model, **chosen)

@@ -77,6 +77,39 @@ class PreparedCall(Protocol):
         ...
 
 
+class RowsCall:
+    """A prepared call of a model that takes raw rows; see `Model.prepare`."""
+
+    def __init__(
+        self, score: Callable[..., Any], request: Sequence[str], candidates: Sequence[str], most: int | None
+    ) -> None:
+        self._score = score
+        self._request, self._candidates = tuple(request), tuple(candidates)
+        self._most = most
+
+    @memory_errors_typed
+    def __call__(self, *values: Any, out: NDArray[np.float32] | None = None) -> Any:
+        """Score one request, with a value for each name; ``out`` as for `PreparedCall`."""
+        count = len(self._request) + len(self._candidates)
+        if len(values) != count:
+            raise InputError(f"expected {count} values, got {len(values)}")
+        if out is not None:
+            require_out(out)
+        split = len(self._request)
+        scores = self._score(
+            dict(zip(self._request, values[:split], strict=True)),
+            dict(zip(self._candidates, values[split:], strict=True)),
+        )
+        if self._most is not None and len(scores) > self._most:
+            raise ShapeError(f"expected at most {self._most} candidates, got {len(scores)}")
+        if out is None:
+            return scores
+        if out.shape != scores.shape:
+            raise ShapeError(f"out: expected shape {list(scores.shape)}, got {list(out.shape)}")
+        out[...] = scores
+        return out
+
+
 class PositionalCall:
     """A prepared call with every check, for all backends."""
 

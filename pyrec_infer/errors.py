@@ -16,6 +16,7 @@ __all__ = [
     "PyrecError",
     "ResourceLimitError",
     "RowCountError",
+    "SchemaError",
     "ShapeError",
     "UnexpectedInputError",
     "UnsupportedModelError",
@@ -32,6 +33,10 @@ class ModelError(PyrecError, ValueError):
 
 class UnsupportedModelError(ModelError):
     """The model is valid but holds operators that nothing here can run; all of them are listed."""
+
+
+class SchemaError(PyrecError, ValueError):
+    """A schema contradicts itself, or is that of another model; all that is wrong is listed."""
 
 
 class UseAlternativeError(PyrecError):

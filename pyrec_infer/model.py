@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,18 +12,25 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names, as_threads
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
-from pyrec_infer.calls import PositionalCall, PreparedCall, SeveralCall, best_candidates, prepare_call
+from pyrec_infer.calls import (
+    PreparedCall,
+    RowsCall,
+    SeveralCall,
+    best_candidates,
+    prepare_call,
+)
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.codecs import PrecisionName, require_precision
 from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.features.schema import Schema
 from pyrec_infer.formats import import_model, model_source
-from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
 from pyrec_infer.measuring import measure, precision_notes
-from pyrec_infer.outputs import Output, Wanted
+from pyrec_infer.outputs import Output
 from pyrec_infer.precision import PrecisionReport
-from pyrec_infer.ranking import Ranking, Ready, call, warn_of_fixed_rows
+from pyrec_infer.ranking import Ranking, call, warn_of_fixed_rows
+from pyrec_infer.shortcuts import Shortcuts
 from pyrec_infer.tensor_info import TensorInfo, tensor_info
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
@@ -31,9 +39,6 @@ from pyrec_infer.views import Views
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Source: TypeAlias = str | os.PathLike[str] | bytes
-
-_MAX_CALLS = 64
-"""Calls that a model keeps by the names of what they were given."""
 
 
 class Model:
@@ -53,26 +58,28 @@ class Model:
         calibration: Inputs | None = None,
         max_bytes: int | None = None,
         mmap: bool = False,
+        schema: Schema | None = None,
     ) -> None:
         source = model_source(source)
         threads = as_threads(threads)
         require_precision(precision)
         if max_bytes is not None:
             max_bytes = as_count("max_bytes", max_bytes, least=1)
-        self._arguments = (source, threads, columns, precision, calibration, max_bytes, mmap)
+        self._arguments = (source, threads, columns, precision, calibration, max_bytes, mmap, schema)
         max_bytes = default_max_bytes() if max_bytes is None else max_bytes
         self._backend = select_backend()
         imported = import_model(source, mmap)
         named = as_column_names("columns", columns)
         self._pool = make_pool(self._backend, threads)
-        views = Views(imported.graph, named, imported.dropped_inputs, imported.fixed_rows, imported.presumed)
+        fixed = imported.fixed_rows
+        views = Views(imported.graph, named, imported.dropped_inputs, fixed, imported.presumed, schema)
         self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature
-        if imported.fixed_rows:
-            warn_of_fixed_rows(self._graph, imported.fixed_rows)
-        self._calls: dict[Any, tuple[Any, Wanted]] = {}
-        self._inputs = tuple(tensor_info(name, self._infos[name]) for name in self._graph.inputs)
+        if fixed:
+            warn_of_fixed_rows(self._graph, fixed)
+        self._shortcuts = Shortcuts()
+        self._inputs = tuple(tensor_info(name, self._infos[name]) for name in self._signature.shown())
         self._outputs = tuple(tensor_info(name, views.scored.infos[name]) for name in self._graph.outputs)
         self._precision = measure(self._ranking, precision, calibration)
 
@@ -203,26 +210,17 @@ class Model:
         by: str | None = None,
         single: bool = False,
     ) -> Any:
-        key: Any = None
-        if offsets is None and type(request) is dict and type(candidates) is dict:
-            named = tuple(output) if type(output) is list else output
-            key = tuple(request), tuple(candidates), named, type(output), by, single
-            try:
-                quick, wanted = self._calls.get(key, (None, None))
-            except TypeError as error:  # neither a name nor a pair: refused below
-                let_interrupts_pass(error)
-                key, quick, wanted = None, None, None
-            if quick is not None and wanted is not None:
-                scores = quick(*request.values(), *candidates.values())
-                if scores is not None:
-                    return scores if wanted.keys is None else wanted.unpack(scores)
+        key = None if offsets is not None else self._shortcuts.key(request, candidates, output, by, single)
+        scores = None if key is None else self._shortcuts.scores(key, request, candidates)
+        if scores is not None:
+            return scores
         signature = self._ranking.signature(by)
         own, others = signature.expand(request), signature.expand(candidates)
         ready = self._ranking.ready(own, others, output, by, single)
         bounds = () if offsets is None else as_bounds(offsets)
         made = self._ranking.score(ready, own, others, bounds)
-        if key is not None and key not in self._calls:
-            self._remember(key, ready)
+        if key is not None:
+            self._shortcuts.remember(key, ready, signature)
         return ready.wanted.unpack(made)
 
     @memory_errors_typed
@@ -307,7 +305,10 @@ class Model:
         request_names = as_names("request_names", request_names)
         candidate_names = as_names("candidate_names", candidate_names)
         max_rows = None if max_rows is None else as_count("max_rows", max_rows)
-        sides = self._sides(request_names, candidate_names)
+        sides = self._signature.sides(request_names, candidate_names)
+        if self._signature.takes_rows:
+            score = partial(self.score, output=output)
+            return RowsCall(score, request_names, candidate_names, max_rows)
         ready = self._ranking.ready(sides[0], sides[1], output)
         ready.view.signature.require(ready.executable.plan.given, *sides)
         names = (*request_names, *candidate_names)
@@ -337,7 +338,8 @@ class Model:
             Names of the items: whole numbers or strings; their row numbers by default. Of an id that
             occurs several times, the last row counts.
         candidates : iterable of str
-            Inputs that come with each call, one row for each item. All others belong to the request.
+            Inputs that come with each call, one row for each item; with a schema by default its fields of
+            that side. All others belong to the request.
         precision : str, optional
             How float32 values of 16 numbers and more are stored; by default the model's own. ``"bf16"``
             keeps 8 bits of each number, ``"fp16"`` 11 bits of numbers up to 65504, ``"int8"`` a step of the
@@ -367,7 +369,7 @@ class Model:
         >>> len(pi.load(MODEL).catalog(items(500), candidates=["affinity"]))
         500
         """
-        candidates = as_names("candidates", candidates)
+        candidates = as_names("candidates", candidates) or tuple(self._signature.of_side("candidate"))
         part = self._ranking.part(
             items, candidates, output, by, tuple(precision_notes(self._precision, self._backend))
         )
@@ -420,26 +422,8 @@ class Model:
         )
         if not passes:
             return made
-        source, *_, mmap = self._arguments
+        source, *_, mmap, _ = self._arguments
         return with_changes(made, self._ranking.changes(import_model(source, mmap).graph, explained))
-
-    def _sides(self, request: Sequence[str], candidates: Sequence[str]) -> list[dict[str, None]]:
-        for name in (*request, *candidates):
-            if name in self._signature.columns:
-                raise InputError(f"input '{name}': its columns are inputs; name those")
-        return [dict.fromkeys(self._signature.expand_names(names)) for names in (request, candidates)]
-
-    def _remember(self, key: Any, ready: Ready) -> None:
-        """Let later calls with these names of arrays that fit as they are go straight to the backend."""
-        request, candidates, *_ = key
-        if len(self._calls) >= _MAX_CALLS:
-            self._calls.clear()
-        split = any(name in self._signature.columns for name in (*request, *candidates))
-        quick = None
-        if not split:
-            names = (*request, *candidates)
-            quick = PositionalCall(ready.executable, names, frozenset(request), None).in_backend(None)
-        self._calls[key] = quick, ready.wanted
 
 
 __all__ = ["Inputs", "Model", "Source"]

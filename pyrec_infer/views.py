@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments import Signature
+from pyrec_infer.arguments import RawRows, Signature
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
+from pyrec_infer.checking import require_golden
 from pyrec_infer.errors import ShapeError
+from pyrec_infer.features.schema import Schema
 from pyrec_infer.formats import fallback_model
 from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
@@ -62,6 +64,8 @@ class Views:
         The number of rows that the file fixes its batch to, if that is more than one; else 0.
     presumed : mapping of str to str
         See `Context`.
+    schema : Schema, optional
+        Of raw rows that inputs are made of.
     """
 
     def __init__(
@@ -71,9 +75,17 @@ class Views:
         ignored: frozenset[str],
         fixed_rows: int,
         presumed: Mapping[str, str],
+        schema: Schema | None = None,
     ) -> None:
         self._ignored = ignored
-        context = Context(columns=columns, fixed_rows=fixed_rows, presumed=presumed)
+        fitted = None if schema is None else schema.fit(graph)
+        self._raw = None if fitted is None else RawRows(fitted.fields, fitted.limits)
+        if schema is not None and fitted is not None and self._raw is not None:
+            require_golden(schema, fitted, self._raw)
+        front = None if fitted is None else fitted.front
+        if front is not None:
+            presumed = {name: size for name, size in presumed.items() if name not in front.feeds}
+        context = Context(front=front, columns=columns, fixed_rows=fixed_rows, presumed=presumed)
         self.whole = self._view(graph, context)
         """For `run`: ONNX's semantics to the letter."""
         placed = replace(context, placed=True)
@@ -91,7 +103,9 @@ class Views:
         return View(compiled, infos, self._signature(compiled, infos, context), fallbacks, context)
 
     def _signature(self, graph: Graph, infos: Mapping[str, Info], context: Context) -> Signature:
-        return Signature({name: infos[name] for name in graph.inputs}, context.columns, self._ignored)
+        return Signature(
+            {name: infos[name] for name in graph.inputs}, context.columns, self._ignored, self._raw
+        )
 
     def place(self, candidates: Iterable[str], wanted: Wanted) -> View:
         """The graph for a call with these inputs on the candidates' side.

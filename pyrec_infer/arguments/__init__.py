@@ -1,6 +1,7 @@
 """Turning what a caller passes into the arrays that a plan reads."""
 
 from pyrec_infer.arguments.arrays import as_array, as_ids, regular
+from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import (
     as_bounds,
     as_column_names,
@@ -11,10 +12,10 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
-from pyrec_infer.arguments.texts import Column, read_column
+from pyrec_infer.arguments.texts import read_column
 
 __all__ = [
-    "Column",
+    "RawRows",
     "Signature",
     "as_array",
     "as_bounds",

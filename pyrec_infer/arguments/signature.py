@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.arguments.arrays import as_array, regular
+from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import as_names
 from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.errors import InputError, MissingInputError, ShapeError, UnexpectedInputError
@@ -61,21 +62,32 @@ class Signature:
         Matrix inputs whose columns became inputs of their own.
     ignored : frozenset of str
         Names that a call may give without effect.
+    raw : RawRows, optional
+        Raw rows, which some of the inputs are made of.
     """
 
     def __init__(
-        self, infos: Mapping[str, Info], columns: Mapping[str, Sequence[str]], ignored: frozenset[str]
+        self,
+        infos: Mapping[str, Info],
+        columns: Mapping[str, Sequence[str]],
+        ignored: frozenset[str],
+        raw: RawRows | None = None,
     ) -> None:
         self.infos = infos
         self.columns = columns
         self.ignored = ignored
+        self._raw = raw
 
     def expand(self, values: Any) -> dict[str, Any]:
         """Split matrices whose columns are inputs, and refuse names that the model never had.
 
         Takes mappings and tables; see `as_columns`.
         """
-        values = as_columns(values)
+        values = (
+            as_columns(values)
+            if self._raw is None
+            else self._raw.columns(values, {*self.infos, *self.columns, *self.ignored})
+        )
         found: dict[str, Any] = {}
         for name, value in values.items():
             if name in self.columns:
@@ -101,11 +113,35 @@ class Signature:
         """The inputs that the names stand for: a matrix stands for its columns."""
         found: list[str] = []
         for name in as_names("inputs", names):
-            if name in self.columns:
+            if self._raw is not None and name in self._raw.fields:
+                found.extend(self._raw.names(name))
+            elif name in self.columns:
                 found.extend(dict.fromkeys(self.columns[name]))
             elif self._is_input(name):
                 found.append(name)
         return found
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether calls take raw rows."""
+        return self._raw is not None
+
+    def shown(self) -> list[str]:
+        """The inputs, those that belong to another one's field left out."""
+        hidden = () if self._raw is None else self._raw.hidden()
+        return [name for name in self.infos if name not in hidden]
+
+    def of_side(self, side: str) -> list[str]:
+        """The fields of raw rows that belong to a side."""
+        fields = {} if self._raw is None else self._raw.fields
+        return [name for name, item in fields.items() if item.side == side]
+
+    def sides(self, request: Sequence[str], candidates: Sequence[str]) -> list[dict[str, None]]:
+        """The inputs of both sides of a call whose inputs are known by position."""
+        for name in (*request, *candidates):
+            if name in self.columns:
+                raise InputError(f"input '{name}': its columns are inputs; name those")
+        return [dict.fromkeys(self.expand_names(names)) for names in (request, candidates)]
 
     def _is_input(self, name: str) -> bool:
         """Whether a name is an input; refuses those that the model never had."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +13,7 @@ from pyrec_infer.errors import PyrecError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import require_own_elements
-from pyrec_infer.strings import Texts
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """Elements in C order, and the shape that they have.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    texts : list of Texts
-        Strings, in parts one after another.
-    numbers : ndarray, optional
-        Numbers or booleans instead, of one axis.
-    """
-
-    shape: tuple[int, ...]
-    texts: list[Texts]
-    numbers: Array | None = None
+from pyrec_infer.strings.column import Column, column_of
 
 
 def read_column(label: str, value: Any, names: bool = False) -> Column:
@@ -98,16 +78,7 @@ def _of_array(label: str, array: Array, names: bool) -> Column:
         return Column(array.shape, [strings.of_objects([], 0, names)])
     if array.dtype.kind == "O" and not _holds_texts(array.reshape(-1)[:1].tolist()):
         array = numbers_of_objects(label, array)
-    kind, flat = array.dtype.kind, array.reshape(-1)
-    per_row = math.prod(array.shape[1:]) if array.ndim else 0
-    if kind == "U":
-        return Column(array.shape, [strings.of_codes(flat, per_row, names)])
-    if kind == "S":
-        return Column(array.shape, [strings.of_bytes(flat, per_row, names)])
-    if kind in "OT":
-        items = flat.tolist() if kind == "T" else flat
-        return Column(array.shape, [strings.of_objects(items, per_row, names)])
-    return Column(array.shape, [], flat)
+    return column_of(array, names)
 
 
-__all__ = ["Column", "read_column"]
+__all__ = ["read_column"]

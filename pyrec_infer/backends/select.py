@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrec_infer.backends.base import Fallbacks, Runnable
 from pyrec_infer.errors import BackendError
-from pyrec_infer.extension import native
+from pyrec_infer.extension import VARIABLE, native
 from pyrec_infer.limits import UNLIMITED
 from pyrec_infer.plan import Plan
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 BACKENDS = (*(native.known_isas() if native is not None else ()), "numba")
 """All backends of this build, best first."""
-
-VARIABLE = "PYREC_INFER_BACKEND"
 
 
 @cache

@@ -159,8 +159,11 @@ class Scorer:
 
     def item_arrays(self, items: Inputs) -> dict[str, Array]:
         """Items as they are given, checked."""
+        return self.checked_items(self._part.signature.expand(items))
+
+    def checked_items(self, given: Mapping[str, Any]) -> dict[str, Array]:
+        """Items by the names of the graph's inputs, checked."""
         signature = self._part.signature
-        given = signature.expand(items)
         for name in given:
             if name not in self._own:
                 raise InputError(f"input '{name}' is not part of the items of this catalogue")
@@ -266,7 +269,7 @@ class Scorer:
     def in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
         """What a call was given, in the order of its inputs' names; None if those are not the names."""
         late = {} if candidates is None else candidates
-        if type(request) is not dict or type(late) is not dict:
+        if type(request) is not dict or type(late) is not dict or self._part.signature.takes_rows:
             return None
         if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
             return None
@@ -314,7 +317,7 @@ def make_scorer(
             )
     arrays = {name: signature.array(name, value, None) for name, value in given.items()}
     scorer = Scorer(part, arrays, late, precision)
-    return scorer, scorer.item_arrays(arrays)
+    return scorer, scorer.checked_items(arrays)
 
 
 def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> States:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Column, read_column
-from pyrec_infer.errors import DTypeError, InputError, RowCountError
-from pyrec_infer.fingerprints.hashes import (
-    Hashes,
-    bucket_count,
-    digests,
-    hashes_of,
-    of_numbers,
-    refuse_missing,
-    to_buckets,
-    with_sign,
-)
-from pyrec_infer.hashing import CROSSES, Scheme, Seed
+from pyrec_infer.arguments import read_column
+from pyrec_infer.errors import InputError, RowCountError
+from pyrec_infer.fingerprints.values import bucket_count
+from pyrec_infer.hashing import CROSSES, Scheme
 from pyrec_infer.hashing.seeds import as_seed
-from pyrec_infer.hashing.tf_cross import joined
-from pyrec_infer.strings import Texts
+from pyrec_infer.strings.column import Column
+from pyrec_infer.strings.crosses import crossed
+from pyrec_infer.strings.hashes import Hashes, to_buckets, with_sign
 
 
 def cross_fingerprint(
@@ -111,52 +102,15 @@ def _crossed(
     if isinstance(columns, (str, bytes)) or not len(columns):
         raise InputError("columns: expected at least one")
     start = as_seed(chosen, seed, None)
-    shape: tuple[int, ...] | None = None
-    state: Hashes | None = None if scheme == "tf_cross_v2" else np.full(1, start.first, np.uint64)
+    read: list[Column] = []
     for number, values in enumerate(columns):
-        label = f"column {number}"
-        column = read_column(label, values)
-        if shape is not None and column.shape != shape:
-            raise RowCountError(f"{label}: expected shape {list(shape)}, got {list(column.shape)}")
-        shape = column.shape
-        if chosen.null_is_seed:
-            assert state is not None
-            state = _chained(label, column, chosen, state)
-        else:
-            found = _tf_feature(label, column, chosen)
-            state = found if state is None else joined(state, found)
-    assert state is not None
-    assert shape is not None
-    return chosen, state, shape
-
-
-def _chained(label: str, column: Column, scheme: Scheme, seeds: Hashes) -> Hashes:
-    """Spark's hash of a column by the hashes of those before."""
-    if column.numbers is not None:
-        made = of_numbers(label, column.numbers, scheme, seeds)
-        assert not isinstance(made, Texts)
-        return made
-    seeds = np.broadcast_to(seeds, math.prod(column.shape))
-    found, first = [np.empty(0, np.uint64)], 0
-    for part in column.texts:
-        own = np.ascontiguousarray(seeds[first : first + len(part)])
-        hashes = digests(part.plain(), scheme, Seed(), b"", own)
-        found.append(hashes if part.missing is None else np.where(part.missing, own, hashes))
-        first += len(part)
-    return np.concatenate(found)
-
-
-def _tf_feature(label: str, column: Column, scheme: Scheme) -> Hashes:
-    """What TensorFlow puts together: whole numbers, and fingerprints of strings."""
-    if column.numbers is not None:
-        if column.numbers.dtype.kind not in "iu":
-            raise DTypeError(
-                f"{label}: scheme {scheme.name!r} takes strings and whole numbers, got {column.numbers.dtype}"
+        column = read_column(f"column {number}", values)
+        if read and column.shape != read[0].shape:
+            raise RowCountError(
+                f"column {number}: expected shape {list(read[0].shape)}, got {list(column.shape)}"
             )
-        return column.numbers.astype(np.int64).view(np.uint64)
-    hashes, gone = hashes_of(label, column, scheme, Seed(), None)
-    refuse_missing(label, gone, column.shape)
-    return hashes
+        read.append(column)
+    return chosen, crossed([f"column {i}" for i in range(len(read))], read, chosen, start), read[0].shape
 
 
 __all__ = ["cross_fingerprint", "cross_to_bucket"]

@@ -8,15 +8,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer import strings
-from pyrec_infer.arguments import Column, read_column
+from pyrec_infer.arguments import as_count, read_column
 from pyrec_infer.errors import DTypeError, InputError
-from pyrec_infer.fingerprints.hashes import bucket_count, hashes_of, refuse_missing, to_buckets, with_sign
 from pyrec_infer.hashing import Modulo, Scheme, find_scheme
 from pyrec_infer.hashing.seeds import as_seed
+from pyrec_infer.strings.column import Column
+from pyrec_infer.strings.hashes import hashes_of, refuse_missing, to_buckets, with_sign
 
 SeedLike: TypeAlias = int | tuple[int, int] | bytes | None
 
 _LABEL = "values"
+
+
+def bucket_count(scheme: Scheme, buckets: Any) -> int:
+    """How many buckets there are.
+
+    Raises
+    ------
+    InputError
+        The scheme cannot have so many.
+    """
+    count = as_count("buckets", buckets, 1)
+    if scheme.power_of_two and count & (count - 1):
+        raise InputError(f"buckets: expected a power of two for scheme {scheme.name!r}, got {count}")
+    return count
 
 
 def fingerprint(
@@ -170,4 +185,4 @@ def _equal(column: Column, value: Any) -> NDArray[np.bool_]:
     return np.concatenate([np.empty(0, np.bool_), *(part.equal(text) for part in column.texts)])
 
 
-__all__ = ["fingerprint", "hash_to_bucket"]
+__all__ = ["bucket_count", "fingerprint", "hash_to_bucket"]

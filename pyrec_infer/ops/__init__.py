@@ -12,6 +12,7 @@ from pyrec_infer.ops import (
     forest,
     fused,
     fused_quantized,
+    hashed,
     indexing,
     layout,
     linear_algebra,
@@ -66,5 +67,6 @@ OPS = register(
         linear_models,
         classical,
         strings,
+        hashed,
     )
 )

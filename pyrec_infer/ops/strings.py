@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -159,6 +159,21 @@ def _infer_regex_full_match(node: Node, inputs: Infos) -> list[Info]:
     return [Info(np.dtype(np.bool_), required(node, inputs, 0).shape)]
 
 
+_CHANGES: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "upper": str.upper, "strip": str.strip}
+
+
+def _change_text(node: Node, inputs: Arrays) -> list[Array]:
+    x = _text(node, required(node, inputs, 0))
+    change = _CHANGES.get(str(node.attribute("change", "")))
+    if change is None:
+        raise ModelError(f"node {node.name!r} ({node.op}): unknown change")
+    return [np.asarray([change(item) for item in x.reshape(-1).tolist()], STRING).reshape(x.shape)]
+
+
+def _infer_change_text(node: Node, inputs: Infos) -> list[Info]:
+    return [Info(STRING, required(node, inputs, 0).shape)]
+
+
 def _murmur_dtype(node: Node) -> np.dtype[np.generic]:
     return np.dtype(np.uint32 if node.attribute("positive", 1) else np.int32)
 
@@ -239,6 +254,7 @@ OPS: tuple[Op, ...] = (
     Op("com.microsoft.Tokenizer", _infer_tokenizer, _tokenizer, rows.per_row),
     Op("StringConcat", _infer_string_concat, _string_concat, rows.elementwise),
     Op("RegexFullMatch", _infer_regex_full_match, _regex_full_match, rows.per_row),
+    Op("pyrec.ChangeText", _infer_change_text, _change_text, rows.elementwise),
     Op("com.microsoft.MurmurHash3", _infer_murmur, _murmur, rows.per_row),
     Op("TfIdfVectorizer", _infer_tfidf, _tfidf, rows.per_row),
 )

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.load.prepend_features import Front
 from pyrec_infer.passes.select.select_scores import Column, Score
 from pyrec_infer.passes.split.repeat import Derived, Ragged
 from pyrec_infer.passes.split.separate_items import Separated
@@ -19,6 +20,8 @@ class Context:
 
     Attributes
     ----------
+    front : Front, optional
+        What stands in front of the model; see `prepend_features`.
     columns : mapping of str to sequence of str
         See `split_columns`.
     fixed_rows : int
@@ -57,6 +60,7 @@ class Context:
         The item's part of the graph, once it is taken out.
     """
 
+    front: Front | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fixed_rows: int = 0
     presumed: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +95,11 @@ Condition: TypeAlias = Callable[[Graph, Context], bool]
 
 def always(graph: Graph, context: Context) -> bool:
     return True
+
+
+def has_features(graph: Graph, context: Context) -> bool:
+    """Raw values stand in front of the model."""
+    return context.front is not None
 
 
 def names_columns(graph: Graph, context: Context) -> bool:

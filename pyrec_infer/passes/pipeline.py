@@ -16,6 +16,7 @@ from pyrec_infer.passes.context import (
     asks_for_scores,
     computes_scores,
     fixes_rows,
+    has_features,
     is_asked,
     knows_sizes,
     moves_rows,
@@ -39,6 +40,7 @@ from pyrec_infer.passes.load.inline_branches import inline_branches
 from pyrec_infer.passes.load.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.load.place_bags import place_bags
 from pyrec_infer.passes.load.place_rows import fix_rows, move_rows, name_squeezed_axes
+from pyrec_infer.passes.load.prepend_features import prepend_features
 from pyrec_infer.passes.load.resolve_sizes import resolve_sizes
 from pyrec_infer.passes.load.separate_labels import separate_labels
 from pyrec_infer.passes.load.split_columns import split_columns
@@ -72,6 +74,7 @@ from pyrec_infer.passes.split.split_sums import split_sums
 from pyrec_infer.passes.step import EVERY, Aim, Change, State, States, Step, Watch, run
 
 LOAD: tuple[Step, ...] = (
+    Step(prepend_features, ("front",), has_features),
     Step(take_lists, ("presumed", "lists"), tells_lists),
     Step(split_columns, ("columns",), names_columns),
     Step(fix_rows, ("fixed_rows",), fixes_rows),

@@ -165,6 +165,7 @@ class _Round(Site):
         for rule in self.rules.get(node.op, ()):
             base = next(name for name in node.outputs if name)
             self.begin(base, base)
+            self.nodes = []
             result = rule(node, self)
             if result is None:
                 continue

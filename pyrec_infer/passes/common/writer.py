@@ -44,9 +44,8 @@ class Writer:
         self._made = 0
 
     def begin(self, base: str, label: str) -> None:
-        """Name what follows after another value, and leave what was written to its reader."""
+        """Name what follows after another value."""
         self._base, self._label = base, label
-        self.nodes = []
 
     def fresh(self) -> str:
         """A free name."""

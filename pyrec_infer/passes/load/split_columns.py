@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array, Graph, Info, Node
+from pyrec_infer.passes.common.rewrite import free_name, rename_values
 
 
 def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
@@ -45,13 +45,13 @@ def split_columns(graph: Graph, columns: Mapping[str, Sequence[str]]) -> Graph:
         groups = [(label, len(list(group))) for label, group in groupby(labels)]
         labelled = [label for label, _ in groups]
         _require_free(name, labelled, {*inputs, *graph.outputs, ""})
-        axes = _other(f"{name}/columns/axes", named)
+        axes = free_name(f"{name}/columns/axes", named)
         constants[axes] = np.asarray([1], np.int64)
         parts = []
         for label, width in groups:
             shape = info.shape[:1] if width == 1 else (info.shape[0], width)
             infos[label] = Info(info.dtype, shape, 0)
-            parts.append(_other(f"{label}/column", named) if width == 1 else label)
+            parts.append(free_name(f"{label}/column", named) if width == 1 else label)
             if width == 1:
                 joined.append(Node("Unsqueeze", (label, axes), (parts[-1],), name=f"column {label}"))
         joined.append(Node("Concat", tuple(parts), (name,), {"axis": 1}, name=f"columns of {name}"))
@@ -73,32 +73,14 @@ def _require_free(name: str, labels: Sequence[str], taken: set[str]) -> None:
             raise InputError(f"columns: the name {label!r} for a column of input {name!r} {reason}")
 
 
-def _other(name: str, taken: set[str]) -> str:
-    """The name, made longer until it is free."""
-    while name in taken:
-        name += "'"
-    return name
-
-
 def _renamed(graph: Graph, labels: set[str]) -> Graph:
     """The graph without values inside it that have one of the names, or one made of them."""
     inside = {*graph.constants, *graph.producers} - {*graph.inputs, *graph.outputs}
-    derived = {_other(f"{label}/column", labels) for label in labels}
-    derived |= {_other(f"{name}/columns/axes", labels) for name in graph.inputs}
+    derived = {free_name(f"{label}/column", labels) for label in labels}
+    derived |= {free_name(f"{name}/columns/axes", labels) for name in graph.inputs}
     taken = inside | labels | derived | set(graph.inputs)
     moved: dict[str, str] = {}
     for name in sorted(inside & (labels | derived)):
-        moved[name] = _other(f"{name}/inside", taken)
+        moved[name] = free_name(f"{name}/inside", taken)
         taken.add(moved[name])
-    if not moved:
-        return graph
-
-    def names(before: Sequence[str]) -> tuple[str, ...]:
-        return tuple(moved.get(name, name) for name in before)
-
-    nodes = tuple(
-        replace(node, inputs=names(node.inputs), outputs=names(node.outputs)) for node in graph.nodes
-    )
-    constants = {moved.get(name, name): value for name, value in graph.constants.items()}
-    infos = {moved.get(name, name): info for name, info in graph.infos.items()}
-    return graph.with_(nodes=nodes, constants=constants, infos=infos)
+    return rename_values(graph, moved) if moved else graph

@@ -14,6 +14,7 @@ from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows, same_size
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze, analyze_node, constant_info
 from pyrec_infer.passes.clean.remove_dead import keep_outputs
+from pyrec_infer.passes.common.formulas import log1p
 from pyrec_infer.passes.common.writer import Writer
 
 _FLOAT = 1
@@ -140,17 +141,7 @@ class _Writer(Writer):
         if operator == "clip":
             return self.node("Min", self.node("Max", operands[0], operands[1]), operands[2])
         assert operator == "log1p"
-        return self.log1p(operands[0])
-
-    def log1p(self, x: str) -> str:
-        """log(u) x / (u - 1) for u = 1 + x, which makes up for what u lost (Kahan); log(u) for large x."""
-        one = self.constant(1, np.float32)
-        u = self.node("Add", x, one)
-        plain = self.node("Log", u)
-        exact = self.node("Mul", plain, self.node("Div", x, self.node("Sub", u, one)))
-        small = self.node("Where", self.node("Equal", u, one), x, exact)
-        near = self.node("Less", self.node("Abs", x), one)
-        return self.node("Where", near, small, plain)
+        return log1p(self, operands[0], np.float32)
 
     def score(self, score: Score) -> str:
         if isinstance(score, Expression):

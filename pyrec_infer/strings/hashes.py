@@ -7,29 +7,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer import extension, strings
-from pyrec_infer.arguments import Column, as_count
-from pyrec_infer.backends.select import select_backend
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError
+from pyrec_infer.extension import compiled
 from pyrec_infer.hashing import Modulo, Scheme, Seed
-from pyrec_infer.strings import Texts
+from pyrec_infer.strings.column import Column
+from pyrec_infer.strings.texts import Texts, of_integers, of_objects
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Flags: TypeAlias = NDArray[np.bool_]
-
-
-def bucket_count(scheme: Scheme, buckets: Any) -> int:
-    """How many buckets there are.
-
-    Raises
-    ------
-    InputError
-        The scheme cannot have so many.
-    """
-    count = as_count("buckets", buckets, 1)
-    if scheme.power_of_two and count & (count - 1):
-        raise InputError(f"buckets: expected a power of two for scheme {scheme.name!r}, got {count}")
-    return count
 
 
 def hashes_of(
@@ -58,14 +43,16 @@ def hashes_of(
 
 def digests(texts: Texts, scheme: Scheme, seed: Seed, prefix: bytes, seeds: Hashes | None) -> Hashes:
     """The hash of each word, by the seed or by seeds of their own."""
-    if extension.native is None or select_backend() == "numba":
+    native = compiled()
+    if native is None:
         words = texts.words()
         starts = [seed] * len(words) if seeds is None else [Seed(int(first)) for first in seeds]
         digests = [scheme.digest(prefix + word, start) for word, start in zip(words, starts, strict=True)]
         return np.asarray(digests, np.uint64)
-    return extension.native.hash_texts(
+    made: Hashes = native.hash_texts(
         scheme.algorithm, texts.offsets, texts.data, seed[:2], seed.key, prefix, seeds
     )
+    return made
 
 
 def of_numbers(label: str, numbers: NDArray[Any], scheme: Scheme, seeds: Hashes) -> Texts | Hashes:
@@ -74,15 +61,15 @@ def of_numbers(label: str, numbers: NDArray[Any], scheme: Scheme, seeds: Hashes)
     if scheme.of_numbers is not None and (kind in "bi" or (kind == "f" and numbers.itemsize in (4, 8))):
         return scheme.of_numbers(numbers, np.broadcast_to(seeds, numbers.shape))
     if scheme.numbers == "keras" and kind == "b":
-        return strings.of_objects([b"true" if number else b"false" for number in numbers.tolist()], 0, False)
+        return of_objects([b"true" if number else b"false" for number in numbers.tolist()], 0, False)
     if scheme.numbers == "keras" and kind == "f":
         with np.errstate(invalid="ignore"):
             fits = (numbers >= -(2.0**63)) & (numbers < 2.0**63)
         if not fits.all():
             raise IdRangeError(f"{label}: expected numbers of 64 bits", int(np.flatnonzero(~fits)[0]))
-        return strings.of_integers(numbers.astype(np.int64))
+        return of_integers(numbers.astype(np.int64))
     if scheme.numbers in ("decimal", "keras") and kind in "iu":
-        return strings.of_integers(numbers)
+        return of_integers(numbers)
     raise DTypeError(f"{label}: scheme {scheme.name!r} does not take {numbers.dtype}: turn it into strings")
 
 
@@ -118,8 +105,9 @@ def to_buckets(
     rule = scheme.modulo if modulo is None else modulo
     if rule not in ("unsigned", "floor", "abs"):
         raise InputError(f"modulo: expected 'unsigned', 'floor' or 'abs', got {modulo!r}")
-    if extension.native is not None and select_backend() != "numba":
-        extension.native.to_buckets(hashes, rule, scheme.bits == 32, buckets, first)
+    native = compiled()
+    if native is not None:
+        native.to_buckets(hashes, rule, scheme.bits == 32, buckets, first)
         return hashes.view(np.int64)
     if rule == "unsigned":
         return (hashes % np.uint64(buckets)).astype(np.int64) + first
@@ -130,4 +118,4 @@ def to_buckets(
     return (sizes % np.uint64(buckets)).astype(np.int64) + first
 
 
-__all__ = ["bucket_count", "digests", "hashes_of", "of_numbers", "refuse_missing", "to_buckets", "with_sign"]
+__all__ = ["digests", "hashes_of", "of_numbers", "refuse_missing", "to_buckets", "with_sign"]

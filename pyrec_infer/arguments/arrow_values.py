@@ -1,0 +1,265 @@
+"""The elements of columns in Arrow's layout: numbers, strings, dictionaries and lists of these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.arguments.arrow_memory import (
+    MOST_COLUMNS,
+    MOST_ELEMENTS,
+    Field,
+    MalformedError,
+    Piece,
+)
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.strings import Texts, of_offsets, of_views
+
+NUMBERS = {
+    "c": np.int8,
+    "C": np.uint8,
+    "s": np.int16,
+    "S": np.uint16,
+    "i": np.int32,
+    "I": np.uint32,
+    "l": np.int64,
+    "L": np.uint64,
+    "e": np.float16,
+    "f": np.float32,
+    "g": np.float64,
+}
+_TEXTS = {"u": np.int32, "z": np.int32, "U": np.int64, "Z": np.int64}
+_UTF8 = ("u", "U", "vu")
+_LISTS = {"+l": np.int32, "+L": np.int64}
+_VIEWS = {"+vl": np.int32, "+vL": np.int64}
+
+
+def values_of(field: Field, piece: Piece) -> tuple[Array, Array | None]:
+    """The elements of a column, and which of them are null."""
+    if field.format == "n":
+        return np.zeros(piece.count), np.ones(piece.count, np.bool_) if piece.count else None
+    if field.dictionary is not None:
+        return _decoded(field, piece)
+    missing = piece.missing()
+    if field.format in NUMBERS:
+        return piece.buffer(1, NUMBERS[field.format], piece.first, piece.count), missing
+    if field.format == "b":
+        return piece.bits(1), missing
+    if is_text(field):
+        return _as_text(texts_of(field, piece, 0)), missing
+    if field.format in _LISTS or field.format.startswith("+w:"):
+        return _lists(field, piece, missing)
+    raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {described(field.format)}")
+
+
+def described(code: str) -> str:
+    for start, text in (("t", "dates or times"), ("d", "decimals"), ("+s", "a structure of columns")):
+        if code.startswith(start):
+            return text
+    return f"Arrow's type {code!r}"
+
+
+def _places(field: Field, piece: Piece) -> tuple[Array, Array | None]:
+    """Which of a dictionary's words the elements are, and which of them are null."""
+    if field.format not in NUMBERS or not piece.array.dictionary:
+        raise MalformedError
+    places, missing = piece.buffer(1, NUMBERS[field.format], piece.first, piece.count), piece.missing()
+    if places.dtype.kind == "f":
+        raise MalformedError
+    return places if missing is None else np.where(missing, 0, places), missing
+
+
+def _decoded(field: Field, piece: Piece) -> tuple[Array, Array | None]:
+    if field.dictionary is None:
+        raise MalformedError
+    places, missing = _places(field, piece)
+    words, gone = values_of(field.dictionary, Piece.whole(piece.array.dictionary.contents, piece.owner))
+    if len(places) and (places.min() < 0 or places.max() >= len(words)):
+        if missing is None or not missing.all():
+            raise MalformedError
+        return np.empty((len(places), *words.shape[1:]), words.dtype), missing
+    if gone is not None:
+        missing = np.asarray(gone[places] if missing is None else missing | gone[places])
+        missing = missing if missing.any() else None
+    return words[places], None if missing is None else np.asarray(missing)
+
+
+def _bounds(piece: Piece, dtype: Any) -> Array:
+    """Where the elements of strings or lists begin, and where the last one ends."""
+    if piece.count == 0:
+        return np.zeros(1, np.int64)
+    bounds = piece.buffer(1, dtype, piece.first, piece.count + 1).astype(np.int64)
+    if bounds[0] < 0 or bounds[-1] > MOST_ELEMENTS or (np.diff(bounds) < 0).any():
+        raise MalformedError
+    return bounds
+
+
+NO_UTF8 = "expected strings in UTF-8"
+
+LOST_END = "expected strings, got one that ends in NUL, which would equal a shorter one"
+"""Of arrays of strings of a fixed width, which pad with NUL."""
+
+
+def _as_text(texts: Texts) -> Array:
+    """Strings as an array of kind U."""
+    made = []
+    for row, word in enumerate(texts.elements()):
+        if texts.missing is not None and texts.missing[row]:
+            made.append("")
+            continue
+        try:
+            made.append(word.decode())
+        except UnicodeDecodeError:
+            raise DTypeError(f"{NO_UTF8} (row {row})") from None
+        if word.endswith(b"\0"):
+            raise InputError(f"{LOST_END} (row {row})")
+    return np.array(made, str) if made else np.empty(0, "U1")
+
+
+def is_text(field: Field) -> bool:
+    held = field if field.dictionary is None else field.dictionary
+    return held.format in _TEXTS or held.format in ("vu", "vz", "n")
+
+
+def texts_of(field: Field, piece: Piece, first: int) -> Texts:
+    """Strings, or a dictionary of them, borrowed unless they are views; the first has that row."""
+    if field.dictionary is not None:
+        return _dictionary_of_texts(field, field.dictionary, piece)
+    if field.format == "n":
+        nothing = np.zeros(piece.count + 1, np.int64)
+        return Texts(nothing, np.empty(0, np.uint8), None, np.ones(piece.count, np.bool_))
+    missing = piece.missing()
+    if field.format in _TEXTS:
+        if piece.count == 0:
+            return Texts(np.zeros(1, np.int64), np.empty(0, np.uint8))
+        offsets = piece.buffer(1, _TEXTS[field.format], piece.first, piece.count + 1)
+        if not 0 <= offsets[-1] <= MOST_ELEMENTS:
+            raise MalformedError
+        made = of_offsets(offsets, piece.buffer(2, np.uint8, 0, int(offsets[-1])), missing)
+    else:
+        made = of_views(*_views(piece), missing)
+    if made is None:
+        raise MalformedError
+    if field.format in _UTF8:
+        # What a missing element has for bytes is of no matter.
+        there = None if missing is None else np.flatnonzero(~missing)
+        wrong = (made if there is None else made.take(there, None)).first_no_utf8
+        if wrong >= 0:
+            raise DTypeError(f"{NO_UTF8} (row {first + (wrong if there is None else int(there[wrong]))})")
+    return made
+
+
+def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
+    places, missing = _places(field, piece)
+    words = texts_of(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner), 0).plain()
+    if len(places) and (places.min() < 0 or places.max() >= len(words)):
+        if missing is None or not missing.all():
+            raise MalformedError
+        empty = np.zeros(len(places) + 1, np.int64)
+        return Texts(empty, words.data, None, missing)
+    if words.missing is not None:
+        gone = words.missing[places]
+        missing = gone if missing is None else missing | gone
+    return Texts(words.offsets, words.data, places, missing)
+
+
+def _views(piece: Piece) -> tuple[Array, list[Array]]:
+    """Views of 16 bytes, and the buffers that they look into, whose sizes come last."""
+    extra = piece.array.n_buffers - 3
+    if not 0 <= extra <= MOST_COLUMNS:
+        raise MalformedError
+    sizes = piece.buffer(int(extra) + 2, np.int64, 0, int(extra)).tolist()
+    if any(not 0 <= size <= MOST_ELEMENTS for size in sizes):
+        raise MalformedError
+    views = piece.buffer(1, np.uint8, 16 * piece.first, 16 * piece.count)
+    return views, [piece.buffer(2 + i, np.uint8, 0, size) for i, size in enumerate(sizes)]
+
+
+def is_list(field: Field) -> bool:
+    return field.dictionary is None and (
+        field.format in _LISTS or field.format in _VIEWS or field.format.startswith("+w:")
+    )
+
+
+def _width(field: Field) -> int:
+    """Of lists that all have the same length by their type."""
+    text = field.format[3:]
+    if not text.isdecimal() or not 0 <= (width := int(text[:12])) <= MOST_ELEMENTS:
+        raise MalformedError
+    return width
+
+
+def _spans(field: Field, piece: Piece) -> tuple[Array, Array]:
+    """Where each list begins among its child's elements, and where it ends."""
+    if field.format in _LISTS:
+        bounds = _bounds(piece, _LISTS[field.format])
+        return bounds[:-1], bounds[1:]
+    if field.format not in _VIEWS:
+        width = _width(field)
+        begins = (piece.first + np.arange(piece.count)) * width
+        return begins, begins + width
+    begins, sizes = (
+        piece.buffer(place, _VIEWS[field.format], piece.first, piece.count).astype(np.int64)
+        for place in (1, 2)
+    )
+    if piece.count and (begins.min() < 0 or sizes.min() < 0 or (begins + sizes).max() > MOST_ELEMENTS):
+        raise MalformedError
+    return begins, begins + sizes
+
+
+def lists_of(field: Field, piece: Piece) -> tuple[Array, Array | None, Array, Array | None]:
+    """The elements of lists one after another, which are null, each list's length, and which lists are."""
+    if len(field.children) != 1:
+        raise MalformedError
+    missing = piece.missing()
+    begins, ends = _spans(field, piece)
+    if missing is not None:
+        ends = np.where(missing, begins, ends)
+    sizes = ends - begins
+    held = sizes > 0
+    first, last = (int(begins[held].min()), int(ends[held].max())) if held.any() else (0, 0)
+    values, gone = values_of(field.children[0], piece.child(0, first, last - first))
+    if values.ndim != 1:
+        raise ShapeError("expected lists of values, got lists of lists")
+    starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)[:-1])) if len(sizes) else sizes
+    places = np.repeat(begins - first - starts, sizes) + np.arange(int(sizes.sum()))
+    return values[places], None if gone is None else gone[places], sizes, missing
+
+
+def _lists(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Array | None]:
+    """Lists of one length as a matrix."""
+    if len(field.children) != 1:
+        raise MalformedError
+    if field.format in _LISTS:
+        bounds = _bounds(piece, _LISTS[field.format])
+        lengths = np.diff(bounds)
+        width = int(lengths[0]) if piece.count else 0
+        if missing is None and (lengths != width).any():
+            row = int(np.flatnonzero(lengths != width)[0])
+            raise ShapeError(
+                f"expected lists of one length, {width} as in row 0, got {lengths[row]} (row {row})"
+            )
+        begin, total = int(bounds[0]), int(bounds[-1] - bounds[0])
+    else:
+        width = _width(field)
+        begin, total = piece.first * width, piece.count * width
+    if missing is not None:
+        return np.zeros((piece.count, 0)), missing
+    values, gone = values_of(field.children[0], piece.child(0, begin, total))
+    values = values.reshape(piece.count, width, *values.shape[1:])
+    return values, None if gone is None else np.asarray(gone.reshape(piece.count, width).any(axis=1))
+
+
+__all__ = [
+    "LOST_END",
+    "NO_UTF8",
+    "NUMBERS",
+    "described",
+    "is_list",
+    "is_text",
+    "lists_of",
+    "texts_of",
+    "values_of",
+]

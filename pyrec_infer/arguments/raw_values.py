@@ -1,0 +1,247 @@
+"""One field of raw rows as an array: what is missing, what no model can take, and lists of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.arguments.arrays import as_strings, is_pandas, regular
+from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.features.fields import Field, ListField
+from pyrec_infer.features.lower import DTYPES
+from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.ir import Array
+
+_LARGEST_WHOLE = 2**53
+"""Below it float64 holds every whole number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Elements of one axis, and which of them are missing; those have a value of no meaning."""
+
+    array: Array
+    missing: Array | None = None
+
+
+def row_of(place: int) -> str:
+    return f" (row {place})"
+
+
+def _first(flags: Array) -> int:
+    return int(np.flatnonzero(flags)[0])
+
+
+def is_missing(value: Any) -> bool:
+    """Whether an object of Python stands for no value."""
+    return value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _of_objects(label: str, items: Sequence[Any], item: Field) -> Values:
+    """Objects of Python; None and pandas' NA are missing, and NaN is where no number is wanted."""
+    numbers = item.dtype == "number"
+    gone = [
+        is_missing(value) or (not numbers and isinstance(value, float) and value != value) for value in items
+    ]
+    missing = np.asarray(gone, np.bool_) if any(gone) else None
+    blank: Any = "" if item.dtype == "string" else 0
+    present = [blank if absent else value for value, absent in zip(items, gone, strict=True)]
+    if item.dtype == "string":
+        return Values(_strings(label, present), missing)
+    wanted = (int, float, np.integer, np.floating, np.bool_)
+    for row, value in enumerate(present):
+        if not isinstance(value, wanted):
+            raise DTypeError(f"{label}: expected numbers, got {type(value).__name__}{row_of(row)}")
+    try:
+        array = np.array(present) if present else np.empty(0, DTYPES[item.dtype])
+    except (OverflowError, ValueError) as error:
+        let_interrupts_pass(error)
+        raise DTypeError(f"{label}: expected numbers of at most 64 bits") from None
+    if array.dtype.kind == "O":
+        raise DTypeError(f"{label}: expected numbers of at most 64 bits")
+    return Values(array, missing)
+
+
+def _strings(label: str, items: Sequence[Any]) -> Array:
+    array = np.empty(len(items), object)
+    array[:] = items
+    return as_strings(label, array)
+
+
+def read_values(label: str, value: Any, item: Field) -> Values:
+    """The elements of a column of one value in each row.
+
+    Raises
+    ------
+    DTypeError
+        If they are of another type than the field; `InputError` and `ShapeError` as for `regular`.
+    """
+    if is_arrow(value) and not is_pandas(value):
+        found = Values(*arrow_column(value).elements(label))
+    elif isinstance(value, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(value)
+        found = Values(np.asarray(value.data), mask if mask.any() else None)
+    elif isinstance(value, (list, tuple)):
+        found = _of_objects(label, value, item)
+    elif isinstance(value, (str, bytes, int, float, bool)) or is_missing(value):
+        found = _of_objects(label, [value], item)
+    else:
+        found = _of_array(label, value, item)
+    if found.array.ndim == 0:
+        found = Values(found.array.reshape(1), None if found.missing is None else found.missing.reshape(1))
+    if found.array.ndim == 2 and found.array.shape[1] == 1:
+        found = Values(found.array[:, 0], None if found.missing is None else found.missing.reshape(-1))
+    if found.array.ndim != 1:
+        raise ShapeError(f"{label}: expected one value in each row, got shape {list(found.array.shape)}")
+    return _typed(label, found, item)
+
+
+def _of_array(label: str, value: Any, item: Field) -> Values:
+    """A NumPy array, a tensor, a column of pandas."""
+    if is_pandas(value):
+        missing = np.asarray(value.isna())
+        dtype = getattr(value, "dtype", None)
+        plain = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+        if not plain:
+            return _of_objects(label, np.asarray(value, object).tolist(), item)
+        # pandas has no other way to say that a plain float is missing.
+        return Values(np.asarray(value), missing if missing.any() else None)
+    array = regular(label, value)
+    if array.dtype.kind == "O":
+        return _of_objects(label, array.reshape(-1).tolist(), item)
+    return Values(array)
+
+
+def _typed(label: str, found: Values, item: Field) -> Values:
+    array, missing = found.array, found.missing
+    kind = array.dtype.kind
+    if item.dtype == "string":
+        if kind not in "UST":
+            raise DTypeError(f"{label}: expected strings, got {array.dtype}")
+        return Values(as_strings(label, array), missing)
+    if kind not in "biuf":
+        raise DTypeError(f"{label}: expected numbers, got {'strings' if kind in 'USOT' else array.dtype}")
+    if item.dtype == "number":
+        return _checked_numbers(label, Values(array.astype(np.float64), missing), item)
+    return Values(*_whole_numbers(label, array, missing))
+
+
+def _whole_numbers(label: str, array: Array, missing: Array | None) -> tuple[Array, Array | None]:
+    """Numbers in int64; NaN in an array of floats is missing, as pandas has it."""
+    if array.dtype.kind == "f":
+        gone = np.isnan(array)
+        if gone.any():
+            missing = gone if missing is None else missing | gone
+        plain = np.where(gone, 0, array) if missing is None else np.where(missing, 0, array)
+        wrong = (np.trunc(plain) != plain) | (np.abs(plain) >= _LARGEST_WHOLE)
+        if wrong.any():
+            raise DTypeError(
+                f"{label}: expected whole numbers that float64 tells apart, got others{row_of(_first(wrong))}"
+            )
+        return plain.astype(np.int64), missing
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        row = _first(array > np.iinfo(np.int64).max)
+        raise DTypeError(f"{label}: expected whole numbers below 2^63, got a larger one{row_of(row)}")
+    return array.astype(np.int64, copy=False), missing
+
+
+def _checked_numbers(label: str, found: Values, item: Field) -> Values:
+    array, missing = found.array, found.missing
+    if missing is not None:
+        array = np.where(missing, 0.0, array)
+    if item.nan != "keep":
+        gone = np.isnan(array)
+        if gone.any():
+            if item.nan == "error":
+                raise InputError(f"{label}: expected a number, got NaN{row_of(_first(gone))}")
+            missing = gone if missing is None else missing | gone
+            array = np.where(gone, 0.0, array)
+    if item.infinity == "error":
+        endless = np.isinf(array)
+        if endless.any():
+            raise InputError(f"{label}: expected a finite number, got an infinity{row_of(_first(endless))}")
+    return Values(array, missing)
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Lists of values one after another: where each begins, and where the last ends."""
+
+    values: Values
+    bounds: Array
+
+
+def read_lists(label: str, value: Any, item: ListField) -> Lists:
+    """The lists of a column.
+
+    A matrix holds a list in each row, and a vector, or a list that holds no lists, is one list. A list that
+    is missing has no values, unless that is an error.
+
+    Raises
+    ------
+    DTypeError
+        If the values are of another type than the field.
+    """
+    if is_arrow(value) and not is_pandas(value) and not item.separator:
+        found, bounds, gone = arrow_column(value).lists(label)
+        _refuse_gone(label, gone, item)
+        return Lists(_typed(label, Values(*found), item), bounds)
+    if item.separator and not _holds_lists(value):
+        texts = read_values(label, value, item)
+        _refuse_gone(label, texts.missing, item)
+        rows: Sequence[Any] = [_split(text, item.separator) for text in texts.array.tolist()]
+        if texts.missing is not None:
+            rows = [[] if gone else row for row, gone in zip(rows, texts.missing.tolist(), strict=True)]
+    elif isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        matrix = value.reshape(1, -1) if value.ndim <= 1 else value
+        if matrix.ndim != 2:
+            raise ShapeError(f"{label}: expected a list in each row, got shape {list(value.shape)}")
+        bounds = np.arange(len(matrix) + 1) * matrix.shape[1]
+        return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
+    else:
+        rows = _rows_of(label, value)
+    gone = np.asarray([is_missing(row) for row in rows], np.bool_)
+    _refuse_gone(label, gone, item)
+    parts = [() if is_missing(row) else _elements(label, row, place) for place, row in enumerate(rows)]
+    bounds = np.concatenate(([0], np.cumsum([len(part) for part in parts], dtype=np.int64)))
+    flat = [element for part in parts for element in part]
+    return Lists(_typed(label, _of_objects(label, flat, item), item), bounds)
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return text.split(separator) if text else []
+
+
+def _holds_lists(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(isinstance(row, (list, tuple, np.ndarray)) for row in value)
+    return isinstance(value, np.ndarray) and value.ndim > 1
+
+
+def _rows_of(label: str, value: Any) -> Sequence[Any]:
+    """Lists, or the one list that is given."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise DTypeError(f"{label}: expected a list in each row, got {type(value).__name__}")
+    rows = list(value)
+    nested = any(isinstance(row, (list, tuple, np.ndarray)) for row in rows)
+    return rows if nested or (rows and all(map(is_missing, rows))) else [rows]
+
+
+def _elements(label: str, row: Any, place: int) -> Sequence[Any]:
+    if isinstance(row, np.ndarray):
+        row = row.tolist()
+    if not isinstance(row, (list, tuple)):
+        raise DTypeError(f"{label}: expected a list in each row, got {type(row).__name__}{row_of(place)}")
+    return row
+
+
+def _refuse_gone(label: str, gone: Array | None, item: Field) -> None:
+    if item.missing == "error" and gone is not None and gone.any():
+        raise InputError(f"{label}: expected a list in each row, got a missing one{row_of(_first(gone))}")
+
+
+__all__ = ["Lists", "Values", "read_lists", "read_values", "row_of"]

@@ -1,0 +1,215 @@
+"""What a schema makes of raw rows, beside what training made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyrec_infer.arguments import RawRows, regular
+from pyrec_infer.errors import InputError, RowCountError, SchemaError
+from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.fitting import described, targets
+from pyrec_infer.features.schema import Fitted, Schema
+from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info
+from pyrec_infer.ops.core.interpret import interpret
+
+RTOL, ATOL = 1e-6, 1e-7
+"""How far numbers may be apart: they are rounded to float32. Whole numbers and strings are equal."""
+
+
+@dataclass(frozen=True)
+class FieldCheck:
+    """One thing that a field feeds.
+
+    Attributes
+    ----------
+    field, target : str
+    transforms : tuple of str
+        What is done to the field.
+    rows, differ : int
+        Rows that were compared, and those that are not the same.
+    first : int, optional
+        The first row that differs.
+    """
+
+    field: str
+    target: str
+    transforms: tuple[str, ...]
+    rows: int
+    differ: int
+    first: int | None
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return f"field '{self.field}', {self.target}: {self.rows} rows are the same"
+        by = f" (transforms: {', '.join(self.transforms)})" if self.transforms else ""
+        return (
+            f"field '{self.field}', {self.target}{by}: {self.differ} of {self.rows} rows differ, "
+            f"the first is row {self.first}"
+        )
+
+
+@dataclass(frozen=True)
+class FeatureReport:
+    """What `check_features` found; holds no raw value.
+
+    Attributes
+    ----------
+    checks : tuple of FieldCheck
+        Those that differ first.
+    skipped : tuple of str
+        Fields without expected tensors.
+    """
+
+    checks: tuple[FieldCheck, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return all(check.first is None for check in self.checks)
+
+    def __str__(self) -> str:
+        left = [f"not compared: {', '.join(self.skipped)}"] if self.skipped else []
+        return "\n".join([*map(str, self.checks), *left])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def tensors(fitted: Fitted, raw: RawRows, rows: Any, others: Sequence[str] = ()) -> dict[str, Array]:
+    """The model's inputs that raw rows become, through the reference interpreter."""
+    front = fitted.front
+    columns = raw.columns(rows, others)
+    for name in front.graph.inputs:
+        if name not in columns:
+            raise InputError(f"field '{name}' is missing: expected {', '.join(raw.fields)}")
+    made = interpret(front.graph, [columns[name] for name in front.graph.inputs])
+    by_name = dict(zip(front.graph.outputs, made, strict=True))
+    return {name: np.asarray(by_name[value]) for name, value in front.feeds.items()}
+
+
+def _wrong_rows(made: Array, wanted: Array) -> Array:
+    if made.dtype.kind == "f" or wanted.dtype.kind == "f":
+        same = np.isclose(made.astype(np.float64), wanted.astype(np.float64), RTOL, ATOL, equal_nan=True)
+    else:
+        same = made == wanted
+    wrong: Array = np.logical_not(same.reshape(len(same), -1).all(axis=1))
+    return wrong
+
+
+def _part(array: Array, target: Target, length: int) -> Array:
+    if isinstance(target, str):
+        return array
+    return array[:, target[1] : target[1] + max(length, 1)]
+
+
+def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Array]) -> Iterator[FieldCheck]:
+    for item, target, part in targets(schema.fields, schema.combinations):
+        name = target if isinstance(target, str) else target[0]
+        if name not in expected:
+            continue
+        if made[name].shape != expected[name].shape:
+            raise RowCountError(
+                f"input '{name}': expected shape {list(made[name].shape)}, got {list(expected[name].shape)}"
+            )
+        length = item.length if isinstance(item, ListField) and part != "length" else 0
+        wrong = _wrong_rows(_part(made[name], target, length), _part(expected[name], target, length))
+        first = int(np.flatnonzero(wrong)[0]) if wrong.any() else None
+        names = tuple(transform.name for transform in item.transforms)
+        yield FieldCheck(item.name, described(target), names, len(wrong), int(wrong.sum()), first)
+
+
+def _covered(schema: Schema, names: frozenset[str]) -> tuple[Schema, tuple[str, ...]]:
+    """The fields all of whose inputs are among the names, and those that are left out."""
+
+    def covers(item: Field | Combination) -> bool:
+        own = [target for other, target, _ in targets(schema.fields, schema.combinations) if other is item]
+        return bool(own) and all(
+            (target if isinstance(target, str) else target[0]) in names for target in own
+        )
+
+    combined = [made for made in schema.combinations if covers(made)]
+    read = {name for made in combined for name in made.of}
+    kept = [item for item in schema.fields if covers(item) or (item.name in read and not item.to)]
+    chosen: list[Field | Combination] = [*kept, *combined]
+    every: list[Field | Combination] = [*schema.fields, *schema.combinations]
+    left = [item.name for item in every if item not in chosen]
+    return Schema(chosen), tuple(left)
+
+
+def check_features(schema: Schema, raw_rows: Any, expected: Mapping[str, ArrayLike]) -> FeatureReport:
+    """Compare what serving makes of raw rows with what training made of them.
+
+    Parameters
+    ----------
+    schema : Schema
+    raw_rows : mapping, list of mappings, table
+        As for `Model.score`.
+    expected : mapping of str to array_like
+        Inputs of the model, as training saw them for these rows.
+
+    Returns
+    -------
+    FeatureReport
+        Whole numbers and strings are the same if they are equal, numbers up to 1e-6 of their size.
+
+    Raises
+    ------
+    SchemaError
+        ``expected`` are the inputs of another model.
+    InputError
+        As for `Model.score`.
+
+    Examples
+    --------
+    >>> import pyrec_infer as pi
+    >>> from pyrec_infer import features
+    >>> price = features.Field("price", "item", to="p", dtype="number", transforms=[features.Log1p()])
+    >>> print(pi.check_features(pi.Schema([price]), {"price": [0.0, 1.0]}, {"p": [0.0, 1.0]}))
+    field 'price', input 'p' (transforms: log1p): 1 of 2 rows differ, the first is row 1
+    """
+    arrays = {name: regular(f"expected '{name}'", value) for name, value in expected.items()}
+    chosen, skipped = _covered(schema, frozenset(arrays))
+    infos = {
+        name: Info(array.dtype, (Dim.symbol(BATCH), *array.shape[1:]), 0)
+        for name, array in arrays.items()
+        if array.ndim
+    }
+    fitted = chosen.fit(Graph(tuple(infos), (), (), {}, infos))
+    raw = RawRows(fitted.fields, fitted.limits)
+    made = tensors(fitted, raw, raw_rows, [item.name for item in schema.fields])
+    checks = sorted(_checks(chosen, made, arrays), key=lambda check: check.first is None)
+    return FeatureReport(tuple(checks), skipped)
+
+
+def require_golden(schema: Schema, fitted: Fitted, raw: RawRows) -> None:
+    """Refuse a schema that does not make of its golden rows what they are known to be.
+
+    Raises
+    ------
+    SchemaError
+        Names the fields.
+    """
+    if schema.golden is None:
+        return
+    made = tensors(fitted, raw, schema.golden.columns)
+    expected = {
+        name: np.asarray(values, made[name].dtype).reshape(made[name].shape)
+        for name, values in schema.golden.expected.items()
+        if name in made and np.size(values) == made[name].size
+    }
+    missing = sorted(made.keys() - expected.keys())
+    if missing:
+        raise SchemaError(f"golden rows: expected a tensor of {schema.golden.count} rows for '{missing[0]}'")
+    wrong = [str(check) for check in _checks(schema, made, expected) if check.first is not None]
+    if wrong:
+        raise SchemaError("golden rows: " + "\ngolden rows: ".join(wrong))
+
+
+__all__ = ["FeatureReport", "FieldCheck", "check_features", "require_golden", "tensors"]

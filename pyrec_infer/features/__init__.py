@@ -1,0 +1,32 @@
+"""Raw rows in: fields, and what is done to them on the way into a model."""
+
+from pyrec_infer.features.fields import Combination, Field, ListField
+from pyrec_infer.features.golden import Golden
+from pyrec_infer.features.transforms.combine import Since
+from pyrec_infer.features.transforms.dates import DatePart
+from pyrec_infer.features.transforms.hashes import Cross, Hash
+from pyrec_infer.features.transforms.ids import Lookup, Modulo, Shift, Vocabulary
+from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
+from pyrec_infer.features.transforms.text import Text
+
+__all__ = [
+    "Bucketise",
+    "Clip",
+    "Combination",
+    "Cross",
+    "DatePart",
+    "Field",
+    "Golden",
+    "Hash",
+    "ListField",
+    "Log1p",
+    "Lookup",
+    "MinMax",
+    "Modulo",
+    "Shift",
+    "Sign",
+    "Since",
+    "Standardise",
+    "Text",
+    "Vocabulary",
+]

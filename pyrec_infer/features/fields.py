@@ -1,0 +1,210 @@
+"""What a raw row holds: fields, their sides, what is done to them, and which inputs of a model they feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pyrec_infer.errors import SchemaError
+from pyrec_infer.features.transforms.ids import is_of, whole
+from pyrec_infer.features.transforms.transform import Kind, Transform
+
+Side: TypeAlias = Literal["request", "item", "candidate"]
+Missing: TypeAlias = Literal["error", "default", "zero", "oov"]
+Target: TypeAlias = "str | tuple[str, int]"
+
+SIDES: tuple[Side, ...] = ("request", "item", "candidate")
+RULES: tuple[Missing, ...] = ("error", "default", "zero", "oov")
+KINDS: tuple[Kind, ...] = ("string", "integer", "number")
+
+
+def as_targets(value: Any) -> tuple[Target, ...]:
+    """Inputs, or columns of inputs, from one of them or several."""
+    if _is_target(value):
+        return (value if isinstance(value, str) else (value[0], value[1]),)
+    several = isinstance(value, (list, tuple)) and all(map(_is_target, value))
+    if not several:
+        raise SchemaError("to: expected inputs, or pairs of an input and a column")
+    return tuple(as_targets(item)[0] for item in value)
+
+
+def _is_target(value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    pair = isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str)
+    return pair and isinstance(value[1], int) and not isinstance(value[1], bool)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value in each row: a category, an id or a number.
+
+    Parameters
+    ----------
+    name : str
+        In raw rows.
+    side : str
+        Whose it is: ``"request"``, ``"item"``, or ``"candidate"`` for what comes with a request's candidates.
+    to : str, (str, int), sequence of these
+        The model's inputs that it feeds, or a column of one.
+    dtype : str
+        What the raw value is: ``"string"``, ``"integer"`` (64 bits) or ``"number"`` (float64).
+    transforms : sequence of Transform
+        What is done to it, in order.
+    missing : str
+        What a missing value is: an error; ``"default"``, the raw value ``default``; ``"zero"``, 0 after
+        the transforms; ``"oov"``, the id that the transforms have for unknown values.
+    default : str, int or float, optional
+        See ``missing``.
+    nan : str
+        What NaN is: ``"error"``, ``"missing"``, or ``"keep"`` for a number like others.
+    infinity : str
+        What an infinity is: ``"error"`` or ``"keep"``.
+    """
+
+    name: str
+    side: Side
+    to: Any = ()
+    dtype: Kind = "string"
+    transforms: Sequence[Transform] = ()
+    missing: Missing = "error"
+    default: Any = None
+    nan: Literal["error", "missing", "keep"] = "error"
+    infinity: Literal["error", "keep"] = "error"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", tuple(self.transforms))
+        object.__setattr__(self, "to", as_targets(self.to))
+
+    def kinds(self) -> list[Kind]:
+        """What the value is before each transform, and at the end."""
+        found = [self.dtype]
+        for transform in self.transforms:
+            found.append(transform.gives(found[-1]))
+        return found
+
+    def largest(self, before: int | None) -> int | None:
+        """The largest size of the whole number that it ends as, for raw ones no larger than ``before``."""
+        for transform in self.transforms:
+            before = transform.largest(before)
+        return before
+
+    def unknown(self) -> int | None:
+        """The id of unknown values, if the transforms have one."""
+        return next((id for one in self.transforms if (id := one.unknown()) is not None), None)
+
+    def mistakes(self) -> Iterator[str]:
+        """All that is wrong with the field alone."""
+        if self.side not in SIDES:
+            yield f"side: expected one of {', '.join(SIDES)}"
+        if self.dtype not in KINDS:
+            yield f"dtype: expected one of {', '.join(KINDS)}"
+            return
+        if self.missing not in RULES:
+            yield f"missing: expected one of {', '.join(RULES)}"
+        if self.nan not in ("error", "missing", "keep"):
+            yield "nan: expected one of error, missing, keep"
+        if self.infinity not in ("error", "keep"):
+            yield "infinity: expected one of error, keep"
+        if (self.default is None) == (self.missing == "default"):
+            yield "default: expected a value where missing is 'default', and none otherwise"
+        elif self.default is not None and not self._holds(self.default):
+            yield f"default: expected a value of type {self.dtype}"
+        if self.missing == "oov" and self.unknown() is None:
+            yield "missing: 'oov' needs a transform with an id for unknown values"
+        for kind, transform in zip(self.kinds(), self.transforms, strict=False):
+            if kind not in transform.takes:
+                yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
+            yield from (f"{transform.name}: {text}" for text in transform.mistakes())
+
+    def _holds(self, value: Any) -> bool:
+        if self.dtype == "number":
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_of(self.dtype, value)
+
+
+@dataclass(frozen=True)
+class ListField(Field):
+    """Several values in each row: a history, tags, weights.
+
+    Parameters
+    ----------
+    length : int
+        Places that the model has for them.
+    keep : str
+        Which values are kept of a longer list: ``"first"`` or ``"last"``.
+    pad : str
+        The side on which a shorter list is padded: ``"right"`` or ``"left"``.
+    padding : float
+        What stands at a padded place, after the transforms.
+    separator : str
+        Where a list is given as one string, what stands between its values; empty where it is a list.
+    lengths_to, mask_to : str
+        Inputs that take the number of kept values, and 1 at each place that holds one and 0 elsewhere.
+    most : int
+        A longer list is an error; 0 for no bound.
+    """
+
+    length: int = 0
+    keep: Literal["first", "last"] = "first"
+    pad: Literal["right", "left"] = "right"
+    padding: float = 0
+    separator: str = ""
+    lengths_to: str = ""
+    mask_to: str = ""
+    most: int = 0
+
+    def mistakes(self) -> Iterator[str]:
+        yield from super().mistakes()
+        yield from whole("length", self.length, 1)
+        yield from whole("most", self.most, 0)
+        if self.keep not in ("first", "last"):
+            yield "keep: expected one of first, last"
+        if self.pad not in ("right", "left"):
+            yield "pad: expected one of right, left"
+        if self.separator and self.dtype != "string":
+            yield "separator: expected none for lists of numbers"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A value made of several fields' raw values.
+
+    Parameters
+    ----------
+    name : str
+    of : sequence of str
+        The fields, of one value each.
+    by : Combine
+        How they are combined.
+    to : str, (str, int), sequence of these
+        As of `Field`.
+    transforms : sequence of Transform
+        What is done to the combined value.
+    """
+
+    name: str
+    of: Sequence[str]
+    by: Any
+    to: Any = ()
+    transforms: Sequence[Transform] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", tuple(self.of))
+        object.__setattr__(self, "transforms", tuple(self.transforms))
+        object.__setattr__(self, "to", as_targets(self.to))
+
+
+__all__ = [
+    "KINDS",
+    "RULES",
+    "SIDES",
+    "Combination",
+    "Field",
+    "ListField",
+    "Missing",
+    "Side",
+    "Target",
+    "as_targets",
+]

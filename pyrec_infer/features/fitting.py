@@ -1,0 +1,145 @@
+"""Whether a schema fits a model: shapes and types of what each field feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.lower import count_input, missing_input
+from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info
+
+
+def targets(
+    fields: Sequence[Field], combinations: Sequence[Combination]
+) -> Iterator[tuple[Field | Combination, Target, str]]:
+    """Field, what it feeds, and which of its values."""
+    own: tuple[Field | Combination, ...] = (*fields, *combinations)
+    for item in own:
+        for target in item.to:
+            yield item, target, "value"
+        if isinstance(item, ListField):
+            if item.lengths_to:
+                yield item, item.lengths_to, "length"
+            if item.mask_to:
+                yield item, item.mask_to, "mask"
+
+
+def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph: Graph) -> Iterator[str]:
+    """What does not fit a model."""
+    fed_targets = list(targets(fields, combinations))
+    inputs = {name: graph.infos[name] for name in graph.inputs}
+    fed = {target if isinstance(target, str) else target[0] for _, target, _ in fed_targets}
+    left = set(inputs) - fed
+    columns: dict[str, dict[int, int]] = {}
+    for one in fields:
+        for name in (one.name, missing_input(one.name), count_input(one.name)):
+            if name in left:
+                yield f"field '{one.name}': {name!r} is an input that no field feeds"
+            if name in graph.outputs:
+                yield f"field '{one.name}': {name!r} is an output of the model"
+    for item, target, part in fed_targets:
+        name = target if isinstance(target, str) else target[0]
+        label = f"field '{item.name}': "
+        if name not in inputs:
+            yield f"{label}the model has no input '{name}', its inputs are {', '.join(inputs)}"
+            continue
+        length = item.length if isinstance(item, ListField) and part != "length" else 0
+        if isinstance(target, str):
+            yield from (label + text for text in _shape_misfits(name, inputs[name], length))
+        else:
+            columns.setdefault(name, {})[target[1]] = max(length, 1)
+        for check in (_type_misfits, _rounded):
+            yield from (label + text for text in check(name, inputs[name], item, part))
+    for name, widths in columns.items():
+        yield from _column_misfits(name, inputs[name], widths, any(t == name for _, t, _ in fed_targets))
+
+
+def described(target: Target) -> str:
+    return f"input '{target}'" if isinstance(target, str) else f"input '{target[0]}', column {target[1]}"
+
+
+def _has_rows(info: Info) -> bool:
+    return (
+        info.shape is not None and bool(info.shape) and info.rows == 0 and info.shape[0] == Dim.symbol(BATCH)
+    )
+
+
+def _shape_misfits(name: str, info: Info, length: int) -> Iterator[str]:
+    if not _has_rows(info):
+        yield f"input '{name}' has no row for each candidate at its first axis"
+        return
+    rest = (info.shape or ())[1:]
+    if length:
+        if len(rest) != 1 or (isinstance(rest[0], int) and rest[0] != length):
+            yield f"input '{name}' has shape {list(info.shape or ())}, expected lists of {length}"
+    elif any(size != 1 for size in rest):
+        yield f"input '{name}' has shape {list(info.shape or ())}, expected one value in each row"
+
+
+def _type_misfits(name: str, info: Info, item: Field | Combination, part: str) -> Iterator[str]:
+    if isinstance(item, Combination) or part != "value":
+        return
+    kind = item.kinds()[-1]
+    takes = (
+        "string" if info.dtype == STRING else "number" if info.dtype and info.dtype.kind == "f" else "integer"
+    )
+    if kind != takes and (kind == "string" or takes != "number"):
+        yield f"it is a value of type {kind}, input '{name}' takes {takes}s"
+
+
+def _column_misfits(name: str, info: Info, widths: Mapping[int, int], whole: bool) -> Iterator[str]:
+    if whole:
+        yield f"input '{name}': it is fed whole and by column"
+        return
+    if not _has_rows(info) or len(info.shape or ()) != 2 or not isinstance((info.shape or ())[1], int):
+        yield f"input '{name}': expected a matrix of columns, got shape {list(info.shape or ())}"
+        return
+    count = int((info.shape or ())[1])
+    place = 0
+    for column in sorted(widths):
+        if column != place:
+            break
+        place += widths[column]
+    if place != count or any(not 0 <= column < count for column in widths):
+        yield f"input '{name}': expected its {count} columns, each fed once, got {sorted(widths)}"
+
+
+_INT64 = 2**63 - 1
+_EXACT = {"float16": 2**11, "float32": 2**24, "float64": 2**53}
+
+
+def _exact(info: Info) -> int:
+    """The largest whole number up to which a type holds all of them."""
+    if info.dtype is None or info.dtype.kind not in "iuf":
+        return _INT64
+    return _EXACT.get(info.dtype.name) or int(np.iinfo(info.dtype).max)
+
+
+def limits(
+    fields: Sequence[Field], combinations: Sequence[Combination], infos: Mapping[str, Info]
+) -> dict[str, int]:
+    """The largest raw whole numbers of fields that would not reach an input exactly if they were larger."""
+    found: dict[str, int] = {}
+    for item, target, part in targets(fields, combinations):
+        if part != "value" or isinstance(item, Combination) or set(item.kinds()) != {"integer"}:
+            continue
+        if item.largest(None) is None:
+            exact = _exact(infos[target if isinstance(target, str) else target[0]])
+            if exact < _INT64:
+                room = exact - (item.largest(0) or 0)
+                found[item.name] = min(room, found.get(item.name, room))
+    return found
+
+
+def _rounded(name: str, info: Info, item: Field | Combination, part: str) -> Iterator[str]:
+    """Whether ids that the transforms make are too many for the input's type."""
+    if part != "value" or isinstance(item, Combination) or item.kinds()[-1] != "integer":
+        return
+    largest = item.largest(None)
+    if largest is not None and largest > _exact(info):
+        yield f"it gives whole numbers up to {largest}; input '{name}' ({info.dtype}) cannot hold them all"
+
+
+__all__ = ["described", "limits", "misfits", "targets"]

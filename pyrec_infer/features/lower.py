@@ -1,0 +1,159 @@
+"""From a schema to the part of a graph that stands in front of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.transforms.transform import Kind
+from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info, verify
+from pyrec_infer.passes.common.writer import Writer
+from pyrec_infer.passes.load.prepend_features import Front
+
+DTYPES: Mapping[Kind, np.dtype[Any]] = {
+    "string": STRING,
+    "integer": np.dtype(np.int64),
+    "number": np.dtype(np.float64),
+}
+
+
+def missing_input(name: str) -> str:
+    """The input that says which rows have no value of a field."""
+    return f"{name} (missing)"
+
+
+def count_input(name: str) -> str:
+    """The input with the number of values in each row of a list."""
+    return f"{name} (count)"
+
+
+def raw_inputs(item: Field) -> Iterator[tuple[str, Info]]:
+    """The inputs that a field's raw values come in."""
+    rows = Dim.symbol(BATCH)
+    if isinstance(item, ListField):
+        yield item.name, Info(DTYPES[item.dtype], (rows, item.length), 0)
+        yield count_input(item.name), Info(DTYPES["integer"], (rows,), 0)
+        return
+    yield item.name, Info(DTYPES[item.dtype], (rows,), 0)
+    if item.missing in ("zero", "oov"):
+        yield missing_input(item.name), Info(np.dtype(np.bool_), (rows,), 0)
+
+
+@dataclass
+class _Parts:
+    """What the columns of an input are fed with: the value of each first column, and its columns."""
+
+    values: dict[int, tuple[str, int]] = field(default_factory=dict)
+
+
+class _Lowering:
+    """Writes the graph of one schema."""
+
+    def __init__(self, infos: Mapping[str, Info]) -> None:
+        self.infos = infos
+        self.inputs: dict[str, Info] = {}
+        self.writer = Writer()
+        self.whole: dict[str, str] = {}
+        self.columns: dict[str, _Parts] = {}
+
+    def field(self, item: Field) -> None:
+        self.writer.begin(f"{item.name}/feature", f"field {item.name}")
+        self.inputs.update(raw_inputs(item))
+        value = self.transformed(item.name, item.transforms, item.dtype)
+        if isinstance(item, ListField):
+            self.list(item, value)
+            return
+        if item.missing in ("zero", "oov"):
+            kind = item.kinds()[-1]
+            stand_in = item.unknown() if item.missing == "oov" else 0
+            constant = self.writer.constant(stand_in, DTYPES[kind])
+            value = self.writer.node("Where", missing_input(item.name), constant, value)
+        self.feed(item.to, value, 0)
+
+    def transformed(self, value: str, transforms: Sequence[Any], kind: Kind) -> str:
+        for transform in transforms:
+            value = transform.write(self.writer, value, kind)
+            kind = transform.gives(kind)
+        return value
+
+    def list(self, item: ListField, value: str) -> None:
+        count, length = count_input(item.name), item.length
+        places = np.arange(length)
+        if item.pad == "left":
+            places = length - 1 - places
+        last = self.writer.constant([1], np.int64)
+        counts = self.writer.node("Unsqueeze", count, last)
+        there = self.writer.node("Less", self.writer.constant(places, np.int64), counts)
+        padding = self.writer.constant(item.padding, DTYPES[item.kinds()[-1]])
+        self.feed(item.to, self.writer.node("Where", there, value, padding), length)
+        if item.lengths_to:
+            self.feed((item.lengths_to,), count, 0)
+        if item.mask_to:
+            self.feed((item.mask_to,), there, length)
+
+    def combination(self, item: Combination, kinds: Sequence[Kind]) -> None:
+        self.writer.begin(f"{item.name}/feature", f"field {item.name}")
+        kind = item.by.gives(kinds)
+        value = item.by.write(self.writer, item.of)
+        self.feed(item.to, self.transformed(value, item.transforms, kind), 0)
+
+    def feed(self, targets: Sequence[Target], value: str, length: int) -> None:
+        """Let a value [N], or a list [N, length], be an input, or columns of one."""
+        for target in targets:
+            name = target if isinstance(target, str) else target[0]
+            dtype = self.infos[name].dtype
+            cast = value
+            if dtype is not None and dtype != STRING:
+                cast = self.writer.node("CastLike", value, self.writer.constant(0, dtype))
+            if isinstance(target, str):
+                self.whole[name] = cast if length else self.with_axes(cast, name)
+            else:
+                self.columns.setdefault(name, _Parts()).values[target[1]] = cast, length
+
+    def with_axes(self, value: str, name: str) -> str:
+        """The values with the axes of size 1 that the input has behind its rows."""
+        shape = self.infos[name].shape or ()
+        axes = self.writer.constant(range(1, len(shape)), np.int64)
+        return self.writer.node("Unsqueeze", value, axes) if len(shape) > 1 else value
+
+    def finish(self) -> Front:
+        self.writer.begin("columns", "columns of fields")
+        one = self.writer.constant([1], np.int64)
+        for name, parts in self.columns.items():
+            joined = [
+                value if length else self.writer.node("Unsqueeze", value, one)
+                for _, (value, length) in sorted(parts.values.items())
+            ]
+            self.whole[name] = self.writer.node("Concat", *joined, axis=1)
+        outputs = tuple(dict.fromkeys(self.whole.values()))
+        graph = Graph(
+            tuple(self.inputs), outputs, tuple(self.writer.nodes), self.writer.constants, self.inputs
+        )
+        verify(graph, "the schema")
+        return Front(graph, dict(self.whole))
+
+
+def lower(fields: Sequence[Field], combinations: Sequence[Combination], infos: Mapping[str, Info]) -> Front:
+    """The graph that makes a model's inputs of raw values.
+
+    Parameters
+    ----------
+    fields, combinations
+        Of a schema that fits the model.
+    infos : mapping of str to Info
+        Of the model's inputs.
+    """
+    lowering = _Lowering(infos)
+    kinds = {item.name: item.dtype for item in fields}
+    for item in fields:
+        lowering.field(item)
+    for made in combinations:
+        lowering.combination(made, [kinds[name] for name in made.of])
+    return lowering.finish()
+
+
+__all__ = ["DTYPES", "count_input", "lower", "missing_input", "raw_inputs"]

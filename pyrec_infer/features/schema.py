@@ -1,0 +1,263 @@
+"""The schema of raw rows: which fields they have, what is done to them, which inputs of a model they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyrec_infer.errors import SchemaError
+from pyrec_infer.features.fields import Combination, Field, ListField
+from pyrec_infer.features.fitting import described, limits, misfits, targets
+from pyrec_infer.features.golden import Golden
+from pyrec_infer.features.lower import lower
+from pyrec_infer.features.plain import as_plain, read_plain
+from pyrec_infer.features.text import parse_json
+from pyrec_infer.features.transforms import Combine, Transform
+from pyrec_infer.features.types import type_mistakes
+from pyrec_infer.ir import Graph
+from pyrec_infer.passes.load.prepend_features import Front
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A schema as a model takes it.
+
+    Attributes
+    ----------
+    front : Front
+    fields : tuple of Field
+    limits : mapping of str to int
+        Fields whose raw whole numbers may be no larger, since the input that they feed would round them.
+    """
+
+    front: Front
+    fields: tuple[Field, ...]
+    limits: Mapping[str, int]
+
+
+class Schema:
+    """Fields of raw rows and the inputs of a model that they feed; immutable.
+
+    Parameters
+    ----------
+    fields : sequence of Field, ListField or Combination
+        In any order; names are those of raw rows.
+    golden : Golden, optional
+        Rows whose tensors are known; each model that is loaded with the schema checks them.
+
+    Raises
+    ------
+    SchemaError
+        Lists all mistakes at once, each with its field.
+
+    Examples
+    --------
+    >>> from pyrec_infer import Schema, features
+    >>> city = features.Field("city", "request", to="city_id", transforms=[features.Vocabulary(["Rome"])])
+    >>> Schema([city]).fields[0].name
+    'city'
+    >>> Schema([features.Field("city", "nobody")])
+    Traceback (most recent call last):
+    pyrec_infer.errors.SchemaError: field 'city': side: expected one of request, item, candidate
+    """
+
+    def __init__(self, fields: Sequence[Field | Combination], golden: Golden | None = None) -> None:
+        given = tuple(fields)
+        self.golden = golden
+        self.fields = tuple(item for item in given if isinstance(item, Field))
+        self.combinations = tuple(item for item in given if isinstance(item, Combination))
+        _require(_mistyped(given))
+        if golden is not None:
+            _require(golden.mistakes())
+        _require(self._own_mistakes())
+
+    def __repr__(self) -> str:
+        return f"<pyrec_infer.Schema of {len(self.fields)} fields>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and self.as_dict() == other.as_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def _own_mistakes(self) -> Iterator[str]:
+        own: tuple[Field | Combination, ...] = (*self.fields, *self.combinations)
+        names = Counter(item.name for item in own)
+        for name, count in names.items():
+            if count > 1:
+                yield f"field '{name}': the name is given twice"
+        for item in self.fields:
+            yield from (f"field '{item.name}': {text}" for text in item.mistakes())
+        for made in self.combinations:
+            yield from (f"field '{made.name}': {text}" for text in self._combined_mistakes(made))
+        fed = Counter(target for _, target, _ in targets(self.fields, self.combinations))
+        for target, count in fed.items():
+            if count > 1:
+                yield f"{described(target)}: several fields feed it"
+
+    def _combined_mistakes(self, made: Combination) -> Iterator[str]:
+        known = {item.name: item for item in self.fields}
+        if not made.of:
+            yield "of: expected names of fields"
+        for name in made.of:
+            if name not in known:
+                yield f"of: there is no field '{name}'"
+            elif isinstance(known[name], ListField):
+                yield f"of: expected fields of one value, '{name}' is a list"
+            elif known[name].missing in ("zero", "oov"):
+                yield f"of: what is missing of '{name}' has no raw value; give it a default"
+        if all(name in known for name in made.of):
+            kinds = [known[name].dtype for name in made.of]
+            yield from made.by.mistakes(kinds)
+            kind = made.by.gives(kinds)
+            for transform in made.transforms:
+                if kind not in transform.takes:
+                    yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
+                yield from (f"{transform.name}: {text}" for text in transform.mistakes())
+                kind = transform.gives(kind)
+
+    def fit(self, graph: Graph) -> Fitted:
+        """What stands in front of a model.
+
+        Parameters
+        ----------
+        graph : Graph
+            The model, as it was imported.
+
+        Returns
+        -------
+        Fitted
+
+        Raises
+        ------
+        SchemaError
+            If it is the schema of another model; lists all that does not fit.
+        """
+        _require(misfits(self.fields, self.combinations, graph))
+        infos = {name: graph.infos[name] for name in graph.inputs}
+        return Fitted(
+            lower(self.fields, self.combinations, infos),
+            self.fields,
+            limits(self.fields, self.combinations, infos),
+        )
+
+    def with_golden(self, rows: Any, expected: Mapping[str, ArrayLike]) -> Schema:
+        """The same schema with rows whose tensors are known.
+
+        Parameters
+        ----------
+        rows : list of mappings, or mapping of str to list
+            Made up, as they are stored with the schema.
+        expected : mapping of str to array_like
+            What training made of them, for each input that the schema feeds.
+
+        Returns
+        -------
+        Schema
+        """
+        columns = rows
+        if not isinstance(rows, Mapping):
+            names = dict.fromkeys(name for row in rows for name in row)
+            columns = {name: [row.get(name) for row in rows] for name in names}
+        kept = {name: np.asarray(values).tolist() for name, values in expected.items()}
+        return Schema([*self.fields, *self.combinations], Golden(columns, kept))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data.
+
+        Returns
+        -------
+        dict
+        """
+        return as_plain(self.fields, self.combinations, self.golden)
+
+    def to_json(self) -> str:
+        """The schema as JSON.
+
+        Returns
+        -------
+        str
+        """
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Schema:
+        """A schema from JSON.
+
+        Parameters
+        ----------
+        text : str or bytes
+
+        Returns
+        -------
+        Schema
+
+        Raises
+        ------
+        SchemaError
+            If it is no JSON, too large or too deep, gives a name twice in an object, or is no schema.
+        """
+        return cls(*read_plain(parse_json(text)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the schema as JSON.
+
+        Parameters
+        ----------
+        path : path
+        """
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Schema:
+        """Read a schema from a file; see `from_json`.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Schema
+        """
+        return cls.from_json(Path(path).read_bytes())
+
+
+def _mistyped(given: Sequence[Any]) -> Iterator[str]:
+    """What is no field, or has parts of other types than a field's."""
+    for place, item in enumerate(given):
+        if not isinstance(item, (Field, Combination)):
+            yield f"place {place}: expected a field or a combination, got {type(item).__name__}"
+            continue
+        if not isinstance(item.name, str) or not item.name:
+            yield f"place {place}: expected a name"
+            continue
+        label = f"field '{item.name}': "
+        yield from (label + text for text in type_mistakes(item))
+        for transform in item.transforms:
+            if not isinstance(transform, Transform):
+                yield f"{label}transforms: expected transforms, got {type(transform).__name__}"
+            else:
+                yield from (f"{label}{transform.name}: {text}" for text in type_mistakes(transform))
+        if isinstance(item, Combination):
+            if not isinstance(item.by, Combine):
+                yield f"{label}by: expected a way to combine, got {type(item.by).__name__}"
+            if not all(isinstance(name, str) for name in item.of):
+                yield f"{label}of: expected names of fields"
+
+
+def _require(mistakes: Iterator[str]) -> None:
+    found = list(dict.fromkeys(mistakes))
+    if found:
+        raise SchemaError("\n".join(found))
+
+
+__all__ = ["Schema"]

@@ -1,0 +1,36 @@
+"""What is done to raw values, a family a module; each transform writes nodes of the model's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyrec_infer.features.transforms.combine import Combine, Since
+from pyrec_infer.features.transforms.dates import DatePart
+from pyrec_infer.features.transforms.hashes import Cross, Hash
+from pyrec_infer.features.transforms.ids import Lookup, Modulo, Shift, Vocabulary
+from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
+from pyrec_infer.features.transforms.text import Text
+from pyrec_infer.features.transforms.transform import Transform
+
+TRANSFORMS: Mapping[str, type[Transform]] = {
+    kind.name: kind
+    for kind in (
+        Hash,
+        Vocabulary,
+        Modulo,
+        Shift,
+        Lookup,
+        Bucketise,
+        Log1p,
+        Standardise,
+        MinMax,
+        Clip,
+        Sign,
+        DatePart,
+        Text,
+    )
+}
+
+COMBINES: Mapping[str, type[Combine]] = {kind.name: kind for kind in (Cross, Since)}
+
+__all__ = ["COMBINES", "TRANSFORMS", "Combine", "Transform"]

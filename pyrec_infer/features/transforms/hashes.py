@@ -1,0 +1,135 @@
+"""Transforms that hash, equal to other systems bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pyrec_infer.errors import PyrecError
+from pyrec_infer.features.transforms.combine import Combine
+from pyrec_infer.features.transforms.ids import equals, is_of, whole
+from pyrec_infer.features.transforms.transform import IDS, Kind, Transform
+from pyrec_infer.hashing import CROSSES, SCHEMES, Seed
+from pyrec_infer.hashing.seeds import as_seed
+from pyrec_infer.passes.common.writer import Writer
+
+
+def _seed_of(scheme: Any, seed: Any, name: str | None) -> Seed:
+    return as_seed(scheme, tuple(seed) if isinstance(seed, list) else seed, name)
+
+
+@dataclass(frozen=True)
+class Hash(Transform):
+    """A bucket for each value, as `hash_to_bucket` has it.
+
+    Parameters
+    ----------
+    buckets : int
+    scheme : str
+        See `hash_to_bucket`; schemes with a secret key are none of them.
+    seed : int or pair of int, optional
+    name_of_field : str, optional
+        The ``name`` of `hash_to_bucket`.
+    mask : str or int, optional
+        A value whose bucket is 0; all others are from 1 on then, and what is missing by the rule "oov" is 0.
+    """
+
+    buckets: int
+    scheme: str = "farmhash64"
+    seed: Any = None
+    name_of_field: Any = None
+    mask: Any = None
+    name: ClassVar[str] = "hash"
+    takes = IDS
+
+    def gives(self, kind: Kind) -> Kind:
+        return "integer"
+
+    def largest(self, before: int | None) -> int | None:
+        return self.buckets - 1
+
+    def unknown(self) -> int | None:
+        return None if self.mask is None else 0
+
+    def mistakes(self) -> Iterator[str]:
+        yield from whole("buckets", self.buckets, 1)
+        scheme = SCHEMES.get(self.scheme)
+        if scheme is None or scheme.seeds == "key":
+            known = [name for name, one in SCHEMES.items() if one.seeds != "key"]
+            yield f"scheme: expected one of {', '.join(known)}"
+            return
+        if scheme.power_of_two and isinstance(self.buckets, int) and self.buckets & (self.buckets - 1):
+            yield f"buckets: expected a power of two for scheme {self.scheme!r}"
+        if self.mask is not None and not (is_of("string", self.mask) or is_of("integer", self.mask)):
+            yield "mask: expected a string or a whole number"
+        try:
+            _seed_of(scheme, self.seed, self.name_of_field)
+        except PyrecError as error:
+            yield str(error)
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        start = _seed_of(SCHEMES[self.scheme], self.seed, self.name_of_field)
+        first = int(self.mask is not None and self.buckets > 1)
+        named = {} if self.name_of_field is None else {"field": self.name_of_field}
+        made = writer.node(
+            "pyrec.HashBucket",
+            value,
+            scheme=self.scheme,
+            buckets=self.buckets - first,
+            first=first,
+            seed=(str(start.first), str(start.second)),
+            **named,
+        )
+        if self.mask is None:
+            return made
+        return writer.node(
+            "Where", equals(writer, value, kind, self.mask), writer.constant(0, np.int64), made
+        )
+
+
+@dataclass(frozen=True)
+class Cross(Combine):
+    """A bucket for the values of several fields together, as `cross_to_bucket` has it.
+
+    Parameters
+    ----------
+    buckets : int
+    scheme : str
+    seed : int, optional
+    """
+
+    buckets: int
+    scheme: str = "tf_cross_v1"
+    seed: Any = None
+    name: ClassVar[str] = "cross"
+
+    def gives(self, kinds: Sequence[Kind]) -> Kind:
+        return "integer"
+
+    def mistakes(self, kinds: Sequence[Kind]) -> Iterator[str]:
+        yield from whole("buckets", self.buckets, 1)
+        if self.scheme not in CROSSES:
+            yield f"scheme: expected one of {', '.join(CROSSES)}"
+            return
+        if "number" in kinds:
+            yield "takes fields of type string or integer, got number"
+        try:
+            _seed_of(CROSSES[self.scheme], self.seed, None)
+        except PyrecError as error:
+            yield str(error)
+
+    def write(self, writer: Writer, values: Sequence[str]) -> str:
+        start = _seed_of(CROSSES[self.scheme], self.seed, None)
+        return writer.node(
+            "pyrec.CrossBucket",
+            *values,
+            scheme=self.scheme,
+            buckets=self.buckets,
+            seed=(str(start.first), str(start.second)),
+        )
+
+
+__all__ = ["Cross", "Hash"]

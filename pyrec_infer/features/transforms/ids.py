@@ -1,0 +1,215 @@
+"""Transforms of ids and categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.features.transforms.transform import IDS, INTEGER, Kind, Transform
+from pyrec_infer.passes.common.writer import Writer
+
+NO_ID = -(2**31)
+"""An id that no table has, of any width of integer and in float32."""
+
+
+def whole(label: str, value: Any, least: int) -> Iterator[str]:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value < 2**31:
+        yield f"{label}: expected a whole number from {least} to {2**31 - 1}"
+
+
+def is_of(kind: Kind, value: Any) -> bool:
+    """Whether a raw value is a string, or a whole number that int64 holds."""
+    if kind == "string":
+        return isinstance(value, str)
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def encode(writer: Writer, value: str, kind: Kind, keys: Sequence[Any], first: int, default: int) -> str:
+    """The place of each element among the keys, counted from ``first``."""
+    attribute = "keys_strings" if kind == "string" else "keys_int64s"
+    places = tuple(range(first, first + len(keys)))
+    return writer.node(
+        "ai.onnx.ml.LabelEncoder",
+        value,
+        **{attribute: tuple(keys), "values_int64s": places, "default_int64": default},
+    )
+
+
+def equals(writer: Writer, value: str, kind: Kind, key: Any) -> str:
+    """Whether each element is the key."""
+    found = encode(writer, value, kind, (key,), 1, 0)
+    return writer.node("Equal", found, writer.constant(1, np.int64))
+
+
+def _kinds(values: Sequence[Any]) -> set[Kind]:
+    kinds: tuple[Kind, ...] = ("string", "integer")
+    return {kind for kind in kinds if all(is_of(kind, value) for value in values)}
+
+
+@dataclass(frozen=True)
+class Vocabulary(Transform):
+    """The place of a value in a list: the mask's 0, the ids of unknown values, then the list in order.
+
+    Keras' StringLookup and IntegerLookup lay their tables out in this way.
+
+    Parameters
+    ----------
+    values : sequence of str or of int
+    oov : int
+        Ids for values that are not in the list: several are shared out by FarmHash of a string, or by the
+        remainder of a number. With 0 an unknown value is an id that no table has, so a call is refused.
+    mask : str or int, optional
+        The value whose id is 0; without one the ids of unknown values begin at 0.
+    """
+
+    values: Sequence[Any]
+    oov: int = 1
+    mask: Any = None
+    name = "vocabulary"
+    takes = IDS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+
+    @property
+    def first(self) -> int:
+        """The id of the list's first value."""
+        return int(self.mask is not None) + self.oov
+
+    def gives(self, kind: Kind) -> Kind:
+        return "integer"
+
+    def largest(self, before: int | None) -> int | None:
+        return self.first + len(self.values) - 1
+
+    def unknown(self) -> int | None:
+        return int(self.mask is not None) if self.oov else None
+
+    def mistakes(self) -> Iterator[str]:
+        yield from whole("oov", self.oov, 0)
+        if not self.values:
+            yield "values: expected at least one"
+        elif not _kinds(self.values):
+            yield "values: expected strings alone, or whole numbers alone"
+        elif len(set(self.values)) < len(self.values):
+            yield "values: expected each value once"
+        elif self.mask is not None:
+            if not _kinds((*self.values, self.mask)):
+                yield "mask: expected a value of the values' type"
+            elif self.mask in self.values:
+                yield "mask: expected a value that is not among the values"
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        begin = int(self.mask is not None)
+        several = self.oov > 1
+        default = NO_ID if several or not self.oov else begin
+        found = encode(writer, value, kind, self.values, self.first, default)
+        if several:
+            other = _shared_out(writer, value, kind, self.oov)
+            other = writer.node("Add", other, writer.constant(begin, np.int64))
+            absent = writer.node("Equal", found, writer.constant(default, np.int64))
+            found = writer.node("Where", absent, other, found)
+        if self.mask is None:
+            return found
+        masked = equals(writer, value, kind, self.mask)
+        return writer.node("Where", masked, writer.constant(0, np.int64), found)
+
+
+def _shared_out(writer: Writer, value: str, kind: Kind, buckets: int) -> str:
+    if kind == "integer":
+        return writer.node("Mod", value, writer.constant(buckets, np.int64))
+    return writer.node("pyrec.HashBucket", value, scheme="farmhash64", buckets=buckets)
+
+
+@dataclass(frozen=True)
+class Modulo(Transform):
+    """The remainder of a whole number, at least 0 as Python's ``%`` has it.
+
+    Parameters
+    ----------
+    divisor : int
+    """
+
+    divisor: int
+    name = "modulo"
+    takes = INTEGER
+
+    def largest(self, before: int | None) -> int | None:
+        return self.divisor - 1
+
+    def mistakes(self) -> Iterator[str]:
+        yield from whole("divisor", self.divisor, 1)
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        return writer.node("Mod", value, writer.constant(self.divisor, np.int64))
+
+
+@dataclass(frozen=True)
+class Shift(Transform):
+    """A whole number with another added, as where a table begins with rows of its own.
+
+    Parameters
+    ----------
+    by : int
+    """
+
+    by: int
+    name = "shift"
+    takes = INTEGER
+
+    def largest(self, before: int | None) -> int | None:
+        return None if before is None else before + abs(self.by)
+
+    def mistakes(self) -> Iterator[str]:
+        yield from whole("by", abs(self.by) if isinstance(self.by, int) else self.by, 0)
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        return writer.node("Add", value, writer.constant(self.by, np.int64))
+
+
+@dataclass(frozen=True)
+class Lookup(Transform):
+    """A number for each of a few keys.
+
+    Parameters
+    ----------
+    keys : sequence of str or of int
+    values : sequence of float
+        One for each key.
+    default : float
+        For every other value.
+    """
+
+    keys: Sequence[Any]
+    values: Sequence[float]
+    default: float = 0.0
+    name = "lookup"
+    takes = IDS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple(self.keys))
+        object.__setattr__(self, "values", tuple(self.values))
+
+    def gives(self, kind: Kind) -> Kind:
+        return "number"
+
+    def mistakes(self) -> Iterator[str]:
+        if not self.keys or not _kinds(self.keys):
+            yield "keys: expected strings alone, or whole numbers alone"
+        elif len(set(self.keys)) < len(self.keys):
+            yield "keys: expected each key once"
+        if len(self.values) != len(self.keys):
+            yield f"values: expected {len(self.keys)}, one for each key, got {len(self.values)}"
+        if not all(isinstance(value, (int, float)) for value in (*self.values, self.default)):
+            yield "values and default: expected numbers"
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        place = encode(writer, value, kind, self.keys, 1, 0)
+        table = writer.constant((self.default, *self.values), np.float64)
+        return writer.node("Gather", table, place, axis=0)
+
+
+__all__ = ["NO_ID", "Lookup", "Modulo", "Shift", "Vocabulary", "encode", "equals", "is_of", "whole"]

@@ -1,0 +1,62 @@
+"""What a transform of a field is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from pyrec_infer.passes.common.writer import Writer
+
+Kind: TypeAlias = Literal["string", "integer", "number"]
+"""What the values of a field are on their way: strings, int64 or float64."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One step from a raw value to what a model reads; immutable.
+
+    Attributes
+    ----------
+    name : str
+        Of the transform in JSON and in messages.
+    takes : frozenset of Kind
+        What it can be given.
+    """
+
+    name: ClassVar[str]
+    takes: ClassVar[frozenset[Kind]]
+
+    def gives(self, kind: Kind) -> Kind:
+        """What it makes of values of a kind that it takes."""
+        return kind
+
+    def mistakes(self) -> Iterator[str]:
+        """What is wrong with the numbers it was made with."""
+        yield from ()
+
+    def unknown(self) -> int | None:
+        """The id of a value that is not known, where the transform has one."""
+        return None
+
+    def largest(self, before: int | None) -> int | None:
+        """The largest size of the whole numbers that it gives, for those that it is given; None for any."""
+        return before
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        """The nodes that transform every element of a value."""
+        raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, which `read_transform` reads."""
+        made = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in made.items()}
+        return {"transform": self.name, **plain}
+
+
+STRING: frozenset[Kind] = frozenset({"string"})
+INTEGER: frozenset[Kind] = frozenset({"integer"})
+NUMBERS: frozenset[Kind] = frozenset({"integer", "number"})
+IDS: frozenset[Kind] = frozenset({"string", "integer"})
+
+__all__ = ["IDS", "INTEGER", "NUMBERS", "STRING", "Kind", "Transform"]

@@ -1,0 +1,63 @@
+"""Operators that hash strings and whole numbers; see `pyrec_infer.hashing`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyrec_infer.errors import ModelError
+from pyrec_infer.hashing import CROSSES, SCHEMES, Scheme, Seed
+from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, required
+from pyrec_infer.ops.core.shapes import broadcast
+from pyrec_infer.strings.column import column_of
+from pyrec_infer.strings.crosses import crossed
+from pyrec_infer.strings.hashes import hashes_of, to_buckets
+
+_INT64 = np.dtype(np.int64)
+
+
+def _scheme(node: Node, known: dict[str, Scheme]) -> Scheme:
+    found = known.get(str(node.attribute("scheme", "")))
+    if found is None or int(node.attribute("buckets", 0)) < 1:
+        raise ModelError(f"node {node.name!r} ({node.op}): unknown scheme, or no buckets")
+    return found
+
+
+def _seed(node: Node) -> Seed:
+    # Numbers of 64 bits without a sign, which attributes do not hold.
+    first, second = (int(text) for text in node.attribute("seed", ("0", "0")))
+    return Seed(first, second)
+
+
+def _hash_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    x = required(node, inputs, 0)
+    scheme = _scheme(node, dict(SCHEMES))
+    hashes, _ = hashes_of(node.name, column_of(x), scheme, _seed(node), node.attribute("field"))
+    buckets, first = int(node.attribute("buckets", 0)), int(node.attribute("first", 0))
+    return [to_buckets(hashes, scheme, None, buckets, first).reshape(x.shape)]
+
+
+def _infer_hash_bucket(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [Info(_INT64, required(node, inputs, 0).shape)]
+
+
+def _cross_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    present = np.broadcast_arrays(*[required(node, inputs, i) for i in range(len(inputs))])
+    scheme = _scheme(node, dict(CROSSES))
+    columns = [column_of(np.ascontiguousarray(x)) for x in present]
+    hashes = crossed([f"{node.name}, value {i}" for i in range(len(columns))], columns, scheme, _seed(node))
+    made = to_buckets(hashes, scheme, None, int(node.attribute("buckets", 0)), 0)
+    return [made.reshape(present[0].shape)]
+
+
+def _infer_cross_bucket(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    return [Info(_INT64, broadcast([required(node, inputs, i).shape for i in range(len(inputs))]))]
+
+
+OPS: tuple[Op, ...] = (
+    Op("pyrec.HashBucket", _infer_hash_bucket, _hash_bucket, rows.elementwise),
+    Op("pyrec.CrossBucket", _infer_cross_bucket, _cross_bucket, rows.elementwise),
+)

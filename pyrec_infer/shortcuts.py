@@ -1,0 +1,61 @@
+"""Calls that a model has met before: arrays that fit as they are go straight to the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from pyrec_infer.arguments import Signature
+from pyrec_infer.calls import PositionalCall
+from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.outputs import Wanted
+from pyrec_infer.ranking import Ready
+
+Key: TypeAlias = "tuple[Any, ...]"
+
+_MOST = 64
+"""Calls that are kept by the names of what they were given."""
+
+
+class Shortcuts:
+    """The way of a call from the names of its inputs to a plan."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Key, tuple[Any, Wanted]] = {}
+
+    def key(self, request: Any, candidates: Any, output: Any, by: Any, single: bool) -> Key | None:
+        """What tells calls apart; None for those that have no shortcut."""
+        if type(request) is not dict or type(candidates) is not dict:
+            return None
+        named = tuple(output) if type(output) is list else output
+        key = tuple(request), tuple(candidates), named, type(output), by, single
+        try:
+            hash(key)
+        except TypeError as error:  # neither a name nor a pair: refused where it is read
+            let_interrupts_pass(error)
+            return None
+        return key
+
+    def scores(self, key: Key, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> Any:
+        """The scores of a call that was met before, or None."""
+        quick, wanted = self._calls.get(key, (None, None))
+        if quick is None or wanted is None:
+            return None
+        scores = quick(*request.values(), *candidates.values())
+        return scores if scores is None or wanted.keys is None else wanted.unpack(scores)
+
+    def remember(self, key: Key, ready: Ready, signature: Signature) -> None:
+        """Let later calls with these names take the shortcut, where their values need no change."""
+        if key in self._calls or signature.takes_rows:
+            return
+        request, candidates, *_ = key
+        if len(self._calls) >= _MOST:
+            self._calls.clear()
+        names = (*request, *candidates)
+        quick = None
+        if not any(name in signature.columns for name in names):
+            quick = PositionalCall(ready.executable, names, frozenset(request), None).in_backend(None)
+        self._calls[key] = quick, ready.wanted
+
+
+__all__ = ["Shortcuts"]
