@@ -45,9 +45,8 @@ void screen_part(const ScreenPart& part) {
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      std::int32_t numbers[2];
-      __builtin_memcpy(numbers, query + static_cast<std::size_t>(i) * part.d, sizeof numbers);
-      const VecI a = broadcast(numbers[0]), b = broadcast(numbers[1]);
+      const std::uint8_t* own = query + static_cast<std::size_t>(i) * part.d;
+      const VecI a = broadcast_group(own), b = broadcast_group(own + 4);
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
         sums[i][v] = dot_u7s7(sums[i][v], a, first[v], b, second[v]);

@@ -63,9 +63,7 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
                        kernels.packed_size_f32(table_.codes_stride / 4, kBlock))),
       scores_(group.count * kBlock),
       gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
-      bias_(kBlock),
-      scale_(kBlock),
-      start_(kBlock) {}
+      bias_(kBlock) {}
 
 void Scan::run(std::size_t begin, std::size_t end) {
   for (std::size_t block = begin; block < end; block += kSample) {
@@ -84,7 +82,10 @@ void Scan::look_at(std::size_t block, std::size_t next) {
         std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
   }
   if (!group_.bounds.reach(index_.bounds(block), least_, reach_)) return;
-  prefetch(next);
+  // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
+  prefetch(next, 0, kBlock / 2);
+  pack(block);
+  prefetch(next, kBlock / 2, kBlock);
   if (table_.screened()) {
     screen(block);
   } else {
@@ -95,11 +96,9 @@ void Scan::look_at(std::size_t block, std::size_t next) {
 void Scan::multiply(std::size_t block) {
   const std::span<const std::uint32_t> rows = index_.rows(block);
   const std::span<const std::uint32_t> places = index_.places(block);
-  pack(block);
-  for (std::size_t i = 0; i < rows.size(); ++i) bias_[i] = table_.of(rows[i]).bias;
   kernels_.gemm_f32(group_.queries, table_.width, packed_.data(),
-                    table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
-                    kBlock, group_.count, kBlock, table_.width, nullptr);
+                    table_.biased ? index_.biases(block) : nullptr, 0, Activation::kNone,
+                    scores_.data(), kBlock, group_.count, kBlock, table_.width, nullptr);
   refined_ += group_.count * rows.size();
   for (std::size_t query = 0; query < group_.count; ++query) {
     best_[query].raise_to(least_[query]);
@@ -110,14 +109,8 @@ void Scan::multiply(std::size_t block) {
 
 void Scan::screen(std::size_t block) {
   const std::span<const std::uint32_t> rows = index_.rows(block);
-  pack(block);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const VectorDetails& details = table_.of(rows[i]);
-    bias_[i] = details.bias;
-    scale_[i] = details.scale;
-    start_[i] = details.start;
-  }
-  const ScreenBlock items{packed_.data(), start_.data(), scale_.data(), bias_.data()};
+  const ScreenBlock items{packed_.data(), index_.starts(block), index_.scales(block),
+                          index_.biases(block)};
   kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
                      items, table_.codes_stride, marks_.data());
   const std::uint64_t present = ~std::uint64_t{0} >> (kBlock - rows.size());
@@ -195,15 +188,13 @@ void Scan::pack(std::size_t block) {
   kernels_.pack_f32(codes, words, kBlock, 1, words, packed_.data());
 }
 
-void Scan::prefetch(std::size_t block) const {
+void Scan::prefetch(std::size_t block, std::size_t begin, std::size_t end) const {
   const std::span<const std::uint32_t> rows = index_.rows(block);
-  if (!is_run(rows)) return;
-  prefetch_bytes(table_.details + rows.front() * table_.details_stride,
-                 rows.size() * table_.details_stride);
+  if (rows.size() < kBlock || !is_run(rows)) return;
   if (table_.screened()) {
-    prefetch_bytes(table_.packed_codes(rows.front()), rows.size() * table_.codes_stride);
+    prefetch_bytes(table_.packed_codes(rows[begin]), (end - begin) * table_.codes_stride);
   } else {
-    prefetch_bytes(table_.vector(rows.front()), rows.size() * table_.width * sizeof(float));
+    prefetch_bytes(table_.vector(rows[begin]), (end - begin) * table_.width * sizeof(float));
   }
 }
 

@@ -44,7 +44,7 @@ class Scan {
   const float* gather(std::span<const std::uint32_t> rows);
   void pack(std::size_t block);
   void seen(std::size_t query);
-  void prefetch(std::size_t block) const;
+  void prefetch(std::size_t block, std::size_t begin, std::size_t end) const;
 
   const VectorIndex& index_;
   const VectorTable& table_;
@@ -60,8 +60,6 @@ class Scan {
   std::vector<float> scores_;
   std::vector<float> gathered_;
   std::vector<float> bias_;
-  std::vector<float> scale_;
-  std::vector<std::int32_t> start_;
 };
 
 }  // namespace pyrec

@@ -42,6 +42,20 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
     places_.push_back(place_of[row]);
     blocks_.back().include(table.of(row), table.screened());
   }
+  const std::size_t padded = blocks() * kBlock;
+  biases_.resize(table.biased ? padded : kBlock);
+  for (std::size_t i = 0; table.biased && i < size(); ++i) biases_[i] = table.of(rows_[i]).bias;
+  if (!table.screened()) return;
+  scales_.resize(padded);
+  starts_.resize(padded);
+  for (std::size_t i = 0; i < size(); ++i) {
+    scales_[i] = table.of(rows_[i]).scale;
+    starts_[i] = table.of(rows_[i]).start;
+  }
+}
+
+const float* VectorIndex::biases(std::size_t block) const {
+  return biases_.data() + (table_.biased ? block * kBlock : 0);
 }
 
 std::span<const std::uint32_t> VectorIndex::rows(std::size_t block) const {

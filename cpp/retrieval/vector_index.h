@@ -30,6 +30,10 @@ class VectorIndex {
   std::span<const std::uint32_t> rows(std::size_t block) const;
   std::span<const std::uint32_t> places(std::size_t block) const;
   const BlockBounds& bounds(std::size_t block) const { return blocks_[block]; }
+  // kBlock numbers of its details each, zeros at the end of all.
+  const float* biases(std::size_t block) const;
+  const float* scales(std::size_t block) const { return scales_.data() + block * kBlock; }
+  const std::int32_t* starts(std::size_t block) const { return starts_.data() + block * kBlock; }
   // By the number of an item among all.
   std::uint32_t row(std::size_t number) const { return rows_[number]; }
   std::uint32_t place(std::size_t number) const { return places_[number]; }
@@ -45,6 +49,9 @@ class VectorIndex {
   std::vector<std::uint32_t> rows_;
   std::vector<std::uint32_t> places_;
   std::vector<BlockBounds> blocks_;
+  std::vector<float> biases_;  // of one block where all are zero
+  std::vector<float> scales_;
+  std::vector<std::int32_t> starts_;
 };
 
 }  // namespace pyrec

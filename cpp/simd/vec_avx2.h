@@ -187,6 +187,10 @@ inline VecI load(const std::int32_t* p) {
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+// Four bytes in each lane, from memory: through a general register it would take three steps.
+inline VecI broadcast_group(const std::uint8_t* p) {
+  return reinterpret_cast<VecI>(_mm256_broadcast_ss(reinterpret_cast<const float*>(p)));
+}
 // Keeps the compiler from loading x again for each use.
 inline void hold(VecI& x) { asm("" : "+x"(x)); }
 // Lane i is lane order[i] of x.

@@ -200,6 +200,11 @@ inline VecI load(const std::int32_t* p) { return reinterpret_cast<VecI>(_mm512_l
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
 }
+// Four bytes in each lane, from memory: through a general register it would take three steps.
+inline VecI broadcast_group(const std::uint8_t* p) {
+  const __m128 x = _mm_load_ss(reinterpret_cast<const float*>(p));
+  return reinterpret_cast<VecI>(_mm512_broadcastss_ps(x));
+}
 // Keeps the compiler from loading x again for each use.
 inline void hold(VecI& x) { asm("" : "+v"(x)); }
 // Lane i is lane order[i] of x.

@@ -232,6 +232,13 @@ inline void store_low_halves(std::uint16_t* p, VecU x) {
   for (std::size_t i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint16_t>(x[i]);
 }
 
+// Four bytes in each lane.
+inline VecI broadcast_group(const std::uint8_t* p) {
+  std::int32_t x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return broadcast(x);
+}
+
 // Each lane holds four bytes, unsigned in a and signed in b: sum and their products, modulo 2^32.
 inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   using Shorts = std::int16_t __attribute__((vector_size(16)));
