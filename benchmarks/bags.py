@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.turns import take_turns
 from pyrec_infer import _native
-from pyrec_infer.backends.native import NativePlan
+from pyrec_infer.backends.native import NativeExecutor
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node
 from pyrec_infer.limits import default_max_bytes
 from pyrec_infer.memory import allocate
@@ -52,7 +52,7 @@ def ours(table: NDArray[np.float32]) -> Sums:
     )
     graph = Graph(("ids", "offsets"), ("sums",), nodes, {"table": table}, infos)
     isa = _native.kernel_backends()[0]
-    plan = NativePlan(build_plan(graph, frozenset()), isa, _native.ThreadPool(1), {}, default_max_bytes())
+    plan = NativeExecutor(build_plan(graph, frozenset()), isa, _native.ThreadPool(1), {}, default_max_bytes())
     return lambda ids, offsets: plan.run([ids, offsets], [])[0]
 
 

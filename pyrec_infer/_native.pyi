@@ -22,7 +22,7 @@ class ThreadPool:
     @property
     def threads(self) -> int: ...
 
-class Plan:
+class Executor:
     def __init__(
         self,
         isa: str,
@@ -34,10 +34,10 @@ class Plan:
         pool: ThreadPool,
         tile_rows: int,
         max_bytes: int,
-        alternative: Plan | None = None,
-        few: Plan | None = None,
+        alternative: Executor | None = None,
+        few: Executor | None = None,
         few_rows: int = 0,
-        derivations: Sequence[tuple[Plan, bool, list[int], list[int]]] = ...,
+        derivations: Sequence[tuple[Executor, bool, list[int], list[int]]] = ...,
     ) -> None: ...
     def run(self, arrays: Sequence[_Array], offsets: Sequence[int]) -> list[_Array]: ...
     def run_into(self, arrays: Sequence[_Array], output: int, out: object) -> None: ...

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_array, regular, require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
-from pyrec_infer.execution import Executable
+from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
@@ -115,16 +115,16 @@ class PositionalCall:
 
     def __init__(
         self,
-        executable: Executable,
+        ready: ReadyPlan,
         names: Sequence[str],
         request: frozenset[str],
         max_rows: int | None,
         unread: Mapping[str, Info] | None = None,
     ) -> None:
-        self._executable = executable
+        self._ready = ready
         self._names = tuple(names)
         self._max_rows = max_rows
-        plan = executable.plan
+        plan = ready.plan
         # Inputs that the plan does not read tell the number of candidates too.
         infos = {**(unread or {}), **plan.infos}
         (result,) = (plan.infos[name] for name in plan.results)
@@ -142,7 +142,7 @@ class PositionalCall:
             and any(not item.request and item.rows >= 0 for item in plan.inputs)
         )
         self._width = () if prod(width) == 1 else tuple(width)
-        self._run_into = getattr(executable.runnable, "run_into", None) if direct else None
+        self._run_into = getattr(ready.executor, "run_into", None) if direct else None
         self._direct = direct
         places = {name: i for i, name in enumerate(self._names)}
         self._needed = [(name, places[name]) for name in plan.given]
@@ -195,11 +195,11 @@ class PositionalCall:
         store : _native.ItemStore, optional
             Has the records and the items' rows in them looked up instead of given.
         """
-        prepare = getattr(self._executable.runnable, "prepare", None) if self._direct else None
+        prepare = getattr(self._ready.executor, "prepare", None) if self._direct else None
         own = () if store is None else (RECORDS, ROWS)
         names = [name for name in self._names if name not in own]
         places = {name: i for i, name in enumerate((*names, *own))}
-        given = self._executable.plan.given_inputs()
+        given = self._ready.plan.given_inputs()
         order = [places[item.name] for item in given] if prepare is not None else []
         rows = next(
             (
@@ -214,12 +214,12 @@ class PositionalCall:
         return prepare(len(names), order, rows, self._max_rows, self._width, general, store)
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
-        plan = self._executable.plan
+        plan = self._ready.plan
         made = None if rows or plan.static_rows == 1 else empty_outputs(plan)
         if made is None:
             given = {name: arrays[place] for name, place in self._needed}
-            self._executable.check_string_rows(given, 1, rows)
-            made = self._executable.run(given, (), rows)
+            self._ready.check_string_rows(given, 1, rows)
+            made = self._ready.run(given, (), rows)
         (name, scores), *_ = made.items()
         return as_scores(scores, rows, name)
 
@@ -246,13 +246,13 @@ class SeveralCall:
 
 
 def prepare_call(
-    executable: Executable,
+    ready: ReadyPlan,
     names: Sequence[str],
     request: frozenset[str],
     max_rows: int | None,
     unread: Mapping[str, Info] | None = None,
 ) -> PreparedCall:
-    call = PositionalCall(executable, names, request, max_rows, unread)
+    call = PositionalCall(ready, names, request, max_rows, unread)
     quick: PreparedCall | None = call.in_backend(call)
     return quick or call
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Runnable, guarded, relabelled
+from pyrec_infer.backends.base import Executor, guarded, relabelled
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
 from pyrec_infer.ir import Array, Node, Rate, Rows
 from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
@@ -27,22 +27,22 @@ def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Sources) -
         values.update(zip(node.outputs, results, strict=True))
 
 
-class Executable:
+class ReadyPlan:
     """Runs a plan on named arrays.
 
     Parameters
     ----------
     plan : Plan
-    runnable : Runnable
+    executor : Executor
         The plan's phases in a backend.
     repeated : frozenset of str
         Inputs of a request that the plan has beside each candidate: where the file fixes the batch to a
         number of rows, every block of candidates is given complete.
     """
 
-    def __init__(self, plan: Plan, runnable: Runnable, repeated: frozenset[str] = frozenset()) -> None:
+    def __init__(self, plan: Plan, executor: Executor, repeated: frozenset[str] = frozenset()) -> None:
         self.plan = plan
-        self.runnable = runnable
+        self.executor = executor
         self._given = plan.given_inputs()
         self._repeated = repeated
 
@@ -106,7 +106,7 @@ class Executable:
         given = [values[item.name] for item in self._given]
         if not len(offsets) and all(item.request or item.rows < 0 for item in self.plan.inputs):
             offsets = (0, rows)
-        made = self.runnable.run(given, offsets) if self.plan.outputs else []
+        made = self.executor.run(given, offsets) if self.plan.outputs else []
         values.update((item.value, value) for item, value in zip(self.plan.outputs, made, strict=True))
         if self.plan.epilogue:
             for name in {name for node in self.plan.epilogue for name in node.inputs if name}:
@@ -144,4 +144,4 @@ class Executable:
                 raise RowCountError(f"input '{name}': expected {expected} rows, got {array.shape[info.rows]}")
 
 
-__all__ = ["Executable"]
+__all__ = ["ReadyPlan"]

@@ -139,8 +139,8 @@ class Model:
         [(1,)]
         """
         values = self._signature.expand(inputs)
-        executable = self._ranking.whole(frozenset(), self._graph.outputs, strict_ids=False)
-        return call(self._ranking.views.whole, executable, {}, values, ())[0]
+        ready = self._ranking.whole(frozenset(), self._graph.outputs, strict_ids=False)
+        return call(self._ranking.views.whole, ready, {}, values, ())[0]
 
     @memory_errors_typed
     def score(
@@ -216,12 +216,12 @@ class Model:
             return scores
         signature = self._ranking.signature(by)
         own, others = signature.expand(request), signature.expand(candidates)
-        ready = self._ranking.ready(own, others, output, by, single)
+        way = self._ranking.way(own, others, output, by, single)
         bounds = () if offsets is None else as_bounds(offsets)
-        made = self._ranking.score(ready, own, others, bounds)
+        made = self._ranking.score(way, own, others, bounds)
         if key is not None:
-            self._shortcuts.remember(key, ready, signature)
-        return ready.wanted.unpack(made)
+            self._shortcuts.remember(key, way, signature)
+        return way.wanted.unpack(made)
 
     @memory_errors_typed
     def top_k(
@@ -309,13 +309,13 @@ class Model:
         if self._signature.takes_rows:
             score = partial(self.score, output=output)
             return RowsCall(score, request_names, candidate_names, max_rows)
-        ready = self._ranking.ready(sides[0], sides[1], output)
-        ready.view.signature.require(ready.executable.plan.given, *sides)
+        way = self._ranking.way(sides[0], sides[1], output)
+        way.view.signature.require(way.ready.plan.given, *sides)
         names = (*request_names, *candidate_names)
         made: Any = prepare_call(
-            ready.executable, names, frozenset(request_names), max_rows, ready.view.signature.infos
+            way.ready, names, frozenset(request_names), max_rows, way.view.signature.infos
         )
-        return made if ready.wanted.keys is None else SeveralCall(made, ready.wanted.unpack)
+        return made if way.wanted.keys is None else SeveralCall(made, way.wanted.unpack)
 
     @memory_errors_typed
     def catalog(

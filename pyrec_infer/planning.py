@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from pyrec_infer.backends.base import Fallbacks
-from pyrec_infer.backends.select import make_pool, make_runnable, skips_zero_groups
+from pyrec_infer.backends.select import make_executor, make_pool, skips_zero_groups
 from pyrec_infer.cost import join_plans
 from pyrec_infer.errors import ModelError
-from pyrec_infer.execution import Executable
+from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes import (
     EVERY,
@@ -59,16 +59,16 @@ def make_plan(states: States, backend: str, pool: Any, watch: Watch | None = Non
     return with_derived(plan, derived, context.one_request)
 
 
-def make_executable(
+def make_ready(
     graph: Graph, context: Context, backend: str, pool: Any, max_bytes: int, fallbacks: Fallbacks
-) -> Executable:
+) -> ReadyPlan:
     """The plan of what is asked for of a graph, ready to run; see `select_graph`."""
     repeated: frozenset[str] = frozenset()
     if _runs_blocks(graph):
         # Each block is made of full rows, and of its own: threads may not cut it.
         repeated, pool = context.request & set(graph.inputs), make_pool(backend, 1)
     plan = _plan_of(graph, context, backend, pool)
-    return Executable(plan, make_runnable(plan, backend, pool, fallbacks, max_bytes), repeated)
+    return ReadyPlan(plan, make_executor(plan, backend, pool, fallbacks, max_bytes), repeated)
 
 
 def _runs_blocks(graph: Graph) -> bool:
@@ -116,4 +116,4 @@ def _form(graph: Graph) -> tuple[list[str], list[tuple[int, ...]]]:
     return [node.op for node in graph.nodes], sorted(value.shape for value in graph.constants.values())
 
 
-__all__ = ["make_executable", "make_plan", "plan_graph", "watch_passes"]
+__all__ = ["make_plan", "make_ready", "plan_graph", "watch_passes"]

@@ -14,7 +14,7 @@ from pyrec_infer.arguments import Signature
 from pyrec_infer.calls import as_scores, empty_outputs
 from pyrec_infer.catalog.scorer import ModelPart
 from pyrec_infer.errors import InputError, ShapeError
-from pyrec_infer.execution import Executable
+from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.expressions import parse
 from pyrec_infer.ir import Array, Graph, Rows
 from pyrec_infer.ops.core.inference import analyze
@@ -23,7 +23,7 @@ from pyrec_infer.passes import Change, Context, select_graph
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.select.select_scores import row_axis
 from pyrec_infer.plan import Plan
-from pyrec_infer.planning import make_executable, watch_passes
+from pyrec_infer.planning import make_ready, watch_passes
 from pyrec_infer.views import View, Views
 
 _MAX_PLANS = 64
@@ -31,13 +31,13 @@ _MAX_PLANS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
-    """A plan for one way to call a model.
+class Way:
+    """One way to call a model, and the plan for it.
 
     Attributes
     ----------
     view : View
-    executable : Executable
+    ready : ReadyPlan
         Its only output are the scores.
     wanted : Wanted
         Turns them into what the caller gets.
@@ -46,7 +46,7 @@ class Ready:
     """
 
     view: View
-    executable: Executable
+    ready: ReadyPlan
     wanted: Wanted
     context: Context
 
@@ -89,18 +89,18 @@ class Ranking:
         outputs: tuple[str, ...],
         strict_ids: bool,
         precision: str | None = None,
-    ) -> Executable:
+    ) -> ReadyPlan:
         """Whole outputs, as `run` gives them."""
         precision = self._precision if precision is None else precision
         key = request, outputs, strict_ids, precision
-        found: Executable | None = self._made.get(key)
+        found: ReadyPlan | None = self._made.get(key)
         if found is None:
             view = self.views.whole
             context = Context(
                 outputs=outputs, strict_ids=strict_ids, sides=Sides(request), precision=precision
             )
             graph = select_graph(view.graph, context)
-            found = self._kept(key, make_executable(graph, context, *self._how, view.fallbacks))
+            found = self._kept(key, make_ready(graph, context, *self._how, view.fallbacks))
         return found
 
     def signature(self, by: Any) -> Signature:
@@ -140,28 +140,28 @@ class Ranking:
             raise ShapeError(f"by: expected one score for each candidate, got shape {list(info.shape or ())}")
         return graph
 
-    def ready(
+    def way(
         self,
         request: Iterable[str],
         candidates: Iterable[str],
         output: Any,
         by: Any = None,
         single: bool = False,
-    ) -> Ready:
+    ) -> Way:
         """The plan for a call with these inputs on its sides; ``single`` as for `resolve`."""
         request, candidates = frozenset(request), frozenset(candidates)
         wanted = self.wanted(output, by, request | candidates)
         key = request, candidates, wanted, single
-        found: Ready | None = self._made.get(key)
+        found: Way | None = self._made.get(key)
         if found is None:
             view = self.view(candidates, wanted)
             context = self.context(view, wanted, single, request)
             graph = self.graph(view, context)
             same = view, request, wanted
-            executable = self._made.get(same)
-            if executable is None:
-                executable = self._kept(same, make_executable(graph, context, *self._how, view.fallbacks))
-            found = self._kept(key, Ready(view, executable, wanted, context))
+            ready = self._made.get(same)
+            if ready is None:
+                ready = self._kept(same, make_ready(graph, context, *self._how, view.fallbacks))
+            found = self._kept(key, Way(view, ready, wanted, context))
         return found
 
     def explained(self, request: Iterable[str], output: Any, by: Any) -> Explained:
@@ -174,8 +174,8 @@ class Ranking:
             context = Context(outputs=view.graph.outputs, sides=sides, precision=self._precision)
             return Explained(view, plan, context)
         others = [name for name in signature.infos if name not in own]
-        ready = self.ready(own, others, output, by)
-        return Explained(ready.view, ready.executable.plan, ready.context)
+        way = self.way(own, others, output, by)
+        return Explained(way.view, way.ready.plan, way.context)
 
     def changes(self, imported: Graph, explained: Explained) -> list[Change]:
         """What each step changes on the way to a plan, of the model's graph as it was imported.
@@ -201,27 +201,27 @@ class Ranking:
         return ModelPart(view.signature, graph, *how, notes, wanted)
 
     def score(
-        self, ready: Ready, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]
+        self, way: Way, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]
     ) -> NDArray[np.float32]:
         """The scores of a call, before they become what the caller gets."""
-        if not ready.view.moved or len(bounds) <= 2:
-            return _scores(ready, request, candidates, bounds)
+        if not way.view.moved or len(bounds) <= 2:
+            return _scores(way, request, candidates, bounds)
         parts = [
-            _scores(ready, own, rows, ())
-            for own, rows in self.views.each_request(ready.view, request, candidates, bounds)
+            _scores(way, own, rows, ())
+            for own, rows in self.views.each_request(way.view, request, candidates, bounds)
         ]
         return np.concatenate(parts)
 
 
 def call(
     view: View,
-    executable: Executable,
+    ready: ReadyPlan,
     request: Mapping[str, Any],
     candidates: Mapping[str, Any],
     offsets: Sequence[int],
 ) -> tuple[dict[str, Array], int]:
     """Run a plan on what a caller gave; its outputs and the number of candidates."""
-    plan, signature = executable.plan, view.signature
+    plan, signature = ready.plan, view.signature
     signature.require(plan.given, request, candidates)
     if len(offsets) > 2 and plan.one_request:
         raise InputError(f"{plan.one_request}: expected one request in a call, got {len(offsets) - 1}")
@@ -240,12 +240,12 @@ def call(
     counted = rows < 0 and not offsets and any(not item.request and item.rows >= 0 for item in plan.inputs)
     if rows < 0:
         rows = rows_of(view, candidates, offsets)
-    executable.check_string_rows(arrays, requests, rows)
+    ready.check_string_rows(arrays, requests, rows)
     if rows == 0 and plan.static_rows != 1:
         empty = empty_outputs(plan)
         if empty is not None:
             return empty, rows
-    made = executable.run(arrays, offsets, rows)
+    made = ready.run(arrays, offsets, rows)
     if counted:
         name, axis = next((item.value, item.axis) for item in plan.outputs)
         rows = made[name].shape[axis] if axis >= 0 and name in made else rows
@@ -264,11 +264,11 @@ def rows_of(view: View, candidates: Mapping[str, Any], offsets: Sequence[int]) -
 
 
 def _scores(
-    ready: Ready, request: Mapping[str, Any], candidates: Mapping[str, Any], offsets: Sequence[int]
+    way: Way, request: Mapping[str, Any], candidates: Mapping[str, Any], offsets: Sequence[int]
 ) -> NDArray[np.float32]:
-    outputs, rows = call(ready.view, ready.executable, request, candidates, offsets)
+    outputs, rows = call(way.view, way.ready, request, candidates, offsets)
     (made,) = outputs.values()
-    return as_scores(made, rows, ready.wanted.names()[0])
+    return as_scores(made, rows, way.wanted.names()[0])
 
 
 def warn_of_fixed_rows(graph: Graph, count: int) -> None:
@@ -284,4 +284,4 @@ def warn_of_fixed_rows(graph: Graph, count: int) -> None:
     )
 
 
-__all__ = ["Explained", "Ranking", "Ready", "call", "rows_of", "warn_of_fixed_rows"]
+__all__ = ["Explained", "Ranking", "Way", "call", "rows_of", "warn_of_fixed_rows"]

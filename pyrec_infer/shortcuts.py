@@ -9,7 +9,7 @@ from pyrec_infer.arguments import Signature
 from pyrec_infer.calls import PositionalCall
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.outputs import Wanted
-from pyrec_infer.ranking import Ready
+from pyrec_infer.ranking import Way
 
 Key: TypeAlias = "tuple[Any, ...]"
 
@@ -44,7 +44,7 @@ class Shortcuts:
         scores = quick(*request.values(), *candidates.values())
         return scores if scores is None or wanted.keys is None else wanted.unpack(scores)
 
-    def remember(self, key: Key, ready: Ready, signature: Signature) -> None:
+    def remember(self, key: Key, way: Way, signature: Signature) -> None:
         """Let later calls with these names take the shortcut, where their values need no change."""
         if key in self._calls or signature.takes_rows:
             return
@@ -54,8 +54,8 @@ class Shortcuts:
         names = (*request, *candidates)
         quick = None
         if not any(name in signature.columns for name in names):
-            quick = PositionalCall(ready.executable, names, frozenset(request), None).in_backend(None)
-        self._calls[key] = quick, ready.wanted
+            quick = PositionalCall(way.ready, names, frozenset(request), None).in_backend(None)
+        self._calls[key] = quick, way.wanted
 
 
 __all__ = ["Shortcuts"]

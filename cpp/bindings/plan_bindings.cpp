@@ -181,7 +181,7 @@ std::shared_ptr<const Program> make_program(ProgramSource source, const Kernels&
 }
 
 // The executor with the Python objects whose memory it borrows.
-struct PlanHandle {
+struct ExecutorHandle {
   py::object kept;
   std::shared_ptr<const Executor> executor;
 };
@@ -199,16 +199,16 @@ Enum enum_at(const py::handle& item, std::initializer_list<std::pair<const char*
   throw OpError(ErrorKind::kModel, "unknown word " + text);
 }
 
-std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& inputs,
-                                       std::size_t symbols, const py::list& phases,
-                                       const std::vector<std::pair<std::int32_t, int>>& outputs,
-                                       std::size_t globals, std::shared_ptr<ThreadPool> pool,
-                                       std::int64_t tile_rows, std::size_t max_bytes,
-                                       const py::object& alternative, const py::object& few,
-                                       std::int64_t few_rows, const py::list& derivations) {
+std::unique_ptr<ExecutorHandle> build_plan(const std::string& isa, const py::list& inputs,
+                                           std::size_t symbols, const py::list& phases,
+                                           const std::vector<std::pair<std::int32_t, int>>& outputs,
+                                           std::size_t globals, std::shared_ptr<ThreadPool> pool,
+                                           std::int64_t tile_rows, std::size_t max_bytes,
+                                           const py::object& alternative, const py::object& few,
+                                           std::int64_t few_rows, const py::list& derivations) {
   const Kernels& kernels = kernels_named(isa);
   const auto executor_of = [](const py::object& plan) {
-    return plan.is_none() ? nullptr : plan.cast<const PlanHandle&>().executor;
+    return plan.is_none() ? nullptr : plan.cast<const ExecutorHandle&>().executor;
   };
   std::shared_ptr<const Executor> other = executor_of(alternative), for_few = executor_of(few);
   std::vector<Derivation> derived;
@@ -251,7 +251,7 @@ std::unique_ptr<PlanHandle> build_plan(const std::string& isa, const py::list& i
   }
   std::vector<OutputSpec> output_specs;
   for (const auto& [global, axis] : outputs) output_specs.push_back({global, axis});
-  auto handle = std::make_unique<PlanHandle>();
+  auto handle = std::make_unique<ExecutorHandle>();
   handle->kept = py::make_tuple(inputs, phases, alternative, few, derivations);
   const GilRelease release;
   for (std::size_t i = 0; i < built.size(); ++i) {
@@ -284,7 +284,7 @@ void give_inputs(const Executor& executor, Executor::Session& session, const py:
   }
 }
 
-py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
+py::list run_plan(const ExecutorHandle& handle, const py::sequence& arrays,
                   const std::vector<std::int64_t>& offsets) {
   Executor::Session session(*handle.executor);
   give_inputs(*handle.executor, session, arrays);
@@ -300,7 +300,7 @@ py::list run_plan(const PlanHandle& handle, const py::sequence& arrays,
   return outputs;
 }
 
-void run_plan_into(const PlanHandle& handle, const py::sequence& arrays, std::size_t output,
+void run_plan_into(const ExecutorHandle& handle, const py::sequence& arrays, std::size_t output,
                    const py::object& out) {
   Executor::Session session(*handle.executor);
   give_inputs(*handle.executor, session, arrays);
@@ -320,7 +320,7 @@ py::object prepare_plan(const py::object& self, std::size_t count, std::vector<s
                         std::optional<std::pair<std::size_t, int>> rows,
                         std::optional<std::int64_t> most_rows, std::vector<std::int64_t> width,
                         py::object general, std::shared_ptr<ItemStore> store) {
-  const Executor& executor = *self.cast<const PlanHandle&>().executor;
+  const Executor& executor = *self.cast<const ExecutorHandle&>().executor;
   const std::size_t end = store ? count + 2 : count;
   bool valid = places.size() == executor.given_count() && executor.output_count() == 1 &&
                (!rows || (rows->first < end && rows->second >= 0));
@@ -466,7 +466,7 @@ void bind_plan(py::module_& module) {
   py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool")
       .def(py::init<std::size_t>(), py::arg("threads"))
       .def_property_readonly("threads", &ThreadPool::threads);
-  py::class_<PlanHandle>(module, "Plan")
+  py::class_<ExecutorHandle>(module, "Executor")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
            py::arg("tile_rows"), py::arg("max_bytes"), py::arg("alternative") = py::none(),

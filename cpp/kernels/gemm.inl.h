@@ -13,7 +13,7 @@ namespace {
 
 // With so few columns panels would be mostly padding: each column is packed by itself, padded with
 // zeros to whole vectors, and multiplied as a dot product.
-inline bool is_narrow(std::size_t n) { return n * 4 <= kLanes; }
+inline bool has_few_columns(std::size_t n) { return n * 4 <= kLanes; }
 
 // The piece of A, B and C that stays in cache: kBlockK rows of a panel of B in L1,
 // kBlockM rows of A in L2.
@@ -21,14 +21,14 @@ constexpr std::size_t kBlockK = 256;
 constexpr std::size_t kBlockM = 240;
 
 std::size_t packed_size_f32(std::size_t k, std::size_t n) {
-  if (is_narrow(n)) return ceil_divide(k, kLanes) * kLanes * n;
+  if (has_few_columns(n)) return ceil_divide(k, kLanes) * kLanes * n;
   return k * ceil_divide(n, kLanes) * kLanes;
 }
 
 void pack_f32(const float* b, std::size_t k, std::size_t n, std::size_t row_step,
               std::size_t column_step, float* packed) {
   if (n == 0) return;
-  if (is_narrow(n)) {
+  if (has_few_columns(n)) {
     for (std::size_t j = 0; j < n; ++j) {
       for (std::size_t i = 0; i < k; ++i) *packed++ = b[i * row_step + j * column_step];
       for (std::size_t i = k; i % kLanes != 0; ++i) *packed++ = 0.0f;
@@ -208,9 +208,9 @@ inline void dot_rows(const float* a, std::size_t lda, const float* column, std::
   }
 }
 
-void gemm_narrow(const float* a, std::size_t lda, const float* packed, const float* bias,
-                 std::size_t bias_step, float* c, std::size_t ldc, std::size_t m, std::size_t n,
-                 std::size_t k) {
+void gemm_few_columns(const float* a, std::size_t lda, const float* packed, const float* bias,
+                      std::size_t bias_step, float* c, std::size_t ldc, std::size_t m,
+                      std::size_t n, std::size_t k) {
   const std::size_t padded = ceil_divide(k, kLanes) * kLanes;
   const auto put = [&](std::size_t i, std::size_t j, float sum) {
     c[i * ldc + j] = bias == nullptr ? sum : sum + bias[i * bias_step + j];
@@ -243,8 +243,8 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
               std::size_t bias_step, Activation activation, float* c, std::size_t ldc,
               std::size_t m, std::size_t n, std::size_t k, Upcoming* upcoming) {
   if (m == 0 || n == 0) return;
-  if (is_narrow(n)) {
-    gemm_narrow(a, lda, packed, bias, bias_step, c, ldc, m, n, k);
+  if (has_few_columns(n)) {
+    gemm_few_columns(a, lda, packed, bias, bias_step, c, ldc, m, n, k);
     if (activation == Activation::kNone) return;
     if (ldc == n) {
       activate(activation, c, 0, 1, m * n);

@@ -14,14 +14,14 @@ namespace {
 constexpr bool kCanSkipGroups = kLanes == 16;
 constexpr int kSkipRows = 3;
 constexpr int kSkipVectors = 8;
-constexpr std::size_t kSkipNarrowest = 3;     // vectors; fewer sums would wait for each other
+constexpr std::size_t kSkipFewest = 3;        // vectors; fewer sums would wait for each other
 constexpr std::size_t kSkipGroups = 1 << 10;  // of a panel that stays in the second-level cache
 constexpr std::size_t kGroupsAtOnce = 256;
 
 // The vectors of the widest panel of a matrix that is packed for gemm_groups_sparse.
 inline std::size_t widest_sparse_panel(std::size_t groups, std::size_t n) {
   const bool skips =
-      kCanSkipGroups && ceil_divide(n, kLanes) >= kSkipNarrowest && groups <= kSkipGroups;
+      kCanSkipGroups && ceil_divide(n, kLanes) >= kSkipFewest && groups <= kSkipGroups;
   return skips ? kSkipVectors : kBlockVectors;
 }
 

@@ -11,9 +11,9 @@
 namespace pyrec {
 namespace {
 
-constexpr std::size_t kSparseVectors = 9;    // widest panel
-constexpr std::size_t kSparseNarrowest = 6;  // fewer sums would wait for each other
-constexpr std::size_t kSparseBlockK = 64;    // bits of a mask
+constexpr std::size_t kSparseVectors = 9;  // widest panel
+constexpr std::size_t kSparseFewest = 6;   // fewer sums would wait for each other
+constexpr std::size_t kSparseBlockK = 64;  // bits of a mask
 constexpr std::size_t kSparseRows = 64;
 constexpr std::size_t kSparseMaxBlocks = 32;
 
@@ -24,7 +24,7 @@ constexpr std::size_t kSparseTenths = 6;
 inline bool can_skip_zeros(std::size_t k, std::size_t n) {
   if (k == 0 || n == 0 || k > kSparseMaxBlocks * kSparseBlockK) return false;
   const Panels panels = panels_of(n, kSparseVectors);
-  return panels.width(panels.count - 1) >= kSparseNarrowest * kLanes;
+  return panels.width(panels.count - 1) >= kSparseFewest * kLanes;
 }
 
 // Where the second layout begins, so that its vectors are aligned.
@@ -121,8 +121,7 @@ void sparse_block(const SparseBlock& block) {
 using SparseFunction = void (*)(const SparseBlock&);
 constexpr SparseFunction kSparseBlocks[] = {sparse_block<6>, sparse_block<7>, sparse_block<8>,
                                             sparse_block<9>};
-static_assert(sizeof(kSparseBlocks) / sizeof(SparseFunction) ==
-              kSparseVectors - kSparseNarrowest + 1);
+static_assert(sizeof(kSparseBlocks) / sizeof(SparseFunction) == kSparseVectors - kSparseFewest + 1);
 
 void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* masks,
                       std::size_t blocks, const float* packed, const float* bias,
@@ -147,7 +146,7 @@ void gemm_sparse_rows(const float* a, std::size_t lda, const std::uint64_t* mask
       block.start = b > 0 ? block.c : bias == nullptr ? nullptr : bias + column;
       block.start_step = b > 0 ? ldc : bias_step;
       block.relu = relu && b + 1 == blocks;
-      kSparseBlocks[width / kLanes - kSparseNarrowest](block);
+      kSparseBlocks[width / kLanes - kSparseFewest](block);
     }
     column += width;
   }

@@ -1,6 +1,8 @@
+#include "plan/attributes.h"
+
 #include <cmath>
 
-#include "plan/op.h"
+#include "core/error.h"
 
 namespace pyrec {
 

@@ -1,9 +1,10 @@
+#include "plan/convert_input.h"
+
 #include <cmath>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
-#include "plan/executor.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {

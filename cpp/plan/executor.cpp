@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "plan/convert_input.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {

@@ -315,7 +315,7 @@ void ItemStore::tidy() noexcept {
   reclaim();
   try {
     // What readers still see is going to be free anyway.
-    if (records_->sparse() && changes_.empty()) empty_blocks();
+    if (records_->scattered() && changes_.empty()) empty_blocks();
     if (index_->has_gaps()) {
       std::shared_ptr<ItemIndex> index = index_->copy({}, {});
       const std::unique_lock lock(seeing_);

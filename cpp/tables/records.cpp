@@ -50,12 +50,12 @@ void Records::copy(std::size_t row, const Records& from, std::size_t other) {
   }
 }
 
-bool Records::sparse() const {
+bool Records::scattered() const {
   return used_blocks_ * block_rows_ > taken_ + taken_ / 4 + 2 * block_rows_;
 }
 
-// Blocks up to seven eighths full: without them less is lost than what counts as sparse, by so much
-// that rows are moved a bounded number of times for each that is freed.
+// Blocks up to seven eighths full: without them less is lost than what counts as scattered, by so
+// much that rows are moved a bounded number of times for each that is freed.
 std::vector<bool> Records::emptier_blocks() const {
   std::vector<bool> found(blocks_.size());
   for (std::size_t i = 0; i < found.size(); ++i) {

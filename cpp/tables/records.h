@@ -33,7 +33,7 @@ class Records {
   std::size_t capacity() const { return capacity_.load(std::memory_order_acquire); }
   std::size_t taken() const { return taken_; }
   // Whether much of the memory lies in free rows between taken ones.
-  bool sparse() const;
+  bool scattered() const;
   // Of each block, whether its rows had better move to others.
   std::vector<bool> emptier_blocks() const;
   std::size_t block_of(Row row) const { return row / block_rows_; }

@@ -1,6 +1,6 @@
 """Backends: what turns a plan into something that runs."""
 
-from pyrec_infer.backends.base import Runnable
-from pyrec_infer.backends.select import BACKENDS, available_backends, make_runnable, select_backend
+from pyrec_infer.backends.base import Executor
+from pyrec_infer.backends.select import BACKENDS, available_backends, make_executor, select_backend
 
-__all__ = ["BACKENDS", "Runnable", "available_backends", "make_runnable", "select_backend"]
+__all__ = ["BACKENDS", "Executor", "available_backends", "make_executor", "select_backend"]

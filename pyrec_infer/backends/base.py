@@ -23,7 +23,7 @@ Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 Fallbacks: TypeAlias = Mapping[Node, Callback]
 
 
-class Runnable(Protocol):
+class Executor(Protocol):
     """A plan that a backend has made ready."""
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:

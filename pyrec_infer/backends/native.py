@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.backends.base import Callback, Fallbacks, guarded
-from pyrec_infer.backends.numba import NumbaPlan
+from pyrec_infer.backends.numba import NumbaExecutor
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
 from pyrec_infer.extension import native
 from pyrec_infer.ir import Array, Dim, Forest, Info, Linear, Node
@@ -165,8 +165,8 @@ def _storable(value: Array) -> Array:
     return array if array.flags.aligned else array.copy()
 
 
-class NativePlan:
-    """A plan inside the C++ executor.
+class NativeExecutor:
+    """A plan in the C++ executor.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class NativePlan:
     def __init__(
         self, plan: Plan, isa: str, pool: native.ThreadPool, fallbacks: Fallbacks, max_bytes: int
     ) -> None:
-        self._interpreted = cache(lambda: NumbaPlan(plan, fallbacks, max_bytes, {}))
+        self._interpreted = cache(lambda: NumbaExecutor(plan, fallbacks, max_bytes, {}))
         lowering = _Lowering(plan, fallbacks)
         numbers: dict[str, int] = {}
         for item in plan.inputs:
@@ -205,20 +205,20 @@ class NativePlan:
         phases = [lowering.phase(phase, plan.constants, numbers) for phase in plan.phases]
         outputs = [(numbers[item.value], item.axis) for item in plan.outputs]
         alternative, few = (
-            None if other is None else NativePlan(other, isa, pool, fallbacks, max_bytes)._plan
+            None if other is None else NativeExecutor(other, isa, pool, fallbacks, max_bytes)._executor
             for other in (plan.alternative, plan.few)
         )
         places = {item.name: place for place, item in enumerate(plan.inputs)}
         derivations = [
             (
-                NativePlan(part.plan, isa, pool, fallbacks, max_bytes)._plan,
+                NativeExecutor(part.plan, isa, pool, fallbacks, max_bytes)._executor,
                 part.request,
                 [places[item.name] for item in part.plan.inputs],
                 [places[item.value] for item in part.plan.outputs],
             )
             for part in plan.derived
         ]
-        self._plan: native.Plan = native.Plan(
+        self._executor: native.Executor = native.Executor(
             isa,
             inputs,
             len(symbols),
@@ -235,16 +235,16 @@ class NativePlan:
         )
 
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
-        """See `Runnable.run`."""
+        """See `Executor.run`."""
         try:
-            return self._plan.run(arrays, offsets)
+            return self._executor.run(arrays, offsets)
         except PyrecError as error:
             raise self._worded(error, arrays, offsets) from None
 
     def run_into(self, arrays: Sequence[Array], output: int, out: Array) -> None:
         """Write one float32 output of a call with one request into ``out``."""
         try:
-            self._plan.run_into(arrays, output, out)
+            self._executor.run_into(arrays, output, out)
         except PyrecError as error:
             raise self._worded(error, arrays, ()) from None
 
@@ -292,7 +292,7 @@ class NativePlan:
             Where the scored items are; place ``count`` stands for the records then, ``count + 1`` for
             the rows in them of the items, which ``ids=`` names.
         """
-        return self._plan.prepare(count, places, rows, most_rows, width, general, store)
+        return self._executor.prepare(count, places, rows, most_rows, width, general, store)
 
 
-__all__ = ["NativePlan", "native_ops", "runner_of"]
+__all__ = ["NativeExecutor", "native_ops", "runner_of"]

@@ -98,8 +98,8 @@ def _sizes(node: Node, sizes: Mapping[str, int]) -> Array:
     return np.asarray(values[0] if node.attribute("scalar") else values, np.int64)
 
 
-class NumbaPlan:
-    """A plan that is interpreted; see `Plan` and `NativePlan`.
+class NumbaExecutor:
+    """A plan that is interpreted; see `Plan` and `NativeExecutor`.
 
     Parameters
     ----------
@@ -126,11 +126,11 @@ class NumbaPlan:
         ]
         self._tile_rows = plan.static_rows or _TILE_ROWS
         self._few, self._alternative = (
-            None if other is None else NumbaPlan(other, fallbacks, max_bytes, evaluators)
+            None if other is None else NumbaExecutor(other, fallbacks, max_bytes, evaluators)
             for other in (plan.few, plan.alternative)
         )
         self._derived = [
-            (part, NumbaPlan(part.plan, fallbacks, max_bytes, evaluators)) for part in plan.derived
+            (part, NumbaExecutor(part.plan, fallbacks, max_bytes, evaluators)) for part in plan.derived
         ]
 
     def _evaluator(self, node: Node, fallbacks: Fallbacks) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
@@ -181,7 +181,7 @@ class NumbaPlan:
 
     @memory_errors_typed
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
-        """See `Runnable.run`."""
+        """See `Executor.run`."""
         with limited(self._max_bytes) as budget:
             if self._derived:
                 arrays = self._derive(arrays, offsets)
@@ -313,4 +313,4 @@ class NumbaPlan:
                     local[name] = value
 
 
-__all__ = ["NumbaPlan", "runner_of"]
+__all__ = ["NumbaExecutor", "runner_of"]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyrec_infer.backends.base import Fallbacks, Runnable
+from pyrec_infer.backends.base import Executor, Fallbacks
 from pyrec_infer.errors import BackendError
 from pyrec_infer.extension import VARIABLE, native
 from pyrec_infer.limits import UNLIMITED
@@ -103,17 +103,17 @@ def make_pool(backend: str, threads: int) -> Any:
     return None if backend == "numba" or native is None else native.ThreadPool(threads)
 
 
-def make_runnable(
+def make_executor(
     plan: Plan, backend: str, pool: Any, fallbacks: Fallbacks, max_bytes: int = UNLIMITED
-) -> Runnable:
+) -> Executor:
     """Make a plan ready to run, each call in at most ``max_bytes`` of memory."""
     if backend == "numba":
-        from pyrec_infer.backends.numba import NumbaPlan
+        from pyrec_infer.backends.numba import NumbaExecutor
 
-        return NumbaPlan(plan, fallbacks, max_bytes)
-    from pyrec_infer.backends.native import NativePlan
+        return NumbaExecutor(plan, fallbacks, max_bytes)
+    from pyrec_infer.backends.native import NativeExecutor
 
-    return NativePlan(plan, backend, pool, fallbacks, max_bytes)
+    return NativeExecutor(plan, backend, pool, fallbacks, max_bytes)
 
 
 def runner_names(plan: Plan, backend: str) -> Mapping[Node, str]:

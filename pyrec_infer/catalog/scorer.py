@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Signature
 from pyrec_infer.backends.base import Fallbacks
-from pyrec_infer.backends.select import make_runnable, runner_names
+from pyrec_infer.backends.select import make_executor, runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, prepare_call
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError
-from pyrec_infer.execution import Executable
+from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.outputs import Wanted
@@ -71,13 +71,13 @@ class ModelPart:
     notes: tuple[str, ...]
     wanted: Wanted
 
-    def executable(self, plan: Plan) -> Executable:
+    def ready(self, plan: Plan) -> ReadyPlan:
         """A plan, ready to run."""
-        return Executable(plan, make_runnable(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
+        return ReadyPlan(plan, make_executor(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
 
-    def once(self, graph: Graph) -> Executable:
+    def once(self, graph: Graph) -> ReadyPlan:
         """The plan of what is done when an item enters, ready to run."""
-        return self.executable(plan_graph(graph, Context(strict_ids=True)))
+        return self.ready(plan_graph(graph, Context(strict_ids=True)))
 
 
 class Scorer:
@@ -131,7 +131,7 @@ class Scorer:
             key: replace(state, context=replace(state.context, precision=precision))
             for key, state in states.items()
         }
-        self._pairs = part.executable(make_plan(ready, part.backend, part.pool))
+        self._pairs = part.ready(make_plan(ready, part.backend, part.pool))
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self._pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -184,9 +184,9 @@ class Scorer:
         found = dict(arrays)
         by_row = (array.shape[axis] for name, array in arrays.items() if (axis := self._row_axes[name]) >= 0)
         count = next(by_row, 1)
-        for item, executable in self._derived:
+        for item, ready in self._derived:
             given = {name: arrays[name] for name in item.graph.inputs}
-            found.update(executable.run(given, (), count))
+            found.update(ready.run(given, (), count))
         return found
 
     def count_of(self, arrays: Mapping[str, Array]) -> int:

@@ -105,7 +105,7 @@ def test_programs_are_checked() -> None:
         program = ([step], 2, [0], [result], [])
         phase = ("tile", program, [(0, "slice", 0)], [(1, 0)])
         isa = native.kernel_backends()[0]
-        return native.Plan(isa, inputs, 1, [phase], [(1, 0)], 2, pool, 16, 1 << 30)
+        return native.Executor(isa, inputs, 1, [phase], [(1, 0)], 2, pool, 16, 1 << 30)
 
     x = np.arange(40, dtype=np.float32)
     (made,) = plan([0], [1], 1).run([x], [])

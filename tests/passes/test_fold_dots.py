@@ -16,7 +16,7 @@ from support.models import FLOAT, make_model
 from support.random_graphs import equal, evaluate, split_graph
 
 import pyrec_infer as pi
-from pyrec_infer.backends.select import VARIABLE, available_backends, make_pool, make_runnable
+from pyrec_infer.backends.select import VARIABLE, available_backends, make_executor, make_pool
 from pyrec_infer.cost import join_plans, node_flops
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.core.inference import analyze
@@ -332,22 +332,22 @@ def scaled_plan(factor: float, name: str = "x") -> Plan:
 @pytest.mark.parametrize("backend", available_backends())
 def test_the_number_of_candidates_of_a_request_chooses_the_plan(backend: str) -> None:
     plan = replace(scaled_plan(1), few=scaled_plan(100), few_rows=3)
-    runnable = make_runnable(plan, backend, make_pool(backend, 1), {})
+    executor = make_executor(plan, backend, make_pool(backend, 1), {})
     for rows in (1, 2, 3, 4, 300):
         x = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
         for _ in range(2):
-            (y,) = runnable.run([np.full((1, 1), 2, F32), x], ())
+            (y,) = executor.run([np.full((1, 1), 2, F32), x], ())
             np.testing.assert_array_equal(y, x * (200 if rows < 3 else 2))
     u = np.asarray([[1], [2], [3]], F32)
     for offsets in ((0, 1, 1, 8), (0, 3, 6, 9)):
         x = np.arange(2 * offsets[-1], dtype=np.float32).reshape(-1, 2)
-        (y,) = runnable.run([u, x], offsets)
+        (y,) = executor.run([u, x], offsets)
         counts = np.diff(offsets)
         factors = u * np.where(counts < 3, 100, 1)[:, None]
         np.testing.assert_array_equal(y, x * np.repeat(factors, counts, axis=0).astype(F32))
     with pytest.raises(pi.errors.PyrecError):
-        runnable.run([np.full((1, 1), 2, F32), np.ones((2, 3), F32)], ())
-    (y,) = runnable.run([np.full((1, 1), 2, F32), np.ones((2, 2), F32)], ())
+        executor.run([np.full((1, 1), 2, F32), np.ones((2, 3), F32)], ())
+    (y,) = executor.run([np.full((1, 1), 2, F32), np.ones((2, 2), F32)], ())
     assert np.all(y == 200)
 
 
@@ -355,7 +355,7 @@ def test_the_number_of_candidates_of_a_request_chooses_the_plan(backend: str) ->
 def test_plans_of_other_inputs_do_not_go_together(backend: str) -> None:
     plan = replace(scaled_plan(1), few=scaled_plan(2, "other"), few_rows=3)
     with pytest.raises(pi.errors.PyrecError, match="different inputs"):
-        make_runnable(plan, backend, make_pool(backend, 1), {})
+        make_executor(plan, backend, make_pool(backend, 1), {})
 
 
 def test_the_cheaper_plan_is_taken() -> None:

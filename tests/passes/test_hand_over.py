@@ -10,7 +10,7 @@ import pytest
 from support.random_graphs import evaluate
 
 from pyrec_infer import _native
-from pyrec_infer.backends.select import available_backends, make_pool, make_runnable, skips_zero_groups
+from pyrec_infer.backends.select import available_backends, make_executor, make_pool, skips_zero_groups
 from pyrec_infer.codecs.bf16 import round_bf16
 from pyrec_infer.cost import join_plans
 from pyrec_infer.errors import ShapeError, UnsupportedModelError
@@ -186,10 +186,10 @@ def test_one_number_for_all_neurons_gives_no_order() -> None:
 
 def run(graph: Graph, isa: str, inputs: Sequence[Array], threads: int = 1) -> Array:
     plan = build_plan(graph, frozenset("u"))
-    runnable = make_runnable(plan, isa, make_pool(isa, threads), {})
+    executor = make_executor(plan, isa, make_pool(isa, threads), {})
     names = [item.name for item in plan.inputs]
     given = dict(zip(("u", "i", "r"), inputs, strict=True))
-    (made,) = runnable.run([given[name] for name in names], [])
+    (made,) = executor.run([given[name] for name in names], [])
     return np.asarray(made)
 
 

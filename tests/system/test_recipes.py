@@ -40,7 +40,7 @@ EXAMPLES = {
     ),
     "An instruction set": (
         "kAvx2Kernels",
-        ("cpp/isa/", "cpp/dispatch/dispatch.cpp"),
+        ("cpp/isa/", "cpp/dispatch/kernels.cpp"),
         (),
     ),
 }

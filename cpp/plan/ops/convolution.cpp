@@ -7,7 +7,9 @@
 
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
+#include "plan/ops/linear_algebra.h"
 #include "plan/ops/quantized.h"
+#include "plan/ops/reduction.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {

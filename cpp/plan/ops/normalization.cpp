@@ -7,6 +7,7 @@
 #include "core/watch.h"
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
+#include "plan/ops/reduction.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {

@@ -7,8 +7,27 @@
 #include <vector>
 
 #include "plan/op.h"
+#include "plan/ops/dense.h"
+#include "plan/tensor_tools.h"
 
 namespace pyrec {
+
+// Calls f with the C++ type of a quantised element type.
+template <class F>
+void dispatch_quantized(const std::string& op, DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kInt8:
+      return f(TypeTag<std::int8_t>{});
+    case DType::kUint8:
+      return f(TypeTag<std::uint8_t>{});
+    case DType::kInt16:
+      return f(TypeTag<std::int16_t>{});
+    case DType::kUint16:
+      return f(TypeTag<std::uint16_t>{});
+    default:
+      refuse_dtype(op, dtype);
+  }
+}
 
 void require_8_bits(const std::string& op, const Tensor& tensor);
 

@@ -10,6 +10,7 @@
 
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
+#include "plan/ops/linear_algebra.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {

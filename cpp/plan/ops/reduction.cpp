@@ -1,3 +1,5 @@
+#include "plan/ops/reduction.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>

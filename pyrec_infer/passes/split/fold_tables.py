@@ -14,8 +14,8 @@ _BYTES: Mapping[Rate, int] = {Rate.REQUEST: 32 << 20, Rate.PAIR: 512 << 10}
 """What the folded tables of one layer may take. A candidate's are read for every row, so they have to
 stay in a core's cache together with the weights; a request's are read once for each request."""
 
-_NARROWEST: Mapping[Rate, int] = {Rate.REQUEST: 2, Rate.PAIR: 8}
-"""Narrower rows are multiplied faster than their product is read."""
+_SHORTEST: Mapping[Rate, int] = {Rate.REQUEST: 2, Rate.PAIR: 8}
+"""Shorter rows are multiplied faster than their product is read."""
 
 
 def _table_parts(node: Node, graph: Graph) -> list[LookupPart] | None:
@@ -36,7 +36,7 @@ def _chosen(
     sizes = {
         i: constants[part.table].shape[0] * columns * 4
         for i, part in enumerate(parts)
-        if part.table and part.width >= _NARROWEST[rate]
+        if part.table and part.width >= _SHORTEST[rate]
     }
     found: set[int] = set()
     left = _BYTES[rate]

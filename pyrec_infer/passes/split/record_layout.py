@@ -22,8 +22,8 @@ RECORDS = "catalog/records"
 ROWS = "catalog/rows"
 """Input of the pair graph: the record of each candidate."""
 
-_WIDE = 16
-"""Narrower values are stored exactly at every precision; they would not make records much smaller."""
+_LONG = 16
+"""Shorter values are stored exactly at every precision; they would not make records much smaller."""
 
 
 def _is_cheap(node: Node) -> bool:
@@ -183,7 +183,7 @@ def _storage(dtype: np.dtype[Any], width: int, precision: str) -> tuple[str, int
     """Codec and bytes of a field."""
     if dtype != F32:
         return "", width * dtype.itemsize
-    codec = codec_of(precision if width >= _WIDE else "fp32")
+    codec = codec_of(precision if width >= _LONG else "fp32")
     return codec.name, codec.row_bytes(width)
 
 

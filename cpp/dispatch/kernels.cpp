@@ -1,10 +1,11 @@
+#include "dispatch/kernels.h"
+
 #include <algorithm>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "dispatch/cpu.h"
-#include "dispatch/kernels.h"
 
 namespace pyrec {
 
