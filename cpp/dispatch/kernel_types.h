@@ -136,8 +136,12 @@ using PackI16 = void (*)(const std::int16_t* b, std::size_t k, std::size_t n, st
 // A row of k numbers as uint8: the nearest of number / scale + zero point, then the zero point up
 // to a multiple of 16, then scale (float32) and zero point (int32) in kRowRecordTail bytes. The
 // zero point is 0 for a row without a sign bit, else kZeroPoint. A row with a number that is
-// not finite has NaN as its scale.
-constexpr std::int32_t kZeroPoint = 128;
+// not finite has NaN as its scale. The bytes are at most 127 and the columns' -127 to 127, so that
+// two products fit 16 bits, which is what AVX2 sums exactly.
+constexpr float kRowLevels = 127.0f;       // what the largest number of a row becomes
+constexpr float kSignedRowLevels = 63.0f;  // the same of a row with a sign bit
+constexpr float kColumnLevels = 127.0f;
+constexpr std::int32_t kZeroPoint = 64;
 constexpr std::size_t kRowRecordTail = 16;
 static constexpr std::size_t quantized_row_size(std::size_t k) {
   return (k + 15) / 16 * 16 + kRowRecordTail;

@@ -82,7 +82,7 @@ inline RowQuantization quantization_of_row(Largest largest_of) {
   std::uint32_t largest = largest_of(~0u);
   const bool below = largest > kMagnitude;
   if (below) largest = largest_of(kMagnitude);
-  return {quantization_of(largest, below ? 127.0f : 255.0f), below};
+  return {quantization_of(largest, below ? kSignedRowLevels : kRowLevels), below};
 }
 
 inline void store_tail(const RowQuantization& row, std::byte* p) {
@@ -155,7 +155,6 @@ inline void set_corrections(const std::byte* packed, std::size_t k, std::size_t 
 template <class Columns>
 void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::size_t widest,
                   std::byte* packed) {
-  constexpr float kLevels = 127.0f;
   const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
   float* scales = reinterpret_cast<float*>(packed + groups_size(k, n, 4));
   auto* corrections = reinterpret_cast<std::int32_t*>(scales + padded);
@@ -171,7 +170,7 @@ void pack_s8_from(const Columns& b, std::size_t k, std::size_t n, std::size_t wi
     for (; l < k; ++l) largest[0] = max(largest[0], bits(b(l, j)) & kMagnitude);
     const VecU whole = max(max(largest[0], largest[1]), max(largest[2], largest[3]));
     for (std::size_t i = 0; i < kLanes; ++i) {
-      const Quantization column = quantization_of(whole[i], kLevels);
+      const Quantization column = quantization_of(whole[i], kColumnLevels);
       scales[j + i] = column.scale;
       // Kept here until the elements are packed.
       __builtin_memcpy(corrections + j + i, &column.inverse, sizeof column.inverse);

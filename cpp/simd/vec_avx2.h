@@ -232,12 +232,12 @@ inline void store_bytes(std::byte* p, const VecI (&x)[4]) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(mixed, order));
 }
 
-// Each lane holds four bytes, unsigned in a and signed in b: sum and their products, modulo 2^32.
+// Each lane holds four bytes, 0 to 127 in a and signed in b: sum and their products, modulo 2^32.
+// Two products make at most 2 * 127 * 128 < 2^15, so that nothing saturates.
 inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
-  const __m256i right = reinterpret_cast<__m256i>(b);
-  const VecI even = reinterpret_cast<VecI>(_mm256_srai_epi16(_mm256_slli_epi16(right, 8), 8));
-  const VecI odd = reinterpret_cast<VecI>(_mm256_srai_epi16(right, 8));
-  return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+  const __m256i pairs =
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
+  return sum + multiply_pairs(reinterpret_cast<VecI>(pairs), broadcast(0x00010001));
 }
 // The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
 inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {

@@ -251,16 +251,16 @@ inline void store_low_halves(std::uint16_t* p, VecU x) {
                       _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(x)));
 }
 
-// Each lane holds four bytes, unsigned in a and signed in b: sum and their products, modulo 2^32.
+// Each lane holds four bytes, 0 to 127 in a and signed in b: sum and their products, modulo 2^32.
+// Two products make at most 2 * 127 * 128 < 2^15, so that nothing saturates.
 inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
 #ifdef __AVX512VNNI__
   return reinterpret_cast<VecU>(_mm512_dpbusd_epi32(
       reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
 #else
-  const __m512i right = reinterpret_cast<__m512i>(b);
-  const VecI even = reinterpret_cast<VecI>(_mm512_srai_epi16(_mm512_slli_epi16(right, 8), 8));
-  const VecI odd = reinterpret_cast<VecI>(_mm512_srai_epi16(right, 8));
-  return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
+  const __m512i pairs =
+      _mm512_maddubs_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+  return sum + multiply_pairs(reinterpret_cast<VecI>(pairs), broadcast(0x00010001));
 #endif
 }
 // The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.

@@ -19,7 +19,9 @@ COLUMN_LEVELS = np.float32(127)
 """What the largest weight of a column becomes."""
 
 _ROW_LEVELS = np.float32(127)
-_ROW_LEVELS_UNSIGNED = np.float32(255)
+_SIGNED_ROW_LEVELS = np.float32(63)
+"""What the largest number of a row becomes; the native kernels say why it is not more."""
+
 _TINY = np.float32(2.0**-100)
 _EXACT_IN_F32 = 1 << 24
 
@@ -43,14 +45,14 @@ def quantize(x: Array, levels: Array | np.float32, axis: int) -> tuple[Floats, F
 
 
 def quantize_rows(x: Array) -> tuple[Floats, Floats]:
-    """Rows as int8 in effect, or as uint8 where no number has a minus sign; see `quantize`."""
+    """Rows as 7 bits with a sign in effect, or without one where no number has it; see `quantize`."""
     signed = np.signbit(x).any(-1, keepdims=True)
-    return quantize(x, np.where(signed, _ROW_LEVELS, _ROW_LEVELS_UNSIGNED), -1)
+    return quantize(x, np.where(signed, _SIGNED_ROW_LEVELS, _ROW_LEVELS), -1)
 
 
 def multiply_whole(rows: Array, columns: Array) -> Floats:
     """The exact product of whole numbers held as float32, rounded once."""
-    exact = rows.shape[-1] * int(_ROW_LEVELS_UNSIGNED) * int(COLUMN_LEVELS) <= _EXACT_IN_F32
+    exact = rows.shape[-1] * int(_ROW_LEVELS) * int(COLUMN_LEVELS) <= _EXACT_IN_F32
     kind = np.float32 if exact else np.float64
     product = np.matmul(rows.astype(kind, copy=False), columns.astype(kind, copy=False))
     return np.asarray(product, np.float32)
@@ -84,7 +86,7 @@ def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:
 
 OPS = (
     # pyrec.Dense with a constant matrix of weights, or matrices out of pyrec.Pack with the same precision,
-    # rounded to int8 with a scale for each column; each row of x is rounded to 8 bits with a scale of its
+    # rounded to int8 with a scale for each column; each row of x is rounded to 7 bits with a scale of its
     # own. The sums of products are exact.
     _layer("pyrec.DenseInt8", _product_int8),
     # The same with weights rounded to bfloat16; a processor that multiplies bfloat16 rounds x as well.

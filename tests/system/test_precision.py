@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given as examples
+from hypothesis import settings
+from hypothesis import strategies as st
 from onnx import helper
 from support.models import FLOAT, INT64, STRING, make_model
 
@@ -190,6 +193,25 @@ def test_a_row_or_column_that_is_not_finite_or_zero(isa: str) -> None:
     weights[:, 2] = 0
     weights[4, 5] = np.inf
     check(isa, "pyrec.DenseInt8", [x, weights, normal(18)], "Relu")
+
+
+@settings(max_examples=20, deadline=None)
+@examples(st.integers(1, 300), st.integers(1, 40), st.booleans(), st.integers(0, 1 << 30))
+def test_sums_of_int8_layers_err_as_little_as_is_stated(k: int, h: int, signed: bool, seed: int) -> None:
+    """Half a step of the row for each rounded weight, and half a step of the column for each number."""
+    rng = np.random.default_rng(seed)
+    x = (rng.standard_normal((5, k)) ** 3).astype(F32)
+    x = x if signed else np.abs(x)
+    weights = (rng.standard_normal((k, h)) ** 3).astype(F32)
+    step = np.abs(x).max(1, keepdims=True) / np.where(np.signbit(x).any(1, keepdims=True), 63, 127)
+    column = np.abs(weights).max(0) / 127
+    bound = column / 2 * np.abs(x).sum(1, keepdims=True) + step / 2 * (np.abs(weights) + column / 2).sum(0)
+    exact = x.astype(np.float64) @ weights.astype(np.float64)
+    node = Node("pyrec.DenseInt8", ("x", "w"), ("y",))
+    for isa in ISAS:
+        assert (np.abs(run_native(isa, node, [x, weights]) - exact) <= bound * (1 + 1e-5)).all()
+    (reference,) = OPS[node.op].evaluate(node, [x, weights])
+    assert (np.abs(reference - exact) <= bound * (1 + 1e-5)).all()
 
 
 @pytest.mark.parametrize("isa", ISAS)
