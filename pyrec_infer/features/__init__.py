@@ -2,12 +2,12 @@
 
 from pyrec_infer.features.fields import Combination, Field, ListField
 from pyrec_infer.features.golden import Golden
-from pyrec_infer.features.transforms.combine import Since
+from pyrec_infer.features.transforms.combine import Join, Since
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
 from pyrec_infer.features.transforms.ids import Lookup, Modulo, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
-from pyrec_infer.features.transforms.text import Text
+from pyrec_infer.features.transforms.text import Prefix, Text
 
 __all__ = [
     "Bucketise",
@@ -18,11 +18,13 @@ __all__ = [
     "Field",
     "Golden",
     "Hash",
+    "Join",
     "ListField",
     "Log1p",
     "Lookup",
     "MinMax",
     "Modulo",
+    "Prefix",
     "Shift",
     "Sign",
     "Since",

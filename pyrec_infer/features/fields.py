@@ -169,15 +169,15 @@ class ListField(Field):
 
 @dataclass(frozen=True)
 class Combination:
-    """A value made of several fields' raw values.
+    """A value made of several fields' raw values, or a further use of one.
 
     Parameters
     ----------
     name : str
     of : sequence of str
         The fields, of one value each.
-    by : Combine
-        How they are combined.
+    by : Combine, optional
+        How they are combined; nothing for a single field.
     to : str, (str, int), sequence of these
         As of `Field`.
     transforms : sequence of Transform
@@ -186,7 +186,7 @@ class Combination:
 
     name: str
     of: Sequence[str]
-    by: Any
+    by: Any = None
     to: Any = ()
     transforms: Sequence[Transform] = ()
 
@@ -194,6 +194,13 @@ class Combination:
         object.__setattr__(self, "of", tuple(self.of))
         object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "to", as_targets(self.to))
+
+    def kind(self, kinds: Sequence[Kind]) -> Kind:
+        """What the value is before the transforms, of fields of these types."""
+        if self.by is None:
+            return kinds[0]
+        made: Kind = self.by.gives(kinds)
+        return made
 
 
 __all__ = [

@@ -97,8 +97,8 @@ class _Lowering:
 
     def combination(self, item: Combination, kinds: Sequence[Kind]) -> None:
         self.writer.begin(f"{item.name}/feature", f"field {item.name}")
-        kind = item.by.gives(kinds)
-        value = item.by.write(self.writer, item.of)
+        kind = item.kind(kinds)
+        value = item.of[0] if item.by is None else item.by.write(self.writer, item.of, kinds)
         self.feed(item.to, self.transformed(value, item.transforms, kind), 0)
 
     def feed(self, targets: Sequence[Target], value: str, length: int) -> None:

@@ -40,7 +40,7 @@ def as_plain(
         {
             "name": made.name,
             "of": list(made.of),
-            "by": made.by.as_dict(),
+            "by": None if made.by is None else made.by.as_dict(),
             "to": _targets(made),
             "transforms": [transform.as_dict() for transform in made.transforms],
         }
@@ -98,6 +98,14 @@ class _Reader:
         made = [self.named(label, "transform", TRANSFORMS, item) for item in given]
         return [item for item in made if item is not None]
 
+    def combination(self, label: str, given: dict[str, Any]) -> Combination | None:
+        if given.get("by") is not None:
+            given["by"] = self.named(label, "combine", COMBINES, given["by"])
+            if given["by"] is None:
+                return None
+        made: Combination | None = self.make(label, Combination, given)
+        return made
+
     def fields(self, given: Any, combined: bool) -> Iterator[Field | Combination]:
         if not isinstance(given, list):
             self.mistakes.append("expected a list of fields")
@@ -111,11 +119,7 @@ class _Reader:
             rest = dict(item)
             if "transforms" in rest:
                 rest["transforms"] = self.transforms(label, rest["transforms"])
-            if combined:
-                rest["by"] = self.named(label, "combine", COMBINES, rest.get("by"))
-                made = self.make(label, Combination, rest) if rest["by"] is not None else None
-            else:
-                made = self.named(label, "field", _FIELDS, rest)
+            made = self.combination(label, rest) if combined else self.named(label, "field", _FIELDS, rest)
             if made is not None:
                 yield made
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,12 @@ class Schema:
                 yield f"of: what is missing of '{name}' has no raw value; give it a default"
         if all(name in known for name in made.of):
             kinds = [known[name].dtype for name in made.of]
-            yield from made.by.mistakes(kinds)
-            kind = made.by.gives(kinds)
+            if made.by is None and len(made.of) != 1:
+                yield "by: expected a way to combine several fields"
+                return
+            if made.by is not None:
+                yield from made.by.mistakes(kinds)
+            kind = made.kind(kinds)
             for transform in made.transforms:
                 if kind not in transform.takes:
                     yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
@@ -248,7 +253,7 @@ def _mistyped(given: Sequence[Any]) -> Iterator[str]:
             else:
                 yield from (f"{label}{transform.name}: {text}" for text in type_mistakes(transform))
         if isinstance(item, Combination):
-            if not isinstance(item.by, Combine):
+            if not isinstance(item.by, (Combine, NoneType)):
                 yield f"{label}by: expected a way to combine, got {type(item.by).__name__}"
             if not all(isinstance(name, str) for name in item.of):
                 yield f"{label}of: expected names of fields"

@@ -101,6 +101,23 @@ def test_unknown_ids_of_a_closed_vocabulary_are_in_no_table() -> None:
             call()
 
 
+def test_texts_are_put_together() -> None:
+    words = ["-7=x/12", "-7=/12"]
+    vocabulary = features.Vocabulary(words, oov=0)
+    fields = [
+        features.Field("number", "request", dtype="integer"),
+        features.Field("word", "item"),
+        features.Field("other", "item", dtype="integer", to=()),
+        features.Combination(
+            "all", ["number", "word", "other"], features.Join(["=", "/"]), "x", [vocabulary]
+        ),
+    ]
+    model = pi.load(as_it_is(INT64), schema=pi.Schema(fields))
+    assert model.score({"number": -7}, {"word": ["", "x"], "other": [12, 12]}, output="y").tolist() == [1, 0]
+    prefixed = [features.Prefix("-7="), features.Vocabulary(["-7=5"])]
+    assert transformed([5, 6], prefixed, "integer", INT64).tolist() == [1, 0]
+
+
 def test_small_tables_and_arithmetic_of_ids() -> None:
     table = features.Lookup(["de", "it"], [0.5, 2.0], default=-1.0)
     assert transformed(["it", "xx", "de"], [table], "string").tolist() == [2.0, -1.0, 0.5]
@@ -148,7 +165,7 @@ def test_mistakes_are_told_with_the_field(transform: Transform, message: str) ->
 
 def test_each_transform_has_a_test() -> None:
     tested = {transform.name for transform, _ in (*NUMBERS.values(), *((item, 0) for item, _ in MISTAKES))}
-    assert {*tested, "shift"} == set(TRANSFORMS)
+    assert {*tested, "shift", "prefix"} == set(TRANSFORMS)
 
 
 WORDS = ["Hello", "", "straße", "0", "2.x"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyrec_infer.features.transforms.combine import Combine, Since
+from pyrec_infer.features.transforms.combine import Combine, Join, Since
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
 from pyrec_infer.features.transforms.ids import Lookup, Modulo, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
-from pyrec_infer.features.transforms.text import Text
+from pyrec_infer.features.transforms.text import Prefix, Text
 from pyrec_infer.features.transforms.transform import Transform
 
 TRANSFORMS: Mapping[str, type[Transform]] = {
@@ -28,9 +28,10 @@ TRANSFORMS: Mapping[str, type[Transform]] = {
         Sign,
         DatePart,
         Text,
+        Prefix,
     )
 }
 
-COMBINES: Mapping[str, type[Combine]] = {kind.name: kind for kind in (Cross, Since)}
+COMBINES: Mapping[str, type[Combine]] = {kind.name: kind for kind in (Cross, Join, Since)}
 
 __all__ = ["COMBINES", "TRANSFORMS", "Combine", "Transform"]

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pyrec_infer.features.transforms.text import as_text
 from pyrec_infer.features.transforms.transform import Kind
+from pyrec_infer.ir import STRING
 from pyrec_infer.passes.common.writer import Writer
 
 
@@ -26,13 +28,15 @@ class Combine:
         """What is wrong with its numbers, or with these kinds."""
         yield from ()
 
-    def write(self, writer: Writer, values: Sequence[str]) -> str:
+    def write(self, writer: Writer, values: Sequence[str], kinds: Sequence[Kind]) -> str:
         """The nodes that combine the values of each row."""
         raise NotImplementedError
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, which `read_combine` reads."""
-        return {"combine": self.name, **{field.name: getattr(self, field.name) for field in fields(self)}}
+        made = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in made.items()}
+        return {"combine": self.name, **plain}
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,45 @@ class Since(Combine):
         if tuple(kinds) != ("integer", "integer"):
             yield f"takes two fields of type integer, got {', '.join(kinds)}"
 
-    def write(self, writer: Writer, values: Sequence[str]) -> str:
+    def write(self, writer: Writer, values: Sequence[str], kinds: Sequence[Kind]) -> str:
         late, early = values
         known = writer.node("Greater", late, early)
         zero = writer.constant(0, np.int64)
         return writer.node("Where", known, writer.node("Sub", late, early), zero)
 
 
-__all__ = ["Combine", "Since"]
+@dataclass(frozen=True)
+class Join(Combine):
+    """Strings, and decimal digits of whole numbers, one after another with texts between them.
+
+    Parameters
+    ----------
+    between : sequence of str
+        One less than the fields.
+    """
+
+    between: Sequence[str]
+    name: ClassVar[str] = "join"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "between", tuple(self.between))
+
+    def gives(self, kinds: Sequence[Kind]) -> Kind:
+        return "string"
+
+    def mistakes(self, kinds: Sequence[Kind]) -> Iterator[str]:
+        if "number" in kinds:
+            yield "takes fields of type string or integer, got number"
+        if len(self.between) != len(kinds) - 1 or not all(isinstance(text, str) for text in self.between):
+            yield f"between: expected {len(kinds) - 1} strings for {len(kinds)} fields"
+
+    def write(self, writer: Writer, values: Sequence[str], kinds: Sequence[Kind]) -> str:
+        made, *texts = [as_text(writer, value, kind) for value, kind in zip(values, kinds, strict=True)]
+        for between, text in zip(self.between, texts, strict=True):
+            if between:
+                made = writer.node("StringConcat", made, writer.constant(between, STRING))
+            made = writer.node("StringConcat", made, text)
+        return made
+
+
+__all__ = ["Combine", "Join", "Since"]

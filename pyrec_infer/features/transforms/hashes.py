@@ -121,7 +121,7 @@ class Cross(Combine):
         except PyrecError as error:
             yield str(error)
 
-    def write(self, writer: Writer, values: Sequence[str]) -> str:
+    def write(self, writer: Writer, values: Sequence[str], kinds: Sequence[Kind]) -> str:
         start = _seed_of(CROSSES[self.scheme], self.seed, None)
         return writer.node(
             "pyrec.CrossBucket",
