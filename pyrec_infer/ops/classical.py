@@ -5,8 +5,8 @@ The output of a ZipMap is the array of its dicts' values: its input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -200,25 +200,47 @@ def _encoder_default(node: Node, values: Array) -> Any:
     return node.attribute("default_int64", -1)
 
 
+def _key(item: Any) -> Any:
+    return "NaN" if isinstance(item, float) and item != item else item
+
+
+class _Codes(NamedTuple):
+    """What a LabelEncoder maps its keys to, made once for a node."""
+
+    kind: str
+    found: Mapping[Any, Any]
+    default: Any
+    dtype: np.dtype[Any]
+
+
+def _codes(node: Node) -> _Codes:
+    made: _Codes | None = node.findings.get(_codes)
+    if made is None:
+        keys, values = _encoder_side(node, "keys"), _encoder_side(node, "values")
+        if len(keys) != len(values):
+            raise _fail(node, f"{len(keys)} keys and {len(values)} values")
+        found: dict[Any, Any] = {}
+        for item, value in zip(keys.tolist(), values.tolist(), strict=True):
+            found.setdefault(_key(item), value)
+        dtype = STRING if values.dtype.kind in "UO" else values.dtype
+        made = node.findings[_codes] = _Codes(_kind(keys), found, _encoder_default(node, values), dtype)
+    return made
+
+
+def _kind(array: Array) -> str:
+    return {"U": "strings", "O": "strings", "f": "floats"}.get(array.dtype.kind, "whole numbers")
+
+
 def _label_encoder(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
-    keys, values = _encoder_side(node, "keys"), _encoder_side(node, "values")
-    if len(keys) != len(values):
-        raise _fail(node, f"{len(keys)} keys and {len(values)} values")
-    kinds = {"U": "U", "O": "U", "f": "f"}
-    if kinds.get(x.dtype.kind, "i") != kinds.get(keys.dtype.kind, "i"):
-        raise DTypeError(f"{node.op}: expected {keys.dtype}, got {x.dtype}")
-
-    def key(item: Any) -> Any:
-        return "NaN" if isinstance(item, float) and item != item else item
-
-    found: dict[Any, Any] = {}
-    for item, value in zip(keys.tolist(), values.tolist(), strict=True):
-        found.setdefault(key(item), value)
-    default = _encoder_default(node, values)
-    mapped = [found.get(key(item), default) for item in x.reshape(-1).tolist()]
-    dtype = STRING if values.dtype.kind in "UO" else values.dtype
-    return [np.asarray(mapped, dtype).reshape(x.shape)]
+    codes = _codes(node)
+    if _kind(x) != codes.kind:
+        raise DTypeError(f"{node.op}: expected {codes.kind}, got {x.dtype}")
+    items = x.reshape(-1).tolist()
+    if x.dtype.kind == "f":
+        items = list(map(_key, items))
+    mapped = [codes.found.get(item, codes.default) for item in items]
+    return [np.asarray(mapped, codes.dtype).reshape(x.shape)]
 
 
 def _infer_label_encoder(node: Node, inputs: Infos) -> list[Info]:
