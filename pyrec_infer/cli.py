@@ -1,4 +1,4 @@
-"""The command line: ``pyrec-infer demo``, ``explain`` and ``doctor``."""
+"""The command line: ``pyrec-infer demo``, ``explain``, ``check-features`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ def run_explain(arguments: argparse.Namespace) -> None:
     print(load(arguments.model).explain(arguments.request, passes=arguments.passes))
 
 
+def run_check_features(arguments: argparse.Namespace) -> int:
+    """Compare what a schema makes of raw rows with what training made of them; 1 if they differ."""
+    import numpy as np
+
+    from pyrec_infer.checking import check_features
+    from pyrec_infer.features.schema import Schema
+    from pyrec_infer.features.text import parse_json
+
+    lines = arguments.rows.read_bytes().splitlines()
+    rows = [parse_json(line) for line in lines if line.strip()]
+    with np.load(arguments.expected, allow_pickle=False) as stored:
+        expected = {name: stored[name] for name in stored.files}
+    report = check_features(Schema.load(arguments.schema), rows, expected)
+    print(report)
+    return 0 if report.same else 1
+
+
 def run_doctor(arguments: argparse.Namespace) -> None:
     """Print what matters for a report of a problem."""
     from pyrec_infer.tools.doctor import report
@@ -58,6 +75,12 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--passes", action="store_true", help="list what each step of the compiler changed")
     explain.set_defaults(run=run_explain)
 
+    check = commands.add_parser("check-features", help="compare features with those that training saw")
+    check.add_argument("schema", type=Path, help="a schema in JSON")
+    check.add_argument("rows", type=Path, help="raw rows, an object of JSON in each line")
+    check.add_argument("expected", type=Path, help="an .npz file with the model's inputs for these rows")
+    check.set_defaults(run=run_check_features)
+
     doctor = commands.add_parser("doctor", help="print processor features, backends and versions")
     doctor.set_defaults(run=run_doctor)
     return top
@@ -67,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status."""
     chosen = parser().parse_args(arguments)
     try:
-        chosen.run(chosen)
+        status: int | None = chosen.run(chosen)
     except (PyrecError, OSError) as error:
         let_interrupts_pass(error)
         print(f"pyrec-infer: {error}", file=sys.stderr)
         return 1
-    return 0
+    return status or 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from support.models import ranker
 
 import pyrec_infer as pi
-from pyrec_infer import features
+from pyrec_infer import cli, features
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
 
 NAMES = ["ann", "bob"]
@@ -111,3 +113,18 @@ def test_golden_rows_have_a_tensor_for_each_input() -> None:
     few = {name: values for name, values in expected().items() if name != "item"}
     with pytest.raises(SchemaError, match="'item'"):
         pi.load(ranker().SerializeToString(), schema=pi.Schema(fields()).with_golden(ROWS, few))
+
+
+def test_the_command_line_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.Schema(fields()).save(tmp_path / "schema.json")
+    rows = [dict(zip(ROWS, values, strict=True)) for values in zip(*ROWS.values(), strict=True)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    files = [str(tmp_path / name) for name in ("schema.json", "rows.jsonl", "expected.npz")]
+    np.savez(tmp_path / "expected.npz", **expected())
+    assert cli.main(["check-features", *files]) == 0
+    np.savez(tmp_path / "expected.npz", **{**expected(), "user": np.asarray([2, 1])})
+    assert cli.main(["check-features", *files]) == 1
+    assert "field 'name', input 'user' (transforms: vocabulary): 1 of 2" in capsys.readouterr().out
+    (tmp_path / "rows.jsonl").write_text("[1")
+    assert cli.main(["check-features", *files]) == 1
+    assert "expected JSON" in capsys.readouterr().err
