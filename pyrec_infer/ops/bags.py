@@ -23,6 +23,9 @@ from pyrec_infer.ops.layout import INT64
 MODES = ("sum", "mean", "max")
 """What a bag makes of its rows."""
 
+_MOST_IDS = 1 << 48
+"""More than any list holds."""
+
 
 BOUNDS = frozenset(
     {
@@ -216,6 +219,10 @@ def _rows_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     lengths = _offsets(node, required(node, inputs, 0))
     if np.any(lengths < 0):
         raise ShapeError(f"expected no negative length, got one (row {int(np.argmax(lengths < 0))})")
+    too_many = lengths.cumsum(dtype=np.float64) > _MOST_IDS
+    if np.any(too_many):
+        row = int(np.argmax(too_many))
+        raise ShapeError(f"expected at most {_MOST_IDS} ids by all lengths, got more (row {row})")
     return [np.repeat(np.arange(len(lengths), dtype=INT64), lengths)]
 
 

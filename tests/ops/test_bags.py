@@ -380,3 +380,26 @@ def test_rows_of_lengths() -> None:
         np.testing.assert_array_equal(made, rows)
     with pytest.raises(ShapeError, match=r"expected no negative length, got one \(row 1\)"):
         op.evaluate(node, [np.asarray([2, -1])])
+    for lengths, row in (([1, 2**62, 2**62], 1), ([2**40] * 2**9, 256), ([2**63 - 1], 0)):
+        with pytest.raises(ShapeError, match=rf"expected at most \d+ ids by all lengths, .*\(row {row}\)"):
+            op.evaluate(node, [np.asarray(lengths)])
+
+
+def test_lengths_of_offsets() -> None:
+    op = OPS["pyrec.LengthsOfOffsets"]
+    node = Node("pyrec.LengthsOfOffsets", ("offsets",), ("lengths",))
+    for offsets, lengths in (([0, 2, 2, 5], [2, 0, 3]), ([4], []), ([], [])):
+        (made,) = op.evaluate(node, [np.asarray(offsets, np.int32)])
+        assert made.dtype == INT64
+        np.testing.assert_array_equal(made, lengths)
+    with pytest.raises(ShapeError):
+        op.evaluate(node, [np.zeros((2, 2), np.int64)])
+
+
+def test_pairs_whose_rows_are_not_counted_end_with_the_last() -> None:
+    rows = np.asarray([2, 0, 2])
+    bounds, order = (Node(op, ("rows",), ("y",)) for op in ("pyrec.BagsOfPairs", "pyrec.OrderOfPairs"))
+    np.testing.assert_array_equal(OPS[bounds.op].evaluate(bounds, [rows])[0], [[0, 1], [1, 1], [1, 3]])
+    np.testing.assert_array_equal(OPS[order.op].evaluate(order, [rows])[0], [1, 0, 2])
+    assert OPS[bounds.op].evaluate(bounds, [rows[:0]])[0].shape == (0, 2)
+    assert OPS[order.op].evaluate(order, [rows[:0]])[0].shape == (0,)

@@ -6,15 +6,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx.helper import make_node
 from onnx.reference import ReferenceEvaluator
 from support.bag_models import FIELDS, TABLE, WEIGHTS, fields, with_input
 
 import pyrec_infer as pi
-from pyrec_infer.errors import PyrecError, ShapeError
+from pyrec_infer.errors import ShapeError
 
 Array = NDArray[Any]
 
@@ -120,11 +122,52 @@ def test_any_lengths(axis: int, rows: int, seed: int) -> None:
     close(found, reference)
 
 
+def other_use(axis: int, op: str) -> bytes:
+    """The bags of all fields and rows, used before they are told apart, or never told apart."""
+    proto = onnx.ModelProto.FromString(fields(axis))
+    (each,) = (node for node in proto.graph.node if "each" in node.output)
+    each.input[0] = "used"
+    nodes = [make_node(op, ["bags"], ["used"])]
+    if op == "ReduceMax":
+        nodes = [make_node(op, ["bags", "zero1"], ["most"]), make_node("Sub", ["bags", "most"], ["used"])]
+    place = list(proto.graph.node).index(each)
+    kept = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*kept[:place], *nodes, *kept[place:]])
+    return proto.SerializeToString()
+
+
+def almost(axis: int, use: str) -> bytes:
+    if use:
+        return other_use(axis, use)
+    found = with_input(fields(axis), "each", 1, "by_row" if axis else "by_field")
+    found = with_input(found, "weighed", 1, "row_weights" if axis else "field_weights")
+    return with_input(found, "added", 1, "one1" if axis else "zero1")
+
+
 @pytest.mark.parametrize("axis", [0, 1])
-def test_fields_that_are_viewed_as_rows_are_refused(axis: int) -> None:
-    almost = with_input(fields(axis), "each", 1, "by_row" if axis else "by_field")
-    almost = with_input(almost, "weighed", 1, "row_weights" if axis else "field_weights")
-    almost = with_input(almost, "added", 1, "one1" if axis else "zero1")
-    request = ragged(axis, lengths_of(1))
-    with pytest.raises(PyrecError):
-        pi.load(almost).score(request, {"x": dense(2)[0]})
+@pytest.mark.parametrize("use", ["Relu", "ReduceMax", ""])
+def test_other_uses_run_as_they_say_and_are_scored_so_or_refused(axis: int, use: str) -> None:
+    proto = almost(axis, use)
+    loaded, x = pi.load(proto), dense(4)[0]
+    given_ = {**ragged(axis, lengths_of(4)), "x": x}
+    close(loaded.run(given_)["y"], ReferenceEvaluator(proto).run(None, given_)[0])
+    one = lengths_of(1, seed=5)
+    request, repeated = ragged(axis, one), ragged(axis, np.repeat(one, 4, axis=0))
+    parts = np.split(request["ids"], np.cumsum(one[0])[:-1])
+    tiled = [np.tile(part, 4) for part in parts] if axis else [np.tile(request["ids"], 4)]
+    repeated["ids"] = np.concatenate(tiled)
+    close(loaded.score(request, {"x": x}), loaded.run({**repeated, "x": x})["y"])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_largest_of_each_field(axis: int) -> None:
+    """TorchScript's loop guards no empty bag, so that its numbers are those of the bags that have some."""
+    proto = fields(axis, "max")
+    loaded, (x, added) = pi.load(proto), dense(3)
+    lengths = lengths_of(3) + 1
+    requests = ragged(axis, lengths)
+    wanted = ReferenceEvaluator(proto).run(None, {**requests, "x": np.zeros_like(x)})[0] + added
+    close(loaded.run({**requests, "x": x})["y"], wanted)
+    close(loaded.score(requests, {"x": x}, offsets=[0, 1, 2, 3]), wanted)
+    close(loaded.catalog(requests).score({"x": np.zeros((1, 5), np.float32)}), wanted - added)

@@ -415,14 +415,14 @@ def extremes(spelling: str, largest: bool, begun: str) -> bytes:
 FIELDS = 3
 
 
-def fields(axis: int) -> bytes:
+def fields(axis: int, mode: str = "sum") -> bytes:
     """Bags of several fields, weighed and added; their lengths are a matrix with rows along an axis."""
     nodes = [
         make_node("Reshape", ["lengths", "minus1"], ["flat_lengths"]),
         make_node("CumSum", ["flat_lengths", "zero"], ["sums"]),
         make_node("Concat", ["zero1", "sums"], ["all"], axis=0),
     ]
-    _loop(nodes, "all", "sum", False)
+    _loop(nodes, "all", mode, False)
     nodes += [
         make_node("Reshape", ["bags", "by_field" if axis else "by_row"], ["each"]),
         make_node("Mul", ["each", "field_weights" if axis else "row_weights"], ["weighed"]),

@@ -199,8 +199,10 @@ def _derivable(node: Node, sources: _Sources, sides: Sequence[frozenset[str]]) -
     else:
         find = _offsets_input if node.op == "pyrec.BagBounds" else _pairs_input
         proven = find(first, sources.graph, sources.infos) is not None
-    read = sources.inputs[node.outputs[0]]
-    return proven and any(read <= side for side in sides)
+    made, read = sources.infos[node.outputs[0]], sources.inputs[node.outputs[0]]
+    # What is worked out before is an input then, and has a row for each row.
+    by_row = made.rows != 0 or (made.shape is not None and same_size(made.shape[0], Dim.symbol(BATCH)))
+    return proven and by_row and any(read <= side for side in sides)
 
 
 def find_lists(graph: Graph) -> frozenset[str]:
