@@ -23,10 +23,13 @@ class Index(Protocol):
 
     Attributes
     ----------
+    rows : ndarray of int64
+        Their rows, by place.
     count : int
         How many there are.
     """
 
+    rows: Rows64
     count: int
 
     def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
@@ -55,14 +58,14 @@ class NumbaIndex:
     ----------
     form : VectorForm
     view : StoreView
-        All items, as its first set.
+    rows : ndarray of int64
+        Of the items in order.
     """
 
-    def __init__(self, form: VectorForm, view: StoreView) -> None:
-        rows = view.rows(0)
+    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64) -> None:
+        self.rows, self.count = rows, len(rows)
         self._vectors = np.ascontiguousarray(view.part(0)[rows]).view(np.float32)
         self._biases = form.biases(view.part(1)[rows])
-        self.count = len(rows)
 
     def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
         places = np.zeros((len(queries), 0), np.int64)
@@ -89,16 +92,16 @@ class NativeIndex:
     ----------
     form : VectorForm
     view : StoreView
-        All items, as its first set.
+    rows : ndarray of int64
+        Of the items in order.
     backend : str
     pool : _native.ThreadPool
         The threads that share a search.
     """
 
-    def __init__(self, form: VectorForm, view: StoreView, backend: str, pool: Any) -> None:
+    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> None:
         self._backend, self._pool = backend, pool
-        rows = view.rows(0)
-        self.count = len(rows)
+        self.rows, self.count = rows, len(rows)
         codes = view.part(2) if form.coded else None
         self._index = native.VectorIndex(view.part(0), view.part(1), codes, rows, form.biased)
 
@@ -106,9 +109,11 @@ class NativeIndex:
         return self._index.search(self._backend, self._pool, queries, k)
 
 
-def make_index(form: VectorForm, view: StoreView, backend: str, pool: Any) -> Index:
-    """The index of all items, which are the view's first set."""
-    return NumbaIndex(form, view) if backend == "numba" else NativeIndex(form, view, backend, pool)
+def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> Index:
+    """The index of the items of some rows, in their order."""
+    if backend == "numba":
+        return NumbaIndex(form, view, rows)
+    return NativeIndex(form, view, rows, backend, pool)
 
 
 __all__ = ["Index", "Rows64", "make_index"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -12,10 +14,11 @@ from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
+from pyrec_infer.retrieval.denied import Denied, keep_first, known_keys, read_denied
 from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
-from pyrec_infer.store import IdType, StoreView, make_store
+from pyrec_infer.store import IdType, Keys, StoreView, make_store
 from pyrec_infer.store.ids import take_keys
 from pyrec_infer.tools.explain import Explanation
 
@@ -48,6 +51,27 @@ class Retrieved(NamedTuple):
     counts: NDArray[np.int64]
     refined: int
     certified: bool
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The items of a search.
+
+    Attributes
+    ----------
+    view : StoreView
+        Whose first set the items are among.
+    index : Index
+    chosen : ndarray of int64 or None
+        Which of the set they are; None: all.
+    denied : ndarray of int64
+        The row of each denied key, or -1.
+    """
+
+    view: StoreView
+    index: Index
+    chosen: NDArray[np.int64] | None
+    denied: NDArray[np.int64]
 
 
 class Retriever:
@@ -151,7 +175,14 @@ class Retriever:
         return self._id_type.shown(view.ids(0, view.order(0)))
 
     @memory_errors_typed
-    def top_k(self, queries: ArrayLike, k: int = 100) -> Retrieved:
+    def top_k(
+        self,
+        queries: ArrayLike,
+        k: int = 100,
+        *,
+        allow: ArrayLike | None = None,
+        deny: ArrayLike | Sequence[ArrayLike] | None = None,
+    ) -> Retrieved:
         """The k items with the highest scores for each query, best first.
 
         Parameters
@@ -160,11 +191,17 @@ class Retriever:
             One vector is a query alone.
         k : int
             How many; fewer items give fewer results.
+        allow : array_like, optional
+            Ids of the items that alone are searched, for all queries.
+        deny : array_like, or list of array_like, optional
+            Ids that no query gets, or for each query those that it does not get. Ids that the retriever does
+            not have are ignored, in both.
 
         Returns
         -------
         Retrieved
-            Equal products: the earlier item first.
+            Equal products: the earlier item first. Where ``deny`` leaves a query fewer results than others,
+            what is beyond its count has the id 0 or an empty string, and the score minus infinity.
 
         Raises
         ------
@@ -183,14 +220,24 @@ class Retriever:
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        view, index = self._index()
-        kept = min(k, index.count)
-        current_budget().require(_BYTES_OF_RESULT * len(vectors) * kept)
+        allowed = None if allow is None else known_keys(self._id_type, "allow", allow)
+        denied = None if deny is None else read_denied(self._id_type, deny, len(vectors))
+        scope = self._scope(allowed, denied)
+        index, count = scope.index, len(vectors)
+        more = 0 if denied is None else denied.most(scope.denied, count)
+        kept = min(k + more, index.count) if k else 0
+        current_budget().require(_BYTES_OF_RESULT * count * kept)
         places, products, refined = index.search(self._form.queries(vectors), kept)
-        found = self._id_type.shown(view.ids(0, places.reshape(-1)))
-        counts = np.full(len(vectors), kept, np.int64)
         scores = self._form.scores(vectors, products)
-        return Retrieved(found.reshape(places.shape), scores, counts, refined, True)
+        counts = np.full(count, kept, np.int64)
+        if denied is not None:
+            taken = denied.taken(scope.denied, index.rows[places])
+            places, scores, counts = keep_first(taken, k, places, scores)
+        chosen = places if scope.chosen is None else scope.chosen[places]
+        ids = self._id_type.shown(scope.view.ids(0, chosen.reshape(-1))).reshape(places.shape)
+        if denied is not None:
+            ids[np.isneginf(scores)] = "" if self._id_type.text else 0
+        return Retrieved(ids, scores, counts, refined, True)
 
     @memory_errors_typed
     def upsert(self, vectors: ArrayLike, ids: ArrayLike) -> None:
@@ -224,9 +271,9 @@ class Retriever:
         int
             How many items it had of them.
         """
-        keys, known = self._id_type.keys("ids", ids)
+        keys = known_keys(self._id_type, "ids", ids)
         self._current = None
-        return self._store.erase(keys if known is None else take_keys(keys, np.flatnonzero(known)))
+        return self._store.erase(keys)
 
     def explain(self) -> Explanation:
         """How items are held and searched.
@@ -239,12 +286,32 @@ class Retriever:
         threads = 1 if self._pool is None else self._pool.threads
         return explain_retriever(self._form, self._precision, self._store, self._backend, threads)
 
+    def _scope(self, allowed: Keys | None, denied: Denied | None) -> _Scope:
+        """What a search reads, all of one state of the items."""
+        others = [] if denied is None else [denied.keys]
+        none = np.empty(0, np.int64)
+        if allowed is not None:
+            view = self._store.read(allowed, *others)
+            chosen = view.order(0)
+            index = make_index(self._form, view, view.rows(0)[chosen], self._backend, self._pool)
+            return _Scope(view, index, chosen, view.rows(1) if others else none)
+        view, index = self._index()
+        if not others:
+            return _Scope(view, index, None, none)
+        rows = self._store.read(*others).rows(0)
+        if not view.is_current():
+            # Items have changed, perhaps before the rows were read.
+            view = self._store.read(None, *others)
+            index = make_index(self._form, view, view.rows(0), self._backend, self._pool)
+            rows = view.rows(1)
+        return _Scope(view, index, None, rows)
+
     def _index(self) -> tuple[StoreView, Index]:
-        """What a search reads: of the newest state, made at the first search after a change."""
+        """The newest state and its index, which is made at the first search after a change."""
         current = self._current
         if current is None or not current[0].is_current():
             view = self._store.read(None)
-            current = view, make_index(self._form, view, self._backend, self._pool)
+            current = view, make_index(self._form, view, view.rows(0), self._backend, self._pool)
             self._current = current
         return current
 

@@ -153,7 +153,7 @@ FLOATS = st.one_of(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_screens_lose_nothing(metric: Any, data: st.DataObject) -> None:
     d, k = data.draw(st.integers(1, 19)), data.draw(st.integers(1, 5))
@@ -257,6 +257,35 @@ def test_searches_see_whole_changes() -> None:
     assert retriever.top_k(np.ones(4), 1).scores.tolist() == [[4 * 29.0]]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("text", [False, True])
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_items_that_are_allowed_and_denied(precision: Any, text: bool, data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    n, count, k = data.draw(st.integers(0, 90)), data.draw(st.integers(1, 3)), data.draw(st.integers(0, 12))
+    items, queries = (rng.integers(-2, 3, (rows, 4)).astype(np.float32) for rows in (n, count))
+    names: list[Any] = [str(name) if text else name for name in rng.permutation(200)[:n].tolist()]
+    some = st.lists(st.integers(0, 220).map(str) if text else st.integers(-1, 220), max_size=60)
+    allow = data.draw(st.none() | some)
+    each = data.draw(st.lists(some, min_size=count, max_size=count))
+    deny = data.draw(st.sampled_from([None, each[0], each]))
+    retriever = pi.Retriever(items, np.asarray(names, str if text else int), precision=precision)
+    found = retriever.top_k(queries, k, allow=allow, deny=deny)
+    rows, scores = brute_force("ip", queries, items, n)
+    for query in range(count):
+        gone = set(each[query] if deny is each else deny or [])
+        left = [
+            (names[row], score)
+            for row, score in zip(rows[query], scores[query], strict=True)
+            if names[row] not in gone and (allow is None or names[row] in allow)
+        ][:k]
+        own = int(found.counts[query])
+        assert found.ids[query, :own].tolist() == [name for name, _ in left]
+        assert found.scores[query, :own].tolist() == [score for _, score in left]
+        assert np.isneginf(found.scores[query, own:]).all()
+
+
 def test_what_is_asked_for() -> None:
     retriever = pi.Retriever([[1, 2], [3, 4], [0, 1]], ids=np.asarray([7, 8, 2**64 - 1], np.uint64))
     assert retriever.top_k([1, 0], 2).ids.tolist() == [[8, 7]]
@@ -311,6 +340,13 @@ BAD = [
     (lambda: known().upsert([[1, 2, 3]], [0]), ShapeError, r"shape \[\*, 2\], got \[1, 3\]"),
     (lambda: known().remove(["a"]), DTypeError, "ids: expected whole numbers"),
     (lambda: known().top_k(np.ones((2**22, 2)), 1000), ResourceLimitError, "max_bytes"),
+    (lambda: known().top_k([[1, 1]], 1, deny=["a"]), DTypeError, "deny: expected whole numbers"),
+    (
+        lambda: known().top_k([[1, 1]], 1, deny=[[1], [2]]),
+        ShapeError,
+        "a list of ids for each of 1 queries",
+    ),
+    (lambda: known().top_k([[1, 1]], 1, allow=[[1], [2]]), ShapeError, "allow: expected one axis"),
     (lambda: pickle.dumps(known()), TypeError, "cannot be pickled"),
 ]
 
