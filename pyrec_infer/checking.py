@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import RawRows, regular
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.fields import Combination, Field, Target
 from pyrec_infer.features.fitting import described, targets
 from pyrec_infer.features.schema import Fitted, Schema
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info
@@ -118,7 +118,7 @@ def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Ar
             raise RowCountError(
                 f"input '{name}': expected shape {list(made[name].shape)}, got {list(expected[name].shape)}"
             )
-        length = item.length if isinstance(item, ListField) and part != "length" else 0
+        length = item.width(part)
         wrong = _wrong_rows(_part(made[name], target, length), _part(expected[name], target, length))
         first = int(np.flatnonzero(wrong)[0]) if wrong.any() else None
         names = tuple(transform.name for transform in item.transforms)

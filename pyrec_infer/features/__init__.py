@@ -5,7 +5,7 @@ from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.transforms.combine import Join, Since
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
-from pyrec_infer.features.transforms.ids import Lookup, Modulo, Shift, Vocabulary
+from pyrec_infer.features.transforms.ids import Lookup, Modulo, OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
 from pyrec_infer.features.transforms.text import Prefix, Text
 
@@ -24,6 +24,7 @@ __all__ = [
     "Lookup",
     "MinMax",
     "Modulo",
+    "OneHot",
     "Prefix",
     "Shift",
     "Sign",

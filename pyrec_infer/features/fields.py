@@ -77,6 +77,10 @@ class Field:
         object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "to", as_targets(self.to))
 
+    def width(self, part: str = "value") -> int:
+        """The places that a row has in what a part of the field feeds; 0 where that is one value."""
+        return self.transforms[-1].width if self.transforms else 0
+
     def kinds(self) -> list[Kind]:
         """What the value is before each transform, and at the end."""
         found = [self.dtype]
@@ -117,6 +121,9 @@ class Field:
             if kind not in transform.takes:
                 yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
             yield from (f"{transform.name}: {text}" for text in transform.mistakes())
+        for transform in self.transforms[:-1]:
+            if transform.width:
+                yield f"{transform.name}: expected as the last transform"
 
     def _holds(self, value: Any) -> bool:
         if self.dtype == "number":
@@ -155,8 +162,13 @@ class ListField(Field):
     mask_to: str = ""
     most: int = 0
 
+    def width(self, part: str = "value") -> int:
+        return 0 if part == "length" else self.length
+
     def mistakes(self) -> Iterator[str]:
         yield from super().mistakes()
+        if super().width():
+            yield f"{self.transforms[-1].name}: expected for fields of one value"
         yield from whole("length", self.length, 1)
         yield from whole("most", self.most, 0)
         if self.keep not in ("first", "last"):
@@ -194,6 +206,10 @@ class Combination:
         object.__setattr__(self, "of", tuple(self.of))
         object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "to", as_targets(self.to))
+
+    def width(self, part: str = "value") -> int:
+        """As of `Field`."""
+        return self.transforms[-1].width if self.transforms else 0
 
     def kind(self, kinds: Sequence[Kind]) -> Kind:
         """What the value is before the transforms, of fields of these types."""

@@ -45,7 +45,7 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
         if name not in inputs:
             yield f"{label}the model has no input '{name}', its inputs are {', '.join(inputs)}"
             continue
-        length = item.length if isinstance(item, ListField) and part != "length" else 0
+        length = item.width(part)
         if isinstance(target, str):
             yield from (label + text for text in _shape_misfits(name, inputs[name], length))
         else:

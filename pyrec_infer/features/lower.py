@@ -71,8 +71,11 @@ class _Lowering:
             kind = item.kinds()[-1]
             stand_in = item.unknown() if item.missing == "oov" else 0
             constant = self.writer.constant(stand_in, DTYPES[kind])
-            value = self.writer.node("Where", missing_input(item.name), constant, value)
-        self.feed(item.to, value, 0)
+            gone = missing_input(item.name)
+            if item.width():
+                gone = self.writer.node("Unsqueeze", gone, self.writer.constant([1], np.int64))
+            value = self.writer.node("Where", gone, constant, value)
+        self.feed(item.to, value, item.width())
 
     def transformed(self, value: str, transforms: Sequence[Any], kind: Kind) -> str:
         for transform in transforms:
@@ -99,7 +102,7 @@ class _Lowering:
         self.writer.begin(f"{item.name}/feature", f"field {item.name}")
         kind = item.kind(kinds)
         value = item.of[0] if item.by is None else item.by.write(self.writer, item.of, kinds)
-        self.feed(item.to, self.transformed(value, item.transforms, kind), 0)
+        self.feed(item.to, self.transformed(value, item.transforms, kind), item.width())
 
     def feed(self, targets: Sequence[Target], value: str, length: int) -> None:
         """Let a value [N], or a list [N, length], be an input, or columns of one."""

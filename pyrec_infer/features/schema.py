@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField
+from pyrec_infer.features.fields import Combination, Field, ListField, Side
 from pyrec_infer.features.fitting import described, limits, misfits, targets
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.lower import lower
 from pyrec_infer.features.plain import as_plain, read_plain
+from pyrec_infer.features.sources.sklearn import fields_of
 from pyrec_infer.features.text import parse_json
 from pyrec_infer.features.transforms import Combine, Transform
 from pyrec_infer.features.types import type_mistakes
@@ -128,6 +129,35 @@ class Schema:
                     yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
                 yield from (f"{transform.name}: {text}" for text in transform.mistakes())
                 kind = transform.gives(kind)
+
+    @classmethod
+    def from_sklearn(
+        cls, transformer: Any, to: str, sides: Mapping[str, Side] | None = None, side: Side = "item"
+    ) -> Schema:
+        """The schema of a fitted ColumnTransformer of scikit-learn.
+
+        Parameters
+        ----------
+        transformer : ColumnTransformer
+            Fitted on a table with names; of the usual scalers, encoders, discretisers and imputers, also in
+            a Pipeline.
+        to : str
+            The model's input whose columns the transformer makes, in order.
+        sides : mapping of str to str, optional
+            The sides of fields.
+        side : str
+            That of all others.
+
+        Returns
+        -------
+        Schema
+
+        Raises
+        ------
+        SchemaError
+            A transformer, or a choice of it, is none that is known; names the field.
+        """
+        return cls(fields_of(transformer, to, sides or {}, side))
 
     def fit(self, graph: Graph) -> Fitted:
         """What stands in front of a model.

@@ -148,6 +148,7 @@ MISTAKES: list[tuple[Transform, str]] = [
     (features.Lookup(["a"], [1.0, 2.0]), "one for each key"),
     (features.DatePart("century"), "part"),
     (features.Text("title"), "change"),
+    (features.OneHot(0), "size"),
     (features.Hash(0), "buckets"),
     (features.Hash(10, "sha1"), "scheme"),
     (features.Hash(10, "vw"), "power of two"),
@@ -212,3 +213,15 @@ def test_crosses_of_a_request_and_its_candidates(scheme: str) -> None:
     made = model.score({"word": "Hello"}, {"number": [4, -1, 2**40]}, output="y")
     expected = pi.cross_to_bucket([["Hello"] * 3, [4, -1, 2**40]], buckets=100, scheme=scheme)
     np.testing.assert_array_equal(made, expected)
+
+
+def test_one_hot_of_ids_and_of_what_is_missing() -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    kind = (TensorProto.FLOAT, ["N", 3])
+    source = make_model([node], {"x": kind}, {"y": kind}).SerializeToString()
+    transforms = [features.Vocabulary(["a", "b"]), features.OneHot(3)]
+    field = features.Field("raw", "item", to="x", transforms=transforms, missing="zero")
+    made = pi.load(source, schema=pi.Schema([field])).run({"raw": ["b", "z", None]})["y"]
+    assert made.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
+    with pytest.raises(SchemaError, match="one_hot: expected as the last"):
+        pi.Schema([features.Field("f", "item", transforms=[*transforms, features.Log1p()])])

@@ -59,10 +59,10 @@ class NarrowLayer {
   explicit NarrowLayer(const OpSpec& spec)
       : activation_(activation_of(Precision::kName, spec.attributes.text("activation", ""))),
         given_(spec.attributes.has("columns")),
-        sparse_(spec.attributes.has("skip_zeros") && (given_ || Precision::kOftenZero)),
+        sparse_(spec.attributes.integer("skip_zeros", 0) != 0 && (given_ || Precision::kOftenZero)),
         narrow_(spec.attributes.has("features")),
         form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
-        ordered_(spec.attributes.has("ordered")) {
+        ordered_(spec.attributes.integer("ordered", 0) != 0) {
     k_ = unsigned_size(std::max<std::int64_t>(spec.attributes.integer("features", 0), 0));
     if (given_) {
       n_ = unsigned_size(std::max<std::int64_t>(spec.attributes.integer("columns", 0), 0));

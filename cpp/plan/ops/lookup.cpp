@@ -223,7 +223,7 @@ class LookupSum {
         strict_(spec.attributes.integer("strict", 0) != 0),
         activation_(activation_of("pyrec.LookupSum", spec.attributes.text("activation", ""))),
         form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
-        ordered_(spec.attributes.has("ordered")) {
+        ordered_(spec.attributes.integer("ordered", 0) != 0) {
     if (form_ && activation_ > Activation::kRelu) {
       throw OpError(ErrorKind::kUnsupported, "narrow rows with another activation than ReLU");
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyrec_infer.features.transforms.combine import Combine, Join, Since
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
-from pyrec_infer.features.transforms.ids import Lookup, Modulo, Shift, Vocabulary
+from pyrec_infer.features.transforms.ids import Lookup, Modulo, OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
 from pyrec_infer.features.transforms.text import Prefix, Text
 from pyrec_infer.features.transforms.transform import Transform
@@ -19,6 +19,7 @@ TRANSFORMS: Mapping[str, type[Transform]] = {
         Vocabulary,
         Modulo,
         Shift,
+        OneHot,
         Lookup,
         Bucketise,
         Log1p,

@@ -171,6 +171,35 @@ class Shift(Transform):
 
 
 @dataclass(frozen=True)
+class OneHot(Transform):
+    """Zeros with 1 at the place of an id; no 1 for an id outside. It is the last transform of a field.
+
+    Parameters
+    ----------
+    size : int
+    """
+
+    size: int
+    name = "one_hot"
+    takes = INTEGER
+
+    @property
+    def width(self) -> int:
+        return self.size
+
+    def gives(self, kind: Kind) -> Kind:
+        return "number"
+
+    def mistakes(self) -> Iterator[str]:
+        yield from whole("size", self.size, 1)
+
+    def write(self, writer: Writer, value: str, kind: Kind) -> str:
+        column = writer.node("Unsqueeze", value, writer.constant([-1], np.int64))
+        same = writer.node("Equal", column, writer.constant(range(self.size), np.int64))
+        return writer.node("CastLike", same, writer.constant(0, np.float64))
+
+
+@dataclass(frozen=True)
 class Lookup(Transform):
     """A number for each of a few keys.
 
@@ -212,4 +241,4 @@ class Lookup(Transform):
         return writer.node("Gather", table, place, axis=0)
 
 
-__all__ = ["NO_ID", "Lookup", "Modulo", "Shift", "Vocabulary", "encode", "equals", "is_of", "whole"]
+__all__ = ["NO_ID", "Lookup", "Modulo", "OneHot", "Shift", "Vocabulary", "encode", "equals", "is_of", "whole"]

@@ -27,6 +27,11 @@ class Transform:
     name: ClassVar[str]
     takes: ClassVar[frozenset[Kind]]
 
+    @property
+    def width(self) -> int:
+        """The numbers that a value becomes, where that is a list; 0 for one value."""
+        return 0
+
     def gives(self, kind: Kind) -> Kind:
         """What it makes of values of a kind that it takes."""
         return kind

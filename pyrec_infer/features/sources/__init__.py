@@ -1,0 +1,1 @@
+"""Schemas from what training saved, without its framework; a module for each."""

@@ -1,0 +1,196 @@
+"""Fitted transformers of scikit-learn as transforms of fields; the package itself is never imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pyrec_infer.errors import SchemaError
+from pyrec_infer.features.fields import Field, Side
+from pyrec_infer.features.transforms.ids import OneHot, Shift, Vocabulary
+from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Standardise
+from pyrec_infer.features.transforms.transform import Kind, Transform
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column on its way through the transformers, and the columns that it becomes."""
+
+    field: Field
+    width: int = 1
+
+    def then(self, *transforms: Transform, width: int = 1) -> _Column:
+        chain = (*self.field.transforms, *transforms)
+        return _Column(replace(self.field, transforms=chain), width)
+
+
+def _refuse(name: str, transformer: Any, reason: str) -> SchemaError:
+    return SchemaError(f"field '{name}': {type(transformer).__name__} {reason}")
+
+
+def _typed(column: _Column, kind: Kind) -> _Column:
+    return column if column.field.transforms else _Column(replace(column.field, dtype=kind), column.width)
+
+
+def _standard(transformer: Any, column: _Column, place: int) -> _Column:
+    mean = transformer.mean_[place] if transformer.with_mean else 0.0
+    scale = transformer.scale_[place] if transformer.with_std else 1.0
+    return _typed(column, "number").then(Standardise(float(mean), float(scale)))
+
+
+def _robust(transformer: Any, column: _Column, place: int) -> _Column:
+    center = transformer.center_[place] if transformer.with_centering else 0.0
+    scale = transformer.scale_[place] if transformer.with_scaling else 1.0
+    return _typed(column, "number").then(Standardise(float(center), float(scale)))
+
+
+def _max_abs(transformer: Any, column: _Column, place: int) -> _Column:
+    return _typed(column, "number").then(Standardise(0.0, float(transformer.scale_[place])))
+
+
+def _min_max(transformer: Any, column: _Column, place: int) -> _Column:
+    # It computes x * scale_ + min_, the distance from -min_ / scale_ in steps of 1 / scale_.
+    scale, least = float(transformer.scale_[place]), float(transformer.min_[place])
+    made = _typed(column, "number").then(MinMax(-least / scale, (1 - least) / scale))
+    return made.then(Clip(*map(float, transformer.feature_range))) if transformer.clip else made
+
+
+def _bins(transformer: Any, column: _Column, place: int) -> _Column:
+    edges = [float(edge) for edge in transformer.bin_edges_[place][1:-1]]
+    made = _typed(column, "number").then(Bucketise(edges))
+    if transformer.encode == "ordinal":
+        return made
+    count = len(edges) + 1
+    return made.then(OneHot(count), width=count)
+
+
+def _categories(transformer: Any, column: _Column, place: int) -> tuple[_Column, list[Any]]:
+    values = [
+        value.item() if isinstance(value, np.generic) else value for value in transformer.categories_[place]
+    ]
+    if all(isinstance(value, str) for value in values):
+        return _typed(column, "string"), values
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return _typed(column, "integer"), values
+    name = column.field.name
+    raise _refuse(name, transformer, "has categories that are neither strings nor whole numbers alone")
+
+
+def _ordinal(transformer: Any, column: _Column, place: int) -> _Column:
+    made, values = _categories(transformer, column, place)
+    if transformer.handle_unknown == "error":
+        return made.then(Vocabulary(values, oov=0))
+    unknown = transformer.unknown_value
+    if unknown != -1:
+        raise _refuse(column.field.name, transformer, "gives unknown values another number than -1")
+    return made.then(Vocabulary(values, oov=1), Shift(-1))
+
+
+def _one_hot(transformer: Any, column: _Column, place: int) -> _Column:
+    made, values = _categories(transformer, column, place)
+    if getattr(transformer, "infrequent_categories_", None) is not None and any(
+        one is not None for one in transformer.infrequent_categories_
+    ):
+        raise _refuse(column.field.name, transformer, "groups infrequent categories")
+    dropped = None if transformer.drop_idx_ is None else transformer.drop_idx_[place]
+    if dropped is not None:
+        raise _refuse(column.field.name, transformer, "drops a category")
+    if transformer.handle_unknown == "error":
+        return made.then(Vocabulary(values, oov=0), OneHot(len(values)), width=len(values))
+    # The first place is that of unknown values, which have no column.
+    return made.then(Vocabulary(values, oov=1), Shift(-1), OneHot(len(values)), width=len(values))
+
+
+def _imputer(transformer: Any, column: _Column, place: int) -> _Column:
+    if transformer.add_indicator:
+        raise _refuse(column.field.name, transformer, "adds columns that tell what was missing")
+    if column.field.transforms:
+        raise _refuse(column.field.name, transformer, "comes after another transformer")
+    value = transformer.statistics_[place]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str):
+        return _Column(replace(column.field, dtype="string", missing="default", default=value))
+    return _Column(
+        replace(column.field, dtype="number", missing="default", default=float(value), nan="missing")
+    )
+
+
+def _function(transformer: Any, column: _Column, place: int) -> _Column:
+    if transformer.func is None:
+        return _typed(column, "number")
+    if transformer.func is np.log1p:
+        return _typed(column, "number").then(Log1p())
+    raise _refuse(column.field.name, transformer, "computes another function than numpy.log1p")
+
+
+Reader: TypeAlias = Callable[[Any, _Column, int], _Column]
+
+READERS: Mapping[str, Reader] = {
+    "StandardScaler": _standard,
+    "RobustScaler": _robust,
+    "MaxAbsScaler": _max_abs,
+    "MinMaxScaler": _min_max,
+    "KBinsDiscretizer": _bins,
+    "OrdinalEncoder": _ordinal,
+    "OneHotEncoder": _one_hot,
+    "SimpleImputer": _imputer,
+    "FunctionTransformer": _function,
+}
+"""The transformers that are known, and how each is read for one column."""
+
+
+def _through(transformer: Any, column: _Column, place: int) -> _Column:
+    if isinstance(transformer, str):
+        if transformer == "passthrough":
+            return _typed(column, "number")
+        raise SchemaError(f"field '{column.field.name}': unknown transformer {transformer!r}")
+    if type(transformer).__name__ == "Pipeline":
+        for _, step in transformer.steps:
+            column = _through(step, column, place) if step != "passthrough" else column
+        return column
+    reader = READERS.get(type(transformer).__name__)
+    if reader is None or not type(transformer).__module__.startswith("sklearn."):
+        known = ", ".join((*READERS, "Pipeline"))
+        raise _refuse(column.field.name, transformer, f"is not known, expected one of {known}")
+    return reader(transformer, column, place)
+
+
+def fields_of(transformer: Any, to: str, sides: Mapping[str, Side], side: Side) -> list[Field]:
+    """The fields of a fitted ColumnTransformer, whose columns are those of a model's input in order."""
+    if type(transformer).__name__ != "ColumnTransformer":
+        raise SchemaError(f"expected a fitted ColumnTransformer, got {type(transformer).__name__}")
+    if not hasattr(transformer, "transformers_"):
+        raise SchemaError("expected a fitted ColumnTransformer, got one that is not fitted")
+    names = [str(name) for name in getattr(transformer, "feature_names_in_", ())]
+    if not names:
+        raise SchemaError("expected a ColumnTransformer that was fitted on a table with names")
+    found: dict[str, Field] = {}
+    first = 0
+    for _, one, chosen in transformer.transformers_:
+        if isinstance(one, str) and one == "drop":
+            continue
+        columns = _chosen(chosen, names)
+        for place, name in enumerate(columns):
+            if name in found:
+                raise SchemaError(f"field '{name}': several transformers take it")
+            field = Field(name, sides.get(name, side), nan="keep", infinity="keep")
+            column = _through(one, _Column(field), place)
+            found[name] = replace(column.field, to=(to, first))
+            first += column.width
+    return list(found.values())
+
+
+def _chosen(chosen: Any, names: Sequence[str]) -> list[str]:
+    """The names of a transformer's columns."""
+    if isinstance(chosen, slice):
+        return list(names[chosen])
+    given = [chosen] if isinstance(chosen, (str, int)) else list(chosen)
+    if given and all(isinstance(item, (bool, np.bool_)) for item in given):
+        return [name for name, taken in zip(names, given, strict=True) if taken]
+    return [item if isinstance(item, str) else names[int(item)] for item in given]
+
+
+__all__ = ["fields_of"]

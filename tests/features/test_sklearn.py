@@ -1,0 +1,136 @@
+"""Fitted transformers of scikit-learn as schemas: the same matrix for rows that were and were not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper
+from support.models import make_model
+
+import pyrec_infer as pi
+from pyrec_infer.errors import IdRangeError, SchemaError
+
+compose = pytest.importorskip("sklearn.compose", reason="scikit-learn is not installed")
+impute = pytest.importorskip("sklearn.impute")
+pipeline = pytest.importorskip("sklearn.pipeline")
+preprocessing = pytest.importorskip("sklearn.preprocessing")
+
+SEEN = pd.DataFrame(
+    {
+        "city": ["rome", "oslo", "rome", "bern"],
+        "shop": [3, 1, 3, 7],
+        "price": [1.0, 2.5, -4.0, 8.0],
+        "weight": [0.5, np.nan, 2.0, 1.0],
+        "size": [10.0, 20.0, 30.0, 50.0],
+        "clicks": [0.0, 5.0, 1e6, 2.0],
+        "unused": [1, 2, 3, 4],
+    }
+)
+LATER = pd.DataFrame(
+    {
+        "city": ["bern", "kyiv"],
+        "shop": [1, 2],
+        "price": [100.0, -3.0],
+        "weight": [np.nan, 9.0],
+        "size": [20.0, -5.0],
+        "clicks": [3.0, 0.0],
+        "unused": [0, 0],
+    }
+)
+
+
+def matrix(width: int) -> bytes:
+    node = helper.make_node("Identity", ["X"], ["y"])
+    kind = (TensorProto.FLOAT, ["N", width])
+    return make_model([node], {"X": kind}, {"y": kind}).SerializeToString()
+
+
+def fitted(*transformers: Any, **more: Any) -> Any:
+    return compose.ColumnTransformer(list(transformers), sparse_threshold=0, **more).fit(SEEN)
+
+
+def check(transformer: Any, *tables: pd.DataFrame) -> None:
+    schema = pi.Schema.from_sklearn(transformer, to="X", sides={"city": "request"})
+    for table in tables:
+        expected = transformer.transform(table).astype(np.float32)
+        model = pi.load(matrix(expected.shape[1]), schema=schema)
+        names = [field.name for field in schema.fields]
+        np.testing.assert_allclose(model.run(table[names])["y"], expected, rtol=1e-6, atol=1e-7)
+    assert pi.Schema.from_json(schema.to_json()) == schema
+
+
+def test_scalers() -> None:
+    p = preprocessing
+    check(
+        fitted(
+            ("a", p.StandardScaler(), ["price", "size"]),
+            ("b", p.MinMaxScaler((-1, 1), clip=True), ["clicks"]),
+        ),
+        SEEN,
+        LATER,
+    )
+    check(
+        fitted(
+            ("a", p.RobustScaler(), ["price"]),
+            ("b", p.MaxAbsScaler(), slice(4, 5)),
+            ("c", p.FunctionTransformer(np.log1p), ["clicks"]),
+            ("d", "passthrough", ["unused"]),
+            ("e", p.StandardScaler(with_mean=False), ["shop"]),
+        ),
+        SEEN,
+        LATER,
+    )
+
+
+def test_encoders_and_imputers() -> None:
+    p = preprocessing
+    steps = pipeline.make_pipeline(impute.SimpleImputer(), p.StandardScaler())
+    check(
+        fitted(
+            ("a", p.OneHotEncoder(handle_unknown="ignore"), ["city", "shop"]),
+            ("b", p.KBinsDiscretizer(3, encode="ordinal", strategy="uniform"), ["size"]),
+            ("c", steps, ["weight"]),
+        ),
+        SEEN,
+        LATER,
+    )
+    check(
+        fitted(
+            ("a", p.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["city", "shop"]),
+            ("b", p.KBinsDiscretizer(3, encode="onehot-dense", strategy="uniform"), ["size"]),
+        ),
+        SEEN,
+        LATER,
+    )
+
+
+def test_unknown_categories_that_are_errors_there_are_in_no_table_here() -> None:
+    transformer = fitted(("a", preprocessing.OrdinalEncoder(), ["city"]))
+    check(transformer, SEEN)
+    nodes = [
+        helper.make_node("Cast", ["X"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["t", "i"], ["y"]),
+    ]
+    kind = (TensorProto.FLOAT, ["N", 1])
+    proto = make_model(nodes, {"X": kind}, {"y": kind}, {"t": np.ones(3, np.float32)})
+    model = pi.load(proto.SerializeToString(), schema=pi.Schema.from_sklearn(transformer, "X"))
+    with pytest.raises(IdRangeError, match="city"):
+        model.run({"city": ["kyiv"]})
+
+
+def test_what_is_not_known_is_refused() -> None:
+    p = preprocessing
+    for transformer, message in (
+        (fitted(("a", p.PowerTransformer(), ["price"])), "'price': PowerTransformer is not known"),
+        (fitted(("a", p.FunctionTransformer(np.square), ["price"])), "another function"),
+        (fitted(("a", p.OneHotEncoder(drop="first"), ["city"])), "drops a category"),
+        (fitted(("a", p.StandardScaler(), ["price"]), ("b", p.MinMaxScaler(), ["price"])), "several"),
+        (fitted(("a", impute.SimpleImputer(add_indicator=True), ["weight"])), "tell what was missing"),
+        (compose.ColumnTransformer([("a", p.StandardScaler(), ["price"])]), "not fitted"),
+        (p.StandardScaler(), "expected a fitted ColumnTransformer"),
+    ):
+        with pytest.raises(SchemaError, match=message):
+            pi.Schema.from_sklearn(transformer, "X")
