@@ -20,7 +20,7 @@ from pyrec_infer.features.fitting import described, limits, misfits, targets
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.lower import lower
 from pyrec_infer.features.plain import as_plain, read_plain
-from pyrec_infer.features.sources.sklearn import fields_of
+from pyrec_infer.features.sources import keras, sklearn
 from pyrec_infer.features.text import parse_json
 from pyrec_infer.features.transforms import Combine, Transform
 from pyrec_infer.features.types import type_mistakes
@@ -157,7 +157,41 @@ class Schema:
         SchemaError
             A transformer, or a choice of it, is none that is known; names the field.
         """
-        return cls(fields_of(transformer, to, sides or {}, side))
+        return cls(sklearn.fields_of(transformer, to, sides or {}, side))
+
+    @classmethod
+    def from_keras(
+        cls,
+        model: str | os.PathLike[str] | bytes,
+        to: Mapping[str, str] | None = None,
+        sides: Mapping[str, Side] | None = None,
+        side: Side = "item",
+    ) -> Schema:
+        """The schema of the preprocessing layers of a saved Keras 3 model.
+
+        Parameters
+        ----------
+        model : path or bytes
+            A ``.keras`` file of a functional model. StringLookup, IntegerLookup, Hashing, HashedCrossing,
+            Discretization, Normalization and CategoryEncoding are read with what they have learnt.
+        to : mapping of str to str, optional
+            For a layer, the model's input that takes its values; by default that of the layer's name.
+        sides : mapping of str to str, optional
+            The sides of the Keras model's inputs.
+        side : str
+            That of all others.
+
+        Returns
+        -------
+        Schema
+
+        Raises
+        ------
+        SchemaError
+            The file is damaged, or a layer is set in a way that is not known; names the layer.
+        """
+        data = model if isinstance(model, bytes) else Path(model).read_bytes()
+        return cls(keras.fields_of(data, to or {}, sides or {}, side))
 
     def fit(self, graph: Graph) -> Fitted:
         """What stands in front of a model.
