@@ -8,13 +8,16 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "bindings/string_bindings.h"
 #include "core/error.h"
+#include "strings/text_builder.h"
 #include "tables/item_store.h"
 
 namespace py = pybind11;
@@ -29,53 +32,11 @@ using Integers = PlainArray<std::int64_t>;
 struct GivenKeys {
   Keys keys;
   py::object kept;
-  std::string bytes;
-  std::vector<std::int64_t> ends;
+  std::vector<std::int64_t> numbers;
+  std::unique_ptr<char, TextBuilder::Free> bytes;
 };
 
-void append_utf8(std::string& bytes, std::uint32_t code) {
-  const auto put = [&](std::uint32_t byte) { bytes.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xC0 | code >> 6);
-    put(0x80 | (code & 0x3F));
-  } else if (code < 0x10000) {
-    put(0xE0 | code >> 12);
-    put(0x80 | (code >> 6 & 0x3F));
-    put(0x80 | (code & 0x3F));
-  } else {
-    put(0xF0 | (code >> 18 & 0x07));
-    put(0x80 | (code >> 12 & 0x3F));
-    put(0x80 | (code >> 6 & 0x3F));
-    put(0x80 | (code & 0x3F));
-  }
-}
-
-void read_fixed_width(const py::array& array, GivenKeys& given) {
-  const auto width = array.itemsize() / 4;
-  const auto* from = static_cast<const char*>(array.data());
-  for (py::ssize_t i = 0; i < array.shape(0); ++i, from += array.strides(0)) {
-    const auto* codes = reinterpret_cast<const std::uint32_t*>(from);
-    py::ssize_t length = width;
-    while (length > 0 && codes[length - 1] == 0) --length;
-    for (py::ssize_t at = 0; at < length; ++at) append_utf8(given.bytes, codes[at]);
-    given.ends.push_back(static_cast<std::int64_t>(given.bytes.size()));
-  }
-}
-
-void read_list(const py::list& list, GivenKeys& given) {
-  for (const py::handle item : list) {
-    if (!PyUnicode_Check(item.ptr())) throw OpError(ErrorKind::kDType, "expected strings");
-    const auto length = PyUnicode_GET_LENGTH(item.ptr());
-    for (py::ssize_t at = 0; at < length; ++at) {
-      append_utf8(given.bytes, PyUnicode_READ_CHAR(item.ptr(), at));
-    }
-    given.ends.push_back(static_cast<std::int64_t>(given.bytes.size()));
-  }
-}
-
-// Whole numbers as an array of int64; strings as a list or an array of fixed width.
+// Whole numbers as an array of int64; strings as an object that holds offsets and bytes.
 void read_keys(const py::handle& item, bool text, GivenKeys& given) {
   if (!text) {
     if (!py::isinstance<Integers>(item)) {
@@ -88,22 +49,27 @@ void read_keys(const py::handle& item, bool text, GivenKeys& given) {
     given.kept = array;
     return;
   }
-  if (py::isinstance<py::list>(item)) {
-    read_list(py::reinterpret_borrow<py::list>(item), given);
-  } else {
-    const bool fixed = py::isinstance<py::array>(item) &&
-                       py::reinterpret_borrow<py::array>(item).dtype().kind() == 'U';
-    const auto array = fixed ? py::reinterpret_borrow<py::array>(item) : py::array();
-    constexpr auto kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-    if (!fixed || array.ndim() != 1 || array.dtype().byteorder() == '>' ||
-        !(array.flags() & kAligned)) {
-      throw OpError(ErrorKind::kDType, "expected a list or an array of strings");
-    }
-    read_fixed_width(array, given);
+  if (!py::hasattr(item, "offsets") || !py::hasattr(item, "data")) {
+    throw OpError(ErrorKind::kDType, "expected strings");
   }
+  const py::array offsets(item.attr("offsets")), data(item.attr("data"));
   given.keys.text = true;
-  given.keys.bytes = given.bytes;
-  given.keys.ends = given.ends;
+  given.keys.texts = borrow_texts(offsets, data);
+  given.kept = py::make_tuple(offsets, data);
+}
+
+// The same keys in memory that nobody else knows.
+void own(GivenKeys& given) {
+  if (!given.keys.text) {
+    given.numbers.assign(given.keys.numbers.begin(), given.keys.numbers.end());
+    given.keys.numbers = given.numbers;
+    return;
+  }
+  TextBuilder builder(given.keys.size());
+  for (std::size_t i = 0; i < given.keys.size(); ++i) builder.append(given.keys.at(i));
+  given.numbers = std::move(builder.offsets());
+  given.bytes = builder.release();
+  given.keys.texts = Texts(std::span<const std::int64_t>(given.numbers), given.bytes.get());
 }
 
 Integers to_array(const std::vector<std::int64_t>& values) {
@@ -245,8 +211,7 @@ void put(ItemStore& store, const py::object& keys, StoreBatch& batch) {
   read_keys(keys, store.text(), given);
   // What room there has to be is worked out before they are put in: nobody may change them
   // meanwhile.
-  std::vector<std::int64_t> numbers(given.keys.numbers.begin(), given.keys.numbers.end());
-  given.keys.numbers = numbers;
+  own(given);
   if (batch.store.get() != &store || batch.batch.size() != given.keys.size()) {
     throw OpError(ErrorKind::kShape, "expected one record for each key");
   }

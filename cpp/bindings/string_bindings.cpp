@@ -108,6 +108,70 @@ bool append_object(TextBuilder& builder, PyObject* item, bool names, const Place
   return false;
 }
 
+constexpr py::ssize_t kAhead = 16;  // objects between a prefetch and its use
+
+// An object's head, and what follows it.
+void prefetch(const PyObject* item) {
+  __builtin_prefetch(item);
+  __builtin_prefetch(reinterpret_cast<const char*>(item) + 64);
+}
+
+py::array to_mask(const std::vector<bool>& marks) {
+  py::array_t<bool> mask(static_cast<py::ssize_t>(marks.size()));
+  std::ranges::copy(marks, mask.mutable_data());
+  return mask;
+}
+
+// What NumPy's C interface has for its strings of any length, since version 2.0.
+struct VariableStrings {
+  struct View {
+    std::size_t size;
+    const char* bytes;
+  };
+
+  static VariableStrings get() {
+    const py::object api = py::module_::import("numpy._core._multiarray_umath").attr("_ARRAY_API");
+    auto** table = static_cast<void**>(PyCapsule_GetPointer(api.ptr(), nullptr));
+    if (table == nullptr) throw py::error_already_set();
+    VariableStrings made;
+    made.load = reinterpret_cast<decltype(load)>(table[313]);
+    made.acquire = reinterpret_cast<decltype(acquire)>(table[316]);
+    made.release = reinterpret_cast<decltype(release)>(table[318]);
+    return made;
+  }
+
+  int (*load)(void* allocator, const char* packed, View* view);
+  void* (*acquire)(PyObject* dtype);
+  void (*release)(void* allocator);
+};
+
+py::tuple texts_of_variable(const py::array& array) {
+  if (array.ndim() != 1 || array.dtype().kind() != 'T') {
+    throw OpError(ErrorKind::kDType, "expected one axis of strings of any length");
+  }
+  const VariableStrings api = VariableStrings::get();
+  const py::dtype dtype = array.dtype();
+  const auto count = static_cast<std::size_t>(array.size());
+  const auto* from = static_cast<const char*>(array.data());
+  TextBuilder builder(count);
+  std::vector<bool> missing(count, false);
+  bool any = false, failed = false;
+  {
+    const auto release = [&](void* allocator) { api.release(allocator); };
+    const std::unique_ptr<void, decltype(release)> allocator(api.acquire(dtype.ptr()), release);
+    for (std::size_t i = 0; i < count && !failed; ++i, from += array.strides(0)) {
+      VariableStrings::View view{0, nullptr};
+      const int state = api.load(allocator.get(), from, &view);
+      failed = state < 0;
+      if (state == 1) missing[i] = any = true;
+      builder.append(state == 0 ? std::string_view(view.bytes, view.size) : std::string_view());
+    }
+  }
+  if (failed) throw py::error_already_set();
+  const py::tuple made = finish(builder);
+  return py::make_tuple(made[0], made[1], any ? py::object(to_mask(missing)) : py::none());
+}
+
 py::tuple texts_of_objects(const py::object& items, std::int64_t per_row, bool names) {
   std::vector<bool> missing;
   bool any = false;
@@ -125,9 +189,11 @@ py::tuple texts_of_objects(const py::object& items, std::int64_t per_row, bool n
   std::optional<TextBuilder> builder;
   if (PyList_Check(items.ptr()) || PyTuple_Check(items.ptr())) {
     const auto count = PySequence_Fast_GET_SIZE(items.ptr());
+    PyObject* const* from = PySequence_Fast_ITEMS(items.ptr());
     builder.emplace(static_cast<std::size_t>(count));
     for (py::ssize_t i = 0; i < count; ++i) {
-      take(*builder, PySequence_Fast_GET_ITEM(items.ptr(), i));
+      if (i + kAhead < count) prefetch(from[i + kAhead]);
+      take(*builder, from[i]);
     }
   } else {
     const bool fits = py::isinstance<py::array>(items) &&
@@ -140,17 +206,16 @@ py::tuple texts_of_objects(const py::object& items, std::int64_t per_row, bool n
     for (py::ssize_t i = 0; i < array.size(); ++i, from += array.strides(0)) {
       PyObject* item = nullptr;
       std::memcpy(&item, from, sizeof item);
+      if (i + kAhead < array.size()) {
+        PyObject* next = nullptr;
+        std::memcpy(&next, from + kAhead * array.strides(0), sizeof next);
+        prefetch(next);
+      }
       take(*builder, item == nullptr ? Py_None : item);
     }
   }
-  py::object gone = py::none();
-  if (any) {
-    py::array_t<bool> mask(static_cast<py::ssize_t>(missing.size()));
-    std::ranges::copy(missing, mask.mutable_data());
-    gone = mask;
-  }
   const py::tuple made = finish(*builder);
-  return py::make_tuple(made[0], made[1], gone);
+  return py::make_tuple(made[0], made[1], any ? py::object(to_mask(missing)) : py::none());
 }
 
 py::array require_fixed(const py::array& array, char kind) {
@@ -176,9 +241,7 @@ py::tuple texts_of_codes(const py::array& given, std::int64_t per_row, bool name
     if (static_cast<std::size_t>(count) > kLongBatch) release.emplace();
     for (; place.element < count; ++place.element, from += stride) {
       const auto* codes = reinterpret_cast<const std::uint32_t*>(from);
-      std::size_t length = width;
-      while (length > 0 && codes[length - 1] == 0) --length;
-      if (!builder.append_codes(codes, length, names)) place.refuse(kNoText);
+      if (!builder.append_padded(codes, width, names)) place.refuse(kNoText);
     }
   }
   return finish(builder);
@@ -196,11 +259,9 @@ py::tuple texts_of_bytes(const py::array& given, std::int64_t per_row, bool name
     std::optional<GilRelease> release;
     if (static_cast<std::size_t>(count) > kLongBatch) release.emplace();
     for (; place.element < count; ++place.element, from += stride) {
-      std::size_t length = width;
-      while (length > 0 && from[length - 1] == 0) --length;
-      const std::string_view text(from, length);
-      if (names && !is_utf8(text)) place.refuse(kNoText);
-      builder.append(text);
+      // Zeros at the end are characters too.
+      if (names && !is_utf8({from, width})) place.refuse(kNoText);
+      builder.append_padded(from, width);
     }
   }
   return finish(builder);
@@ -265,6 +326,25 @@ py::tuple texts_of_integers(const PlainArray<T>& numbers) {
   return finish(builder);
 }
 
+// Chosen strings, each as often as it is named.
+py::tuple take_texts(const py::array& offsets, const py::array& data,
+                     const PlainArray<std::int64_t>& places) {
+  const Texts texts = borrow_texts(offsets, data);
+  const std::span<const std::int64_t> chosen(places.data(),
+                                             static_cast<std::size_t>(places.size()));
+  TextBuilder builder(chosen.size());
+  {
+    std::optional<GilRelease> release;
+    if (chosen.size() > kLongBatch) release.emplace();
+    for (const std::int64_t place : chosen) {
+      const auto index = static_cast<std::size_t>(place);
+      if (index >= texts.size()) throw OpError(ErrorKind::kShape, "expected places of strings");
+      builder.append(texts.at(index));
+    }
+  }
+  return finish(builder);
+}
+
 std::int64_t first_no_utf8(const py::array& offsets, const py::array& data) {
   const Texts texts = borrow_texts(offsets, data);
   std::optional<std::size_t> found;
@@ -323,12 +403,14 @@ void bind_strings(py::module_& module) {
              py::arg("names"));
   module.def("texts_of_bytes", &texts_of_bytes, py::arg("array"), py::arg("per_row"),
              py::arg("names"));
+  module.def("texts_of_variable", &texts_of_variable, py::arg("array"));
   module.def("texts_of_views", &texts_of_views, py::arg("views"), py::arg("buffers"),
              py::arg("missing"));
   module.def("texts_of_integers", &texts_of_integers<std::int64_t>, py::arg("numbers").noconvert());
   module.def("texts_of_naturals", &texts_of_integers<std::uint64_t>,
              py::arg("numbers").noconvert());
   module.def("are_offsets", &are_offsets, py::arg("offsets"), py::arg("size"));
+  module.def("take_texts", &take_texts, py::arg("offsets"), py::arg("data"), py::arg("places"));
   module.def("first_no_utf8", &first_no_utf8, py::arg("offsets"), py::arg("data"));
 }
 

@@ -37,13 +37,23 @@ inline std::uint32_t words(std::string_view text, std::uint32_t state) {
   return state;
 }
 
+// What stands behind the last word, as a number.
+inline std::uint32_t tail(std::string_view text) {
+  const std::size_t rest = text.size() % 4;
+  if (text.size() >= 4) {
+    return static_cast<std::uint32_t>(std::uint64_t{read32(text.data() + text.size() - 4)} >>
+                                      (32 - 8 * rest));
+  }
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < rest; ++i) {
+    number |= std::uint32_t{static_cast<unsigned char>(text[i])} << 8 * i;
+  }
+  return number;
+}
+
 inline std::uint32_t hash32(std::string_view text, std::uint32_t seed) {
   std::uint32_t state = words(text, seed);
-  std::uint32_t tail = 0;
-  for (std::size_t i = text.size() / 4 * 4; i < text.size(); ++i) {
-    tail |= std::uint32_t{static_cast<unsigned char>(text[i])} << 8 * (i % 4);
-  }
-  return finish(state ^ scramble(tail), text.size());
+  return finish(state ^ scramble(tail(text)), text.size());
 }
 
 }  // namespace murmur3

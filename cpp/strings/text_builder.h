@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pyrec {
@@ -32,6 +33,9 @@ class TextBuilder {
   }
 
   void append(std::string_view text);
+  // A string that zeros fill up to a width.
+  void append_padded(const char* from, std::size_t width);
+  bool append_padded(const std::uint32_t* from, std::size_t width, bool halves);
   // A character is a number; false if there is one that is none, and nothing was appended. Halves
   // of characters of UTF-16 are taken or refused.
   template <class Code>

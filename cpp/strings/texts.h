@@ -32,6 +32,8 @@ class Texts {
     });
   }
 
+  std::size_t bytes() const { return all().size(); }
+
   // All of them, one after another.
   std::string_view all() const {
     return visit([this](const auto* offsets, const char* bytes) {

@@ -83,10 +83,18 @@ void ItemIndex::prefetch(const Keys& keys, std::size_t index) const {
 void ItemIndex::find(const Keys& keys, std::span<std::int64_t> rows,
                      std::span<std::int64_t> places) const {
   std::array<std::int64_t, kTogether> found;
+  std::array<std::uint64_t, kTogether> hashes;
   const std::size_t mask = (std::size_t{1} << place_bits_) - 1;
   for (std::size_t begin = 0; begin < keys.size(); begin += kTogether) {
     const std::size_t count = std::min(kTogether, keys.size() - begin);
-    for (std::size_t i = 0; i < count; ++i) prefetch(keys, begin + i);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (text_) {
+        hashes[i] = hash_key(keys.at(begin + i), seed_);
+        __builtin_prefetch(&slots_[home(hashes[i])]);
+      } else {
+        prefetch(keys, begin + i);
+      }
+    }
     // Where a key most likely lies; whether it does is seen when its id is there.
     for (std::size_t i = 0; !text_ && i < count; ++i) {
       const std::int64_t key = keys.numbers[begin + i];
@@ -97,7 +105,7 @@ void ItemIndex::find(const Keys& keys, std::span<std::int64_t> rows,
       if (!is_direct(key)) __builtin_prefetch(&ids_[next - 1]);
     }
     for (std::size_t i = 0; i < count; ++i) {
-      found[i] = place_of(keys, begin + i);
+      found[i] = text_ ? probe(keys.at(begin + i), hashes[i]).place : place_of(keys, begin + i);
       if (text_ && found[i] >= 0) __builtin_prefetch(&rows_[static_cast<std::size_t>(found[i])]);
     }
     for (std::size_t i = 0; i < count; ++i) {
@@ -143,7 +151,7 @@ bool ItemIndex::fits(const Keys& keys, std::size_t added) const {
   const std::size_t limit =
       std::min({ids_.room() - 1, rows_.room(), (std::size_t{1} << place_bits_) - 2});
   if (end_ + added > limit) return false;
-  if (text_ && bytes_used_ + keys.bytes.size() > bytes_.room()) return false;
+  if (text_ && bytes_used_ + keys.texts.bytes() > bytes_.room()) return false;
   const bool direct = !text_ && direct_with(keys) > direct_;
   return direct || hashed_ + added <= most_hashed_ ||
          (!text_ && std::ranges::all_of(keys.numbers, [&](auto key) { return is_direct(key); }));
@@ -159,7 +167,7 @@ void ItemIndex::prepare(const Keys& keys) {
   ids_.commit(std::min(end, ids_.room()));
   rows_.commit(std::min(end, rows_.room()));
   places_.commit(direct_with(keys));
-  bytes_.commit(bytes_used_ + keys.bytes.size());
+  bytes_.commit(bytes_used_ + keys.texts.bytes());
 }
 
 template <class Key>
@@ -251,7 +259,7 @@ void ItemIndex::move(std::span<const std::size_t> places, std::span<const Row> r
 ItemIndex::Room ItemIndex::room_for(const Keys& keys) const {
   const std::size_t added = count_new(keys);
   // Some more than now, so that copies are few; nothing more where all is new.
-  Room room{live_ + live_ / 4 + added, 0, 0, bytes_used_ + keys.bytes.size()};
+  Room room{live_ + live_ / 4 + added, 0, 0, bytes_used_ + keys.texts.bytes()};
   std::array<std::size_t, 65> widths{};
   const auto count = [&](std::int64_t key) {
     ++widths[static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(key)))];

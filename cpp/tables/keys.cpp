@@ -1,7 +1,8 @@
 #include "tables/keys.h"
 
-#include <cstring>
 #include <random>
+
+#include "hashing/bytes.h"
 
 namespace pyrec {
 
@@ -27,15 +28,22 @@ std::uint64_t hash_key(std::int64_t key, std::uint64_t seed) {
 
 std::uint64_t hash_key(std::string_view key, std::uint64_t seed) {
   std::uint64_t state = seed ^ (key.size() * 0x9e3779b97f4a7c15ULL);
-  const char* from = key.data();
-  std::size_t left = key.size();
-  while (left > 0) {
-    std::uint64_t part = 0;
-    const std::size_t taken = left < 8 ? left : 8;
-    std::memcpy(&part, from, taken);
+  const auto take = [&](std::uint64_t part) {
     state = fold(state ^ part ^ 0xa0761d6478bd642fULL, seed | 1) + part;
-    from += taken;
-    left -= taken;
+  };
+  const char* const from = key.data();
+  const std::size_t size = key.size();
+  for (std::size_t at = 0; at + 8 < size; at += 8) take(read64(from + at));
+  // The last bytes, some of them for the second time.
+  if (size >= 8) {
+    take(read64(from + size - 8));
+  } else if (size >= 4) {
+    take(std::uint64_t{read32(from)} << 32 | read32(from + size - 4));
+  } else if (size > 0) {
+    const auto byte = [&](std::size_t i) {
+      return std::uint64_t{static_cast<unsigned char>(from[i])};
+    };
+    take(byte(0) | byte(size / 2) << 8 | byte(size - 1) << 16);
   }
   return mix(state ^ seed);
 }

@@ -6,20 +6,18 @@
 #include <string_view>
 #include <vector>
 
+#include "strings/texts.h"
+
 namespace pyrec {
 
-// Ids of things: whole numbers, or bytes of text one after another.
+// Ids of things: whole numbers, or strings.
 struct Keys {
   std::span<const std::int64_t> numbers;
-  std::string_view bytes;
-  std::span<const std::int64_t> ends;  // of each text among the bytes
+  Texts texts;
   bool text = false;
 
-  std::size_t size() const { return text ? ends.size() : numbers.size(); }
-  std::string_view at(std::size_t index) const {
-    const auto begin = index == 0 ? 0 : static_cast<std::size_t>(ends[index - 1]);
-    return bytes.substr(begin, static_cast<std::size_t>(ends[index]) - begin);
-  }
+  std::size_t size() const { return text ? texts.size() : numbers.size(); }
+  std::string_view at(std::size_t index) const { return texts.at(index); }
 };
 
 // A number that nobody can foretell, for each seed another one.

@@ -1,6 +1,6 @@
 """Turning what a caller passes into the arrays that a plan reads."""
 
-from pyrec_infer.arguments.arrays import as_array, as_ids, regular
+from pyrec_infer.arguments.arrays import as_array, regular
 from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import (
     as_bounds,
@@ -12,16 +12,16 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
-from pyrec_infer.arguments.texts import read_column
+from pyrec_infer.arguments.texts import as_array_of_strings, read_column
 
 __all__ = [
     "RawRows",
     "Signature",
     "as_array",
+    "as_array_of_strings",
     "as_bounds",
     "as_column_names",
     "as_count",
-    "as_ids",
     "as_names",
     "as_threads",
     "read_column",

@@ -211,28 +211,6 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     return array if array.dtype.kind == "U" else _addressable(array)
 
 
-def as_ids(label: str, value: Any) -> Array:
-    """Names of items: a vector of whole numbers or of strings.
-
-    Raises
-    ------
-    ShapeError
-        If it is no vector; `InputError` if one is missing.
-    """
-    array = regular(label, value)
-    if array.ndim != 1:
-        raise ShapeError(f"{label}: expected one axis, got shape {list(array.shape)}")
-    if array.dtype.kind == "T":
-        return as_strings(label, array)
-    if array.dtype.kind == "O" and array.size:
-        return (
-            as_strings(label, array)
-            if isinstance(array[0], (str, bytes))
-            else numbers_of_objects(label, array)
-        )
-    return array
-
-
 def _addressable(array: Array) -> Array:
     """The array, copied only if the executor cannot address it as it lies."""
     regular = all(stride % array.itemsize == 0 for stride in array.strides)
@@ -243,4 +221,4 @@ def _addressable(array: Array) -> Array:
         return np.array(array, narrower)
 
 
-__all__ = ["ACCEPTED", "as_array", "as_ids", "as_strings", "regular"]
+__all__ = ["ACCEPTED", "as_array", "as_strings", "is_pandas", "numbers_of_objects", "regular"]

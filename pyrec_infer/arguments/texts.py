@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,11 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         If Arrow structures contradict themselves, or a number is missing; `ShapeError` if lists have
         different lengths.
     """
+    if type(value) in (list, tuple) and value and isinstance(value[0], (str, bytes)):
+        with _labelled(label):
+            return Column((len(value),), [strings.of_objects(value, 1, names)])
+    if type(value) is np.ndarray:
+        return _of_array(label, value, names)
     if is_arrow(value) and not is_pandas(value):
         column = arrow_column(value)
         parts = column.texts(label)
@@ -46,11 +53,14 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         value = np.asarray(value, object)
     if isinstance(value, (list, tuple, str, bytes)) and _holds_texts(value):
         value = _of_objects(label, value)
+    return _of_array(label, regular(label, value), names)
+
+
+@contextmanager
+def _labelled(label: str) -> Iterator[None]:
     try:
-        return _of_array(label, regular(label, value) if not isinstance(value, np.ndarray) else value, names)
+        yield
     except PyrecError as error:
-        if str(error).startswith(label):
-            raise
         raise type(error)(f"{label}: {error}") from None
 
 
@@ -78,7 +88,21 @@ def _of_array(label: str, array: Array, names: bool) -> Column:
         return Column(array.shape, [strings.of_objects([], 0, names)])
     if array.dtype.kind == "O" and not _holds_texts(array.reshape(-1)[:1].tolist()):
         array = numbers_of_objects(label, array)
-    return column_of(array, names)
+    with _labelled(label):
+        return column_of(array, names)
 
 
-__all__ = ["read_column"]
+_ROOMY = 1 << 20
+
+
+def as_array_of_strings(texts: list[str]) -> Array:
+    """Strings as an array of a fixed width, or of objects where that would lose a NUL at an end, or take
+    far more memory than the strings do."""
+    longest = max(map(len, texts), default=0)
+    padded = 4 * longest * len(texts)
+    if any(text.endswith("\0") for text in texts) or padded > max(_ROOMY, 64 * sum(map(len, texts))):
+        return np.asarray(texts, object)
+    return np.asarray(texts, str) if texts else np.empty(0, "U1")
+
+
+__all__ = ["as_array_of_strings", "read_column"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import ShapeError
 from pyrec_infer.retrieval.vectors import Floats
 from pyrec_infer.store import IdType, Keys
-from pyrec_infer.store.ids import take_keys
+from pyrec_infer.store.ids import join_keys, take_keys
 
 Rows64 = NDArray[np.int64]
 
@@ -71,9 +71,7 @@ def read_denied(id_type: IdType, deny: Any, count: int) -> Denied:
         raise ShapeError(f"deny: expected a list of ids for each of {count} queries, got {len(deny)}")
     each = [known_keys(id_type, f"deny (query {query})", ids) for query, ids in enumerate(deny)]
     owners = np.repeat(np.arange(count), [len(keys) for keys in each])
-    if id_type.text:
-        return Denied([str(name) for keys in each for name in keys], owners)
-    return Denied(np.concatenate([np.asarray(keys, np.int64) for keys in each]), owners)
+    return Denied(join_keys(each), owners)
 
 
 def _is_id(item: Any) -> bool:

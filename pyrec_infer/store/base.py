@@ -7,10 +7,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.strings import Texts
+
 Rows64: TypeAlias = NDArray[np.int64]
 
-Keys: TypeAlias = "Rows64 | list[str] | NDArray[np.str_]"
-"""Ids: a contiguous array of int64; of a store of text a list or an array of strings."""
+Keys: TypeAlias = Rows64 | Texts
+"""Ids: a contiguous array of int64, or of a store of text strings that are held one by one."""
 
 
 class StoreView(Protocol):

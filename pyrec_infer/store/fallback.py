@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.store.base import Keys, Rows64
+from pyrec_infer.strings import Texts
 
 _Entry = tuple[int, int]
 """The row of an item and its place in the order."""
@@ -88,7 +89,9 @@ class _View:
     def ids(self, number: int, chosen: Rows64) -> Any:
         names = self._found[number][0]
         ids = [names[i] for i in chosen.tolist()]
-        return ids if ids and isinstance(ids[0], str) else np.asarray(ids, np.int64)
+        if ids and isinstance(ids[0], bytes):
+            return [name.decode(errors="surrogatepass") for name in ids]
+        return np.asarray(ids, np.int64)
 
 
 class PythonStore:
@@ -100,8 +103,8 @@ class PythonStore:
     >>> store = PythonStore([4])
     >>> batch = store.take(2)
     >>> batch.write(0, np.arange(8, dtype=np.uint8).reshape(2, 4))
-    >>> store.put(["a", "b"], batch)
-    >>> view = store.read(["b", "c"])
+    >>> store.put(np.asarray([7, 9]), batch)
+    >>> view = store.read(np.asarray([9, 3]))
     >>> view.records[view.rows(0)[0]].tolist(), view.missing(0)
     ([4, 5, 6, 7], 1)
     """
@@ -192,7 +195,7 @@ class PythonStore:
 
 
 def _names(keys: Keys) -> list[Any]:
-    return keys if isinstance(keys, list) else keys.tolist()
+    return keys.elements() if isinstance(keys, Texts) else keys.tolist()
 
 
 __all__ = ["PythonStore"]

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_ids, regular
-from pyrec_infer.errors import DTypeError
+from pyrec_infer.arguments import as_array_of_strings, read_column, regular
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import require_own_elements
-from pyrec_infer.store.base import Keys
+from pyrec_infer.store.base import Keys, Rows64
+from pyrec_infer.strings import Texts, joined, of_objects
 
 
-def _given(label: str, ids: ArrayLike) -> Array | list[str]:
-    """One axis of ids; strings of objects as a list, since arrays of a fixed width drop NULs at the end."""
-    if isinstance(ids, (list, tuple)) and ids and all(isinstance(name, str) for name in ids):
-        return [str(name) for name in ids]
-    names = regular(label, ids)
-    if names.dtype.kind in "OT" and names.ndim == 1 and names.size:
-        texts: list[Any] = names.tolist()
-        if all(isinstance(name, str) for name in texts):
-            return texts
-    return as_ids(label, names)
+def _given(label: str, ids: ArrayLike) -> Array | Texts:
+    """One axis of ids."""
+    column = read_column(label, ids, names=True)
+    if len(column.shape) != 1:
+        raise ShapeError(f"{label}: expected one axis, got shape {list(column.shape)}")
+    if column.numbers is not None:
+        return column.numbers
+    names = joined(column.texts)
+    if names.missing is not None and names.missing.any():
+        row = int(np.flatnonzero(names.missing)[0])
+        raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")
+    return names
 
 
 class IdType:
@@ -37,8 +40,9 @@ class IdType:
     """
 
     def __init__(self, ids: ArrayLike) -> None:
-        names = _given("ids", ids)
-        if isinstance(names, list) or names.dtype.kind == "U":
+        given = _given("ids", ids)
+        names = given if len(given) else regular("ids", ids)
+        if isinstance(names, Texts) or names.dtype.kind == "U":
             self.kind = "U"
         elif names.size and names.dtype.kind not in "iu":
             raise DTypeError(f"ids: expected whole numbers or strings, got {names.dtype}")
@@ -62,15 +66,14 @@ class IdType:
             return np.ascontiguousarray(ids), None
         names = _given(label, ids)
         if len(names) == 0:
-            return [] if self.text else np.empty(0, np.int64), None
-        texts = isinstance(names, list) or names.dtype.kind == "U"
-        if texts != self.text or not (isinstance(names, list) or names.dtype.kind in "iuU"):
+            return of_objects([], 1, True) if self.text else np.empty(0, np.int64), None
+        texts = isinstance(names, Texts)
+        if texts != self.text or not (isinstance(names, Texts) or names.dtype.kind in "iu"):
             expected = "strings" if self.text else "whole numbers"
-            got = "strings" if texts else names.dtype  # type: ignore[union-attr]
+            got = "strings" if isinstance(names, Texts) else names.dtype
             raise DTypeError(f"{label}: expected {expected}, got {got}")
-        if isinstance(names, list) or texts:
-            native = isinstance(names, list) or (names.dtype.isnative and names.flags.aligned)
-            return names if native else names.tolist(), None  # type: ignore[union-attr]
+        if isinstance(names, Texts):
+            return names, None
         known = None
         if names.dtype == np.uint64 and self.kind == "i":
             known = names <= np.uint64(2**63 - 1)
@@ -79,20 +82,24 @@ class IdType:
         keys = np.ascontiguousarray(names).astype(np.int64, copy=False)
         return keys, None if known is None or known.all() else known
 
-    def shown(self, keys: Keys) -> Array:
-        """Keys as the ids that the caller knows."""
+    def shown(self, keys: list[str] | Rows64) -> Array:
+        """Ids that a store gives as the caller knows them."""
+        if isinstance(keys, list):
+            return as_array_of_strings(keys)
         if self.kind == "U":
-            texts = keys if isinstance(keys, list) else keys.tolist()
-            if any(name.endswith("\0") for name in texts):
-                return np.asarray(texts, object)
-            return np.asarray(texts, str) if texts else np.empty(0, "U1")
-        numbers = np.asarray(keys)
-        return numbers.view(np.uint64) if self.kind == "u" else numbers
+            return np.empty(0, "U1")
+        return keys.view(np.uint64) if self.kind == "u" else keys
 
 
 def take_keys(keys: Keys, chosen: NDArray[np.int64]) -> Keys:
     """The chosen keys."""
-    return [keys[i] for i in chosen.tolist()] if isinstance(keys, list) else keys[chosen]
+    return keys.take(chosen, None) if isinstance(keys, Texts) else keys[chosen]
 
 
-__all__ = ["IdType", "take_keys"]
+def join_keys(sets: Sequence[Keys]) -> Keys:
+    """Keys of one kind, set after set."""
+    texts = [keys for keys in sets if isinstance(keys, Texts)]
+    return joined(texts) if texts else np.concatenate([keys for keys in sets if not isinstance(keys, Texts)])
+
+
+__all__ = ["IdType", "join_keys", "take_keys"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pyrec_infer.strings.texts import Texts, of_bytes, of_codes, of_objects
+from pyrec_infer.strings.texts import Texts, of_bytes, of_codes, of_objects, of_variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +42,14 @@ def column_of(array: NDArray[Any], names: bool = False) -> Column:
     DTypeError
         A string cannot be UTF-8; names the row.
     """
-    kind, flat = array.dtype.kind, array.reshape(-1)
-    per_row = math.prod(array.shape[1:]) if array.ndim else 0
-    if kind == "U":
-        return Column(array.shape, [of_codes(flat, per_row, names)])
-    if kind == "S":
-        return Column(array.shape, [of_bytes(flat, per_row, names)])
-    if kind in "OT":
-        items = flat.tolist() if kind == "T" else flat
-        return Column(array.shape, [of_objects(items, per_row, names)])
-    return Column(array.shape, [], flat)
+    read, flat = _READERS.get(array.dtype.kind), array.reshape(-1)
+    if read is None:
+        return Column(array.shape, [], flat)
+    return Column(array.shape, [read(flat, math.prod(array.shape[1:]) if array.ndim else 0, names)])
+
+
+_READERS = {"U": of_codes, "S": of_bytes, "T": of_variable, "O": of_objects}
+"""By the kinds of arrays."""
 
 
 __all__ = ["Column", "column_of"]

@@ -83,6 +83,12 @@ texts_of_codes: Callable[[NDArray[Any], int, bool], Layout] = _of_array
 texts_of_bytes: Callable[[NDArray[Any], int, bool], Layout] = _of_array
 
 
+def texts_of_variable(
+    array: NDArray[Any],
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_] | None]:
+    return texts_of_objects(array.tolist(), 0, False)
+
+
 def texts_of_integers(numbers: NDArray[np.int64]) -> Layout:
     return _layout([b"%d" % number for number in numbers.tolist()])
 
@@ -114,6 +120,11 @@ def texts_of_views(
     return _layout(words)
 
 
+def take_texts(offsets: NDArray[Any], data: NDArray[np.uint8], places: NDArray[np.int64]) -> Layout:
+    text, bounds = data.tobytes(), offsets.tolist()
+    return _layout([text[bounds[i] : bounds[i + 1]] for i in places.tolist()])
+
+
 def first_no_utf8(offsets: NDArray[Any], data: NDArray[np.uint8]) -> int:
     text = data.tobytes()
     for place, (begin, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
@@ -125,10 +136,12 @@ def first_no_utf8(offsets: NDArray[Any], data: NDArray[np.uint8]) -> int:
 __all__ = [
     "are_offsets",
     "first_no_utf8",
+    "take_texts",
     "texts_of_bytes",
     "texts_of_codes",
     "texts_of_integers",
     "texts_of_naturals",
     "texts_of_objects",
+    "texts_of_variable",
     "texts_of_views",
 ]

@@ -71,11 +71,8 @@ class Texts:
 
     def take(self, places: NDArray[Any], missing: Flags | None) -> Texts:
         """Copies of chosen words."""
-        sizes = np.diff(self.offsets)[places].astype(np.int64)
-        offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
-        begins = self.offsets[:-1][places].astype(np.int64)
-        source = np.repeat(begins - offsets[:-1], sizes) + np.arange(offsets[-1])
-        return Texts(offsets, self.data[source], None, missing)
+        offsets, data = _core.take_texts(self.offsets, self.data, places.astype(np.int64, copy=False))
+        return Texts(offsets, data, None, missing)
 
     def equal(self, text: bytes) -> Flags:
         """Which elements are equal to a text."""
@@ -130,6 +127,30 @@ def of_bytes(array: NDArray[Any], per_row: int, names: bool) -> Texts:
     return Texts(*_core.texts_of_bytes(array, per_row, names))
 
 
+def of_variable(array: NDArray[Any], per_row: int, names: bool) -> Texts:
+    """An array of one axis of NumPy's strings of any length. See `of_objects`."""
+    # A string for missing ones is what they are.
+    if isinstance(getattr(array.dtype, "na_object", None), str):
+        return of_objects(array.tolist(), per_row, names)
+    offsets, data, missing = _core.texts_of_variable(array)
+    return Texts(offsets, data, None, missing)
+
+
+def joined(parts: Sequence[Texts]) -> Texts:
+    """Parts one after another, each element held by itself; borrowed if it is one part."""
+    if len(parts) == 1:
+        return parts[0].plain()
+    offsets, data, end = [np.zeros(1, np.int64)], [np.empty(0, np.uint8)], 0
+    for part in map(Texts.plain, parts):
+        first, last = int(part.offsets[0]), int(part.offsets[-1])
+        offsets.append(part.offsets[1:].astype(np.int64) + (end - first))
+        data.append(part.data[first:last])
+        end += last - first
+    whole = all(part.missing is None for part in parts)
+    missing = None if whole else np.concatenate([part.gone() for part in parts])
+    return Texts(np.concatenate(offsets), np.concatenate(data), None, missing)
+
+
 def of_integers(array: NDArray[Any]) -> Texts:
     """The decimal digits of whole numbers, shape (N,)."""
     if array.dtype.kind == "u":
@@ -139,7 +160,7 @@ def of_integers(array: NDArray[Any]) -> Texts:
 
 def of_offsets(offsets: NDArray[Any], data: Bytes, missing: Flags | None) -> Texts | None:
     """Arrow's layout as it is; None if the offsets decrease, or leave the bytes."""
-    offsets = np.require(offsets, requirements=("C", "A"))
+    offsets = offsets if offsets.flags.aligned else offsets.copy()
     return Texts(offsets, data, None, missing) if _core.are_offsets(offsets, len(data)) else None
 
 
@@ -149,4 +170,14 @@ def of_views(views: Bytes, buffers: Sequence[Bytes], missing: Flags | None) -> T
     return None if made is None else Texts(made[0], made[1], None, missing)
 
 
-__all__ = ["Texts", "of_bytes", "of_codes", "of_integers", "of_objects", "of_offsets", "of_views"]
+__all__ = [
+    "Texts",
+    "joined",
+    "of_bytes",
+    "of_codes",
+    "of_integers",
+    "of_objects",
+    "of_offsets",
+    "of_variable",
+    "of_views",
+]

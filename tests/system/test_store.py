@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from support.resident import resident_bytes
 
 from pyrec_infer.errors import PyrecError, ShapeError
 from pyrec_infer.store import IdType, Store, make_store
+from pyrec_infer.strings import of_objects
 
 STRIDE = 16
 
@@ -32,7 +35,7 @@ def records_of(names: list[Any], version: int) -> NDArray[np.uint8]:
 
 
 def keys_of(names: list[Any], text: bool) -> Any:
-    return names if text else np.asarray(names, np.int64)
+    return of_objects(names, 1, True) if text else np.asarray(names, np.int64)
 
 
 def put(store: Store, names: list[Any], text: bool, version: int) -> None:
@@ -140,12 +143,44 @@ def test_strings_of_any_form_are_the_same_keys() -> None:
     store = store_of("native", True)
     names = ["a", "größe", "\U0001f600x", "日本"]
     put(store, names, True, 1)
-    assert store.read(np.asarray(names)).missing(0) == -1
-    assert store.read(np.asarray(names * 2)[::2]).missing(0) == -1
-    assert store.read(["a\0"]).missing(0) == 0
     kind = IdType(np.asarray(names, object))
+    arrow = pa.array(names)
+    forms = [
+        np.asarray(names),
+        np.repeat(np.asarray(names), 2)[::2],
+        np.asarray(names, object),
+        np.asarray(names, np.dtypes.StringDType()),
+        [name.encode() for name in names],
+        np.asarray([name.encode() for name in names]),
+        tuple(names),
+        arrow,
+        arrow.cast(pa.string_view()),
+        arrow.dictionary_encode(),
+        pa.chunked_array([arrow[:1], arrow[1:]]),
+    ]
+    for form in forms:
+        keys, unknown = kind.keys("ids", form)
+        assert unknown is None
+        view = store.read(keys)
+        assert view.ids(0, view.order(0)) == names
+    assert store.read(keys_of(["a\0"], True)).missing(0) == 0
     assert kind.shown(["a", "a\0"]).tolist() == ["a", "a\0"]
-    assert kind.keys("ids", np.asarray(names))[0].tolist() == names  # type: ignore[union-attr]
+
+
+def test_memory_of_ids_follows_their_bytes() -> None:
+    names = ["x" * 1_000_000, *map(str, range(1000))]
+    kind = IdType(names)
+    store = store_of("native", True)
+    put(store, names, True, 1)
+    tracemalloc.start()
+    try:
+        keys, _ = kind.keys("ids", np.asarray(names, object))
+        view = store.read(keys)
+        shown = kind.shown(view.ids(0, view.order(0)))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert shown.tolist() == names
 
 
 @pytest.mark.parametrize("kind", KINDS)
