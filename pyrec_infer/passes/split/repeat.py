@@ -33,6 +33,7 @@ from pyrec_infer.ops.core.shapes import constant_integers, product, same_shape
 from pyrec_infer.ops.core.traits import Trait
 from pyrec_infer.passes.clean.remove_dead import keep_outputs
 from pyrec_infer.passes.load.resolve_sizes import named_sizes
+from pyrec_infer.passes.split.list_uses import joining_node
 
 _VIEWS = frozenset({*with_trait(Trait.VIEW), "Cast", "Identity"})
 
@@ -355,7 +356,36 @@ def separate_bounds(graph: Graph, request: frozenset[str], items: frozenset[str]
     kept = tuple(node for node in graph.nodes if node not in derivable)
     infos = {**graph.infos, **added}
     cut = keep_outputs(graph.with_(inputs=(*graph.inputs, *added), nodes=kept, infos=infos), graph.outputs)
-    return Ragged(cut, tuple(found), groups[0], groups[1], one_request)
+    orders = frozenset(name for node in derivable if node.op == "pyrec.OrderOfPairs" for name in node.outputs)
+    joined = _check_lists(cut, find_lists(graph), orders, own, stored)
+    return Ragged(cut, tuple(found), groups[0], groups[1], one_request or joined)
+
+
+def _check_lists(
+    cut: Graph, lists: frozenset[str], orders: frozenset[str], request: frozenset[str], items: frozenset[str]
+) -> str:
+    """Refuse lists whose parts are joined beside the bags; gives the reason against several requests."""
+    one_request = ""
+    for name in sorted(lists):
+        sizes = [size for size in cut.infos[name].shape or () if isinstance(size, Dim)]
+        symbols = {symbol for size in sizes for symbol in size.symbols}
+        for symbol in sorted(symbols - {BATCH}):
+            node = joining_node(cut, symbol, orders)
+            if node is None:
+                continue
+            reason = (
+                f"input '{name}': its parts belong to rows, as bags tell, and node {node.name!r} ({node.op}) "
+                "joins those of several"
+            )
+            if name in items:
+                raise UnsupportedModelError(f"{reason}: a catalogue needs them apart. Use `score` or `run`")
+            if name in request:
+                raise InputError(
+                    f"{reason}: expected an input that can be repeated for every candidate, got one that "
+                    "cannot. Give it with the candidates, or use `run`"
+                )
+            one_request = one_request or reason
+    return one_request
 
 
 def _label(node: Node, sources: _Sources) -> str:
