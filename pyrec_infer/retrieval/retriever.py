@@ -330,7 +330,8 @@ class Retriever:
         if chosen is not None:
             keys, lengths = take_keys(keys, chosen), lengths[chosen]
         batch = self._store.take(len(keys))
-        if self._form.metric != "cosine" and lengths.max() > _UNEVEN * np.median(lengths):
+        arranged = self._form.metric != "cosine" and len(keys) >= _SIDE_BY_SIDE
+        if arranged and lengths.max() > _UNEVEN * np.median(lengths):
             order = np.empty(len(keys), np.int64)
             order[np.argsort(-lengths, kind="stable")] = np.arange(len(keys))
             batch.arrange(order)
@@ -340,6 +341,9 @@ class Retriever:
         self._current = None
         self._store.put(keys, batch)
 
+
+_SIDE_BY_SIDE = 64
+"""Vectors that a search looks at together."""
 
 _UNEVEN = 1.5
 """Where the longest vector is so much longer than most, blocks of short ones may be passed over: then vectors
