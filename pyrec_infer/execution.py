@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.backends.base import Executor, guarded, relabelled
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
-from pyrec_infer.ir import Array, Node, Rate, Rows
+from pyrec_infer.ir import Array, Node, Rate, Rows, holds_strings
 from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
@@ -137,7 +137,7 @@ class ReadyPlan:
         """The backend never sees string inputs, so their number of rows is checked here."""
         for name, array in arrays.items():
             info = self.plan.infos[name]
-            if array.dtype.kind != "U" or info.rows < 0:
+            if not holds_strings(array) or info.rows < 0:
                 continue
             expected = request if self.plan.rates[name] == Rate.REQUEST else rows
             if array.shape[info.rows] != expected:

@@ -12,13 +12,12 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
-from pyrec_infer.arguments.texts import as_array_of_strings, read_column
+from pyrec_infer.arguments.texts import read_column
 
 __all__ = [
     "RawRows",
     "Signature",
     "as_array",
-    "as_array_of_strings",
     "as_bounds",
     "as_column_names",
     "as_count",

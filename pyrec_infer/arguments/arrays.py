@@ -9,7 +9,7 @@ import numpy as np
 from pyrec_infer.arguments.arrow import LOST_END, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, as_array_of_strings, holds_strings
 from pyrec_infer.limits import require_own_elements
 
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
@@ -131,7 +131,7 @@ def _of_tensor(label: str, value: Any) -> Any:
 
 
 def as_strings(label: str, array: Array) -> Array:
-    """Strings of any form as an array of kind U; bytes are UTF-8.
+    """Strings of any form as an array of strings; bytes are UTF-8.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def as_strings(label: str, array: Array) -> Array:
         texts.append(item)
     if array.dtype.kind != "S":
         _refuse_lost_ends(label, np.asarray(texts, object).reshape(array.shape))
-    return np.array(texts, str).reshape(array.shape) if texts else np.empty(array.shape, "U1")
+    return as_array_of_strings(texts).reshape(array.shape)
 
 
 def _row(array: Array, place: int) -> str:
@@ -187,6 +187,25 @@ def numbers_of_objects(label: str, array: Array) -> Array:
         return array
 
 
+def holds_texts(value: Any) -> bool:
+    """Whether nested lists begin with a string, or with nothing but missing values."""
+    while isinstance(value, (list, tuple)) and value:
+        value = next((item for item in value if item is not None), None)
+    return isinstance(value, (str, bytes)) or value is None
+
+
+def array_of_objects(label: str, value: Any) -> Array:
+    """Nested lists of strings as an array of objects, which no string is copied for."""
+    try:
+        array = np.array(value, object)
+    except (ValueError, OverflowError) as error:
+        let_interrupts_pass(error)
+        raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
+    if array.size and isinstance(array.reshape(-1)[0], (list, tuple)):
+        raise ShapeError(f"{label}: expected one array, got rows of different lengths")
+    return array
+
+
 def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     """The value as an array of a kind that the model's element type can take.
 
@@ -198,17 +217,20 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
         If a value is missing.
     """
     label = f"input '{name}'"
-    array = regular(label, value)
+    # Strings of a list would be padded to the longest.
+    texts = dtype.kind == "U" and isinstance(value, (list, tuple)) and holds_texts(value)
+    array = array_of_objects(label, value) if texts else regular(label, value)
     if array.dtype.kind in "OST" and dtype.kind == "U":
         array = as_strings(label, array)
     elif array.dtype.kind == "O":
         array = numbers_of_objects(label, array)
-    fits = array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
+    texts = dtype.kind == "U" and holds_strings(array)
+    fits = texts or array.dtype.kind == dtype.kind or (array.dtype.kind in "iuf" and dtype.kind in "iuf")
     if not fits:
         kind = _KINDS.get(dtype.kind, str(dtype))
         expected = kind if dtype.kind == "U" else f"{kind} ({dtype})"
         raise DTypeError(f"{label}: expected {expected}, got {array.dtype}")
-    return array if array.dtype.kind == "U" else _addressable(array)
+    return array if texts else _addressable(array)
 
 
 def _addressable(array: Array) -> Array:
@@ -221,4 +243,13 @@ def _addressable(array: Array) -> Array:
         return np.array(array, narrower)
 
 
-__all__ = ["ACCEPTED", "as_array", "as_strings", "is_pandas", "numbers_of_objects", "regular"]
+__all__ = [
+    "ACCEPTED",
+    "array_of_objects",
+    "as_array",
+    "as_strings",
+    "holds_texts",
+    "is_pandas",
+    "numbers_of_objects",
+    "regular",
+]

@@ -14,7 +14,7 @@ from pyrec_infer.arguments.arrow_memory import (
     Piece,
 )
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, as_array_of_strings
 from pyrec_infer.strings import Texts, of_offsets, of_views
 
 NUMBERS = {
@@ -103,7 +103,7 @@ LOST_END = "expected strings, got one that ends in NUL, which would equal a shor
 
 
 def _as_text(texts: Texts) -> Array:
-    """Strings as an array of kind U."""
+    """Strings as an array of strings."""
     made = []
     for row, word in enumerate(texts.elements()):
         if texts.missing is not None and texts.missing[row]:
@@ -115,7 +115,7 @@ def _as_text(texts: Texts) -> Array:
             raise DTypeError(f"{NO_UTF8} (row {row})") from None
         if word.endswith(b"\0"):
             raise InputError(f"{LOST_END} (row {row})")
-    return np.array(made, str) if made else np.empty(0, "U1")
+    return as_array_of_strings(made)
 
 
 def is_text(field: Field) -> bool:

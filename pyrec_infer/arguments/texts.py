@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer import strings
-from pyrec_infer.arguments.arrays import is_pandas, numbers_of_objects, regular
+from pyrec_infer.arguments.arrays import (
+    array_of_objects,
+    holds_texts,
+    is_pandas,
+    numbers_of_objects,
+    regular,
+)
 from pyrec_infer.arguments.arrow import arrow_column, is_arrow
-from pyrec_infer.errors import PyrecError, ShapeError
-from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.errors import PyrecError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import require_own_elements
 from pyrec_infer.strings.column import Column, column_of
@@ -51,8 +56,8 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         value = column.array(label)
     if is_pandas(value) and not (isinstance(value.dtype, np.dtype) and value.dtype.kind in "biuf"):
         value = np.asarray(value, object)
-    if isinstance(value, (list, tuple, str, bytes)) and _holds_texts(value):
-        value = _of_objects(label, value)
+    if isinstance(value, (list, tuple, str, bytes)) and holds_texts(value):
+        value = array_of_objects(label, value)
     return _of_array(label, regular(label, value), names)
 
 
@@ -64,45 +69,14 @@ def _labelled(label: str) -> Iterator[None]:
         raise type(error)(f"{label}: {error}") from None
 
 
-def _holds_texts(value: Any) -> bool:
-    while isinstance(value, (list, tuple)) and value:
-        value = next((item for item in value if item is not None), None)
-    return isinstance(value, (str, bytes)) or value is None
-
-
-def _of_objects(label: str, value: Any) -> Array:
-    """Nested lists of strings as an array of objects, which no string is copied for."""
-    try:
-        array = np.array(value, object)
-    except (ValueError, OverflowError) as error:
-        let_interrupts_pass(error)
-        raise ShapeError(f"{label}: expected one array, got rows of different lengths") from None
-    if array.size and isinstance(array.reshape(-1)[0], (list, tuple)):
-        raise ShapeError(f"{label}: expected one array, got rows of different lengths")
-    return array
-
-
 def _of_array(label: str, array: Array, names: bool) -> Column:
     require_own_elements(label, array)
     if array.size == 0:
         return Column(array.shape, [strings.of_objects([], 0, names)])
-    if array.dtype.kind == "O" and not _holds_texts(array.reshape(-1)[:1].tolist()):
+    if array.dtype.kind == "O" and not holds_texts(array.reshape(-1)[:1].tolist()):
         array = numbers_of_objects(label, array)
     with _labelled(label):
         return column_of(array, names)
 
 
-_ROOMY = 1 << 20
-
-
-def as_array_of_strings(texts: list[str]) -> Array:
-    """Strings as an array of a fixed width, or of objects where that would lose a NUL at an end, or take
-    far more memory than the strings do."""
-    longest = max(map(len, texts), default=0)
-    padded = 4 * longest * len(texts)
-    if any(text.endswith("\0") for text in texts) or padded > max(_ROOMY, 64 * sum(map(len, texts))):
-        return np.asarray(texts, object)
-    return np.asarray(texts, str) if texts else np.empty(0, "U1")
-
-
-__all__ = ["as_array_of_strings", "read_column"]
+__all__ = ["read_column"]

@@ -10,4 +10,23 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 STRING = np.dtype(str)
-"""Element type of string tensors; arrays of it have any NumPy ``U`` width."""
+"""Element type of string tensors; arrays of it have any NumPy ``U`` width, or hold objects."""
+
+
+_ROOMY, _WASTE = 1 << 20, 64
+
+
+def holds_strings(array: Array) -> bool:
+    """Whether an array is a tensor of strings."""
+    return array.dtype.kind in "UO"
+
+
+def as_array_of_strings(texts: list[str]) -> Array:
+    """Strings as an array of a fixed width, or of objects where that would lose a NUL at an end, or take
+    far more memory than the strings do."""
+    longest = max(map(len, texts), default=0)
+    padded = 4 * longest * len(texts)
+    wasteful = padded > max(_ROOMY, _WASTE * sum(map(len, texts)))
+    if wasteful or any(text.endswith("\0") for text in texts):
+        return np.asarray(texts, object)
+    return np.asarray(texts, str) if texts else np.empty(0, "U1")

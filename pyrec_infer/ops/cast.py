@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.errors import IdRangeError, InputError, ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, element_type, required
 from pyrec_infer.ops.core.traits import ELEMENTWISE, no_flops
@@ -86,8 +86,8 @@ def convert(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
             raise ModelError(f"node {node.name!r} ({node.op}): a symbolic size as {dtype}")
         return x
     if dtype.kind == "U":
-        return x if x.dtype.kind == "U" else _to_strings(x)
-    if x.dtype.kind == "U":
+        return x if holds_strings(x) else _to_strings(x)
+    if holds_strings(x):
         return _from_strings(node, x, dtype)
     if x.dtype.kind == "f" and dtype.kind in "iu":
         return to_integer(x, dtype)

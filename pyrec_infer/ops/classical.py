@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, IdRangeError, ModelError, ShapeError
-from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, same_size
+from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, holds_strings, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import fresh, product
@@ -91,11 +91,11 @@ def _imputer(node: Node, inputs: Arrays) -> list[Array]:
         "f": ("imputed_value_floats", "replaced_value_float"),
         "i": ("imputed_value_int64s", "replaced_value_int64"),
         "U": ("imputed_value_strings", "replaced_value_string"),
-    }.get(x.dtype.kind, ("", ""))
+    }.get("U" if holds_strings(x) else x.dtype.kind, ("", ""))
     values = node.attribute(key, ())
     if not len(values):
         raise DTypeError(f"{node.op}: no imputed values for {x.dtype}")
-    if x.dtype.kind == "U":
+    if holds_strings(x):
         return [np.where(x == node.attribute(replaced_key, ""), np.asarray(values, STRING), x)]
     kind = np.float32 if x.dtype.kind == "f" else np.int64
     filled = _per_column(node, "imputed values", np.asarray(values, kind), x)
@@ -119,7 +119,7 @@ def _categories(node: Node) -> Array:
 def _one_hot_encoder(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     categories = _categories(node)
-    if (x.dtype.kind == "U") != (categories.dtype.kind == "U"):
+    if holds_strings(x) != (categories.dtype.kind == "U"):
         raise DTypeError(f"{node.op}: categories of another type than {x.dtype}")
     if x.dtype.kind == "f":
         x = x.astype(np.int64)

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, check_count, id_error, required
 from pyrec_infer.ops.core.shapes import axis_of, fresh, integers, product
@@ -145,7 +145,7 @@ def _scatter(node: Node, data: Array, positions: Array, updates: Array) -> Array
         result[positions] = updates
         return result
     combine = _REDUCTIONS.get(reduction)
-    if combine is None or data.dtype.kind == "U":
+    if combine is None or holds_strings(data):
         raise ModelError(f"node {node.name!r} ({node.op}): reduction {reduction!r} of {data.dtype}")
     wide = np.float32 if data.dtype == np.float16 else data.dtype
     result = data.astype(wide, copy=True)

@@ -11,7 +11,7 @@ from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.hashing import Seed
 from pyrec_infer.hashing.murmur3 import murmur3_32
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Info, Node
+from pyrec_infer.ir import STRING, Array, Dim, Info, Node, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import broadcast, fresh
@@ -22,7 +22,7 @@ INT64 = np.dtype(np.int64)
 
 
 def _text(node: Node, x: Array) -> Array:
-    if x.dtype.kind != "U":
+    if not holds_strings(x):
         raise DTypeError(f"{node.op} takes strings, got {x.dtype}")
     return x
 
@@ -32,7 +32,7 @@ def _category_mapper(node: Node, inputs: Arrays) -> list[Array]:
     texts, numbers = tuple(node.attribute("cats_strings", ())), tuple(node.attribute("cats_int64s", ()))
     if len(texts) != len(numbers):
         raise ModelError(f"node {node.name!r} ({node.op}): {len(texts)} strings, {len(numbers)} integers")
-    if x.dtype.kind == "U":
+    if holds_strings(x):
         to_number = dict(zip(texts, numbers, strict=True))
         default = node.attribute("default_int64", -1)
         mapped = [to_number.get(item, default) for item in x.reshape(-1).tolist()]
@@ -133,8 +133,9 @@ def _infer_tokenizer(node: Node, inputs: Infos) -> list[Info]:
 
 def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
     a, b = (_text(node, required(node, inputs, index)) for index in range(2))
+    add = np.add if "O" in (a.dtype.kind, b.dtype.kind) else np.char.add
     try:
-        return [np.asarray(np.char.add(a, b))]
+        return [np.asarray(add(a, b))]
     except ValueError as error:
         let_interrupts_pass(error)
         raise ShapeError(f"{node.op}: shapes {a.shape} and {b.shape} do not broadcast") from None
@@ -181,7 +182,7 @@ def _murmur_dtype(node: Node) -> np.dtype[np.generic]:
 def _murmur(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     seed = int(node.attribute("seed", 0))
-    if x.dtype.kind == "U":
+    if holds_strings(x):
         data = [item.encode() for item in x.reshape(-1).tolist()]
     else:
         data = [item.tobytes() for item in np.ascontiguousarray(x).reshape(-1)]

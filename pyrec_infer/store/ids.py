@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array_of_strings, read_column, regular
+from pyrec_infer.arguments import read_column, regular
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, as_array_of_strings
 from pyrec_infer.limits import require_own_elements
 from pyrec_infer.store.base import Keys, Rows64
 from pyrec_infer.strings import Texts, joined, of_objects
