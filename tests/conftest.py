@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, settings
 from support.shared import shared_folder
 from support.zoo import MODELS, ZOO, ZOO_ROWS, Export
 
-from pyrec_infer.backends import select_backend
+from pyrec_infer.backends import select, select_backend
+from pyrec_infer.extension import VARIABLE
 
 # How long an example takes says nothing of this project on a machine that does other things too.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,6 +41,27 @@ def export(request: pytest.FixtureRequest) -> Export:
 def backend() -> str:
     """The backend that models use in this run."""
     return select_backend()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where a backend is forced, leave out what no backend takes part in."""
+    if VARIABLE in os.environ:
+        for item in items:
+            if item.get_closest_marker("once"):
+                item.add_marker(
+                    pytest.mark.skip(reason="no backend takes part: it runs where none is forced")
+                )
+
+
+@pytest.fixture(autouse=True)
+def _without_a_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse the mark `once` for a test that asks for a backend."""
+
+    def refuse() -> tuple[str, ...]:
+        pytest.fail("this test asks for a backend, so it has to run with each: take its mark away")
+
+    if request.node.get_closest_marker("once"):
+        monkeypatch.setattr(select, "available_backends", refuse)
 
 
 def pytest_collection_finish() -> None:

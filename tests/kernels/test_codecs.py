@@ -23,6 +23,8 @@ from pyrec_infer.ir import Array, Node
 from pyrec_infer.kernels.lookup import lookup_f32, lookup_sum_f32
 from pyrec_infer.ops import OPS
 
+pytestmark = pytest.mark.once
+
 try:
     from pyrec_infer import _native
 except ImportError:

@@ -17,6 +17,8 @@ from pyrec_infer.hashing import CROSSES, SCHEMES, Scheme, Seed
 from pyrec_infer.hashing.digests import LONGEST_KEY
 from pyrec_infer.strings import of_objects
 
+pytestmark = pytest.mark.once
+
 EVERY = list({**SCHEMES, **CROSSES}.values())
 
 TEXTS = st.lists(st.one_of(st.binary(max_size=40), st.binary(min_size=41, max_size=200)), max_size=8)

@@ -13,6 +13,8 @@ import pytest
 import pyrec_infer
 from pyrec_infer.errors import DTypeError, ModelError
 
+pytestmark = pytest.mark.once
+
 Parameters = dict[str, tuple[list[str], list[str], str | None]]
 """For each function: positional names, keyword-only names, and the name after ``*``."""
 

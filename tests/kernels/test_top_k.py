@@ -18,6 +18,8 @@ import pyrec_infer as pi
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.top_k import best_rows
 
+pytestmark = pytest.mark.once
+
 # Few different values make ties; float32 subnormals, zeros of both signs, infinities and NaN.
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 3e38, math.inf, -math.inf, math.nan)
 SCORES = st.lists(

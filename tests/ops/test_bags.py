@@ -18,6 +18,8 @@ from pyrec_infer.ir import Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.inference import analyze
 
+pytestmark = pytest.mark.once
+
 _native = pytest.importorskip("pyrec_infer._native", reason="the native extension is not built")
 
 Array = NDArray[Any]

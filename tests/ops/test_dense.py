@@ -16,6 +16,8 @@ from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes.load.expand_composites import expand_composites
 
+pytestmark = pytest.mark.once
+
 F32, F64, F16 = np.float32, np.float64, np.float16
 
 

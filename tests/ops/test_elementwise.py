@@ -13,6 +13,8 @@ from pyrec_infer.errors import PyrecError
 from pyrec_infer.ir import Array, Node
 from pyrec_infer.ops import OPS
 
+pytestmark = pytest.mark.once
+
 native = pytest.importorskip("pyrec_infer._native", reason="the native extension is not built")
 
 FLOATS = ("float16", "float32", "float64")

@@ -15,6 +15,8 @@ from pyrec_infer.errors import IdRangeError, PyrecError
 from pyrec_infer.ir import Node
 from pyrec_infer.ops import OPS
 
+pytestmark = pytest.mark.once
+
 _native = pytest.importorskip("pyrec_infer._native", reason="the native extension is not built")
 
 F32 = np.float32

@@ -14,6 +14,8 @@ from pyrec_infer.ir import Dim, Info, Node
 from pyrec_infer.ops import expansion, filling, indexing, layout, ordering, slicing
 from pyrec_infer.ops.core.inference import constant_info
 
+pytestmark = pytest.mark.once
+
 try:
     from pyrec_infer import _native
 except ImportError:

@@ -12,6 +12,8 @@ from pyrec_infer.errors import PyrecError, UseAlternativeError
 from pyrec_infer.ir import Node
 from pyrec_infer.ops import OPS
 
+pytestmark = pytest.mark.once
+
 _native = pytest.importorskip("pyrec_infer._native", reason="the native extension is not built")
 
 Array = NDArray[Any]

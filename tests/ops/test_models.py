@@ -18,6 +18,8 @@ from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.interpret import interpret
 
+pytestmark = pytest.mark.once
+
 try:
     from pyrec_infer import _native
 except ImportError:

@@ -16,6 +16,8 @@ from pyrec_infer.passes.split.fuse_multiply_add import fuse_multiply_add
 from pyrec_infer.passes.split.share_lookups import share_lookups
 from pyrec_infer.passes.split.split_concatenations import split_concatenations
 
+pytestmark = pytest.mark.once
+
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
 REQUEST = Sides(frozenset("u"))

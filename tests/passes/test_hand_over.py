@@ -22,6 +22,8 @@ from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.finish.order_neurons import order_neurons
 from pyrec_infer.planner import build_plan
 
+pytestmark = pytest.mark.once
+
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
 ISAS = [name for name in available_backends() if name != "numba"]

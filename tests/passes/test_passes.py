@@ -30,6 +30,8 @@ from pyrec_infer.passes.load.widen_half import widen_half
 from pyrec_infer.passes.select.select_scores import Column, select_scores
 from pyrec_infer.passes.step import EVERY, State, Step, run
 
+pytestmark = pytest.mark.once
+
 F32, F16 = np.dtype(np.float32), np.dtype(np.float16)
 Pass = Callable[[Graph], Graph]
 

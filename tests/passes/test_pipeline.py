@@ -26,6 +26,8 @@ from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.select.select_scores import Column
 from pyrec_infer.passes.step import Step, run
 
+pytestmark = pytest.mark.once
+
 F32 = np.dtype(np.float32)
 INFO = Info(F32, (Dim.symbol(BATCH), 3), 0)
 GRAPH = Graph(

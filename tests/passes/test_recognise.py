@@ -27,6 +27,8 @@ from pyrec_infer.passes.recognise import (
     views,
 )
 
+pytestmark = pytest.mark.once
+
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
 

@@ -25,6 +25,8 @@ from pyrec_infer.passes.split.merge_sums import merge_sums
 from pyrec_infer.passes.split.pack_matrices import pack_matrices
 from pyrec_infer.passes.split.split_products import split_products
 
+pytestmark = pytest.mark.once
+
 Array = NDArray[Any]
 N = Dim.symbol(BATCH)
 F32, I64 = np.dtype(np.float32), np.dtype(np.int64)

@@ -22,6 +22,8 @@ from pyrec_infer.passes.split.rate_groups import position_rates, restricted
 from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split.split_sums import split_sums
 
+pytestmark = pytest.mark.once
+
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)
 WITH_ITEMS = Sides(frozenset("uv"), frozenset("ij"))

@@ -18,6 +18,8 @@ import pyrec_infer as pi
 from pyrec_infer.ops import OPS
 from pyrec_infer.passes import FINISH, LOAD, SELECT, SPLIT
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pyrec_infer"
 
