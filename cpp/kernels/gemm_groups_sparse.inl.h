@@ -9,12 +9,6 @@
 namespace pyrec {
 namespace {
 
-// Only many registers hold enough sums: of few rows, which share more zeros, and of many columns.
-// What is below is made for no other ISA, and other vocabularies lack store_places.
-constexpr bool kCanSkipGroups = kLanes == 16;
-constexpr int kSkipRows = 3;
-constexpr int kSkipVectors = 8;
-constexpr std::size_t kSkipFewest = 3;        // vectors; fewer sums would wait for each other
 constexpr std::size_t kSkipGroups = 1 << 10;  // of a panel that stays in the second-level cache
 constexpr std::size_t kGroupsAtOnce = 256;
 

@@ -22,6 +22,13 @@ using Mask = __m256;  // all ones or all zeros in each lane
 constexpr int kBlockRows = 6;
 constexpr int kBlockVectors = 2;
 
+// Block of the products that skip groups of zeros: few rows, which share more zeros, and as many
+// columns as registers hold sums of. A panel has at least kSkipFewest vectors.
+constexpr bool kCanSkipGroups = true;
+constexpr int kSkipRows = 2;
+constexpr int kSkipVectors = 6;
+constexpr std::size_t kSkipFewest = 2;
+
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
 
@@ -196,6 +203,29 @@ inline void hold(VecI& x) { asm("" : "+x"(x)); }
 // Lane i is lane order[i] of x.
 inline VecF permute(VecF x, const std::int32_t* order) {
   return _mm256_permutevar8x32_ps(x, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(order)));
+}
+struct PlacesOfLanes {
+  std::uint64_t bytes[256] = {};  // for each set of lanes its numbers, a byte each
+  constexpr PlacesOfLanes() {
+    for (std::uint64_t set = 0; set < 256; ++set) {
+      std::uint64_t count = 0;
+      for (std::uint64_t lane = 0; lane < kLanes; ++lane) {
+        if ((set >> lane & 1) != 0) bytes[set] |= lane << (8 * count++);
+      }
+    }
+  }
+};
+// Writes first + i for each lane i that is not zero, and something into the places up to kLanes;
+// gives how many there are.
+inline std::size_t store_places(std::uint16_t* p, VecI x, std::uint16_t first) {
+  static constexpr PlacesOfLanes kPlaces;
+  const std::uint32_t found =
+      0xffu ^ static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(x == 0)));
+  const __m128i places =
+      _mm_cvtepu8_epi16(_mm_cvtsi64_si128(static_cast<std::int64_t>(kPlaces.bytes[found])));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_add_epi16(places, _mm_set1_epi16(static_cast<std::int16_t>(first))));
+  return count_bits(found);
 }
 // The nearest integers, the even one of two.
 inline VecI to_integer(VecF x) { return reinterpret_cast<VecI>(_mm256_cvtps_epi32(x)); }

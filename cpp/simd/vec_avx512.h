@@ -29,6 +29,13 @@ using Mask = __mmask16;
 constexpr int kBlockRows = 8;
 constexpr int kBlockVectors = 3;
 
+// Block of the products that skip groups of zeros: few rows, which share more zeros, and as many
+// columns as registers hold sums of. A panel has at least kSkipFewest vectors.
+constexpr bool kCanSkipGroups = true;
+constexpr int kSkipRows = 3;
+constexpr int kSkipVectors = 8;
+constexpr std::size_t kSkipFewest = 3;
+
 // dot_bf16_pairs is an instruction.
 #ifdef __AVX512BF16__
 constexpr bool kMultipliesBf16 = true;

@@ -21,6 +21,13 @@ using Mask = VecI;  // all ones or all zeros in each lane
 constexpr int kBlockRows = 4;
 constexpr int kBlockVectors = 2;
 
+// Block of the products that skip groups of zeros: few rows, which share more zeros, and as many
+// columns as registers hold sums of. A panel has at least kSkipFewest vectors.
+constexpr bool kCanSkipGroups = false;
+constexpr int kSkipRows = 1;
+constexpr int kSkipVectors = 1;
+constexpr std::size_t kSkipFewest = 1;
+
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
 
