@@ -75,9 +75,8 @@ def feature_hasher(strings: list[str]) -> Buckets:
 
 def ours_with_signs(values: Any) -> Buckets:
     def run() -> NDArray[np.int64]:
-        hashes = pi.fingerprint(values, scheme="sklearn")
-        columns = pi.hash_to_bucket(values, buckets=BUCKETS, scheme="sklearn")
-        return np.asarray(np.where(hashes < 0, -columns, columns))
+        hashes = pi.fingerprint(values, scheme="sklearn").view(np.int64)
+        return np.asarray(np.abs(hashes) % BUCKETS * np.where(hashes < 0, -1, 1))
 
     return run
 
