@@ -55,11 +55,8 @@ class BagsAhead {
   std::int64_t ids_;
 };
 
-enum class Rows {
-  kPlain,
-  kSome,
-  kLargest
-};  // all of weight 1, with weights or padding, for a maximum
+// Rows that are all of weight 1, rows with weights or padding, and rows for a maximum.
+enum class Rows { kPlain, kSome, kLargest };
 
 // What a bag's rows become, kVectors vectors from a column on; kPartial: the last has `last` lanes.
 // Returns the place of a wrong id, or -1.
@@ -125,7 +122,8 @@ template <class Reader, int kVectors, bool kPartial, Rows kRows>
 std::int64_t make_bags(const Bags bags, std::size_t begin, std::size_t end, std::size_t column,
                        std::size_t last, float* out, std::size_t out_step) {
   const BagsAhead ahead(bags);
-  if (begin < end && column == 0) ahead.start(bags, bags.bounds[2 * begin] - bags.first);
+  // Bags before have fetched the rows of the next.
+  if (begin == 0 && end > 0 && column == 0) ahead.start(bags, bags.bounds[0] - bags.first);
   for (std::size_t bag = begin; bag < end; ++bag) {
     const std::int64_t wrong = make_bag<Reader, kVectors, kPartial, kRows>(
         bags, bag, column, last, ahead, out + bag * out_step + column);
