@@ -75,7 +75,7 @@ class Info:
 class Foreign:
     """What another runtime has to be told of a node whose operator has no meaning here.
 
-    Such a node has this as its only attribute, under `FOREIGN`.
+    Such a node has this beside its attributes, under `FOREIGN`.
 
     Attributes
     ----------

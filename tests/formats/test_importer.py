@@ -374,3 +374,18 @@ def test_errors_of_calls_are_value_errors() -> None:
     with pytest.raises(ValueError, match="'user'") as caught:
         model.run({"user": [USERS], "item": [0], "dense": [[0, 0, 0]]})
     assert isinstance(caught.value, InputError)
+
+
+def test_composites_of_other_domains_keep_their_attributes() -> None:
+    nodes = [
+        helper.make_node("FusedMatMul", ["x", "w"], ["a"], domain="com.microsoft", alpha=0.5, transB=1),
+        helper.make_node("QuickGelu", ["a"], ["y"], domain="com.microsoft", alpha=3.0),
+    ]
+    weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 4
+    floats = onnx.TensorProto.FLOAT
+    inputs, outputs = {"x": (floats, ["N", 2])}, {"y": (floats, ["N", 3])}
+    proto = make_model(nodes, inputs, outputs, {"w": weights}, domains={"com.microsoft": 1})
+    x = np.asarray([[1.0, -2.0], [0.5, 3.0]], np.float32)
+    a = 0.5 * x @ weights.T
+    made = pi.load(proto.SerializeToString()).run({"x": x})["y"]
+    np.testing.assert_allclose(made, a / (1 + np.exp(-3 * a)), rtol=1e-5, atol=1e-6)

@@ -113,7 +113,9 @@ class _Converter:
         if op not in OPS and op not in RULES:
             if graphs:
                 raise UnsupportedModelError(f"unsupported operator {op} (node {proto.name!r}) with a body")
-            attributes = {FOREIGN: foreign_node(proto, attributes, {"ai.onnx": self.opset, **self.opsets})}
+            # Composite operators of other domains are read by their plain attributes.
+            foreign = foreign_node(proto, attributes, {"ai.onnx": self.opset, **self.opsets})
+            attributes = {**attributes, FOREIGN: foreign}
             return [Node(op, inputs, tuple(proto.output), attributes, name=proto.name)]
         for key in ("then_branch", "else_branch", "body"):
             if key in graphs:
