@@ -30,6 +30,9 @@ class PyrecError(Exception):
 class ModelError(PyrecError, ValueError):
     """The model file is damaged, inconsistent or not a model at all."""
 
+    located = False
+    """Whether the text has been completed with the node that it is about."""
+
 
 class UnsupportedModelError(ModelError):
     """The model is valid but holds operators that nothing here can run; all of them are listed."""

@@ -14,10 +14,6 @@ namespace pyrec {
 
 namespace {
 
-constexpr DType kDTypes[] = {DType::kBool,   DType::kInt8,    DType::kInt16,   DType::kInt32,
-                             DType::kInt64,  DType::kUint8,   DType::kUint16,  DType::kUint32,
-                             DType::kUint64, DType::kFloat16, DType::kFloat32, DType::kFloat64};
-
 // By NumPy's type number, whose C types differ between systems.
 std::optional<DType> known_dtype(const py::dtype& dtype) {
   constexpr auto integer = [](std::size_t size, bool is_signed) {
@@ -131,13 +127,6 @@ py::array copy_to_array(const Tensor& tensor) {
   target.data = static_cast<std::byte*>(array.mutable_data());
   copy_elements(tensor, target);
   return array;
-}
-
-DType dtype_from_name(const std::string& name) {
-  for (DType dtype : kDTypes) {
-    if (name == dtype_name(dtype)) return dtype;
-  }
-  throw OpError(ErrorKind::kDType, "unknown element type " + name);
 }
 
 Attributes read_attributes(const py::dict& items) {

@@ -30,8 +30,6 @@ bool borrow_plain(const pybind11::handle& item, Tensor& tensor);
 // An array of its own with the tensor's elements.
 pybind11::array copy_to_array(const Tensor& tensor);
 
-DType dtype_from_name(const std::string& name);
-
 // Throws OpError(kUnsupported) where this machine has no such backend.
 const Kernels& kernels_named(const std::string& isa);
 

@@ -229,35 +229,12 @@ std::string describe(const Shape& shape) {
   return text + "]";
 }
 
-DType element_type(std::int64_t code) {
-  switch (code) {
-    case 1:
-      return DType::kFloat32;
-    case 2:
-      return DType::kUint8;
-    case 3:
-      return DType::kInt8;
-    case 4:
-      return DType::kUint16;
-    case 5:
-      return DType::kInt16;
-    case 6:
-      return DType::kInt32;
-    case 7:
-      return DType::kInt64;
-    case 9:
-      return DType::kBool;
-    case 10:
-      return DType::kFloat16;
-    case 11:
-      return DType::kFloat64;
-    case 12:
-      return DType::kUint32;
-    case 13:
-      return DType::kUint64;
-    default:
-      throw OpError(ErrorKind::kDType, "no tensors of ONNX element type " + std::to_string(code));
+DType dtype_from_name(const std::string& name) {
+  for (int number = 0; number <= static_cast<int>(DType::kFloat64); ++number) {
+    const auto dtype = static_cast<DType>(number);
+    if (name == dtype_name(dtype)) return dtype;
   }
+  throw OpError(ErrorKind::kDType, "unknown element type " + name);
 }
 
 Tensor cast(Context& context, const Tensor& tensor, DType to) {

@@ -72,9 +72,9 @@ inline const Tensor& required(std::span<const Value* const> in, std::size_t inde
 
 std::string describe(const Shape& shape);
 
-// The dtype of a TensorProto.DataType code, as in the attributes `to` and `dtype`; throws
-// OpError(kDType) for one that tensors here cannot have.
-DType element_type(std::int64_t code);
+// The dtype of that name, as in the attributes `to` and `dtype`; throws OpError(kDType) for one
+// that tensors here cannot have.
+DType dtype_from_name(const std::string& name);
 
 // Converts elements with ONNX Cast's rules (float to integer truncates, NaN and overflow give what
 // the CPU gives for x86-64's cvttss2si widened to int64, any number to bool is `!= 0`).

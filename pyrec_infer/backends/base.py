@@ -16,7 +16,7 @@ from pyrec_infer.errors import (
     UnsupportedModelError,
 )
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import ELEMENT_TYPES, Array, Info, Node
 from pyrec_infer.ops.core.bounds import require_room
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
@@ -123,23 +123,11 @@ def guarded(
     return run
 
 
-_RUNTIME_DTYPES: dict[str, np.dtype[Any]] = {
-    f"tensor({name})": np.dtype(kind)
-    for name, kind in {
-        "float": np.float32,
-        "double": np.float64,
-        "float16": np.float16,
-        "int8": np.int8,
-        "int16": np.int16,
-        "int32": np.int32,
-        "int64": np.int64,
-        "uint8": np.uint8,
-        "uint16": np.uint16,
-        "uint32": np.uint32,
-        "uint64": np.uint64,
-        "bool": np.bool_,
-        "string": str,
-    }.items()
+_RUNTIME_NAMES = {"float32": "float", "float64": "double", "str": "string"}
+"""What onnxruntime calls element types, where that is another name."""
+
+_RUNTIME_DTYPES: Mapping[str, np.dtype[Any]] = {
+    f"tensor({_RUNTIME_NAMES.get(name, name)})": dtype for name, dtype in ELEMENT_TYPES.items()
 }
 
 

@@ -20,6 +20,7 @@ from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.store import IdType, Keys, StoreView, make_store
 from pyrec_infer.store.ids import take_keys
+from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import TopK, best_rows
 
@@ -282,8 +283,14 @@ class Catalog:
         made: Any = quick or general
         return made if scorer.wanted.keys is None else SeveralCall(made, scorer.wanted.unpack)
 
-    def explain(self) -> Explanation:
+    def explain(self, passes: bool = False) -> Explanation:
         """What a score does, and what a record holds.
+
+        Parameters
+        ----------
+        passes : bool
+            Whether to list what each step of the compiler changed, from the model's graph to the plan of a
+            score: nodes and work before and after. It is compiled again for that.
 
         Returns
         -------
@@ -292,7 +299,8 @@ class Catalog:
             `Model.explain` gives.
         """
         store = self._store
-        return explain_catalog(self._scorer, store.size(), store.capacity(), store.taken())
+        made = explain_catalog(self._scorer, store.size(), store.capacity(), store.taken())
+        return with_changes(made, self._scorer.changes()) if passes else made
 
     def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int) -> None:
         """Compute the items' records, then let the ids stand for them, in one step."""

@@ -19,7 +19,7 @@ from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.outputs import Wanted
-from pyrec_infer.passes import EVERY, Aim, Context, States, split_graphs
+from pyrec_infer.passes import EVERY, Aim, Change, Context, States, Watch, split_graphs
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
@@ -102,9 +102,9 @@ class Scorer:
         graph, signature = part.graph, part.signature
         self._own = frozenset(own)
         self.candidate_names = tuple(name for name in graph.inputs if name in late)
-        states = _separate(
-            graph, Sides(frozenset(graph.inputs) - self._own - late, self._own), own, precision
-        )
+        sides = Sides(frozenset(graph.inputs) - self._own - late, self._own)
+        self._context = Context(strict_ids=True, sides=sides, sizes=_sizes_of(graph, own), records=precision)
+        states = _separate(graph, self._context)
         context = states[EVERY].context
         separated, pairs = context.separated, states[EVERY].graph
         assert separated is not None
@@ -126,12 +126,7 @@ class Scorer:
         self._item_names = separated.items.inputs
         self._request = frozenset(self.request_names)
         self._items = part.once(separated.items)
-        precision = part.precision if RECORDS in pairs.inputs else "fp32"
-        ready = {
-            key: replace(state, context=replace(state.context, precision=precision))
-            for key, state in states.items()
-        }
-        self._pairs = part.ready(make_plan(ready, part.backend, part.pool))
+        self._pairs = part.ready(make_plan(_ready(states, part), part.backend, part.pool))
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self._pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -150,6 +145,13 @@ class Scorer:
         """What a score does."""
         plan, backend = self._pairs.plan, self._part.backend
         return explain_plan(plan, backend, runner_names(plan, backend), self._part.notes)
+
+    def changes(self) -> list[Change]:
+        """What each step of the compiler changed on the way from the model's graph to the plan of a score."""
+        found: list[Change] = []
+        states = _ready(_separate(self._part.graph, self._context, found.append), self._part)
+        make_plan(states, self._part.backend, self._part.pool, found.append)
+        return found
 
     def positional(
         self, names: Sequence[str], request: frozenset[str], max_rows: int | None
@@ -320,8 +322,8 @@ def make_scorer(
     return scorer, scorer.checked_items(arrays)
 
 
-def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision: str) -> States:
-    """The graph in two, for items of these arrays' sizes."""
+def _sizes_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, int]:
+    """The open sizes other than the batch that items of these arrays have."""
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
         info = graph.infos.get(name)
@@ -331,12 +333,25 @@ def _separate(graph: Graph, sides: Sides, arrays: Mapping[str, Array], precision
             plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
             if isinstance(size, Dim) and plain and size.symbols != (BATCH,):
                 sizes.setdefault(size.symbols[0], array.shape[axis])
-    context = Context(strict_ids=True, sides=sides, sizes=sizes, records=precision)
-    states = split_graphs(graph, context)
+    return sizes
+
+
+def _separate(graph: Graph, context: Context, watch: Watch | None = None) -> States:
+    """The graph in two."""
+    states = split_graphs(graph, context, watch)
     made = [state.context.separated for state in states.values() if state.context.separated is not None]
     # One record has to serve all.
     alike = all(same_records(made[0], other) for other in made[1:])
     return states if alike else {EVERY: states[frozenset({Aim.MANY})]}
+
+
+def _ready(states: States, part: ModelPart) -> States:
+    """Separated graphs with the precision of the layers that run for each pair."""
+    precision = part.precision if RECORDS in states[EVERY].graph.inputs else "fp32"
+    return {
+        key: replace(state, context=replace(state.context, precision=precision))
+        for key, state in states.items()
+    }
 
 
 __all__ = ["ModelPart", "Scorer", "make_scorer"]

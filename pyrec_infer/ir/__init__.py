@@ -5,7 +5,7 @@ inputs, so a rewrite never has to look outside. Operators carry the meaning of t
 (`formats.onnx` rewrites older forms), so one rule per operator is enough.
 """
 
-from pyrec_infer.ir.arrays import STRING, Array, as_array_of_strings, holds_strings
+from pyrec_infer.ir.arrays import ELEMENT_TYPES, STRING, Array, as_array_of_strings, holds_strings
 from pyrec_infer.ir.forest import AGGREGATES, Comparison, Forest, Label
 from pyrec_infer.ir.graph import (
     FOREIGN,
@@ -27,6 +27,7 @@ from pyrec_infer.ir.transforms import TRANSFORMS
 __all__ = [
     "AGGREGATES",
     "BATCH",
+    "ELEMENT_TYPES",
     "FOREIGN",
     "STRING",
     "TRANSFORMS",

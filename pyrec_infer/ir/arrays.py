@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,16 @@ Array: TypeAlias = NDArray[Any]
 STRING = np.dtype(str)
 """Element type of string tensors; arrays of it have any NumPy ``U`` width, or hold objects."""
 
+ELEMENT_TYPES: Mapping[str, np.dtype[Any]] = {
+    dtype.name: dtype
+    for dtype in (
+        *map(np.dtype, (np.bool_, np.float16, np.float32, np.float64)),
+        *map(np.dtype, (np.int8, np.int16, np.int32, np.int64)),
+        *map(np.dtype, (np.uint8, np.uint16, np.uint32, np.uint64)),
+        STRING,
+    )
+}
+"""What tensors may hold, by the name that attributes of nodes call it."""
 
 _ROOMY, _WASTE = 1 << 20, 64
 

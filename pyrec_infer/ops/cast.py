@@ -113,7 +113,7 @@ def _require_integral(node: Node, x: Array) -> None:
 
 
 def _infer_cast(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    return [Info(element_type(node, node.attribute("to", 0)), required(node, inputs, 0).shape)]
+    return [Info(element_type(node, "to"), required(node, inputs, 0).shape)]
 
 
 def _cast(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -121,7 +121,7 @@ def _cast(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     with np.errstate(all="ignore"):
         if boolean(node.attribute("require_integral", 0)) and x.dtype.kind == "f":
             _require_integral(node, x)
-        return [convert(node, x, element_type(node, node.attribute("to", 0)))]
+        return [convert(node, x, element_type(node, "to"))]
 
 
 def _infer_cast_like(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -111,19 +111,23 @@ def _trilu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [np.where(keep, data, np.zeros((), data.dtype))]
 
 
+def _eye_type(node: Node, given: Any) -> Any:
+    return element_type(node, "dtype") if "dtype" in node.attributes else given
+
+
 def _infer_eye_like(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    data, code = required(node, inputs, 0), node.attribute("dtype")
-    return [Info(data.dtype if code is None else element_type(node, int(code)), data.shape)]
+    data = required(node, inputs, 0)
+    return [Info(_eye_type(node, data.dtype), data.shape)]
 
 
 def _eye_like(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    data, code = required(node, inputs, 0), node.attribute("dtype")
+    data = required(node, inputs, 0)
     if data.ndim != 2:
         raise ModelError(f"node {node.name!r} (EyeLike): rank {data.ndim}, expected 2")
     height, width = data.shape
     diagonal = int(node.attribute("k", 0))
     on = np.arange(width) - np.arange(height)[:, None] == diagonal
-    return [on.astype(data.dtype if code is None else element_type(node, int(code)))]
+    return [on.astype(_eye_type(node, data.dtype))]
 
 
 def _infer_dim_values(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -114,13 +114,13 @@ def _lookup(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _infer_lookup_exact(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    dtype = element_type(node, int(node.attribute("to", 0)))
+    dtype = element_type(node, "to")
     return [Info(dtype, (_lookup_rows(node, inputs, 0), int(node.attribute("width", 0))))]
 
 
 def _lookup_exact(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     source, table = required(node, inputs, 0), required(node, inputs, 1)
-    dtype = element_type(node, int(node.attribute("to", 0)))
+    dtype = element_type(node, "to")
     offset, width = int(node.attribute("offset", 0)), int(node.attribute("width", 0))
     rows = table[checked_ids(node, source.reshape(-1), len(table))][
         :, offset : offset + width * dtype.itemsize

@@ -82,10 +82,7 @@ def _spread(node: Node, parameter: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _quantized_type(node: Node, zero_point: Info | Array | None) -> np.dtype[Any] | None:
-    if zero_point is not None:
-        dtype = zero_point.dtype
-    else:
-        dtype = element_type(node, int(node.attribute("output_dtype", 0)) or 2)
+    dtype = element_type(node, "output_dtype", "uint8") if zero_point is None else zero_point.dtype
     if dtype is not None and dtype not in _QUANTIZED:
         raise UnsupportedModelError(f"node {node.name!r} ({node.op}): quantisation to {dtype}")
     return dtype

@@ -31,7 +31,7 @@ def _infer_sequence(node: Node, inputs: Infos) -> list[Info]:
 
 
 def _infer_empty(node: Node, inputs: Infos) -> list[Info]:
-    return [Info(element_type(node, node.attribute("dtype", 1)), None, sequence=True)]
+    return [Info(element_type(node, "dtype", "float32"), None, sequence=True)]
 
 
 def _infer_element(node: Node, inputs: Infos) -> list[Info]:

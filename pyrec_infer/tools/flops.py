@@ -36,17 +36,16 @@ def plan_work(plan: Plan) -> dict[str, Work]:
     """The work of each rate: ``request`` for a request, ``item`` and ``pair`` for a candidate.
 
     Without a catalogue a candidate costs ``item`` and ``pair`` together. Positions that a mask may hide
-    count.
+    count, and so does what is made once for a call from all rows of one side.
     """
-    most = plan.most_positions()
     found = {name: Work(flops=0, weight_bytes=0) for name in ("request", "item", "pair")}
-    for phase in plan.phases:
-        for node in phase.nodes:
-            if node.op == "pyrec.DimValues":
-                continue
-            work = found[plan.rate_of(node).in_call.value]
-            work["flops"] += node_flops(node, plan.infos, most)
-            work["weight_bytes"] += _weight_bytes(node, plan)
+    sides = ((part.plan, Rate.REQUEST if part.request else Rate.ITEM) for part in plan.derived)
+    for part, side in ((plan, None), *sides):
+        most = part.most_positions()
+        for node in (node for phase in part.phases for node in phase.nodes if node.op != "pyrec.DimValues"):
+            work = found[(side or part.rate_of(node)).in_call.value]
+            work["flops"] += node_flops(node, part.infos, most)
+            work["weight_bytes"] += _weight_bytes(node, part)
     return found
 
 

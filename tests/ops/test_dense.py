@@ -255,7 +255,7 @@ def _quantizations() -> list[Case]:
         cases.append(Case("DequantizeLinear", [_array(dtype, 3, 4, 6), scales, zero], {"axis": -2}))
     blocks = np.abs(_array(F32, 3, 2, 6)) + F32(0.1)
     cases += [
-        Case("QuantizeLinear", [x, blocks], {"axis": 1, "block_size": 2, "output_dtype": 3}),
+        Case("QuantizeLinear", [x, blocks], {"axis": 1, "block_size": 2, "output_dtype": "int8"}),
         Case("QuantizeLinear", [x, np.array(1e-30, F32)]),
         Case("QuantizeLinear", [np.array([np.nan, np.inf, -np.inf, 0.5, 1.5, -0.5], F32), np.array(1, F32)]),
         Case("QuantizeLinear", [np.array(7.5, F32), np.array(1, F32), np.int8(-3)]),

@@ -93,7 +93,7 @@ MOVES: list[tuple[str, Mapping[str, Any], list[tuple[int, ...] | np.ndarray | No
     ("Trilu", {"upper": 0}, [(4, 3), ints(-1)], 1),
     ("Trilu", {"upper": 0}, [(3, 0), ints(2**62)], 1),
     ("EyeLike", {"k": 1}, [(3, 4)], 1),
-    ("EyeLike", {"k": -2, "dtype": 10}, [(4, 3)], 1),
+    ("EyeLike", {"k": -2, "dtype": "float16"}, [(4, 3)], 1),
     ("ReverseSequence", {"time_axis": 0, "batch_axis": 1}, [(4, 3, 2), ints(4, 0, 3)], 1),
     ("ReverseSequence", {"time_axis": 1, "batch_axis": 0}, [(3, 4), ints(1, 2, 4)], 1),
     ("Gather", {}, [(7, 16), ints([[0, -1], [3, 3]])], 1),

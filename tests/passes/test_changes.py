@@ -16,7 +16,7 @@ from test_fold_dots import dlrm, sides
 import pyrec_infer as pi
 from pyrec_infer import cli
 from pyrec_infer import model as models
-from pyrec_infer.bundled import MODEL, users
+from pyrec_infer.bundled import MODEL, items, users
 from pyrec_infer.errors import ModelError
 
 BUNDLED = list(users(1, 1)[0].request)
@@ -65,6 +65,35 @@ def test_changes_lead_from_the_file_to_the_plan(name: str) -> None:
     assert data == plain.as_dict()
     assert str(made).startswith(str(plain))
     assert len({step["stage"] for step in steps}) > 1
+    for before, after in pairwise(steps):
+        assert after["before"]["nodes"] == before["after"]["nodes"]
+    work = {rate: work["flops"] for rate, work in data["work"].items()}
+    assert {rate: steps[-1]["after"][rate] for rate in work} == work
+
+
+CATALOGUES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "bundled": (lambda: pi.load(MODEL), tuple(items(1))),
+    "narrow layers": (lambda: loaded(wide(), precision="int8"), ("i",)),
+    "folded dots": (lambda: pi.load(dlrm()), tuple(sides(1)[1])),
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_changes_lead_from_the_model_to_a_catalogues_plan(name: str) -> None:
+    make, own = CATALOGUES[name]
+    model = make()
+    rows = {
+        item.name: np.zeros([size if isinstance(size, int) else 2 for size in item.shape or ()], item.dtype)
+        for item in model.inputs
+        if item.name in own
+    }
+    catalog = model.catalog(rows)
+    plain, made = catalog.explain(), catalog.explain(passes=True)
+    data = made.as_dict()
+    steps = [step for step in data.pop("passes") if not step["calls"]]
+    assert data == plain.as_dict()
+    assert str(made).startswith(str(plain))
+    assert "separate_items" in [step["step"] for step in steps]
     for before, after in pairwise(steps):
         assert after["before"]["nodes"] == before["after"]["nodes"]
     work = {rate: work["flops"] for rate, work in data["work"].items()}

@@ -104,6 +104,10 @@ def test_explain_lists_what_is_made_of_all_rows_of_a_side(name: str, side: str) 
     read = {source for phase in made["phases"] for step in phase["steps"] for source in step["inputs"]}
     assert read.issuperset(part["outputs"])
     assert part["steps"][-1]["operator"] in str(explanation)
+    steps = [*part["steps"], *(step for phase in made["phases"] for step in phase["steps"])]
+    for rate, work in made["work"].items():
+        rates = {rate, "model"} if rate == "request" else {rate}
+        assert work["flops"] == sum(step["flops"] for step in steps if step["rate"] in rates)
 
 
 @pytest.mark.parametrize("name", SPELLINGS)

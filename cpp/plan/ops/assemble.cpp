@@ -503,7 +503,7 @@ class EyeLike {
  public:
   explicit EyeLike(const OpSpec& spec)
       : typed_(spec.attributes.has("dtype")), k_(spec.attributes.integer("k", 0)) {
-    if (typed_) dtype_ = element_type(spec.attributes.integer("dtype", 0));
+    if (typed_) dtype_ = dtype_from_name(spec.attributes.text("dtype", ""));
   }
 
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {

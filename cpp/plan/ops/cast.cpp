@@ -39,7 +39,7 @@ void require_integral(const Tensor& tensor) {
 class Cast {
  public:
   explicit Cast(const OpSpec& spec)
-      : to_(element_type(spec.attributes.integer("to", 0))),
+      : to_(dtype_from_name(spec.attributes.text("to", ""))),
         require_integral_(spec.attributes.integer("require_integral", 0) != 0) {}
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& x = required(in, 0);

@@ -18,7 +18,7 @@ class LookupExact {
   explicit LookupExact(const OpSpec& spec)
       : offset_(spec.attributes.integer("offset", 0)),
         width_(spec.attributes.integer("width", -1)),
-        dtype_(element_type(spec.attributes.integer("to", 0))) {
+        dtype_(dtype_from_name(spec.attributes.text("to", ""))) {
     constexpr std::int64_t kMost = std::int64_t{1} << 40;
     if (offset_ < 0 || offset_ > kMost || width_ < 0 || width_ > kMost) {
       throw OpError(ErrorKind::kModel, "expected an offset and a width of at least 0");

@@ -92,23 +92,9 @@ void for_each_run(const Tensor& x, const Tensor& scale, const Tensor* zero, F&& 
 class QuantizeLinear {
  public:
   explicit QuantizeLinear(const OpSpec& spec) : granularity_(spec) {
-    // The numbers of TensorProto.DataType.
-    switch (spec.attributes.integer("output_dtype", 0)) {
-      case 0:
-      case 2:
-        dtype_ = DType::kUint8;
-        break;
-      case 3:
-        dtype_ = DType::kInt8;
-        break;
-      case 4:
-        dtype_ = DType::kUint16;
-        break;
-      case 5:
-        dtype_ = DType::kInt16;
-        break;
-      default:
-        throw OpError(ErrorKind::kUnsupported, "QuantizeLinear: this output_dtype");
+    dtype_ = dtype_from_name(spec.attributes.text("output_dtype", "uint8"));
+    if (item_size(dtype_) > 2 || dtype_ == DType::kBool || dtype_ == DType::kFloat16) {
+      throw OpError(ErrorKind::kUnsupported, "QuantizeLinear: this output_dtype");
     }
   }
 

@@ -12,13 +12,10 @@ from pyrec_infer.features.transforms.transform import NUMBERS, Kind, Transform
 from pyrec_infer.passes.common.formulas import log1p
 from pyrec_infer.passes.common.writer import Writer
 
-_FLOAT64 = 11
-_INT64 = 7
-
 
 def as_number(writer: Writer, value: str, kind: Kind) -> str:
     """The value in float64."""
-    return writer.node("Cast", value, to=_FLOAT64) if kind == "integer" else value
+    return writer.node("Cast", value, to="float64") if kind == "integer" else value
 
 
 def finite(label: str, *values: float) -> Iterator[str]:
@@ -166,7 +163,7 @@ class Bucketise(_OfNumbers):
         column = writer.node("Unsqueeze", x, last)
         boundaries = writer.constant(self.boundaries, np.float64)
         passed = writer.node("Greater" if self.right else "GreaterOrEqual", column, boundaries)
-        counts = writer.node("Cast", passed, to=_INT64)
+        counts = writer.node("Cast", passed, to="int64")
         return writer.node("ReduceSum", counts, last, keepdims=0)
 
 

@@ -27,6 +27,10 @@ from pyrec_infer.ops import OPS
 _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace", "AsString")
 
 
+_ELEMENT_TYPES = frozenset({"to", "dtype", "output_dtype"})
+"""Attributes that hold ONNX's number of an element type, 0 for none; the IR has its name."""
+
+
 class _Converter:
     def __init__(self, opsets: Mapping[str, int], files: ExternalFiles | None) -> None:
         self.files = files
@@ -117,6 +121,9 @@ class _Converter:
             foreign = foreign_node(proto, attributes, {"ai.onnx": self.opset, **self.opsets})
             attributes = {**attributes, FOREIGN: foreign}
             return [Node(op, inputs, tuple(proto.output), attributes, name=proto.name)]
+        for key in _ELEMENT_TYPES & attributes.keys():
+            if number := attributes.pop(key):
+                attributes[key] = dtype_of(int(number), f"node {proto.name!r} ({op}): {key}").name  # type: ignore[arg-type]
         for key in ("then_branch", "else_branch", "body"):
             if key in graphs:
                 bodies.append(self.body(graphs[key]))
@@ -126,9 +133,11 @@ class _Converter:
             if op == "Loop":
                 inputs = (*inputs, *[""] * (2 - len(inputs)))
         node = Node(op, (*inputs, *captures), tuple(proto.output), attributes, closed, proto.name)
-        if op in OPS:
-            OPS[op].check(node)
-        return upgrade(node, self.opset, make)
+        made = upgrade(node, self.opset, make)
+        for item in made:
+            if item.op in OPS:
+                OPS[item.op].check(item)
+        return made
 
     def nodes(self, proto: onnx.GraphProto) -> tuple[list[Node], dict[str, Array]]:
         if proto.sparse_initializer:

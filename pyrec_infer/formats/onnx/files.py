@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,25 +17,26 @@ from pyrec_infer.formats.onnx.check import check_text
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Source
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import ELEMENT_TYPES, STRING, Array
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.memory import settled
 
-_DTYPES: dict[int, np.dtype[np.generic]] = {
-    TensorProto.FLOAT: np.dtype(np.float32),
-    TensorProto.DOUBLE: np.dtype(np.float64),
-    TensorProto.FLOAT16: np.dtype(np.float16),
-    TensorProto.INT8: np.dtype(np.int8),
-    TensorProto.INT16: np.dtype(np.int16),
-    TensorProto.INT32: np.dtype(np.int32),
-    TensorProto.INT64: np.dtype(np.int64),
-    TensorProto.UINT8: np.dtype(np.uint8),
-    TensorProto.UINT16: np.dtype(np.uint16),
-    TensorProto.UINT32: np.dtype(np.uint32),
-    TensorProto.UINT64: np.dtype(np.uint64),
-    TensorProto.BOOL: np.dtype(np.bool_),
-    TensorProto.STRING: np.dtype(str),
+_NAMES: Mapping[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.INT8: "int8",
+    TensorProto.INT16: "int16",
+    TensorProto.INT32: "int32",
+    TensorProto.INT64: "int64",
+    TensorProto.UINT8: "uint8",
+    TensorProto.UINT16: "uint16",
+    TensorProto.UINT32: "uint32",
+    TensorProto.UINT64: "uint64",
+    TensorProto.BOOL: "bool",
+    TensorProto.STRING: "str",
 }
+"""The IR's element types by ONNX's number."""
 
 
 def dtype_of(elem_type: int, where: str) -> np.dtype[np.generic]:
@@ -45,20 +47,17 @@ def dtype_of(elem_type: int, where: str) -> np.dtype[np.generic]:
     UnsupportedModelError
         For types that have no NumPy form (bfloat16, 8-bit and 4-bit floats, complex).
     """
-    if elem_type not in _DTYPES:
+    if elem_type not in _NAMES:
         known = TensorProto.DataType.values()
         name = TensorProto.DataType.Name(elem_type) if elem_type in known else str(elem_type)
         raise UnsupportedModelError(f"{where} has element type {name}, which is not supported")
-    return _DTYPES[elem_type]
+    return ELEMENT_TYPES[_NAMES[elem_type]]
 
 
 def element_type(dtype: np.dtype[np.generic]) -> int:
     """The ONNX element type of a NumPy type."""
-    return next(
-        code
-        for code, known in _DTYPES.items()
-        if known.kind == dtype.kind and (known == dtype or dtype.kind == "U")
-    )
+    own = STRING.name if dtype.kind == "U" else dtype.name
+    return next(number for number, name in _NAMES.items() if name == own)
 
 
 _VARINTS, _LENGTHS = frozenset({1, 5}), frozenset({2, 3, 4, 6, 7, 8, 14, 20, 25, 26})

@@ -16,6 +16,7 @@ from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.formats.onnx import forests, linear
 from pyrec_infer.formats.onnx.maker import Maker, Rule
 from pyrec_infer.ir import Node
+from pyrec_infer.ops import Trait, with_trait
 
 
 def _without(attributes: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -96,10 +97,8 @@ def _training(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     return [replace(node, attributes=_without(node.attributes, "training_mode", "momentum", "spatial"))]
 
 
-_REDUCTIONS = ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp")
-
 RULES: Mapping[str, Rule] = {
-    **{f"Reduce{name}": _attribute_to_input(("axes", 1)) for name in _REDUCTIONS},
+    **dict.fromkeys(with_trait(Trait.REDUCES), _attribute_to_input(("axes", 1))),
     "BatchNormalization": _training,
     "Clip": _clip,
     "Hardmax": _softmax,

@@ -136,15 +136,24 @@ def _analyze_inputs(node: Node, inputs: Sequence[Info | None], rows: bool) -> tu
         flow = (op.rows if op else couples)(node, inputs, outputs)
         return [info.with_rows(axis) for info, axis in zip(outputs, flow.rows, strict=True)], flow.coupled
     except ModelError as error:
-        if "node " in str(error):
+        if error.located:
             raise
-        raise type(error)(f"node {node.name!r} ({node.op}): {error}") from error
+        raise _located(error, node) from error
     except MemoryError:
         raise
     except Exception as error:
         let_interrupts_pass(error)
         # A rule relies on attributes and shapes that a damaged file need not have.
         raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error
+
+
+def _located(error: ModelError, node: Node) -> ModelError:
+    """The error with the node that it is about; rules may say which it is, and those inside bodies have."""
+    own = f"node {node.name!r} ({node.op})"
+    text = str(error)
+    found = type(error)(text if text.startswith(own) else f"{own}: {text}")
+    found.located = True
+    return found
 
 
 def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[Info]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError, ShapeError, UnsupportedModelError
-from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Rows, has_symbol
+from pyrec_infer.ir import ELEMENT_TYPES, Array, Info, Node, RowAxis, Rows, has_symbol
 from pyrec_infer.ops.core.traits import Flops, Trait, one_each
 
 Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
@@ -161,26 +161,16 @@ def check_count(node: Node, count: int) -> None:
         raise ShapeError(f"node {node.name!r} ({node.op}): a result of {count} elements is too big")
 
 
-_ELEMENT_TYPES: Mapping[int, np.dtype[Any]] = {
-    1: np.dtype(np.float32),
-    2: np.dtype(np.uint8),
-    3: np.dtype(np.int8),
-    4: np.dtype(np.uint16),
-    5: np.dtype(np.int16),
-    6: np.dtype(np.int32),
-    7: np.dtype(np.int64),
-    8: STRING,
-    9: np.dtype(np.bool_),
-    10: np.dtype(np.float16),
-    11: np.dtype(np.float64),
-    12: np.dtype(np.uint32),
-    13: np.dtype(np.uint64),
-}
+def element_type(node: Node, key: str, default: str = "") -> np.dtype[Any]:
+    """The element type that an attribute names.
 
-
-def element_type(node: Node, code: int) -> np.dtype[Any]:
-    """The dtype of a ``TensorProto.DataType`` code, as in the attributes ``to`` and ``dtype``."""
-    found = _ELEMENT_TYPES.get(code)
+    Raises
+    ------
+    UnsupportedModelError
+        If it is none that tensors here can have.
+    """
+    name = node.attribute(key, default)
+    found = ELEMENT_TYPES.get(name) if isinstance(name, str) else None
     if found is None:
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): no tensors of ONNX element type {code}")
+        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): no tensors of element type {name!r}")
     return found

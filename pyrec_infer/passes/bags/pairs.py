@@ -67,7 +67,7 @@ def lengths_of(bags: Bags, site: Site) -> str:
 def sums(updates: str, bags: Bags, site: Site) -> str:
     """The sum of each bag's updates [M] or [M, D]."""
     if site.infos[updates].rank == 1 and filled_with(updates, 1, site):
-        return site.node("Cast", lengths_of(bags, site), to=1)
+        return site.node("Cast", lengths_of(bags, site), to="float32")
     return _flat(updates, _reduced(_matrix(updates, site), bags, "sum", site), site)
 
 

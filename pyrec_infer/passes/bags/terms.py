@@ -27,7 +27,7 @@ MODES = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max"}
 SCALAR_VIEWS = frozenset({*with_trait(Trait.VIEW), "Cast", "CastLike", "Identity"})
 _SCALARS = frozenset({"index", "place", "at", "size", "number", "less", "length"})
 _WHOLE = (np.int32, np.int64)
-_WHOLE_CODES = (6, 7)
+_WHOLE_NAMES = ("int32", "int64")
 _MOST_TERMS = 400
 
 
@@ -173,7 +173,7 @@ class Reader:
     def stays_whole(self, node: Node, terms: list[Term]) -> bool:
         """Whether a view of a number is of a type that holds it."""
         if node.op == "Cast":
-            return node.attribute("to") in _WHOLE_CODES
+            return node.attribute("to") in _WHOLE_NAMES
         return node.op != "CastLike" or self.is_whole(terms[1])
 
     def is_whole(self, term: Term) -> bool:

@@ -186,7 +186,7 @@ def _scaled_product(node: Node, make: _Maker, a: str, a_zero: str, a_scale: str)
     """Inputs after the first operand's: b, b_scale, b_zero and bias at the node's own places."""
     dynamic = node.op.endswith("DynamicQuantizeMatMul")
     b, b_scale, b_zero, bias = (_input(node, i) for i in ((1, 2, 3, 4) if dynamic else (1, 3, 5, 6)))
-    sums = make.node("Cast", make.node("MatMulInteger", a, b, a_zero, b_zero), to=1)
+    sums = make.node("Cast", make.node("MatMulInteger", a, b, a_zero, b_zero), to="float32")
     make.finish(_sum(make, make.node("Mul", sums, make.node("Mul", a_scale, b_scale)), bias))
 
 

@@ -72,14 +72,10 @@ def resolve_sizes(graph: Graph) -> Graph:
             nodes.append(node)
         elif info.dtype == np.int64:
             nodes.append(sizes_node(contents, node.outputs[0], node.name))
-        elif info.dtype is not None and info.dtype.kind in "iu":
+        elif info.dtype is not None and info.dtype.kind == "i":
             wide = f"{node.outputs[0]}/int64"
             nodes.append(sizes_node(contents, wide, node.name))
-            code = {1: 3, 2: 5, 4: 6, 8: 13}[info.dtype.itemsize] if info.dtype.kind == "i" else 0
-            if code == 0:
-                nodes[-1] = node
-            else:
-                nodes.append(Node("Cast", (wide,), node.outputs, {"to": code}, name=node.name))
+            nodes.append(Node("Cast", (wide,), node.outputs, {"to": info.dtype.name}, name=node.name))
         else:
             nodes.append(node)
     return graph.with_(nodes=tuple(nodes))

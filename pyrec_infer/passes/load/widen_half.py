@@ -11,7 +11,6 @@ from pyrec_infer.ops import OPS, Trait, has
 from pyrec_infer.ops.core.inference import analyze
 
 _HALF = np.dtype(np.float16)
-_FLOAT, _FLOAT16 = 1, 10
 
 
 def widen_half(graph: Graph) -> Graph:
@@ -41,13 +40,13 @@ def widen_half(graph: Graph) -> Graph:
             return name
         if name not in wide:
             wide[name] = f"{name}/float32"
-            nodes.append(Node("Cast", (name,), (wide[name],), {"to": _FLOAT}))
+            nodes.append(Node("Cast", (name,), (wide[name],), {"to": "float32"}))
         return wide[name]
 
     def narrow(name: str) -> str:
         if name in wide and name not in rounded and name in made_wide:
             rounded.add(name)
-            nodes.append(Node("Cast", (wide[name],), (name,), {"to": _FLOAT16}))
+            nodes.append(Node("Cast", (wide[name],), (name,), {"to": "float16"}))
         return name
 
     made_wide: set[str] = set()

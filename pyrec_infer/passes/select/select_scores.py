@@ -17,9 +17,6 @@ from pyrec_infer.passes.clean.remove_dead import keep_outputs
 from pyrec_infer.passes.common.formulas import log1p
 from pyrec_infer.passes.common.writer import Writer
 
-_FLOAT = 1
-"""ONNX's number of float32."""
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -99,7 +96,7 @@ class _Writer(Writer):
             name = self.column(name, column)
         info = self.infos[name]
         if info.dtype != np.float32:
-            name = self.node("Cast", name, to=_FLOAT)
+            name = self.node("Cast", name, to="float32")
         if info.rank != 1:
             name = self.node("Reshape", name, self.constant([-1], np.int64))
         return name

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, Rows, topological, verify
+from pyrec_infer.ir import BATCH, Array, Attribute, Dim, Graph, Info, Node, Rate, Rows, topological, verify
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
 from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field, ItemCut
-
-_CODES: Mapping[str, int] = {
-    "uint8": 2,
-    "int8": 3,
-    "uint16": 4,
-    "int16": 5,
-    "int32": 6,
-    "int64": 7,
-    "bool": 9,
-    "float16": 10,
-    "float64": 11,
-    "uint32": 12,
-    "uint64": 13,
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +97,8 @@ def _read_field(field: Field, constants: dict[str, Array]) -> list[Node]:
         part = LookupPart(ROWS, RECORDS, -1, field.width, field.offset, field.codec)
         nodes = [make_lookup("pyrec.Lookup", flat, [part], label=field.value)]
     else:
-        attributes = {"offset": field.offset, "width": field.width, "to": _CODES[field.dtype.name]}
+        attributes: dict[str, Attribute] = {"offset": field.offset, "width": field.width}
+        attributes["to"] = field.dtype.name
         nodes = [Node("pyrec.LookupExact", (ROWS, RECORDS), (flat,), attributes, name=field.value)]
     if plain:
         return nodes
