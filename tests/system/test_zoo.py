@@ -79,9 +79,10 @@ def check_split(export: Export, request: tuple[str, ...], row: int = 3) -> None:
     try:
         expected = model.run(full)[output].astype(np.float32)
         actual = model.score(own, others, output=output)
-    except InputError:
-        # A list apart from what tells the rows' parts in it, or with another row's bounds.
-        if all(key in axes for key in inputs):
+    except InputError as error:
+        # A list apart from what tells the rows' parts in it, or with another row's bounds: also where a file
+        # gives lists and bounds the batch's axis.
+        if all(key in axes for key in inputs) and "expected a bag whose end" not in str(error):
             raise
         return
     if expected.shape[1:] == (2,) and actual.ndim == 1:
