@@ -293,9 +293,9 @@ def test_making_a_plan_releases_the_interpreter_lock(backend: str, monkeypatch: 
         def __getattr__(self, name: str) -> Any:
             return getattr(native_module, name)
 
-        def Plan(self, *given: Any) -> Any:
+        def Executor(self, *given: Any) -> Any:
             made: list[Any] = []
-            ticks.append(ticker.during(lambda: made.append(native_module.Plan(*given))))
+            ticks.append(ticker.during(lambda: made.append(native_module.Executor(*given))))
             return made[0]
 
     native_module = native.native
