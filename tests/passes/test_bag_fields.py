@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx.helper import make_node
-from onnx.reference import ReferenceEvaluator
 from support.bag_models import FIELDS, TABLE, WEIGHTS, fields, with_input
+from support.references import run_reference
 
 import pyrec_infer as pi
 from pyrec_infer.errors import ShapeError
@@ -118,7 +118,7 @@ def test_any_lengths(axis: int, rows: int, seed: int) -> None:
     requests, (x, added) = ragged(axis, lengths_of(rows, seed), seed), dense(rows)
     found = model(axis).score(requests, {"x": x}, offsets=np.arange(rows + 1))
     close(found, bags(axis, requests) + added)
-    reference = ReferenceEvaluator(fields(axis)).run(None, {**requests, "x": x})[0]
+    reference = run_reference(fields(axis), {**requests, "x": x})
     close(found, reference)
 
 
@@ -151,7 +151,7 @@ def test_other_uses_run_as_they_say_and_are_scored_so_or_refused(axis: int, use:
     proto = almost(axis, use)
     loaded, x = pi.load(proto), dense(4)[0]
     given_ = {**ragged(axis, lengths_of(4)), "x": x}
-    close(loaded.run(given_)["y"], ReferenceEvaluator(proto).run(None, given_)[0])
+    close(loaded.run(given_)["y"], run_reference(proto, given_))
     one = lengths_of(1, seed=5)
     request, repeated = ragged(axis, one), ragged(axis, np.repeat(one, 4, axis=0))
     parts = np.split(request["ids"], np.cumsum(one[0])[:-1])
@@ -167,7 +167,7 @@ def test_largest_of_each_field(axis: int) -> None:
     loaded, (x, added) = pi.load(proto), dense(3)
     lengths = lengths_of(3) + 1
     requests = ragged(axis, lengths)
-    wanted = ReferenceEvaluator(proto).run(None, {**requests, "x": np.zeros_like(x)})[0] + added
+    wanted = run_reference(proto, {**requests, "x": np.zeros_like(x)}) + added
     close(loaded.run({**requests, "x": x})["y"], wanted)
     close(loaded.score(requests, {"x": x}, offsets=[0, 1, 2, 3]), wanted)
     close(loaded.catalog(requests).score({"x": np.zeros((1, 5), np.float32)}), wanted - added)
