@@ -24,7 +24,7 @@ py::object run_screen(const Call& call) {
                   is_block(bias),
               "sizes differ");
   std::vector<float> numbers(kScreenItems * d / 4);
-  std::memcpy(numbers.data(), data<std::int8_t>(codes), kScreenItems * d);
+  if (d > 0) std::memcpy(numbers.data(), data<std::int8_t>(codes), kScreenItems * d);
   std::vector<float> packed(call.kernels.packed_size_f32(d / 4, kScreenItems));
   call.kernels.pack_f32(numbers.data(), d / 4, kScreenItems, 1, d / 4, packed.data());
   const ScreenBlock block{packed.data(), data<std::int32_t>(start), data<float>(scale),
