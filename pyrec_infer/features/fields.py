@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -34,6 +34,19 @@ def _is_target(value: Any) -> bool:
         return True
     pair = isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str)
     return pair and isinstance(value[1], int) and not isinstance(value[1], bool)
+
+
+def _kinds(first: Kind, transforms: Sequence[Transform]) -> list[Kind]:
+    found = [first]
+    for transform in transforms:
+        found.append(transform.gives(found[-1]))
+    return found
+
+
+def _largest(before: int | None, transforms: Sequence[Transform]) -> int | None:
+    for transform in transforms:
+        before = transform.largest(before)
+    return before
 
 
 @dataclass(frozen=True)
@@ -81,18 +94,13 @@ class Field:
         """The places that a row has in what a part of the field feeds; 0 where that is one value."""
         return self.transforms[-1].width if self.transforms else 0
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self, dtypes: Mapping[str, Kind] | None = None) -> list[Kind]:
         """What the value is before each transform, and at the end."""
-        found = [self.dtype]
-        for transform in self.transforms:
-            found.append(transform.gives(found[-1]))
-        return found
+        return _kinds(self.dtype, self.transforms)
 
     def largest(self, before: int | None) -> int | None:
         """The largest size of the whole number that it ends as, for raw ones no larger than ``before``."""
-        for transform in self.transforms:
-            before = transform.largest(before)
-        return before
+        return _largest(before, self.transforms)
 
     def unknown(self) -> int | None:
         """The id of unknown values, if the transforms have one."""
@@ -210,6 +218,14 @@ class Combination:
     def width(self, part: str = "value") -> int:
         """As of `Field`."""
         return self.transforms[-1].width if self.transforms else 0
+
+    def kinds(self, dtypes: Mapping[str, Kind]) -> list[Kind]:
+        """As of `Field`, for the types of all fields."""
+        return _kinds(self.kind([dtypes[name] for name in self.of]), self.transforms)
+
+    def largest(self, before: int | None) -> int | None:
+        """As of `Field`."""
+        return _largest(before if self.by is None else self.by.largest(), self.transforms)
 
     def kind(self, kinds: Sequence[Kind]) -> Kind:
         """What the value is before the transforms, of fields of these types."""

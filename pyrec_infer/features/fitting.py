@@ -8,6 +8,7 @@ import numpy as np
 
 from pyrec_infer.features.fields import Combination, Field, ListField, Target
 from pyrec_infer.features.lower import count_input, missing_input
+from pyrec_infer.features.transforms.transform import Kind
 from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info
 
 
@@ -29,6 +30,7 @@ def targets(
 def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph: Graph) -> Iterator[str]:
     """What does not fit a model."""
     fed_targets = list(targets(fields, combinations))
+    dtypes = {one.name: one.dtype for one in fields}
     inputs = {name: graph.infos[name] for name in graph.inputs}
     fed = {target if isinstance(target, str) else target[0] for _, target, _ in fed_targets}
     left = set(inputs) - fed
@@ -51,7 +53,7 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
         else:
             columns.setdefault(name, {})[target[1]] = max(length, 1)
         for check in (_type_misfits, _rounded):
-            yield from (label + text for text in check(name, inputs[name], item, part))
+            yield from (label + text for text in check(name, inputs[name], item, part, dtypes))
     for name, widths in columns.items():
         yield from _column_misfits(name, inputs[name], widths, any(t == name for _, t, _ in fed_targets))
 
@@ -78,10 +80,12 @@ def _shape_misfits(name: str, info: Info, length: int) -> Iterator[str]:
         yield f"input '{name}' has shape {list(info.shape or ())}, expected one value in each row"
 
 
-def _type_misfits(name: str, info: Info, item: Field | Combination, part: str) -> Iterator[str]:
-    if isinstance(item, Combination) or part != "value":
+def _type_misfits(
+    name: str, info: Info, item: Field | Combination, part: str, dtypes: Mapping[str, Kind]
+) -> Iterator[str]:
+    if part != "value":
         return
-    kind = item.kinds()[-1]
+    kind = item.kinds(dtypes)[-1]
     takes = (
         "string" if info.dtype == STRING else "number" if info.dtype and info.dtype.kind == "f" else "integer"
     )
@@ -122,20 +126,26 @@ def limits(
 ) -> dict[str, int]:
     """The largest raw whole numbers of fields that would not reach an input exactly if they were larger."""
     found: dict[str, int] = {}
+    dtypes = {one.name: one.dtype for one in fields}
     for item, target, part in targets(fields, combinations):
-        if part != "value" or isinstance(item, Combination) or set(item.kinds()) != {"integer"}:
+        if part != "value" or set(item.kinds(dtypes)) != {"integer"}:
             continue
+        if isinstance(item, Combination) and item.by is not None:
+            continue
+        source = item.of[0] if isinstance(item, Combination) else item.name
         if item.largest(None) is None:
             exact = _exact(infos[target if isinstance(target, str) else target[0]])
             if exact < _INT64:
                 room = exact - (item.largest(0) or 0)
-                found[item.name] = min(room, found.get(item.name, room))
+                found[source] = min(room, found.get(source, room))
     return found
 
 
-def _rounded(name: str, info: Info, item: Field | Combination, part: str) -> Iterator[str]:
+def _rounded(
+    name: str, info: Info, item: Field | Combination, part: str, dtypes: Mapping[str, Kind]
+) -> Iterator[str]:
     """Whether ids that the transforms make are too many for the input's type."""
-    if part != "value" or isinstance(item, Combination) or item.kinds()[-1] != "integer":
+    if part != "value" or item.kinds(dtypes)[-1] != "integer":
         return
     largest = item.largest(None)
     if largest is not None and largest > _exact(info):

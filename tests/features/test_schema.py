@@ -173,6 +173,16 @@ def test_columns_of_one_matrix() -> None:
         model.score({"history": [5]}, {**rows, "user": [1, 2**24 + 1]})
 
 
+def test_a_further_use_of_a_field_has_the_limits_of_its_input_too() -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    source = make_model([node], {"x": (FLOAT, ["N"])}, {"y": (FLOAT, ["N"])}).SerializeToString()
+    fields = [features.Field("f", "item", dtype="integer"), features.Combination("g", ["f"], None, to="x")]
+    model = pi.load(source, schema=pi.Schema(fields))
+    assert model.run({"f": [2**24]})["y"].tolist() == [2**24]
+    with pytest.raises(IdRangeError, match=r"field 'f'.*16777216.*row 0"):
+        model.run({"f": [2**24 + 1]})
+
+
 def lists_as_they_are(length: int | str = "L") -> bytes:
     nodes = [helper.make_node("Identity", [name], [f"{name} out"]) for name in ("x", "n", "m")]
     shapes: dict[str, Any] = {"x": (INT64, ["N", length]), "n": (INT64, ["N"]), "m": (FLOAT, ["N", length])}
@@ -330,6 +340,20 @@ MISFITS: dict[str, tuple[list[Any], str]] = {
             features.Field("g", "item", to=("dense", 0), dtype="number"),
         ],
         "whole and by column",
+    ),
+    "a joined string for ids": (
+        [
+            features.Field("f", "item"),
+            features.Combination("g", ["f"], features.Join([]), to="user"),
+        ],
+        "type string, input 'user' takes integer",
+    ),
+    "more buckets than float32 tells apart": (
+        [
+            features.Field("f", "item"),
+            features.Combination("g", ["f"], features.Cross(2**25), to=("dense", 0)),
+        ],
+        "cannot hold them all",
     ),
     "name of an output": ([features.Field("score", "item", to="user", dtype="integer")], "output"),
     "name of another input": ([features.Field("item", "item", to="user", dtype="integer")], "no field feeds"),

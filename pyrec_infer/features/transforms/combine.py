@@ -24,6 +24,10 @@ class Combine:
         """What it makes of values of these kinds."""
         raise NotImplementedError
 
+    def largest(self) -> int | None:
+        """The largest size of the whole numbers that it gives; None for any."""
+        return None
+
     def mistakes(self, kinds: Sequence[Kind]) -> Iterator[str]:
         """What is wrong with its numbers, or with these kinds."""
         yield from ()

@@ -109,6 +109,9 @@ class Cross(Combine):
     def gives(self, kinds: Sequence[Kind]) -> Kind:
         return "integer"
 
+    def largest(self) -> int | None:
+        return self.buckets - 1
+
     def mistakes(self, kinds: Sequence[Kind]) -> Iterator[str]:
         yield from whole("buckets", self.buckets, 1)
         if self.scheme not in CROSSES:
