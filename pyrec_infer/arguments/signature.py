@@ -77,17 +77,14 @@ class Signature:
         self.columns = columns
         self.ignored = ignored
         self._raw = raw
+        self._names = frozenset((*infos, *columns, *ignored))
 
     def expand(self, values: Any) -> dict[str, Any]:
         """Split matrices whose columns are inputs, and refuse names that the model never had.
 
         Takes mappings and tables; see `as_columns`.
         """
-        values = (
-            as_columns(values)
-            if self._raw is None
-            else self._raw.columns(values, {*self.infos, *self.columns, *self.ignored})
-        )
+        values = as_columns(values) if self._raw is None else self._raw.columns(values, self._names)
         found: dict[str, Any] = {}
         for name, value in values.items():
             if name in self.columns:

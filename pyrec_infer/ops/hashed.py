@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from pyrec_infer.strings.hashes import hashes_of, to_buckets
 _INT64 = np.dtype(np.int64)
 
 
-def _scheme(node: Node, known: dict[str, Scheme]) -> Scheme:
+def _scheme(node: Node, known: Mapping[str, Scheme]) -> Scheme:
     found = known.get(str(node.attribute("scheme", "")))
     if found is None or int(node.attribute("buckets", 0)) < 1:
         raise ModelError(f"node {node.name!r} ({node.op}): unknown scheme, or no buckets")
@@ -34,7 +34,7 @@ def _seed(node: Node) -> Seed:
 
 def _hash_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = required(node, inputs, 0)
-    scheme = _scheme(node, dict(SCHEMES))
+    scheme = _scheme(node, SCHEMES)
     hashes, _ = hashes_of(node.name, column_of(x), scheme, _seed(node), node.attribute("field"))
     buckets, first = int(node.attribute("buckets", 0)), int(node.attribute("first", 0))
     return [to_buckets(hashes, scheme, None, buckets, first).reshape(x.shape)]
@@ -46,7 +46,7 @@ def _infer_hash_bucket(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 def _cross_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     present = np.broadcast_arrays(*[required(node, inputs, i) for i in range(len(inputs))])
-    scheme = _scheme(node, dict(CROSSES))
+    scheme = _scheme(node, CROSSES)
     columns = [column_of(np.ascontiguousarray(x)) for x in present]
     hashes = crossed([f"{node.name}, value {i}" for i in range(len(columns))], columns, scheme, _seed(node))
     made = to_buckets(hashes, scheme, None, int(node.attribute("buckets", 0)), 0)
