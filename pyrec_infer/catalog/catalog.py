@@ -14,18 +14,17 @@ from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.report import explain_catalog
 from pyrec_infer.catalog.scorer import Inputs, ModelPart, Rows64, make_scorer
-from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
-from pyrec_infer.store import IdType, Keys, StoreView, make_store
-from pyrec_infer.store.ids import take_keys
+from pyrec_infer.store import StoredItems, StoreView
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import TopK, best_rows
 
 
-class Catalog:
+class Catalog(StoredItems):
     """Items that a model scores for one request after another. Make one with `Model.catalog`.
 
     Everything that depends on an item alone is computed when the item enters and stored in a record;
@@ -42,6 +41,8 @@ class Catalog:
     items that are all replaced are best replaced in portions.
     """
 
+    _noun = "catalogue"
+
     @memory_errors_typed
     def __init__(
         self,
@@ -54,36 +55,16 @@ class Catalog:
         self._scorer, arrays = make_scorer(part, items, candidates, precision)
         scorer, count = self._scorer, self._scorer.count_of(arrays)
         names = np.arange(count) if ids is None else ids
-        self._id_type = IdType(names)
         self._native = part.backend != "numba"
-        self._store = make_store([scorer.stride], self._id_type.text, count, self._native)
+        super().__init__([scorer.stride], names, count, self._native)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store)
         self._enter(arrays, names, count)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a Catalog cannot be pickled; make it anew from the items")
-
     def __repr__(self) -> str:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
-
-    def __len__(self) -> int:
-        return self._store.size()
-
-    def __contains__(self, item: object) -> bool:
-        try:
-            keys, unknown = self._id_type.keys("id", [item])  # type: ignore[arg-type]
-        except InputError:
-            return False
-        return unknown is None and self._store.read(keys).missing(0) < 0
-
-    @property
-    def ids(self) -> Array:
-        """The ids of all items, in order: int64, uint64 if they were given so, or strings."""
-        view = self._store.read(None)
-        return self._id_type.shown(view.ids(0, view.order(0)))
 
     @memory_errors_typed
     def score(
@@ -183,7 +164,7 @@ class Catalog:
         _require_choice(missing, ("error", "skip"))
         # All of one state of the items, however they change meanwhile.
         others = {
-            label: self._known(label, given)
+            label: self._id_type.known(label, given)
             for label, given in (("allow", allow), ("exclude", exclude))
             if given is not None
         }
@@ -227,22 +208,6 @@ class Catalog:
         """
         arrays = self._scorer.item_arrays(items)
         self._enter(arrays, ids, self._scorer.count_of(arrays))
-
-    @memory_errors_typed
-    def remove(self, ids: ArrayLike) -> int:
-        """Take items out.
-
-        Parameters
-        ----------
-        ids : array_like
-            Ids that are not in the catalogue are ignored.
-
-        Returns
-        -------
-        int
-            How many items were in the catalogue.
-        """
-        return self._store.erase(self._known("ids", ids))
 
     @memory_errors_typed
     def prepare(
@@ -304,27 +269,14 @@ class Catalog:
 
     def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int) -> None:
         """Compute the items' records, then let the ids stand for them, in one step."""
-        keys, known = self._id_type.keys("ids", ids)
-        if len(keys) != count:
-            raise ShapeError(f"ids: expected {count}, one for each item, got {len(keys)}")
-        if known is not None:
-            first = np.flatnonzero(~known)[0]
-            raise IdRangeError(f"ids: expected ids of the type that the catalogue has (row {first})")
+        keys, chosen = self._entering(ids, count, "item")
         if count == 0:
             return
-        # Of equal ids the last row counts.
-        chosen = self._store.last_of_each(keys) if count > 1 else None
-        if chosen is not None:
-            keys = take_keys(keys, chosen)
         batch = self._store.take(len(keys))
         for begin, records in self._scorer.encode(arrays, chosen, count):
             batch.write(begin, records)
+        self._changing()
         self._store.put(keys, batch)
-
-    def _known(self, label: str, ids: ArrayLike) -> Keys:
-        """The keys of those ids that a store can hold."""
-        keys, known = self._id_type.keys(label, ids)
-        return keys if known is None else take_keys(keys, np.flatnonzero(known))
 
     def _score_present(
         self, view: StoreView, rows: Rows64, request: Inputs, candidates: Inputs | None

@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import ShapeError
 from pyrec_infer.retrieval.vectors import Floats
 from pyrec_infer.store import IdType, Keys
-from pyrec_infer.store.ids import join_keys, take_keys
+from pyrec_infer.store.ids import join_keys
 
 Rows64 = NDArray[np.int64]
-
-
-def known_keys(id_type: IdType, label: str, ids: Any) -> Keys:
-    """The keys of those ids that a store can hold."""
-    keys, known = id_type.keys(label, ids)
-    return keys if known is None else take_keys(keys, np.flatnonzero(known))
 
 
 @dataclass(frozen=True)
@@ -66,10 +60,10 @@ def read_denied(id_type: IdType, deny: Any, count: int) -> Denied:
     """
     lists = isinstance(deny, Sequence) and len(deny) > 0 and not any(map(_is_id, deny))
     if not lists:
-        return Denied(known_keys(id_type, "deny", deny), None)
+        return Denied(id_type.known("deny", deny), None)
     if len(deny) != count:
         raise ShapeError(f"deny: expected a list of ids for each of {count} queries, got {len(deny)}")
-    each = [known_keys(id_type, f"deny (query {query})", ids) for query, ids in enumerate(deny)]
+    each = [id_type.known(f"deny (query {query})", ids) for query, ids in enumerate(deny)]
     owners = np.repeat(np.arange(count), [len(keys) for keys in each])
     return Denied(join_keys(each), owners)
 
@@ -90,4 +84,4 @@ def keep_first(
     return kept, values, counts.astype(np.int64)
 
 
-__all__ = ["Denied", "keep_first", "known_keys", "read_denied"]
+__all__ = ["Denied", "keep_first", "read_denied"]

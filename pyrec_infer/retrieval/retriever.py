@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_count, as_threads, regular
 from pyrec_infer.backends.select import make_pool, select_backend
-from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
-from pyrec_infer.retrieval.denied import Denied, keep_first, known_keys, read_denied
+from pyrec_infer.retrieval.denied import Denied, keep_first, read_denied
 from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
-from pyrec_infer.store import IdType, Keys, StoreView, make_store
-from pyrec_infer.store.ids import take_keys
+from pyrec_infer.store import Keys, StoredItems, StoreView
 from pyrec_infer.tools.explain import Explanation
 
 Precision: TypeAlias = Literal["fp32", "int8"]
@@ -74,7 +73,7 @@ class _Scope:
     denied: NDArray[np.int64]
 
 
-class Retriever:
+class Retriever(StoredItems):
     """Vectors of items, and the exact search for the largest products with those of requests.
 
     Safe to use from any number of threads, also while items change: a search sees one state of the
@@ -124,6 +123,8 @@ class Retriever:
     ([['c', 'a']], [[4.0, 3.0]], True)
     """
 
+    _noun = "retriever"
+
     @memory_errors_typed
     def __init__(
         self,
@@ -141,38 +142,17 @@ class Retriever:
         if precision == "int8" and vectors.shape[1] > MOST_CODED:
             raise InputError(f"precision: int8 takes vectors of up to {MOST_CODED} numbers")
         names = np.arange(len(vectors)) if ids is None else ids
-        self._id_type = IdType(names)
         self._backend = select_backend()
         self._pool = make_pool(self._backend, threads)
         self._precision = precision
         native = self._backend != "numba"
         self._form = VectorForm(metric, vectors.shape[1], native and precision == "int8")
-        self._store = make_store(self._form.strides, self._id_type.text, len(vectors), native)
-        self._current: tuple[StoreView, Index] | None = None
+        super().__init__(self._form.strides, names, len(vectors), native)
         self._enter("item_vectors", vectors, names)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a Retriever cannot be pickled; make it anew from the vectors")
 
     def __repr__(self) -> str:
         form = self._form
         return f"<pyrec_infer.Retriever items={len(self)} width={form.width} metric={form.metric!r}>"
-
-    def __len__(self) -> int:
-        return self._store.size()
-
-    def __contains__(self, item: object) -> bool:
-        try:
-            keys, unknown = self._id_type.keys("id", [item])  # type: ignore[arg-type]
-        except InputError:
-            return False
-        return unknown is None and self._store.read(keys).missing(0) < 0
-
-    @property
-    def ids(self) -> Array:
-        """The ids of all items, in order: int64, uint64 if they were given so, or strings."""
-        view = self._store.read(None)
-        return self._id_type.shown(view.ids(0, view.order(0)))
 
     @memory_errors_typed
     def top_k(
@@ -220,7 +200,7 @@ class Retriever:
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        allowed = None if allow is None else known_keys(self._id_type, "allow", allow)
+        allowed = None if allow is None else self._id_type.known("allow", allow)
         denied = None if deny is None else read_denied(self._id_type, deny, len(vectors))
         scope = self._scope(allowed, denied)
         index, count = scope.index, len(vectors)
@@ -257,24 +237,6 @@ class Retriever:
         """
         self._enter("vectors", as_vectors("vectors", vectors, self._form.width), ids)
 
-    @memory_errors_typed
-    def remove(self, ids: ArrayLike) -> int:
-        """Take items out.
-
-        Parameters
-        ----------
-        ids : array_like
-            Ids that the retriever does not have are ignored.
-
-        Returns
-        -------
-        int
-            How many items it had of them.
-        """
-        keys = known_keys(self._id_type, "ids", ids)
-        self._current = None
-        return self._store.erase(keys)
-
     def explain(self) -> Explanation:
         """How items are held and searched.
 
@@ -293,42 +255,23 @@ class Retriever:
         if allowed is not None:
             view = self._store.read(allowed, *others)
             chosen = view.order(0)
-            index = make_index(self._form, view, view.rows(0)[chosen], self._backend, self._pool)
+            index = self._index(view, view.rows(0)[chosen])
             return _Scope(view, index, chosen, view.rows(1) if others else none)
-        view, index = self._index()
-        if not others:
-            return _Scope(view, index, None, none)
-        rows = self._store.read(*others).rows(0)
-        if not view.is_current():
-            # Items have changed, perhaps before the rows were read.
-            view = self._store.read(None, *others)
-            index = make_index(self._form, view, view.rows(0), self._backend, self._pool)
-            rows = view.rows(1)
-        return _Scope(view, index, None, rows)
+        state, rows = self._read(*others)
+        index = state.kept("index", lambda: self._index(state.view, state.rows))
+        return _Scope(state.view, index, None, rows[0] if others else none)
 
-    def _index(self) -> tuple[StoreView, Index]:
-        """The newest state and its index, which is made at the first search after a change."""
-        current = self._current
-        if current is None or not current[0].is_current():
-            view = self._store.read(None)
-            current = view, make_index(self._form, view, view.rows(0), self._backend, self._pool)
-            self._current = current
-        return current
+    def _index(self, view: StoreView, rows: NDArray[np.int64]) -> Index:
+        return make_index(self._form, view, rows, self._backend, self._pool)
 
     def _enter(self, label: str, vectors: Floats, ids: ArrayLike) -> None:
         """Make the records, then let the ids stand for them, in one step."""
-        keys, known = self._id_type.keys("ids", ids)
-        if len(keys) != len(vectors):
-            raise ShapeError(f"ids: expected {len(vectors)}, one for each vector, got {len(keys)}")
-        if known is not None:
-            row = int(np.argmin(known))
-            raise IdRangeError(f"ids: expected ids of the type that the retriever has (row {row})")
+        keys, chosen = self._entering(ids, len(vectors), "vector")
         lengths = self._form.lengths(label, vectors)
         if not len(vectors):
             return
-        chosen = self._store.last_of_each(keys) if len(vectors) > 1 else None
         if chosen is not None:
-            keys, lengths = take_keys(keys, chosen), lengths[chosen]
+            lengths = lengths[chosen]
         batch = self._store.take(len(keys))
         arranged = self._form.metric != "cosine" and len(keys) >= _SIDE_BY_SIDE
         if arranged and lengths.max() > _UNEVEN * np.median(lengths):
@@ -337,8 +280,7 @@ class Retriever:
             batch.arrange(order)
         for begin, records in self._form.encode(label, vectors, chosen):
             batch.write(begin, records)
-        # What it holds of an older state would keep that state's records.
-        self._current = None
+        self._changing()
         self._store.put(keys, batch)
 
 

@@ -1,30 +1,8 @@
 """Items by id: a record of bytes for each, while any number of threads read and change them."""
 
-from collections.abc import Sequence
-
-from pyrec_infer import extension
-from pyrec_infer.store.base import Batch, Keys, Store, StoreView
-from pyrec_infer.store.fallback import PythonStore
+from pyrec_infer.store.base import Batch, Keys, Rows64, Store, StoreView
 from pyrec_infer.store.ids import IdType
+from pyrec_infer.store.items import State, StoredItems
+from pyrec_infer.store.making import make_store
 
-
-def make_store(strides: Sequence[int], text: bool, room: int, native: bool) -> Store:
-    """An empty store.
-
-    Parameters
-    ----------
-    strides : sequence of int
-        Bytes of each part of a record; a part of all records lies by itself.
-    text : bool
-        Whether ids are strings; else they are 64-bit numbers.
-    room : int
-        How many items will enter soon; more may.
-    native : bool
-        Whether the extension may be used.
-    """
-    if native and extension.native is not None:
-        return extension.native.ItemStore(list(strides), text, room)
-    return PythonStore(strides)
-
-
-__all__ = ["Batch", "IdType", "Keys", "Store", "StoreView", "make_store"]
+__all__ = ["Batch", "IdType", "Keys", "Rows64", "State", "Store", "StoreView", "StoredItems", "make_store"]

@@ -82,6 +82,11 @@ class IdType:
         keys = np.ascontiguousarray(names).astype(np.int64, copy=False)
         return keys, None if known is None or known.all() else known
 
+    def known(self, label: str, ids: ArrayLike) -> Keys:
+        """The keys of those ids that a store can hold."""
+        keys, known = self.keys(label, ids)
+        return keys if known is None else take_keys(keys, np.flatnonzero(known))
+
     def shown(self, keys: list[str] | Rows64) -> Array:
         """Ids that a store gives as the caller knows them."""
         if isinstance(keys, list):

@@ -1,0 +1,151 @@
+"""What everything that holds items in a store offers, and one state of its items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.limits import memory_errors_typed
+from pyrec_infer.store.base import Keys, Rows64, StoreView
+from pyrec_infer.store.ids import IdType, take_keys
+from pyrec_infer.store.making import make_store
+
+_Made = TypeVar("_Made")
+
+_MOST_KEPT = 64
+"""What a state keeps of what was worked out of it."""
+
+
+class State:
+    """All items between two changes, and what has been worked out of them.
+
+    Parameters
+    ----------
+    view : StoreView
+        Its first set are all items in order.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Their rows.
+    """
+
+    def __init__(self, view: StoreView) -> None:
+        self.view = view
+        self.rows = view.rows(0)
+        self._kept: dict[Hashable, Any] = {}
+
+    def kept(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What was made for a key, or is made now; threads may make the same twice, and no other."""
+        found: _Made | None = self._kept.get(key)
+        if found is None:
+            found = make()
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = found
+        return found
+
+
+class StoredItems:
+    """Items by id, in the order in which their ids entered; an id that is put in again keeps its place.
+
+    Parameters
+    ----------
+    strides : sequence of int
+        Bytes of each part of a record.
+    ids : array_like
+        The first ids, of whose type all are.
+    room : int
+        How many items will enter soon.
+    native : bool
+        Whether the extension may be used.
+    """
+
+    _noun: ClassVar[str]
+    """What users call it, in messages."""
+
+    def __init__(self, strides: Sequence[int], ids: ArrayLike, room: int, native: bool) -> None:
+        self._id_type = IdType(ids)
+        self._store = make_store(strides, self._id_type.text, room, native)
+        self._seen: State | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled; make it anew")
+
+    def __len__(self) -> int:
+        return self._store.size()
+
+    def __contains__(self, item: object) -> bool:
+        try:
+            keys, unknown = self._id_type.keys("id", [item])  # type: ignore[arg-type]
+        except InputError:
+            return False
+        return unknown is None and self._store.read(keys).missing(0) < 0
+
+    @property
+    def ids(self) -> Array:
+        """The ids of all items, in order: int64, uint64 if they were given so, or strings."""
+        view = self._store.read(None)
+        return self._id_type.shown(view.ids(0, view.order(0)))
+
+    @memory_errors_typed
+    def remove(self, ids: ArrayLike) -> int:
+        """Take items out.
+
+        Parameters
+        ----------
+        ids : array_like
+            Ids that are not there are ignored.
+
+        Returns
+        -------
+        int
+            How many items were there.
+        """
+        keys = self._id_type.known("ids", ids)
+        self._changing()
+        return self._store.erase(keys)
+
+    def _changing(self) -> None:
+        # What is held of an older state would keep that state's records.
+        self._seen = None
+
+    def _entering(self, ids: ArrayLike, count: int, each: str) -> tuple[Keys, NDArray[np.int64] | None]:
+        """The keys of items that enter, all different, and which of ``count`` records are theirs: of equal
+        ids the last; None if all.
+
+        Raises
+        ------
+        ShapeError
+            There is not one id for each; `IdRangeError` if the store cannot hold one, which names the row.
+        """
+        keys, known = self._id_type.keys("ids", ids)
+        if len(keys) != count:
+            raise ShapeError(f"ids: expected {count}, one for each {each}, got {len(keys)}")
+        if known is not None:
+            row = int(np.argmin(known))
+            raise IdRangeError(f"ids: expected ids of the type that the {self._noun} has (row {row})")
+        chosen = self._store.last_of_each(keys) if count > 1 else None
+        return (keys, None) if chosen is None else (take_keys(keys, chosen), chosen)
+
+    def _read(self, *sets: Keys) -> tuple[State, list[Rows64]]:
+        """All items, and the rows of sets of keys in the same state: -1 for those that are not there."""
+        state = self._seen
+        if state is None or not state.view.is_current():
+            state = self._seen = State(self._store.read(None))
+        if not sets:
+            return state, []
+        view = self._store.read(*sets)
+        if state.view.is_current():
+            return state, [view.rows(number) for number in range(len(sets))]
+        # Items have changed, perhaps before the keys were looked up.
+        state = State(self._store.read(None, *sets))
+        return state, [state.view.rows(number) for number in range(1, len(sets) + 1)]
+
+
+__all__ = ["State", "StoredItems"]
