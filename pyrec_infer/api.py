@@ -74,7 +74,7 @@ def load(
     InputError
         There is no such precision, or ``calibration`` does not fit the model.
     SchemaError
-        The schema is that of another model.
+        The schema is that of another model, or a secret key that it names is not there.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
 from pyrec_infer.features.transforms.ids import Lookup, Modulo, OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
+from pyrec_infer.features.transforms.pseudonyms import Pseudonym
 from pyrec_infer.features.transforms.text import Prefix, Text
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Modulo",
     "OneHot",
     "Prefix",
+    "Pseudonym",
     "Shift",
     "Sign",
     "Since",

@@ -58,6 +58,14 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
         yield from _column_misfits(name, inputs[name], widths, any(t == name for _, t, _ in fed_targets))
 
 
+def absent(fields: Sequence[Field], combinations: Sequence[Combination]) -> Iterator[str]:
+    """What transforms need where they run, and do not find."""
+    own: tuple[Field | Combination, ...] = (*fields, *combinations)
+    for item in own:
+        for transform in item.transforms:
+            yield from (f"field '{item.name}': {transform.name}: {text}" for text in transform.absent())
+
+
 def described(target: Target) -> str:
     return f"input '{target}'" if isinstance(target, str) else f"input '{target[0]}', column {target[1]}"
 
@@ -152,4 +160,4 @@ def _rounded(
         yield f"it gives whole numbers up to {largest}; input '{name}' ({info.dtype}) cannot hold them all"
 
 
-__all__ = ["described", "limits", "misfits", "targets"]
+__all__ = ["absent", "described", "limits", "misfits", "targets"]

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Side
-from pyrec_infer.features.fitting import described, limits, misfits, targets
+from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.lower import lower
 from pyrec_infer.features.plain import as_plain, read_plain
@@ -208,14 +209,16 @@ class Schema:
         Raises
         ------
         SchemaError
-            If it is the schema of another model; lists all that does not fit.
+            If it is the schema of another model, or a secret key is not where it is said to be; lists all
+            that does not fit.
         """
-        _require(misfits(self.fields, self.combinations, graph))
+        fields = self.fields, self.combinations
+        _require(chain(misfits(*fields, graph), absent(*fields)))
         infos = {name: graph.infos[name] for name in graph.inputs}
         return Fitted(
-            lower(self.fields, self.combinations, infos),
+            lower(*fields, infos),
             self.fields,
-            limits(self.fields, self.combinations, infos),
+            limits(*fields, infos),
         )
 
     def with_golden(self, rows: Any, expected: Mapping[str, ArrayLike]) -> Schema:

@@ -21,6 +21,10 @@ class Seed(NamedTuple):
     second: int = 0
     key: bytes = b""
 
+    def __repr__(self) -> str:
+        # It may be a secret, and what reports errors shows the values of variables.
+        return "<seed>"
+
 
 UNSEEDED = Seed()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyrec_infer.errors import DTypeError, InputError
 from pyrec_infer.hashing.digests import LONGEST_KEY
-from pyrec_infer.hashing.scheme import Scheme, Seed
+from pyrec_infer.hashing.scheme import Scheme, Seed, words
 
 
 def _kind(value: Any) -> str:
@@ -59,4 +59,12 @@ def as_seed(scheme: Scheme, seed: Any, name: str | None) -> Seed:
     return Seed(_number(scheme, seed))
 
 
-__all__ = ["as_seed"]
+def of_key(scheme: Scheme, key: bytes) -> Seed:
+    """The seed of a secret key: its bytes, or two numbers whose lowest bytes come first."""
+    if scheme.seeds != "pair":
+        return Seed(key=key)
+    first, second = words(key, 8)
+    return Seed(first, second)
+
+
+__all__ = ["as_seed", "of_key"]

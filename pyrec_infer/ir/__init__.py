@@ -21,6 +21,7 @@ from pyrec_infer.ir.graph import (
 )
 from pyrec_infer.ir.linear import Linear
 from pyrec_infer.ir.rates import Rate
+from pyrec_infer.ir.secret import Secret
 from pyrec_infer.ir.sizes import BATCH, Dim, Shape, Size, Undecidable, has_symbol, same_size
 from pyrec_infer.ir.transforms import TRANSFORMS
 
@@ -45,6 +46,7 @@ __all__ = [
     "Rate",
     "RowAxis",
     "Rows",
+    "Secret",
     "Shape",
     "Size",
     "Undecidable",

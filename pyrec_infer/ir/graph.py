@@ -16,6 +16,7 @@ from pyrec_infer.errors import ModelError
 from pyrec_infer.ir.arrays import Array
 from pyrec_infer.ir.forest import Forest
 from pyrec_infer.ir.linear import Linear
+from pyrec_infer.ir.secret import Secret
 from pyrec_infer.ir.sizes import Dim, Shape
 
 
@@ -112,6 +113,7 @@ Attribute: TypeAlias = (
     | Foreign
     | Forest
     | Linear
+    | Secret
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.hashing import CROSSES, SCHEMES, Scheme, Seed
+from pyrec_infer.hashing.seeds import of_key
 from pyrec_infer.ir import Array, Info, Node
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
@@ -21,12 +22,16 @@ _INT64 = np.dtype(np.int64)
 
 def _scheme(node: Node, known: Mapping[str, Scheme]) -> Scheme:
     found = known.get(str(node.attribute("scheme", "")))
-    if found is None or int(node.attribute("buckets", 0)) < 1:
+    least = 0 if node.attribute("key") is not None else 1
+    if found is None or int(node.attribute("buckets", 0)) < least:
         raise ModelError(f"node {node.name!r} ({node.op}): unknown scheme, or no buckets")
     return found
 
 
-def _seed(node: Node) -> Seed:
+def _seed(node: Node, scheme: Scheme) -> Seed:
+    key = node.attribute("key")
+    if key is not None:
+        return of_key(scheme, key.reveal())
     # Numbers of 64 bits without a sign, which attributes do not hold.
     first, second = (int(text) for text in node.attribute("seed", ("0", "0")))
     return Seed(first, second)
@@ -35,8 +40,10 @@ def _seed(node: Node) -> Seed:
 def _hash_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = required(node, inputs, 0)
     scheme = _scheme(node, SCHEMES)
-    hashes, _ = hashes_of(node.name, column_of(x), scheme, _seed(node), node.attribute("field"))
+    hashes, _ = hashes_of(node.name, column_of(x), scheme, _seed(node, scheme), node.attribute("field"))
     buckets, first = int(node.attribute("buckets", 0)), int(node.attribute("first", 0))
+    if not buckets:
+        return [hashes.view(np.int64).reshape(x.shape)]
     return [to_buckets(hashes, scheme, None, buckets, first).reshape(x.shape)]
 
 
@@ -48,7 +55,8 @@ def _cross_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     present = np.broadcast_arrays(*[required(node, inputs, i) for i in range(len(inputs))])
     scheme = _scheme(node, CROSSES)
     columns = [column_of(np.ascontiguousarray(x)) for x in present]
-    hashes = crossed([f"{node.name}, value {i}" for i in range(len(columns))], columns, scheme, _seed(node))
+    labels = [f"{node.name}, value {i}" for i in range(len(columns))]
+    hashes = crossed(labels, columns, scheme, _seed(node, scheme))
     made = to_buckets(hashes, scheme, None, int(node.attribute("buckets", 0)), 0)
     return [made.reshape(present[0].shape)]
 

@@ -166,7 +166,7 @@ def test_mistakes_are_told_with_the_field(transform: Transform, message: str) ->
 
 def test_each_transform_has_a_test() -> None:
     tested = {transform.name for transform, _ in (*NUMBERS.values(), *((item, 0) for item, _ in MISTAKES))}
-    assert {*tested, "shift", "prefix"} == set(TRANSFORMS)
+    assert {*tested, "shift", "prefix", "pseudonym"} == set(TRANSFORMS)
 
 
 WORDS = ["Hello", "", "straße", "0", "2.x"]

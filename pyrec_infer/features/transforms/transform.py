@@ -40,6 +40,10 @@ class Transform:
         """What is wrong with the numbers it was made with."""
         yield from ()
 
+    def absent(self) -> Iterator[str]:
+        """What it needs where it runs, and does not find."""
+        yield from ()
+
     def unknown(self) -> int | None:
         """The id of a value that is not known, where the transform has one."""
         return None
