@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from support.dot_models import dlrm, sides
 from support.models import COLUMNS, FLOAT, listwise, make_model, matrix_ranker, ranker
-from test_fold_dots import dlrm, sides
 
 import pyrec_infer as pi
 from pyrec_infer import cli

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.random_graphs import equal, evaluate, inputs_of, random_model
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node
 from pyrec_infer.passes import (
     EVERY,
+    LOAD,
     Aim,
     Change,
     Context,
@@ -130,3 +135,15 @@ def test_each_combination_of_aims_goes_without_their_steps() -> None:
 def test_steps_that_change_nothing_make_no_further_graph() -> None:
     made = run([Step(lambda graph: graph, aim=Aim.MANY)], {EVERY: State(GRAPH, CONTEXT)})
     assert list(made) == [EVERY]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.randoms(use_true_random=False), st.integers(1, 9))
+def test_every_pass_keeps_the_meaning(random: Random, rows: int) -> None:
+    made = random_model(random)
+    graph = made.graph
+    inputs = inputs_of(rows, rows)
+    expected = evaluate(graph, inputs, rows)["y"]
+    for step in LOAD:
+        graph = run([step], {EVERY: State(graph, Context())})[EVERY].graph
+        assert equal(evaluate(graph, inputs, rows)["y"], expected), (step.name, made)

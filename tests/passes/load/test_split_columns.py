@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.graphs import XZ, graph_of
 from support.models import COLUMNS, ITEMS, matrix_ranker, matrix_rows
 
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError, InputError, MissingInputError, ShapeError, UnexpectedInputError
+from pyrec_infer.ir import Node
+from pyrec_infer.passes.load.split_columns import split_columns
 
 NAMES = tuple(dict.fromkeys(COLUMNS))
 
@@ -153,3 +156,15 @@ def test_values_inside_the_model_give_their_names_to_columns(data: bytes, name: 
     late["history"] = x[:, 4:]
     expected = plain.score({COLUMNS[0]: x[:1, 0]}, late)
     np.testing.assert_array_equal(named.score(own, late), expected)
+
+
+@pytest.mark.once
+def test_split_columns() -> None:
+    graph = graph_of([Node("Sub", ("x", "z"), ("y",))], **XZ)
+    found = split_columns(graph, {"x": ("user", "item", "item", "price")})
+    assert found.inputs == ("user", "item", "price", "z")
+    assert [found.infos[name].rank for name in found.inputs] == [1, 2, 1, 2]
+    with pytest.raises(InputError, match="expected a matrix of 3 columns"):
+        split_columns(graph, {"x": ("user", "item", "price")})
+    with pytest.raises(InputError, match="side by side"):
+        split_columns(graph, {"x": ("user", "item", "user", "price")})

@@ -1,0 +1,30 @@
+"""The activation Dice, and what differs from it in a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.graphs import F32, graph_of, ops, recognised
+
+from pyrec_infer.ir import Node
+
+pytestmark = pytest.mark.once
+
+DICE = [
+    Node("Sigmoid", ("z",), ("p",)),
+    Node("Sub", ("one", "p"), ("q",)),
+    Node("Mul", ("alpha", "q"), ("a",)),
+    Node("Mul", ("a", "x"), ("b",)),
+    Node("Mul", ("x", "p"), ("c",)),
+]
+
+
+def test_dice() -> None:
+    constants = {"one": F32.type(1), "alpha": np.asarray([0.25, 0.5], F32)}
+    for order in (("b", "c"), ("c", "b")):
+        graph = graph_of([*DICE, Node("Add", order, ("y",))], constants, x=(2,), z=(2,))
+        assert ops(recognised(graph)) == ["Sigmoid", "Mul", "Add", "Mul"]
+    other = graph_of(
+        [*DICE, Node("Add", ("b", "c"), ("y",))], {**constants, "one": F32.type(2)}, x=(2,), z=(2,)
+    )
+    assert len(ops(recognised(other))) == 6
