@@ -46,7 +46,7 @@ from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
-from pyrec_infer.top_k import TopK  # noqa: E402
+from pyrec_infer.top_k import Ranked, TopK  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -64,6 +64,7 @@ __all__ = [
     "PrecisionReport",
     "PreparedCall",
     "PyrecError",
+    "Ranked",
     "ResourceLimitError",
     "Retrieved",
     "Retriever",

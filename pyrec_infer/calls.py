@@ -16,7 +16,7 @@ from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import Plan
-from pyrec_infer.top_k import TopK, best_rows
+from pyrec_infer.top_k import Ranked, TopK, best_of_each, best_rows, named
 
 
 def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
@@ -263,7 +263,8 @@ def best_candidates(
     ids: ArrayLike | None,
     exclude: ArrayLike | None,
     boost: ArrayLike | None,
-) -> TopK:
+    bounds: Sequence[int] | None,
+) -> TopK | Ranked:
     """The candidates with the best of these scores, for the arguments of `Model.top_k`."""
     names = None if ids is None else regular("ids", ids)
     added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
@@ -275,6 +276,11 @@ def best_candidates(
     left_out = None
     if exclude is not None and regular("exclude", exclude).size:
         left_out = as_array("exclude", exclude, np.dtype(np.int64) if names is None else names.dtype)
+    if bounds is not None:
+        own = np.arange(len(scores)) if names is None else names
+        taken = None if left_out is None else ~np.isin(own, left_out)
+        ranked = best_of_each(scores, bounds, k, taken)
+        return ranked if names is None else named(ranked, lambda rows: own[rows])
     rows, best = best_rows(scores, k, names, left_out)
     return TopK(rows if names is None else names[rows], best, len(rows))
 

@@ -34,7 +34,6 @@ from pyrec_infer.shortcuts import Shortcuts
 from pyrec_infer.tensor_info import TensorInfo, tensor_info
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
-from pyrec_infer.top_k import TopK
 from pyrec_infer.views import Views
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
@@ -234,13 +233,14 @@ class Model:
         boost: ArrayLike | None = None,
         output: str | tuple[str, int] | None = None,
         by: str | None = None,
-    ) -> TopK:
-        """The k candidates with the highest scores, best first.
+        offsets: ArrayLike | None = None,
+    ) -> Any:
+        """The k candidates with the highest scores, best first; with ``offsets`` of each request.
 
         Parameters
         ----------
-        request, candidates, output
-            As for `score`, for one request and one score.
+        request, candidates, offsets, output
+            As for `score`, for one score.
         k : int
             How many; fewer candidates give fewer results.
         ids : array_like, shape (N,), optional
@@ -258,8 +258,9 @@ class Model:
 
         Returns
         -------
-        TopK
-            Equal scores: the lower row first. NaN comes after every number.
+        TopK, or Ranked where ``offsets`` are given
+            Equal scores: the lower row first. NaN comes after every number. Without ``ids``, ids are row
+            numbers among all candidates.
 
         Examples
         --------
@@ -272,12 +273,13 @@ class Model:
         k = as_count("k", k)
         if isinstance(output, list):
             raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
-        scores = self._score(request, candidates, None, output, by, single=True)
+        bounds = None if offsets is None else as_bounds(offsets)
+        scores = self._score(request, candidates, bounds, output, by, single=True)
         if scores.ndim != 1:
             raise ShapeError(
                 f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
             )
-        return best_candidates(scores, k, ids, exclude, boost)
+        return best_candidates(scores, k, ids, exclude, boost, bounds)
 
     @memory_errors_typed
     def prepare(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Signature
 from pyrec_infer.calls import as_scores, empty_outputs
-from pyrec_infer.catalog.scorer import ModelPart
+from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.expressions import parse

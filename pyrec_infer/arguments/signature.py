@@ -11,7 +11,13 @@ from pyrec_infer.arguments.arrays import as_array, regular
 from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import as_names
 from pyrec_infer.arguments.tables import as_columns
-from pyrec_infer.errors import InputError, MissingInputError, ShapeError, UnexpectedInputError
+from pyrec_infer.errors import (
+    InputError,
+    MissingInputError,
+    RowCountError,
+    ShapeError,
+    UnexpectedInputError,
+)
 from pyrec_infer.ir import Array, Info
 
 
@@ -167,6 +173,35 @@ class Signature:
         if ready and value.flags.aligned and info.dtype.kind != "U":
             return value  # type: ignore[no-any-return]
         return with_rows(name, as_array(name, value, info.dtype), info, rows)
+
+    def requests(self, names: Iterable[str], values: Mapping[str, Any]) -> tuple[dict[str, Array], int]:
+        """Inputs of one request, or of as many as their arrays have rows, and how many these are.
+
+        Raises
+        ------
+        RowCountError
+            If they are not the same for all.
+        """
+        arrays: dict[str, Array] = {}
+        first, count = "", 1
+        for name in names:
+            axis = self.infos[name].rows
+            if axis < 0:
+                arrays[name] = self.array(name, values[name], 1)
+                continue
+            try:
+                array = self.array(name, values[name], None)
+            except ShapeError:
+                # A row that comes without its axis belongs to one request.
+                array = self.array(name, values[name], 1)
+            if not first:
+                first, count = name, array.shape[axis]
+            elif array.shape[axis] != count:
+                raise RowCountError(
+                    f"input '{name}': expected {count} rows, as input '{first}' has, got {array.shape[axis]}"
+                )
+            arrays[name] = array
+        return arrays, count
 
 
 __all__ = ["Signature", "with_rows"]

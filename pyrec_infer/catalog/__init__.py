@@ -2,6 +2,6 @@
 
 from pyrec_infer.catalog.calls import CatalogCall
 from pyrec_infer.catalog.catalog import Catalog
-from pyrec_infer.catalog.scorer import ModelPart
+from pyrec_infer.catalog.part import ModelPart
 
 __all__ = ["Catalog", "CatalogCall", "ModelPart"]

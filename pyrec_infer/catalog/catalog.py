@@ -12,8 +12,9 @@ from pyrec_infer.arguments import as_array, as_count, as_names
 from pyrec_infer.calls import SeveralCall
 from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
+from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.report import explain_catalog
-from pyrec_infer.catalog.scorer import Inputs, ModelPart, Rows64, make_scorer
+from pyrec_infer.catalog.scorer import Inputs, Rows64, make_scorer
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
@@ -21,7 +22,7 @@ from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.store import StoredItems, StoreView
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
-from pyrec_infer.top_k import TopK, best_rows
+from pyrec_infer.top_k import Adjustment, TopK, named
 
 
 class Catalog(StoredItems):
@@ -128,13 +129,18 @@ class Catalog(StoredItems):
         allow: ArrayLike | None = None,
         candidates: Inputs | None = None,
         missing: Literal["error", "skip"] = "error",
-    ) -> TopK:
-        """The k items with the highest scores, best first.
+    ) -> Any:
+        """The k items with the highest scores for one request or for each of several, best first.
 
         Parameters
         ----------
-        request, ids, candidates
-            As for `score`.
+        request : mapping of str to array_like
+            As for `score`; or B rows in each input for as many requests.
+        ids : array_like, optional
+            As for `score`, the same for all requests.
+        candidates : mapping of str to array_like, optional
+            As for `score`; for several requests one row for each of ``ids`` and request, those of the first
+            request first.
         k : int
             How many; fewer items give fewer results.
         exclude, allow : array_like, optional
@@ -147,18 +153,29 @@ class Catalog(StoredItems):
 
         Returns
         -------
-        TopK
-            Ids of the items. Equal scores: the earlier of ``ids``, or in the catalogue's order, first.
-            NaN comes after every number.
+        TopK or Ranked
+            Ids of the items; `Ranked`, with a row for each request, where the request's inputs have another
+            number of rows than one. Equal scores: the earlier of ``ids``, or in the catalogue's order,
+            first. NaN comes after every number.
+
+        Raises
+        ------
+        InputError
+            As for `score`; `RowCountError` where the inputs of the requests differ in their rows.
 
         Examples
         --------
+        >>> import numpy as np
         >>> import pyrec_infer as pi
         >>> from pyrec_infer.bundled import MODEL, items, users
         >>> user = users(1, 500)[0]
         >>> catalog = pi.load(MODEL).catalog(items(500), ids=range(1000, 1500), candidates=["affinity"])
         >>> catalog.top_k(user.request, 3, candidates={"affinity": user.affinity}).count
         3
+        >>> shop = pi.load(MODEL).catalog({**items(500), "affinity": user.affinity})
+        >>> several = {name: np.repeat(value, 2, axis=0) for name, value in user.request.items()}
+        >>> shop.top_k(several, 3).ids.shape
+        (2, 3)
         """
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
@@ -171,29 +188,21 @@ class Catalog(StoredItems):
         view, rows = find_items(self._store, self._id_type, ids, *others.values())
         if missing == "error":
             require_rows(rows)
-        added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
-        if added is not None and added.shape != rows.shape:
-            raise ShapeError(f"boost: expected shape [{len(rows)}], got {list(added.shape)}")
+        added = None
+        if boost is not None:
+            plus = as_array("boost", boost, np.dtype(np.float32)).astype(np.float32)
+            if plus.shape != rows.shape:
+                raise ShapeError(f"boost: expected shape [{len(rows)}], got {list(plus.shape)}")
+            added = Adjustment(plus=plus)
         places = {label: number for number, label in enumerate(others, 1)}
-        taken = rows >= 0
+        taken = np.ones(len(rows), np.bool_)
         if "allow" in places:
             taken &= np.isin(rows, view.rows(places["allow"]))
         if "exclude" in places:
             taken &= ~np.isin(rows, view.rows(places["exclude"]))
-        kept = np.flatnonzero(taken)
-        if candidates is None:
-            scores = self._scorer.score(view.records, rows[kept], request, None)
-        else:
-            scores = self._score_present(view, rows, request, candidates)[kept]
-        if scores.shape != kept.shape or self._scorer.wanted.keys is not None:
-            raise ShapeError(
-                f"top_k needs one score for each item, the output has {list(scores.shape)}: "
-                f"make the catalogue with one output, a column of one, or `by`"
-            )
-        if added is not None:
-            scores = scores + added[kept].astype(np.float32)
-        best, values = best_rows(scores, k, None, None)
-        return TopK(self._id_type.shown(view.ids(0, kept[best])), values, len(best))
+        best = self._scorer.best(view, np.where(taken, rows, -1), request, candidates, k, added)
+        best = named(best, lambda places: self._id_type.shown(view.ids(0, places)))
+        return best if len(best.counts) != 1 else TopK(best.ids[0], best.scores[0], int(best.counts[0]))
 
     @memory_errors_typed
     def upsert(self, items: Inputs, ids: ArrayLike) -> None:

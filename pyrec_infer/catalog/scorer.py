@@ -3,81 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Signature
-from pyrec_infer.backends.base import Fallbacks
-from pyrec_infer.backends.select import make_executor, runner_names
-from pyrec_infer.calls import PositionalCall, PreparedCall, prepare_call
+from pyrec_infer.backends.select import runner_names
+from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, prepare_call
+from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.codecs import require_precision
-from pyrec_infer.errors import InputError, RowCountError
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.errors import InputError, RowCountError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
+from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import EVERY, Aim, Change, Context, States, Watch, split_graphs
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
 from pyrec_infer.passes.split.separate_items import same_records
-from pyrec_infer.plan import Plan
-from pyrec_infer.planning import make_plan, plan_graph
+from pyrec_infer.planning import make_plan
+from pyrec_infer.store import StoreView
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
+from pyrec_infer.top_k import Adjustment, Ranked, best_rows, joined
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Rows64: TypeAlias = NDArray[np.int64]
 
+_ONE_SCORE = "top_k needs a catalogue of one score for each item: one output, a column of one, or `by`"
+
 _BLOCK = 1 << 14
 """Items whose part is computed in one run, so that what is between stays small."""
-
-
-@dataclass(frozen=True)
-class ModelPart:
-    """What a catalogue takes from its model.
-
-    Attributes
-    ----------
-    signature : Signature
-        The model's inputs.
-    graph : Graph
-        From these to the output that is the score.
-    backend : str
-    pool : _native.ThreadPool or None
-        The threads that the plans share.
-    max_bytes : int
-        Memory that one call may work in.
-    fallbacks : mapping of Node to callable
-        For the nodes that another runtime runs.
-    precision : str
-        Of the layers that run for each candidate.
-    notes : tuple of str
-        What `explain` says of the precision.
-    wanted : Wanted
-        Turns the scores into what the caller gets.
-    """
-
-    signature: Signature
-    graph: Graph
-    backend: str
-    pool: Any
-    max_bytes: int
-    fallbacks: Fallbacks
-    precision: str
-    notes: tuple[str, ...]
-    wanted: Wanted
-
-    def ready(self, plan: Plan) -> ReadyPlan:
-        """A plan, ready to run."""
-        return ReadyPlan(plan, make_executor(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
-
-    def once(self, graph: Graph) -> ReadyPlan:
-        """The plan of what is done when an item enters, ready to run."""
-        return self.ready(plan_graph(graph, Context(strict_ids=True)))
 
 
 class Scorer:
@@ -257,6 +215,96 @@ class Scorer:
                 raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
         return self._call(*arrays, records, rows, *rest)
 
+    def best(
+        self,
+        view: StoreView,
+        rows: Rows64,
+        request: Inputs,
+        candidates: Inputs | None,
+        k: int,
+        boost: Adjustment | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Ranked:
+        """The k items with the highest scores for each request.
+
+        Parameters
+        ----------
+        view : StoreView
+        rows : ndarray of int64, shape (N,)
+            Of the items in the view's records; -1 is left out.
+        request : mapping of str to array_like
+            One row in each input, or B in all.
+        candidates : mapping of str to array_like
+            One row for each of the rows, request after request.
+        k : int
+        boost : Adjustment, optional
+            With a number for each of the rows.
+        allowed : ndarray of bool, shape (records,), optional
+            Rows of the view that may be found.
+
+        Returns
+        -------
+        Ranked
+            Places among ``rows`` in the place of ids. Equal scores: the lower place first. NaN comes last.
+        """
+        if self.wanted.keys is not None:
+            raise ShapeError(f"{_ONE_SCORE}, this one gives {len(self.wanted.keys)}")
+        signature = self._part.signature
+        own, late = signature.expand(request), signature.expand({} if candidates is None else candidates)
+        self.require(own, late)
+        arrays, count = signature.requests(self.request_names, own)
+        taken = rows >= 0
+        if allowed is not None:
+            taken &= allowed[rows]
+        kept = np.flatnonzero(taken)
+        found: list[tuple[Rows64, NDArray[np.float32]]] = []
+        if not len(kept):
+            return joined([(kept, np.empty(0, np.float32))] * count)
+        # Inputs of candidates lie beside all rows.
+        chosen = np.where(taken, rows, rows[kept[0]]) if late else rows[kept]
+        if count == 1:
+            made = self.score(view.records, chosen, request, candidates)[np.newaxis]
+        else:
+            made = self._score_requests(view.records, chosen, arrays, late, count)
+        if made.shape != (count, len(chosen)):
+            raise ShapeError(f"{_ONE_SCORE}, this one gives {list(made.shape[1:])}")
+        for number, scores in enumerate(made):
+            compared = scores[kept] if late else scores
+            if boost is not None:
+                compared = boost.of(compared, number, kept)
+            best, values = best_rows(compared, k, None, None)
+            found.append((kept[best], values))
+        return joined(found)
+
+    def _score_requests(
+        self,
+        records: NDArray[np.uint8],
+        rows: Rows64,
+        request: Mapping[str, Array],
+        candidates: Mapping[str, Any],
+        count: int,
+    ) -> NDArray[np.float32]:
+        """The scores of the items of these rows for each of several requests."""
+        plan, signature, total = self._pairs.plan, self._part.signature, count * len(rows)
+        if plan.one_request:
+            raise InputError(f"{plan.one_request}: expected one request in a call, got {count}")
+        if total == 0:
+            return np.empty((count, len(rows)), np.float32)
+        current_budget().require((rows.itemsize + np.dtype(np.float32).itemsize) * total)
+        arrays = {**request, RECORDS: records, ROWS: np.tile(rows, count)}
+        for name, value in candidates.items():
+            arrays[name] = signature.array(name, value, None)
+            axis = signature.infos[name].rows
+            if axis >= 0 and arrays[name].shape[axis] != total:
+                raise RowCountError(
+                    f"input '{name}': expected {total} rows, {len(rows)} for each of {count} requests, got "
+                    f"{arrays[name].shape[axis]}"
+                )
+        given = {name: arrays[name] for name in plan.given}
+        (made,) = self._pairs.run(given, range(0, total + 1, len(rows)), total).values()
+        scores = as_scores(made, total, self.wanted.names()[0])
+        return scores.reshape(count, len(rows), *scores.shape[1:])
+
     def score_none(
         self, records: NDArray[np.uint8], request: Inputs, candidates: Inputs | None
     ) -> NDArray[np.float32]:
@@ -354,4 +402,4 @@ def _ready(states: States, part: ModelPart) -> States:
     }
 
 
-__all__ = ["ModelPart", "Scorer", "make_scorer"]
+__all__ = ["Scorer", "make_scorer"]

@@ -1,0 +1,63 @@
+"""What a catalogue takes from its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyrec_infer.arguments import Signature
+from pyrec_infer.backends.base import Fallbacks
+from pyrec_infer.backends.select import make_executor
+from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.ir import Graph
+from pyrec_infer.outputs import Wanted
+from pyrec_infer.passes import Context
+from pyrec_infer.plan import Plan
+from pyrec_infer.planning import plan_graph
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """What a catalogue takes from its model.
+
+    Attributes
+    ----------
+    signature : Signature
+        The model's inputs.
+    graph : Graph
+        From these to the output that is the score.
+    backend : str
+    pool : _native.ThreadPool or None
+        The threads that the plans share.
+    max_bytes : int
+        Memory that one call may work in.
+    fallbacks : mapping of Node to callable
+        For the nodes that another runtime runs.
+    precision : str
+        Of the layers that run for each candidate.
+    notes : tuple of str
+        What `explain` says of the precision.
+    wanted : Wanted
+        Turns the scores into what the caller gets.
+    """
+
+    signature: Signature
+    graph: Graph
+    backend: str
+    pool: Any
+    max_bytes: int
+    fallbacks: Fallbacks
+    precision: str
+    notes: tuple[str, ...]
+    wanted: Wanted
+
+    def ready(self, plan: Plan) -> ReadyPlan:
+        """A plan, ready to run."""
+        return ReadyPlan(plan, make_executor(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
+
+    def once(self, graph: Graph) -> ReadyPlan:
+        """The plan of what is done when an item enters, ready to run."""
+        return self.ready(plan_graph(graph, Context(strict_ids=True)))
+
+
+__all__ = ["ModelPart"]
