@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import RawRows, regular
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
-from pyrec_infer.features.fields import Combination, Field, Target
+from pyrec_infer.features.fields import Combination, Field, ListField, Target
 from pyrec_infer.features.fitting import described, targets
 from pyrec_infer.features.schema import Fitted, Schema
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info
+from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.core.interpret import interpret
 
 RTOL, ATOL = 1e-6, 1e-7
@@ -109,6 +109,19 @@ def _part(array: Array, target: Target, length: int) -> Array:
     return array[:, target[1] : target[1] + max(length, 1)]
 
 
+def _rows_of(item: Field | Combination, target: Target, wrong: Array, made: Mapping[str, Array]) -> Array:
+    """Which rows are wrong, of values that are: those of a list without padding follow each other."""
+    if not isinstance(item, ListField) or not item.ragged or target in (item.lengths_to, item.offsets_to):
+        return wrong
+    if item.lengths_to:
+        rows = np.repeat(np.arange(len(made[item.lengths_to])), made[item.lengths_to])
+    else:
+        rows = np.searchsorted(made[item.offsets_to], np.arange(len(wrong)), "right") - 1
+    count = len(made[item.lengths_to or item.offsets_to]) - (not item.lengths_to and item.ends)
+    found: Array = np.bincount(rows[wrong], minlength=count) > 0
+    return found
+
+
 def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Array]) -> Iterator[FieldCheck]:
     for item, target, part in targets(schema.fields, schema.combinations):
         name = target if isinstance(target, str) else target[0]
@@ -120,9 +133,17 @@ def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Ar
             )
         length = item.width(part)
         wrong = _wrong_rows(_part(made[name], target, length), _part(expected[name], target, length))
+        wrong = _rows_of(item, target, wrong, made)
         first = int(np.flatnonzero(wrong)[0]) if wrong.any() else None
         names = tuple(transform.name for transform in item.transforms)
         yield FieldCheck(item.name, described(target), names, len(wrong), int(wrong.sum()), first)
+
+
+def _is_flat(item: Field | Combination, part: str) -> bool:
+    """Whether a part of a field has no row for each raw row."""
+    if not isinstance(item, ListField) or not item.ragged:
+        return False
+    return part in ("value", "weight") or (part == "offset" and item.ends)
 
 
 def _covered(schema: Schema, names: frozenset[str]) -> tuple[Schema, tuple[str, ...]]:
@@ -176,11 +197,12 @@ def check_features(schema: Schema, raw_rows: Any, expected: Mapping[str, ArrayLi
     """
     arrays = {name: regular(f"expected '{name}'", value) for name, value in expected.items()}
     chosen, skipped = _covered(schema, frozenset(arrays))
-    infos = {
-        name: Info(array.dtype, (Dim.symbol(BATCH), *array.shape[1:]), 0)
-        for name, array in arrays.items()
-        if array.ndim
-    }
+    flat = {name for item, name, part in targets(chosen.fields, chosen.combinations) if _is_flat(item, part)}
+    infos = {}
+    for name, array in arrays.items():
+        axis, size = (Rows.INVARIANT, name) if name in flat else (0, BATCH)
+        if array.ndim:
+            infos[name] = Info(array.dtype, (Dim.symbol(size), *array.shape[1:]), axis)
     fitted = chosen.fit(Graph(tuple(infos), (), (), {}, infos))
     raw = RawRows(fitted.fields, fitted.limits)
     made = tensors(fitted, raw, raw_rows, [item.name for item in schema.fields])

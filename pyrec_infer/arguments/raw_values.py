@@ -167,6 +167,19 @@ def _checked_numbers(label: str, found: Values, item: Field) -> Values:
     return Values(array, missing)
 
 
+def filled(label: str, found: Values, item: Field) -> tuple[Array, Array | None]:
+    """The elements with the default where one is missing, which is an error without a rule."""
+    if found.missing is None or not found.missing.any():
+        return found.array, None
+    if item.missing == "error":
+        row = int(np.flatnonzero(found.missing)[0])
+        raise InputError(f"{label}: expected a value in each row, got a missing one{row_of(row)}")
+    if item.missing == "default":
+        default = np.asarray(item.default, None if item.dtype == "string" else DTYPES[item.dtype])
+        return np.where(found.missing, default, found.array), None
+    return found.array, found.missing
+
+
 @dataclass(frozen=True, eq=False)
 class Lists:
     """Lists of values one after another: where each begins, and where the last ends."""
@@ -244,4 +257,4 @@ def _refuse_gone(label: str, gone: Array | None, item: Field) -> None:
         raise InputError(f"{label}: expected a list in each row, got a missing one{row_of(_first(gone))}")
 
 
-__all__ = ["Lists", "Values", "read_lists", "read_values", "row_of"]
+__all__ = ["Lists", "Values", "filled", "read_lists", "read_values", "row_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from pyrec_infer.errors import SchemaError
@@ -146,7 +146,8 @@ class ListField(Field):
     Parameters
     ----------
     length : int
-        Places that the model has for them.
+        Places that the model has for them. With ``offsets_to``, or 0, it takes all rows' values one after
+        another instead, without padding; then the most that are kept of a row, 0 for all.
     keep : str
         Which values are kept of a longer list: ``"first"`` or ``"last"``.
     pad : str
@@ -155,8 +156,15 @@ class ListField(Field):
         What stands at a padded place, after the transforms.
     separator : str
         Where a list is given as one string, what stands between its values; empty where it is a list.
-    lengths_to, mask_to : str
-        Inputs that take the number of kept values, and 1 at each place that holds one and 0 elsewhere.
+    lengths_to, mask_to, offsets_to : str
+        Inputs that take the number of kept values, 1 at each place that holds one and 0 elsewhere, and where
+        each row's values begin among those of all rows.
+    ends : bool
+        Whether the offsets end with the number of all values.
+    weights : str
+        In raw rows, the list of numbers that belong to the values, one to each.
+    weights_to : str
+        The input that takes them, cut and padded (with 0) as the values are.
     most : int
         A longer list is an error; 0 for no bound.
     """
@@ -168,16 +176,32 @@ class ListField(Field):
     separator: str = ""
     lengths_to: str = ""
     mask_to: str = ""
+    offsets_to: str = ""
+    ends: bool = False
+    weights: str = ""
+    weights_to: str = ""
     most: int = 0
 
+    @property
+    def ragged(self) -> bool:
+        """Whether the values of all rows follow each other without padding."""
+        return bool(self.offsets_to) or not self.length
+
+    def of_weights(self) -> ListField:
+        """The list of the weights, cut and padded in the same way, as a field of its own."""
+        number: dict[str, Any] = {"dtype": "number", "transforms": (), "separator": "", "default": None}
+        rules: dict[str, Any] = {"missing": "error" if self.missing == "error" else "zero", "nan": "error"}
+        own: dict[str, Any] = {"name": self.weights, "to": self.weights_to, "weights": "", "weights_to": ""}
+        return replace(self, **own, **number, **rules, infinity="error")
+
     def width(self, part: str = "value") -> int:
-        return 0 if part == "length" else self.length
+        return 0 if self.ragged or part == "length" else self.length
 
     def mistakes(self) -> Iterator[str]:
         yield from super().mistakes()
         if super().width():
             yield f"{self.transforms[-1].name}: expected for fields of one value"
-        yield from whole("length", self.length, 1)
+        yield from whole("length", self.length, 0)
         yield from whole("most", self.most, 0)
         if self.keep not in ("first", "last"):
             yield "keep: expected one of first, last"
@@ -185,6 +209,20 @@ class ListField(Field):
             yield "pad: expected one of right, left"
         if self.separator and self.dtype != "string":
             yield "separator: expected none for lists of numbers"
+        if bool(self.weights) != bool(self.weights_to):
+            yield "weights: expected a list in raw rows and the input that takes it"
+        if self.ends and not self.offsets_to:
+            yield "ends: expected offsets that have one"
+        if self.ragged:
+            yield from self._ragged_mistakes()
+
+    def _ragged_mistakes(self) -> Iterator[str]:
+        if not (self.offsets_to or self.lengths_to):
+            yield "length: expected a number of places, or the inputs that take offsets or lengths"
+        if self.mask_to or self.pad != "right" or self.padding:
+            yield "length: expected no mask and no padding for values that follow each other"
+        if any(not isinstance(target, str) for target in self.to):
+            yield "to: expected whole inputs for values that follow each other"
 
 
 @dataclass(frozen=True)

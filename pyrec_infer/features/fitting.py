@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from pyrec_infer.features.fields import Combination, Field, ListField, Target
-from pyrec_infer.features.lower import count_input, missing_input
+from pyrec_infer.features.lower import raw_inputs
 from pyrec_infer.features.transforms.transform import Kind
 from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info
 
@@ -25,6 +25,10 @@ def targets(
                 yield item, item.lengths_to, "length"
             if item.mask_to:
                 yield item, item.mask_to, "mask"
+            if item.offsets_to:
+                yield item, item.offsets_to, "offset"
+            if item.weights_to:
+                yield item, item.weights_to, "weight"
 
 
 def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph: Graph) -> Iterator[str]:
@@ -36,7 +40,7 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
     left = set(inputs) - fed
     columns: dict[str, dict[int, int]] = {}
     for one in fields:
-        for name in (one.name, missing_input(one.name), count_input(one.name)):
+        for name, _ in raw_inputs(one):
             if name in left:
                 yield f"field '{one.name}': {name!r} is an input that no field feeds"
             if name in graph.outputs:
@@ -48,7 +52,9 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
             yield f"{label}the model has no input '{name}', its inputs are {', '.join(inputs)}"
             continue
         length = item.width(part)
-        if isinstance(target, str):
+        if isinstance(item, ListField) and item.ragged:
+            yield from (label + text for text in _flat_misfits(name, inputs[name]))
+        elif isinstance(target, str):
             yield from (label + text for text in _shape_misfits(name, inputs[name], length))
         else:
             columns.setdefault(name, {})[target[1]] = max(length, 1)
@@ -86,6 +92,12 @@ def _shape_misfits(name: str, info: Info, length: int) -> Iterator[str]:
             yield f"input '{name}' has shape {list(info.shape or ())}, expected lists of {length}"
     elif any(size != 1 for size in rest):
         yield f"input '{name}' has shape {list(info.shape or ())}, expected one value in each row"
+
+
+def _flat_misfits(name: str, info: Info) -> Iterator[str]:
+    """What does not fit values that follow each other, or what tells them apart."""
+    if info.shape is None or len(info.shape) != 1 or isinstance(info.shape[0], int):
+        yield f"input '{name}' has shape {list(info.shape or ())}, expected one axis of any length"
 
 
 def _type_misfits(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from pyrec_infer.features.fields import Combination, Field, ListField, Target
 from pyrec_infer.features.transforms.transform import Kind
-from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info, verify
+from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info, Rows, verify
 from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.load.prepend_features import Front
 
@@ -31,12 +31,24 @@ def count_input(name: str) -> str:
     return f"{name} (count)"
 
 
+def offset_input(name: str) -> str:
+    """The input with the place where each row of a list begins."""
+    return f"{name} (offset)"
+
+
 def raw_inputs(item: Field) -> Iterator[tuple[str, Info]]:
-    """The inputs that a field's raw values come in."""
+    """The inputs that a field's raw values come in; the model says more of lists without padding."""
     rows = Dim.symbol(BATCH)
     if isinstance(item, ListField):
-        yield item.name, Info(DTYPES[item.dtype], (rows, item.length), 0)
-        yield count_input(item.name), Info(DTYPES["integer"], (rows,), 0)
+        flat = Dim.symbol(item.name)
+        shape, axis = ((flat,), Rows.INVARIANT) if item.ragged else ((rows, item.length), 0)
+        yield item.name, Info(DTYPES[item.dtype], shape, axis)
+        if item.weights:
+            yield item.weights, Info(DTYPES["number"], shape, axis)
+        if item.offsets_to:
+            yield offset_input(item.name), Info(DTYPES["integer"], (rows,), 0)
+        if item.lengths_to or not item.ragged:
+            yield count_input(item.name), Info(DTYPES["integer"], (rows,), 0)
         return
     yield item.name, Info(DTYPES[item.dtype], (rows,), 0)
     if item.missing in ("zero", "oov"):
@@ -65,7 +77,7 @@ class _Lowering:
         self.inputs.update(raw_inputs(item))
         value = self.transformed(item.name, item.transforms, item.dtype)
         if isinstance(item, ListField):
-            self.list(item, value)
+            self.ragged(item, value) if item.ragged else self.list(item, value)
             return
         if item.missing in ("zero", "oov"):
             kind = item.kinds()[-1]
@@ -83,6 +95,20 @@ class _Lowering:
             kind = transform.gives(kind)
         return value
 
+    def ragged(self, item: ListField, value: str) -> None:
+        """Values as they are; what tells them apart reaches the model untouched, as it looks for inputs."""
+        weights = (item.weights_to,) if item.weights_to else ()
+        for targets, raw, made in ((item.to, item.name, value), (weights, item.weights, item.weights)):
+            if targets:
+                of_model = self.infos[str(targets[0])]
+                self.inputs[raw] = replace(of_model, dtype=self.inputs[raw].dtype)
+                self.feed(targets, made, 1)
+        apart = {item.offsets_to: offset_input(item.name), item.lengths_to: count_input(item.name)}
+        for target, name in apart.items():
+            if target:
+                self.inputs[name] = self.infos[target]
+                self.whole[target] = name
+
     def list(self, item: ListField, value: str) -> None:
         count, length = count_input(item.name), item.length
         places = np.arange(length)
@@ -93,6 +119,9 @@ class _Lowering:
         there = self.writer.node("Less", self.writer.constant(places, np.int64), counts)
         padding = self.writer.constant(item.padding, DTYPES[item.kinds()[-1]])
         self.feed(item.to, self.writer.node("Where", there, value, padding), length)
+        if item.weights_to:
+            zero = self.writer.constant(0, DTYPES["number"])
+            self.feed((item.weights_to,), self.writer.node("Where", there, item.weights, zero), length)
         if item.lengths_to:
             self.feed((item.lengths_to,), count, 0)
         if item.mask_to:
@@ -159,4 +188,4 @@ def lower(fields: Sequence[Field], combinations: Sequence[Combination], infos: M
     return lowering.finish()
 
 
-__all__ = ["DTYPES", "count_input", "lower", "missing_input", "raw_inputs"]
+__all__ = ["DTYPES", "count_input", "lower", "missing_input", "offset_input", "raw_inputs"]

@@ -93,7 +93,8 @@ class Schema:
 
     def _own_mistakes(self) -> Iterator[str]:
         own: tuple[Field | Combination, ...] = (*self.fields, *self.combinations)
-        names = Counter(item.name for item in own)
+        lists = [item for item in self.fields if isinstance(item, ListField) and item.weights]
+        names = Counter([item.name for item in own] + [item.weights for item in lists])
         for name, count in names.items():
             if count > 1:
                 yield f"field '{name}': the name is given twice"
