@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/hash_bindings.h"
+#include "bindings/item_writer.h"
 #include "bindings/kernel_bindings.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/retrieval_bindings.h"
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_native, module) {
   pyrec::bind_strings(module);
   pyrec::bind_hashing(module);
   pyrec::bind_store(module);
+  pyrec::bind_item_writer(module);
   pyrec::bind_plan(module);
   pyrec::bind_retrieval(module);
 }

@@ -16,6 +16,7 @@
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "bindings/item_writer.h"
 #include "bindings/prepared_call.h"
 #include "bindings/signals.h"
 #include "plan/executor.h"
@@ -332,6 +333,37 @@ py::object prepare_plan(const py::object& self, std::size_t count, std::vector<s
   return make_prepared_call(self, executor, std::move(spec), std::move(general));
 }
 
+// fields: (dtype, axis of rows, elements of an item, offset) of each output; inputs: (dtype, rank,
+// axis of rows, place in the plan or -1).
+std::unique_ptr<ItemWriter> make_writer(const py::object& self, std::shared_ptr<ItemStore> store,
+                                        const py::list& fields, const py::list& inputs) {
+  const auto& executor = self.cast<const ExecutorHandle&>().executor;
+  std::vector<RecordField> stored;
+  for (const auto& item : fields) {
+    const auto parts = item.cast<py::tuple>();
+    stored.push_back({dtype_from_name(parts[0].cast<std::string>()), parts[1].cast<int>(),
+                      parts[2].cast<std::size_t>(), parts[3].cast<std::size_t>()});
+  }
+  std::vector<WriterInput> given;
+  std::size_t read = 0;
+  bool valid = true;
+  for (const auto& item : inputs) {
+    const auto parts = item.cast<py::tuple>();
+    given.push_back({dtype_from_name(parts[0].cast<std::string>()), parts[1].cast<int>(),
+                     parts[2].cast<int>(), parts[3].cast<int>()});
+    const WriterInput& input = given.back();
+    valid = valid && input.axis >= 0 && input.axis < input.rank &&
+            input.place < static_cast<int>(executor->inputs().size());
+    if (input.place >= 0) ++read;
+  }
+  for (const InputSpec& spec : executor->inputs()) valid = valid && spec.row_axis >= 0;
+  if (!valid || read != executor->inputs().size()) {
+    throw py::value_error("a writer that does not fit its plan");
+  }
+  RecordWriter writer(executor, executor->pool(), std::move(stored), store->stride());
+  return std::make_unique<ItemWriter>(self, std::move(store), std::move(writer), std::move(given));
+}
+
 py::list run_node(const std::string& isa, const std::string& op, const py::dict& attributes,
                   const py::list& inputs, std::size_t outputs, const std::vector<bool>& constants,
                   const py::list& bodies) {
@@ -476,7 +508,8 @@ void bind_plan(py::module_& module) {
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
            py::arg("most_rows"), py::arg("width"), py::arg("general"),
-           py::arg("store") = py::none());
+           py::arg("store") = py::none())
+      .def("writer", &make_writer, py::arg("store"), py::arg("fields"), py::arg("inputs"));
   module.def("op_names", &op_names);
   module.def("run_node", &run_node, py::arg("isa"), py::arg("op"), py::arg("attributes"),
              py::arg("inputs"), py::arg("outputs"), py::arg("constants") = std::vector<bool>(),

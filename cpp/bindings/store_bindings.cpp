@@ -15,10 +15,10 @@
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
-#include "bindings/string_bindings.h"
+#include "bindings/given_keys.h"
 #include "core/error.h"
-#include "strings/text_builder.h"
 #include "tables/item_store.h"
+#include "tables/work.h"
 
 namespace py = pybind11;
 
@@ -27,50 +27,6 @@ namespace pyrec {
 namespace {
 
 using Integers = PlainArray<std::int64_t>;
-
-// Keys, and the memory that they lie in.
-struct GivenKeys {
-  Keys keys;
-  py::object kept;
-  std::vector<std::int64_t> numbers;
-  std::unique_ptr<char, TextBuilder::Free> bytes;
-};
-
-// Whole numbers as an array of int64; strings as an object that holds offsets and bytes.
-void read_keys(const py::handle& item, bool text, GivenKeys& given) {
-  if (!text) {
-    if (!py::isinstance<Integers>(item)) {
-      throw OpError(ErrorKind::kDType, "expected a contiguous array of int64");
-    }
-    // Copies what lies at an odd address, which the check above lets pass.
-    const auto array = Integers::ensure(item);
-    if (!array) throw py::error_already_set();
-    given.keys.numbers = {array.data(), static_cast<std::size_t>(array.size())};
-    given.kept = array;
-    return;
-  }
-  if (!py::hasattr(item, "offsets") || !py::hasattr(item, "data")) {
-    throw OpError(ErrorKind::kDType, "expected strings");
-  }
-  const py::array offsets(item.attr("offsets")), data(item.attr("data"));
-  given.keys.text = true;
-  given.keys.texts = borrow_texts(offsets, data);
-  given.kept = py::make_tuple(offsets, data);
-}
-
-// The same keys in memory that nobody else knows.
-void own(GivenKeys& given) {
-  if (!given.keys.text) {
-    given.numbers.assign(given.keys.numbers.begin(), given.keys.numbers.end());
-    given.keys.numbers = given.numbers;
-    return;
-  }
-  TextBuilder builder(given.keys.size());
-  for (std::size_t i = 0; i < given.keys.size(); ++i) builder.append(given.keys.at(i));
-  given.numbers = std::move(builder.offsets());
-  given.bytes = builder.release();
-  given.keys.texts = Texts(std::span<const std::int64_t>(given.numbers), given.bytes.get());
-}
 
 Integers to_array(const std::vector<std::int64_t>& values) {
   Integers made(static_cast<py::ssize_t>(values.size()));
@@ -163,41 +119,31 @@ class StoreView {
   std::vector<ItemStore::Selection> selections_;
 };
 
-// Records that are being made, for a store.
-struct StoreBatch {
-  std::shared_ptr<ItemStore> store;
-  ItemStore::Batch batch;
-
-  StoreBatch(std::shared_ptr<ItemStore> made_for, std::size_t count)
-      : store(std::move(made_for)), batch(*store) {
-    const GilRelease release;
-    store->take(count, batch);
+void arrange(StoreBatch& self, const Integers& order) {
+  std::vector<bool> seen(self.batch.size());
+  const std::span given(order.data(), static_cast<std::size_t>(order.size()));
+  for (const std::int64_t place : given) {
+    const auto at = static_cast<std::size_t>(place);
+    if (at >= seen.size() || seen[at]) throw OpError(ErrorKind::kShape, "expected an order");
+    seen[at] = true;
   }
+  if (given.size() != seen.size()) throw OpError(ErrorKind::kShape, "expected an order");
+  self.batch.arrange(given);
+}
 
-  void arrange(const Integers& order) {
-    std::vector<bool> seen(batch.size());
-    const std::span given(order.data(), static_cast<std::size_t>(order.size()));
-    for (const std::int64_t place : given) {
-      const auto at = static_cast<std::size_t>(place);
-      if (at >= seen.size() || seen[at]) throw OpError(ErrorKind::kShape, "expected an order");
-      seen[at] = true;
-    }
-    if (given.size() != seen.size()) throw OpError(ErrorKind::kShape, "expected an order");
-    batch.arrange(given);
-  }
-
-  void write(std::size_t first, const py::array_t<std::uint8_t, py::array::c_style>& records) {
-    const bool fits =
-        records.ndim() == 2 && static_cast<std::size_t>(records.shape(1)) == store->stride() &&
-        first <= batch.size() && static_cast<std::size_t>(records.shape(0)) <= batch.size() - first;
-    if (!fits) throw OpError(ErrorKind::kShape, "records that do not fit");
-    const auto* from = reinterpret_cast<const std::byte*>(records.data());
-    const auto count = static_cast<std::size_t>(records.shape(0));
-    std::optional<GilRelease> release;
-    if (count > kLongBatch) release.emplace();
-    batch.write(first, from, count);
-  }
-};
+void write(StoreBatch& self, std::size_t first,
+           const py::array_t<std::uint8_t, py::array::c_style>& records) {
+  const bool fits = records.ndim() == 2 &&
+                    static_cast<std::size_t>(records.shape(1)) == self.store->stride() &&
+                    first <= self.batch.size() &&
+                    static_cast<std::size_t>(records.shape(0)) <= self.batch.size() - first;
+  if (!fits) throw OpError(ErrorKind::kShape, "records that do not fit");
+  const auto* from = reinterpret_cast<const std::byte*>(records.data());
+  const auto count = static_cast<std::size_t>(records.shape(0));
+  std::optional<GilRelease> release;
+  if (count > kLongBatch) release.emplace();
+  self.batch.write(first, from, count);
+}
 
 py::object last_of_each_given(const ItemStore& store, const py::object& keys) {
   GivenKeys given;
@@ -228,7 +174,16 @@ std::size_t erase(ItemStore& store, const py::object& keys) {
 
 }  // namespace
 
+StoreBatch::StoreBatch(std::shared_ptr<ItemStore> made_for, std::size_t count)
+    : store(std::move(made_for)), batch(*store) {
+  const GilRelease release;
+  store->take(count, batch);
+}
+
 void bind_store(py::module_& module) {
+  module.def(
+      "work_of_changes", [] { return work_of_changes; },
+      "What changes of stores have looked at in this thread.");
   py::class_<StoreView>(module, "StoreView")
       .def_property_readonly("records", &StoreView::records)
       .def("part", &StoreView::part, py::arg("number"))
@@ -238,8 +193,8 @@ void bind_store(py::module_& module) {
       .def("missing", &StoreView::missing, py::arg("number"))
       .def("ids", &StoreView::ids, py::arg("number"), py::arg("chosen"));
   py::class_<StoreBatch>(module, "StoreBatch")
-      .def("arrange", &StoreBatch::arrange, py::arg("order"))
-      .def("write", &StoreBatch::write, py::arg("first"), py::arg("records"));
+      .def("arrange", &arrange, py::arg("order"))
+      .def("write", &write, py::arg("first"), py::arg("records"));
   py::class_<ItemStore, std::shared_ptr<ItemStore>>(module, "ItemStore")
       .def(py::init<std::vector<std::size_t>, bool, std::size_t>(), py::arg("strides"),
            py::arg("text"), py::arg("room") = 0)

@@ -116,6 +116,9 @@ class Executor {
   // How many of the inputs, the first ones, a caller gives.
   std::size_t given_count() const { return given_; }
   std::size_t output_count() const { return outputs_.size(); }
+  // Rows that run at once; more are cut into tiles.
+  std::int64_t tile_rows() const { return tile_rows_; }
+  const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
  private:
   struct Call;

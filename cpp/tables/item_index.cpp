@@ -6,6 +6,8 @@
 #include <cstring>
 #include <new>
 
+#include "tables/work.h"
+
 namespace pyrec {
 
 namespace {
@@ -128,6 +130,7 @@ void ItemIndex::list(std::vector<std::int64_t>& rows, std::vector<std::int64_t>&
 // The array serves while ids are numbers of which at least every fourth occurs.
 std::size_t ItemIndex::direct_with(const Keys& keys) const {
   if (text_ || hashed_ > 0) return direct_;
+  work_of_changes += keys.size();
   const auto limit = static_cast<std::int64_t>(
       std::min(4 * (live_ + keys.size()) + 1024, std::min(places_.room(), kMostPlaces)));
   std::int64_t largest = -1;
@@ -140,6 +143,7 @@ std::size_t ItemIndex::direct_with(const Keys& keys) const {
 
 std::size_t ItemIndex::count_new(const Keys& keys) const {
   std::size_t count = 0;
+  work_of_changes += keys.size();
   for (std::size_t i = 0; i < keys.size(); ++i) {
     prefetch(keys, i + kAhead);
     if (place_of(keys, i) < 0) ++count;
@@ -198,6 +202,7 @@ void ItemIndex::append(const Key& key, Row row) noexcept {
 void ItemIndex::assign(const Keys& keys, std::span<const Row> rows,
                        std::vector<Row>& replaced) noexcept {
   direct_ = direct_with(keys);
+  work_of_changes += keys.size();
   for (std::size_t i = 0; i < keys.size(); ++i) {
     prefetch(keys, i + kAhead);
     const std::int64_t place = place_of(keys, i);
@@ -240,6 +245,7 @@ void ItemIndex::unlink(std::size_t place) noexcept {
 }
 
 void ItemIndex::erase(const Keys& keys, std::vector<Row>& replaced) noexcept {
+  work_of_changes += keys.size();
   for (std::size_t i = 0; i < keys.size(); ++i) {
     prefetch(keys, i + kAhead);
     const std::int64_t found = place_of(keys, i);
@@ -258,6 +264,7 @@ void ItemIndex::move(std::span<const std::size_t> places, std::span<const Row> r
 
 ItemIndex::Room ItemIndex::room_for(const Keys& keys) const {
   const std::size_t added = count_new(keys);
+  work_of_changes += end_ + keys.size();
   // Some more than now, so that copies are few; nothing more where all is new.
   Room room{live_ + live_ / 4 + added, 0, 0, bytes_used_ + keys.texts.bytes()};
   std::array<std::size_t, 65> widths{};
@@ -287,6 +294,7 @@ std::unique_ptr<ItemIndex> ItemIndex::copy(const Keys& keys, std::span<const Row
   made->rows_.commit(live_);
   made->bytes_.commit(bytes_used_);
   std::size_t number = 0;
+  work_of_changes += end_;
   for (std::size_t place = 0; place < end_; ++place) {
     if (rows_[place] == kGone) continue;
     // A place that is touched soon; gaps only make it another one.

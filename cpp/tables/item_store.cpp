@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "tables/work.h"
+
 namespace pyrec {
 
 namespace {
@@ -158,6 +160,7 @@ void ItemStore::reclaim() noexcept {
     // What the readers have read happens before what is written there next: who drops a copy
     // acquires what they released. A fence would do, but ThreadSanitizer knows none.
     auto copy = changes_.front().epoch;
+    ++work_of_changes;
     copy.reset();
     records_->free(changes_.front().retired);
     changes_.pop_front();
@@ -213,6 +216,7 @@ void ItemStore::move_records(std::size_t more) {
                                            room_above((count + more) * stride_, stride_));
   std::vector<Row> rows(count);
   if (!records->take(rows)) throw std::bad_alloc();
+  work_of_changes += index_->end();
   std::size_t number = 0;
   for (std::size_t place = 0; place < index_->end(); ++place) {
     if (!index_->is_present(place)) continue;
@@ -289,6 +293,7 @@ void ItemStore::empty_blocks() {
   std::vector<std::size_t> places;
   Changes change(1);
   std::vector<Row>& retired = change.front().retired;
+  work_of_changes += index_->end();
   for (std::size_t place = 0; place < index_->end(); ++place) {
     if (!index_->is_present(place) || !emptier[records_->block_of(index_->row_at(place))]) continue;
     places.push_back(place);

@@ -63,6 +63,10 @@ class ItemStore {
     Batch& operator=(const Batch&) = delete;
     ~Batch();
     std::size_t size() const { return rows_.size(); }
+    // Where a part of a record is to be written.
+    std::byte* record(std::size_t number, std::size_t part = 0) const {
+      return records_->row(rows_[number], part);
+    }
     // Lets record i, not yet written, lie where record order[i] would.
     void arrange(std::span<const std::int64_t> order);
     // Writes successive records from number `first` on.

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "tables/work.h"
+
 namespace pyrec {
 
 namespace {
@@ -58,6 +60,7 @@ bool Records::scattered() const {
 // much that rows are moved a bounded number of times for each that is freed.
 std::vector<bool> Records::emptier_blocks() const {
   std::vector<bool> found(blocks_.size());
+  work_of_changes += found.size();
   for (std::size_t i = 0; i < found.size(); ++i) {
     found[i] = blocks_[i].taken > 0 && blocks_[i].taken < block_rows_ / 8 * 7;
   }
@@ -124,6 +127,7 @@ bool Records::take(std::span<Row> rows, const std::vector<bool>& outside) {
 
 void Records::take_listed(std::span<Row> rows) noexcept {
   std::size_t done = 0;
+  work_of_changes += rows.size();
   while (done < rows.size()) {
     // Blocks that are partly taken first, so that the others can go back as a whole.
     std::uint32_t number = kNone;
@@ -133,7 +137,7 @@ void Records::take_listed(std::span<Row> rows) noexcept {
     const std::size_t words = block_rows_ / 64;
     std::uint64_t* bits = bits_.data() + number * words;
     while (done < rows.size() && block.taken < block_rows_) {
-      while (bits[block.first] == ~std::uint64_t{0}) ++block.first;
+      for (; bits[block.first] == ~std::uint64_t{0}; ++block.first) ++work_of_changes;
       const int bit = std::countr_one(bits[block.first]);
       bits[block.first] |= std::uint64_t{1} << bit;
       rows[done++] =
@@ -146,6 +150,7 @@ void Records::take_listed(std::span<Row> rows) noexcept {
 }
 
 void Records::free(std::span<const Row> rows) noexcept {
+  work_of_changes += rows.size();
   for (const Row row : rows) {
     const auto number = static_cast<std::uint32_t>(row / block_rows_);
     Block& block = blocks_[number];

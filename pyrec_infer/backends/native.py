@@ -294,5 +294,24 @@ class NativeExecutor:
         """
         return self._executor.prepare(count, places, rows, most_rows, width, general, store)
 
+    def writer(
+        self,
+        store: native.ItemStore,
+        fields: Sequence[tuple[str, int, int, int]],
+        inputs: Sequence[tuple[str, int, int, int]],
+    ) -> native.ItemWriter:
+        """What puts items into a store whose records are made of the plan's outputs.
+
+        Parameters
+        ----------
+        store : native.ItemStore
+        fields : sequence of tuple
+            Of each output: element type, axis of its rows, elements of one item, first byte in the record.
+        inputs : sequence of tuple
+            Of each array that comes with items: element type, rank, axis of its rows, and which input of the
+            plan it is, or -1.
+        """
+        return self._executor.writer(store, fields, inputs)
+
 
 __all__ = ["NativeExecutor", "native_ops", "runner_of"]

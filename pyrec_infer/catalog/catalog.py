@@ -62,6 +62,9 @@ class Catalog(StoredItems):
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store)
+        self._writer = scorer.writer(self._store) if self._native else None
+        # Ids that are unsigned need a closer look than it takes.
+        self._put = None if self._writer is None or self._id_type.kind == "u" else self._writer.put
         self._enter(arrays, names, count)
 
     def __repr__(self) -> str:
@@ -215,6 +218,10 @@ class Catalog(StoredItems):
         ids : array_like
             Of an id that occurs several times, the last row counts.
         """
+        self._changing()
+        given = None if self._put is None else self._scorer.own_arrays(items)
+        if self._put is not None and given is not None and self._put(given, ids):
+            return
         arrays = self._scorer.item_arrays(items)
         self._enter(arrays, ids, self._scorer.count_of(arrays))
 
@@ -282,8 +289,9 @@ class Catalog(StoredItems):
         if count == 0:
             return
         batch = self._store.take(len(keys))
-        for begin, records in self._scorer.encode(arrays, chosen, count):
-            batch.write(begin, records)
+        if self._writer is None or not self._writer.write(batch, self._scorer.block(arrays, chosen)):
+            for begin, records in self._scorer.encode(arrays, chosen, count):
+                batch.write(begin, records)
         self._changing()
         self._store.put(keys, batch)
 

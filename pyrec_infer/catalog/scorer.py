@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.backends.select import runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, prepare_call
 from pyrec_infer.catalog.part import ModelPart
+from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
@@ -24,7 +26,7 @@ from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
 from pyrec_infer.passes.split.separate_items import same_records
 from pyrec_infer.planning import make_plan
-from pyrec_infer.store import StoreView
+from pyrec_infer.store import Store, StoreView
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import Adjustment, Ranked, best_rows, joined
@@ -33,6 +35,8 @@ Inputs: TypeAlias = Mapping[str, ArrayLike]
 Rows64: TypeAlias = NDArray[np.int64]
 
 _ONE_SCORE = "top_k needs a catalogue of one score for each item: one output, a column of one, or `by`"
+
+_ROW = re.compile(r" \(row (\d+)\)$")
 
 _BLOCK = 1 << 14
 """Items whose part is computed in one run, so that what is between stays small."""
@@ -59,6 +63,7 @@ class Scorer:
         self.precision = precision
         graph, signature = part.graph, part.signature
         self._own = frozenset(own)
+        self.own_names = tuple(name for name in signature.infos if name in own)
         self.candidate_names = tuple(name for name in graph.inputs if name in late)
         sides = Sides(frozenset(graph.inputs) - self._own - late, self._own)
         self._context = Context(strict_ids=True, sides=sides, sizes=_sizes_of(graph, own), records=precision)
@@ -116,6 +121,34 @@ class Scorer:
     ) -> PositionalCall:
         """A score whose inputs, records and rows among them, are known by position."""
         return PositionalCall(self._pairs, names, request, max_rows)
+
+    def writer(self, store: Store) -> ItemWriter | None:
+        """What puts items into a store; see `make_writer`."""
+        if self._derived:
+            return None
+        infos = {name: self._part.signature.infos[name] for name in self.own_names}
+        fields = dict(zip(self._item_outputs, self.fields, strict=True))
+        return make_writer(self._items, fields, infos, store)
+
+    def block(self, arrays: Mapping[str, Array], chosen: Rows64 | None) -> list[Array]:
+        """What the plan of items reads of the chosen ones, of all by default."""
+        inputs = self._items.plan.inputs
+        found = [arrays[item.name] for item in inputs]
+        if chosen is None:
+            return found
+        axes = [item.rows for item in inputs]
+        return [np.take(array, chosen, axis=axis) for array, axis in zip(found, axes, strict=True)]
+
+    def own_arrays(self, items: Inputs) -> list[Any] | None:
+        """What a change was given, in the order of `own_names`; None if those are not the names."""
+        takes_rows = self._part.signature.takes_rows
+        if type(items) is not dict or takes_rows or len(items) != len(self.own_names):
+            return None
+        try:
+            return [items[name] for name in self.own_names]
+        except KeyError as error:
+            let_interrupts_pass(error)
+            return None
 
     def item_arrays(self, items: Inputs) -> dict[str, Array]:
         """Items as they are given, checked."""
@@ -187,13 +220,24 @@ class Scorer:
                     block[name] = arrays[name][tuple(index)]
                 else:
                     block[name] = np.take(arrays[name], chosen[begin:end], axis=axis)
-            self._items.check_string_rows(block, end - begin, end - begin)
-            made = self._items.run(block, (), end - begin) if self.fields else {}
+            items = range(begin, end) if chosen is None else chosen[begin:end].tolist()
+            made = self._run_block(block, items) if self.fields else {}
             records = room[: end - begin]
             records[...] = 0
-            items = range(begin, end) if chosen is None else chosen[begin:end].tolist()
             encode(self.fields, [made[name] for name in self._item_outputs], items, records)
             yield begin, records
+
+    def _run_block(self, block: Mapping[str, Array], items: Sequence[int]) -> dict[str, Array]:
+        """The values of some of the items; errors name rows as the items are numbered."""
+        try:
+            self._items.check_string_rows(block, len(items), len(items))
+            return self._items.run(block, (), len(items))
+        except InputError as error:
+            found = _ROW.search(str(error))
+            if found is None:
+                raise
+            text = f"{_ROW.sub('', str(error))} (row {int(items[int(found[1])])})"
+            raise type(error)(text) from None
 
     def score(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, candidates: Inputs | None

@@ -95,6 +95,9 @@ CHANGES: dict[str, Callable[[pi.Catalog, str], object]] = {
     "replace and add": lambda catalog, kind: catalog.upsert(
         {"i": np.asarray([50, 51, 52], np.float32)}, names_of(kind, [5, 90, 7])
     ),
+    "the last of equal ids": lambda catalog, kind: catalog.upsert(
+        {"i": np.asarray([50, 51, 52], np.float32)}, names_of(kind, [5, 90, 5])
+    ),
     "remove": lambda catalog, kind: catalog.remove(names_of(kind, [5, 3, 1000])),
     "remove one": lambda catalog, kind: catalog.remove(names_of(kind, [6])),
 }

@@ -1,0 +1,97 @@
+#include "bindings/item_writer.h"
+
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "bindings/convert.h"
+#include "bindings/gil.h"
+#include "bindings/given_keys.h"
+#include "bindings/signals.h"
+#include "bindings/store_bindings.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+// Whether an array is as the plan takes it, with so many rows.
+bool borrow_rows(const py::handle& item, DType dtype, int rank, int axis, std::size_t rows,
+                 Tensor& tensor) {
+  return borrow_plain(item, tensor) && tensor.dtype == dtype && tensor.rank() == rank &&
+         tensor.shape[axis] == static_cast<std::int64_t>(rows);
+}
+
+// Runs what a change is made of; false where it failed with an error that is to be worded in
+// Python. What a signal's handler has raised goes on.
+template <class F>
+bool succeeds(F&& f) {
+  try {
+    run_watched(f);
+    return true;
+  } catch (const py::error_already_set& error) {
+    const py::object own = py::module_::import("pyrec_infer.errors").attr("PyrecError");
+    if (!error.matches(own) && !error.matches(PyExc_MemoryError)) throw;
+    return false;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+ItemWriter::ItemWriter(py::object owner, std::shared_ptr<ItemStore> store, RecordWriter writer,
+                       std::vector<WriterInput> inputs)
+    : owner_(std::move(owner)),
+      store_(std::move(store)),
+      writer_(std::move(writer)),
+      inputs_(std::move(inputs)) {}
+
+bool ItemWriter::write(StoreBatch& batch, const py::list& arrays) const {
+  const std::vector<InputSpec>& specs = writer_.executor().inputs();
+  if (batch.store != store_ || arrays.size() != specs.size()) return false;
+  std::vector<Tensor> tensors(specs.size());
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const InputSpec& spec = specs[i];
+    const auto rank = static_cast<int>(spec.sizes.size());
+    if (!borrow_rows(arrays[i], spec.dtype, rank, spec.row_axis, batch.batch.size(), tensors[i])) {
+      return false;
+    }
+  }
+  return succeeds([&] { writer_.write(tensors, batch.batch); });
+}
+
+bool ItemWriter::put(const py::list& arrays, const py::handle& ids) const {
+  GivenKeys given;
+  if (arrays.size() != inputs_.size() || !read_plain_keys(ids, store_->text(), given)) return false;
+  const std::size_t count = given.keys.size();
+  if (count == 0) return false;
+  std::vector<Tensor> tensors(writer_.executor().inputs().size());
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const WriterInput& input = inputs_[i];
+    Tensor unread;
+    Tensor& tensor = input.place < 0 ? unread : tensors[static_cast<std::size_t>(input.place)];
+    if (!borrow_rows(arrays[i], input.dtype, input.rank, input.axis, count, tensor)) return false;
+  }
+  bool different = true;
+  const bool done = succeeds([&] {
+    different = count == 1 || last_of_each(given.keys).empty();
+    if (!different) return;
+    ItemStore::Batch batch(*store_);
+    store_->take(count, batch);
+    writer_.write(tensors, batch);
+    store_->put(given.keys, batch);
+  });
+  return done && different;
+}
+
+void bind_item_writer(py::module_& module) {
+  py::class_<ItemWriter>(module, "ItemWriter")
+      .def("write", &ItemWriter::write, py::arg("batch"), py::arg("arrays"))
+      .def("put", &ItemWriter::put, py::arg("arrays"), py::arg("ids"));
+}
+
+}  // namespace pyrec

@@ -1,0 +1,92 @@
+#include "plan/record_writer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+namespace {
+
+// An output with its axis of rows first.
+Tensor rows_first(const Tensor& tensor, int axis) {
+  Shape shape, strides;
+  shape.push_back(tensor.shape[axis]);
+  strides.push_back(tensor.strides[axis]);
+  for (int other = 0; other < tensor.rank(); ++other) {
+    if (other == axis) continue;
+    shape.push_back(tensor.shape[other]);
+    strides.push_back(tensor.strides[other]);
+  }
+  return view(tensor, shape, strides);
+}
+
+}  // namespace
+
+RecordWriter::RecordWriter(std::shared_ptr<const Executor> executor,
+                           std::shared_ptr<ThreadPool> pool, std::vector<RecordField> fields,
+                           std::size_t stride)
+    : executor_(std::move(executor)), pool_(std::move(pool)), fields_(std::move(fields)) {
+  bool fits = fields_.size() == executor_->output_count();
+  std::vector<bool> used(stride);
+  for (const RecordField& field : fields_) {
+    const std::size_t end = field.offset + field.elements * item_size(field.dtype);
+    fits = fits && end <= stride;
+    for (std::size_t i = field.offset; fits && i < end; ++i) {
+      fits = !used[i];
+      used[i] = true;
+    }
+  }
+  if (!fits) throw OpError(ErrorKind::kModel, "fields that do not fit their records");
+  for (std::size_t begin = 0; begin < stride;) {
+    std::size_t end = begin;
+    while (end < stride && !used[end]) ++end;
+    if (end > begin) gaps_.emplace_back(begin, end - begin);
+    begin = end + 1;
+  }
+}
+
+void RecordWriter::write(std::span<const Tensor> inputs, ItemStore::Batch& batch) const {
+  const auto tile = static_cast<std::size_t>(std::max<std::int64_t>(executor_->tile_rows(), 1));
+  const std::size_t rows = batch.size();
+  pool_->run((rows + tile - 1) / tile, [&](std::size_t number, std::size_t) {
+    const std::size_t begin = number * tile;
+    write_tile(inputs, begin, std::min(tile, rows - begin), batch);
+  });
+}
+
+void RecordWriter::write_tile(std::span<const Tensor> inputs, std::size_t begin, std::size_t count,
+                              ItemStore::Batch& batch) const {
+  Executor::Session session(*executor_);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor& whole = inputs[i];
+    const int axis = executor_->inputs()[i].row_axis;
+    Shape shape = whole.shape;
+    shape[axis] = static_cast<std::int64_t>(count);
+    session.input(i) = {whole.data + static_cast<std::int64_t>(begin) * whole.strides[axis] *
+                                         static_cast<std::int64_t>(item_size(whole.dtype)),
+                        whole.dtype, shape, whole.strides, BufferRef()};
+  }
+  const std::int64_t all[] = {0, static_cast<std::int64_t>(count)};
+  const std::span<const Tensor> made = session.run(all);
+  for (const auto& [offset, size] : gaps_) {
+    for (std::size_t i = 0; i < count; ++i) std::memset(batch.record(begin + i) + offset, 0, size);
+  }
+  for (std::size_t number = 0; number < fields_.size(); ++number) {
+    const RecordField& field = fields_[number];
+    const Tensor& value = made[number];
+    if (value.dtype != field.dtype || field.axis >= value.rank() ||
+        value.elements() != static_cast<std::int64_t>(count * field.elements)) {
+      throw OpError(ErrorKind::kShape, "a value that does not fit its record");
+    }
+    const Tensor rows = session.contiguous(rows_first(value, field.axis));
+    const std::size_t size = field.elements * item_size(field.dtype);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::memcpy(batch.record(begin + i) + field.offset, rows.data + i * size, size);
+    }
+  }
+}
+
+}  // namespace pyrec
