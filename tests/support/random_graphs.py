@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pyrec_infer.formats import import_model
-from pyrec_infer.ir import BATCH, Graph
+from pyrec_infer.ir import BATCH, Dim, Graph
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes import EVERY, Context, split_graphs
 from pyrec_infer.passes.common.sides import Sides
@@ -48,10 +48,21 @@ def split_graph(graph: Graph, request: Iterable[str], items: Iterable[str] = ())
     return split_graphs(graph, context)[EVERY].graph
 
 
+def _sizes_of(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, int]:
+    """The named sizes of inputs, where an axis is nothing but one of them."""
+    found = {}
+    for name in graph.inputs:
+        for size, given in zip(graph.infos[name].shape or (), inputs[name].shape, strict=True):
+            if isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1:
+                found[size.symbols[0]] = given
+    return found
+
+
 def evaluate(graph: Graph, inputs: Mapping[str, Array], rows: int) -> dict[str, Any]:
     """The graph's outputs by the reference interpreter."""
+    sizes = {**_sizes_of(graph, inputs), BATCH: rows}
     with np.errstate(all="ignore"):
-        made = interpret(bind_sizes(graph, {BATCH: rows}), [inputs[name] for name in graph.inputs])
+        made = interpret(bind_sizes(graph, sizes), [inputs[name] for name in graph.inputs])
     return dict(zip(graph.outputs, made, strict=True))
 
 

@@ -18,6 +18,13 @@ def is_matrix(weights: Array | None) -> bool:
     return weights is not None and weights.ndim == 2
 
 
+def in_float32(value: Array) -> Array | None:
+    """The numbers rounded; None where one overflows, which the model's own steps may keep in range."""
+    with np.errstate(over="ignore"):
+        rounded = value.astype(np.float32)
+    return rounded if np.array_equal(np.isfinite(value), np.isfinite(rounded)) else None
+
+
 def has_constant_weights(node: Node, graph: Graph) -> bool:
     """Whether a node is a dense layer with one constant matrix."""
     return node.op == "pyrec.Dense" and is_matrix(graph.constants.get(node.inputs[1]))
@@ -56,6 +63,9 @@ def as_layer(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dic
     base = node.outputs[0]
     alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
     matrix = weights.T if node.attribute("transB", 0) else weights
+    multiplied = matrix if alpha == 1.0 else in_float32(matrix * np.float64(alpha))
+    if multiplied is None:
+        return None
     bias = node.inputs[2] if len(node.inputs) > 2 and beta != 0.0 else ""
     inputs = [node.inputs[0], node.inputs[1]]
     if bias:
@@ -63,11 +73,13 @@ def as_layer(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dic
         if value is None or value.size not in (1, matrix.shape[1]) or value.shape[-1:] != (value.size,):
             return None
         inputs.append(f"{base}/bias")
-        scaled = value.reshape(-1) * np.float32(beta)
-        constants[inputs[2]] = np.broadcast_to(scaled, matrix.shape[1:]).astype(np.float32)
-    if matrix is not weights or alpha != 1.0:
+        scaled = in_float32(value.reshape(-1) * np.float64(beta))
+        if scaled is None:
+            return None
+        constants[inputs[2]] = np.broadcast_to(scaled, matrix.shape[1:])
+    if multiplied is not weights:
         inputs[1] = f"{base}/weights"
-        constants[inputs[1]] = np.ascontiguousarray(matrix * np.float32(alpha) if alpha != 1.0 else matrix)
+        constants[inputs[1]] = np.ascontiguousarray(multiplied)
     return Node("pyrec.Dense", tuple(inputs), node.outputs, name=node.name)
 
 
@@ -80,11 +92,15 @@ def add_bias(node: Node, graph: Graph, infos: Mapping[str, Info], constants: dic
         if source is None or value is None:
             continue
         width = constants[source.inputs[1]].shape[1]
-        fits = value.size in (1, width) and value.shape[-1:] in ((), (1,), (width,))
+        # A column of as many numbers belongs to rows, not to the layer's columns.
+        fits = value.size == 1 or value.shape[-1] == value.size == width
         if not fits or not same_shape(infos[node.inputs[place]].shape, infos[node.outputs[0]].shape):
             continue
+        total = in_float32(_bias_of(source, constants, width) + value.reshape(-1))
+        if total is None:
+            continue
         bias = f"{node.outputs[0]}/bias"
-        constants[bias] = (_bias_of(source, constants, width) + value.reshape(-1)).astype(np.float32)
+        constants[bias] = total
         return replace(source, inputs=(*source.inputs[:2], bias), outputs=node.outputs)
     return None
 
@@ -104,9 +120,11 @@ def scale_weights(
         return None
     factor = scale / np.sqrt(variance + node.attribute("epsilon", 1e-5))
     base = node.outputs[0]
-    bias = (_bias_of(source, constants, weights.shape[1]) - mean) * factor + shift
-    constants[f"{base}/weights"] = (weights * factor).astype(np.float32)
-    constants[f"{base}/bias"] = bias.astype(np.float32)
+    scaled = in_float32(weights * factor)
+    bias = in_float32((_bias_of(source, constants, weights.shape[1]) - mean) * factor + shift)
+    if scaled is None or bias is None:
+        return None
+    constants[f"{base}/weights"], constants[f"{base}/bias"] = scaled, bias
     return replace(source, inputs=(source.inputs[0], f"{base}/weights", f"{base}/bias"), outputs=node.outputs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from pyrec_infer.ir import Graph, Node
@@ -28,7 +28,8 @@ class Front:
 def prepend_features(graph: Graph, front: Front) -> Graph:
     """Replace the inputs that the front feeds by those that it reads.
 
-    Values of the model give way to the front's names. The model's other inputs stay, after the front's.
+    Values inside the model give way to the front's names, and values inside the front to those of the
+    model's outputs and other inputs, which stay, after the front's.
 
     Examples
     --------
@@ -40,26 +41,36 @@ def prepend_features(graph: Graph, front: Front) -> Graph:
     >>> [(node.op, node.inputs) for node in prepend_features(model, Front(front, {"x": "f"})).nodes]
     [('Neg', ('x',)), ('Exp', ('f',))]
     """
-    first = front.graph
+    kept = tuple(name for name in graph.inputs if name not in front.feeds)
+    first, feeds = _apart(front, {*kept, *graph.outputs})
     own = {*first.inputs, *first.constants, *first.producers}
     taken = own | {*graph.inputs, *graph.constants, *graph.producers}
     moved: dict[str, str] = {}
     for name in sorted({*graph.constants, *graph.producers} & own):
         moved[name] = free_name(f"{name}/model", taken)
         taken.add(moved[name])
-    moved.update(front.feeds)
-    kept = tuple(name for name in graph.inputs if name not in front.feeds)
+    moved.update(feeds)
     model = rename_values(graph.with_(inputs=kept), moved)
-    same = tuple(
-        Node("Identity", (front.feeds[name],), (name,)) for name in graph.outputs if name in front.feeds
-    )
-    infos = {name: info for name, info in model.infos.items() if name not in front.feeds.values()}
+    same = tuple(Node("Identity", (feeds[name],), (name,)) for name in graph.outputs if name in feeds)
+    infos = {name: info for name, info in model.infos.items() if name not in feeds.values()}
     return model.with_(
         inputs=(*first.inputs, *kept),
         nodes=(*first.nodes, *model.nodes, *same),
         constants={**first.constants, **model.constants},
         infos={**infos, **first.infos},
     )
+
+
+def _apart(front: Front, fixed: Set[str]) -> tuple[Graph, Mapping[str, str]]:
+    """The front's graph and feeds, whose inner values have none of the names that the model has to keep."""
+    inner = {*front.graph.constants, *front.graph.producers}
+    taken = {*fixed, *inner, *front.graph.inputs}
+    moved: dict[str, str] = {}
+    for name in sorted(inner & fixed):
+        moved[name] = free_name(f"{name}/front", taken)
+        taken.add(moved[name])
+    feeds = {name: moved.get(value, value) for name, value in front.feeds.items()}
+    return rename_values(front.graph, moved), feeds
 
 
 __all__ = ["Front", "prepend_features"]

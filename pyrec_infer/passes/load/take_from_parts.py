@@ -25,7 +25,8 @@ def _range(node: Node, infos: Mapping[str, Info], axis: int, rank: int, size: in
     starts, ends, axes, steps = operands
     if starts is None or ends is None or len(starts) != 1 or len(ends) != 1 or (steps or (1,)) != (1,):
         return None
-    if len(node.inputs) > 3 and axes is None:
+    # What is given but not known before the run.
+    if any(name and value is None for name, value in zip(node.inputs[3:], (axes, steps), strict=False)):
         return None
     if (axes or (0,))[0] % rank != axis:
         return None

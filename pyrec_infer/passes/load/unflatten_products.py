@@ -27,6 +27,12 @@ def _target(node: Node, graph: Graph, infos: Mapping[str, Info]) -> Shape | None
     return shape if same_size(product(shape[:-1]), flat[0]) else None
 
 
+def _is_row(node: Node, infos: Mapping[str, Info]) -> bool:
+    """Whether a Gemm adds the same to each row, if anything."""
+    shape = infos[node.inputs[2]].shape if len(node.inputs) > 2 and node.inputs[2] else ()
+    return shape is not None and (len(shape) < 2 or same_size(shape[0], 1))
+
+
 def unflatten_products(graph: Graph) -> Graph:
     """``Reshape -> Gemm -> Reshape`` to a matrix product over the last axis of the final shape.
 
@@ -40,8 +46,10 @@ def unflatten_products(graph: Graph) -> Graph:
     for node in graph.nodes:
         source = graph.producers.get(node.inputs[0]) if node.op == "Gemm" else None
         plain = (
-            not node.attribute("transA", 0)
+            node.op == "Gemm"
+            and not node.attribute("transA", 0)
             and node.attribute("alpha", 1.0) == node.attribute("beta", 1.0) == 1.0
+            and _is_row(node, infos)
         )
         weights = constants.get(node.inputs[1]) if node.op == "Gemm" else None
         shape = (

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from pyrec_infer.ir import Node
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.common.rules import Site
 
 _FACTORS = 3
@@ -30,11 +31,10 @@ def _gate(name: str, site: Site) -> str | None:
     """p of ``1 - p``."""
     node = site.source(name, "Sub")
     one = None if node is None else site.known(node.inputs[0])
-    return (
-        node.inputs[1]
-        if node is not None and one is not None and np.all(one == 1) and one.size == 1
-        else None
-    )
+    if node is None or one is None or one.size != 1 or not np.all(one == 1):
+        return None
+    # A one of more axes would give them to the sum.
+    return node.inputs[1] if same_shape(site.shape(node.inputs[1]), site.shape(name)) else None
 
 
 def merge_dice(node: Node, site: Site) -> str | None:

@@ -10,6 +10,7 @@ from pyrec_infer.ir import Array, Node, Size, same_size
 from pyrec_infer.ops import Trait, has, with_trait
 from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.common.rules import Rules, Site, for_ops, joined
+from pyrec_infer.passes.load.fuse_dense import in_float32
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
 from pyrec_infer.passes.recognise.views import viewed
 
@@ -84,11 +85,11 @@ def _normalization(node: Node, width: int, site: Site) -> Affine | None:
 
 
 def _layer(node: Node | None, site: Site) -> tuple[Array, Array] | None:
-    """Weights and bias of a dense layer that are constant, in float64."""
+    """Weights and bias of a dense layer that are constant and finite, in float64."""
     if node is None or node.op != "pyrec.Dense" or node.inputs[1] not in site.constants:
         return None
     weights = site.constants[node.inputs[1]]
-    if weights.ndim != 2:
+    if weights.ndim != 2 or not np.isfinite(weights).all():
         return None
     name = node.inputs[2] if len(node.inputs) > 2 else ""
     bias = _row(site.constants.get(name), weights.shape[1]) if name else np.zeros(weights.shape[1])
@@ -100,6 +101,13 @@ def _dense(x: str, weights: Array, bias: Array, site: Site, activation: str = ""
     if np.any(bias):
         inputs.append(site.constant(bias, np.float32))
     return site.node("pyrec.Dense", *inputs, **({"activation": activation} if activation else {}))
+
+
+def _folded(x: str, weights: Array, bias: Array, site: Site, activation: str = "") -> str | None:
+    """The layer, where its numbers are none that overflow."""
+    if in_float32(weights) is None or in_float32(bias) is None:
+        return None
+    return _dense(x, weights, bias, site, activation)
 
 
 def scale_inputs(node: Node, site: Site) -> str | None:
@@ -126,7 +134,7 @@ def scale_inputs(node: Node, site: Site) -> str | None:
         return None
     if source.op != "Concat":
         scaled = affine(source, site)
-        if scaled is None or not _finite(weights, scaled):
+        if scaled is None:
             return None
         parts, rows, first = [scaled.source], [scaled.scale[:, None] * weights], scaled.shift @ weights
     else:
@@ -148,11 +156,7 @@ def scale_inputs(node: Node, site: Site) -> str | None:
         if parts == list(source.inputs):
             return None
     x = site.concat(parts, -1)
-    return _dense(x, np.concatenate(rows), bias + first, site, str(node.attribute("activation", "")))
-
-
-def _finite(weights: Array, scaled: Affine) -> bool:
-    return bool(np.isfinite(scaled.shift @ weights).all())
+    return _folded(x, np.concatenate(rows), bias + first, site, str(node.attribute("activation", "")))
 
 
 def scale_outputs(node: Node, site: Site) -> str | None:
@@ -165,7 +169,7 @@ def scale_outputs(node: Node, site: Site) -> str | None:
     if scaled is None or source is None or found is None or source.attribute("activation", ""):
         return None
     weights, bias = found
-    return _dense(source.inputs[0], weights * scaled.scale, bias * scaled.scale + scaled.shift, site)
+    return _folded(source.inputs[0], weights * scaled.scale, bias * scaled.scale + scaled.shift, site)
 
 
 def layer_before_view(node: Node, site: Site) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.graphs import AXES, F32, graph_of, ops, recognised
+from support.graphs import AXES, F32, alike, graph_of, ops, recognised
 
 from pyrec_infer.ir import Node
+from pyrec_infer.passes.recognise import recognise
 
 pytestmark = pytest.mark.once
 
@@ -92,3 +93,30 @@ def test_other_equations_stay(equation: str) -> None:
     weights = np.ones([shape[letter] for letter in equation.split(",")[1].split("->")[0]], F32)
     nodes = [Node("Einsum", ("x", "w"), ("y",), {"equation": equation})]
     assert ops(recognised(graph_of(nodes, {"w": weights}, x=(2,)))) == ["Einsum"]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [Node("Mul", ("x", "huge"), ("a",)), Node("pyrec.Dense", ("a", "w"), ("y",))],
+        [Node("pyrec.Dense", ("x", "w"), ("a",)), Node("Mul", ("a", "huge"), ("y",))],
+    ],
+    ids=["before", "behind"],
+)
+def test_constants_whose_product_overflows_stay_apart(nodes: list[Node]) -> None:
+    """Where the inputs are small, the model's own steps do not overflow."""
+    constants = {"w": np.full((2, 3), 1e30, F32), "huge": F32.type(1e30)}
+    graph = graph_of(nodes, constants, x=(2,))
+    found = alike(graph, recognise(graph), x=np.full((5, 2), 1e-30, F32))
+    assert ops(found) == [node.op for node in nodes]
+
+
+def test_a_part_that_is_scaled_before_weights_that_are_not_finite_stays() -> None:
+    nodes = [
+        Node("Mul", ("x", "half"), ("a",)),
+        Node("Concat", ("a", "z"), ("c",), {"axis": 1}),
+        Node("pyrec.Dense", ("c", "w"), ("y",)),
+    ]
+    graph = graph_of(nodes, {**LAYER, "w": np.asarray([[np.inf], [1]], F32)}, x=(1,), z=(1,))
+    found = alike(graph, recognise(graph), x=np.ones((5, 1), F32))
+    assert ops(found) == ["Mul", "Concat", "pyrec.Dense"]
