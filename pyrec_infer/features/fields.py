@@ -43,6 +43,17 @@ def _kinds(first: Kind, transforms: Sequence[Transform]) -> list[Kind]:
     return found
 
 
+def chain_mistakes(first: Kind, transforms: Sequence[Transform]) -> Iterator[str]:
+    """All that is wrong with transforms of a value, one after another."""
+    for kind, transform in zip(_kinds(first, transforms), transforms, strict=False):
+        if kind not in transform.takes:
+            yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
+        yield from (f"{transform.name}: {text}" for text in transform.mistakes())
+    for transform in transforms[:-1]:
+        if transform.width:
+            yield f"{transform.name}: expected as the last transform"
+
+
 def _largest(before: int | None, transforms: Sequence[Transform]) -> int | None:
     for transform in transforms:
         before = transform.largest(before)
@@ -125,13 +136,7 @@ class Field:
             yield f"default: expected a value of type {self.dtype}"
         if self.missing == "oov" and self.unknown() is None:
             yield "missing: 'oov' needs a transform with an id for unknown values"
-        for kind, transform in zip(self.kinds(), self.transforms, strict=False):
-            if kind not in transform.takes:
-                yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
-            yield from (f"{transform.name}: {text}" for text in transform.mistakes())
-        for transform in self.transforms[:-1]:
-            if transform.width:
-                yield f"{transform.name}: expected as the last transform"
+        yield from chain_mistakes(self.dtype, self.transforms)
 
     def _holds(self, value: Any) -> bool:
         if self.dtype == "number":
@@ -284,4 +289,5 @@ __all__ = [
     "Side",
     "Target",
     "as_targets",
+    "chain_mistakes",
 ]

@@ -148,17 +148,32 @@ def limits(
     found: dict[str, int] = {}
     dtypes = {one.name: one.dtype for one in fields}
     for item, target, part in targets(fields, combinations):
-        if part != "value" or set(item.kinds(dtypes)) != {"integer"}:
+        exact = _exact(infos[target if isinstance(target, str) else target[0]])
+        if part != "value" or dtypes[_sources(item)[0]] != "integer":
             continue
         if isinstance(item, Combination) and item.by is not None:
-            continue
-        source = item.of[0] if isinstance(item, Combination) else item.name
-        if item.largest(None) is None:
-            exact = _exact(infos[target if isinstance(target, str) else target[0]])
-            if exact < _INT64:
-                room = exact - (item.largest(0) or 0)
-                found[source] = min(room, found.get(source, room))
+            room = item.by.limit()
+        else:
+            room = _room(item, item.kinds(dtypes), exact)
+        for source in _sources(item) if room < _INT64 else ():
+            found[source] = min(room, found.get(source, room))
     return found
+
+
+def _sources(item: Field | Combination) -> Sequence[str]:
+    return item.of if isinstance(item, Combination) else (item.name,)
+
+
+def _room(item: Field | Combination, kinds: Sequence[Kind], exact: int) -> int:
+    """The largest raw whole number that the transforms compute with exactly, and the input holds."""
+    reach = 0
+    before: int | None = None
+    for kind, transform in zip(kinds, item.transforms, strict=False):
+        if kind != "integer" or before is not None:
+            return _INT64 - reach
+        reach += transform.reach()
+        before = transform.largest(before)
+    return (exact if kinds[-1] == "integer" and before is None else _INT64) - reach
 
 
 def _rounded(
@@ -168,6 +183,8 @@ def _rounded(
     if part != "value" or item.kinds(dtypes)[-1] != "integer":
         return
     largest = item.largest(None)
+    if largest is None and isinstance(item, Combination) and item.by is not None:
+        largest = _INT64
     if largest is not None and largest > _exact(info):
         yield f"it gives whole numbers up to {largest}; input '{name}' ({info.dtype}) cannot hold them all"
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField, Side
+from pyrec_infer.features.fields import Combination, Field, ListField, Side, chain_mistakes
 from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.lower import lower
@@ -125,12 +125,7 @@ class Schema:
                 return
             if made.by is not None:
                 yield from made.by.mistakes(kinds)
-            kind = made.kind(kinds)
-            for transform in made.transforms:
-                if kind not in transform.takes:
-                    yield f"{transform.name}: takes {' or '.join(sorted(transform.takes))}, got {kind}"
-                yield from (f"{transform.name}: {text}" for text in transform.mistakes())
-                kind = transform.gives(kind)
+            yield from chain_mistakes(made.kind(kinds), made.transforms)
 
     @classmethod
     def from_sklearn(
@@ -178,10 +173,8 @@ class Schema:
             Discretization, Normalization and CategoryEncoding are read with what they have learnt.
         to : mapping of str to str, optional
             For a layer, the model's input that takes its values; by default that of the layer's name.
-        sides : mapping of str to str, optional
-            The sides of the Keras model's inputs.
-        side : str
-            That of all others.
+        sides, side
+            As of `from_sklearn`, for the Keras model's inputs.
 
         Returns
         -------

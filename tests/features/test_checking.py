@@ -27,7 +27,7 @@ def fields() -> list[Any]:
         ),
         features.Field("age", "request", to=("dense", 1), dtype="integer"),
         features.Field("now", "request", dtype="integer"),
-        features.Combination("fresh", ["now", "age"], features.Since(), ("dense", 2)),
+        features.Combination("fresh", ["now", "age"], features.Since(100), ("dense", 2)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -63,13 +64,19 @@ def test_log1p_below_its_domain_is_nan() -> None:
     assert np.isnan(transformed([-1.5], [features.Log1p()], "number")).all()
 
 
+@cache
+def date_model(part: str) -> pi.Model:
+    field = features.Field("raw", "item", "x", "integer", [features.DatePart(part)])
+    return pi.load(as_it_is(INT64), schema=pi.Schema([field]))
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(-(2**38), 2**38), min_size=1, max_size=8))
 def test_parts_of_dates_are_those_of_the_calendar(seconds: list[int]) -> None:
     epoch = datetime.datetime(1970, 1, 1)
     kept = [moment for moment in seconds if -62_135_596_800 <= moment < 253_402_300_800]
     for part in ("minute", "hour", "weekday", "day", "month", "year"):
-        made = transformed(kept, [features.DatePart(part)], "integer", INT64)
+        made = date_model(part).run({"raw": kept})["y"]
         moments = [epoch + datetime.timedelta(seconds=moment) for moment in kept]
         expected = [one.weekday() if part == "weekday" else getattr(one, part) for one in moments]
         np.testing.assert_array_equal(made, expected, err_msg=part)
@@ -225,3 +232,53 @@ def test_one_hot_of_ids_and_of_what_is_missing() -> None:
     assert made.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
     with pytest.raises(SchemaError, match="one_hot: expected as the last"):
         pi.Schema([features.Field("f", "item", transforms=[*transforms, features.Log1p()])])
+    further = features.Combination("g", ["f"], transforms=[*transforms, features.Log1p()])
+    with pytest.raises(SchemaError, match="field 'g': one_hot: expected as the last"):
+        pi.Schema([features.Field("f", "item"), further])
+
+
+def moments(code: int, by: Any = None, *transforms: Transform) -> pi.Model:
+    by = features.Since() if by is None else by
+    fields = [
+        features.Field(name, side, dtype="integer") for name, side in (("now", "request"), ("at", "item"))
+    ]
+    made = features.Combination("ago", ["now", "at"], by, "x", transforms)
+    return pi.load(as_it_is(code), schema=pi.Schema([*fields, made]))
+
+
+def test_times_that_a_type_would_round_are_refused_unless_they_are_cut() -> None:
+    for code in (TensorProto.FLOAT, TensorProto.INT32):
+        with pytest.raises(
+            SchemaError, match=r"field 'ago': it gives whole numbers up to 9223372036854775807"
+        ):
+            moments(code)
+    with pytest.raises(SchemaError, match=r"'ago': it gives whole numbers up to 16777217"):
+        moments(TensorProto.FLOAT, features.Since(2**24 + 1))
+    model = moments(TensorProto.FLOAT, features.Since(2**24))
+    rows = {"at": [2**33, 2**33 - 2**24 + 1, 0, 2**40]}
+    assert model.score({"now": 2**33}, rows, output="y").tolist() == [0, 2**24 - 1, 2**24, 0]
+    logs = moments(TensorProto.FLOAT, None, features.Log1p()).score({"now": 2**33}, {"at": [0]}, output="y")
+    np.testing.assert_allclose(logs, np.log1p([2.0**33]), rtol=1e-6)
+
+
+OVERFLOWS: dict[str, tuple[Any, int]] = {
+    "since": ((), 2**62 - 1),
+    "shift": ((features.Shift(5),), 2**63 - 6),
+    "shift and hash": ((features.Shift(-5), features.Hash(9)), 2**63 - 6),
+    "date": ((features.DatePart("hour"),), 2**63 - 86401),
+}
+
+
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_numbers_that_arithmetic_would_wrap_are_refused(name: str) -> None:
+    transforms, limit = OVERFLOWS[name]
+    if name == "since":
+        model, rest = moments(TensorProto.INT64), {"now": [0]}
+    else:
+        field = features.Field("at", "item", "x", "integer", transforms)
+        model, rest = pi.load(as_it_is(TensorProto.INT64), schema=pi.Schema([field])), {}
+    assert model.run({"at": [limit], **rest})["y"].shape == (1,)
+    assert model.run({"at": [-limit], **rest})["y"].shape == (1,)
+    for value in (limit + 1, -limit - 1):
+        with pytest.raises(IdRangeError, match=rf"field 'at'.*{limit}.*row 0"):
+            model.run({"at": [value], **rest})

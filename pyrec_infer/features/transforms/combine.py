@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pyrec_infer.features.transforms.ids import is_of
 from pyrec_infer.features.transforms.text import as_text
 from pyrec_infer.features.transforms.transform import Kind
 from pyrec_infer.ir import STRING
@@ -28,6 +29,10 @@ class Combine:
         """The largest size of the whole numbers that it gives; None for any."""
         return None
 
+    def limit(self) -> int:
+        """The largest size of raw whole numbers that it computes with exactly."""
+        return 2**63 - 1
+
     def mistakes(self, kinds: Sequence[Kind]) -> Iterator[str]:
         """What is wrong with its numbers, or with these kinds."""
         yield from ()
@@ -45,14 +50,33 @@ class Combine:
 
 @dataclass(frozen=True)
 class Since(Combine):
-    """The first whole number less the second, at least 0: seconds from an event until now."""
+    """The first whole number less the second, at least 0: seconds from an event until now.
 
+    Float32 holds every whole number up to 2^24 only, which are 194 days in seconds: for such an input say
+    ``most``, or go on with a transform to numbers.
+
+    Parameters
+    ----------
+    most : int, optional
+        What a longer time is.
+    """
+
+    most: Any = None
     name: ClassVar[str] = "since"
 
     def gives(self, kinds: Sequence[Kind]) -> Kind:
         return "integer"
 
+    def largest(self) -> int | None:
+        return None if self.most is None else int(self.most)
+
+    def limit(self) -> int:
+        # The difference of two such numbers is one of 64 bits.
+        return 2**62 - 1
+
     def mistakes(self, kinds: Sequence[Kind]) -> Iterator[str]:
+        if self.most is not None and not (is_of("integer", self.most) and self.most >= 0):
+            yield "most: expected a whole number from 0, or none"
         if tuple(kinds) != ("integer", "integer"):
             yield f"takes two fields of type integer, got {', '.join(kinds)}"
 
@@ -60,7 +84,10 @@ class Since(Combine):
         late, early = values
         known = writer.node("Greater", late, early)
         zero = writer.constant(0, np.int64)
-        return writer.node("Where", known, writer.node("Sub", late, early), zero)
+        passed = writer.node("Where", known, writer.node("Sub", late, early), zero)
+        if self.most is None:
+            return passed
+        return writer.node("Min", passed, writer.constant(self.most, np.int64))
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ class DatePart(Transform):
         if self.part not in PARTS:
             yield f"part: expected one of {', '.join(PARTS)}"
 
+    def reach(self) -> int:
+        return _DAY
+
     def largest(self, before: int | None) -> int | None:
         # Of a year in the time that counts, float32 holds every one.
         return 366

@@ -160,6 +160,9 @@ class Shift(Transform):
     name = "shift"
     takes = INTEGER
 
+    def reach(self) -> int:
+        return abs(self.by)
+
     def largest(self, before: int | None) -> int | None:
         return None if before is None else before + abs(self.by)
 

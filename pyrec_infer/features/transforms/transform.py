@@ -40,6 +40,10 @@ class Transform:
         """What is wrong with the numbers it was made with."""
         yield from ()
 
+    def reach(self) -> int:
+        """By how much its arithmetic gets past the whole number that it is given."""
+        return 0
+
     def absent(self) -> Iterator[str]:
         """What it needs where it runs, and does not find."""
         yield from ()
