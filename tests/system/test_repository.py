@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -249,6 +250,12 @@ def test_kernels_know_nothing_of_tensors_and_operators() -> None:
 def test_hashes_know_strings_alone() -> None:
     assert included_by("strings") <= {"strings"}
     assert included_by("hashing") <= {"hashing", "strings"}
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """A module of tests is imported by its last name, so the second one of a name stops the run."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_files_are_short() -> None:
