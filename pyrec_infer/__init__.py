@@ -35,7 +35,6 @@ from pyrec_infer.errors import (  # noqa: E402
     UnexpectedInputError,
     UnsupportedModelError,
 )
-from pyrec_infer.features.schema import Schema  # noqa: E402
 from pyrec_infer.fingerprints import (  # noqa: E402
     cross_fingerprint,
     cross_to_bucket,
@@ -45,6 +44,7 @@ from pyrec_infer.fingerprints import (  # noqa: E402
 from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
+from pyrec_infer.schema import Schema  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
 from pyrec_infer.top_k import Ranked, TopK  # noqa: E402
 

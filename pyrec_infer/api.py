@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.codecs import PrecisionName
-from pyrec_infer.features.schema import Schema
 from pyrec_infer.model import Inputs, Model, Source
+from pyrec_infer.schema import Schema
 
 
 def load(

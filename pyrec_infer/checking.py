@@ -13,9 +13,9 @@ from pyrec_infer.arguments import RawRows, regular
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Target
 from pyrec_infer.features.fitting import described, targets
-from pyrec_infer.features.schema import Fitted, Schema
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.core.interpret import interpret
+from pyrec_infer.schema import Fitted, Schema
 
 RTOL, ATOL = 1e-6, 1e-7
 """How far numbers may be apart: they are rounded to float32. Whole numbers and strings are equal."""

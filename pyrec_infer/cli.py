@@ -38,8 +38,8 @@ def run_check_features(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from pyrec_infer.checking import check_features
-    from pyrec_infer.features.schema import Schema
     from pyrec_infer.features.text import parse_json
+    from pyrec_infer.schema import Schema
 
     lines = arguments.rows.read_bytes().splitlines()
     rows = [parse_json(line) for line in lines if line.strip()]

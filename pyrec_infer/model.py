@@ -22,7 +22,6 @@ from pyrec_infer.calls import (
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.codecs import PrecisionName, require_precision
 from pyrec_infer.errors import InputError, ShapeError
-from pyrec_infer.features.schema import Schema
 from pyrec_infer.formats import import_model, model_source
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
@@ -30,6 +29,7 @@ from pyrec_infer.measuring import measure, precision_notes
 from pyrec_infer.outputs import Output
 from pyrec_infer.precision import PrecisionReport
 from pyrec_infer.ranking import Ranking, call, warn_of_fixed_rows
+from pyrec_infer.schema import Schema
 from pyrec_infer.shortcuts import Shortcuts
 from pyrec_infer.tensor_info import TensorInfo, tensor_info
 from pyrec_infer.tools.changes import with_changes

@@ -13,7 +13,6 @@ from pyrec_infer.arguments import RawRows, Signature
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.checking import require_golden
 from pyrec_infer.errors import ShapeError
-from pyrec_infer.features.schema import Schema
 from pyrec_infer.formats import fallback_model
 from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
@@ -21,6 +20,7 @@ from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.outputs import Wanted, is_by_row
 from pyrec_infer.passes import Context, compile_graph, select_graph
 from pyrec_infer.passes.load.place_rows import is_placed, open_sizes
+from pyrec_infer.schema import Schema
 
 
 @dataclass(frozen=True, eq=False)

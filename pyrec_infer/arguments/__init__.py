@@ -1,6 +1,7 @@
 """Turning what a caller passes into the arrays that a plan reads."""
 
 from pyrec_infer.arguments.arrays import as_array, regular
+from pyrec_infer.arguments.raw_columns import described_columns
 from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import (
     as_bounds,
@@ -23,6 +24,7 @@ __all__ = [
     "as_count",
     "as_names",
     "as_threads",
+    "described_columns",
     "read_column",
     "regular",
     "require_arrays",

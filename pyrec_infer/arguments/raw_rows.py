@@ -28,6 +28,11 @@ def _rows_as_columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
     return {str(name): [row.get(name) for row in rows] for name in names}
 
 
+def raw_columns(values: Any) -> Mapping[str, Any]:
+    """Columns by name, of rows, a mapping or a table."""
+    return _rows_as_columns(values) if isinstance(values, (list, tuple)) else as_columns(values)
+
+
 class RawRows:
     """The fields of a schema, and how raw rows map to a graph's inputs.
 
@@ -70,7 +75,7 @@ class RawRows:
             If a value is of another type than its field, missing where that is an error, or a list is
             longer than allowed; names the field and the row.
         """
-        given = _rows_as_columns(values) if isinstance(values, (list, tuple)) else as_columns(values)
+        given = raw_columns(values)
         found: dict[str, Any] = {}
         counts: dict[str, int] = {}
         lists: dict[str, ListColumns] = {}
@@ -148,4 +153,4 @@ def _columns(item: Field, value: Any) -> dict[str, Array]:
     return made
 
 
-__all__ = ["RawRows"]
+__all__ = ["RawRows", "raw_columns"]

@@ -15,18 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pyrec_infer.arguments import described_columns
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Side, chain_mistakes
 from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
 from pyrec_infer.features.golden import Golden
+from pyrec_infer.features.infer import MOST_WORDS, infer_fields
 from pyrec_infer.features.lower import lower
 from pyrec_infer.features.plain import as_plain, read_plain
 from pyrec_infer.features.sources import keras, sklearn
 from pyrec_infer.features.text import parse_json
 from pyrec_infer.features.transforms import Combine, Transform
 from pyrec_infer.features.types import type_mistakes
+from pyrec_infer.formats import import_model, model_source
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.load.prepend_features import Front
+from pyrec_infer.tensor_info import tensor_info
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,11 @@ class Schema:
     golden : Golden, optional
         Rows whose tensors are known; each model that is loaded with the schema checks them.
 
+    Attributes
+    ----------
+    notes : tuple of str
+        What `infer` could not tell; not part of the schema.
+
     Raises
     ------
     SchemaError
@@ -75,6 +84,7 @@ class Schema:
     def __init__(self, fields: Sequence[Field | Combination], golden: Golden | None = None) -> None:
         given = tuple(fields)
         self.golden = golden
+        self.notes: tuple[str, ...] = ()
         self.fields = tuple(item for item in given if isinstance(item, Field))
         self.combinations = tuple(item for item in given if isinstance(item, Combination))
         _require(_mistyped(given))
@@ -126,6 +136,66 @@ class Schema:
             if made.by is not None:
                 yield from made.by.mistakes(kinds)
             yield from chain_mistakes(made.kind(kinds), made.transforms)
+
+    @classmethod
+    def infer(
+        cls,
+        table: Any,
+        model: Any,
+        *,
+        columns: Mapping[str, Sequence[str]] | None = None,
+        sides: Mapping[str, Side] | None = None,
+        side: Side = "item",
+        words: int = MOST_WORDS,
+    ) -> Schema:
+        """A first schema to edit, from rows as a service has them and a model's inputs.
+
+        A column feeds the input of its name. Strings of an input of ids get a `Vocabulary`, lists a
+        `ListField` of the input's length or else of the longest list. What training made of numbers, of
+        what is missing, and in which order words are, no table tells: see ``notes``.
+
+        Parameters
+        ----------
+        table : mapping, list of mappings, table
+            As for `Model.score`. Borrowed, and read whole.
+        model : Model, path or bytes
+        columns : mapping of str to sequence of str, optional
+            For matrix inputs, the columns of the table that are theirs, in order.
+        sides : mapping of str to str, optional
+            The sides of fields.
+        side : str
+            That of all others.
+        words : int
+            The most values of a vocabulary.
+
+        Returns
+        -------
+        Schema
+            Its attribute ``notes`` says all that could not be told, and what was left out for it. Values of
+            the table are in its vocabularies, and nowhere else.
+
+        Raises
+        ------
+        InputError
+            ``table`` is none.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL
+        >>> made = pi.Schema.infer({"item_id": [3, 5], "colour": ["red", "blue"]}, MODEL)
+        >>> made.fields[0].dtype, made.notes[0]
+        ('integer', "field 'colour': left out, no input has this name")
+        """
+        inputs = getattr(model, "inputs", None)
+        if inputs is None:
+            graph = import_model(model_source(model)).graph
+            inputs = tuple(tensor_info(name, graph.infos[name]) for name in graph.inputs)
+        found, others = described_columns(table)
+        fields, notes = infer_fields(found, inputs, columns or {}, sides or {}, side, words)
+        made = cls(fields)
+        made.notes = (*(f"field '{name}': left out, it holds no field's values" for name in others), *notes)
+        return made
 
     @classmethod
     def from_sklearn(
