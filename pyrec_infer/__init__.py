@@ -18,6 +18,17 @@ _check_installed()
 from pyrec_infer.api import load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.calls import PreparedCall  # noqa: E402
+from pyrec_infer.candidates import (  # noqa: E402
+    FactorRecommender,
+    KeyedVectors,
+    LeastSquares,
+    PopularItems,
+    Recommended,
+    from_gensim,
+    from_implicit,
+    from_lightfm,
+    read_word2vec,
+)
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
 from pyrec_infer.checking import FeatureReport, check_features  # noqa: E402
 from pyrec_infer.errors import (  # noqa: E402
@@ -55,16 +66,21 @@ __all__ = [
     "Catalog",
     "CatalogCall",
     "DTypeError",
+    "FactorRecommender",
     "FeatureReport",
     "IdRangeError",
     "InputError",
+    "KeyedVectors",
+    "LeastSquares",
     "MissingInputError",
     "Model",
     "ModelError",
+    "PopularItems",
     "PrecisionReport",
     "PreparedCall",
     "PyrecError",
     "Ranked",
+    "Recommended",
     "ResourceLimitError",
     "Retrieved",
     "Retriever",
@@ -81,7 +97,11 @@ __all__ = [
     "cross_fingerprint",
     "cross_to_bucket",
     "fingerprint",
+    "from_gensim",
+    "from_implicit",
+    "from_lightfm",
     "hash_to_bucket",
     "load",
+    "read_word2vec",
     "score",
 ]

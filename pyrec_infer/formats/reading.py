@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -71,6 +73,38 @@ def _read(descriptor: int, offset: int, length: int, where: str) -> bytearray:
     return data
 
 
+@contextmanager
+def opened(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, int]]:
+    """A descriptor of a regular file and the file's size.
+
+    Parameters
+    ----------
+    path : path
+    where : str
+        What the file is called in messages.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, or it is no regular one: a folder, a FIFO, a device or a socket; also where
+        the system fails while it is read.
+    """
+    try:
+        descriptor = os.open(path, _OPEN_FILE)
+    except (OSError, ValueError) as error:
+        let_interrupts_pass(error)
+        raise _refuse(where, error) from error
+    try:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise ModelError(f"{where} is {describe_folder(os.listdir(descriptor))}")
+        yield descriptor, _require_regular(descriptor, where).st_size
+    except OSError as error:
+        let_interrupts_pass(error)
+        raise _refuse(where, error) from error
+    finally:
+        os.close(descriptor)
+
+
 def read_file(path: str | os.PathLike[str], where: str) -> bytes:
     """The contents of a model's file.
 
@@ -83,27 +117,14 @@ def read_file(path: str | os.PathLike[str], where: str) -> bytes:
     Raises
     ------
     ModelError
-        If there is no such file, or it is no regular one: a folder, a FIFO, a device or a socket.
+        As `opened`.
     ResourceLimitError
         If it has more than 2 GiB, as no ONNX model without external data can have.
     """
-    try:
-        descriptor = os.open(path, _OPEN_FILE)
-    except (OSError, ValueError) as error:
-        let_interrupts_pass(error)
-        raise _refuse(where, error) from error
-    try:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise ModelError(f"{where} is {describe_folder(os.listdir(descriptor))}")
-        size = _require_regular(descriptor, where).st_size
+    with opened(path, where) as (descriptor, size):
         if size > MAX_MODEL_BYTES:
             raise ResourceLimitError(f"{where} has {size} bytes, expected at most {MAX_MODEL_BYTES}")
         return bytes(_read(descriptor, 0, size, where))
-    except OSError as error:
-        let_interrupts_pass(error)
-        raise _refuse(where, error) from error
-    finally:
-        os.close(descriptor)
 
 
 class ExternalFiles:
@@ -194,4 +215,4 @@ class ExternalFiles:
             os.close(descriptor)
 
 
-__all__ = ["MAX_COPIED_BYTES", "MAX_MODEL_BYTES", "ExternalFiles", "read_file"]
+__all__ = ["MAX_COPIED_BYTES", "MAX_MODEL_BYTES", "ExternalFiles", "opened", "read_file"]

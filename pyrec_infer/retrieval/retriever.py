@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_count, as_threads, regular
 from pyrec_infer.backends.select import make_pool, select_backend
-from pyrec_infer.errors import InputError
+from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.retrieval.denied import Denied, keep_first, read_denied
@@ -218,6 +218,45 @@ class Retriever(StoredItems):
         if denied is not None:
             ids[np.isneginf(scores)] = "" if self._id_type.text else 0
         return Retrieved(ids, scores, counts, refined, True)
+
+    @memory_errors_typed
+    def vectors(self, ids: ArrayLike | None = None, missing: Literal["error", "nan"] = "error") -> Floats:
+        """The vectors of items, as products take them.
+
+        Parameters
+        ----------
+        ids : array_like, optional
+            All items, in order, by default.
+        missing : {"error", "nan"}
+            What becomes of ids that the retriever does not have: an error, or a vector of NaN.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(ids), D)
+            A copy; with ``"cosine"`` those divided by their lengths.
+
+        Raises
+        ------
+        IdRangeError
+            Names the first id that the retriever does not have.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> pi.Retriever([[3, 4], [0, 0]], ["a", "b"], metric="cosine").vectors(["a"]).round(2).tolist()
+        [[0.6..., 0.8...]]
+        """
+        _require_choice("missing", missing, ("error", "nan"))
+        keys, known = (None, None) if ids is None else self._id_type.keys("ids", ids)
+        view = self._store.read(keys)
+        rows = view.rows(0) if known is None else np.where(known, view.rows(0), -1)
+        absent = rows < 0
+        if missing == "error" and absent.any():
+            raise IdRangeError("ids: expected ids that the retriever has", int(np.argmax(absent)))
+        current_budget().require(2 * 4 * self._form.width * len(rows))
+        found = np.full((len(rows), self._form.width), np.nan, np.float32)
+        found[~absent] = view.part(0)[rows[~absent]].view(np.float32)
+        return found
 
     @memory_errors_typed
     def upsert(self, vectors: ArrayLike, ids: ArrayLike) -> None:

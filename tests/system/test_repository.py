@@ -67,6 +67,7 @@ LAYERS = {
     "views": 9,
     "catalog": 9,
     "retrieval": 9,
+    "candidates": 10,
     "ranking": 10,
     "measuring": 11,
     "shortcuts": 11,
