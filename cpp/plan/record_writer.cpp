@@ -71,9 +71,7 @@ void RecordWriter::write_tile(std::span<const Tensor> inputs, std::size_t begin,
   }
   const std::int64_t all[] = {0, static_cast<std::int64_t>(count)};
   const std::span<const Tensor> made = session.run(all);
-  for (const auto& [offset, size] : gaps_) {
-    for (std::size_t i = 0; i < count; ++i) std::memset(batch.record(begin + i) + offset, 0, size);
-  }
+  std::vector<Tensor> values;
   for (std::size_t number = 0; number < fields_.size(); ++number) {
     const RecordField& field = fields_[number];
     const Tensor& value = made[number];
@@ -81,11 +79,16 @@ void RecordWriter::write_tile(std::span<const Tensor> inputs, std::size_t begin,
         value.elements() != static_cast<std::int64_t>(count * field.elements)) {
       throw OpError(ErrorKind::kShape, "a value that does not fit its record");
     }
-    const Tensor rows = session.contiguous(rows_first(value, field.axis));
-    const std::size_t size = field.elements * item_size(field.dtype);
-    for (std::size_t i = 0; i < count; ++i) {
-      std::memcpy(batch.record(begin + i) + field.offset, rows.data + i * size, size);
+    values.push_back(session.contiguous(rows_first(value, field.axis)));
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    std::byte* record = batch.record(begin + i);
+    for (std::size_t number = 0; number < fields_.size(); ++number) {
+      const RecordField& field = fields_[number];
+      const std::size_t size = field.elements * item_size(field.dtype);
+      std::memcpy(record + field.offset, values[number].data + i * size, size);
     }
+    for (const auto& [offset, size] : gaps_) std::memset(record + offset, 0, size);
   }
 }
 

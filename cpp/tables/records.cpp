@@ -158,27 +158,43 @@ void Records::free(std::span<const Row> rows) noexcept {
     block.first = std::min(block.first, static_cast<std::uint32_t>(row % block_rows_ / 64));
     --block.taken;
     if (block.taken == 0) {
-      settle(number);
+      --used_blocks_;
+      move(number, List::kEmptied);
     } else if (block.list == List::kFull) {
       move(number, List::kPartial);
     }
   }
   taken_ -= rows.size();
+  settle();
 }
 
-// One block without a taken row is kept, so that taking a row and freeing it costs no page each
-// time.
-void Records::settle(std::uint32_t number) noexcept {
-  --used_blocks_;
-  if (heads_[static_cast<std::size_t>(List::kIdle)] == kNone) {
-    move(number, List::kIdle);
-    return;
+// Gives back the memory of blocks that have lost their last row. One without a taken row is kept,
+// so that taking a row and freeing it costs no page each time.
+void Records::settle() noexcept {
+  const std::uint32_t& emptied = heads_[static_cast<std::size_t>(List::kEmptied)];
+  if (emptied == kNone) return;
+  if (heads_[static_cast<std::size_t>(List::kIdle)] == kNone) move(emptied, List::kIdle);
+  for (std::uint32_t block = emptied; block != kNone; block = blocks_[block].next) {
+    for (const Part& part : parts_) give_back(block, part);
   }
-  for (const Part& part : parts_) {
-    const std::size_t begin = number * block_rows_ * part.stride;
-    part.region->give_back(begin, begin + block_rows_ * part.stride);
+  while (emptied != kNone) move(emptied, List::kReturned);
+}
+
+// A huge page that two blocks share goes back as one where both are unused: of one that was given
+// back in pieces, the system makes small pages ever after.
+void Records::give_back(std::size_t block, const Part& part) noexcept {
+  const std::size_t bytes = block_rows_ * part.stride;
+  if (bytes == 0) return;
+  std::size_t begin = block * bytes, end = begin + bytes;
+  const std::size_t first = begin / Region::kHugePage * Region::kHugePage;
+  for (std::size_t before = block; begin > first && before > 0 && is_unused(before - 1); --before) {
+    begin = std::max(first, begin - std::min(begin, bytes));
   }
-  move(number, List::kReturned);
+  const std::size_t last = (end + Region::kHugePage - 1) / Region::kHugePage * Region::kHugePage;
+  for (std::size_t after = block + 1; end < last && is_unused(after); ++after) {
+    end = std::min(last, end + bytes);
+  }
+  part.region->give_back(begin, end);
 }
 
 }  // namespace pyrec

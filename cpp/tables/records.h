@@ -44,7 +44,7 @@ class Records {
 
  private:
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
-  enum class List : std::uint32_t { kPartial, kIdle, kReturned, kFull };
+  enum class List : std::uint32_t { kPartial, kIdle, kReturned, kEmptied, kFull };
   struct Block {
     std::uint32_t taken = 0;
     std::uint32_t first = 0;  // no row below it is free, in words of the bitmap
@@ -61,7 +61,12 @@ class Records {
   bool extend(std::size_t free, std::size_t rows);
   void take_listed(std::span<Row> rows) noexcept;
   void move(std::uint32_t block, List list) noexcept;
-  void settle(std::uint32_t block) noexcept;
+  void settle() noexcept;
+  void give_back(std::size_t block, const Part& part) noexcept;
+  bool is_unused(std::size_t block) const {
+    return block < blocks_.size() &&
+           (blocks_[block].list == List::kEmptied || blocks_[block].list == List::kReturned);
+  }
 
   std::size_t stride_ = 0;  // of all parts
   std::size_t block_rows_;  // a power of two, at least 64

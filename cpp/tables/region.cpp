@@ -12,7 +12,6 @@ namespace pyrec {
 
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kSmallestCommit = std::size_t{1} << 16;
 
 #ifdef MAP_NORESERVE
@@ -24,6 +23,8 @@ constexpr int kReserve = MAP_PRIVATE | MAP_ANONYMOUS;
 std::size_t round_up(std::size_t value, std::size_t unit) {
   return (value + unit - 1) / unit * unit;
 }
+
+constexpr std::size_t kHugePage = Region::kHugePage;
 
 }  // namespace
 

@@ -8,6 +8,9 @@ namespace pyrec {
 // the first touch of a page on; an untouched page reads as zeros.
 class Region {
  public:
+  // What the system maps at once where it can; regions begin at a multiple.
+  static constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
   // Room for `most` bytes where the system has so many addresses to give, for `least` otherwise.
   Region(std::size_t least, std::size_t most);
   ~Region();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import tracemalloc
 from typing import Any
 
@@ -241,6 +242,21 @@ def test_ids_at_odd_addresses(kind: str) -> None:
     view = store.read(odd)
     assert view.missing(0) == 1
     assert view.ids(0, np.asarray([0, 2, 3])).tolist() == [3, 0, 2]
+
+
+@pytest.mark.once
+def test_overwritten_items_cost_no_more_pages_than_new_ones() -> None:
+    """Blocks of records that are no multiple of a huge page share those with their neighbours."""
+    count, stride = 20_000, 1088
+    keys, rows = np.arange(count), np.ones((count, stride), np.uint8)
+    store, faults = store_of("native", False, stride, count), []
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        batch = store.take(count)
+        batch.write(0, rows)
+        store.put(keys, batch)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert max(faults[2:]) < 2 * max(faults[:2]) + 1000
 
 
 @pytest.mark.parametrize("order", ["in order", "at random"])

@@ -47,3 +47,12 @@ def test_a_layer_all_of_whose_tables_fold_is_a_sum_of_lookups() -> None:
     folded = check(graph, split_graph(graph, REQUEST))
     assert ops(folded) == ["pyrec.LookupSum"]
     assert folded.nodes[0].attribute("activation") == "Tanh"
+
+
+def test_tables_of_items_are_folded_when_items_enter() -> None:
+    """Twice as far as for candidates: nothing else is read beside them."""
+    graph = folding_layer(Builder(), 6000)
+    for items, count in ((frozenset(), 0), (frozenset({"item_ids", "p"}), 1)):
+        sides = Sides(REQUEST, items)
+        folded = fold_tables(fuse_lookups(graph, sides), sides)
+        assert ops(folded).count("pyrec.LookupSum") == count
