@@ -56,6 +56,7 @@ from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
 from pyrec_infer.schema import Schema  # noqa: E402
+from pyrec_infer.selection import Filter  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
 from pyrec_infer.top_k import Ranked, TopK  # noqa: E402
 
@@ -68,6 +69,7 @@ __all__ = [
     "DTypeError",
     "FactorRecommender",
     "FeatureReport",
+    "Filter",
     "IdRangeError",
     "InputError",
     "KeyedVectors",

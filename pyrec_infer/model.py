@@ -329,6 +329,7 @@ class Model:
         precision: PrecisionName | None = None,
         output: Output = None,
         by: str | None = None,
+        attributes: Any = None,
     ) -> Catalog:
         """A catalogue of items, with everything that depends on an item alone computed once.
 
@@ -351,6 +352,10 @@ class Model:
         by : str, optional
             An expression as for `top_k`, in place of ``output``: its value is the items' score. Further
             names are given with the items, the candidates or the request.
+        attributes : mapping of str to array_like, or table, optional
+            What filters, caps and quotas ask of items, one value for each: strings, numbers or booleans, some
+            of which may be missing. An attribute may also be an input of the items. They are kept as they are
+            given, beside what the model needs of the items.
 
         Returns
         -------
@@ -376,7 +381,7 @@ class Model:
             items, candidates, output, by, tuple(precision_notes(self._precision, self._backend))
         )
         stored = self.precision.precision if precision is None else precision
-        return Catalog(part, items, ids, candidates, stored)
+        return Catalog(part, items, ids, candidates, stored, attributes)
 
     def explain(
         self,

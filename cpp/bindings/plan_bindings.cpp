@@ -360,7 +360,7 @@ std::unique_ptr<ItemWriter> make_writer(const py::object& self, std::shared_ptr<
   if (!valid || read != executor->inputs().size()) {
     throw py::value_error("a writer that does not fit its plan");
   }
-  RecordWriter writer(executor, executor->pool(), std::move(stored), store->stride());
+  RecordWriter writer(executor, executor->pool(), std::move(stored), store->stride(0));
   return std::make_unique<ItemWriter>(self, std::move(store), std::move(writer), std::move(given));
 }
 

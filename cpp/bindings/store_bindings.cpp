@@ -132,17 +132,18 @@ void arrange(StoreBatch& self, const Integers& order) {
 }
 
 void write(StoreBatch& self, std::size_t first,
-           const py::array_t<std::uint8_t, py::array::c_style>& records) {
-  const bool fits = records.ndim() == 2 &&
-                    static_cast<std::size_t>(records.shape(1)) == self.store->stride() &&
-                    first <= self.batch.size() &&
-                    static_cast<std::size_t>(records.shape(0)) <= self.batch.size() - first;
+           const py::array_t<std::uint8_t, py::array::c_style>& records, std::size_t part) {
+  bool fits = records.ndim() == 2 && first <= self.batch.size() &&
+              static_cast<std::size_t>(records.shape(0)) <= self.batch.size() - first;
+  if (fits) {
+    const auto* from = reinterpret_cast<const std::byte*>(records.data());
+    const auto count = static_cast<std::size_t>(records.shape(0));
+    const auto width = static_cast<std::size_t>(records.shape(1));
+    std::optional<GilRelease> release;
+    if (count > kLongBatch) release.emplace();
+    fits = self.batch.write(first, from, count, width, part);
+  }
   if (!fits) throw OpError(ErrorKind::kShape, "records that do not fit");
-  const auto* from = reinterpret_cast<const std::byte*>(records.data());
-  const auto count = static_cast<std::size_t>(records.shape(0));
-  std::optional<GilRelease> release;
-  if (count > kLongBatch) release.emplace();
-  self.batch.write(first, from, count);
 }
 
 py::object last_of_each_given(const ItemStore& store, const py::object& keys) {
@@ -194,7 +195,7 @@ void bind_store(py::module_& module) {
       .def("ids", &StoreView::ids, py::arg("number"), py::arg("chosen"));
   py::class_<StoreBatch>(module, "StoreBatch")
       .def("arrange", &arrange, py::arg("order"))
-      .def("write", &write, py::arg("first"), py::arg("records"));
+      .def("write", &write, py::arg("first"), py::arg("records"), py::arg("part") = 0);
   py::class_<ItemStore, std::shared_ptr<ItemStore>>(module, "ItemStore")
       .def(py::init<std::vector<std::size_t>, bool, std::size_t>(), py::arg("strides"),
            py::arg("text"), py::arg("room") = 0)

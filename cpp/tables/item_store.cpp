@@ -174,15 +174,19 @@ ItemStore::Batch::~Batch() {
   records_->free(rows_);
 }
 
-void ItemStore::Batch::write(std::size_t first, const std::byte* records, std::size_t count) {
-  const std::size_t stride = store_.stride();
+bool ItemStore::Batch::write(std::size_t first, const std::byte* records, std::size_t count,
+                             std::size_t width, std::size_t part) {
+  std::size_t end = part, bytes = 0;
+  while (end < records_->parts() && bytes < width) bytes += records_->stride(end++);
+  if (bytes != width) return false;
   for (std::size_t i = 0; i < count; ++i) {
     // Records that lie side by side are copied at once.
     std::size_t run = 1;
     while (i + run < count && rows_[first + i + run] == rows_[first + i] + run) ++run;
-    records_->write(rows_[first + i], records + i * stride, run);
+    records_->write(rows_[first + i], records + i * width, run, part, end);
     i += run - 1;
   }
+  return true;
 }
 
 void ItemStore::Batch::arrange(std::span<const std::int64_t> order) {

@@ -69,8 +69,10 @@ class ItemStore {
     }
     // Lets record i, not yet written, lie where record order[i] would.
     void arrange(std::span<const std::int64_t> order);
-    // Writes successive records from number `first` on.
-    void write(std::size_t first, const std::byte* records, std::size_t count);
+    // Writes successive records from number `first` on, `width` bytes each: whole parts from number
+    // `part` on, one after the other. False where no parts have this width.
+    bool write(std::size_t first, const std::byte* records, std::size_t count, std::size_t width,
+               std::size_t part = 0);
 
    private:
     friend class ItemStore;
@@ -88,6 +90,7 @@ class ItemStore {
   bool text() const { return text_; }
   // Bytes of a record, of all its parts.
   std::size_t stride() const { return stride_; }
+  std::size_t stride(std::size_t part) const { return strides_[part]; }
   std::size_t size() const;
   std::size_t capacity() const;
   std::size_t taken() const;

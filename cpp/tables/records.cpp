@@ -31,16 +31,18 @@ Records::Records(std::span<const std::size_t> strides, std::size_t least, std::s
   most_rows_ = most_rows_ / block_rows_ * block_rows_;
 }
 
-void Records::write(std::size_t row, const std::byte* packed, std::size_t count) {
-  std::size_t offset = 0;
-  for (std::size_t part = 0; part < parts_.size(); ++part) {
+void Records::write(std::size_t row, const std::byte* packed, std::size_t count, std::size_t first,
+                    std::size_t end) {
+  if (end == first + 1) {
+    std::memcpy(this->row(row, first), packed, count * parts_[first].stride);
+    return;
+  }
+  std::size_t width = 0, offset = 0;
+  for (std::size_t part = first; part < end; ++part) width += parts_[part].stride;
+  for (std::size_t part = first; part < end; ++part) {
     const std::size_t stride = parts_[part].stride;
-    if (parts_.size() == 1) {
-      std::memcpy(this->row(row), packed, count * stride);
-      return;
-    }
     for (std::size_t i = 0; i < count; ++i) {
-      std::memcpy(this->row(row + i, part), packed + i * stride_ + offset, stride);
+      std::memcpy(this->row(row + i, part), packed + i * width + offset, stride);
     }
     offset += stride;
   }

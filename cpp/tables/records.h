@@ -26,8 +26,10 @@ class Records {
   std::byte* row(std::size_t row, std::size_t part = 0) const {
     return parts_[part].region->data() + row * parts_[part].stride;
   }
-  // Writes rows that lie side by side: `packed` has the parts of each one after the other.
-  void write(std::size_t row, const std::byte* packed, std::size_t count);
+  // Writes parts `first` to `end` of rows that lie side by side: `packed` has those of each one
+  // after the other.
+  void write(std::size_t row, const std::byte* packed, std::size_t count, std::size_t first,
+             std::size_t end);
   void copy(std::size_t row, const Records& from, std::size_t other);
   // Rows below this number can be read.
   std::size_t capacity() const { return capacity_.load(std::memory_order_acquire); }

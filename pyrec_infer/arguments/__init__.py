@@ -1,6 +1,7 @@
 """Turning what a caller passes into the arrays that a plan reads."""
 
 from pyrec_infer.arguments.arrays import as_array, regular
+from pyrec_infer.arguments.gaps import read_gaps
 from pyrec_infer.arguments.raw_columns import described_columns
 from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import (
@@ -13,6 +14,7 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
+from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.arguments.texts import read_column
 
 __all__ = [
@@ -21,11 +23,13 @@ __all__ = [
     "as_array",
     "as_bounds",
     "as_column_names",
+    "as_columns",
     "as_count",
     "as_names",
     "as_threads",
     "described_columns",
     "read_column",
+    "read_gaps",
     "regular",
     "require_arrays",
     "require_out",

@@ -164,10 +164,15 @@ def _row(array: Array, place: int) -> str:
     return f" (row {np.unravel_index(place, array.shape)[0]})" if array.ndim else ""
 
 
-def _refuse_missing(label: str, array: Array, place: int, item: Any) -> None:
+def is_absent(item: Any) -> bool:
+    """Whether an object stands for a missing value: None, NaN, NA or NaT of pandas."""
     # NaN and pandas' NaT are not equal to themselves, its NA is neither equal nor different.
     absent = item is None or type(item).__name__ in ("NAType", "NaTType")
-    if absent or (isinstance(item, float) and item != item):
+    return absent or (isinstance(item, float) and item != item)
+
+
+def _refuse_missing(label: str, array: Array, place: int, item: Any) -> None:
+    if is_absent(item):
         raise InputError(f"{label}: expected a value in each row, got a missing one{_row(array, place)}")
 
 
@@ -249,6 +254,7 @@ __all__ = [
     "as_array",
     "as_strings",
     "holds_texts",
+    "is_absent",
     "is_pandas",
     "numbers_of_objects",
     "regular",

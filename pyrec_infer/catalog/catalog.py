@@ -19,13 +19,15 @@ from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
-from pyrec_infer.store import StoredItems, StoreView
+from pyrec_infer.selection import Filter, FilteredItems
+from pyrec_infer.selection.masks import among, both
+from pyrec_infer.store import Columns, StoreView, read_attributes
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import Adjustment, TopK, named
 
 
-class Catalog(StoredItems):
+class Catalog(FilteredItems):
     """Items that a model scores for one request after another. Make one with `Model.catalog`.
 
     Everything that depends on an item alone is computed when the item enters and stored in a record;
@@ -52,20 +54,23 @@ class Catalog(StoredItems):
         ids: ArrayLike | None,
         candidates: Iterable[str],
         precision: str,
+        attributes: Any = None,
     ) -> None:
         self._scorer, arrays = make_scorer(part, items, candidates, precision)
         scorer, count = self._scorer, self._scorer.count_of(arrays)
         names = np.arange(count) if ids is None else ids
         self._native = part.backend != "numba"
-        super().__init__([scorer.stride], names, count, self._native)
+        columns = read_attributes(attributes)
+        super().__init__([scorer.stride], names, count, self._native, columns)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store)
+        quick = self._native and not self._attributes.by_name
         self._writer = scorer.writer(self._store) if self._native else None
-        # Ids that are unsigned need a closer look than it takes.
-        self._put = None if self._writer is None or self._id_type.kind == "u" else self._writer.put
-        self._enter(arrays, names, count)
+        # Ids that are unsigned need a closer look than it takes, and attributes are read here.
+        self._put = self._writer.put if self._writer and quick and self._id_type.kind != "u" else None
+        self._enter(arrays, names, count, columns)
 
     def __repr__(self) -> str:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
@@ -132,6 +137,7 @@ class Catalog(StoredItems):
         allow: ArrayLike | None = None,
         candidates: Inputs | None = None,
         missing: Literal["error", "skip"] = "error",
+        where: Filter | None = None,
     ) -> Any:
         """The k items with the highest scores for one request or for each of several, best first.
 
@@ -147,8 +153,10 @@ class Catalog(StoredItems):
         k : int
             How many; fewer items give fewer results.
         exclude, allow : array_like, optional
-            Ids of items that are left out, or that alone are taken. Ids that are not in the catalogue
-            are ignored.
+            Items that are left out, or that alone are taken: ids, of which those that are not in the
+            catalogue are ignored, or a boolean for each of ``ids``, or for each item.
+        where : Filter, optional
+            Items that alone are taken: what `where` and `filter` give.
         boost : array_like of float, optional
             Added to the scores before they are compared; one for each of ``ids``, or for each item.
         missing : {"error", "skip"}
@@ -182,13 +190,8 @@ class Catalog(StoredItems):
         """
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
-        # All of one state of the items, however they change meanwhile.
-        others = {
-            label: self._id_type.known(label, given)
-            for label, given in (("allow", allow), ("exclude", exclude))
-            if given is not None
-        }
-        view, rows = find_items(self._store, self._id_type, ids, *others.values())
+        choice = self._choose(ids, where, allow, exclude, 1)
+        view, rows = choice.view, choice.rows
         if missing == "error":
             require_rows(rows)
         added = None
@@ -197,18 +200,17 @@ class Catalog(StoredItems):
             if plus.shape != rows.shape:
                 raise ShapeError(f"boost: expected shape [{len(rows)}], got {list(plus.shape)}")
             added = Adjustment(plus=plus)
-        places = {label: number for number, label in enumerate(others, 1)}
-        taken = np.ones(len(rows), np.bool_)
-        if "allow" in places:
-            taken &= np.isin(rows, view.rows(places["allow"]))
-        if "exclude" in places:
-            taken &= ~np.isin(rows, view.rows(places["exclude"]))
-        best = self._scorer.best(view, np.where(taken, rows, -1), request, candidates, k, added)
+        taken = choice.taken
+        if choice.excluded is not None:
+            taken = both(taken, ~among(rows, choice.excluded.rows, len(view.records)))
+        if taken is not None:
+            rows = np.where(taken, rows, -1)
+        best = self._scorer.best(view, rows, request, candidates, k, added)
         best = named(best, lambda places: self._id_type.shown(view.ids(0, places)))
         return best if len(best.counts) != 1 else TopK(best.ids[0], best.scores[0], int(best.counts[0]))
 
     @memory_errors_typed
-    def upsert(self, items: Inputs, ids: ArrayLike) -> None:
+    def upsert(self, items: Inputs, ids: ArrayLike, attributes: Any = None) -> None:
         """Put items in, or in the place of those of the same id.
 
         Parameters
@@ -217,13 +219,15 @@ class Catalog(StoredItems):
             The inputs that the catalogue was made with, one row for each id.
         ids : array_like
             Of an id that occurs several times, the last row counts.
+        attributes : mapping of str to array_like, or table
+            All attributes that the catalogue was made with, one value for each item.
         """
         self._changing()
-        given = None if self._put is None else self._scorer.own_arrays(items)
+        given = None if self._put is None or attributes is not None else self._scorer.own_arrays(items)
         if self._put is not None and given is not None and self._put(given, ids):
             return
         arrays = self._scorer.item_arrays(items)
-        self._enter(arrays, ids, self._scorer.count_of(arrays))
+        self._enter(arrays, ids, self._scorer.count_of(arrays), read_attributes(attributes))
 
     @memory_errors_typed
     def prepare(
@@ -283,15 +287,17 @@ class Catalog(StoredItems):
         made = explain_catalog(self._scorer, store.size(), store.capacity(), store.taken())
         return with_changes(made, self._scorer.changes()) if passes else made
 
-    def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int) -> None:
+    def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int, attributes: Columns) -> None:
         """Compute the items' records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, count, "item")
+        known = self._attributes.encode(attributes, count)
         if count == 0:
             return
         batch = self._store.take(len(keys))
         if self._writer is None or not self._writer.write(batch, self._scorer.block(arrays, chosen)):
             for begin, records in self._scorer.encode(arrays, chosen, count):
                 batch.write(begin, records)
+        self._write_attributes(batch, known, chosen)
         self._changing()
         self._store.put(keys, batch)
 

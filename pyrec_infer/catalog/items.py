@@ -7,21 +7,16 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.catalog.scorer import Rows64
 from pyrec_infer.errors import IdRangeError
-from pyrec_infer.store import IdType, Keys, Store, StoreView
+from pyrec_infer.store import IdType, Store, StoreView
 
 
-def find_items(
-    store: Store, id_type: IdType, ids: ArrayLike | None, *others: Keys
-) -> tuple[StoreView, Rows64]:
-    """A view of ids, or of all items in order, and their rows, -1 for those that are not there.
-
-    Sets 1 and up of the view are the ``others``, of the same state of the store.
-    """
+def find_items(store: Store, id_type: IdType, ids: ArrayLike | None) -> tuple[StoreView, Rows64]:
+    """A view of ids, or of all items in order, and their rows, -1 for those that are not there."""
     if ids is None:
-        view = store.read(None, *others)
+        view = store.read(None)
         return view, view.rows(0)
     keys, known = id_type.keys("ids", ids)
-    view = store.read(keys, *others)
+    view = store.read(keys)
     rows = view.rows(0)
     return view, rows if known is None else np.where(known, rows, -1)
 

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from pyrec_infer.extension import native
 from pyrec_infer.kernels.spec import compiled
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
-from pyrec_infer.store import StoreView
-
-Rows64 = NDArray[np.int64]
+from pyrec_infer.store import Rows64, StoreView
 
 _PRODUCTS = 1 << 20
 """Products that are held at once."""
@@ -23,13 +21,10 @@ class Index(Protocol):
 
     Attributes
     ----------
-    rows : ndarray of int64
-        Their rows, by place.
     count : int
         How many there are.
     """
 
-    rows: Rows64
     count: int
 
     def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
@@ -38,6 +33,10 @@ class Index(Protocol):
 
         Best first, equal products by place; all items where there are fewer.
         """
+        ...
+
+    def restricted(self, flags: NDArray[np.bool_]) -> Index:
+        """Those items alone whose rows are flagged; their places stay what they are."""
         ...
 
 
@@ -59,13 +58,20 @@ class NumbaIndex:
     form : VectorForm
     view : StoreView
     rows : ndarray of int64
-        Of the items in order.
+        Of all items in order.
+    chosen : ndarray of int64, optional
+        The places of those that are searched, rising; all by default.
     """
 
-    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64) -> None:
-        self.rows, self.count = rows, len(rows)
-        self._vectors = np.ascontiguousarray(view.part(0)[rows]).view(np.float32)
-        self._biases = form.biases(view.part(1)[rows])
+    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64, chosen: Rows64 | None = None) -> None:
+        self._form, self._view, self._rows, self._chosen = form, view, rows, chosen
+        own = rows if chosen is None else rows[chosen]
+        self.count = len(own)
+        self._vectors = np.ascontiguousarray(view.part(0)[own]).view(np.float32)
+        self._biases = form.biases(view.part(1)[own])
+
+    def restricted(self, flags: NDArray[np.bool_]) -> NumbaIndex:
+        return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
 
     def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
         places = np.zeros((len(queries), 0), np.int64)
@@ -82,6 +88,8 @@ class NumbaIndex:
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores = np.take_along_axis(scores, best, axis=1)
             places = np.take_along_axis(places, best, axis=1)
+        if self._chosen is not None:
+            places = self._chosen[places]
         return places, scores, len(queries) * self.count
 
 
@@ -93,20 +101,37 @@ class NativeIndex:
     form : VectorForm
     view : StoreView
     rows : ndarray of int64
-        Of the items in order.
+        Of all items in order.
     backend : str
     pool : _native.ThreadPool
         The threads that share a search.
+    chosen : ndarray of int64, optional
+        The places of those that are searched, rising; all by default.
     """
 
-    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> None:
+    def __init__(
+        self,
+        form: VectorForm,
+        view: StoreView,
+        rows: Rows64,
+        backend: str,
+        pool: Any,
+        chosen: Rows64 | None = None,
+    ) -> None:
+        self._form, self._view, self._rows, self._chosen = form, view, rows, chosen
         self._backend, self._pool = backend, pool
-        self.rows, self.count = rows, len(rows)
+        own = rows if chosen is None else rows[chosen]
+        self.count = len(own)
         codes = view.part(2) if form.coded else None
-        self._index = native.VectorIndex(view.part(0), view.part(1), codes, rows, form.biased)
+        self._index = native.VectorIndex(view.part(0), view.part(1), codes, own, form.biased)
+
+    def restricted(self, flags: NDArray[np.bool_]) -> NativeIndex:
+        chosen = np.flatnonzero(flags[self._rows])
+        return NativeIndex(self._form, self._view, self._rows, self._backend, self._pool, chosen)
 
     def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
-        return self._index.search(self._backend, self._pool, queries, k)
+        places, scores, refined = self._index.search(self._backend, self._pool, queries, k)
+        return places if self._chosen is None else self._chosen[places], scores, refined
 
 
 def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> Index:
@@ -116,4 +141,4 @@ def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, po
     return NativeIndex(form, view, rows, backend, pool)
 
 
-__all__ = ["Index", "Rows64", "make_index"]
+__all__ = ["Index", "make_index"]

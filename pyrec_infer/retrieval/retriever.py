@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,11 +13,13 @@ from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
-from pyrec_infer.retrieval.denied import Denied, keep_first, read_denied
 from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
-from pyrec_infer.store import Keys, StoredItems, StoreView
+from pyrec_infer.selection import Filter, FilteredItems
+from pyrec_infer.selection.excluded import keep_first, one_of
+from pyrec_infer.selection.items import RowChoice
+from pyrec_infer.store import Columns, Rows64, StoreView, read_attributes
 from pyrec_infer.tools.explain import Explanation
 
 Precision: TypeAlias = Literal["fp32", "int8"]
@@ -52,28 +53,7 @@ class Retrieved(NamedTuple):
     certified: bool
 
 
-@dataclass(frozen=True)
-class _Scope:
-    """The items of a search.
-
-    Attributes
-    ----------
-    view : StoreView
-        Whose first set the items are among.
-    index : Index
-    chosen : ndarray of int64 or None
-        Which of the set they are; None: all.
-    denied : ndarray of int64
-        The row of each denied key, or -1.
-    """
-
-    view: StoreView
-    index: Index
-    chosen: NDArray[np.int64] | None
-    denied: NDArray[np.int64]
-
-
-class Retriever(StoredItems):
+class Retriever(FilteredItems):
     """Vectors of items, and the exact search for the largest products with those of requests.
 
     Safe to use from any number of threads, also while items change: a search sees one state of the
@@ -97,6 +77,9 @@ class Retriever(StoredItems):
         Codes take a quarter more memory, and the search a fraction of the time.
     threads : int
         Threads that share a search. They belong to the retriever and are started when first needed.
+    attributes : mapping of str to array_like, or table, optional
+        What filters, caps and quotas ask of items, one value for each: strings, numbers or booleans, some of
+        which may be missing.
 
     Raises
     ------
@@ -134,6 +117,7 @@ class Retriever(StoredItems):
         precision: Precision = "fp32",
         *,
         threads: int = 1,
+        attributes: Any = None,
     ) -> None:
         _require_choice("metric", metric, METRICS)
         _require_choice("precision", precision, PRECISIONS)
@@ -147,8 +131,9 @@ class Retriever(StoredItems):
         self._precision = precision
         native = self._backend != "numba"
         self._form = VectorForm(metric, vectors.shape[1], native and precision == "int8")
-        super().__init__(self._form.strides, names, len(vectors), native)
-        self._enter("item_vectors", vectors, names)
+        columns = read_attributes(attributes)
+        super().__init__(self._form.strides, names, len(vectors), native, columns)
+        self._enter("item_vectors", vectors, names, columns)
 
     def __repr__(self) -> str:
         form = self._form
@@ -161,6 +146,8 @@ class Retriever(StoredItems):
         k: int = 100,
         *,
         allow: ArrayLike | None = None,
+        exclude: ArrayLike | Sequence[ArrayLike] | None = None,
+        where: Filter | None = None,
         deny: ArrayLike | Sequence[ArrayLike] | None = None,
     ) -> Retrieved:
         """The k items with the highest scores for each query, best first.
@@ -172,16 +159,20 @@ class Retriever(StoredItems):
         k : int
             How many; fewer items give fewer results.
         allow : array_like, optional
-            Ids of the items that alone are searched, for all queries.
-        deny : array_like, or list of array_like, optional
-            Ids that no query gets, or for each query those that it does not get. Ids that the retriever does
-            not have are ignored, in both.
+            The items that alone are searched, for all queries: ids, or a boolean for each item.
+        exclude : array_like, or list of array_like, optional
+            The items that no query gets: ids, or a boolean for each item; or for each query ids that it does
+            not get. Ids that the retriever does not have are ignored, as in ``allow``.
+        where : Filter, optional
+            Items that alone are searched: what `where` and `filter` give.
+        deny : optional
+            Another name of ``exclude``.
 
         Returns
         -------
         Retrieved
-            Equal products: the earlier item first. Where ``deny`` leaves a query fewer results than others,
-            what is beyond its count has the id 0 or an empty string, and the score minus infinity.
+            Equal products: the earlier item first. Where ``exclude`` leaves a query fewer results than
+            others, what is beyond its count has the id 0 or an empty string, and the score minus infinity.
 
         Raises
         ------
@@ -200,22 +191,20 @@ class Retriever(StoredItems):
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        allowed = None if allow is None else self._id_type.known("allow", allow)
-        denied = None if deny is None else read_denied(self._id_type, deny, len(vectors))
-        scope = self._scope(allowed, denied)
-        index, count = scope.index, len(vectors)
-        more = 0 if denied is None else denied.most(scope.denied, count)
+        count, denied = len(vectors), one_of(exclude, deny)
+        choice = self._choose_rows(where, allow, denied, count)
+        index, excluded = self._scope(choice), choice.excluded
+        more = 0 if excluded is None else excluded.most(count)
         kept = min(k + more, index.count) if k else 0
         current_budget().require(_BYTES_OF_RESULT * count * kept)
         places, products, refined = index.search(self._form.queries(vectors), kept)
         scores = self._form.scores(vectors, products)
         counts = np.full(count, kept, np.int64)
-        if denied is not None:
-            taken = denied.taken(scope.denied, index.rows[places])
+        if excluded is not None:
+            taken = excluded.taken(choice.state.rows[places])
             places, scores, counts = keep_first(taken, k, places, scores)
-        chosen = places if scope.chosen is None else scope.chosen[places]
-        ids = self._id_type.shown(scope.view.ids(0, chosen.reshape(-1))).reshape(places.shape)
-        if denied is not None:
+        ids = self._id_type.shown(choice.state.view.ids(0, places.reshape(-1))).reshape(places.shape)
+        if excluded is not None:
             ids[np.isneginf(scores)] = "" if self._id_type.text else 0
         return Retrieved(ids, scores, counts, refined, True)
 
@@ -259,7 +248,7 @@ class Retriever(StoredItems):
         return found
 
     @memory_errors_typed
-    def upsert(self, vectors: ArrayLike, ids: ArrayLike) -> None:
+    def upsert(self, vectors: ArrayLike, ids: ArrayLike, attributes: Any = None) -> None:
         """Put items in, or in the place of those of the same id.
 
         Parameters
@@ -267,6 +256,8 @@ class Retriever(StoredItems):
         vectors : array_like of numbers, shape (M, D)
         ids : array_like
             One for each. Of an id that occurs several times, the last row counts.
+        attributes : mapping of str to array_like, or table
+            All attributes that the retriever was made with, one value for each item.
 
         Raises
         ------
@@ -274,7 +265,9 @@ class Retriever(StoredItems):
             As when the retriever is made; `DTypeError` or `IdRangeError` if the ids are of another type
             than those that it has. Nothing is changed then.
         """
-        self._enter("vectors", as_vectors("vectors", vectors, self._form.width), ids)
+        self._enter(
+            "vectors", as_vectors("vectors", vectors, self._form.width), ids, read_attributes(attributes)
+        )
 
     def explain(self) -> Explanation:
         """How items are held and searched.
@@ -287,25 +280,23 @@ class Retriever(StoredItems):
         threads = 1 if self._pool is None else self._pool.threads
         return explain_retriever(self._form, self._precision, self._store, self._backend, threads)
 
-    def _scope(self, allowed: Keys | None, denied: Denied | None) -> _Scope:
-        """What a search reads, all of one state of the items."""
-        others = [] if denied is None else [denied.keys]
-        none = np.empty(0, np.int64)
-        if allowed is not None:
-            view = self._store.read(allowed, *others)
-            chosen = view.order(0)
-            index = self._index(view, view.rows(0)[chosen])
-            return _Scope(view, index, chosen, view.rows(1) if others else none)
-        state, rows = self._read(*others)
-        index = state.kept("index", lambda: self._index(state.view, state.rows))
-        return _Scope(state.view, index, None, rows[0] if others else none)
+    def _scope(self, choice: RowChoice) -> Index:
+        """What a search reads."""
+        state, flags = choice.state, choice.flags
+        whole = state.kept("index", lambda: self._index(state.view, state.rows))
+        if flags is None:
+            return whole
+        if choice.prepared is None:
+            return whole.restricted(flags)
+        return state.kept(("index", choice.prepared), lambda: whole.restricted(flags))
 
-    def _index(self, view: StoreView, rows: NDArray[np.int64]) -> Index:
+    def _index(self, view: StoreView, rows: Rows64) -> Index:
         return make_index(self._form, view, rows, self._backend, self._pool)
 
-    def _enter(self, label: str, vectors: Floats, ids: ArrayLike) -> None:
+    def _enter(self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns) -> None:
         """Make the records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, len(vectors), "vector")
+        known = self._attributes.encode(attributes, len(vectors))
         lengths = self._form.lengths(label, vectors)
         if not len(vectors):
             return
@@ -319,6 +310,7 @@ class Retriever(StoredItems):
             batch.arrange(order)
         for begin, records in self._form.encode(label, vectors, chosen):
             batch.write(begin, records)
+        self._write_attributes(batch, known, chosen)
         self._changing()
         self._store.put(keys, batch)
 

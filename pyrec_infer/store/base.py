@@ -56,8 +56,9 @@ class Batch(Protocol):
         where those that are alike lie side by side."""
         ...
 
-    def write(self, first: int, records: NDArray[np.uint8]) -> None:
-        """Write successive records, all parts of each, from number ``first`` on."""
+    def write(self, first: int, records: NDArray[np.uint8], part: int = 0) -> None:
+        """Write successive records from number ``first`` on: of each as many parts as are given, one after
+        the other, from number ``part`` on."""
         ...
 
 

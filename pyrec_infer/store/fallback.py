@@ -44,14 +44,16 @@ class _State:
 
 
 class _Batch:
-    def __init__(self, size: int, stride: int) -> None:
-        self.records = np.empty((size, stride), np.uint8)
+    def __init__(self, size: int, ends: list[int]) -> None:
+        self.records = np.empty((size, ends[-1]), np.uint8)
+        self._ends = ends
 
     def arrange(self, order: Rows64) -> None:
         """Nothing here reads rows side by side."""
 
-    def write(self, first: int, records: NDArray[np.uint8]) -> None:
-        self.records[first : first + len(records)] = records
+    def write(self, first: int, records: NDArray[np.uint8], part: int = 0) -> None:
+        begin = self._ends[part]
+        self.records[first : first + len(records), begin : begin + records.shape[1]] = records
 
 
 class _View:
@@ -132,7 +134,7 @@ class PythonStore:
         return None if len(last) == len(keys) else np.sort(np.asarray(list(last.values()), np.int64))
 
     def take(self, count: int) -> _Batch:
-        return _Batch(count, self._ends[-1])
+        return _Batch(count, self._ends)
 
     def put(self, keys: Keys, batch: _Batch) -> None:
         names = _names(keys)

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
-from pyrec_infer.store.base import Keys, Rows64, StoreView
+from pyrec_infer.store.attributes import Attributes, Columns
+from pyrec_infer.store.base import Batch, Keys, Rows64, StoreView
 from pyrec_infer.store.ids import IdType, take_keys
 from pyrec_infer.store.making import make_store
 
@@ -40,6 +41,10 @@ class State:
         self.rows = view.rows(0)
         self._kept: dict[Hashable, Any] = {}
 
+    def has(self, key: Hashable) -> bool:
+        """Whether something is kept for a key."""
+        return key in self._kept
+
     def kept(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """What was made for a key, or is made now; threads may make the same twice, and no other."""
         found: _Made | None = self._kept.get(key)
@@ -64,14 +69,21 @@ class StoredItems:
         How many items will enter soon.
     native : bool
         Whether the extension may be used.
+    attributes : Columns
+        Of the first items.
     """
 
     _noun: ClassVar[str]
     """What users call it, in messages."""
 
-    def __init__(self, strides: Sequence[int], ids: ArrayLike, room: int, native: bool) -> None:
+    def __init__(
+        self, strides: Sequence[int], ids: ArrayLike, room: int, native: bool, attributes: Columns
+    ) -> None:
         self._id_type = IdType(ids)
-        self._store = make_store(strides, self._id_type.text, room, native)
+        self._attributes = Attributes(attributes)
+        self._attribute_part = len(strides)
+        parts = [*strides, self._attributes.stride] if self._attributes.by_name else strides
+        self._store = make_store(parts, self._id_type.text, room, native)
         self._seen: State | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -114,6 +126,17 @@ class StoredItems:
     def _changing(self) -> None:
         # What is held of an older state would keep that state's records.
         self._seen = None
+
+    def _column(self, view: StoreView, name: str) -> Array:
+        """What is stored of an attribute, by row; borrowed."""
+        return self._attributes.column(name, view.part(self._attribute_part))
+
+    def _write_attributes(
+        self, batch: Batch, records: NDArray[np.uint8], chosen: NDArray[np.int64] | None
+    ) -> None:
+        """Write what `Attributes.encode` gave of all items that enter, or what it gave of the chosen ones."""
+        if records.shape[1]:
+            batch.write(0, records if chosen is None else records[chosen], self._attribute_part)
 
     def _entering(self, ids: ArrayLike, count: int, each: str) -> tuple[Keys, NDArray[np.int64] | None]:
         """The keys of items that enter, all different, and which of ``count`` records are theirs: of equal

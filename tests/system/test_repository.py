@@ -65,6 +65,7 @@ LAYERS = {
     "calls": 8,
     "planning": 8,
     "views": 9,
+    "selection": 8,
     "catalog": 9,
     "retrieval": 9,
     "candidates": 10,

@@ -340,11 +340,11 @@ BAD = [
     (lambda: known().upsert([[1, 2, 3]], [0]), ShapeError, r"shape \[\*, 2\], got \[1, 3\]"),
     (lambda: known().remove(["a"]), DTypeError, "ids: expected whole numbers"),
     (lambda: known().top_k(np.ones((2**22, 2)), 1000), ResourceLimitError, "max_bytes"),
-    (lambda: known().top_k([[1, 1]], 1, deny=["a"]), DTypeError, "deny: expected whole numbers"),
+    (lambda: known().top_k([[1, 1]], 1, deny=["a"]), DTypeError, "exclude: expected whole numbers"),
     (
         lambda: known().top_k([[1, 1]], 1, deny=[[1], [2]]),
         ShapeError,
-        "a list of ids for each of 1 queries",
+        "a list of ids for each of 1 requests",
     ),
     (lambda: known().top_k([[1, 1]], 1, allow=[[1], [2]]), ShapeError, "allow: expected one axis"),
     (lambda: pickle.dumps(known()), TypeError, "cannot be pickled"),

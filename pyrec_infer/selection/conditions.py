@@ -1,0 +1,156 @@
+"""Conditions on one attribute of items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.ir import Array
+from pyrec_infer.store import Attribute
+
+Flags = NDArray[np.bool_]
+
+_FEW = 4
+"""Values that are compared one by one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """What the value of an attribute has to be. A missing value meets none but that it is missing.
+
+    Attributes
+    ----------
+    attribute : Attribute
+    values : tuple of bytes or numbers, or None
+        The value is one of these.
+    least, most : int, float or None
+        The value is not less, not more.
+    missing : bool
+        The value is missing; then the others are None.
+    """
+
+    attribute: Attribute
+    values: tuple[Any, ...] | None = None
+    least: float | None = None
+    most: float | None = None
+    missing: bool = False
+
+    def test(self, stored: Array) -> Flags:
+        """Which of the stored values meet it."""
+        absent = self.attribute.is_absent(stored)
+        if self.missing:
+            return absent
+        met = ~absent
+        if self.values is not None:
+            met &= self._is_one(stored)
+        if self.least is not None:
+            met &= stored >= self.least
+        if self.most is not None:
+            met &= stored <= self.most
+        return met
+
+    def _is_one(self, stored: Array) -> Flags:
+        assert self.values is not None
+        wanted = self.values
+        if self.attribute.kind == "U":
+            # Strings that no item has had yet may come.
+            wanted = tuple(code for word in self.values if (code := self.attribute.code_of(word)))
+        if len(wanted) > _FEW:
+            return np.isin(stored, np.asarray(wanted, stored.dtype))
+        met = np.zeros(len(stored), np.bool_)
+        for value in wanted:
+            met |= stored == stored.dtype.type(value)
+        return met
+
+
+def read_condition(
+    attribute: Attribute,
+    equals: Any,
+    values: Iterable[Any] | None,
+    least: Any,
+    most: Any,
+    missing: bool | None,
+) -> Condition:
+    """The condition that all of these say; None says nothing.
+
+    Raises
+    ------
+    DTypeError
+        If a value is of another type than the attribute; `InputError` if nothing can meet what is said of
+        missing values, or a bound is NaN.
+    """
+    label = attribute.label
+    said = [given is not None for given in (equals, values, least, most)]
+    if missing is not None and not isinstance(missing, bool):
+        raise DTypeError(f"{label}: expected missing=True or missing=False")
+    if missing and any(said):
+        raise InputError(f"{label}: a value that is missing meets no other condition")
+    wanted: list[Any] | None = None
+    if isinstance(values, (str, bytes)):
+        raise DTypeError(f"{label}: expected several values in in_, got a string")
+    if values is not None:
+        wanted = [_value(attribute, value) for value in values]
+    if equals is not None:
+        own = _value(attribute, equals)
+        wanted = [own] if wanted is None or own in wanted else []
+    # A number that the attribute cannot hold is nobody's.
+    kept = None if wanted is None else tuple(value for value in wanted if value is not None)
+    return Condition(
+        attribute,
+        kept,
+        _bound(attribute, least, math.ceil),
+        _bound(attribute, most, math.floor),
+        bool(missing),
+    )
+
+
+def _value(attribute: Attribute, value: Any) -> Any:
+    """A value as it is compared with those of an attribute; None if none of those can be equal to it."""
+    kind = attribute.kind
+    if kind == "U":
+        if isinstance(value, str):
+            return value.encode(errors="surrogatepass")
+        if isinstance(value, bytes):
+            return value
+    elif kind == "b":
+        if isinstance(value, (bool, np.bool_)):
+            return int(value)
+    else:
+        number = _number(attribute, value)
+        if kind == "f":
+            return number
+        whole = math.isfinite(number) and number == math.floor(number) and -(2**63) < number < 2**63
+        return int(number) if whole else None
+    raise DTypeError(f"{attribute.label}: expected {attribute.expected}, got {type(value).__name__}")
+
+
+def _number(attribute: Attribute, value: Any) -> Any:
+    number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise DTypeError(f"{attribute.label}: expected numbers, got {type(value).__name__}")
+    if number != number:
+        raise InputError(f"{attribute.label}: expected a number, got NaN; missing=True asks for gaps")
+    return number
+
+
+def _bound(attribute: Attribute, value: Any, whole: Any) -> Any:
+    """A bound as numbers of the attribute's type are compared with it."""
+    if value is None:
+        return None
+    if attribute.kind not in "if":
+        raise DTypeError(f"{attribute.label}: expected no bounds, its values are {attribute.expected}")
+    number = _number(attribute, value)
+    if attribute.kind == "f":
+        return attribute.dtype.type(number)
+    if not math.isfinite(number):
+        return number
+    return max(-(2**63), min(2**63 - 1, whole(number))) if abs(number) < 2**64 else float(number)
+
+
+__all__ = ["Condition", "read_condition"]

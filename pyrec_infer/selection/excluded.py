@@ -1,0 +1,114 @@
+"""Items that requests must not get, such as those that they have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.store import IdType, Keys, Rows64
+from pyrec_infer.store.ids import join_keys
+
+
+@dataclass(frozen=True)
+class ExcludedRows:
+    """Rows of items that requests must not get.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        All of them are rows.
+    owners : ndarray of int64 or None
+        The request of each; None: they are of all requests.
+    """
+
+    rows: Rows64
+    owners: Rows64 | None
+
+    def most(self, count: int) -> int:
+        """How many items one of ``count`` requests may be denied at most."""
+        if self.owners is None:
+            return len(self.rows)
+        return int(np.bincount(self.owners, minlength=max(count, 1)).max())
+
+    def taken(self, found: Rows64) -> NDArray[np.bool_]:
+        """Which of the rows that each request has found, shape (B, K), it may have."""
+        if self.owners is None:
+            return ~np.isin(found, self.rows)
+        # A number for each pair of a request and a row.
+        span = int(max(found.max(initial=0), self.rows.max(initial=0))) + 1
+        requests = np.arange(len(found))[:, np.newaxis]
+        return ~np.isin(requests * span + found, self.owners * span + self.rows)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Ids of items that requests must not get.
+
+    Attributes
+    ----------
+    keys : Keys
+    owners : ndarray of int64 or None
+        The request of each key; None: they are of all requests.
+    """
+
+    keys: Keys
+    owners: Rows64 | None
+
+    def in_rows(self, rows: Rows64) -> ExcludedRows:
+        """The same by the keys' rows; -1 is none."""
+        present = rows >= 0
+        return ExcludedRows(rows[present], None if self.owners is None else self.owners[present])
+
+
+def read_excluded(id_type: IdType, given: Any, count: int) -> Excluded:
+    """Ids of all requests, or of each of ``count``.
+
+    Raises
+    ------
+    ShapeError
+        If there are lists of ids, but not one for each request.
+    """
+    lists = isinstance(given, Sequence) and len(given) > 0 and not any(map(_is_id, given))
+    if not lists:
+        return Excluded(id_type.known("exclude", given), None)
+    if len(given) != count:
+        raise ShapeError(f"exclude: expected a list of ids for each of {count} requests, got {len(given)}")
+    each = [id_type.known(f"exclude (request {number})", ids) for number, ids in enumerate(given)]
+    return Excluded(join_keys(each), np.repeat(np.arange(count), [len(keys) for keys in each]))
+
+
+def _is_id(item: Any) -> bool:
+    return isinstance(item, (str, bytes)) or np.ndim(item) == 0
+
+
+def one_of(exclude: Any, deny: Any) -> Any:
+    """What was given by one of two names.
+
+    Raises
+    ------
+    InputError
+        If it was given by both.
+    """
+    if exclude is not None and deny is not None:
+        raise InputError("deny: expected `exclude` or `deny`, which are the same, got both")
+    return deny if exclude is None else exclude
+
+
+def keep_first(
+    taken: NDArray[np.bool_], k: int, places: Rows64, scores: NDArray[np.float32]
+) -> tuple[Rows64, NDArray[np.float32], Rows64]:
+    """The first k of each row that are taken, and how many; what is beyond has place 0 and minus infinity."""
+    order = np.argsort(~taken, axis=1, kind="stable")[:, :k]
+    counts = np.minimum(taken.sum(axis=1), k)
+    beyond = np.arange(order.shape[1]) >= counts[:, np.newaxis]
+    kept = np.where(beyond, 0, np.take_along_axis(places, order, axis=1))
+    values = np.where(beyond, np.float32(-np.inf), np.take_along_axis(scores, order, axis=1))
+    return kept, values, counts.astype(np.int64)
+
+
+__all__ = ["Excluded", "ExcludedRows", "keep_first", "one_of", "read_excluded"]

@@ -1,0 +1,246 @@
+"""Items that calls choose among."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.ir import Array
+from pyrec_infer.limits import memory_errors_typed
+from pyrec_infer.selection.conditions import read_condition
+from pyrec_infer.selection.excluded import Excluded, ExcludedRows, read_excluded
+from pyrec_infer.selection.filters import Filter, Members, Scope, Where, members_of, require_filter
+from pyrec_infer.selection.masks import among, as_mask, both, marked
+from pyrec_infer.store import Keys, Rows64, State, StoredItems, StoreView
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The items of a call and those of them that may be found, of one state.
+
+    Attributes
+    ----------
+    view : StoreView
+        Its first set are the items.
+    rows : ndarray of int64
+        Their rows; -1 for those that are not there.
+    taken : ndarray of bool or None
+        Which of them may be found; None: all.
+    excluded : ExcludedRows or None
+        Rows that may not, besides.
+    """
+
+    view: StoreView
+    rows: Rows64
+    taken: Flags | None
+    excluded: ExcludedRows | None
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """Which of all items may be found.
+
+    Attributes
+    ----------
+    state : State
+    flags : ndarray of bool or None
+        Rows that may be found; None: all.
+    prepared : Filter or None
+        What the flags are of, where they are of a filter alone.
+    excluded : ExcludedRows or None
+        Rows that may not be found, besides.
+    """
+
+    state: State
+    flags: Flags | None
+    prepared: Filter | None
+    excluded: ExcludedRows | None
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What the arguments of a call give as ids."""
+
+    allowed: Keys | None
+    excluded: Excluded | None
+
+    def sets(self) -> list[Keys]:
+        own = [] if self.allowed is None else [self.allowed]
+        return own if self.excluded is None else [*own, self.excluded.keys]
+
+    def excluded_rows(self, found: Sequence[Rows64]) -> ExcludedRows | None:
+        """What is excluded, by the rows of `sets`."""
+        return None if self.excluded is None else self.excluded.in_rows(found[-1])
+
+
+class FilteredItems(StoredItems):
+    """Items by id, with attributes, and filters over them. See `StoredItems`."""
+
+    def where(
+        self,
+        attribute: str,
+        equals: Any = None,
+        /,
+        *,
+        in_: Iterable[Any] | None = None,
+        min: Any = None,
+        max: Any = None,
+        missing: bool | None = None,
+    ) -> Filter:
+        """A filter that lets items through whose attribute meets all that is said.
+
+        Parameters
+        ----------
+        attribute : str
+        equals : str, number or bool, optional
+            Its value.
+        in_ : iterable, optional
+            Its values: one of them.
+        min, max : number, optional
+            Bounds of whole numbers and floats; both belong to what is let through.
+        missing : bool, optional
+            True: the value is missing. By default, and with False, it is not.
+
+        Returns
+        -------
+        Filter
+            The condition itself: items that enter or change later are looked at as well.
+
+        Raises
+        ------
+        InputError
+            If there is no such attribute, or a number is NaN; `DTypeError` if a value is of another type.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> shop = pi.Retriever([[1.0], [2.0]], ids=["a", "b"], attributes={"country": ["SE", "NO"]})
+        >>> shop.top_k([1.0], 2, where=shop.where("country", in_=["SE", "FI"])).ids.tolist()
+        [['a']]
+        """
+        found = self._attributes.find(attribute)
+        return Filter(self, Where(read_condition(found, equals, in_, min, max, missing)))
+
+    @memory_errors_typed
+    def filter(self, items: ArrayLike) -> Filter:
+        """A filter that lets these items through.
+
+        Parameters
+        ----------
+        items : array_like
+            A boolean for each item in the order of `ids`, or ids, of which those that are not there are
+            ignored.
+
+        Returns
+        -------
+        Filter
+            These ids, whatever becomes of them: an item that enters later is let through only if its id is
+            one of them.
+
+        Raises
+        ------
+        ShapeError
+            If there is not a boolean for each item; `DTypeError` if ids are of another type.
+        """
+        view = self._store.read(None)
+        order = view.order(0)
+        mask = as_mask("items", items, len(order))
+        ids = items if mask is None else self._id_type.shown(view.ids(0, order[mask]))
+        return Filter(self, Members(self._id_type.known("items", ids)))
+
+    def _choose_rows(self, where: Any, allow: Any, exclude: Any, count: int) -> RowChoice:
+        """Which of all items ``count`` requests may find, by the arguments of a call, of one state of the
+        items, however they change meanwhile.
+
+        Raises
+        ------
+        InputError
+            If the filter is of others; `DTypeError` if it is none, or ids are of another type.
+        """
+        prepared = None if where is None else require_filter(where, self)
+        named = self._named(allow, exclude, count)
+        state, found, flags = self._read_where(prepared, *named.sets())
+        rows, size = state.rows, len(state.view.records)
+        for label, given, alone in (("allow", allow, True), ("exclude", exclude, False)):
+            mask = as_mask(label, given, len(rows))
+            if mask is not None:
+                flags, prepared = both(flags, marked(size, rows[mask == alone])), None
+        if named.allowed is not None:
+            flags, prepared = both(flags, marked(size, found[0])), None
+        return RowChoice(state, flags, prepared, named.excluded_rows(found))
+
+    def _choose(self, ids: ArrayLike | None, where: Any, allow: Any, exclude: Any, count: int) -> Choice:
+        """The same for the items of some ids, by their places; for all items where there are no ids."""
+        if ids is None:
+            found = self._choose_rows(where, allow, exclude, count)
+            state, flags = found.state, found.flags
+            return Choice(
+                state.view, state.rows, None if flags is None else flags[state.rows], found.excluded
+            )
+        prepared = None if where is None else require_filter(where, self)
+        named = self._named(allow, exclude, count)
+        keys, known = self._id_type.keys("ids", ids)
+        sets, members = named.sets(), members_of(prepared)
+        view = self._store.read(keys, *sets, *(each.keys for each in members))
+        rows = view.rows(0) if known is None else np.where(known, view.rows(0), -1)
+        others = [view.rows(number) for number in range(1, 1 + len(sets))]
+        taken = None if prepared is None else self._test_rows(prepared, view, rows, 1 + len(sets))
+        for label, given, alone in (("allow", allow, True), ("exclude", exclude, False)):
+            mask = as_mask(label, given, len(rows))
+            taken = taken if mask is None else both(taken, mask == alone)
+        if named.allowed is not None:
+            taken = both(taken, among(rows, others[0], len(view.records)))
+        return Choice(view, rows, taken, named.excluded_rows(others))
+
+    def _named(self, allow: Any, exclude: Any, count: int) -> _Named:
+        """The ids that arguments give, not those that are masks."""
+        alone = allow is not None and as_mask("allow", allow) is None
+        left_out = exclude is not None and as_mask("exclude", exclude) is None
+        return _Named(
+            self._id_type.known("allow", allow) if alone else None,
+            read_excluded(self._id_type, exclude, count) if left_out else None,
+        )
+
+    def _read_where(self, where: Filter | None, *sets: Keys) -> tuple[State, list[Rows64], Flags | None]:
+        """All items, the rows of sets of keys, and which rows a filter lets through, all of one state."""
+        state, rows = self._read(*sets)
+        if where is None:
+            return state, rows, None
+        members = members_of(where)
+        if members and not state.has(where):
+            state, rows = self._read(*sets, *(each.keys for each in members))
+        scope = self._scope_of(state.view, members, rows[len(sets) :])
+        return state, rows[: len(sets)], state.kept(where, lambda: where.node.test(scope))
+
+    def _test_rows(self, where: Filter, view: StoreView, rows: Rows64, first: int) -> Flags:
+        """Which of some rows of a view a filter lets through; the sets of its members are those of the view
+        from ``first`` on."""
+        if not len(view.records):
+            return np.zeros(len(rows), np.bool_)
+        members = members_of(where)
+        sets = [view.rows(number) for number in range(first, first + len(members))]
+        return where.node.test(self._scope_of(view, members, sets, rows)) & (rows >= 0)
+
+    def _scope_of(
+        self, view: StoreView, members: Sequence[Members], sets: Sequence[Rows64], rows: Rows64 | None = None
+    ) -> Scope:
+        """Some rows of a view, all by default, for filters with these sets of items."""
+        count, found = len(view.records), dict(zip(members, sets, strict=False))
+
+        def column(name: str) -> Array:
+            stored = self._column(view, name)
+            return stored if rows is None else stored[rows]
+
+        def member(each: Members) -> Flags:
+            return marked(count, found[each]) if rows is None else among(rows, found[each], count)
+
+        return Scope(column, member)
+
+
+__all__ = ["Choice", "FilteredItems"]
