@@ -11,54 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.bag_models import PADDING, SPELLINGS, TABLE, expected, mode_of, ragged, with_input
+from support.bag_models import NEAR_MISSES, PADDING, SPELLINGS, TABLE, expected, mode_of, ragged, with_input
 from support.references import run_reference
 
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError, InputError, PyrecError, RowCountError, ShapeError
 
 Array = NDArray[Any]
+MISSES = [miss for misses in NEAR_MISSES.values() for miss in misses]
 CASES = ("req_bag_mean_ts", "req_bag_sum_dynamo", "req_jagged_lengths")
-
-
-NEAR_MISSES = (
-    ("padded-sum-first", "id", 1, "i"),  # the bag's number is no place
-    ("padded-sum-first", "up", 1, "two"),  # not the table's size
-    ("padded-sum-first", "negative", 1, "one"),
-    ("padded-sum-first", "is_padding", 1, "j"),
-    ("padded-sum-first", "grown", 1, "places"),
-    ("padded-sum-first", "j_after", 1, "two"),
-    ("padded-sum-first", "more", 1, "two"),
-    ("padded-sum-first", "any", 1, "two"),
-    ("padded-sum-first", "no", 1, "one"),
-    ("padded-sum-last", "no", 0, "a"),
-    ("padded-max-last", "own_places", 3, "next"),
-    ("padded-mean-last", "all", 1, "zero1"),
-    ("padded-mean-last", "b", 0, "offsets"),
-    ("padded-sum-first", "full", 1, "one1"),
-    ("padded-sum-first", "i_after", 1, "two"),
-    ("sequenced-sum-first", "no", 1, "a"),
-    ("sequenced-sum-last", "a", 1, "zero1"),
-    ("sequenced-mean-last", "b", 2, "end"),
-    ("ended-mean-first", "last", 1, "two"),
-    ("ended-mean-first", "left", 0, "one1"),
-    ("ended-mean-last", "left", 1, "b"),
-    ("ended-max-first", "to_end", 2, "one1"),
-    ("ended-max-last", "is_last", 1, "zero"),
-    ("scripted-sum-first", "b1", 0, "i"),
-    ("lengths-repeated", "row", 0, "each_length"),
-    ("lengths-repeated", "sizes", 2, "ones"),
-    ("lengths-repeated", "kept", 1, "one"),
-    ("lengths-repeated", "to_length", 0, "length"),
-    ("lengths-repeated", "numbers", 0, "minus_one"),
-    ("lengths-repeated", "sequence", 0, "one1"),
-    ("lengths-repeated", "updates", 1, "reach"),
-    ("pairs-ScatterND-max", "put", 1, "ids_column"),
-    ("pairs-ScatterElements-min", "puts", 0, "steps"),
-    ("pairs-ScatterND-min-begun", "begun", 0, "steps"),
-    ("scripted-sum-last", "own", 1, "zero1"),
-)
-"""A spelling, a value in it, and a place where the node of that value reads something else."""
 
 
 @cache
@@ -246,7 +207,7 @@ def test_negative_ids_are_refused_but_in_run(name: str) -> None:
         model(name).score({}, {**request, "x": x})
 
 
-@pytest.mark.parametrize("miss", NEAR_MISSES, ids=lambda miss: "-".join(map(str, miss)))
+@pytest.mark.parametrize("miss", MISSES, ids=lambda miss: "-".join(map(str, miss)))
 def test_what_only_looks_like_bags_is_refused(miss: tuple[str, str, int, str]) -> None:
     request = ragged(miss[0], np.asarray([3]))
     with pytest.raises(InputError, match="may pair its parts with the rows by their order"):
@@ -262,7 +223,7 @@ def almost(miss: tuple[str, str, int, str]) -> pi.Model:
 @settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_what_looks_like_bags_runs_as_it_says_or_not_at_all(data: st.DataObject) -> None:
-    miss = data.draw(st.sampled_from(NEAR_MISSES))
+    miss = data.draw(st.sampled_from(MISSES))
     lengths = np.asarray(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)))
     given_ = {**ragged(miss[0], lengths, seed=data.draw(st.integers(0, 99))), "x": dense(len(lengths))}
     changed = with_input(SPELLINGS[miss[0]](), *miss[1:])

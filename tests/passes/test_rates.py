@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-import numpy as np
-
-from pyrec_infer.ir import Dim, Graph, Info, Node, Rate
-from pyrec_infer.passes.common.sides import Sides, find_rates
-
-FLOAT = np.dtype(np.float32)
+from pyrec_infer.ir import Rate
 
 
 def test_join_is_the_least_rate_that_knows_both() -> None:
@@ -38,17 +33,3 @@ def test_order_grows_along_the_lattice() -> None:
     for a, b in product(Rate, Rate):
         if a is not b and a.known_by(b):
             assert a.order < b.order
-
-
-def _running_total(static_rows: bool) -> Graph:
-    info = Info(FLOAT, (1, 3) if static_rows else (Dim.symbol("N"), 3), 0)
-    nodes = (Node("CumSum", ("u", "rows"), ("total",)), Node("Neg", ("total",), ("y",)))
-    return Graph(("u",), ("y",), nodes, {"rows": np.asarray(0)}, {"u": info}, static_rows=static_rows)
-
-
-def test_coupled_rows_wait_for_all_of_them() -> None:
-    assert find_rates(_running_total(False), Sides(frozenset("u")))["y"] is Rate.PAIR
-
-
-def test_rows_that_run_one_by_one_are_never_coupled() -> None:
-    assert find_rates(_running_total(True), Sides(frozenset("u")))["y"] is Rate.REQUEST

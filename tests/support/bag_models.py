@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -484,6 +484,54 @@ SPELLINGS: Mapping[str, Callable[[], bytes]] = {
         for begun in ("f0", "half")
     },
 }
+
+
+NEAR_MISSES: Mapping[str, Sequence[tuple[str, str, int, str]]] = {
+    "scripted_bags": (
+        ("scripted-sum-first", "b1", 0, "i"),
+        ("scripted-sum-last", "own", 1, "zero1"),
+    ),
+    "sequenced_bags": (
+        ("padded-sum-first", "id", 1, "i"),  # the bag's number is no place
+        ("padded-sum-first", "up", 1, "two"),  # not the table's size
+        ("padded-sum-first", "negative", 1, "one"),
+        ("padded-sum-first", "is_padding", 1, "j"),
+        ("padded-sum-first", "grown", 1, "places"),
+        ("padded-sum-first", "j_after", 1, "two"),
+        ("padded-sum-first", "more", 1, "two"),
+        ("padded-sum-first", "any", 1, "two"),
+        ("padded-sum-first", "no", 1, "one"),
+        ("padded-sum-last", "no", 0, "a"),
+        ("padded-max-last", "own_places", 3, "next"),
+        ("padded-mean-last", "all", 1, "zero1"),
+        ("padded-mean-last", "b", 0, "offsets"),
+        ("padded-sum-first", "full", 1, "one1"),
+        ("padded-sum-first", "i_after", 1, "two"),
+        ("sequenced-sum-first", "no", 1, "a"),
+        ("sequenced-sum-last", "a", 1, "zero1"),
+        ("sequenced-mean-last", "b", 2, "end"),
+        ("ended-mean-first", "last", 1, "two"),
+        ("ended-mean-first", "left", 0, "one1"),
+        ("ended-mean-last", "left", 1, "b"),
+        ("ended-max-first", "to_end", 2, "one1"),
+        ("ended-max-last", "is_last", 1, "zero"),
+    ),
+    "segments": (
+        ("pairs-ScatterND-max", "put", 1, "ids_column"),
+        ("pairs-ScatterElements-min", "puts", 0, "steps"),
+        ("pairs-ScatterND-min-begun", "begun", 0, "steps"),
+    ),
+    "repeated_rows": (
+        ("lengths-repeated", "row", 0, "each_length"),
+        ("lengths-repeated", "sizes", 2, "ones"),
+        ("lengths-repeated", "kept", 1, "one"),
+        ("lengths-repeated", "to_length", 0, "length"),
+        ("lengths-repeated", "numbers", 0, "minus_one"),
+        ("lengths-repeated", "sequence", 0, "one1"),
+        ("lengths-repeated", "updates", 1, "reach"),
+    ),
+}
+"""For each pattern: a spelling, a value in it, and a place where the node of that value reads another."""
 
 
 def mode_of(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, same_size, verify
 from pyrec_infer.passes.clean.remove_identities import remove_identities
+from pyrec_infer.passes.common.rules import Site
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.recognise import recognise
 from support.random_graphs import equal, evaluate
@@ -45,6 +46,13 @@ def graph_of(
     graph = Graph(tuple(sizes), outputs, tuple(nodes), stored, infos)
     verify(graph, "the test")
     return graph
+
+
+def site_of(graph: Graph, sides: Sides | None = None) -> Site:
+    """What a rule sees behind the last node of a graph."""
+    site = Site(graph, sides)
+    site.producers.update(graph.producers)
+    return site
 
 
 def ops(graph: Graph) -> list[str]:

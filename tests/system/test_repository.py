@@ -328,3 +328,41 @@ def test_passes_run_in_the_pipeline_alone() -> None:
             for alias in item.names
         }
         assert taken & names == set(), name
+
+
+HELPERS = (
+    "bags/fields",
+    "bags/tables",
+    "finish/masked_places",
+    "finish/masked_weights",
+    "recognise/movement",
+)
+"""Modules of one pass without a rule of their own: they answer what it asks, and its tests ask it all."""
+
+
+def passes() -> dict[str, str]:
+    """The modules in folders of passes, by folder and name."""
+    names = [name.split(".")[2:] for name in modules() if name.startswith("pyrec_infer.passes.")]
+    own = [parts for parts in names if len(parts) == 2 and parts[1] != "__init__"]
+    return {"/".join(parts): ".".join(("pyrec_infer", "passes", *parts)) for parts in own}
+
+
+@pytest.mark.parametrize("place", sorted(passes()))
+def test_every_pass_has_a_test_of_its_name(place: str) -> None:
+    folder, name = place.split("/")
+    if place not in HELPERS:
+        assert (ROOT / "tests" / "passes" / folder / f"test_{name}.py").is_file()
+        return
+    users = {user for user, module in passes().items() if passes()[place] in imports(module)}
+    assert len(users - {*HELPERS}) == 1, "a helper of several passes has a test of its own"
+
+
+def test_tests_in_folders_of_passes_are_of_a_pass() -> None:
+    found = {
+        path.relative_to(ROOT / "tests" / "passes")
+        for path in tracked()
+        if path.name.startswith("test_") and path.is_relative_to(ROOT / "tests" / "passes")
+    }
+    places = {f"{path.parent}/{path.stem.removeprefix('test_')}" for path in found if path.parent.name}
+    folders = {f"{place.split('/')[0]}/{place.split('/')[0]}" for place in passes()}
+    assert places <= {*passes(), *folders} - {*HELPERS}
