@@ -322,7 +322,7 @@ class Schema:
         -------
         str
         """
-        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Schema:
@@ -386,6 +386,8 @@ def _mistyped(given: Sequence[Any]) -> Iterator[str]:
         if isinstance(item, Combination):
             if not isinstance(item.by, (Combine, NoneType)):
                 yield f"{label}by: expected a way to combine, got {type(item.by).__name__}"
+            elif item.by is not None:
+                yield from (f"{label}{item.by.name}: {text}" for text in type_mistakes(item.by))
             if not all(isinstance(name, str) for name in item.of):
                 yield f"{label}of: expected names of fields"
 

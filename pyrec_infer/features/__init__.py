@@ -2,6 +2,7 @@
 
 from pyrec_infer.features.fields import Combination, Field, ListField
 from pyrec_infer.features.golden import Golden
+from pyrec_infer.features.json_schema import json_schema
 from pyrec_infer.features.transforms.combine import Join, Since
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
@@ -34,4 +35,5 @@ __all__ = [
     "Standardise",
     "Text",
     "Vocabulary",
+    "json_schema",
 ]

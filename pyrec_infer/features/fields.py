@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.transforms.ids import is_of, whole
-from pyrec_infer.features.transforms.transform import Kind, Transform
+from pyrec_infer.features.transforms.ids import finite, is_of, whole
+from pyrec_infer.features.transforms.transform import Kind, Transform, in_order
 
 Side: TypeAlias = Literal["request", "item", "candidate"]
 Missing: TypeAlias = Literal["error", "default", "zero", "oov"]
 Target: TypeAlias = "str | tuple[str, int]"
+
+NAN = "NaN"
+"""The number that is none, where JSON has no other way to say it."""
 
 SIDES: tuple[Side, ...] = ("request", "item", "candidate")
 RULES: tuple[Missing, ...] = ("error", "default", "zero", "oov")
@@ -80,7 +83,7 @@ class Field:
         What a missing value is: an error; ``"default"``, the raw value ``default``; ``"zero"``, 0 after
         the transforms; ``"oov"``, the id that the transforms have for unknown values.
     default : str, int or float, optional
-        See ``missing``.
+        See ``missing``. A number may be NaN, which trees know what to make of; in JSON that is ``"NaN"``.
     nan : str
         What NaN is: ``"error"``, ``"missing"``, or ``"keep"`` for a number like others.
     infinity : str
@@ -100,6 +103,8 @@ class Field:
     def __post_init__(self) -> None:
         object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "to", as_targets(self.to))
+        if self.dtype == "number" and self.default == NAN:
+            object.__setattr__(self, "default", float("nan"))
 
     def width(self, part: str = "value") -> int:
         """The places that a row has in what a part of the field feeds; 0 where that is one value."""
@@ -140,7 +145,7 @@ class Field:
 
     def _holds(self, value: Any) -> bool:
         if self.dtype == "number":
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
+            return not any(finite("", value)) or value != value
         return is_of(self.dtype, value)
 
 
@@ -206,6 +211,7 @@ class ListField(Field):
         yield from super().mistakes()
         if super().width():
             yield f"{self.transforms[-1].name}: expected for fields of one value"
+        yield from finite("padding", self.padding)
         yield from whole("length", self.length, 0)
         yield from whole("most", self.most, 0)
         if self.keep not in ("first", "last"):
@@ -254,7 +260,7 @@ class Combination:
     transforms: Sequence[Transform] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "of", tuple(self.of))
+        object.__setattr__(self, "of", in_order("of", self.of))
         object.__setattr__(self, "transforms", tuple(self.transforms))
         object.__setattr__(self, "to", as_targets(self.to))
 
@@ -280,6 +286,7 @@ class Combination:
 
 __all__ = [
     "KINDS",
+    "NAN",
     "RULES",
     "SIDES",
     "Combination",

@@ -7,13 +7,13 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField
+from pyrec_infer.features.fields import NAN, Combination, Field, ListField
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.transforms import COMBINES, TRANSFORMS
 from pyrec_infer.interrupts import let_interrupts_pass
 
 VERSION = 1
-_FIELDS: Mapping[str, type[Field]] = {"one": Field, "list": ListField}
+FIELDS: Mapping[str, type[Field]] = {"one": Field, "list": ListField}
 
 
 def _targets(item: Field | Combination) -> list[Any]:
@@ -21,12 +21,12 @@ def _targets(item: Field | Combination) -> list[Any]:
 
 
 def _field_plain(item: Field) -> dict[str, Any]:
-    kind = next(name for name, kind in _FIELDS.items() if type(item) is kind)
+    kind = next(name for name, kind in FIELDS.items() if type(item) is kind)
     made: dict[str, Any] = {"field": kind}
     for part in fields(item):
         value = getattr(item, part.name)
         if part.default is MISSING or value != part.default:
-            made[part.name] = value
+            made[part.name] = value if value == value else NAN
     made["to"] = _targets(item)
     made["transforms"] = [transform.as_dict() for transform in item.transforms]
     return made
@@ -119,7 +119,7 @@ class _Reader:
             rest = dict(item)
             if "transforms" in rest:
                 rest["transforms"] = self.transforms(label, rest["transforms"])
-            made = self.combination(label, rest) if combined else self.named(label, "field", _FIELDS, rest)
+            made = self.combination(label, rest) if combined else self.named(label, "field", FIELDS, rest)
             if made is not None:
                 yield made
 
@@ -132,7 +132,9 @@ def read_plain(data: Any) -> tuple[list[Field | Combination], Golden | None]:
     SchemaError
         Lists all that is wrong with the data.
     """
-    if not isinstance(data, Mapping) or data.get("version") != VERSION:
+    version = data.get("version") if isinstance(data, Mapping) else None
+    # In Python true is 1.
+    if version != VERSION or isinstance(version, bool):
         raise SchemaError(f"expected an object with the version {VERSION}")
     unknown = sorted(set(data) - {"version", "fields", "combinations", "golden"})
     reader = _Reader()
@@ -147,4 +149,4 @@ def read_plain(data: Any) -> tuple[list[Field | Combination], Golden | None]:
     return found, golden
 
 
-__all__ = ["VERSION", "as_plain", "read_plain"]
+__all__ = ["FIELDS", "VERSION", "as_plain", "read_plain"]

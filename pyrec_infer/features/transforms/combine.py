@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.features.transforms.ids import is_of
 from pyrec_infer.features.transforms.text import as_text
-from pyrec_infer.features.transforms.transform import Kind
+from pyrec_infer.features.transforms.transform import Kind, in_order
 from pyrec_infer.ir import STRING
 from pyrec_infer.passes.common.writer import Writer
 
@@ -104,7 +104,7 @@ class Join(Combine):
     name: ClassVar[str] = "join"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "between", tuple(self.between))
+        object.__setattr__(self, "between", in_order("between", self.between))
 
     def gives(self, kinds: Sequence[Kind]) -> Kind:
         return "string"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pyrec_infer.features.transforms.transform import IDS, INTEGER, Kind, Transform
+from pyrec_infer.features.transforms.transform import IDS, INTEGER, Kind, Transform, in_order
 from pyrec_infer.passes.common.writer import Writer
 
 NO_ID = -(2**31)
@@ -18,6 +19,13 @@ NO_ID = -(2**31)
 def whole(label: str, value: Any, least: int) -> Iterator[str]:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value < 2**31:
         yield f"{label}: expected a whole number from {least} to {2**31 - 1}"
+
+
+def finite(label: str, *values: Any) -> Iterator[str]:
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    # A whole number of thousands of digits is none that a float holds.
+    if not numbers or not all(abs(value) <= sys.float_info.max for value in values):
+        yield f"{label}: expected finite numbers"
 
 
 def is_of(kind: Kind, value: Any) -> bool:
@@ -72,7 +80,7 @@ class Vocabulary(Transform):
     takes = IDS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "values", in_order("values", self.values))
 
     @property
     def first(self) -> int:
@@ -222,8 +230,8 @@ class Lookup(Transform):
     takes = IDS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", tuple(self.keys))
-        object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "keys", in_order("keys", self.keys))
+        object.__setattr__(self, "values", in_order("values", self.values))
 
     def gives(self, kind: Kind) -> Kind:
         return "number"
@@ -235,8 +243,7 @@ class Lookup(Transform):
             yield "keys: expected each key once"
         if len(self.values) != len(self.keys):
             yield f"values: expected {len(self.keys)}, one for each key, got {len(self.values)}"
-        if not all(isinstance(value, (int, float)) for value in (*self.values, self.default)):
-            yield "values and default: expected numbers"
+        yield from finite("values and default", *self.values, self.default)
 
     def write(self, writer: Writer, value: str, kind: Kind) -> str:
         place = encode(writer, value, kind, self.keys, 1, 0)
@@ -244,4 +251,16 @@ class Lookup(Transform):
         return writer.node("Gather", table, place, axis=0)
 
 
-__all__ = ["NO_ID", "Lookup", "Modulo", "OneHot", "Shift", "Vocabulary", "encode", "equals", "is_of", "whole"]
+__all__ = [
+    "NO_ID",
+    "Lookup",
+    "Modulo",
+    "OneHot",
+    "Shift",
+    "Vocabulary",
+    "encode",
+    "equals",
+    "finite",
+    "is_of",
+    "whole",
+]

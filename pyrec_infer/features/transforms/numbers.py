@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from pyrec_infer.features.transforms.transform import NUMBERS, Kind, Transform
+from pyrec_infer.features.transforms.ids import finite
+from pyrec_infer.features.transforms.transform import NUMBERS, Kind, Transform, in_order
 from pyrec_infer.passes.common.formulas import log1p
 from pyrec_infer.passes.common.writer import Writer
 
@@ -16,11 +17,6 @@ from pyrec_infer.passes.common.writer import Writer
 def as_number(writer: Writer, value: str, kind: Kind) -> str:
     """The value in float64."""
     return writer.node("Cast", value, to="float64") if kind == "integer" else value
-
-
-def finite(label: str, *values: float) -> Iterator[str]:
-    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
-        yield f"{label}: expected finite numbers"
 
 
 class _OfNumbers(Transform):
@@ -98,22 +94,27 @@ class Clip(_OfNumbers):
 
     Parameters
     ----------
-    low, high : float
+    low, high : float, optional
+        One of them may be left out.
     """
 
-    low: float
-    high: float
+    low: Any = None
+    high: Any = None
     name = "clip"
 
     def mistakes(self) -> Iterator[str]:
-        if not (isinstance(self.low, (int, float)) and isinstance(self.high, (int, float))):
-            yield "low and high: expected numbers"
-        elif not self.low <= self.high:
+        bounds = [value for value in (self.low, self.high) if value is not None]
+        wrong = [*finite("low and high", *bounds)]
+        yield from wrong
+        if not bounds:
+            yield "low and high: expected one of them"
+        elif len(bounds) == 2 and not wrong and not self.low <= self.high:
             yield "low: expected a number no higher than high"
 
     def formula(self, writer: Writer, x: str) -> str:
-        raised = writer.node("Max", x, writer.constant(self.low, np.float64))
-        return writer.node("Min", raised, writer.constant(self.high, np.float64))
+        if self.low is not None:
+            x = writer.node("Max", x, writer.constant(self.low, np.float64))
+        return x if self.high is None else writer.node("Min", x, writer.constant(self.high, np.float64))
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Bucketise(_OfNumbers):
     name = "bucketise"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
+        object.__setattr__(self, "boundaries", in_order("boundaries", self.boundaries))
 
     def gives(self, kind: Kind) -> Kind:
         return "integer"
@@ -167,4 +168,4 @@ class Bucketise(_OfNumbers):
         return writer.node("ReduceSum", counts, last, keepdims=0)
 
 
-__all__ = ["Bucketise", "Clip", "Log1p", "MinMax", "Sign", "Standardise", "as_number", "finite"]
+__all__ = ["Bucketise", "Clip", "Log1p", "MinMax", "Sign", "Standardise", "as_number"]

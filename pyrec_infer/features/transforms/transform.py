@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from pyrec_infer.errors import SchemaError
 from pyrec_infer.passes.common.writer import Writer
 
 Kind: TypeAlias = Literal["string", "integer", "number"]
 """What the values of a field are on their way: strings, int64 or float64."""
+
+
+def in_order(label: str, values: Any) -> tuple[Any, ...]:
+    """Several values; a string is one, and what has no order is none."""
+    if isinstance(values, (str, bytes, Mapping, Set)):
+        raise SchemaError(f"{label}: expected a sequence, got {type(values).__name__}")
+    return tuple(values)
 
 
 @dataclass(frozen=True)
@@ -72,4 +80,4 @@ INTEGER: frozenset[Kind] = frozenset({"integer"})
 NUMBERS: frozenset[Kind] = frozenset({"integer", "number"})
 IDS: frozenset[Kind] = frozenset({"string", "integer"})
 
-__all__ = ["IDS", "INTEGER", "NUMBERS", "STRING", "Kind", "Transform"]
+__all__ = ["IDS", "INTEGER", "NUMBERS", "STRING", "Kind", "Transform", "in_order"]
