@@ -20,6 +20,7 @@ from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.calls import PreparedCall  # noqa: E402
 from pyrec_infer.candidates import (  # noqa: E402
     FactorRecommender,
+    ItemItemRecommender,
     KeyedVectors,
     LeastSquares,
     PopularItems,
@@ -72,6 +73,7 @@ __all__ = [
     "Filter",
     "IdRangeError",
     "InputError",
+    "ItemItemRecommender",
     "KeyedVectors",
     "LeastSquares",
     "MissingInputError",

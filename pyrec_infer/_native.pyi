@@ -101,6 +101,25 @@ class VectorIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]: ...
 
 def work_of_changes() -> int: ...
+
+class SparseMatrix:
+    def __init__(
+        self,
+        bounds: NDArray[np.int64],
+        columns: NDArray[np.int32],
+        values: NDArray[np.float32],
+        width: int,
+    ) -> None: ...
+    def top_products(
+        self,
+        pool: ThreadPool,
+        rows: SparseMatrix,
+        k: int,
+        without_own: bool,
+        allowed: NDArray[np.uint8] | None,
+        sizes: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]: ...
+
 def codec_names() -> list[str]: ...
 def cpu_features() -> dict[str, bool]: ...
 def checked_copies() -> int: ...

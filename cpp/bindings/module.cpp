@@ -5,6 +5,7 @@
 #include "bindings/kernel_bindings.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/retrieval_bindings.h"
+#include "bindings/sparse_bindings.h"
 #include "bindings/store_bindings.h"
 #include "bindings/string_bindings.h"
 
@@ -30,4 +31,5 @@ PYBIND11_MODULE(_native, module) {
   pyrec::bind_item_writer(module);
   pyrec::bind_plan(module);
   pyrec::bind_retrieval(module);
+  pyrec::bind_sparse(module);
 }

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import as_array, as_count, regular
+from pyrec_infer.arguments import as_array, as_count
 from pyrec_infer.candidates.asked import (
     Recommended,
     read_liked,
@@ -16,8 +16,9 @@ from pyrec_infer.candidates.asked import (
     require_one_filter,
     stacked,
 )
+from pyrec_infer.candidates.names import Names
 from pyrec_infer.candidates.rows import Floats, Rows64
-from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 
@@ -52,25 +53,19 @@ class PopularItems:
         values = given.astype(np.float64)
         if not np.isfinite(values).all():
             raise InputError(f"scores: expected finite numbers (row {int(np.argmin(np.isfinite(values)))})")
-        names = regular("ids", np.arange(len(values)) if ids is None else ids)
-        if names.shape != values.shape:
-            raise ShapeError(f"ids: expected {len(values)}, one for each item, got {list(names.shape)}")
-        if len(np.unique(names)) != len(names):
-            raise InputError("ids: expected different ids, got some twice")
         # Compared before they are rounded to float32, which holds no counts above 2^24 exactly.
         self._order = np.argsort(-values, kind="stable")
         with np.errstate(over="ignore"):
             self._scores = values.astype(np.float32)
-        self._ids = names.copy()
-        self._ids.flags.writeable = False
+        self._names = Names(ids, len(values))
 
     def __repr__(self) -> str:
-        return f"<pyrec_infer.PopularItems items={len(self._ids)}>"
+        return f"<pyrec_infer.PopularItems items={len(self._names.ids)}>"
 
     @property
     def ids(self) -> Array:
         """The items' ids, in order."""
-        return self._ids
+        return self._names.ids
 
     @memory_errors_typed
     def recommend(
@@ -116,30 +111,20 @@ class PopularItems:
         require_one_filter(filter_items, items)
         users = read_numbers("userid", userid, 2**62)
         needed = filter_already_liked_items and user_items is not None
-        liked = read_liked(user_items, len(users.rows), len(self._ids), needed)
-        order = self._order[self._allowed(filter_items, items)[self._order]]
+        liked = read_liked(user_items, len(users.rows), len(self._names.ids), needed)
+        allowed = self._names.allowed(filter_items, items)
+        order = self._order if allowed is None else self._order[allowed[self._order]]
         if liked is None:
             best = order[:n], self._scores[order[:n]]
-            return stacked(users.single, [best] * len(users.rows), self._ids, n)
+            return stacked(users.single, [best] * len(users.rows), self._names.ids, n)
         each = (columns for columns, _ in liked.each())
-        return stacked(users.single, self._first(order, n, each), self._ids, n)
+        return stacked(users.single, self._first(order, n, each), self._names.ids, n)
 
     def _first(self, order: Rows64, n: int, liked: Iterator[Array]) -> Iterator[tuple[Rows64, Floats]]:
         for columns in liked:
             head = order[: min(len(order), n + len(columns))]
             kept = head[~np.isin(head, columns)][:n]
             yield kept, self._scores[kept]
-
-    def _allowed(self, filter_items: ArrayLike | None, items: ArrayLike | None) -> NDArray[np.bool_]:
-        if items is not None:
-            wanted = regular("items", items)
-            known = np.isin(wanted, self._ids)
-            if not known.all():
-                raise IdRangeError("items: expected ids of known items", int(np.argmin(known)))
-            return np.isin(self._ids, wanted)
-        if filter_items is None:
-            return np.ones(len(self._ids), bool)
-        return ~np.isin(self._ids, regular("filter_items", filter_items))
 
 
 __all__ = ["PopularItems"]

@@ -55,6 +55,19 @@ class SparseRows:
         """Other values in the same places."""
         return SparseRows(self.bounds, self.columns, values.astype(np.float32), self.width)
 
+    def summed(self) -> SparseRows:
+        """The same matrix with each column of a row once, in order."""
+        keys = self.owners() * self.width + self.columns
+        if (keys[1:] > keys[:-1]).all():
+            return self
+        order = np.argsort(keys, kind="stable")
+        starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+        values = np.add.reduceat(self.values[order].astype(np.float64), starts)
+        kept = keys[order[starts]]
+        bounds = np.searchsorted(kept, np.arange(len(self) + 1) * self.width).astype(np.int64)
+        columns = (kept % self.width).astype(np.int32)
+        return SparseRows(bounds, columns, values.astype(np.float32), self.width)
+
     def transposed(self) -> SparseRows:
         """Columns as rows, each by the order of the rows before."""
         order = np.argsort(self.columns, kind="stable")

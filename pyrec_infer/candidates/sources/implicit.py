@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from pyrec_infer.candidates.factors import FactorRecommender, LeastSquares
+from pyrec_infer.candidates.neighbours import ItemItemRecommender
 from pyrec_infer.candidates.sources.archive import read_archive
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Array
@@ -16,6 +18,8 @@ from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval.retriever import Precision
 
 _FACTORS = ("user_factors", "item_factors", "regularization", "alpha")
+
+_SIMILARITY = ("indptr", "indices", "data", "shape")
 
 
 @memory_errors_typed
@@ -25,29 +29,29 @@ def from_implicit(
     *,
     precision: Precision = "fp32",
     threads: int = 1,
-) -> FactorRecommender:
+) -> FactorRecommender | ItemItemRecommender:
     """A recommender with the numbers of one of `implicit`'s models.
 
     Parameters
     ----------
     model : object or path
-        A fitted model (alternating least squares, BPR, logistic matrix factorisation), or the file that its
-        ``save`` wrote.
+        A fitted model (alternating least squares, BPR, logistic matrix factorisation; nearest neighbours by
+        cosine, TF-IDF or BM25), or the file that its ``save`` wrote.
     ids : array_like of whole numbers or strings, shape (N,), optional
         The items' names; by default their numbers, as there.
     precision, threads
-        As for `FactorRecommender`.
+        As for `FactorRecommender`; likenesses have but one precision.
 
     Returns
     -------
-    FactorRecommender
+    FactorRecommender or ItemItemRecommender
         With the same results; equal scores, whose order is open there, are in the order of the items. With
         least squares, ``recalculate_user`` works in double precision.
 
     Raises
     ------
     ModelError
-        If it is no model with factors, or not fitted; or if the file is damaged or holds objects.
+        If it is no such model, or not fitted; or if the file is damaged or holds objects.
 
     Examples
     --------
@@ -60,12 +64,16 @@ def from_implicit(
     [1, 0]
     """
     if isinstance(model, (str, os.PathLike)):
-        parts: Mapping[str, Any] = read_archive(model, _FACTORS)
+        parts: Mapping[str, Any] = read_archive(model, (*_FACTORS, *_SIMILARITY))
+        similarity = SimpleNamespace(**parts) if all(name in parts for name in _SIMILARITY) else None
     else:
         parts = {name: _plain(getattr(model, name, None)) for name in _FACTORS}
+        similarity = getattr(model, "similarity", None)
+    if similarity is not None:
+        return ItemItemRecommender(similarity, ids, threads=threads)
     users, items = parts.get("user_factors"), parts.get("item_factors")
     if users is None or items is None:
-        raise ModelError("expected a fitted model of implicit, with factors of users and items")
+        raise ModelError("expected a fitted model of implicit: factors of users and items, or likenesses")
     solver = None
     if parts.get("alpha") is not None and parts.get("regularization") is not None:
         solver = LeastSquares(_number(parts["regularization"]), _number(parts["alpha"]))
