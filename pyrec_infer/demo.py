@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.api import load
-from pyrec_infer.bundled import MODEL, User, items, users
+from pyrec_infer.bundled import MODEL, SCHEMA, User, items, raw_items, raw_user, users
 from pyrec_infer.model import Model
+from pyrec_infer.schema import Schema
 
 K = 10
 RUNS = 9
@@ -42,6 +43,16 @@ def print_ranking(model: Model, number: int, user: User, shop: Arrays) -> None:
     print("  rank  item      chance of a click")
     for rank, (item, score) in enumerate(zip(best.ids, best.scores, strict=True), 1):
         print(f"  {rank:>4}  {f'#{item}':<8}  {100 * score:6.3f} %")
+
+
+def print_raw_ranking(count: int) -> None:
+    """The best of raw rows, as a service holds them: strings and numbers that no one has encoded."""
+    model = load(MODEL, schema=Schema.load(SCHEMA))
+    shop: Any = raw_items(count)
+    best = model.top_k(raw_user(), shop, k=3)
+    shown = zip(best.ids, best.scores, strict=True)
+    chosen = ", ".join(f"{shop[item]['item_id']} {100 * score:.3f} %" for item, score in shown)
+    print(f"\nThe same model from raw rows, with a schema: the best of {count:,} items are {chosen}.")
 
 
 def figure(label: str, seconds: float, candidates: int) -> None:
@@ -108,6 +119,7 @@ def main(user_count: int = 3, candidates: int = 100_000) -> None:
     )
     for number, user in enumerate(people[:user_count], 1):
         print_ranking(model, number, user, shop)
+    print_raw_ranking(min(candidates, 1000))
 
     request = people[0].request
     batch = {**shop, "affinity": people[0].affinity}

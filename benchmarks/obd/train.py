@@ -19,6 +19,7 @@ import onnx
 import torch
 from torch import nn
 
+from benchmarks.obd import raw
 from benchmarks.obd.features import (
     ITEM_FIELDS,
     REQUEST_FIELDS,
@@ -142,10 +143,12 @@ def main() -> None:
         np.savez_compressed(output / f"{name}_reference.npz", scores=scores, area_under_curve=area)
         print(f"  AUC of the held-out day {area:.6f}, {path.stat().st_size / 1000:.0f} kB")
     (output / "vocabulary.json").write_text(json.dumps(vocabulary(logs, train_arrays), indent=1) + "\n")
+    (output / "raw.json").write_text(json.dumps(raw.values(logs), indent=1) + "\n")
+    (output / "schema.json").write_text(raw.schema(cross=False).to_json() + "\n")
 
     print(f"written to {output}")
     if arguments.install:
-        for file in ("deepfm_obd.onnx", "vocabulary.json"):
+        for file in ("deepfm_obd.onnx", "vocabulary.json", "raw.json", "schema.json"):
             shutil.copyfile(output / file, ROOT / "pyrec_infer" / "bundled" / file)
         for file in ("wide_deep_obd.onnx", "deepfm_obd_reference.npz", "wide_deep_obd_reference.npz"):
             shutil.copyfile(output / file, ROOT / "tests" / "data" / file)

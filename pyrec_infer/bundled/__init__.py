@@ -2,7 +2,9 @@
 
 `MODEL` is a DeepFM trained on real click logs of a fashion shop (the small Open Bandit Dataset, data
 CC BY 4.0 by ZOZO, Inc.). Its users and items are not in this package: `items` and `users` draw each
-field on its own from the encoded values seen in training, so what they make is plausible, not real.
+field on its own from the encoded values seen in training, so what they make is plausible, not real;
+`raw_items` and `raw_user` do the same with the values as they were logged, which `SCHEMA` turns into
+those that the model takes.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MODEL", "User", "items", "users"]
+__all__ = ["MODEL", "SCHEMA", "User", "items", "raw_items", "raw_user", "users"]
 
 Array = NDArray[Any]
 
 MODEL: Path = Path(__file__).with_name("deepfm_obd.onnx")
 """The trained DeepFM: 9 inputs that describe the request, 5 the item, 1 the pair of both."""
+
+
+SCHEMA: Path = MODEL.with_name("schema.json")
+"""The schema of the shop's raw rows; `Schema.load` reads it."""
 
 
 class User(NamedTuple):
@@ -39,10 +45,9 @@ class User(NamedTuple):
 
 
 @cache
-def _vocabulary() -> dict[str, Any]:
-    text = MODEL.with_name("vocabulary.json").read_text(encoding="utf-8")
-    vocabulary: dict[str, Any] = json.loads(text)
-    return vocabulary
+def _stored(name: str) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(MODEL.with_name(name).read_text(encoding="utf-8"))
+    return stored
 
 
 def items(count: int, seed: int = 0) -> dict[str, Array]:
@@ -53,7 +58,8 @@ def items(count: int, seed: int = 0) -> dict[str, Array]:
     """
     generator = np.random.default_rng([seed, 1])
     made: dict[str, Array] = {
-        name: generator.choice(np.array(ids, np.int64), count) for name, ids in _vocabulary()["item"].items()
+        name: generator.choice(np.array(ids, np.int64), count)
+        for name, ids in _stored("vocabulary.json")["item"].items()
     }
     made["item_feature_0"] = generator.standard_normal((count, 1), np.float32)
     return made
@@ -70,7 +76,7 @@ def users(count: int, item_count: int, seed: int = 0) -> list[User]:
     made = []
     for _ in range(count):
         request: dict[str, Array] = {}
-        for name, field in _vocabulary()["request"].items():
+        for name, field in _stored("vocabulary.json")["request"].items():
             shares = np.array(field["shares"]) + 1e-3
             chosen = generator.choice(np.array(field["ids"], np.int64), 1, p=shares / shares.sum())
             request[name] = chosen
@@ -80,3 +86,32 @@ def users(count: int, item_count: int, seed: int = 0) -> list[User]:
         request["affinity_sum"] = np.log1p(clicks.sum(axis=0, keepdims=True))
         made.append(User(request, np.log1p(clicks)))
     return made
+
+
+def _drawn(side: str, generator: np.random.Generator) -> dict[str, Any]:
+    return {name: str(generator.choice(values)) for name, values in _stored("raw.json")[side].items()}
+
+
+def raw_items(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Invented items as a shop knows them, with how often the user clicked each.
+
+    >>> sorted(raw_items(2)[0])
+    ['affinity', 'item_feature_0', 'item_feature_1', 'item_feature_2', 'item_feature_3', 'item_id']
+    """
+    generator = np.random.default_rng([seed, 3])
+    numbers, clicks = generator.standard_normal(count), generator.poisson(0.05, count)
+    return [
+        {**_drawn("item", generator), "item_feature_0": float(number), "affinity": int(clicked)}
+        for number, clicked in zip(numbers, clicks, strict=True)
+    ]
+
+
+def raw_user(seed: int = 0) -> dict[str, Any]:
+    """An invented user at a moment, as a service knows them.
+
+    >>> raw_user()["campaign"] in ("men", "women")
+    True
+    """
+    generator = np.random.default_rng([seed, 4])
+    moment = 1_574_000_000 + int(generator.integers(0, 600_000))
+    return {**_drawn("request", generator), "time": moment, "affinity_sum": int(generator.poisson(2))}

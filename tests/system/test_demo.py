@@ -12,7 +12,7 @@ import pytest
 
 import pyrec_infer as pi
 from pyrec_infer import cli, demo
-from pyrec_infer.bundled import MODEL, items, users
+from pyrec_infer.bundled import MODEL, SCHEMA, items, raw_items, raw_user, users
 
 
 def test_demo_prints_ten_items_for_each_user_and_the_speed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,6 +20,7 @@ def test_demo_prints_ten_items_for_each_user_and_the_speed(capsys: pytest.Captur
     text = capsys.readouterr().out
     assert re.findall(r"^User (\d)", text, re.MULTILINE) == ["1", "2"]
     assert len(re.findall(r"^ +\d+ +#\d+ +[\d.]+ %$", text, re.MULTILINE)) == 20
+    assert re.search(r"^The same model from raw rows.* men/|women/\d+ [\d.]+ %", text, re.MULTILINE)
     assert re.search(r"^  pyrec_infer +[\d.]+ ms +[\d.]+ M candidates/s$", text, re.MULTILINE)
 
 
@@ -91,6 +92,19 @@ def test_bundled_users_and_items_are_the_same_each_time() -> None:
             np.testing.assert_array_equal(value, second[name])
     assert items(0)["item_id"].shape == (0,)
     assert users(1, 0)[0].affinity.shape == (0, 1)
+
+
+def test_bundled_raw_rows_fit_the_bundled_schema() -> None:
+    model = pi.load(MODEL, schema=pi.Schema.load(SCHEMA))
+    shop, user = raw_items(40), raw_user()
+    scores = model.score(user, shop)
+    assert scores.shape == (40,)
+    assert np.all((scores > 0) & (scores < 1))
+    assert model.top_k(user, shop, 3).ids.tolist() == np.argsort(-scores, kind="stable")[:3].tolist()
+    clicks = {"affinity": [row["affinity"] for row in shop]}
+    catalog = model.catalog([{k: v for k, v in row.items() if k != "affinity"} for row in shop])
+    np.testing.assert_allclose(catalog.score(user, candidates=clicks), scores, rtol=1e-5)
+    assert (raw_items(3), raw_user(5)) == (raw_items(3), raw_user(5))
 
 
 def test_bundled_model_is_small() -> None:

@@ -6,18 +6,15 @@ PyTorch's scores of the held-out impressions are stored in ``tests/data`` by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import pyrec_infer as pi
-from benchmarks.obd import features
-from pyrec_infer import features as f
-from pyrec_infer.bundled import MODEL
+from benchmarks.obd import features, raw
+from pyrec_infer.bundled import MODEL, SCHEMA
 from pyrec_infer.errors import UnsupportedModelError
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -118,72 +115,37 @@ def test_missing_values_are_id_zero_and_no_other_value_is() -> None:
         assert max(ids) < buckets
 
 
-def raw_schema(cross: bool) -> pi.Schema:
-    """The fields of `benchmarks.obd.features` as a schema: the same ids from the logs' own strings."""
-
-    def hashed(name: str, buckets: int) -> list[Any]:
-        return [f.Prefix(f"{name}="), f.Hash(buckets, "crc32", mask=f"{name}=")]
-
-    days = {"hour": f.DatePart("hour"), "weekday": f.DatePart("weekday")}
-    made: list[Any] = [f.Field("time", "request", dtype="integer")]
-    for name, buckets in features.FIELDS.items():
-        if name in days:
-            transforms = [days[name], *hashed(name, buckets)]
-            made.append(f.Combination(name, ["time"], None, name, transforms))
-        else:
-            side: Any = "request" if name in features.REQUEST_FIELDS else "item"
-            made.append(f.Field(name, side, to=name, transforms=hashed(name, buckets)))
-    for name in features.DENSE:
-        transforms = [] if name == "item_feature_0" else [f.Log1p()]
-        made.append(f.Field(name, "item", to=name, dtype="number", transforms=transforms))
-    if cross:
-        of = ["user_feature_2", "item_id"]
-        hashing = hashed(features.CROSS, features.CROSS_BUCKETS)
-        made.append(f.Combination(features.CROSS, of, f.Join(["&"]), features.CROSS, hashing))
-    return pi.Schema(made)
-
-
-def raw_rows(logs: features.Logs, rows: Sequence[features.Impression]) -> dict[str, list[Any]]:
-    tables = [logs.items[row.policy, row.campaign][row.item] for row in rows]
-    return {
-        **{f"user_feature_{i}": [row.user[i] for row in rows] for i in range(4)},
-        "position": [row.position for row in rows],
-        "time": [int(row.time.timestamp()) for row in rows],
-        "campaign": [row.campaign for row in rows],
-        "item_id": [f"{row.campaign}/{row.item}" for row in rows],
-        **{f"item_feature_{i}": [table[f"item_feature_{i}"] for table in tables] for i in (1, 2, 3)},
-        "item_feature_0": [float(table["item_feature_0"]) for table in tables],
-        "affinity": [row.affinities[int(row.item)] for row in rows],
-        "affinity_sum": [sum(row.affinities) for row in rows],
-    }
+@pytest.mark.once
+def test_the_bundled_schema_is_that_of_the_logs() -> None:
+    assert pi.Schema.load(SCHEMA) == raw.schema(cross=False)
 
 
 def test_raw_rows_score_as_those_that_training_encoded(logs: features.Logs, case: Case) -> None:
     rows = logs.impressions
-    schema, encoded = raw_schema(case.cross), features.encode(logs, rows, cross=case.cross)
-    raw = raw_rows(logs, rows)
-    report = pi.check_features(schema, raw, encoded)
+    schema, encoded = raw.schema(case.cross), features.encode(logs, rows, cross=case.cross)
+    given = raw.rows(logs, rows)
+    report = pi.check_features(schema, given, encoded)
     assert report.same, report
-    scores = pi.load(case.path, schema=schema).run(raw)["click"]
+    scores = pi.load(case.path, schema=schema).run(given)["click"]
     np.testing.assert_allclose(scores, pi.load(case.path).run(encoded)["click"], rtol=1e-5, atol=1e-7)
 
 
 def test_raw_rows_of_a_request_and_its_candidates(logs: features.Logs, case: Case) -> None:
-    schema = raw_schema(case.cross)
+    schema = raw.schema(case.cross)
     model, plain = pi.load(case.path, schema=schema), pi.load(case.path)
     row = logs.held_out()[0]
     shown = [replace(row, item=item) for item in logs.items[row.policy, row.campaign]]
-    raw = raw_rows(logs, shown)
+    given = raw.rows(logs, shown)
     own = {"time", "campaign", "position", "affinity_sum", *(f"user_feature_{i}" for i in range(4))}
-    request = {name: values[0] for name, values in raw.items() if name in own}
-    candidates = {name: values for name, values in raw.items() if name not in own}
+    request = {name: values[0] for name, values in given.items() if name in own}
+    candidates = {name: values for name, values in given.items() if name not in own}
     expected = plain.score(*features.ranking(logs, row, cross=case.cross))
     np.testing.assert_allclose(model.score(request, candidates), expected, rtol=1e-5, atol=1e-7)
+    late = {"affinity": candidates.pop("affinity")}
     if case.cross:
         # A catalogue holds no strings that meet those of a request.
         with pytest.raises(UnsupportedModelError, match="strings 'item_id'"):
             model.catalog(candidates)
         return
-    late = {"affinity": candidates.pop("affinity")}
     catalog = model.catalog(candidates, ids=candidates["item_id"], candidates=["affinity"])
     np.testing.assert_allclose(catalog.score(request, candidates=late), expected, rtol=1e-5, atol=1e-7)
