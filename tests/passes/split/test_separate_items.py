@@ -86,3 +86,7 @@ def test_records_are_the_same_where_all_that_makes_them_is() -> None:
     changed = item_and_request()
     changed = changed.with_(constants={**changed.constants, "w": changed.constants["w"] + 1})
     assert not same_records(first, separate_items(changed, SIDES))
+    other_layer = Node("pyrec.Dense", ("i", "w"), ("a",), {"activation": "Relu"})
+    changed = item_and_request()
+    changed = changed.with_(nodes=(other_layer, *changed.nodes[1:]))
+    assert not same_records(first, separate_items(changed, SIDES))

@@ -63,11 +63,16 @@ def test_ids_that_are_joined_along_an_axis_behind_the_last() -> None:
     [
         [JOINED, Node("Gather", ("x", "ids"), ("y",), {"axis": 0})],
         [JOINED, Node("Cast", ("ids",), ("f",), {"to": "float32"}), Node("Mul", ("f", "half"), ("y",))],
+        [
+            Node("Cast", ("u",), ("f",), {"to": "float32"}),
+            Node("Concat", ("f", "x"), ("joined",), {"axis": 1}),
+            Node("Mul", ("joined", "half"), ("y",)),
+        ],
         [JOINED, Node("Mul", ("ids", "ids"), ("y",))],
         [Node("Concat", ("i", "i"), ("ids",), {"axis": 1}), Node("Gather", ("table", "ids"), ("y",))],
         [Node("Concat", ("u", "i"), ("ids",), {"axis": 0}), Node("Gather", ("table", "ids"), ("y",))],
     ],
-    ids=["no constant table", "no whole numbers", "no constant", "one rate", "along the rows"],
+    ids=["no constant table", "a cast", "no whole numbers", "no constant", "one rate", "along the rows"],
 )
 def test_other_reads_stay(nodes: list[Node]) -> None:
     graph = graph_of(nodes, CONSTANTS, ids="ui", u=(2,), i=(2,), x=(2,))
