@@ -54,7 +54,7 @@ class Executor:
     def writer(
         self,
         store: ItemStore,
-        fields: Sequence[tuple[str, int, int, int]],
+        fields: Sequence[tuple[str, int, int, int, str]],
         inputs: Sequence[tuple[str, int, int, int]],
     ) -> ItemWriter: ...
 

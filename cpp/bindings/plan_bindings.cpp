@@ -333,8 +333,8 @@ py::object prepare_plan(const py::object& self, std::size_t count, std::vector<s
   return make_prepared_call(self, executor, std::move(spec), std::move(general));
 }
 
-// fields: (dtype, axis of rows, elements of an item, offset) of each output; inputs: (dtype, rank,
-// axis of rows, place in the plan or -1).
+// fields: (dtype, axis of rows, elements of an item, offset, codec or "") of each output; inputs:
+// (dtype, rank, axis of rows, place in the plan or -1).
 std::unique_ptr<ItemWriter> make_writer(const py::object& self, std::shared_ptr<ItemStore> store,
                                         const py::list& fields, const py::list& inputs) {
   const auto& executor = self.cast<const ExecutorHandle&>().executor;
@@ -342,7 +342,8 @@ std::unique_ptr<ItemWriter> make_writer(const py::object& self, std::shared_ptr<
   for (const auto& item : fields) {
     const auto parts = item.cast<py::tuple>();
     stored.push_back({dtype_from_name(parts[0].cast<std::string>()), parts[1].cast<int>(),
-                      parts[2].cast<std::size_t>(), parts[3].cast<std::size_t>()});
+                      parts[2].cast<std::size_t>(), parts[3].cast<std::size_t>(),
+                      find_codec(parts[4].cast<std::string>())});
   }
   std::vector<WriterInput> given;
   std::size_t read = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codecs/encode.h"
 #include "simd/vec_scalar.h"
 
 // After the vocabulary that it is compiled over.
@@ -11,6 +12,11 @@ namespace pyrec {
 
 std::size_t row_bytes(Codec codec, std::size_t width) {
   return with_codec(codec, [=](auto of) { return of.row_bytes(width); });
+}
+
+bool encode_row(Codec codec, const float* row, std::size_t width, std::byte* made) {
+  auto* bytes = reinterpret_cast<unsigned char*>(made);
+  return with_codec(codec, [=](auto of) { return of.encode(row, width, bytes); });
 }
 
 std::optional<Codec> find_codec(std::string_view name) {

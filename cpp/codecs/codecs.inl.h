@@ -2,8 +2,9 @@
 
 // The codecs over the vector vocabulary that was included before. A codec is a struct with a name,
 // the bytes of a row, and a Reader of its numbers, made of a row (aligned to 4 bytes, or to its
-// elements where they are all of it) and its width. A Reader reads a vector, or the first numbers
-// of one and then zeros, or adds them to a sum; it gives the first number, and skips some.
+// elements where they are all of it) and its width, and encodes rows as the reference in Python
+// does. A Reader reads a vector, or the first numbers of one and then zeros, or adds them to a sum;
+// it gives the first number, and skips some.
 
 #include "codecs/bf16.h"
 #include "codecs/codec.h"

@@ -15,6 +15,39 @@ struct I8 {
     return scale_at(width) + sizeof(float);
   }
 
+  static bool encode(const float* row, std::size_t width, unsigned char* made) {
+    constexpr float kLevels = 127, kMost = 0x1.fffffep+127f;
+    float largest = 0;
+    bool finite = true;
+    for (std::size_t j = 0; j < width; ++j) {
+      const float magnitude = __builtin_fabsf(row[j]);
+      finite &= magnitude <= kMost;
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    float scale = largest / kLevels;
+    // The next number towards 0: 127 times it is still finite.
+    std::uint32_t bits;
+    const float quotient = kMost / kLevels;
+    __builtin_memcpy(&bits, &quotient, sizeof bits);
+    --bits;
+    float most;
+    __builtin_memcpy(&most, &bits, sizeof most);
+    if (scale > most) scale = most;
+    if (!finite) scale = __builtin_nanf("");
+    const bool usable = scale > 0;
+    // Adding it rounds numbers of this size to whole ones, ties to even.
+    constexpr float kWhole = 0x1.8p+23f;
+    for (std::size_t j = 0; j < width; ++j) {
+      float number = usable ? row[j] / scale : 0;
+      number = number > kLevels ? kLevels : number < -kLevels ? -kLevels : number;
+      number = (number + kWhole) - kWhole;
+      made[j] = static_cast<unsigned char>(static_cast<std::int8_t>(number));
+    }
+    for (std::size_t j = width; j < scale_at(width); ++j) made[j] = 0;
+    __builtin_memcpy(made + scale_at(width), &scale, sizeof scale);
+    return true;
+  }
+
   struct Reader {
     Reader(const unsigned char* row, std::size_t width)
         : row(reinterpret_cast<const std::int8_t*>(row)),

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "codecs/encode.h"
 #include "plan/tensor_tools.h"
 
 namespace pyrec {
@@ -32,8 +33,8 @@ RecordWriter::RecordWriter(std::shared_ptr<const Executor> executor,
   bool fits = fields_.size() == executor_->output_count();
   std::vector<bool> used(stride);
   for (const RecordField& field : fields_) {
-    const std::size_t end = field.offset + field.elements * item_size(field.dtype);
-    fits = fits && end <= stride;
+    const std::size_t end = field.offset + field.size();
+    fits = fits && end <= stride && (!field.codec || field.dtype == DType::kFloat32);
     for (std::size_t i = field.offset; fits && i < end; ++i) {
       fits = !used[i];
       used[i] = true;
@@ -85,8 +86,13 @@ void RecordWriter::write_tile(std::span<const Tensor> inputs, std::size_t begin,
     std::byte* record = batch.record(begin + i);
     for (std::size_t number = 0; number < fields_.size(); ++number) {
       const RecordField& field = fields_[number];
-      const std::size_t size = field.elements * item_size(field.dtype);
-      std::memcpy(record + field.offset, values[number].data + i * size, size);
+      const std::byte* from = values[number].data + i * field.elements * item_size(field.dtype);
+      if (!field.codec) {
+        std::memcpy(record + field.offset, from, field.size());
+      } else if (!encode_row(*field.codec, reinterpret_cast<const float*>(from), field.elements,
+                             record + field.offset)) {
+        throw OpError(ErrorKind::kShape, "a number that its codec does not have");
+      }
     }
     for (const auto& [offset, size] : gaps_) std::memset(record + offset, 0, size);
   }

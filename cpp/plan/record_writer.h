@@ -3,22 +3,29 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "codecs/codec.h"
 #include "core/thread_pool.h"
 #include "plan/executor.h"
 #include "tables/item_store.h"
 
 namespace pyrec {
 
-// One output of a plan of items, as it lies in an item's record: its elements as they are.
+// One output of a plan of items, as it lies in an item's record.
 struct RecordField {
   DType dtype;
-  int axis;              // of the rows
-  std::size_t elements;  // of one item
-  std::size_t offset;    // in bytes
+  int axis;                    // of the rows
+  std::size_t elements;        // of one item
+  std::size_t offset;          // in bytes
+  std::optional<Codec> codec;  // of float32 numbers; else its elements lie there as they are
+
+  std::size_t size() const {
+    return codec ? row_bytes(*codec, elements) : elements * item_size(dtype);
+  }
 };
 
 // Computes the records of items where a store keeps them: tile by tile, so that what is between

@@ -297,7 +297,7 @@ class NativeExecutor:
     def writer(
         self,
         store: native.ItemStore,
-        fields: Sequence[tuple[str, int, int, int]],
+        fields: Sequence[tuple[str, int, int, int, str]],
         inputs: Sequence[tuple[str, int, int, int]],
     ) -> native.ItemWriter:
         """What puts items into a store whose records are made of the plan's outputs.
@@ -306,7 +306,8 @@ class NativeExecutor:
         ----------
         store : native.ItemStore
         fields : sequence of tuple
-            Of each output: element type, axis of its rows, elements of one item, first byte in the record.
+            Of each output: element type, axis of its rows, elements of one item, first byte in the record,
+            codec or "".
         inputs : sequence of tuple
             Of each array that comes with items: element type, rank, axis of its rows, and which input of the
             plan it is, or -1.

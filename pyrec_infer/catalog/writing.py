@@ -48,14 +48,13 @@ def make_writer(
     plan, make = items.plan, getattr(items.executor, "writer", None)
     steps = (*plan.prologue, *plan.epilogue, *plan.coupled)
     axes = [*(item.rows for item in plan.inputs), *(info.rows for info in infos.values())]
-    exact = all(field.codec in ("", "f32") for field in fields.values())
-    if make is None or steps or plan.static_rows or min(axes, default=0) < 0 or not exact or not fields:
+    if make is None or steps or plan.static_rows or min(axes, default=0) < 0 or not fields:
         return None
     if fields.keys() != {item.value for item in plan.outputs}:
         return None
     places = {item.name: place for place, item in enumerate(plan.inputs)}
     stored = [fields[item.value] for item in plan.outputs]
-    layout = [(field.dtype.name, field.axis, field.width, field.offset) for field in stored]
+    layout = [(field.dtype.name, field.axis, field.width, field.offset, field.codec) for field in stored]
     inputs = []
     for name, info in infos.items():
         if info.dtype is None or info.dtype.kind in "UO" or info.rank is None:

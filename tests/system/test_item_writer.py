@@ -13,6 +13,7 @@ from onnx import helper
 from support.models import FLOAT, INT64, make_model
 
 import pyrec_infer as pi
+from pyrec_infer.codecs import PRECISIONS
 from pyrec_infer.errors import IdRangeError, PyrecError
 from pyrec_infer.extension import compiled
 
@@ -113,6 +114,41 @@ def test_many_tiles_and_threads() -> None:
     for catalog in (first, second):
         catalog.upsert(goods(2500, 5), ids)
     assert records(first) == records(second)
+
+
+SPECIAL = (0.0, -0.0, 1e-40, -1e-45, 1.00390625, 1.01171875, -65504.0, np.nan, np.inf, -np.inf, 3.4e38, 1e-38)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+def test_numbers_are_stored_as_the_reference_stores_them(precision: Any) -> None:
+    width, count = 19, 300
+    made = make_model(
+        [helper.make_node("Mul", ["i", "u"], ["p"]), helper.make_node("ReduceSum", ["p", "axes"], ["score"])],
+        {"u": (FLOAT, ["N", width]), "i": (FLOAT, ["N", width])},
+        {"score": (FLOAT, ["N", 1])},
+        {"axes": np.asarray([1])},
+    )
+    generator = np.random.default_rng(3)
+    numbers = generator.standard_normal((count, width)).astype(np.float32)
+    numbers *= np.exp2(generator.integers(-45, 15, (count, 1))).astype(np.float32)
+    most = 65504 if precision == "fp16" else np.inf
+    special = [number for number in SPECIAL if not np.isfinite(number) or abs(number) <= most]
+    places = generator.random((100, width)) < 0.1
+    numbers[:100][places] = generator.choice(special, places.sum())
+    model = pi.load(made.SerializeToString())
+    first, second = (model.catalog({"i": numbers[:1]}, precision=precision) for _ in range(2))
+    second._put = second._writer = None
+    for catalog in (first, second):
+        catalog.upsert({"i": numbers}, np.arange(count))
+    assert records(first) == records(second)
+    if precision == "fp16":
+        raised = []
+        numbers[270, 4] = 70_000
+        for catalog in (first, second):
+            with pytest.raises(PyrecError, match=r"row 270\)") as caught:
+                catalog.upsert({"i": numbers}, np.arange(count))
+            raised.append(str(caught.value))
+        assert raised[0] == raised[1]
 
 
 WRONG: dict[str, tuple[dict[str, Any], Any]] = {
