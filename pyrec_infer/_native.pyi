@@ -40,6 +40,18 @@ class Executor:
         derivations: Sequence[tuple[Executor, bool, list[int], list[int]]] = ...,
     ) -> None: ...
     def run(self, arrays: Sequence[_Array], offsets: Sequence[int]) -> list[_Array]: ...
+    def run_best(
+        self,
+        arrays: Sequence[_Array],
+        offsets: Sequence[int],
+        shared: bool,
+        k: int,
+        times: NDArray[np.float32] | None,
+        plus: NDArray[np.float32] | None,
+        taken: NDArray[np.bool_] | None,
+        numbers: int,
+        by_request: bool,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
     def run_into(self, arrays: Sequence[_Array], output: int, out: object) -> None: ...
     def prepare(
         self,

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array, regular, require_arrays, require_out
+from pyrec_infer.arguments import as_array, as_count, regular, require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import Plan
-from pyrec_infer.top_k import Ranked, TopK, best_of_each, best_rows, named
+from pyrec_infer.top_k import Adjustment, Ranked, Selection, named
 
 
 def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
@@ -40,6 +40,71 @@ def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
             f"{list(made.shape)}; `run` gives it"
         )
     return scores.reshape(len(scores)) if prod(scores.shape[1:]) == 1 else scores
+
+
+def find_best(
+    ready: ReadyPlan,
+    arrays: Mapping[str, Array],
+    offsets: Sequence[int],
+    requests: int,
+    rows: int,
+    output: str,
+    selection: Selection,
+) -> Ranked:
+    """The best candidates of each request: chosen where scores are made, or else from all of them.
+
+    Parameters
+    ----------
+    ready : ReadyPlan
+    arrays : mapping of str to ndarray
+        Every input that the plan reads.
+    offsets : sequence of int
+        Row bounds of several requests; empty for one, or where candidates are shared.
+    requests, rows : int
+        How many requests, and how many rows of candidates the arrays have; neither is 0.
+    output : str
+        What errors call the scores.
+    selection : Selection
+
+    Raises
+    ------
+    InputError
+        If the plan cannot tell several requests apart.
+    ShapeError
+        If there is not one score for each candidate.
+    """
+    plan = ready.plan
+    if plan.one_request and requests != 1:
+        raise InputError(f"{plan.one_request}: expected one request in a call, got {requests}")
+    run_best = getattr(ready.executor, "run_best", None)
+    if run_best is not None and plan.selects_in_tiles:
+        given = [arrays[item.name] for item in plan.given_inputs()]
+        found: Ranked = run_best(given, offsets, requests, rows, selection)
+        return found
+    total = rows
+    if selection.shared and requests != 1:
+        total, arrays = rows * requests, plan.repeated(arrays, requests)
+        offsets = range(0, total + 1, rows)
+    ready.check_string_rows(arrays, requests, total)
+    (made,) = ready.run(arrays, offsets, total).values()
+    return selection.best(as_scores(made, total, output), offsets or (0, total))
+
+
+FEW = 1 << 12
+"""Fewer scores of one request are made before they are compared: such a call takes microseconds."""
+
+
+def are_many(rows: int) -> bool:
+    """Whether so many candidates are compared where their scores are made."""
+    return rows >= FEW
+
+
+def seem_many(candidates: Any) -> bool:
+    """Whether what was given for candidates is likely to be of many."""
+    if type(candidates) is not dict:
+        return True
+    sizes = (len(value) for value in candidates.values() if type(value) is np.ndarray and value.ndim)
+    return are_many(max(sizes, default=0))
 
 
 def empty_outputs(plan: Plan) -> dict[str, Array] | None:
@@ -257,40 +322,54 @@ def prepare_call(
     return quick or call
 
 
-def best_candidates(
-    scores: NDArray[np.float32],
-    k: int,
-    ids: ArrayLike | None,
-    exclude: ArrayLike | None,
-    boost: ArrayLike | None,
-    bounds: Sequence[int] | None,
-) -> TopK | Ranked:
-    """The candidates with the best of these scores, for the arguments of `Model.top_k`."""
-    names = None if ids is None else regular("ids", ids)
-    added = None if boost is None else as_array("boost", boost, np.dtype(np.float32))
-    for label, given in (("ids", names), ("boost", added)):
-        if given is not None and given.shape != scores.shape:
-            raise ShapeError(f"{label}: expected shape [{len(scores)}], got {list(given.shape)}")
-    if added is not None:
-        scores = scores + added.astype(np.float32)
-    left_out = None
-    if exclude is not None and regular("exclude", exclude).size:
-        left_out = as_array("exclude", exclude, np.dtype(np.int64) if names is None else names.dtype)
-    if bounds is not None:
-        own = np.arange(len(scores)) if names is None else names
-        taken = None if left_out is None else ~np.isin(own, left_out)
-        ranked = best_of_each(scores, bounds, k, taken)
-        return ranked if names is None else named(ranked, lambda rows: own[rows])
-    rows, best = best_rows(scores, k, names, left_out)
-    return TopK(rows if names is None else names[rows], best, len(rows))
+class Choice:
+    """What `Model.top_k` is told of the candidates.
+
+    Parameters
+    ----------
+    k, ids, exclude, boost
+        Of that call.
+    """
+
+    def __init__(
+        self, k: int, ids: ArrayLike | None, exclude: ArrayLike | None, boost: ArrayLike | None
+    ) -> None:
+        self._k = as_count("k", k)
+        self._names = None if ids is None else regular("ids", ids)
+        self._plus = None
+        if boost is not None:
+            self._plus = as_array("boost", boost, np.dtype(np.float32)).astype(np.float32)
+        self._excluded = None
+        if exclude is not None and regular("exclude", exclude).size:
+            dtype = np.dtype(np.int64) if self._names is None else self._names.dtype
+            self._excluded = as_array("exclude", exclude, dtype)
+
+    def selection(self, rows: int) -> Selection:
+        """The same of so many candidates."""
+        for label, given in (("ids", self._names), ("boost", self._plus)):
+            if given is not None and given.shape != (rows,):
+                raise ShapeError(f"{label}: expected shape [{rows}], got {list(given.shape)}")
+        taken = None
+        if self._excluded is not None:
+            names = np.arange(rows) if self._names is None else self._names
+            taken = ~np.isin(names, self._excluded)
+        return Selection(self._k, adjustment=Adjustment(plus=self._plus), taken=taken)
+
+    def result(self, ranked: Ranked) -> Ranked:
+        """Results by the candidates' names."""
+        names = self._names
+        return ranked if names is None else named(ranked, lambda rows: names[rows])
 
 
 __all__ = [
+    "Choice",
     "PositionalCall",
     "PreparedCall",
     "SeveralCall",
+    "are_many",
     "as_scores",
-    "best_candidates",
     "empty_outputs",
+    "find_best",
     "prepare_call",
+    "seem_many",
 ]

@@ -13,15 +13,16 @@ from numpy.typing import ArrayLike
 from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names, as_threads
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.calls import (
+    Choice,
     PreparedCall,
     RowsCall,
     SeveralCall,
-    best_candidates,
     prepare_call,
+    seem_many,
 )
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.codecs import PrecisionName, require_precision
-from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.errors import InputError
 from pyrec_infer.formats import import_model, model_source
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
@@ -34,6 +35,7 @@ from pyrec_infer.shortcuts import Shortcuts
 from pyrec_infer.tensor_info import TensorInfo, tensor_info
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
+from pyrec_infer.top_k import TopK
 from pyrec_infer.views import Views
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
@@ -270,16 +272,20 @@ class Model:
         >>> pi.load(MODEL).top_k(user.request, {**items(500), "affinity": user.affinity}, k=3).count
         3
         """
-        k = as_count("k", k)
         if isinstance(output, list):
             raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
-        bounds = None if offsets is None else as_bounds(offsets)
-        scores = self._score(request, candidates, bounds, output, by, single=True)
-        if scores.ndim != 1:
-            raise ShapeError(
-                f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
-            )
-        return best_candidates(scores, k, ids, exclude, boost, bounds)
+        choice = Choice(k, ids, exclude, boost)
+        if offsets is None and not seem_many(candidates):
+            scores = self._score(request, candidates, None, output, by, single=True)
+            best = choice.selection(len(scores)).best(scores, (0, len(scores)))
+        else:
+            signature = self._ranking.signature(by)
+            own, others = signature.expand(request), signature.expand(candidates)
+            way = self._ranking.way(own, others, output, by, single=True)
+            bounds = () if offsets is None else as_bounds(offsets)
+            best = self._ranking.best(way, own, others, bounds, choice.selection)
+        best = choice.result(best)
+        return best if offsets is not None else TopK(best.ids[0], best.scores[0], int(best.counts[0]))
 
     @memory_errors_typed
     def prepare(

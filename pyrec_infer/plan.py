@@ -139,6 +139,31 @@ class Plan:
     derived: tuple[DerivedPlan, ...] = ()
     one_request: str = ""
 
+    @property
+    def selects_in_tiles(self) -> bool:
+        """Whether the best candidates can be chosen from each tile's scores while they are in cache: the only
+        result is one number for each candidate, comes out of tiles as it is, and no other phase reads it."""
+        if len(self.outputs) != 1 or self.prologue or self.epilogue or self.static_rows:
+            return False
+        (output,) = self.outputs
+        info = self.infos[output.value]
+        numbers = info.dtype is not None and info.dtype.kind in "fiub"
+        narrow = info.shape is not None and all(
+            isinstance(size, int) and size == 1 for size in info.shape[1:]
+        )
+        made = any(output in phase.exports for phase in self.phases if phase.kind == "tile")
+        read = any(output.value == item.value for phase in self.phases for item in phase.imports)
+        return numbers and made and narrow and not read and output.axis == 0
+
+    def repeated(self, arrays: Mapping[str, Array], requests: int) -> dict[str, Array]:
+        """The given inputs with those of the candidates once for each request."""
+        found = dict(arrays)
+        for name, array in arrays.items():
+            axis = self.infos[name].rows
+            if axis >= 0 and self.rates[name] != Rate.REQUEST:
+                found[name] = np.concatenate([array] * requests, axis=axis)
+        return found
+
     def rate_of(self, node: Node) -> Rate:
         """When a node can run."""
         return Rate.MODEL.join(*(self.rates.get(name, Rate.MODEL) for name in node.outputs if name))

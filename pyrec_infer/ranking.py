@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Signature
-from pyrec_infer.calls import as_scores, empty_outputs
+from pyrec_infer.calls import as_scores, empty_outputs, find_best
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
@@ -24,6 +24,7 @@ from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.select.select_scores import row_axis
 from pyrec_infer.plan import Plan
 from pyrec_infer.planning import make_ready, watch_passes
+from pyrec_infer.top_k import Ranked, Selection
 from pyrec_infer.views import View, Views
 
 _MAX_PLANS = 64
@@ -200,6 +201,23 @@ class Ranking:
         how = *self._how, view.fallbacks, self._precision
         return ModelPart(view.signature, graph, *how, notes, wanted)
 
+    def best(
+        self,
+        way: Way,
+        request: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        bounds: Sequence[int],
+        asked: Callable[[int], Selection],
+    ) -> Ranked:
+        """The best candidates of each request; ``asked`` says what for by the number of candidates."""
+        name = way.wanted.names()[0]
+        if way.ready.plan.selects_in_tiles and not way.view.moved:
+            arrays, requests, rows = _arrays(way.view, way.ready.plan, request, candidates, bounds)
+            if rows > 0 and requests > 0:
+                return find_best(way.ready, arrays, bounds, requests, rows, name, asked(rows))
+        scores = self.score(way, request, candidates, bounds)
+        return asked(len(scores)).best(scores, bounds or (0, len(scores)))
+
     def score(
         self, way: Way, request: Mapping[str, Any], candidates: Mapping[str, Any], bounds: Sequence[int]
     ) -> NDArray[np.float32]:
@@ -213,15 +231,15 @@ class Ranking:
         return np.concatenate(parts)
 
 
-def call(
+def _arrays(
     view: View,
-    ready: ReadyPlan,
+    plan: Plan,
     request: Mapping[str, Any],
     candidates: Mapping[str, Any],
     offsets: Sequence[int],
-) -> tuple[dict[str, Array], int]:
-    """Run a plan on what a caller gave; its outputs and the number of candidates."""
-    plan, signature = ready.plan, view.signature
+) -> tuple[dict[str, Array], int, int]:
+    """What a caller gave as arrays, how many requests, and how many candidates: -1 where no input tells."""
+    signature = view.signature
     signature.require(plan.given, request, candidates)
     if len(offsets) > 2 and plan.one_request:
         raise InputError(f"{plan.one_request}: expected one request in a call, got {len(offsets) - 1}")
@@ -236,6 +254,19 @@ def call(
         arrays[name] = array
         if rows < 0 and not on_request and info.rows != Rows.INVARIANT:
             rows = array.shape[info.rows]
+    return arrays, requests, rows
+
+
+def call(
+    view: View,
+    ready: ReadyPlan,
+    request: Mapping[str, Any],
+    candidates: Mapping[str, Any],
+    offsets: Sequence[int],
+) -> tuple[dict[str, Array], int]:
+    """Run a plan on what a caller gave; its outputs and the number of candidates."""
+    plan = ready.plan
+    arrays, requests, rows = _arrays(view, plan, request, candidates, offsets)
     # Bags of the candidates are counted where their bounds are worked out.
     counted = rows < 0 and not offsets and any(not item.request and item.rows >= 0 for item in plan.inputs)
     if rows < 0:

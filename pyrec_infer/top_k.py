@@ -1,15 +1,17 @@
-"""The best rows of a vector of scores."""
+"""The best candidates by their scores: what a call asks for, and what it gets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.errors import ShapeError
 from pyrec_infer.extension import native
 from pyrec_infer.ir import Array
 
@@ -62,67 +64,103 @@ class Adjustment:
     times: NDArray[np.float32] | None = None
     plus: NDArray[np.float32] | None = None
 
-    def of(self, scores: NDArray[np.float32], request: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The adjusted scores of a request's chosen candidates."""
-        for operate, values in ((np.multiply, self.times), (np.add, self.plus)):
-            if values is not None:
-                scores = operate(scores, (values[request] if values.ndim == 2 else values)[chosen])
+    def chosen(self, places: NDArray[np.int64]) -> Adjustment:
+        """Of some of the candidates alone."""
+        return Adjustment(*(None if each is None else each[..., places] for each in (self.times, self.plus)))
+
+    def flat(self, requests: int, rows: int) -> Adjustment:
+        """Of each request's candidates, one request after the other."""
+        return Adjustment(
+            *(
+                None if each is None else np.broadcast_to(each, (requests, rows)).reshape(-1)
+                for each in (self.times, self.plus)
+            )
+        )
+
+    def of(self, scores: NDArray[np.float32], request: int, begin: int) -> NDArray[np.float32]:
+        """The adjusted scores of successive candidates of a request."""
+        with np.errstate(all="ignore"):
+            for operate, values in ((np.multiply, self.times), (np.add, self.plus)):
+                if values is not None:
+                    own = values[request] if values.ndim == 2 else values
+                    scores = operate(scores, own[begin : begin + len(scores)])
         return scores
 
 
-def _select(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class Selection:
+    """What a call asks for that wants the best candidates alone.
+
+    Attributes
+    ----------
+    k : int
+    shared : bool
+        Whether all candidates are those of each request.
+    adjustment : Adjustment
+        With a number for each candidate of the call, where they are shared also for each request and
+        candidate.
+    taken : ndarray of bool, shape (N,), optional
+        Which candidates may be found; all by default.
+    """
+
+    k: int
+    shared: bool = False
+    adjustment: Adjustment = Adjustment()
+    taken: NDArray[np.bool_] | None = None
+
+    def arrays(self) -> tuple[list[Any], int, bool]:
+        """What candidates are adjusted and chosen by, contiguous and of one size; this size, and whether it
+        is that of all pairs of requests and shared candidates."""
+        given = [self.adjustment.times, self.adjustment.plus, self.taken]
+        shape = max((values.shape for values in given if values is not None), key=len, default=(0,))
+        alike = [
+            None if values is None else np.ascontiguousarray(np.broadcast_to(values, shape))
+            for values in given
+        ]
+        return alike, prod(shape), len(shape) == 2
+
+    def best(self, scores: NDArray[np.float32], bounds: Sequence[int]) -> Ranked:
+        """The best of the scores of each request, which are ``bounds[b]:bounds[b + 1]``.
+
+        Rows are those of the call; of shared candidates, those of each request.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one score for each candidate.
+        """
+        if scores.ndim != 1:
+            raise ShapeError(
+                f"top_k needs one score for each candidate, the output has shape {list(scores.shape)}"
+            )
+        parts = []
+        for request, (begin, end) in enumerate(pairwise(bounds)):
+            first = 0 if self.shared else begin
+            own = self.adjustment.of(scores[begin:end], request, first)
+            if self.taken is None:
+                rows = best_rows(own, self.k)
+            else:
+                kept = np.flatnonzero(self.taken[first : first + len(own)])
+                rows = kept[best_rows(own[kept], self.k)]
+            parts.append((rows + first, own[rows]))
+        return joined(parts)
+
+
+def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Rows of the k best scores, best first.
+
+    Equal scores: the lower row first. NaN comes last.
+
+    Examples
+    --------
+    >>> best_rows(np.asarray([1, np.nan, 3, 3], np.float32), 4).tolist()
+    [2, 3, 0, 1]
+    """
     if native is not None:
-        return native.top_k(scores, k)
+        return native.top_k(np.ascontiguousarray(scores), k)
     # lexsort is stable, so equal scores keep their order; its last key counts most.
     order = np.lexsort((-scores, np.isnan(scores)))
     return order[:k].astype(np.int64)
-
-
-def best_rows(
-    scores: NDArray[np.float32], k: int, ids: Array | None, exclude: Array | None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of the k best scores, best first, and those scores.
-
-    Equal scores: the lower row first. NaN comes last. Rows whose id is excluded are left out.
-
-    Examples
-    --------
-    >>> scores = np.asarray([1, np.nan, 3, 3], np.float32)
-    >>> best_rows(scores, 4, None, None)[0].tolist()
-    [2, 3, 0, 1]
-    >>> best_rows(scores, 4, None, np.asarray([2]))[0].tolist()
-    [3, 0, 1]
-    """
-    if exclude is None or exclude.size == 0:
-        rows = _select(np.ascontiguousarray(scores), k)
-        return rows, scores[rows]
-    names = np.arange(len(scores)) if ids is None else ids
-    kept = np.flatnonzero(~np.isin(names, exclude))
-    rows = kept[_select(np.ascontiguousarray(scores[kept]), k)]
-    return rows, scores[rows]
-
-
-def best_of_each(
-    scores: NDArray[np.float32], bounds: Sequence[int], k: int, taken: NDArray[np.bool_] | None = None
-) -> Ranked:
-    """Rows of the k best scores of each request, whose scores are ``bounds[b]:bounds[b + 1]``.
-
-    Equal scores: the lower row first. NaN comes last. Rows that are not taken are left out.
-
-    Examples
-    --------
-    >>> best_of_each(np.asarray([1, 3, 2, 5], np.float32), [0, 3, 4], 2).ids.tolist()
-    [[1, 2], [3, 0]]
-    """
-    parts = []
-    for begin, end in pairwise(bounds):
-        if taken is None:
-            rows = begin + _select(np.ascontiguousarray(scores[begin:end]), k)
-        else:
-            kept = begin + np.flatnonzero(taken[begin:end])
-            rows = kept[_select(scores[kept], k)]
-        parts.append((rows, scores[rows]))
-    return joined(parts)
 
 
 def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Ranked:
@@ -147,4 +185,4 @@ def named(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Ranked
     return ranked._replace(ids=ids)
 
 
-__all__ = ["Adjustment", "Ranked", "TopK", "best_of_each", "best_rows", "joined", "named"]
+__all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named"]

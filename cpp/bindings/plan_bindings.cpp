@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <exception>
 #include <limits>
 #include <memory>
@@ -23,7 +24,7 @@
 #include "plan/op_list.h"
 #include "plan/program.h"
 #include "plan/tensor_tools.h"
-#include "plan/top_k.h"
+#include "selection/top_k.h"
 
 namespace py = pybind11;
 
@@ -301,6 +302,50 @@ py::list run_plan(const ExecutorHandle& handle, const py::sequence& arrays,
   return outputs;
 }
 
+using OptionalFloats = std::optional<PlainArray<float>>;
+
+// The best candidates of each request: rows [B, K] and scores [B, K], 0 and minus infinity beyond
+// the counts [B]. `times`, `plus` and `taken` have a number for each row or, of shared candidates,
+// for each request and row.
+py::tuple run_plan_best(const ExecutorHandle& handle, const py::sequence& arrays,
+                        const std::vector<std::int64_t>& offsets, bool shared, std::size_t k,
+                        const OptionalFloats& times, const OptionalFloats& plus,
+                        const std::optional<PlainArray<bool>>& taken, std::size_t numbers,
+                        bool by_request) {
+  const auto check = [numbers](const auto& values) {
+    if (values && static_cast<std::size_t>(values->size()) != numbers) {
+      throw OpError(ErrorKind::kShape, "expected a number for each candidate");
+    }
+    return values ? values->data() : nullptr;
+  };
+  Selection selection{k, shared, {check(times), check(plus), nullptr}, by_request};
+  selection.adjustment.taken = reinterpret_cast<const std::uint8_t*>(check(taken));
+  selection.numbers = numbers;
+  Executor::Session session(*handle.executor);
+  give_inputs(*handle.executor, session, arrays);
+  std::vector<std::vector<Winner>> winners;
+  run_watched([&] { session.run_best(offsets, selection, winners); });
+  std::size_t width = 0;
+  for (const auto& found : winners) width = std::max(width, found.size());
+  session.require_room(winners.size() * width * (sizeof(std::int64_t) + sizeof(float)));
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(winners.size()),
+                                       static_cast<py::ssize_t>(width)};
+  py::array_t<std::int64_t> rows(shape), counts(shape[0]);
+  py::array_t<float> scores(shape);
+  std::int64_t* to_row = rows.mutable_data();
+  float* to_score = scores.mutable_data();
+  for (std::size_t request = 0; request < winners.size(); ++request) {
+    std::vector<Winner>& found = winners[request];
+    counts.mutable_data()[request] = static_cast<std::int64_t>(found.size());
+    found.resize(width, {0, -std::numeric_limits<float>::infinity()});
+    for (const Winner& winner : found) {
+      *to_row++ = winner.row;
+      *to_score++ = winner.score;
+    }
+  }
+  return py::make_tuple(rows, scores, counts);
+}
+
 void run_plan_into(const ExecutorHandle& handle, const py::sequence& arrays, std::size_t output,
                    const py::object& out) {
   Executor::Session session(*handle.executor);
@@ -416,7 +461,7 @@ py::array_t<std::int64_t> best_rows(const PlainArray<float>& scores, std::int64_
   {
     const std::span<const float> values(scores.data(), static_cast<std::size_t>(scores.size()));
     const GilRelease release;
-    rows = top_k(values, count);
+    rows = top_k(available_kernels().front(), values, count);
   }
   py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(rows.size()));
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -506,6 +551,9 @@ void bind_plan(py::module_& module) {
            py::arg("few") = py::none(), py::arg("few_rows") = 0,
            py::arg("derivations") = py::list())
       .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
+      .def("run_best", &run_plan_best, py::arg("arrays"), py::arg("offsets"), py::arg("shared"),
+           py::arg("k"), py::arg("times").noconvert(), py::arg("plus").noconvert(),
+           py::arg("taken").noconvert(), py::arg("numbers"), py::arg("by_request"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
            py::arg("most_rows"), py::arg("width"), py::arg("general"),

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cpus.h"
 #include "core/watch.h"
 
 namespace pyrec {
@@ -19,8 +20,11 @@ namespace pyrec {
 namespace {
 
 // A thread looks for work this long before it sleeps: long enough for the next phase of the same
-// call, far too short to be seen as load.
-constexpr std::chrono::microseconds kSpin{20};
+// call and for the next of many calls, far too short to be seen as load.
+constexpr std::chrono::microseconds kAwait{100};
+
+// A caller looks this long whether the others' last parts are done: as long as one may take.
+constexpr std::chrono::microseconds kFinish{200};
 
 // How long a caller that waits for the others' last part does not look whether its call is to stop.
 constexpr std::chrono::milliseconds kLook{10};
@@ -34,8 +38,8 @@ void pause_briefly() {
 }
 
 template <class F>
-bool spin_until(F&& ready) {
-  const auto end = std::chrono::steady_clock::now() + kSpin;
+bool spin_until(std::chrono::microseconds most, F&& ready) {
+  const auto end = std::chrono::steady_clock::now() + most;
   do {
     for (int i = 0; i < 16; ++i) {
       if (ready()) return true;
@@ -66,7 +70,12 @@ struct ThreadPool::Team {
   std::size_t count = 0;
   Body body;
   Watch* watch = nullptr;  // of the call whose loop it is
+  Cpus cpus;
   std::vector<std::thread> threads;
+
+  explicit Team(std::size_t size) : spins(cpus.count() == 0 || size <= cpus.count()) {}
+
+  const bool spins;  // every thread may have a CPU for itself
 
   void share(std::size_t worker) {
     const WatchScope scope(watch);
@@ -90,7 +99,7 @@ struct ThreadPool::Team {
       const std::uint64_t now = state.load(std::memory_order_relaxed);
       return (now & kOpen) != 0 && now / kNumber != seen;
     };
-    if (spin_until(ready)) return true;
+    if (spins && spin_until(kAwait, ready)) return true;
     std::unique_lock lock(mutex);
     ++sleeping;
     wake.wait(lock, [&] { return stop || ready(); });
@@ -129,6 +138,7 @@ struct ThreadPool::Team {
       state.store(number * kNumber | kOpen, std::memory_order_release);
       asleep = sleeping > 0;
     }
+    cpus.keep_off_caller(threads);
     if (asleep) wake.notify_all();
   }
 
@@ -136,7 +146,7 @@ struct ThreadPool::Team {
   std::exception_ptr close() {
     const auto empty = [&] { return (state.load(std::memory_order_acquire) & kInside) == 0; };
     state.fetch_and(~kOpen, std::memory_order_acq_rel);
-    if (!spin_until(empty)) {
+    if (!(spins && spin_until(kFinish, empty))) {
       std::unique_lock lock(mutex);
       while (!done.wait_for(lock, kLook, empty)) {
         lock.unlock();
@@ -164,7 +174,7 @@ void ThreadPool::start_team(int process) {
   // The threads and locks of a parent can neither be used nor destroyed here.
   static_cast<void>(team_.release());
   team_process_ = process;
-  team_ = std::make_unique<Team>();
+  team_ = std::make_unique<Team>(threads_);
   for (std::size_t worker = 1; worker < threads_; ++worker) {
     try {
       team_->threads.emplace_back([team = team_.get(), worker] { team->serve(worker); });

@@ -221,4 +221,9 @@ using ScreenS7 = void (*)(const std::uint8_t* queries, const float* scales, cons
                           std::size_t m, const ScreenBlock& block, std::size_t d,
                           std::uint64_t* marks);
 
+// Writes the places, rising, of the numbers of x[0..n) that are above a bound, and gives how many
+// there are; NaN is above nothing. `places` has room for n.
+using FindAboveF32 = std::size_t (*)(const float* x, std::size_t n, float below,
+                                     std::uint32_t* places);
+
 }  // namespace pyrec

@@ -98,6 +98,8 @@ namespace pyrec {
 
 #define PYREC_KERNELS_screen(X, INNER) X(screen_s7, ScreenS7)
 
+#define PYREC_KERNELS_find(X, INNER) X(find_above_f32, FindAboveF32)
+
 // Calls F with each family's name.
 #define PYREC_FAMILIES(F, ...)                 \
   F(elementwise __VA_OPT__(, ) __VA_ARGS__)    \
@@ -111,7 +113,8 @@ namespace pyrec {
   F(pair_dots __VA_OPT__(, ) __VA_ARGS__)      \
   F(convert __VA_OPT__(, ) __VA_ARGS__)        \
   F(quantized __VA_OPT__(, ) __VA_ARGS__)      \
-  F(screen __VA_OPT__(, ) __VA_ARGS__)
+  F(screen __VA_OPT__(, ) __VA_ARGS__)         \
+  F(find __VA_OPT__(, ) __VA_ARGS__)
 
 #define PYREC_FAMILY(family, X, INNER) PYREC_KERNELS_##family(X, INNER)
 #define PYREC_ALL_KERNELS(X, INNER) PYREC_FAMILIES(PYREC_FAMILY, X, INNER)

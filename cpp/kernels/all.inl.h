@@ -7,6 +7,7 @@
 #include "kernels/convert.inl.h"
 #include "kernels/elementwise.inl.h"
 #include "kernels/embedding_bag.inl.h"
+#include "kernels/find.inl.h"
 #include "kernels/gather.inl.h"
 #include "kernels/gemm.inl.h"
 #include "kernels/gemm_bf16.inl.h"

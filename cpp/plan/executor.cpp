@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/watch.h"
 #include "plan/convert_input.h"
 #include "plan/tensor_tools.h"
 
@@ -28,6 +29,7 @@ struct Executor::Workspace {
     std::vector<std::int64_t> symbols;
     std::vector<PhaseState> phases;
     std::vector<TileIds> ids;
+    std::vector<Value> globals;  // of a request that this worker runs alone
   };
 
   Workspace(const Executor& executor, std::size_t count)
@@ -50,6 +52,7 @@ struct Executor::Workspace {
         for (Value& value : phase.imports) value.reset();
         for (Value& value : phase.exports) value.reset();
       }
+      for (Value& value : worker.globals) value.reset();
       worker.arena.settle();
     }
     // What is left over must not count against what the next call needs.
@@ -65,14 +68,35 @@ struct Executor::Workspace {
   std::vector<Tensor> outputs;
   std::vector<std::int64_t> symbols;
   std::vector<std::unique_ptr<Session>> derived;  // own the memory of the inputs that they made
-  std::mutex making;  // held to make the memory that all tiles of a phase write to
+  std::mutex making;  // held to make the memory that several threads write to
 };
 
+// One request on its way.
 struct Executor::Call {
   Workspace& workspace;
+  std::vector<Value>& globals;
+  std::size_t worker = 0;    // who runs it, or the tiles that are not shared
+  bool shares_tiles = true;  // whether other threads run tiles of it
   std::int64_t request = 0;
-  std::int64_t first_row = 0;  // of the current request, in the caller's numbering
-  std::int64_t rows = 0;       // of the current request
+  std::int64_t first_row = 0;   // of the request, in the caller's numbering
+  std::int64_t rows = 0;        // of the request
+  RequestBest* best = nullptr;  // where scores go instead of the output
+
+  Workspace::Worker& own() const { return workspace.workers[worker]; }
+};
+
+// The requests of a call.
+struct Executor::Requests {
+  std::span<const std::int64_t> offsets;  // empty: every request has all rows
+  std::int64_t count = 1;
+  std::int64_t rows = 0;  // of the call
+
+  std::int64_t begin(std::int64_t request) const {
+    return offsets.empty() ? 0 : offsets[static_cast<std::size_t>(request)];
+  }
+  std::int64_t size(std::int64_t request) const {
+    return offsets.empty() ? rows : begin(request + 1) - begin(request);
+  }
 };
 
 namespace {
@@ -156,6 +180,16 @@ Executor::Executor(std::vector<InputSpec> inputs, std::size_t symbols, std::vect
        alternative_->outputs_.size() != outputs_.size() || alternative_->symbols_ != symbols_)) {
     throw OpError(ErrorKind::kModel, "an alternative with other inputs or outputs");
   }
+  if (outputs_.size() != 1) return;
+  bool made = false, read = false;
+  for (const Phase& phase : phases_) {
+    for (const Export& item : phase.exports) {
+      made |=
+          item.global == outputs_[0].global && item.axis == 0 && phase.kind == Phase::Kind::kTile;
+    }
+    for (const Import& item : phase.imports) read |= item.global == outputs_[0].global;
+  }
+  selects_in_tiles_ = made && !read;
 }
 
 Executor::~Executor() {
@@ -227,6 +261,11 @@ std::span<const Tensor> Executor::Session::run(std::span<const std::int64_t> off
   return workspace_->outputs;
 }
 
+void Executor::Session::run_best(std::span<const std::int64_t> offsets, const Selection& selection,
+                                 std::vector<std::vector<Winner>>& winners) {
+  executor_.run_best(*workspace_, offsets, selection, winners);
+}
+
 Tensor Executor::Session::contiguous(const Tensor& tensor) {
   Context context{executor_.kernels_, workspace_->workers[0].arena, workspace_->symbols};
   return pyrec::contiguous(context, tensor);
@@ -295,12 +334,14 @@ void Executor::bind_symbols(Workspace& workspace, std::size_t inputs, std::int64
   }
 }
 
-void Executor::derive(Workspace& workspace, std::span<const std::int64_t> offsets) const {
+void Executor::derive(Workspace& workspace, std::span<const std::int64_t> offsets,
+                      bool shared) const {
   std::int64_t requests = -1;
   std::int64_t rows = -1;
   bind_symbols(workspace, given_, requests, rows);
   if (rows < 0 && !offsets.empty()) rows = offsets.back();
-  const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
+  std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
+  if (shared && requests >= 0) count = requests;
   for (const Derivation& item : derivations_) {
     workspace.derived.push_back(std::make_unique<Session>(*item.executor));
     Session& session = *workspace.derived.back();
@@ -317,15 +358,21 @@ void Executor::derive(Workspace& workspace, std::span<const std::int64_t> offset
   }
 }
 
-void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) const {
-  if (!derivations_.empty()) derive(workspace, offsets);
+Executor::Requests Executor::bind(Workspace& workspace, std::span<const std::int64_t> offsets,
+                                  bool shared) const {
+  if (!derivations_.empty()) derive(workspace, offsets, shared);
   std::int64_t requests = -1;
   std::int64_t rows = -1;
   bind_symbols(workspace, inputs_.size(), requests, rows);
-  const std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
+  std::int64_t count = offsets.empty() ? 1 : static_cast<std::int64_t>(offsets.size()) - 1;
+  if (shared && requests >= 0) count = requests;
   if (requests >= 0 && requests != count) {
-    throw OpError(ErrorKind::kRows, "expected " + std::to_string(count) + " request rows, got " +
-                                        std::to_string(requests));
+    const auto first = std::ranges::find_if(
+        inputs_, [](const InputSpec& spec) { return spec.request && spec.row_axis >= 0; });
+    throw StepError(OpError(ErrorKind::kRows, "expected " + std::to_string(count) +
+                                                  " rows, one for each request, got " +
+                                                  std::to_string(requests)),
+                    "input '" + first->name + "'");
   }
   if (rows < 0) rows = offsets.empty() ? 1 : offsets.back();
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
@@ -335,13 +382,22 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
     throw OpError(ErrorKind::kShape,
                   "offsets must run from 0 to the number of candidates, " + std::to_string(rows));
   }
+  return {offsets, count, rows};
+}
 
-  Call call{workspace};
-  if (count != 1) {
-    run_requests(call, offsets, rows);
+void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) const {
+  const Requests requests = bind(workspace, offsets, false);
+  if (requests.count != 1) {
+    for_each_request(workspace, requests, [&](Call& call) {
+      run_request(call);
+      give_outputs(call, requests.rows);
+    });
+    if (workspace.outputs.empty() && !outputs_.empty()) {
+      throw OpError(ErrorKind::kShape, "expected at least one candidate");
+    }
     return;
   }
-  call.rows = rows;
+  Call call{.workspace = workspace, .globals = workspace.globals, .rows = requests.rows};
   run_request(call);
   for (const OutputSpec& output : outputs_) {
     const Value& value = workspace.globals[static_cast<std::size_t>(output.global)];
@@ -349,65 +405,128 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
       throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
     }
     // An output that only depends on the request still has one row for each candidate.
-    const bool single = output.row_axis >= 0 && rows != 1 &&
+    const bool single = output.row_axis >= 0 && requests.rows != 1 &&
                         value.tensor.shape[output.row_axis] != 0 && value_is_request(output.global);
     if (single) {
       Context context{kernels_, workspace.workers[0].arena, workspace.symbols};
-      workspace.outputs.push_back(repeat_row(context, value.tensor, output.row_axis, rows));
+      workspace.outputs.push_back(
+          repeat_row(context, value.tensor, output.row_axis, requests.rows));
     } else {
       workspace.outputs.push_back(value.tensor);
     }
   }
 }
 
-void Executor::run_requests(Call& call, std::span<const std::int64_t> offsets,
-                            std::int64_t rows) const {
-  Workspace& workspace = call.workspace;
-  Context context{kernels_, workspace.workers[0].arena, workspace.symbols};
+void Executor::run_best(Workspace& workspace, std::span<const std::int64_t> offsets,
+                        const Selection& selection,
+                        std::vector<std::vector<Winner>>& winners) const {
+  if (outputs_.size() != 1) throw OpError(ErrorKind::kShape, "expected one output to select by");
+  const Requests requests = bind(workspace, offsets, selection.shared);
+  const Adjustment& given = selection.adjustment;
+  const std::int64_t numbers = requests.rows * (selection.by_request ? requests.count : 1);
+  if ((given.times || given.plus || given.taken) &&
+      selection.numbers != static_cast<std::size_t>(numbers)) {
+    throw OpError(ErrorKind::kShape, "expected a number for each candidate");
+  }
+  winners.resize(static_cast<std::size_t>(requests.count));
+  const auto run = [&](Call& call) {
+    const auto first = selection.by_request ? call.request * requests.rows : call.first_row;
+    const auto from = [first](const auto* values) { return values ? values + first : nullptr; };
+    RequestBest best(kernels_, selection.k, call.shares_tiles ? pool_->threads() : 1,
+                     {from(given.times), from(given.plus), from(given.taken)});
+    call.best = &best;
+    run_request(call);
+    std::vector<Winner> found = best.finish();
+    for (Winner& winner : found) winner.row += call.first_row;
+    winners[static_cast<std::size_t>(call.request)] = std::move(found);
+  };
+  if (requests.count != 1) {
+    for_each_request(workspace, requests, run);
+    return;
+  }
+  Call call{.workspace = workspace, .globals = workspace.globals, .rows = requests.rows};
+  if (requests.rows > 0) run(call);
+}
+
+// use(call) for each request that has candidates: one with many after the other, their tiles shared
+// by all threads, then threads share the others.
+template <class F>
+void Executor::for_each_request(Workspace& workspace, const Requests& requests, F&& use) const {
+  constexpr std::int64_t kManyTiles = 8;  // of each thread: the last one to finish is soon done
+  const auto threads = static_cast<std::int64_t>(pool_->threads());
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     workspace.inputs[i] = workspace.globals[i].tensor;
   }
-  for (std::size_t request = 0; request + 1 < offsets.size(); ++request) {
-    const std::int64_t begin = offsets[request];
-    const std::int64_t count = offsets[request + 1] - begin;
-    if (count == 0) continue;
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      const InputSpec& spec = inputs_[i];
-      const Tensor& given = workspace.inputs[i];
-      const int axis = spec.row_axis;
-      Tensor& tensor = workspace.globals[i].tensor;
-      if (axis < 0) {
-        tensor = given;
-      } else if (spec.request) {
-        tensor = rows_of(given, axis, static_cast<std::int64_t>(request), 1, given.shape[axis]);
-      } else {
-        tensor = rows_of(given, axis, begin, count, given.shape[axis]);
-      }
+  std::vector<std::int64_t> others;
+  for (std::int64_t request = 0; request < requests.count; ++request) {
+    const std::int64_t rows = requests.size(request);
+    if (rows == 0) continue;
+    if (threads > 1 && requests.count > 1 && rows < kManyTiles * threads * tile_rows_) {
+      others.push_back(request);
+      continue;
     }
-    call.request = static_cast<std::int64_t>(request);
-    call.first_row = begin;
-    call.rows = count;
-    run_request(call);
-    for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      const OutputSpec& output = outputs_[i];
-      Tensor tensor = workspace.globals[static_cast<std::size_t>(output.global)].tensor;
-      if (output.row_axis < 0) {
-        throw OpError(ErrorKind::kUnsupported,
-                      "an output that is not by row cannot be given for several requests");
-      }
-      if (value_is_request(output.global)) {
-        tensor = repeat_row(context, tensor, output.row_axis, count);
-      }
-      if (workspace.outputs.size() == i) {
-        Shape shape = tensor.shape;
-        shape[output.row_axis] = shape[output.row_axis] / count * rows;
-        workspace.outputs.push_back(allocate(context, tensor.dtype, shape));
-      }
-      copy_elements(tensor, rows_of(workspace.outputs[i], output.row_axis, begin, count, rows));
+    Call call{.workspace = workspace, .globals = workspace.globals};
+    take_request(call, requests, request);
+    use(call);
+  }
+  if (others.empty()) return;
+  for (Workspace::Worker& worker : workspace.workers) worker.globals.resize(globals_);
+  pool_->run(others.size(), [&](std::size_t number, std::size_t worker) {
+    Call call{.workspace = workspace,
+              .globals = workspace.workers[worker].globals,
+              .worker = worker,
+              .shares_tiles = false};
+    take_request(call, requests, others[number]);
+    use(call);
+  });
+}
+
+// Sets a request's part of the inputs.
+void Executor::take_request(Call& call, const Requests& requests, std::int64_t request) const {
+  call.request = request;
+  call.first_row = requests.begin(request);
+  call.rows = requests.size(request);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const InputSpec& spec = inputs_[i];
+    const Tensor given = borrowed(call.workspace.inputs[i]);
+    const int axis = spec.row_axis;
+    Tensor& tensor = call.globals[i].tensor;
+    if (axis < 0) {
+      tensor = given;
+    } else if (spec.request) {
+      tensor = rows_of(given, axis, request, 1, given.shape[axis]);
+    } else {
+      tensor = rows_of(given, axis, call.first_row, call.rows, given.shape[axis]);
     }
   }
-  if (workspace.outputs.empty() && !outputs_.empty()) {
-    throw OpError(ErrorKind::kShape, "expected at least one candidate");
+}
+
+// Writes a request's outputs where those of all requests lie.
+void Executor::give_outputs(Call& call, std::int64_t rows) const {
+  Workspace& workspace = call.workspace;
+  Context context{kernels_, call.own().arena, workspace.symbols};
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const OutputSpec& output = outputs_[i];
+    Tensor tensor = call.globals[static_cast<std::size_t>(output.global)].tensor;
+    if (output.row_axis < 0) {
+      throw OpError(ErrorKind::kUnsupported,
+                    "an output that is not by row cannot be given for several requests");
+    }
+    if (value_is_request(output.global)) {
+      tensor = repeat_row(context, tensor, output.row_axis, call.rows);
+    }
+    Tensor all;
+    {
+      // Whichever request is first tells the shapes and makes the memory.
+      const std::lock_guard lock(workspace.making);
+      if (workspace.outputs.size() == i) {
+        Shape shape = tensor.shape;
+        shape[output.row_axis] = shape[output.row_axis] / call.rows * rows;
+        workspace.outputs.push_back(allocate(context, tensor.dtype, shape));
+      }
+      all = borrowed(workspace.outputs[i]);
+    }
+    copy_elements(tensor, rows_of(all, output.row_axis, call.first_row, call.rows, rows));
   }
 }
 
@@ -431,10 +550,10 @@ void Executor::run_request(Call& call) const {
   }
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputSpec& spec = inputs_[i];
-    Tensor& tensor = call.workspace.globals[i].tensor;
+    Tensor& tensor = call.globals[i].tensor;
     // Rows of candidates are converted tile by tile.
     if (tensor.dtype == spec.dtype || (!spec.request && spec.row_axis >= 0)) continue;
-    Context context{kernels_, call.workspace.workers[0].arena, call.workspace.symbols};
+    Context context{kernels_, call.own().arena, call.workspace.symbols};
     try {
       tensor = convert_input(context, tensor, spec.dtype, -1);
     } catch (OpError& error) {
@@ -446,8 +565,11 @@ void Executor::run_request(Call& call) const {
     run_phases(call);
   } catch (const OpError& error) {
     if (error.kind != ErrorKind::kAlternative || !alternative_) throw;
+    if (call.best != nullptr) call.best->reset();
     run_other(call, *alternative_);
+    return;
   }
+  if (call.best != nullptr && !selects_in_tiles_) give_whole_scores(call);
 }
 
 void Executor::run_phases(Call& call) const {
@@ -462,12 +584,19 @@ void Executor::run_other(Call& call, const Executor& other) const {
   const Budget& mine = call.workspace.budget;
   theirs.budget.set_limit(mine.limit() - std::min(mine.limit(), mine.held()));
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    theirs.globals[i] = borrowed(call.workspace.globals[i]);
+    theirs.globals[i] = borrowed(call.globals[i]);
   }
-  Call again{theirs, call.request, call.first_row, call.rows};
+  Call again{.workspace = theirs,
+             .globals = theirs.globals,
+             .shares_tiles = call.shares_tiles,
+             .request = call.request,
+             .first_row = call.first_row,
+             .rows = call.rows,
+             .best = call.best};
   other.run_request(again);
+  if (call.best != nullptr) return;
   // The session's memory goes with it.
-  Context context{kernels_, call.workspace.workers[0].arena, call.workspace.symbols};
+  Context context{kernels_, call.own().arena, call.workspace.symbols};
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const auto to = static_cast<std::size_t>(outputs_[i].global);
     if (to < inputs_.size()) continue;  // an input that is an output
@@ -477,17 +606,21 @@ void Executor::run_other(Call& call, const Executor& other) const {
     }
     Tensor copy = allocate(context, made.tensor.dtype, made.tensor.shape);
     copy_elements(made.tensor, copy);
-    call.workspace.globals[to].tensor = std::move(copy);
+    call.globals[to].tensor = std::move(copy);
   }
 }
 
-// Tiles of equal size, as many for each thread: the last to finish ends a call.
+// Tiles of equal size, some for each thread: one that comes late, or is slow, takes fewer, and the
+// last to finish ends a call.
 std::int64_t Executor::tile_size(std::int64_t rows) const {
-  constexpr std::int64_t kLeast = 64;  // fewer rows are not worth waking a thread for
+  constexpr std::int64_t kLeast = 24;  // fewer rows are not worth waking a thread for
   constexpr std::int64_t kStep = 8;    // sizes that kernels have no remainder for
+  constexpr std::int64_t kEach = 4;    // tiles of a thread, where there are enough rows
+  constexpr std::int64_t kGood = 96;   // rows for which reading weights costs little
   const auto threads = static_cast<std::int64_t>(pool_->threads());
   if (threads == 1 || tile_rows_ < kLeast || rows < 2 * kLeast) return tile_rows_;
-  std::int64_t tiles = (rows + tile_rows_ - 1) / tile_rows_;
+  std::int64_t tiles = std::max((rows + tile_rows_ - 1) / tile_rows_,
+                                std::min(kEach * threads, std::max(threads, rows / kGood)));
   tiles = std::min((tiles + threads - 1) / threads * threads, rows / kLeast);
   return std::min(tile_rows_, ((rows + tiles - 1) / tiles + kStep - 1) / kStep * kStep);
 }
@@ -495,25 +628,33 @@ std::int64_t Executor::tile_size(std::int64_t rows) const {
 void Executor::run_phase(Call& call, std::size_t index) const {
   const bool tiled = phases_[index].kind == Phase::Kind::kTile;
   const std::int64_t rows = phases_[index].kind == Phase::Kind::kRequest ? 1 : call.rows;
-  const std::int64_t size = tiled ? tile_size(rows) : rows;
+  const std::int64_t size = !tiled ? rows : call.shares_tiles ? tile_size(rows) : tile_rows_;
   if (rows <= size) {
-    run_tile(call, index, 0, rows, 0);
+    run_tile(call, index, 0, rows, call.worker);
     return;
   }
   for (const Export& item : phases_[index].exports) {
-    call.workspace.globals[static_cast<std::size_t>(item.global)].reset();
+    call.globals[static_cast<std::size_t>(item.global)].reset();
   }
-  pool_->run(static_cast<std::size_t>((rows + size - 1) / size),
-             [&](std::size_t number, std::size_t worker) {
-               const std::int64_t begin = static_cast<std::int64_t>(number) * size;
-               run_tile(call, index, begin, std::min(size, rows - begin), worker);
-             });
+  const auto run = [&](std::size_t number, std::size_t worker) {
+    const std::int64_t begin = static_cast<std::int64_t>(number) * size;
+    run_tile(call, index, begin, std::min(size, rows - begin), worker);
+  };
+  const auto tiles = static_cast<std::size_t>((rows + size - 1) / size);
+  if (call.shares_tiles) {
+    pool_->run(tiles, run);
+    return;
+  }
+  for (std::size_t number = 0; number < tiles; ++number) {
+    Watch::check();
+    run(number, call.worker);
+  }
 }
 
 void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
                         std::size_t worker_number) const {
   const Phase& phase = phases_[index];
-  const auto& globals = call.workspace.globals;
+  const auto& globals = call.globals;
   Workspace::Worker& worker = call.workspace.workers[worker_number];
   Workspace::PhaseState& state = worker.phases[index];
   const std::int64_t rows = phase.kind == Phase::Kind::kRequest ? 1 : call.rows;
@@ -522,6 +663,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
   worker.symbols = call.workspace.symbols;
   worker.symbols[0] = count;
   worker.ids.clear();
+  const auto sharers = call.shares_tiles ? static_cast<std::int64_t>(pool_->threads()) : 1;
   Context context{kernels_, worker.arena, worker.symbols};
   try {
     for (std::size_t i = 0; i < phase.imports.size(); ++i) {
@@ -542,7 +684,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
       if (import.mode == Import::Mode::kSlice) {
         value.tensor = rows_of(value.tensor, import.axis, begin, count, rows);
         const Tensor& ids = value.tensor;
-        const std::int64_t next = begin + count * static_cast<std::int64_t>(pool_->threads());
+        const std::int64_t next = begin + count * sharers;
         if (ids.dtype == DType::kInt64 && ids.rank() == 1 && ids.strides[0] == 1 && next < rows) {
           const auto* first = ids.as<std::int64_t>();
           worker.ids.push_back({first, first + (next - begin),
@@ -570,8 +712,14 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
     throw;
   }
   for (std::size_t i = 0; i < phase.exports.size(); ++i) {
-    finish_export(call, phase, i, state.exports[i], begin, count, context);
-    state.exports[i].reset();
+    Value& made = state.exports[i];
+    if (call.best != nullptr && selects_in_tiles_ &&
+        phase.exports[i].global == outputs_[0].global) {
+      give_scores(call, made.tensor, begin, count, worker_number, context);
+    } else {
+      finish_export(call, phase, i, made, begin, count, context);
+    }
+    made.reset();
   }
   for (Value& value : state.imports) value.reset();
 }
@@ -579,7 +727,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
 void Executor::finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,
                              std::int64_t begin, std::int64_t count, Context& context) const {
   const Export& item = phase.exports[number];
-  Value& target = call.workspace.globals[static_cast<std::size_t>(item.global)];
+  Value& target = call.globals[static_cast<std::size_t>(item.global)];
   if (phase.kind != Phase::Kind::kTile || item.axis < 0) {
     // Values that borrow an import's or a constant's memory stay valid: those outlive the call.
     if (begin == 0) target = std::move(made);
@@ -612,6 +760,32 @@ void Executor::finish_export(Call& call, const Phase& phase, std::size_t number,
                                          describe(place.shape));
   }
   copy_elements(part, place);
+}
+
+void Executor::give_scores(Call& call, const Tensor& scores, std::int64_t begin, std::int64_t count,
+                           std::size_t worker, Context& context) const {
+  if (scores.rank() == 0 || scores.shape[0] != count || scores.elements() != count) {
+    throw OpError(ErrorKind::kShape,
+                  "expected one score for each candidate, got shape " + describe(scores.shape));
+  }
+  const Tensor packed = contiguous(context, cast(context, scores, DType::kFloat32));
+  call.best->collect(call.shares_tiles ? worker : 0,
+                     {packed.as<float>(), static_cast<std::size_t>(count)},
+                     static_cast<std::size_t>(begin));
+}
+
+// Scores that do not come out of tiles are compared once they are all there.
+void Executor::give_whole_scores(Call& call) const {
+  Context context{kernels_, call.own().arena, call.workspace.symbols};
+  const Value& value = call.globals[static_cast<std::size_t>(outputs_[0].global)];
+  if (value.is_sequence) {
+    throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
+  }
+  Tensor scores = borrowed(value.tensor);
+  if (outputs_[0].row_axis == 0 && value_is_request(outputs_[0].global)) {
+    scores = repeat_row(context, scores, 0, call.rows);
+  }
+  give_scores(call, scores, 0, call.rows, 0, context);
 }
 
 }  // namespace pyrec

@@ -10,6 +10,7 @@
 
 #include "core/thread_pool.h"
 #include "plan/program.h"
+#include "selection/request_best.h"
 
 namespace pyrec {
 
@@ -56,6 +57,17 @@ struct OutputSpec {
 
 class Executor;
 
+// What a call that wants the best candidates alone asks for.
+struct Selection {
+  std::size_t k = 0;
+  bool shared = false;  // all candidates are those of each request
+  // A number for each row of the call, or where candidates are shared for each row and request
+  // if `by_request`.
+  Adjustment adjustment;
+  bool by_request = false;
+  std::size_t numbers = 0;  // of each array of the adjustment
+};
+
 // Inputs that no caller gives: a plan of its own makes them once for each call, from all rows of
 // one side, before the rows of several requests are told apart.
 struct Derivation {
@@ -100,6 +112,10 @@ class Executor {
     Tensor& input(std::size_t index);
     // offsets: B + 1 row numbers for B requests, or empty for one request that owns all rows.
     std::span<const Tensor> run(std::span<const std::int64_t> offsets);
+    // Gives the best candidates of each request instead of the only output, which holds one score
+    // for each; a tile's scores are compared while they are in cache, and not kept.
+    void run_best(std::span<const std::int64_t> offsets, const Selection& selection,
+                  std::vector<std::vector<Winner>>& winners);
     // A contiguous form of a tensor, valid as long.
     Tensor contiguous(const Tensor& tensor);
     // Throws OpError(kMemory) where the call may not hold so many bytes more.
@@ -122,11 +138,18 @@ class Executor {
 
  private:
   struct Call;
+  struct Requests;
 
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
+  Requests bind(Workspace& workspace, std::span<const std::int64_t> offsets, bool shared) const;
   void run(Workspace& workspace, std::span<const std::int64_t> offsets) const;
-  void run_requests(Call& call, std::span<const std::int64_t> offsets, std::int64_t rows) const;
+  void run_best(Workspace& workspace, std::span<const std::int64_t> offsets,
+                const Selection& selection, std::vector<std::vector<Winner>>& winners) const;
+  template <class F>
+  void for_each_request(Workspace& workspace, const Requests& requests, F&& use) const;
+  void take_request(Call& call, const Requests& requests, std::int64_t request) const;
+  void give_outputs(Call& call, std::int64_t rows) const;
   void run_request(Call& call) const;
   void run_phases(Call& call) const;
   void run_other(Call& call, const Executor& other) const;
@@ -135,11 +158,14 @@ class Executor {
                 std::size_t worker_number) const;
   void finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,
                      std::int64_t begin, std::int64_t count, Context& context) const;
+  void give_scores(Call& call, const Tensor& scores, std::int64_t begin, std::int64_t count,
+                   std::size_t worker, Context& context) const;
+  void give_whole_scores(Call& call) const;
   std::int64_t tile_size(std::int64_t rows) const;
   bool value_is_request(std::int32_t global) const;
   void bind_symbols(Workspace& workspace, std::size_t inputs, std::int64_t& requests,
                     std::int64_t& rows) const;
-  void derive(Workspace& workspace, std::span<const std::int64_t> offsets) const;
+  void derive(Workspace& workspace, std::span<const std::int64_t> offsets, bool shared) const;
 
   std::vector<InputSpec> inputs_;
   std::size_t symbols_;
@@ -155,6 +181,7 @@ class Executor {
   std::int64_t few_rows_ = 0;
   std::vector<Derivation> derivations_;
   std::size_t given_;
+  bool selects_in_tiles_ = false;  // the only output comes out of tiles, and nothing else reads it
 
   // Workspaces that no call uses. No lock, which a fork could leave taken for ever in the child.
   mutable std::array<std::atomic<Workspace*>, 16> idle_{};

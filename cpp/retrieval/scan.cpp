@@ -12,7 +12,7 @@ namespace pyrec {
 namespace {
 
 constexpr std::size_t kBlock = VectorIndex::kBlock;
-static_assert(kBlock == kScoreBlock);
+static_assert(kBlock <= kScoreBlock);
 
 // Blocks of which one is looked at before all others: what is found there tells what the others
 // have to reach, in whatever order the items lie.
@@ -102,7 +102,7 @@ void Scan::multiply(std::size_t block) {
   refined_ += group_.count * rows.size();
   for (std::size_t query = 0; query < group_.count; ++query) {
     best_[query].raise_to(least_[query]);
-    best_[query].collect(scores_.data() + query * kBlock, places);
+    best_[query].collect(kernels_, scores_.data() + query * kBlock, places);
     seen(query);
   }
 }
@@ -144,7 +144,7 @@ void Scan::refine(std::size_t query) {
     kernels_.gemm_f32(group_.queries + query * table_.width, table_.width, packed_.data(),
                       table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
                       kBlock, 1, kBlock, table_.width, nullptr);
-    best.collect(scores_.data(), {places, count});
+    best.collect(kernels_, scores_.data(), {places, count});
   }
   refined_ += found.size();
   found.clear();

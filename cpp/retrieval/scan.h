@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "dispatch/kernels.h"
-#include "retrieval/best.h"
 #include "retrieval/bounds.h"
 #include "retrieval/vector_index.h"
+#include "selection/best.h"
 
 namespace pyrec {
 

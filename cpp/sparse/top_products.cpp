@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/entries.h"
 #include "core/watch.h"
-#include "retrieval/best.h"
+#include "selection/best.h"
+#include "selection/entries.h"
 
 namespace pyrec {
 
@@ -54,6 +54,7 @@ class Accumulator {
       const double score = rules.row_sizes.empty()
                                ? sum
                                : sum / (rules.row_sizes[row] + rules.column_sizes[at] - sum);
+      if (score != score) continue;
       best.add(static_cast<float>(score), static_cast<std::uint32_t>(column));
       if (++unsettled % kScoreBlock == 0) best.settle();
     }

@@ -19,6 +19,7 @@ from pyrec_infer.ops.scans import scan_attributes
 from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
 from pyrec_infer.sources import lookup_labels, node_label
+from pyrec_infer.top_k import Ranked, Selection
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
 ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Array]]]
@@ -183,6 +184,7 @@ class NativeExecutor:
     def __init__(
         self, plan: Plan, isa: str, pool: native.ThreadPool, fallbacks: Fallbacks, max_bytes: int
     ) -> None:
+        self._plan = plan
         self._interpreted = cache(lambda: NumbaExecutor(plan, fallbacks, max_bytes, {}))
         lowering = _Lowering(plan, fallbacks)
         numbers: dict[str, int] = {}
@@ -247,6 +249,22 @@ class NativeExecutor:
             self._executor.run_into(arrays, output, out)
         except PyrecError as error:
             raise self._worded(error, arrays, ()) from None
+
+    def run_best(
+        self, arrays: Sequence[Array], offsets: Sequence[int], requests: int, rows: int, selection: Selection
+    ) -> Ranked:
+        """The best candidates of each request by the only output, which is one score for each."""
+        (times, plus, taken), numbers, by_request = selection.arrays()
+        asked = selection.shared, selection.k, times, plus, taken, numbers, by_request
+        try:
+            return Ranked(*self._executor.run_best(arrays, offsets, *asked))
+        except PyrecError as error:
+            if selection.shared:
+                names = [item.name for item in self._plan.given_inputs()]
+                given = dict(zip(names, arrays, strict=True))
+                arrays = [*self._plan.repeated(given, requests).values()]
+                offsets = range(0, requests * rows + 1, rows)
+            raise self._worded(error, arrays, offsets) from None
 
     def _worded(self, error: PyrecError, arrays: Sequence[Array], offsets: Sequence[int]) -> PyrecError:
         """A failed call's error as the operators' references raise it, so that all backends say the same.

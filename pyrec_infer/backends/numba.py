@@ -192,7 +192,11 @@ class NumbaExecutor:
         rows = rows if rows >= 0 else (offsets[-1] if len(offsets) else 1)
         bounds = list(offsets) if len(offsets) else [0, rows]
         if requests >= 0 and requests != len(bounds) - 1:
-            raise RowCountError(f"expected {len(bounds) - 1} request rows, got {requests}")
+            first = next(item for item in self._plan.inputs if item.request and item.rows >= 0)
+            raise RowCountError(
+                f"input '{first.label or first.name}': expected {len(bounds) - 1} rows, one for each "
+                f"request, got {requests}"
+            )
         if any(a > b for a, b in pairwise(bounds)) or bounds[0] != 0 or bounds[-1] != rows:
             raise ShapeError(f"offsets must not decrease and must run from 0 to {rows}")
         parts = []

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.backends.select import runner_names
-from pyrec_infer.calls import PositionalCall, PreparedCall, as_scores, prepare_call
+from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
@@ -29,12 +29,10 @@ from pyrec_infer.planning import make_plan
 from pyrec_infer.store import Store, StoreView
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
-from pyrec_infer.top_k import Adjustment, Ranked, best_rows, joined
+from pyrec_infer.top_k import Adjustment, Ranked, Selection, joined
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
 Rows64: TypeAlias = NDArray[np.int64]
-
-_ONE_SCORE = "top_k needs a catalogue of one score for each item: one output, a column of one, or `by`"
 
 _ROW = re.compile(r" \(row (\d+)\)$")
 
@@ -292,7 +290,9 @@ class Scorer:
             Places among ``rows`` in the place of ids. Equal scores: the lower place first. NaN comes last.
         """
         if self.wanted.keys is not None:
-            raise ShapeError(f"{_ONE_SCORE}, this one gives {len(self.wanted.keys)}")
+            raise ShapeError(
+                f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
+            )
         signature = self._part.signature
         own, late = signature.expand(request), signature.expand({} if candidates is None else candidates)
         self.require(own, late)
@@ -301,53 +301,51 @@ class Scorer:
         if allowed is not None:
             taken &= allowed[rows]
         kept = np.flatnonzero(taken)
-        found: list[tuple[Rows64, NDArray[np.float32]]] = []
-        if not len(kept):
-            return joined([(kept, np.empty(0, np.float32))] * count)
-        # Inputs of candidates lie beside all rows.
-        chosen = np.where(taken, rows, rows[kept[0]]) if late else rows[kept]
-        if count == 1:
-            made = self.score(view.records, chosen, request, candidates)[np.newaxis]
+        if not len(kept) or not count:
+            return joined([(kept[:0], np.empty(0, np.float32))] * count)
+        adjustment = Adjustment() if boost is None else boost
+        chosen, selection = rows[kept], Selection(k, True, adjustment.chosen(kept))
+        if late:
+            # Inputs of candidates lie beside all rows.
+            chosen = np.where(taken, rows, chosen[0])
+            selection = Selection(k, False, adjustment.flat(count, len(rows)), np.tile(taken, count))
+        if count == 1 and not are_many(len(chosen)):
+            scores = self.score(view.records, chosen, request, candidates)
+            found = selection.best(scores, (0, len(scores)))
         else:
-            made = self._score_requests(view.records, chosen, arrays, late, count)
-        if made.shape != (count, len(chosen)):
-            raise ShapeError(f"{_ONE_SCORE}, this one gives {list(made.shape[1:])}")
-        for number, scores in enumerate(made):
-            compared = scores[kept] if late else scores
-            if boost is not None:
-                compared = boost.of(compared, number, kept)
-            best, values = best_rows(compared, k, None, None)
-            found.append((kept[best], values))
-        return joined(found)
+            arrays.update(self._late_arrays(late, count, len(rows)))
+            found = self._find_best(view.records, chosen, arrays, count, selection)
+        return found._replace(ids=found.ids % len(rows) if late else kept[found.ids])
 
-    def _score_requests(
+    def _late_arrays(self, late: Mapping[str, Any], count: int, rows: int) -> dict[str, Array]:
+        """The candidates' inputs of several requests, with a row for each and each of some rows."""
+        arrays: dict[str, Array] = {}
+        for name, value in late.items():
+            array = self._part.signature.array(name, value, None)
+            axis = self._part.signature.infos[name].rows
+            if axis >= 0 and array.shape[axis] != count * rows:
+                raise RowCountError(
+                    f"input '{name}': expected {count * rows} rows, {rows} for each of {count} requests, got "
+                    f"{array.shape[axis]}"
+                )
+            arrays[name] = array
+        return arrays
+
+    def _find_best(
         self,
         records: NDArray[np.uint8],
         rows: Rows64,
-        request: Mapping[str, Array],
-        candidates: Mapping[str, Any],
+        arrays: dict[str, Array],
         count: int,
-    ) -> NDArray[np.float32]:
-        """The scores of the items of these rows for each of several requests."""
-        plan, signature, total = self._pairs.plan, self._part.signature, count * len(rows)
-        if plan.one_request:
-            raise InputError(f"{plan.one_request}: expected one request in a call, got {count}")
-        if total == 0:
-            return np.empty((count, len(rows)), np.float32)
-        current_budget().require((rows.itemsize + np.dtype(np.float32).itemsize) * total)
-        arrays = {**request, RECORDS: records, ROWS: np.tile(rows, count)}
-        for name, value in candidates.items():
-            arrays[name] = signature.array(name, value, None)
-            axis = signature.infos[name].rows
-            if axis >= 0 and arrays[name].shape[axis] != total:
-                raise RowCountError(
-                    f"input '{name}': expected {total} rows, {len(rows)} for each of {count} requests, got "
-                    f"{arrays[name].shape[axis]}"
-                )
-        given = {name: arrays[name] for name in plan.given}
-        (made,) = self._pairs.run(given, range(0, total + 1, len(rows)), total).values()
-        scores = as_scores(made, total, self.wanted.names()[0])
-        return scores.reshape(count, len(rows), *scores.shape[1:])
+        selection: Selection,
+    ) -> Ranked:
+        size, offsets = len(rows), range(0)
+        if not selection.shared:
+            current_budget().require(rows.nbytes * count)
+            rows, offsets = np.tile(rows, count), range(0, count * size + 1, size)
+        arrays = {**arrays, RECORDS: records, ROWS: rows}
+        name = self.wanted.names()[0]
+        return find_best(self._pairs, arrays, offsets, count, len(rows), name, selection)
 
     def score_none(
         self, records: NDArray[np.uint8], request: Inputs, candidates: Inputs | None

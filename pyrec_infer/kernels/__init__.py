@@ -7,6 +7,7 @@ from pyrec_infer.kernels import (
     dense,
     elementwise,
     embedding_bag,
+    find,
     gather,
     lookup,
     pair_dots,
@@ -33,6 +34,7 @@ _MODULES = (
     convert,
     quantized,
     screen,
+    find,
 )
 
 FAMILIES: dict[str, tuple[KernelSpec, ...]] = {

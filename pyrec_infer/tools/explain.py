@@ -17,6 +17,11 @@ _PHASES = {
     "whole": "on all candidates at once, because they are not known to stay apart",
 }
 
+_SELECTION = {
+    "tiles": "each tile's scores are compared while they are in cache, and only the best are kept.",
+    "scores": "all scores are made, then compared.",
+}
+
 _LONG_NAME = 40
 """Longer names of weights, which exporters make up, say less than the shape alone."""
 
@@ -35,7 +40,8 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: ``backend``, ``inputs``, ``outputs``, ``work`` for each rate, ``phases`` with their
-        steps, ``derived`` with steps that run once for a call on all rows of one side, ``values``,
+        steps, ``selection``: whether the best candidates are chosen from each of the ``tiles`` or from all
+        ``scores``, ``derived`` with steps that run once for a call on all rows of one side, ``values``,
         ``few_rows``: requests with fewer candidates run another plan; ``passes`` where asked for."""
         return dict(self.data)
 
@@ -174,6 +180,7 @@ def explain_plan(
             for phase in plan.phases
         ],
         "epilogue": [_step(node, plan, "numpy") for node in plan.epilogue],
+        "selection": _selection(plan, backend),
         "values": {
             name: {
                 "rate": rate.value,
@@ -196,6 +203,11 @@ def _rows(info: Info | None) -> int | str:
     if info is None or info.rows == Rows.OPAQUE:
         return "opaque"
     return "none" if info.rows == Rows.INVARIANT else int(info.rows)
+
+
+def _selection(plan: Plan, backend: str) -> str:
+    """What the best candidates are chosen from."""
+    return "tiles" if plan.selects_in_tiles and backend != "numba" else "scores"
 
 
 def _only_for_many(plan: Plan, few: Plan) -> list[str]:
@@ -272,4 +284,6 @@ def _text(
     lines += _all_steps(plan, runners)
     lines += ["", "Outputs"]
     lines += [f"    {name}: {_shape_text(name, plan)}" for name in plan.results]
+    if len(plan.results) == 1:
+        lines += ["", f"The best of many candidates: {_SELECTION[_selection(plan, backend)]}"]
     return "\n".join(lines)

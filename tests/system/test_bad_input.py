@@ -638,7 +638,7 @@ BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[PyrecError], str
     "rank too low": ({}, {"dense": np.zeros(COUNT)}, ShapeError, "'dense': expected rank 2"),
     "width": ({}, {"dense": np.zeros((COUNT, 4))}, ShapeError, "'dense': expected size 3 along axis 1"),
     "row counts": ({}, {"dense": np.zeros((5, 3))}, RowCountError, "'dense': expected 6 rows.*'item'.*got 5"),
-    "two requests": ({"user": [1, 2]}, {}, RowCountError, "expected 1 request row.*got 2"),
+    "two requests": ({"user": [1, 2]}, {}, RowCountError, "expected 1 row.*got 2"),
     "id too high": ({}, {"item": [1, 2, 3, 4, ITEMS, 0]}, IdRangeError, r"'item'.*row 4"),
     "id too low": ({}, {"item": [1, 2, 3, -ITEMS - 1, 0, 0]}, IdRangeError, r"'item'.*row 3"),
     "id of the request": ({"user": [USERS]}, {}, IdRangeError, r"'user'.*row 0"),
@@ -731,7 +731,7 @@ def test_offsets_that_do_not_fit(model: pi.Model, case: str) -> None:
 
 def test_offsets_and_request_rows_must_agree(model: pi.Model) -> None:
     _, candidates = sides()
-    with pytest.raises(RowCountError, match="expected 2 request rows, got 3"):
+    with pytest.raises(RowCountError, match="expected 2 rows, one for each request, got 3"):
         model.score({"user": [1, 2, 3]}, candidates, offsets=[0, 2, COUNT])
     scores = model.score({"user": [1, 2, 3]}, candidates, offsets=[0, 2, 2, COUNT])
     np.testing.assert_array_equal(scores[:2], model.score({"user": 1}, candidates)[:2])

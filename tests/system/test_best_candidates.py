@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 from support.models import FLOAT, INT64, ITEMS, USERS, Value, make_model, ranker
 
 import pyrec_infer as pi
+from pyrec_infer import calls
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
+from pyrec_infer.top_k import Adjustment
 
 Arrays = dict[str, NDArray[Any]]
+Scores = NDArray[np.float32]
+
+
+@contextmanager
+def many_from(rows: int) -> Iterator[None]:
+    """Compare scores where they are made from so many candidates on."""
+    with mock.patch.object(calls, "FEW", rows):
+        yield
 
 
 def saturated() -> dict[int, pi.Model]:
@@ -40,22 +55,23 @@ def saturated() -> dict[int, pi.Model]:
 
 
 MODELS = saturated()
+DOUBLE = TensorProto.DOUBLE
 EXTRA = (0.0, 0.0, 0.0, 30.0, -200.0, float("nan"), float("inf"), -float("inf"))
 
 
-def stable_best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+def stable_best(scores: Scores, k: int) -> NDArray[np.int64]:
     """Rows of the best scores; equal ones by row, NaN last."""
     return np.lexsort((-scores, np.isnan(scores)))[:k]
 
 
-def require_best(found: pi.TopK, scores: NDArray[np.float32], k: int, names: NDArray[Any]) -> None:
+def require_best(found: pi.TopK, scores: Scores, k: int, names: NDArray[Any]) -> None:
     best = stable_best(scores, k)
     assert found.count == len(best)
     np.testing.assert_array_equal(found.ids, names[best])
     np.testing.assert_array_equal(found.scores.view(np.int32), scores[best].view(np.int32))
 
 
-def require_ranked(found: pi.Ranked, scores: list[NDArray[np.float32]], k: int, names: list[Any]) -> None:
+def require_ranked(found: pi.Ranked, scores: list[Scores], k: int, names: list[Any]) -> None:
     """Each row holds its request's best, and nothing beyond them."""
     assert isinstance(found, pi.Ranked)
     assert found.counts.tolist() == [min(k, len(own)) for own in scores]
@@ -77,11 +93,17 @@ def shop(count: int, seed: int) -> Arrays:
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from([1, 3]),
+    st.sampled_from([0, 1 << 12]),
     st.integers(0, 700),
     st.sampled_from([0, 1, 3, 10, 100, 1000]),
     st.integers(0, 2**32 - 1),
 )
-def test_one_request_gets_the_best_scores(threads: int, count: int, k: int, seed: int) -> None:
+def test_one_request_gets_the_best_scores(threads: int, few: int, count: int, k: int, seed: int) -> None:
+    with many_from(few):
+        require_one(threads, count, k, seed)
+
+
+def require_one(threads: int, count: int, k: int, seed: int) -> None:
     model, rows, user = MODELS[threads], shop(count, seed), {"user": np.asarray([seed % USERS])}
     names = np.arange(count) + 1000
     require_best(model.top_k(user, rows, k), model.score(user, rows), k, np.arange(count))
@@ -115,6 +137,63 @@ def test_several_requests_get_their_own(threads: int, counts: list[int], k: int,
     if len(counts) > 1:
         each = [catalog.score({"user": user[np.newaxis]}) for user in users["user"]]
         require_ranked(catalog.top_k(users, k), each, k, [catalog.ids] * len(counts))
+
+
+@pytest.mark.parametrize("few", [0, 1 << 12])
+@pytest.mark.parametrize("late", [False, True])
+def test_adjusted_scores_are_compared(few: int, late: bool) -> None:
+    """Each request's own numbers, those of all, and only rows that may be found."""
+    rows, users = shop(3000, 5), {"user": np.asarray([4, 2])}
+    extra = {"extra": np.tile(rows.pop("extra"), (2, 1))} if late else None
+    catalog = MODELS[3].catalog(rows, candidates=["extra"] if late else [])
+    generator = np.random.default_rng(3)
+    times, plus = generator.choice(np.float32([0.5, 1, -2]), (2, 3000)), generator.random(3000, np.float32)
+    view = catalog._store.read(None)
+    places = view.rows(0)
+    allowed = np.zeros(len(view.records), np.bool_)
+    allowed[places[generator.random(3000) < 0.4]] = True
+    chosen = np.flatnonzero(allowed[places])
+    with many_from(few):
+        found = catalog._scorer.best(view, places, users, extra, 50, Adjustment(times, plus), allowed)
+    for number, user in enumerate(users["user"]):
+        own = {"extra": extra["extra"][:3000]} if extra else None
+        scores = catalog.score({"user": [user]}, candidates=own) * times[number] + plus
+        alone = pi.TopK(found.ids[number], found.scores[number], int(found.counts[number]))
+        require_best(alone, scores[chosen], 50, chosen)
+
+
+def score_is_input(dtype: int) -> pi.Model:
+    node = helper.make_node("Cast", ["x"], ["score"], to=dtype)
+    return pi.load(
+        make_model([node], {"x": (dtype, ["N"])}, {"score": (dtype, ["N"])}).SerializeToString(), threads=2
+    )
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, DOUBLE, INT64])
+def test_scores_of_any_type_and_sign(dtype: int) -> None:
+    """Bits of NaN and of zeros are those of the scores; thousands of ties go by row."""
+    values = np.random.default_rng(0).choice([-1, 0, 1, 2], 9000)
+    rows = {"x": values.astype(np.int64 if dtype == INT64 else np.float64 if dtype == DOUBLE else np.float32)}
+    if dtype != INT64:
+        rows["x"][rows["x"] == 2] = np.nan
+        rows["x"][::3] *= -0.0
+    model = score_is_input(dtype)
+    for k in (1, 700, 8999, 9000, 20000):
+        require_best(model.top_k({}, rows, k), model.score({}, rows), k, np.arange(9000))
+    assert model.explain().as_dict()["selection"] in ("tiles", "scores")
+
+
+@pytest.mark.once
+def test_idle_threads_take_no_time_and_keep_to_their_cpus() -> None:
+    """Shortly after a call that they took part in."""
+    rows = shop(4000, 1)
+    MODELS[3].score({"user": [1]}, rows)
+    allowed = os.sched_getaffinity(0)
+    assert all(os.sched_getaffinity(int(task)) <= allowed for task in os.listdir("/proc/self/task"))
+    time.sleep(0.01)
+    begin = time.process_time()
+    time.sleep(0.05)
+    assert time.process_time() - begin < 0.01
 
 
 def test_candidates_of_a_catalogue_are_of_each_request() -> None:
@@ -158,7 +237,7 @@ def test_requests_that_do_not_fit_are_refused() -> None:
     users = {"user": np.asarray([1, 2]), "dense": np.zeros((3, 3), np.float32)}
     with pytest.raises(RowCountError, match="input 'dense': expected 2 rows, as input 'user' has, got 3"):
         catalog.top_k(users, 2)
-    with pytest.raises(InputError, match="expected 1 request rows, got 2"):
+    with pytest.raises(InputError, match="input 'user': expected 1 rows, one for each request, got 2"):
         model.top_k({"user": [1, 2]}, rows, 2)
     with pytest.raises(ShapeError, match="offsets"):
         model.top_k({"user": [1, 2]}, rows, 2, offsets=[0, 4, 3])

@@ -17,6 +17,7 @@ from support.random_graphs import equal, inputs_of, random_model
 
 import pyrec_infer
 from pyrec_infer.errors import PyrecError
+from pyrec_infer.top_k import Selection
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +185,8 @@ def test_ragged_groups_of_random_models(random: Random, request: set[str], count
         else np.concatenate([part.reshape(-1) for part in alone])
     )
     assert equal(whole.reshape(parts.shape), parts), made
+    if whole.ndim == 1:
+        found = model.top_k(requests, candidates, 7, offsets=offsets)
+        wanted = Selection(7).best(whole, offsets)
+        np.testing.assert_array_equal(found.ids, wanted.ids)
+        np.testing.assert_array_equal(found.scores.view(np.int32), wanted.scores.view(np.int32))

@@ -50,7 +50,7 @@ LAYERS = {
     "planner": 6,
     "backends": 6,
     "cost": 6,
-    "top_k": 6,
+    "top_k": 5,
     "arguments": 6,
     "features": 5,
     "tables": 6,

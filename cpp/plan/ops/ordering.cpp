@@ -1,13 +1,16 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <functional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "core/watch.h"
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
 #include "plan/tensor_tools.h"
+#include "selection/top_k.h"
 
 namespace pyrec {
 
@@ -55,7 +58,7 @@ class TopK {
     if (values.elements() > 0) {
       dispatch(data.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
-        select<T>(data, axis, k, values, indices);
+        select<T>(context, data, axis, k, values, indices);
       });
     }
     if (out.size() > 1) out[1].tensor = std::move(indices);
@@ -64,31 +67,85 @@ class TopK {
 
  private:
   template <class T>
-  void select(const Tensor& data, int axis, std::int64_t k, const Tensor& values,
+  void select(Context& context, const Tensor& data, int axis, std::int64_t k, const Tensor& values,
               const Tensor& indices) const {
     const std::int64_t step = data.strides[axis];
     const std::int64_t out_step = values.strides[axis];
-    std::vector<std::int64_t> order(static_cast<std::size_t>(data.shape[axis]));
+    const std::int64_t size = data.shape[axis];
+    const Tensor line = allocate(context, data.dtype, {step == 1 ? 0 : size});
     const std::array strides{without_axis(data.strides, axis), without_axis(values.strides, axis)};
-    const auto line = [&](std::int64_t from, std::int64_t to) {
+    const auto take = [&](std::int64_t from, std::int64_t to) {
       const T* x = data.as<T>() + from;
-      std::iota(order.begin(), order.end(), 0);
-      // Indices settle ties, so that the order is total and the result the same for any sort.
-      const auto first = [&](std::int64_t a, std::int64_t b) {
-        const T left = x[a * step];
-        const T right = x[b * step];
-        if (precedes(left, right)) return !largest_;
-        if (precedes(right, left)) return largest_;
-        return a < b;
-      };
-      std::partial_sort(order.begin(), order.begin() + k, order.end(), first);
-      for (std::int64_t i = 0; i < k; ++i) {
-        const std::int64_t place = order[static_cast<std::size_t>(i)];
-        values.as<T>()[to + i * out_step] = x[place * step];
-        indices.as<std::int64_t>()[to + i * out_step] = place;
+      if (step != 1) {
+        for (std::int64_t i = 0; i < size; ++i) line.as<T>()[i] = x[i * step];
+        x = line.as<T>();
+      }
+      const std::span<const T> all(x, static_cast<std::size_t>(size));
+      for (const std::int64_t place : first_places(context.kernels, all, k)) {
+        values.as<T>()[to] = x[place];
+        indices.as<std::int64_t>()[to] = place;
+        to += out_step;
       }
     };
-    for_each_outer(without_axis(values.shape, axis), 0, strides, line);
+    for_each_outer(without_axis(values.shape, axis), 0, strides, take);
+  }
+
+  std::vector<std::int64_t> first_places(const Kernels& kernels, std::span<const float> x,
+                                         std::int64_t k) const {
+    constexpr std::size_t kBlock = 1024;
+    if (!largest_) {
+      std::vector<float> negated(x.size());
+      std::ranges::transform(x, negated.begin(), std::negate<>{});
+      return top_k(kernels, negated, k);
+    }
+    // NaN is the greatest here and the last there.
+    std::vector<std::int64_t> places;
+    for (std::size_t begin = 0; begin < x.size(); begin += kBlock) {
+      const auto block = x.subspan(begin, std::min(kBlock, x.size() - begin));
+      bool any = false;
+      for (const float value : block) any |= std::isnan(value);
+      for (std::size_t i = 0; any && i < block.size(); ++i) {
+        if (std::isnan(block[i]) && static_cast<std::int64_t>(places.size()) < k) {
+          places.push_back(static_cast<std::int64_t>(begin + i));
+        }
+      }
+    }
+    const std::vector<std::int64_t> numbers =
+        top_k(kernels, x, k - static_cast<std::int64_t>(places.size()));
+    places.insert(places.end(), numbers.begin(), numbers.end());
+    return places;
+  }
+
+  // Any other type: places that may be among the first, put in order when there are many.
+  template <class T>
+  std::vector<std::int64_t> first_places(const Kernels&, std::span<const T> x,
+                                         std::int64_t k) const {
+    const auto first = [this, x](std::int64_t a, std::int64_t b) {
+      const T left = x[static_cast<std::size_t>(a)], right = x[static_cast<std::size_t>(b)];
+      if (precedes(left, right)) return !largest_;
+      if (precedes(right, left)) return largest_;
+      return a < b;
+    };
+    std::vector<std::int64_t> found;
+    if (k == 0) return found;
+    const std::size_t room = 2 * static_cast<std::size_t>(k) + 1024;
+    const auto last = [&] { return found.begin() + (k - 1); };
+    std::int64_t bound = -1;  // the last of the k first so far
+    in_parts(x.size(), kWatchedElements, [&](std::size_t begin, std::size_t count) {
+      for (std::size_t i = begin; i < begin + count; ++i) {
+        const auto place = static_cast<std::int64_t>(i);
+        if (bound >= 0 && !first(place, bound)) continue;
+        found.push_back(place);
+        if (found.size() < room) continue;
+        std::nth_element(found.begin(), last(), found.end(), first);
+        found.resize(static_cast<std::size_t>(k));
+        bound = found.back();
+      }
+    });
+    std::nth_element(found.begin(), last(), found.end(), first);
+    found.resize(static_cast<std::size_t>(k));
+    std::ranges::sort(found, first);
+    return found;
   }
 
   std::int64_t axis_;

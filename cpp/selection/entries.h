@@ -31,7 +31,9 @@ inline Entry entry_of(float score, std::size_t row) {
 
 inline std::size_t row_of(Entry entry) { return kMostScores - (entry & kMostScores); }
 
-// Not of NaN; a zero is positive.
+inline bool is_number(Entry entry) { return entry >> 32 != 0; }
+
+// Of a number; a zero is positive.
 inline float score_of(Entry entry) {
   const auto rising =
       static_cast<std::int32_t>(static_cast<std::uint32_t>(entry >> 32) ^ 0x80000000u);
@@ -44,38 +46,6 @@ inline void keep_first(std::vector<Entry>& entries, std::size_t k) {
   std::nth_element(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(k) - 1,
                    entries.end(), std::greater<>{});
   entries.resize(k);
-}
-
-// Scores that are compared at once.
-inline constexpr std::size_t kScoreLanes = 4;
-inline constexpr std::size_t kScoreBlock = 16 * kScoreLanes;
-
-namespace entries {
-
-using Floats = float __attribute__((vector_size(16)));
-using Longs = std::int64_t __attribute__((vector_size(16)));
-
-inline Longs at_least(const float* x, float least) {
-  Floats values;
-  __builtin_memcpy(&values, x, sizeof(values));
-  return reinterpret_cast<Longs>(values >= Floats{least, least, least, least});
-}
-
-inline bool any(Longs mask) { return (mask[0] | mask[1]) != 0; }
-
-}  // namespace entries
-
-// add(begin, end) for parts of a block of kScoreBlock scores among which are all that are not less
-// than a bound.
-template <class Add>
-void for_likely(const float* x, float least, Add&& add) {
-  entries::Longs found{};
-  for (std::size_t i = 0; i < kScoreBlock; i += kScoreLanes)
-    found |= entries::at_least(x + i, least);
-  if (!entries::any(found)) return;
-  for (std::size_t i = 0; i < kScoreBlock; i += kScoreLanes) {
-    if (entries::any(entries::at_least(x + i, least))) add(i, i + kScoreLanes);
-  }
 }
 
 }  // namespace pyrec

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "dispatch/kernels.h"
+#include "selection/entries.h"
+
+namespace pyrec {
+
+// Scores that are looked at before what they leave behind is put in order.
+inline constexpr std::size_t kScoreBlock = 1024;
+
+// The k best scores so far, and some more. What comes may come in any order of its places; in
+// rising order it takes less time.
+class Best {
+ public:
+  explicit Best(std::size_t k) : k_(k), room_(2 * k + kScoreBlock / 2) {}
+
+  // No score below it is among the k best of all.
+  float least() const { return least_; }
+  void raise_to(float least) { least_ = std::max(least_, least); }
+
+  void add(float score, std::uint32_t place) {
+    const Entry entry = entry_of(score, place);
+    if (entry <= last_ || score < least_) return;
+    entries_.push_back(entry);
+    // An entry does not tell NaN from NaN, nor zeros apart.
+    const auto bits = std::bit_cast<std::uint32_t>(score);
+    if (std::isnan(score) || bits == kMinusZero) unusual_.push_back({entry, bits});
+  }
+
+  // After some: takes time in proportion to their number.
+  void settle() {
+    const bool first = last_ == 0 && entries_.size() >= k_;
+    if (entries_.size() <= room_ && !first) return;
+    keep_first(entries_, k_);
+    last_ = *std::min_element(entries_.begin(), entries_.end());
+    if (is_number(last_)) raise_to(score_of(last_));
+    std::erase_if(unusual_, [this](const Unusual& item) { return item.entry < last_; });
+  }
+
+  // Scores of successive places, at most kScoreBlock; where `taken` is given, of those that it
+  // marks.
+  void collect(const Kernels& kernels, std::span<const float> scores, std::uint32_t first,
+               const std::uint8_t* taken) {
+    look(kernels, scores, first > row_of(last_), [&](std::size_t i) {
+      if (taken == nullptr || taken[i] != 0) add(scores[i], first + static_cast<std::uint32_t>(i));
+    });
+  }
+
+  // Scores of any places, at most kScoreBlock.
+  void collect(const Kernels& kernels, const float* scores, std::span<const std::uint32_t> places) {
+    look(kernels, {scores, places.size()}, false,
+         [&](std::size_t i) { add(scores[i], places[i]); });
+  }
+
+  std::size_t size() const { return entries_.size(); }
+  std::vector<Entry> take() { return std::move(entries_); }
+
+  // The bits of scores that entries do not tell.
+  struct Unusual {
+    Entry entry;
+    std::uint32_t bits;
+  };
+  std::span<const Unusual> unusual() const { return unusual_; }
+
+ private:
+  static constexpr std::uint32_t kMinusZero = 0x80000000;
+
+  // see(i) for scores among which are all that may be among the best.
+  template <class See>
+  void look(const Kernels& kernels, std::span<const float> scores, bool later, See&& see) {
+    // Of scores as good as the last of the best, none that comes later is among them.
+    const bool beyond = later && is_number(last_) && score_of(last_) == least_;
+    if (beyond || least_ > -std::numeric_limits<float>::infinity()) {
+      std::uint32_t found[kScoreBlock];
+      const std::size_t count = kernels.find_above_f32(scores.data(), scores.size(),
+                                                       beyond ? least_ : below(least_), found);
+      for (std::size_t i = 0; i < count; ++i) see(found[i]);
+    } else {
+      for (std::size_t i = 0; i < scores.size(); ++i) see(i);
+    }
+    settle();
+  }
+
+  // A normal number that is less, whatever the processor makes of others.
+  static float below(float least) {
+    constexpr float kNormal = std::numeric_limits<float>::min();
+    if (std::abs(least) <= kNormal) return -2 * kNormal;
+    return std::nextafter(least, -std::numeric_limits<float>::infinity());
+  }
+
+  std::size_t k_;
+  std::size_t room_;
+  float least_ = -std::numeric_limits<float>::infinity();
+  Entry last_ = 0;  // of the k best, once there are as many
+  std::vector<Entry> entries_;
+  std::vector<Unusual> unusual_;
+};
+
+}  // namespace pyrec
