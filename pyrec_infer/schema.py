@@ -239,10 +239,12 @@ class Schema:
         Parameters
         ----------
         model : path or bytes
-            A ``.keras`` file of a functional model. StringLookup, IntegerLookup, Hashing, HashedCrossing,
-            Discretization, Normalization and CategoryEncoding are read with what they have learnt.
+            A ``.keras`` file of a functional model, or of a FeatureSpace without crosses. StringLookup,
+            IntegerLookup, Hashing, HashedCrossing, Discretization, Normalization, Rescaling and
+            CategoryEncoding are read with what they have learnt.
         to : mapping of str to str, optional
-            For a layer, the model's input that takes its values; by default that of the layer's name.
+            For a layer, the model's input that takes its values; by default that of the layer's name. For
+            ``"features"``, the input that takes all columns of a FeatureSpace.
         sides, side
             As of `from_sklearn`, for the Keras model's inputs.
 

@@ -138,7 +138,7 @@ BAD: dict[str, tuple[bytes, str]] = {
         r"layer 'h' \(Hashing\): its configuration",
     ),
     "a layer that is not known": (
-        saved({"n": ("Rescaling", {}, ["age"]), "b": (*LAYERS["age_bins"][:2], ["n"])}),
+        saved({"n": ("RandomRotation", {}, ["age"]), "b": (*LAYERS["age_bins"][:2], ["n"])}),
         "'n'.*layers that are known",
     ),
     "ids back to words": (
