@@ -54,6 +54,7 @@ from pyrec_infer.fingerprints import (  # noqa: E402
     hash_to_bucket,
 )
 from pyrec_infer.model import Model  # noqa: E402
+from pyrec_infer.pipeline import Pipeline, Recommendations, Source  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
 from pyrec_infer.schema import Schema  # noqa: E402
@@ -79,11 +80,13 @@ __all__ = [
     "MissingInputError",
     "Model",
     "ModelError",
+    "Pipeline",
     "PopularItems",
     "PrecisionReport",
     "PreparedCall",
     "PyrecError",
     "Ranked",
+    "Recommendations",
     "Recommended",
     "ResourceLimitError",
     "Retrieved",
@@ -92,6 +95,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "ShapeError",
+    "Source",
     "TensorInfo",
     "TopK",
     "UnexpectedInputError",

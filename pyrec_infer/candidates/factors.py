@@ -328,9 +328,9 @@ def require_known(retriever: Retriever, label: str, ids: ArrayLike) -> None:
     IdRangeError
         Names the first place of one.
     """
-    absent = np.isnan(retriever.vectors(ids, missing="nan")[:, 0])
-    if absent.any():
-        raise IdRangeError(f"{label}: expected ids of known items", int(np.argmax(absent)))
+    present = retriever.contains(ids)
+    if not present.all():
+        raise IdRangeError(f"{label}: expected ids of known items", int(np.argmin(present)))
 
 
 def _matrix(label: str, value: ArrayLike, width: int | None) -> Floats:

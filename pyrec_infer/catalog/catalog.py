@@ -75,6 +75,11 @@ class Catalog(FilteredItems):
     def __repr__(self) -> str:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
 
+    @property
+    def request_names(self) -> tuple[str, ...]:
+        """The model's inputs that a request has to give."""
+        return self._scorer.request_names
+
     @memory_errors_typed
     def score(
         self,

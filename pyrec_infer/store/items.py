@@ -106,6 +106,27 @@ class StoredItems:
         return self._id_type.shown(view.ids(0, view.order(0)))
 
     @memory_errors_typed
+    def contains(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """Which of some ids are there.
+
+        Parameters
+        ----------
+        ids : array_like
+
+        Returns
+        -------
+        ndarray of bool, shape (len(ids),)
+
+        Raises
+        ------
+        DTypeError
+            If they are of another type than the items' ids.
+        """
+        keys, known = self._id_type.keys("ids", ids)
+        present: NDArray[np.bool_] = self._store.read(keys).rows(0) >= 0
+        return present if known is None else present & known
+
+    @memory_errors_typed
     def remove(self, ids: ArrayLike) -> int:
         """Take items out.
 

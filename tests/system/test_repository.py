@@ -73,6 +73,7 @@ LAYERS = {
     "measuring": 11,
     "shortcuts": 11,
     "model": 12,
+    "pipeline": 13,
     "api": 13,
     "__init__": 14,
     "demo": 15,

@@ -1,0 +1,125 @@
+"""Where candidates come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.arguments import as_count, regular
+from pyrec_infer.errors import DTypeError, InputError, MissingInputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.model import Model
+from pyrec_infer.retrieval import Retriever
+
+Request: TypeAlias = Mapping[str, ArrayLike]
+
+Retrieve: TypeAlias = Callable[[Request, int], tuple[Any, Any]]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place where candidates come from.
+
+    Parameters
+    ----------
+    retriever : Retriever or callable
+        What is searched; or a function of a request and a number that gives ids and scores, best first, as
+        `FactorRecommender.recommend` does: for several requests a row each. A score of minus infinity marks
+        what is no result.
+    query : str, callable or Model, optional
+        For a retriever, where its query comes from: the input of the request with that name, a function of
+        the request, or a model that reads the request's inputs by their names, as a tower of users does. A
+        vector, or one for each request.
+    output : str, optional
+        Of a model with several outputs, the one that is the query.
+    k : int
+        How many candidates it gives.
+    weight : float
+        How much its ranks count where more candidates are found than are ranked.
+    name : str, optional
+        In results and explanations; its number by default.
+
+    Raises
+    ------
+    InputError
+        If parts do not fit together.
+    """
+
+    retriever: Retriever | Retrieve
+    query: str | Callable[[Request], ArrayLike] | Model | None = None
+    output: str | None = None
+    k: int = 1000
+    weight: float = 1.0
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        as_count("k", self.k)
+        if not isinstance(self.weight, (int, float)) or not np.isfinite(self.weight) or self.weight < 0:
+            raise InputError("weight: expected a finite number of at least 0")
+        searched = isinstance(self.retriever, Retriever)
+        if not searched and not callable(self.retriever):
+            kind = type(self.retriever).__name__
+            raise DTypeError(f"retriever: expected a Retriever or a function of a request, got {kind}")
+        if searched != (self.query is not None):
+            raise InputError("query: expected with a Retriever, and with nothing else")
+        if self.query is not None and not isinstance(self.query, (str, Model)) and not callable(self.query):
+            kind = type(self.query).__name__
+            raise DTypeError(f"query: expected a name, a function of a request or a Model, got {kind}")
+        if isinstance(self.query, Model):
+            names = [info.name for info in self.query.outputs]
+            if self.output not in names and (self.output is not None or len(names) != 1):
+                raise InputError(f"output: expected one of {', '.join(names)}")
+        elif self.output is not None:
+            raise InputError("output: expected with a model as query alone")
+
+    def retrieve(self, request: Request) -> tuple[Array, Floats]:
+        """The candidates of one request or of several.
+
+        Parameters
+        ----------
+        request : mapping of str to array_like
+
+        Returns
+        -------
+        tuple of ndarray
+            Ids and scores, each of shape (K,) or (B, K).
+        """
+        if isinstance(self.retriever, Retriever):
+            queries = regular("query", self._query(request))
+            found = self.retriever.top_k(queries, self.k)
+            single = queries.ndim == 1
+            return (found.ids[0], found.scores[0]) if single else (found.ids, found.scores)
+        ids, scores = self.retriever(request, self.k)
+        return _checked(regular("ids", ids), regular("scores", scores))
+
+    def _query(self, request: Request) -> Any:
+        if isinstance(self.query, Model):
+            names = [info.name for info in self.query.inputs]
+            given = {name: np.atleast_1d(request[name]) for name in names if name in request}
+            made = self.query.run(given)
+            return made[self.output if self.output is not None else self.query.outputs[0].name]
+        if isinstance(self.query, str):
+            if self.query not in request:
+                raise MissingInputError(f"input '{self.query}' is missing: it is the query of a source")
+            return request[self.query]
+        assert self.query is not None
+        return self.query(request)
+
+
+def _checked(ids: Array, scores: Array) -> tuple[Array, Floats]:
+    if ids.shape != scores.shape or ids.ndim not in (1, 2):
+        raise ShapeError(f"a source gave ids of shape {list(ids.shape)}, and scores of {list(scores.shape)}")
+    if ids.dtype.kind not in "iuU" and ids.size:
+        raise DTypeError(f"a source gave ids of {ids.dtype}, expected whole numbers or strings")
+    if scores.dtype.kind not in "iuf" and scores.size:
+        raise DTypeError(f"a source gave scores of {scores.dtype}, expected numbers")
+    return ids, scores.astype(np.float32)
+
+
+__all__ = ["Floats", "Request", "Source"]

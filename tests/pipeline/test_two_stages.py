@@ -1,0 +1,236 @@
+"""Two stages in one call, against the stages one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.models import FLOAT, one_node
+
+import pyrec_infer as pi
+from pyrec_infer.bundled import MODEL, items, users
+from pyrec_infer.errors import (
+    DTypeError,
+    IdRangeError,
+    InputError,
+    MissingInputError,
+    PyrecError,
+    RowCountError,
+    ShapeError,
+)
+from pyrec_infer.pipeline.merge import merge
+
+COUNT = 400
+RNG = np.random.default_rng(0)
+VECTORS = RNG.standard_normal((COUNT, 6)).astype(np.float32)
+TASTES = RNG.standard_normal((3, 6)).astype(np.float32)
+USERS = users(3, COUNT)
+
+
+@pytest.fixture(scope="module")
+def shop() -> pi.Catalog:
+    return pi.load(MODEL).catalog({**items(COUNT), "affinity": USERS[0].affinity}, ids=np.arange(COUNT) + 10)
+
+
+@pytest.fixture(scope="module")
+def near() -> pi.Retriever:
+    return pi.Retriever(VECTORS, np.arange(COUNT) + 10)
+
+
+def popular(request: Any, k: int) -> Any:
+    return pi.PopularItems(np.arange(COUNT + 20) % 37, np.arange(COUNT + 20)).recommend([0, 1, 2], None, k)
+
+
+def of(number: int) -> dict[str, Any]:
+    return {**USERS[number].request, "taste": TASTES[number]}
+
+
+def together() -> dict[str, Any]:
+    names = USERS[0].request
+    own = {name: np.concatenate([np.atleast_1d(user.request[name]) for user in USERS]) for name in names}
+    return {**own, "taste": TASTES}
+
+
+def test_one_call_is_both_stages(shop: pi.Catalog, near: pi.Retriever) -> None:
+    pipeline = pi.Pipeline(pi.Source(near, "taste", k=60), shop)
+    found = pipeline.top_k(of(1), 7)
+    candidates = near.top_k(TASTES[1], 60).ids[0]
+    expected = shop.top_k(USERS[1].request, 7, ids=candidates)
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert found.scores.tolist() == expected.scores.tolist()
+    assert (found.count, found.skipped, found.sources.shape) == (7, 0, (7, 1))
+    assert set(found.times) == {"0", "merge", "rank"}
+    assert pipeline.top_k(of(1), 1000).count == 60
+    assert pipeline.top_k(of(1), 0).count == 0
+    out = pipeline.top_k(of(1), 7, exclude=expected.ids[:2])
+    assert out.ids.tolist() == shop.top_k(USERS[1].request, 9, ids=candidates).ids.tolist()[2:]
+
+
+def test_several_requests_and_sources(shop: pi.Catalog, near: pi.Retriever) -> None:
+    pipeline = pi.Pipeline([pi.Source(near, "taste", k=40), pi.Source(popular, k=30, name="popular")], shop)
+    found = pipeline.top_k(together(), 12)
+    assert pipeline.names == ("0", "popular")
+    often = popular(None, 30).ids[0]
+    known = often[often >= 10]
+    assert found.skipped.tolist() == [30 - len(known)] * 3
+    for row, user in enumerate(USERS):
+        close = near.top_k(TASTES[row], 40).ids[0]
+        expected = shop.top_k(user.request, 12, ids=np.unique(np.concatenate([close, known])))
+        np.testing.assert_array_equal(found.ids[row], expected.ids)
+        # Others are scored beside them, which some backends add up otherwise.
+        np.testing.assert_allclose(found.scores[row], expected.scores, rtol=1e-5)
+        gave = np.column_stack([np.isin(found.ids[row], close), np.isin(found.ids[row], known)])
+        np.testing.assert_array_equal(found.sources[row], gave)
+    text = str(pipeline.explain())
+    assert "source popular" in text
+    assert "metric ip" in text
+    assert pipeline.explain().as_dict()["ranker"]["catalog"]["items"] == COUNT
+
+
+def test_queries_of_models_and_functions(shop: pi.Catalog, near: pi.Retriever) -> None:
+    weights = RNG.standard_normal((2, 6)).astype(np.float32)
+    node = one_node("MatMul", {"who": (FLOAT, ["N", 2])}, {"w": weights})
+    tower = pi.load(node.SerializeToString())
+    who = np.asarray([[0.5, 2.0]], np.float32)
+    by_model = pi.Pipeline(pi.Source(near, tower, k=50), shop).top_k({**USERS[0].request, "who": who}, 5)
+    by_function = pi.Pipeline(pi.Source(near, lambda request: request["who"] @ weights, k=50), shop)
+    found = by_function.top_k({**USERS[0].request, "who": who}, 5)
+    assert by_model.ids.shape == (5,)
+    assert by_model.ids.tolist() == found.ids.tolist()
+
+
+def test_limits_take_what_sources_rank_high(shop: pi.Catalog) -> None:
+    def first(request: Any, k: int) -> Any:
+        return np.arange(20, 20 + k), np.ones(k)
+
+    def second(request: Any, k: int) -> Any:
+        return np.arange(24, 24 + k), np.ones(k)
+
+    sources = [pi.Source(first, k=5, name="a"), pi.Source(second, k=5, weight=10, name="b")]
+    found = pi.Pipeline(sources, shop, limit=3).top_k(of(0), 9)
+    assert sorted(found.ids.tolist()) == [24, 25, 26]
+    assert found.sources[found.ids.tolist().index(24)].tolist() == [True, True]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=4),
+    st.one_of(st.none(), st.integers(0, 6)),
+)
+def test_merging(lists: list[list[int]], limit: int | None) -> None:
+    found = [(np.asarray(ids, np.int64), np.ones(len(ids), np.float32)) for ids in lists]
+    weights = [1.0 + number for number in range(len(lists))]
+    merged = merge(found, weights, limit)
+    shares: dict[int, float] = {}
+    for weight, ids in zip(weights, lists, strict=True):
+        for name in dict.fromkeys(ids):
+            shares[name] = shares.get(name, 0) + weight / (61 + ids.index(name))
+    assert len(set(merged.ids.tolist())) == len(merged.ids) == len(list(shares)[:limit])
+    taken = [shares[name] for name in merged.ids.tolist()]
+    np.testing.assert_allclose(taken, sorted(shares.values(), reverse=True)[:limit], rtol=1e-12)
+    for name, gave in zip(merged.ids.tolist(), merged.given.tolist(), strict=True):
+        assert gave == [name in ids for ids in lists]
+
+
+def nothing(request: Any, k: int) -> Any:
+    return [], []
+
+
+def test_sources_without_candidates(shop: pi.Catalog, near: pi.Retriever) -> None:
+    found = pi.Pipeline(pi.Source(nothing), shop).top_k(of(0), 5)
+    assert (found.count, found.ids.shape, found.sources.shape) == (0, (0,), (0, 1))
+    empty = pi.Retriever(np.ones((0, 6)))
+    assert pi.Pipeline(pi.Source(empty, "taste"), shop).top_k(of(0), 5).count == 0
+    both = pi.Pipeline([pi.Source(nothing), pi.Source(near, "taste", k=5)], shop)
+    assert both.top_k(of(0), 9).count == 5
+    assert pi.Pipeline(pi.Source(near, "taste", k=0), shop).top_k(of(0), 5).count == 0
+
+
+def giving(ids: Any, scores: Any) -> Any:
+    return lambda request, k: (ids, scores)
+
+
+@pytest.mark.parametrize(
+    ("ids", "scores", "expected"),
+    [
+        ([1, 2], [1], ShapeError),
+        ([[[1]]], [[[1]]], ShapeError),
+        ([0.5], [1], DTypeError),
+        (["a"], [1], DTypeError),
+        ([1], ["a"], DTypeError),
+        ([[10], [11]], [[1], [1]], PyrecError),
+        ([9999], [1], IdRangeError),
+    ],
+)
+def test_sources_that_do_not_fit(shop: pi.Catalog, ids: Any, scores: Any, expected: Any) -> None:
+    source = pi.Source(giving(ids, scores))
+    other = pi.Source(giving(np.full((3, 1), 10), np.ones((3, 1))), name="other")
+    sources = [source, other] if np.ndim(ids) == 2 else source
+    with pytest.raises(expected):
+        pi.Pipeline(sources, shop, missing="error").top_k(of(0), 3)
+
+
+def test_calls_that_do_not_fit(shop: pi.Catalog, near: pi.Retriever) -> None:
+    pipeline = pi.Pipeline(pi.Source(near, "taste"), shop)
+    with pytest.raises(MissingInputError, match="taste"):
+        pipeline.top_k(USERS[0].request)
+    with pytest.raises(MissingInputError):
+        pipeline.top_k({"taste": TASTES[0]})
+    with pytest.raises(ShapeError, match="queries"):
+        pipeline.top_k({**of(0), "taste": np.ones(5)})
+    with pytest.raises(InputError, match="finite"):
+        pipeline.top_k({**of(0), "taste": np.full(6, np.nan)})
+    with pytest.raises(RowCountError, match="3 requests"):
+        pipeline.top_k({**together(), "hour": USERS[0].request["hour"].repeat(2)})
+    with pytest.raises(RowCountError, match="row for each"):
+        pipeline.top_k({**together(), "taste": TASTES[0]})
+    with pytest.raises(InputError, match="ids"):
+        pipeline.top_k(of(0), ids=[1])
+    with pytest.raises(DTypeError, match="request"):
+        pipeline.top_k([1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        pipeline.top_k(of(0), unheard=1)
+    unsigned = pi.Source(giving(np.asarray([1], np.uint64), [1]), name="u")
+    with pytest.raises(DTypeError, match="one kind"):
+        pi.Pipeline([pi.Source(near, "taste"), unsigned], shop).top_k(of(0))
+
+
+def test_parts_that_do_not_fit(shop: pi.Catalog, near: pi.Retriever) -> None:
+    tower = pi.load(MODEL)
+    for parts, expected in (
+        ((near,), InputError),
+        ((popular, "taste"), InputError),
+        ((3,), DTypeError),
+        ((near, 3), DTypeError),
+        ((near, "taste", "vector"), InputError),
+        ((near, tower, "nothing"), InputError),
+        ((near, "taste", None, -1), InputError),
+        ((near, "taste", None, 5, np.nan), InputError),
+        ((near, "taste", None, 5, -1), InputError),
+    ):
+        with pytest.raises(expected):
+            pi.Source(*parts)  # type: ignore[arg-type]
+    source = pi.Source(near, "taste")
+    named = pi.Source(near, "taste", name="rank")
+    for sources, ranker, more, expected in (
+        ([], shop, {}, InputError),
+        ([near], shop, {}, DTypeError),
+        (source, near, {}, DTypeError),
+        (named, shop, {}, InputError),
+        ([named, named], shop, {}, InputError),
+        (source, shop, {"missing": "nan"}, InputError),
+        (source, shop, {"limit": -1}, InputError),
+    ):
+        with pytest.raises(expected):
+            pi.Pipeline(sources, ranker, **more)  # type: ignore[arg-type]
+
+
+def test_which_ids_are_there(shop: pi.Catalog, near: pi.Retriever) -> None:
+    for held in (shop, near):
+        assert held.contains([10, 5, 11, -3]).tolist() == [True, False, True, False]
+        assert held.contains([]).shape == (0,)
+        with pytest.raises(DTypeError):
+            held.contains(["a"])
