@@ -81,7 +81,7 @@ class Field:
         What is done to it, in order.
     missing : str
         What a missing value is: an error; ``"default"``, the raw value ``default``; ``"zero"``, 0 after
-        the transforms; ``"oov"``, the id that the transforms have for unknown values.
+        the transforms; ``"oov"``, what the transforms make of the id that one of them has for unknown values.
     default : str, int or float, optional
         See ``missing``. A number may be NaN, which trees know what to make of; in JSON that is ``"NaN"``.
     nan : str
@@ -118,9 +118,10 @@ class Field:
         """The largest size of the whole number that it ends as, for raw ones no larger than ``before``."""
         return _largest(before, self.transforms)
 
-    def unknown(self) -> int | None:
-        """The id of unknown values, if the transforms have one."""
-        return next((id for one in self.transforms if (id := one.unknown()) is not None), None)
+    def unknown(self) -> tuple[int, int] | None:
+        """After how many transforms unknown values have an id, and the id; None if they never have."""
+        found = ((place + 1, one.unknown()) for place, one in enumerate(self.transforms))
+        return next(((place, id) for place, id in found if id is not None), None)
 
     def mistakes(self) -> Iterator[str]:
         """All that is wrong with the field alone."""

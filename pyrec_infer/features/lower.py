@@ -75,19 +75,20 @@ class _Lowering:
     def field(self, item: Field) -> None:
         self.writer.begin(f"{item.name}/feature", f"field {item.name}")
         self.inputs.update(raw_inputs(item))
-        value = self.transformed(item.name, item.transforms, item.dtype)
         if isinstance(item, ListField):
+            value = self.transformed(item.name, item.transforms, item.dtype)
             self.ragged(item, value) if item.ragged else self.list(item, value)
             return
+        place, stand_in = (len(item.transforms), 0) if item.missing == "zero" else item.unknown() or (0, 0)
+        before, after = item.transforms[:place], item.transforms[place:]
+        value, kind = self.transformed(item.name, before, item.dtype), item.kinds()[place]
         if item.missing in ("zero", "oov"):
-            kind = item.kinds()[-1]
-            stand_in = item.unknown() if item.missing == "oov" else 0
             constant = self.writer.constant(stand_in, DTYPES[kind])
             gone = missing_input(item.name)
-            if item.width():
+            if before and before[-1].width:
                 gone = self.writer.node("Unsqueeze", gone, self.writer.constant([1], np.int64))
             value = self.writer.node("Where", gone, constant, value)
-        self.feed(item.to, value, item.width())
+        self.feed(item.to, self.transformed(value, after, kind), item.width())
 
     def transformed(self, value: str, transforms: Sequence[Any], kind: Kind) -> str:
         for transform in transforms:

@@ -200,6 +200,16 @@ def test_masks_of_hashes() -> None:
     assert missing[1] == 0
 
 
+@pytest.mark.parametrize(
+    "after", [features.Shift(2), features.Hash(7), features.Lookup([0, 1], [0.5, 1.5]), features.Log1p()]
+)
+def test_what_is_missing_is_made_of_as_what_is_unknown_is(after: Transform) -> None:
+    transforms = [features.Vocabulary(["a"]), after]
+    made = transformed(["unheard of", None, "a"], transforms, "string", missing="oov")
+    assert made[0] == made[1]
+    assert made[0] != made[2]
+
+
 def test_several_unknown_ids_are_shared_out() -> None:
     vocabulary = features.Vocabulary(["a"], oov=3, mask="-")
     expected = [4, 0, *(1 + pi.hash_to_bucket(["x", "yz"], buckets=3))]
@@ -230,6 +240,9 @@ def test_one_hot_of_ids_and_of_what_is_missing() -> None:
     field = features.Field("raw", "item", to="x", transforms=transforms, missing="zero")
     made = pi.load(source, schema=pi.Schema([field])).run({"raw": ["b", "z", None]})["y"]
     assert made.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
+    field = features.Field("raw", "item", to="x", transforms=transforms, missing="oov")
+    made = pi.load(source, schema=pi.Schema([field])).run({"raw": ["b", "z", None]})["y"]
+    assert made.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]]
     with pytest.raises(SchemaError, match="one_hot: expected as the last"):
         pi.Schema([features.Field("f", "item", transforms=[*transforms, features.Log1p()])])
     further = features.Combination("g", ["f"], transforms=[*transforms, features.Log1p()])
