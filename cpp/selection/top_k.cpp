@@ -21,7 +21,7 @@ constexpr std::size_t kFew = 2048;
 float likely_least(std::span<const float> scores, std::size_t k) {
   constexpr std::size_t kRuns = 256;
   const std::size_t n = scores.size();
-  const std::size_t runs = std::min(kRuns, n / (16 * kRun));
+  const std::size_t runs = std::min(kRuns, n / (32 * kRun));
   std::vector<Entry> sample;
   sample.reserve(runs * kRun);
   for (std::size_t run = 0; run < runs; ++run) {
@@ -55,8 +55,8 @@ std::vector<Entry> best_above(const Kernels& kernels, std::span<const float> sco
                               float least) {
   Best best(k);
   best.raise_to(least);
-  // Without a bound the first scores give one.
-  std::size_t count = least > kNone ? kScoreBlock : std::min(kScoreBlock, std::max(2 * k, kRun));
+  // Few scores first: they give a bound where there is none, and end ties at the one that there is.
+  std::size_t count = std::min(kScoreBlock, std::max(2 * k, kRun));
   for (std::size_t begin = 0; begin < scores.size();) {
     const auto part = scores.subspan(begin, std::min(count, scores.size() - begin));
     best.collect(kernels, part, static_cast<std::uint32_t>(begin), nullptr);

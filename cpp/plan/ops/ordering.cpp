@@ -102,8 +102,7 @@ class TopK {
     std::vector<std::int64_t> places;
     for (std::size_t begin = 0; begin < x.size(); begin += kBlock) {
       const auto block = x.subspan(begin, std::min(kBlock, x.size() - begin));
-      bool any = false;
-      for (const float value : block) any |= std::isnan(value);
+      const bool any = std::isnan(kernels.max_f32(block.data(), block.size()));
       for (std::size_t i = 0; any && i < block.size(); ++i) {
         if (std::isnan(block[i]) && static_cast<std::int64_t>(places.size()) < k) {
           places.push_back(static_cast<std::int64_t>(begin + i));
