@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from pyrec_infer.arguments import as_array, as_count, regular, require_arrays, r
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
-from pyrec_infer.limits import memory_errors_typed
+from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import Plan
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, named
@@ -72,10 +73,14 @@ def find_best(
         If the plan cannot tell several requests apart.
     ShapeError
         If there is not one score for each candidate.
+    ResourceLimitError
+        If the results are more than a call may hold.
     """
     plan = ready.plan
     if plan.one_request and requests != 1:
         raise InputError(f"{plan.one_request}: expected one request in a call, got {requests}")
+    most = max((b - a for a, b in pairwise(offsets)), default=rows)
+    current_budget().require(_BYTES_OF_RESULT * requests * min(selection.k, most))
     run_best = getattr(ready.executor, "run_best", None)
     if run_best is not None and plan.selects_in_tiles:
         given = [arrays[item.name] for item in plan.given_inputs()]
@@ -92,6 +97,10 @@ def find_best(
 
 FEW = 1 << 12
 """Fewer scores of one request are made before they are compared: such a call takes microseconds."""
+
+
+_BYTES_OF_RESULT = 64
+"""What one candidate and its score take, with the copies that a call makes."""
 
 
 def are_many(rows: int) -> bool:

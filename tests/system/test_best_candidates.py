@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 from support.models import FLOAT, INT64, ITEMS, USERS, Value, make_model, ranker
 
 import pyrec_infer as pi
-from pyrec_infer import calls
-from pyrec_infer.errors import InputError, RowCountError, ShapeError
+from pyrec_infer import calls, limits
+from pyrec_infer.errors import InputError, ResourceLimitError, RowCountError, ShapeError
 from pyrec_infer.top_k import Adjustment
 
 Arrays = dict[str, NDArray[Any]]
@@ -228,6 +228,16 @@ def test_results_have_a_place_for_each_request() -> None:
     assert ragged.counts.tolist() == [1, 2]
     excluded = MODELS[1].top_k({"user": [1, 2]}, shop(3, 0), 2, offsets=[0, 1, 3], exclude=[0])
     assert excluded.counts.tolist() == [0, 2]
+
+
+def test_results_beyond_memory_are_refused() -> None:
+    """Before anything is scored."""
+    catalog = MODELS[1].catalog(shop(3000, 2))
+    with (
+        mock.patch.object(limits, "default_max_bytes", return_value=1 << 20),
+        pytest.raises(ResourceLimitError),
+    ):
+        catalog.top_k({"user": np.zeros(1000, np.int64)}, 3000)
 
 
 def test_requests_that_do_not_fit_are_refused() -> None:
