@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 _Array: TypeAlias = NDArray[Any]
 _Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 _Step: TypeAlias = tuple[
-    str, str, list[int], list[int], list[int], dict[str, Any], list[Any], _Callback | None
+    str, str, list[int], list[int], list[int], dict[str, Any], list[Any], _Callback | None, bool
 ]
-_Program: TypeAlias = tuple[list[_Step], int, list[int], list[int], list[tuple[int, _Array]]]
+_Program: TypeAlias = tuple[list[_Step], int, list[int], list[int], list[tuple[int, Any]]]
 _Input: TypeAlias = tuple[str, str, list[int], int, bool]
 _Import: TypeAlias = tuple[int, Literal["whole", "slice", "repeat"], int]
 _Export: TypeAlias = tuple[int, int]
@@ -21,6 +21,9 @@ class ThreadPool:
     def __init__(self, threads: int) -> None: ...
     @property
     def threads(self) -> int: ...
+
+class Strings:
+    def __init__(self, array: _Array) -> None: ...
 
 class Executor:
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from pyrec_infer.ir import Graph, Info, Node, Rate, RowAxis, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.registry import depends_on_batch_size
+from pyrec_infer.ops.core.texts import is_text, runs_in_phases, touches_texts
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.passes.split.repeat import Derived
@@ -18,17 +19,6 @@ from pyrec_infer.sources import Sources
 
 _TILE_BYTES = 1 << 18
 """Working set that a tile's widest values should keep to: a share of a core's second-level cache."""
-
-
-def _is_string(info: Info | None) -> bool:
-    return info is not None and info.dtype is not None and info.dtype.kind in "UO"
-
-
-def _touches_strings(node: Node, infos: Mapping[str, Info]) -> bool:
-    if any(isinstance(value, np.ndarray) and value.dtype.kind == "U" for value in node.attributes.values()):
-        return True
-    names = (*node.inputs, *node.outputs)
-    return any(_is_string(infos[name]) for name in names if name)
 
 
 class _Planner:
@@ -50,21 +40,41 @@ class _Planner:
         return 0 if one else self.infos[name].rows
 
     def split_strings(self) -> tuple[list[Node], list[Node], list[Node]]:
-        """Nodes before, in and after the phases."""
-        early: set[str] = {*self.graph.inputs, *self.graph.constants}
+        """Nodes before, in and after the phases; those that phases have no form for run outside of them."""
+        outside = {
+            node
+            for node in self.graph.nodes
+            if touches_texts(node, self.infos) and not runs_in_phases(node, self.infos)
+        }
+        first = self.before(outside)
         late: set[str] = set()
         prologue, middle, epilogue = [], [], []
         for node in self.graph.nodes:
-            present = [name for name in node.inputs if name]
-            if _touches_strings(node, self.infos) and all(name in early for name in present):
+            if node in first:
                 prologue.append(node)
-                early.update(node.outputs)
-            elif any(name in late for name in present) or _touches_strings(node, self.infos):
+            elif node in outside or any(name in late for name in node.inputs if name):
                 epilogue.append(node)
                 late.update(name for name in node.outputs if name)
             else:
                 middle.append(node)
         return prologue, middle, epilogue
+
+    def before(self, outside: Set[Node]) -> set[Node]:
+        """The nodes that run before the phases: of those outside the ones that strings alone lead to, and
+        what these read."""
+        early: set[str] = {*self.graph.inputs, *self.graph.constants}
+        strings: list[Node] = []
+        for node in self.graph.nodes:
+            if touches_texts(node, self.infos) and all(name in early for name in node.inputs if name):
+                strings.append(node)
+                early.update(node.outputs)
+        found: set[Node] = set()
+        needed: set[str] = set()
+        for node in reversed(strings):
+            if node in outside or any(name in needed for name in node.outputs):
+                found.add(node)
+                needed.update(name for name in node.inputs if name)
+        return found
 
     def is_size_node(self, node: Node) -> bool:
         """Whether the node computes sizes only, so that every phase can have its own copy."""
@@ -141,7 +151,7 @@ class _Planner:
                 info = self.infos.get(name) if name else None
                 if info is None or info.shape is None or info.dtype is None:
                     continue
-                width = info.dtype.itemsize
+                width = 16 if is_text(info) else info.dtype.itemsize
                 for size in info.shape:
                     width *= size if isinstance(size, int) else size.coefficient
                     for symbol in () if isinstance(size, int) else size.symbols:
@@ -158,7 +168,7 @@ class _Planner:
         inputs: dict[str, PlanInput] = {}
         for name in (*graph.inputs, *sorted(made_early)):
             info = self.infos[name]
-            if _is_string(info) or (name in made_early and name not in wanted):
+            if name not in wanted and (name in made_early or is_text(info)):
                 continue
             if info.dtype is None or info.shape is None:
                 raise AssertionError(f"value {name!r} has no type")
@@ -175,7 +185,7 @@ class _Planner:
             name
             for name in dict.fromkeys((*graph.outputs, *sorted(late_needs)))
             if (name in self.levels or name in self.size_nodes or name in graph.constants)
-            and not _is_string(self.infos[name])
+            and not (is_text(self.infos[name]) and name in graph.constants)
         ]
         for name in outputs:
             # What no phase makes (a constant, a size) is copied by the last phase.

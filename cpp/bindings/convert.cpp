@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/text_reader.h"
 #include "plan/tensor_tools.h"
 
 namespace py = pybind11;
@@ -69,6 +70,12 @@ DType dtype_of(const py::dtype& dtype) {
                                        std::string(py::str(static_cast<const py::object&>(dtype))));
 }
 
+std::vector<std::string> read_texts(const py::sequence& items) {
+  std::vector<std::string> texts;
+  for (const auto& item : items) texts.push_back(read_text(item));
+  return texts;
+}
+
 }  // namespace
 
 Tensor borrow_array(const py::array& array) {
@@ -117,6 +124,7 @@ bool borrow_plain(const py::handle& item, Tensor& tensor) {
 }
 
 py::array copy_to_array(const Tensor& tensor) {
+  if (tensor.dtype == DType::kText) return texts_to_array(tensor);
   checked_bytes(tensor.dtype, tensor.shape);
   std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
   py::array array(py::dtype(dtype_name(tensor.dtype)), shape);
@@ -135,9 +143,13 @@ Attributes read_attributes(const py::dict& items) {
     const auto name = key.cast<std::string>();
     if (py::isinstance<py::array>(item)) {
       const auto array = py::reinterpret_borrow<py::array>(item);
-      if (array.dtype().kind() != 'U') attributes.set(name, borrow_array(array));
+      if (holds_texts(array)) {
+        attributes.set(name, read_texts(array.attr("reshape")(-1).attr("tolist")()));
+      } else {
+        attributes.set(name, borrow_array(array));
+      }
     } else if (py::isinstance<py::str>(item)) {
-      attributes.set(name, item.cast<std::string>());
+      attributes.set(name, read_text(item));
     } else if (py::isinstance<py::bool_>(item) || py::isinstance<py::int_>(item)) {
       attributes.set(name, item.cast<std::int64_t>());
     } else if (py::isinstance<py::float_>(item)) {
@@ -151,7 +163,7 @@ Attributes read_attributes(const py::dict& items) {
         any_text = any_text || py::isinstance<py::str>(element);
       }
       if (any_text) {
-        attributes.set(name, item.cast<std::vector<std::string>>());
+        attributes.set(name, read_texts(sequence));
       } else if (all_integers) {
         attributes.set(name, item.cast<std::vector<std::int64_t>>());
       } else {

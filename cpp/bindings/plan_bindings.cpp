@@ -20,10 +20,12 @@
 #include "bindings/item_writer.h"
 #include "bindings/prepared_call.h"
 #include "bindings/signals.h"
+#include "bindings/text_reader.h"
 #include "plan/executor.h"
 #include "plan/op_list.h"
 #include "plan/program.h"
 #include "plan/tensor_tools.h"
+#include "plan/texts.h"
 #include "selection/top_k.h"
 
 namespace py = pybind11;
@@ -35,6 +37,7 @@ namespace {
 Tensor copy_from_python(Context& context, const py::handle& item) {
   const auto array = py::array::ensure(item, py::array::c_style);
   if (!array) throw OpError(ErrorKind::kDType, "expected an array");
+  if (holds_texts(array)) return copy_texts(context, Strings(array).tensor());
   const Tensor source = borrow_array(array);
   const Tensor copy = allocate(context, source.dtype, source.shape);
   copy_elements(source, copy);
@@ -49,9 +52,11 @@ py::object to_python(const Value& value) {
 }
 
 // An operator evaluated by a Python callable: list of arrays in, list of arrays out.
+// Where there is a native operator too, it takes the values that this one does not.
 class CallbackOp final : public Op {
  public:
   explicit CallbackOp(py::object callable) : callable_(std::move(callable)) {}
+  void set_native(std::unique_ptr<Op> native) { native_ = std::move(native); }
   ~CallbackOp() override {
     const GilAcquire gil;
     callable_ = py::object();
@@ -59,6 +64,14 @@ class CallbackOp final : public Op {
 
   void run(Context& context, std::span<const Value* const> in,
            std::span<Value> out) const override {
+    if (native_ != nullptr) {
+      try {
+        native_->run(context, in, out);
+        return;
+      } catch (const OpError& error) {
+        if (error.kind != ErrorKind::kElsewhere) throw;
+      }
+    }
     const GilAcquire gil;
     py::list arguments;
     for (const Value* value : in) {
@@ -82,6 +95,7 @@ class CallbackOp final : public Op {
 
  private:
   py::object callable_;
+  std::unique_ptr<Op> native_;
 };
 
 // Reading Python objects needs the interpreter lock, making operators (packing weights) does not.
@@ -89,8 +103,9 @@ class CallbackOp final : public Op {
 struct ProgramSource;
 
 struct StepSource {
-  Step step;                 // its `op` is still to be made unless it is a callback
-  OpFactory make = nullptr;  // null for a callback
+  Step step;                       // its `op` is a callback, or still to be made
+  OpFactory make = nullptr;        // null where nothing native runs it
+  CallbackOp* callback = nullptr;  // its `op`
   Attributes attributes;
   std::vector<ProgramSource> bodies;
 };
@@ -108,9 +123,15 @@ py::array given_array(const py::handle& item) {
   return py::reinterpret_borrow<py::array>(item);
 }
 
+Tensor borrow_constant(const py::handle& item) {
+  if (py::isinstance<Strings>(item)) return item.cast<const Strings&>().tensor();
+  return borrow_array(given_array(item));
+}
+
 ProgramSource read_program(const py::handle& spec);
 
-// (operator, label, inputs, outputs, release, attributes, bodies, callback or None)
+// (operator, label, inputs, outputs, release, attributes, bodies, callback or None, whether it has
+// a native form beside the callback)
 StepSource read_step(const py::tuple& spec) {
   StepSource source;
   source.step.label = spec[1].cast<std::string>();
@@ -118,8 +139,10 @@ StepSource read_step(const py::tuple& spec) {
   source.step.outputs = spec[3].cast<std::vector<std::int32_t>>();
   source.step.release = spec[4].cast<std::vector<std::int32_t>>();
   if (!spec[7].is_none()) {
-    source.step.op = std::make_unique<CallbackOp>(spec[7]);
-    return source;
+    auto callback = std::make_unique<CallbackOp>(spec[7]);
+    source.callback = callback.get();
+    source.step.op = std::move(callback);
+    if (!spec[8].cast<bool>()) return source;
   }
   const auto name = spec[0].cast<std::string>();
   source.make = find_op(name);
@@ -138,7 +161,7 @@ ProgramSource read_program(const py::handle& spec) {
   source.outputs = parts[3].cast<std::vector<std::int32_t>>();
   for (const auto& item : parts[4]) {
     const auto pair = item.cast<py::tuple>();
-    source.constants.emplace_back(pair[0].cast<std::int32_t>(), borrow_array(given_array(pair[1])));
+    source.constants.emplace_back(pair[0].cast<std::int32_t>(), borrow_constant(pair[1]));
   }
   for (const auto& step : parts[0]) source.steps.push_back(read_step(step.cast<py::tuple>()));
   return source;
@@ -164,11 +187,17 @@ Step make_step(StepSource source, const std::vector<std::pair<std::int32_t, Tens
     }
   }
   try {
-    step.op = source.make(OpSpec{source.attributes, known, step.outputs.size(), bodies, kernels});
+    auto made = source.make(OpSpec{source.attributes, known, step.outputs.size(), bodies, kernels});
+    if (source.callback != nullptr) {
+      source.callback->set_native(std::move(made));
+    } else {
+      step.op = std::move(made);
+    }
   } catch (const StepError&) {
     throw;
   } catch (const OpError& error) {
-    throw StepError(error, step.label);
+    const bool elsewhere = error.kind == ErrorKind::kElsewhere && source.callback != nullptr;
+    if (!elsewhere) throw StepError(error, step.label);
   }
   return std::move(step);
 }
@@ -268,14 +297,26 @@ std::unique_ptr<ExecutorHandle> build_plan(const std::string& isa, const py::lis
   return handle;
 }
 
-void give_inputs(const Executor& executor, Executor::Session& session, const py::sequence& arrays) {
+// What the inputs of a call borrow beside the caller's arrays.
+using HeldTexts = std::vector<Strings>;
+
+Tensor borrow_input(const py::array& array, DType wanted, HeldTexts& held) {
+  if (wanted != DType::kText) return borrow_array(array);
+  held.emplace_back(array);
+  return held.back().tensor();
+}
+
+HeldTexts give_inputs(const Executor& executor, Executor::Session& session,
+                      const py::sequence& arrays) {
+  HeldTexts held;
   std::size_t index = 0;
   for (const auto& item : arrays) {
     if (index >= executor.given_count() || !py::isinstance<py::array>(item)) {
       throw OpError(ErrorKind::kShape, "expected one array for each input");
     }
     try {
-      session.input(index) = borrow_array(py::reinterpret_borrow<py::array>(item));
+      session.input(index) = borrow_input(py::reinterpret_borrow<py::array>(item),
+                                          executor.inputs()[index].dtype, held);
     } catch (const OpError& error) {
       throw StepError(error, "input '" + executor.inputs()[index].name + "'");
     }
@@ -284,12 +325,13 @@ void give_inputs(const Executor& executor, Executor::Session& session, const py:
   if (index != executor.given_count()) {
     throw OpError(ErrorKind::kShape, "wrong number of inputs");
   }
+  return held;
 }
 
 py::list run_plan(const ExecutorHandle& handle, const py::sequence& arrays,
                   const std::vector<std::int64_t>& offsets) {
   Executor::Session session(*handle.executor);
-  give_inputs(*handle.executor, session, arrays);
+  const HeldTexts held = give_inputs(*handle.executor, session, arrays);
   std::span<const Tensor> made;
   run_watched([&] {
     made = session.run(offsets);
@@ -349,7 +391,7 @@ py::tuple run_plan_best(const ExecutorHandle& handle, const py::sequence& arrays
 void run_plan_into(const ExecutorHandle& handle, const py::sequence& arrays, std::size_t output,
                    const py::object& out) {
   Executor::Session session(*handle.executor);
-  give_inputs(*handle.executor, session, arrays);
+  const HeldTexts held = give_inputs(*handle.executor, session, arrays);
   if (!py::isinstance<py::array>(out))
     refuse_out(ErrorKind::kDType, "expected an array of float32");
   const auto array = py::reinterpret_borrow<py::array>(out);
@@ -427,8 +469,13 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
     }
     // Scalars become arrays that nobody else holds.
     const auto borrow_kept = [&](const py::handle& item) {
-      kept.append(item.cast<py::array>());
-      return borrow_array(py::array(kept[kept.size() - 1]));
+      py::array array = item.cast<py::array>();
+      if (holds_texts(array)) {
+        kept.append(py::cast(Strings(array)));
+        return kept[kept.size() - 1].cast<const Strings&>().tensor();
+      }
+      kept.append(array);
+      return borrow_array(array);
     };
     if (py::isinstance<py::list>(inputs[i])) {
       values[i].is_sequence = true;
@@ -442,9 +489,9 @@ py::list run_node(const std::string& isa, const std::string& op, const py::dict&
     pointers.push_back(&values[i]);
   }
   const std::vector<std::int32_t> targets(outputs, -1);
-  const Step step = make_step(
-      read_step(py::make_tuple(op, op, slots, targets, py::list(), attributes, bodies, py::none())),
-      known, kernels);
+  const Step step = make_step(read_step(py::make_tuple(op, op, slots, targets, py::list(),
+                                                       attributes, bodies, py::none(), false)),
+                              known, kernels);
   Arena arena;
   const std::vector<std::int64_t> symbols(1, 1);
   Context context{kernels, arena, symbols};
@@ -487,6 +534,7 @@ const char* error_class(ErrorKind kind) {
       return "UnsupportedModelError";
     case ErrorKind::kModel:
       return "ModelError";
+    case ErrorKind::kElsewhere:
     case ErrorKind::kAlternative:
       return "UseAlternativeError";
   }

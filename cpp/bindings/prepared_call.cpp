@@ -40,7 +40,7 @@ PyTypeObject* prepared_type = nullptr;
 
 PreparedObject* prepared(PyObject* self) { return reinterpret_cast<PreparedObject*>(self); }
 
-bool is_number(DType dtype) { return dtype != DType::kBool; }
+bool is_number(DType dtype) { return dtype != DType::kBool && dtype != DType::kText; }
 
 bool fits(const Tensor& tensor, const InputSpec& input) {
   return static_cast<std::size_t>(tensor.rank()) == input.sizes.size() &&

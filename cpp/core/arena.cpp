@@ -72,6 +72,13 @@ BufferRef Arena::allocate(std::size_t bytes) {
   return BufferRef(buffer);
 }
 
+char* Arena::keep(std::size_t bytes) {
+  kept_.push_back(allocate(bytes));
+  return reinterpret_cast<char*>(kept_.back().get()->data());
+}
+
+void Arena::let_go(std::size_t count) { kept_.resize(count); }
+
 void Arena::count_use(std::size_t bytes) {
   used_ += bytes;
   peak_ = std::max(peak_, used_);
@@ -111,12 +118,16 @@ void Arena::release(Buffer* buffer) {
 
 // Runs of varying size fill several classes, so a cache somewhat above the peak is normal.
 void Arena::settle() {
+  kept_.clear();
   recent_ = std::max(peak_, recent_ - recent_ / 16);
   peak_ = used_;
   if (cached_ > 3 * recent_ + kCachedAnyway) trim();
 }
 
-Arena::~Arena() { trim(); }
+Arena::~Arena() {
+  kept_.clear();
+  trim();
+}
 
 void BufferRef::recycle() { buffer_->arena_->recycle(buffer_); }
 

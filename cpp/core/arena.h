@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace pyrec {
 
@@ -90,9 +91,15 @@ class Arena {
 
   // Throws OpError(kMemory) beyond the budget, std::bad_alloc where the system has no more.
   BufferRef allocate(std::size_t bytes);
+  // Memory for the bytes of strings, which tensors do not own: it stays until it is let go.
+  char* keep(std::size_t bytes);
+  std::size_t kept() const { return kept_.size(); }
+  // Lets go of what was kept after the first `count` blocks.
+  void let_go(std::size_t count);
   // Gives cached blocks back to the system.
   void trim();
-  // To be called between runs: trims if the cache holds much more than recent runs have used.
+  // To be called between runs: lets go of all that was kept, and trims if the cache holds much more
+  // than recent runs have used.
   void settle();
 
  private:
@@ -105,6 +112,7 @@ class Arena {
   void count_use(std::size_t bytes);
   void require(std::size_t bytes);
 
+  std::vector<BufferRef> kept_;
   std::array<Buffer*, kClasses> free_{};  // the newest free block of each class
   Budget* budget_ = nullptr;              // null: none
   std::size_t cached_ = 0;                // bytes of the blocks in free_

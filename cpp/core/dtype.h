@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace pyrec {
 
@@ -19,6 +20,7 @@ enum class DType : std::uint8_t {
   kFloat16,
   kFloat32,
   kFloat64,
+  kText,
 };
 
 constexpr std::size_t item_size(DType dtype) {
@@ -39,13 +41,16 @@ constexpr std::size_t item_size(DType dtype) {
     case DType::kUint64:
     case DType::kFloat64:
       return 8;
+    case DType::kText:
+      return 16;
   }
   return 0;
 }
 
 constexpr const char* dtype_name(DType dtype) {
-  constexpr const char* kNames[] = {"bool",   "int8",   "int16",  "int32",   "int64",   "uint8",
-                                    "uint16", "uint32", "uint64", "float16", "float32", "float64"};
+  constexpr const char* kNames[] = {"bool",    "int8",    "int16",  "int32",  "int64",
+                                    "uint8",   "uint16",  "uint32", "uint64", "float16",
+                                    "float32", "float64", "str"};
   return kNames[static_cast<int>(dtype)];
 }
 
@@ -86,6 +91,12 @@ struct Half {
   }
 };
 static_assert(sizeof(Half) == 2);
+
+// An element of a tensor of strings: where its bytes lie. They are UTF-8, but for halves of
+// characters of UTF-16, and belong to the caller, to a step's constants or to an arena that keeps
+// them.
+using Text = std::string_view;
+static_assert(sizeof(Text) == 16);
 
 template <class T>
 struct DTypeOf;
@@ -132,6 +143,10 @@ struct DTypeOf<Half> {
 template <>
 struct DTypeOf<float> {
   static constexpr DType value = DType::kFloat32;
+};
+template <>
+struct DTypeOf<Text> {
+  static constexpr DType value = DType::kText;
 };
 template <>
 struct DTypeOf<double> {

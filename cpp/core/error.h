@@ -16,6 +16,7 @@ enum class ErrorKind {
   kMemory,       // more memory than a call may hold, or than there is
   kUnsupported,  // a valid request that this build cannot serve
   kModel,        // an inconsistent model
+  kElsewhere,    // values that only the operator's form in Python takes
   kAlternative,  // this plan's result would not be exact: the alternative plan's is
 };
 

@@ -17,22 +17,32 @@ namespace pyrec {
 
 namespace {
 
-template <class H>
-void hash_all(const Texts& texts, std::string_view prefix, HashSeed seed,
+// at(i): the i-th text
+template <class H, class At>
+void hash_all(const At& at, std::string_view prefix, HashSeed seed,
               std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes) {
-  texts.visit([&](const auto* offsets, const char* bytes) {
-    std::string joined(prefix);
-    for (std::size_t i = 0; i < hashes.size(); ++i) {
-      std::string_view text(bytes + offsets[i],
-                            static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
-      if (!seeds.empty()) seed.first = seeds[i];
-      if (!prefix.empty()) {
-        joined.resize(prefix.size());
-        text = joined.append(text);
-      }
-      hashes[i] = H::hash(text, seed);
+  std::string joined(prefix);
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    std::string_view text = at(i);
+    if (!seeds.empty()) seed.first = seeds[i];
+    if (!prefix.empty()) {
+      joined.resize(prefix.size());
+      text = joined.append(text);
     }
-  });
+    hashes[i] = H::hash(text, seed);
+  }
+}
+
+template <class At>
+void hash_each(Hash hash, const At& at, std::string_view prefix, const HashSeed& seed,
+               std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes) {
+  switch (hash) {
+#define PYREC_HASH_ALL(name) \
+  case Hash::k##name:        \
+    return hash_all<name>(at, prefix, seed, seeds, hashes);
+    PYREC_HASHES(PYREC_HASH_ALL)
+#undef PYREC_HASH_ALL
+  }
 }
 
 }  // namespace
@@ -53,13 +63,19 @@ std::span<const std::string_view> hash_names() {
 
 void hash_texts(Hash hash, const Texts& texts, std::string_view prefix, const HashSeed& seed,
                 std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes) {
-  switch (hash) {
-#define PYREC_HASH_ALL(name) \
-  case Hash::k##name:        \
-    return hash_all<name>(texts, prefix, seed, seeds, hashes);
-    PYREC_HASHES(PYREC_HASH_ALL)
-#undef PYREC_HASH_ALL
-  }
+  texts.visit([&](const auto* offsets, const char* bytes) {
+    const auto at = [=](std::size_t i) {
+      return std::string_view(bytes + offsets[i],
+                              static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
+    };
+    hash_each(hash, at, prefix, seed, seeds, hashes);
+  });
+}
+
+void hash_texts(Hash hash, std::span<const std::string_view> texts, std::string_view prefix,
+                const HashSeed& seed, std::span<const std::uint64_t> seeds,
+                std::span<std::uint64_t> hashes) {
+  hash_each(hash, [=](std::size_t i) { return texts[i]; }, prefix, seed, seeds, hashes);
 }
 
 }  // namespace pyrec

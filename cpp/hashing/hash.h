@@ -35,4 +35,8 @@ std::span<const std::string_view> hash_names();
 void hash_texts(Hash hash, const Texts& texts, std::string_view prefix, const HashSeed& seed,
                 std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes);
 
+void hash_texts(Hash hash, std::span<const std::string_view> texts, std::string_view prefix,
+                const HashSeed& seed, std::span<const std::uint64_t> seeds,
+                std::span<std::uint64_t> hashes);
+
 }  // namespace pyrec

@@ -71,6 +71,11 @@ std::vector<double> Attributes::reals(const std::string& key) const {
   wrong_type(key, "a list of numbers");
 }
 
+bool Attributes::holds_texts(const std::string& key) const {
+  const auto found = items_.find(key);
+  return found != items_.end() && std::holds_alternative<std::vector<std::string>>(found->second);
+}
+
 std::vector<std::string> Attributes::texts(const std::string& key) const {
   const auto found = items_.find(key);
   if (found == items_.end() || is_empty_list(found->second)) return {};

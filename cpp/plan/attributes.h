@@ -24,6 +24,7 @@ class Attributes {
   std::string text(const std::string& key, const std::string& fallback) const;
   std::vector<std::int64_t> integers(const std::string& key) const;  // empty if absent
   std::vector<double> reals(const std::string& key) const;           // empty if absent
+  bool holds_texts(const std::string& key) const;                    // whether it is a list of them
   std::vector<std::string> texts(const std::string& key) const;      // empty if absent
   const Tensor* tensor(const std::string& key) const;                // null if absent
 

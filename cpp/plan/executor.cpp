@@ -7,6 +7,7 @@
 #include "core/watch.h"
 #include "plan/convert_input.h"
 #include "plan/tensor_tools.h"
+#include "plan/texts.h"
 
 namespace pyrec {
 
@@ -145,6 +146,10 @@ Tensor repeat_row(Context& context, const Tensor& tensor, int axis, std::int64_t
 Tensor borrowed(const Tensor& tensor) {
   // Not a copy that drops its owner: counting the reference is not this thread's right.
   return {tensor.data, tensor.dtype, tensor.shape, tensor.strides, BufferRef()};
+}
+
+bool may_hold_texts(const Value& value) {
+  return value.is_sequence || value.tensor.dtype == DType::kText;
 }
 
 Value borrowed(const Value& value) {
@@ -604,6 +609,10 @@ void Executor::run_other(Call& call, const Executor& other) const {
     if (made.is_sequence) {
       throw OpError(ErrorKind::kUnsupported, "a sequence cannot be an output of the model");
     }
+    if (made.tensor.dtype == DType::kText) {
+      call.globals[to].tensor = copy_texts(context, made.tensor);
+      continue;
+    }
     Tensor copy = allocate(context, made.tensor.dtype, made.tensor.shape);
     copy_elements(made.tensor, copy);
     call.globals[to].tensor = std::move(copy);
@@ -660,6 +669,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
   const std::int64_t rows = phase.kind == Phase::Kind::kRequest ? 1 : call.rows;
   // The only tile may share the globals' memory; of several tiles none may count references to it.
   const bool alone = count == rows;
+  const std::size_t kept = worker.arena.kept();
   worker.symbols = call.workspace.symbols;
   worker.symbols[0] = count;
   worker.ids.clear();
@@ -711,8 +721,10 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
     }
     throw;
   }
+  bool exports_texts = false;
   for (std::size_t i = 0; i < phase.exports.size(); ++i) {
     Value& made = state.exports[i];
+    exports_texts = exports_texts || may_hold_texts(made);
     if (call.best != nullptr && selects_in_tiles_ &&
         phase.exports[i].global == outputs_[0].global) {
       give_scores(call, made.tensor, begin, count, worker_number, context);
@@ -722,6 +734,7 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
     made.reset();
   }
   for (Value& value : state.imports) value.reset();
+  if (!exports_texts) worker.arena.let_go(kept);
 }
 
 void Executor::finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,

@@ -230,7 +230,7 @@ std::string describe(const Shape& shape) {
 }
 
 DType dtype_from_name(const std::string& name) {
-  for (int number = 0; number <= static_cast<int>(DType::kFloat64); ++number) {
+  for (int number = 0; number <= static_cast<int>(DType::kText); ++number) {
     const auto dtype = static_cast<DType>(number);
     if (name == dtype_name(dtype)) return dtype;
   }

@@ -85,7 +85,8 @@ struct TypeTag {
   using type = T;
 };
 
-// Calls f(TypeTag<T>{}) with the C++ type of the dtype; Half stands for float16.
+// Calls f(TypeTag<T>{}) with the C++ type of the dtype; Half stands for float16. Throws
+// OpError(kDType) for strings.
 template <class F>
 decltype(auto) dispatch(DType dtype, F&& f) {
   switch (dtype) {
@@ -113,8 +114,10 @@ decltype(auto) dispatch(DType dtype, F&& f) {
       return f(TypeTag<float>{});
     case DType::kFloat64:
       return f(TypeTag<double>{});
+    case DType::kText:
+      break;
   }
-  throw OpError(ErrorKind::kDType, "unknown element type");
+  throw OpError(ErrorKind::kDType, "no such operator for strings");
 }
 
 // Like dispatch, for code that only moves elements: one type per element size.
@@ -127,8 +130,10 @@ decltype(auto) dispatch_size(DType dtype, F&& f) {
       return f(TypeTag<std::uint16_t>{});
     case 4:
       return f(TypeTag<std::uint32_t>{});
-    default:
+    case 8:
       return f(TypeTag<std::uint64_t>{});
+    default:
+      return f(TypeTag<Text>{});
   }
 }
 

@@ -13,16 +13,18 @@ from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.backends.numba import NumbaExecutor
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
 from pyrec_infer.extension import native
-from pyrec_infer.ir import Array, Dim, Forest, Info, Linear, Node
+from pyrec_infer.ir import Array, Dim, Forest, Info, Linear, Node, holds_strings
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.core.texts import PARTLY_NATIVE
+from pyrec_infer.ops.hashed import native_attributes
 from pyrec_infer.ops.scans import scan_attributes
 from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
 from pyrec_infer.sources import lookup_labels, node_label
 from pyrec_infer.top_k import Ranked, Selection
 
-StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None]
-ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Array]]]
+StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None, bool]
+ProgramTuple = tuple[list[StepTuple], int, list[int], list[int], list[tuple[int, Any]]]
 
 
 @cache
@@ -84,6 +86,7 @@ class _Lowering:
         if node.op in ("Loop", "Scan"):
             unknown = Info(None, None)
             found.update(scan_attributes(node, [self.infos.get(name, unknown) for name in node.outputs]))
+        found.update(native_attributes(node))
         if labels := lookup_labels(node, self.sources):
             found["labels"] = labels
         return {
@@ -121,7 +124,7 @@ class _Lowering:
                     used[name] = constants[name]
         released = _released(ordered, {*results, *inputs, *constants})
         steps = [self.step(node, slot, names) for node, names in zip(ordered, released, strict=True)]
-        stored = [(slots[name], _storable(value)) for name, value in used.items() if value.dtype.kind != "U"]
+        stored = [(slots[name], _storable(value)) for name, value in used.items()]
         return (
             steps,
             len(slots),
@@ -136,15 +139,20 @@ class _Lowering:
         callback: Callback | None = self.fallbacks.get(node)
         if callback is None and runner_of(node) == "numpy":
             callback = guarded(node, OPS[node.op].evaluate, label)
+        partly = callback is None and node.op in PARTLY_NATIVE
+        if partly:
+            callback = guarded(node, OPS[node.op].evaluate, label)
+        native_too = callback is None or partly
         return (
             node.op,
             label,
             [slot(name) for name in node.inputs],
             [slot(name) for name in node.outputs],
             [slot(name) for name in released],
-            {} if callback else self.attributes(node),
-            [] if callback else bodies,
+            self.attributes(node) if native_too else {},
+            bodies if native_too else [],
             callback,
+            partly,
         )
 
     def phase(
@@ -161,7 +169,9 @@ class _Lowering:
         return phase.kind, program, imports, exports
 
 
-def _storable(value: Array) -> Array:
+def _storable(value: Array) -> Any:
+    if holds_strings(value):
+        return native.Strings(value)
     array = np.ascontiguousarray(value).reshape(value.shape)
     return array if array.flags.aligned else array.copy()
 

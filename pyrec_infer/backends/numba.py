@@ -46,6 +46,8 @@ def _checked(item: PlanInput, array: Array, first: int) -> Array:
     """
     if array.dtype == item.dtype:
         return array
+    if item.dtype.kind == "U" and array.dtype.kind in "UOST":
+        return _checked_strings(item, array, first)
     numeric = array.dtype.kind in "iuf" and item.dtype.kind in "iuf"
     if not numeric:
         raise DTypeError(f"input '{item.label or item.name}': expected {item.dtype}, got {array.dtype}")
@@ -62,6 +64,19 @@ def _checked(item: PlanInput, array: Array, first: int) -> Array:
     if wrong.any():
         raise _not_held(item, array, tuple(np.argwhere(wrong)[0]), first)
     return converted
+
+
+def _checked_strings(item: PlanInput, array: Array, first: int) -> Array:
+    if array.dtype.kind != "O":
+        return array.astype(str) if array.dtype.kind in "ST" else array
+    for place, text in enumerate(array.reshape(-1).tolist()):
+        if not isinstance(text, str):
+            row = np.unravel_index(place, array.shape)[item.rows] if item.rows >= 0 else 0
+            raise DTypeError(
+                f"input '{item.label or item.name}': expected strings, got objects of other types "
+                f"({type(text).__name__}) (row {first + int(row)})"
+            )
+    return array
 
 
 def _not_held(item: PlanInput, array: Array, place: tuple[int, ...], first: int) -> IdRangeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,23 @@ def _cross_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def _infer_cross_bucket(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(_INT64, broadcast([required(node, inputs, i).shape for i in range(len(inputs))]))]
+
+
+def native_attributes(node: Node) -> dict[str, Any]:
+    """What C++ has to know of the scheme that a node hashes by; nothing for other nodes."""
+    if node.op == "pyrec.HashBucket":
+        scheme, name = _scheme(node, SCHEMES), node.attribute("field")
+        return {
+            "algorithm": scheme.algorithm,
+            "modulo": scheme.modulo,
+            "narrow": int(scheme.bits == 32),
+            "prefix": f"{name}=" if scheme.names == "prefix" and name is not None else "",
+            "digits": int(scheme.of_numbers is None and scheme.numbers in ("decimal", "keras")),
+        }
+    if node.op == "pyrec.CrossBucket":
+        scheme = _scheme(node, CROSSES)
+        return {"joins": int(not scheme.null_is_seed), "keyed": int(scheme.name != "tf_cross_v2")}
+    return {}
 
 
 OPS: tuple[Op, ...] = (

@@ -255,7 +255,7 @@ void fill(const Tensor& tensor, const Tensor* value) {
   const auto count = static_cast<std::size_t>(tensor.elements());
   dispatch_size(tensor.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const T element = value ? *value->as<T>() : T{0};
+    const T element = value ? *value->as<T>() : T{};
     in_parts(count, kWatchedElements, [&](std::size_t begin, std::size_t part) {
       std::fill_n(tensor.as<T>() + begin, part, element);
     });

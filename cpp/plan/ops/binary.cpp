@@ -410,6 +410,16 @@ struct MultiplyAdd {
 template <class F>
 constexpr OpFactory kBinary = make_op<Binary<F>>;
 
+struct Equal {
+  explicit Equal(const OpSpec&) {}
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor &a = required(in, 0), &b = required(in, 1);
+    const bool text = a.dtype == DType::kText && b.dtype == DType::kText;
+    out[0].tensor = text ? map_pairs<Text, Text, bool>(context, std::equal_to<>(), a, b)
+                         : apply(context, Compare<std::equal_to<>>(), a, b);
+  }
+};
+
 constexpr OpEntry kOps[] = {
     {"Add", kBinary<Add>},
     {"And", kBinary<Logical<std::logical_and<>>>},
@@ -418,7 +428,7 @@ constexpr OpEntry kOps[] = {
     {"BitwiseOr", kBinary<Bitwise<std::bit_or<>>>},
     {"BitwiseXor", kBinary<Bitwise<std::bit_xor<>>>},
     {"Div", kBinary<Divide>},
-    {"Equal", kBinary<Compare<std::equal_to<>>>},
+    {"Equal", make_op<Equal>},
     {"Greater", kBinary<Compare<std::greater<>>>},
     {"GreaterOrEqual", kBinary<Compare<std::greater_equal<>>>},
     {"Less", kBinary<Compare<std::less<>>>},

@@ -1,8 +1,11 @@
+#include <charconv>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
+#include "plan/texts.h"
 
 namespace pyrec {
 namespace {
@@ -36,6 +39,36 @@ void require_integral(const Tensor& tensor) {
   });
 }
 
+// The decimal digits of whole numbers and booleans; floats are Python's.
+Tensor as_texts(Context& context, const Tensor& tensor) {
+  const Tensor x = contiguous(context, tensor);
+  constexpr std::size_t kLongest = 20;  // -2^63
+  const auto count = static_cast<std::size_t>(x.elements());
+  TextWriter writer(context, x.shape, kLongest * count);
+  dispatch(x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_integral_v<T>) {
+      using Number = std::conditional_t<std::is_same_v<T, bool>, int, T>;
+      in_parts(count, kWatchedElements, [&](std::size_t begin, std::size_t some) {
+        for (std::size_t i = begin; i < begin + some; ++i) {
+          char* at = writer.begin();
+          writer.end(std::to_chars(at, at + kLongest, static_cast<Number>(x.as<T>()[i])).ptr);
+        }
+      });
+    } else {
+      throw OpError(ErrorKind::kElsewhere, "floats as strings");
+    }
+  });
+  return writer.tensor();
+}
+
+Tensor cast_any(Context& context, const Tensor& tensor, DType to) {
+  if (tensor.dtype == to) return tensor;
+  if (to == DType::kText) return as_texts(context, tensor);
+  if (tensor.dtype == DType::kText) throw OpError(ErrorKind::kElsewhere, "strings as numbers");
+  return cast(context, tensor, to);
+}
+
 class Cast {
  public:
   explicit Cast(const OpSpec& spec)
@@ -58,7 +91,7 @@ class Cast {
           break;
       }
     }
-    out[0].tensor = cast(context, x, to_);
+    out[0].tensor = cast_any(context, x, to_);
   }
 
  private:
@@ -70,7 +103,7 @@ class CastLike {
  public:
   explicit CastLike(const OpSpec&) {}
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    out[0].tensor = cast(context, required(in, 0), required(in, 1).dtype);
+    out[0].tensor = cast_any(context, required(in, 0), required(in, 1).dtype);
   }
 };
 

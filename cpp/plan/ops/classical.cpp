@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -198,46 +197,6 @@ class Binarizer {
   float threshold_;
 };
 
-class OneHotEncoder {
- public:
-  explicit OneHotEncoder(const OpSpec& spec)
-      : skip_unknown_(spec.attributes.integer("zeros", 1) != 0) {
-    const std::vector<std::int64_t> categories = spec.attributes.integers("cats_int64s");
-    if (categories.empty()) {
-      throw OpError(ErrorKind::kUnsupported, "string categories, or none at all");
-    }
-    count_ = static_cast<std::int64_t>(categories.size());
-    for (std::int64_t i = 0; i < count_; ++i) {
-      places_.insert_or_assign(categories[static_cast<std::size_t>(i)], i);
-    }
-  }
-
-  void run(Context& context, Inputs in, std::span<Value> out) const {
-    const Tensor& given = required(in, 0);
-    const Tensor x = contiguous(context, cast(context, given, DType::kInt64));
-    Shape shape = x.shape;
-    shape.push_back(count_);
-    const Tensor y = allocate(context, DType::kFloat32, shape);
-    const std::int64_t n = x.elements();
-    std::fill_n(y.as<float>(), n * count_, 0.0F);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const auto found = places_.find(x.as<std::int64_t>()[i]);
-      if (found != places_.end()) {
-        y.as<float>()[i * count_ + found->second] = 1.0F;
-      } else if (!skip_unknown_) {
-        throw OpError(ErrorKind::kIdRange, "a value is not one of the categories",
-                      x.rank() > 0 ? i / std::max<std::int64_t>(1, n / x.shape[0]) : -1);
-      }
-    }
-    out[0].tensor = y;
-  }
-
- private:
-  bool skip_unknown_;
-  std::int64_t count_;
-  std::unordered_map<std::int64_t, std::int64_t> places_;
-};
-
 struct ArrayFeatureExtractor {
   explicit ArrayFeatureExtractor(const OpSpec&) {}
 
@@ -316,111 +275,6 @@ class FeatureVectorizer {
   std::vector<std::int64_t> widths_;
 };
 
-// Numbers to numbers; integers are kept as they are, reals by their bits as double.
-class LabelEncoder {
- public:
-  explicit LabelEncoder(const OpSpec& spec) {
-    const Attributes& attributes = spec.attributes;
-    std::vector<std::uint64_t> keys;
-    std::vector<std::uint64_t> values;
-    if (!read(attributes, "keys", keys, key_type_) ||
-        !read(attributes, "values", values, value_type_)) {
-      throw OpError(ErrorKind::kUnsupported, "string keys or values, or none at all");
-    }
-    if (keys.size() != values.size()) {
-      fail(std::to_string(keys.size()) + " keys and " + std::to_string(values.size()) + " values");
-    }
-    for (std::size_t i = 0; i < keys.size(); ++i) map_.emplace(keys[i], values[i]);
-    fallback_ = real(value_type_)
-                    ? bits(attributes.real("default_float", -0.0))
-                    : static_cast<std::uint64_t>(attributes.integer("default_int64", -1));
-    if (const Tensor* tensor = attributes.tensor("default_tensor")) {
-      fallback_ = real(value_type_) ? bits(read_scalar(*tensor))
-                                    : static_cast<std::uint64_t>(read_integer(*tensor));
-    }
-  }
-
-  void run(Context& context, Inputs in, std::span<Value> out) const {
-    const Tensor& given = required(in, 0);
-    if (real(given.dtype) != real(key_type_)) {
-      throw OpError(ErrorKind::kDType, std::string("expected ") + dtype_name(key_type_) + ", got " +
-                                           dtype_name(given.dtype));
-    }
-    const Tensor x = contiguous(context, given);
-    const Tensor y = allocate(context, value_type_, x.shape);
-    const std::int64_t n = x.elements();
-    dispatch(x.dtype, [&](auto from) {
-      using From = typename decltype(from)::type;
-      dispatch(value_type_, [&](auto to) {
-        using To = typename decltype(to)::type;
-        for (std::int64_t i = 0; i < n; ++i) {
-          const auto found = map_.find(key(x.as<From>()[i]));
-          const std::uint64_t value = found == map_.end() ? fallback_ : found->second;
-          if constexpr (kIsFloating<To>) {
-            y.as<To>()[i] = convert_element<To>(std::bit_cast<double>(value));
-          } else {
-            y.as<To>()[i] = convert_element<To>(static_cast<std::int64_t>(value));
-          }
-        }
-      });
-    });
-    out[0].tensor = y;
-  }
-
- private:
-  static bool real(DType dtype) {
-    return dtype == DType::kFloat16 || dtype == DType::kFloat32 || dtype == DType::kFloat64;
-  }
-
-  static std::uint64_t bits(double value) { return std::bit_cast<std::uint64_t>(value); }
-
-  // Equal keys have equal bits: one zero and one NaN.
-  template <class T>
-  static std::uint64_t key(T value) {
-    if constexpr (kIsFloating<T>) {
-      const auto wide = convert_element<double>(value);
-      if (std::isnan(wide)) return bits(std::numeric_limits<double>::quiet_NaN());
-      return wide == 0 ? bits(0.0) : bits(wide);
-    } else {
-      return static_cast<std::uint64_t>(convert_element<std::int64_t>(value));
-    }
-  }
-
-  static bool read(const Attributes& attributes, const std::string& name,
-                   std::vector<std::uint64_t>& items, DType& dtype) {
-    const bool keys = name == "keys";
-    if (const Tensor* tensor = attributes.tensor(name + "_tensor")) {
-      dtype = tensor->dtype;
-      dispatch(dtype, [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        for_each_outer(tensor->shape, 0, std::array{tensor->strides}, [&](std::int64_t offset) {
-          const T item = tensor->as<T>()[offset];
-          if (kIsFloating<T> && !keys) {
-            items.push_back(bits(convert_element<double>(item)));
-          } else {
-            items.push_back(key(item));
-          }
-        });
-      });
-      return true;
-    }
-    for (double item : attributes.reals(name + "_floats")) {
-      const auto rounded = static_cast<float>(item);
-      items.push_back(keys ? key(rounded) : bits(rounded));
-    }
-    dtype = DType::kFloat32;
-    if (!items.empty()) return true;
-    for (std::int64_t item : attributes.integers(name + "_int64s")) items.push_back(key(item));
-    dtype = DType::kInt64;
-    return !items.empty();
-  }
-
-  DType key_type_ = DType::kInt64;
-  DType value_type_ = DType::kInt64;
-  std::uint64_t fallback_;
-  std::unordered_map<std::uint64_t, std::uint64_t> map_;
-};
-
 // The array of a map's values stands for the map.
 struct ZipMap {
   explicit ZipMap(const OpSpec&) {}
@@ -432,9 +286,7 @@ constexpr OpEntry kOps[] = {
     {"ai.onnx.ml.Binarizer", make_op<Binarizer>},
     {"ai.onnx.ml.FeatureVectorizer", make_op<FeatureVectorizer>},
     {"ai.onnx.ml.Imputer", make_op<Imputer>},
-    {"ai.onnx.ml.LabelEncoder", make_op<LabelEncoder>},
     {"ai.onnx.ml.Normalizer", make_op<Normalizer>},
-    {"ai.onnx.ml.OneHotEncoder", make_op<OneHotEncoder>},
     {"ai.onnx.ml.Scaler", make_op<Scaler>},
     {"ai.onnx.ml.ZipMap", make_op<ZipMap>},
 };

@@ -58,6 +58,8 @@ T blend(bool choose, T yes, T no) {
                                             (std::bit_cast<Bits>(no) & static_cast<Bits>(~mask))));
 }
 
+inline Text blend(bool choose, Text yes, Text no) { return choose ? yes : no; }
+
 // Operands broadcast against each other, the new tensor that takes the result, and the runs along
 // the innermost axis that are left after merging axes. Along a run each operand has step 0 or 1; a
 // long one is cut into parts.

@@ -1,0 +1,310 @@
+#include "bindings/text_reader.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "bindings/gil.h"
+#include "core/error.h"
+#include "plan/tensor_tools.h"
+#include "strings/utf8.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+// Of elements one after another; errors name the row that they are in.
+struct Place {
+  std::int64_t element = 0;
+  std::int64_t per_row = 1;
+
+  [[noreturn]] void refuse(const std::string& message) const {
+    throw OpError(ErrorKind::kDType, message, per_row > 0 ? element / per_row : -1);
+  }
+};
+
+constexpr const char* kNoText = "expected strings in UTF-8";
+
+bool is_missing(PyObject* item) {
+  if (item == Py_None) return true;
+  if (PyFloat_Check(item)) return std::isnan(PyFloat_AS_DOUBLE(item));
+  const std::string_view name = Py_TYPE(item)->tp_name;
+  const auto last = name.substr(name.rfind('.') + 1);
+  return last == "NAType" || last == "NaTType";
+}
+
+bool append_unicode(TextBuilder& builder, PyObject* item, bool names) {
+  const auto count = static_cast<std::size_t>(PyUnicode_GET_LENGTH(item));
+  const void* codes = PyUnicode_DATA(item);
+  if (PyUnicode_IS_ASCII(item)) {
+    builder.append({static_cast<const char*>(codes), count});
+    return true;
+  }
+  switch (PyUnicode_KIND(item)) {
+    case PyUnicode_1BYTE_KIND:
+      return builder.append_codes(static_cast<const std::uint8_t*>(codes), count, names);
+    case PyUnicode_2BYTE_KIND:
+      return builder.append_codes(static_cast<const std::uint16_t*>(codes), count, names);
+    default:
+      return builder.append_codes(static_cast<const std::uint32_t*>(codes), count, names);
+  }
+}
+
+// Appends an object; false if it is missing.
+bool append_object(TextBuilder& builder, PyObject* item, bool names, const Place& place) {
+  if (PyUnicode_Check(item)) {
+    if (!append_unicode(builder, item, names)) place.refuse(kNoText);
+    return true;
+  }
+  if (PyBytes_Check(item)) {
+    const std::string_view text(PyBytes_AS_STRING(item),
+                                static_cast<std::size_t>(PyBytes_GET_SIZE(item)));
+    if (names && !is_utf8(text)) place.refuse(kNoText);
+    builder.append(text);
+    return true;
+  }
+  if (!is_missing(item)) {
+    const std::string_view name = Py_TYPE(item)->tp_name;
+    place.refuse("expected strings, got objects of other types (" +
+                 std::string(name.substr(name.rfind('.') + 1)) + ")");
+  }
+  builder.append({});
+  return false;
+}
+
+constexpr py::ssize_t kAhead = 16;  // objects between a prefetch and its use
+
+// An object's head, and what follows it.
+void prefetch(const PyObject* item) {
+  __builtin_prefetch(item);
+  __builtin_prefetch(reinterpret_cast<const char*>(item) + 64);
+}
+
+// What NumPy's C interface has for its strings of any length, since version 2.0.
+struct VariableStrings {
+  struct View {
+    std::size_t size;
+    const char* bytes;
+  };
+
+  static VariableStrings get() {
+    const py::object api = py::module_::import("numpy._core._multiarray_umath").attr("_ARRAY_API");
+    auto** table = static_cast<void**>(PyCapsule_GetPointer(api.ptr(), nullptr));
+    if (table == nullptr) throw py::error_already_set();
+    VariableStrings made;
+    made.load = reinterpret_cast<decltype(load)>(table[313]);
+    made.acquire = reinterpret_cast<decltype(acquire)>(table[316]);
+    made.release = reinterpret_cast<decltype(release)>(table[318]);
+    return made;
+  }
+
+  int (*load)(void* allocator, const char* packed, View* view);
+  void* (*acquire)(PyObject* dtype);
+  void (*release)(void* allocator);
+};
+
+// Marks are kept from the first one that is set on.
+void mark(std::vector<bool>& marks, std::size_t place, bool set) {
+  if (set && marks.empty()) marks.assign(place, false);
+  if (set || !marks.empty()) marks.push_back(set);
+}
+
+// append(builder, element): false for one that is no string
+template <class Append>
+ReadTexts read_fixed(const py::array& array, char kind, Reading reading, const Append& append) {
+  if (array.ndim() != 1 || array.dtype().kind() != kind || array.dtype().byteorder() == '>') {
+    throw OpError(ErrorKind::kDType, "expected one axis of strings of a fixed width");
+  }
+  const auto count = array.size();
+  const auto stride = count > 0 ? array.strides(0) : 0;
+  const auto* from = static_cast<const char*>(array.data());
+  ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}};
+  Place place{0, reading.per_row};
+  std::optional<GilRelease> release;
+  if (static_cast<std::size_t>(count) > kLongBatch) release.emplace();
+  for (; place.element < count; ++place.element, from += stride) {
+    if (!append(made.builder, from)) place.refuse(kNoText);
+  }
+  return made;
+}
+
+ReadTexts read_any(const py::array& array, Reading reading) {
+  switch (array.dtype().kind()) {
+    case 'O':
+      return read_objects(array, reading);
+    case 'S':
+      return read_bytes(array, reading);
+    case 'T':
+      return read_variable(array);
+    case 'U':
+      break;
+    default:
+      throw OpError(ErrorKind::kDType,
+                    "expected strings, got " + std::string(py::str(py::object(array.dtype()))));
+  }
+  const bool plain =
+      array.dtype().byteorder() != '>' && (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+  if (plain) return read_codes(array, reading);
+  return read_codes(array.attr("astype")(array.dtype().attr("newbyteorder")("=")), reading);
+}
+
+}  // namespace
+
+ReadTexts read_variable(const py::array& array) {
+  if (array.ndim() != 1 || array.dtype().kind() != 'T') {
+    throw OpError(ErrorKind::kDType, "expected one axis of strings of any length");
+  }
+  const VariableStrings api = VariableStrings::get();
+  const py::dtype dtype = array.dtype();
+  const auto count = static_cast<std::size_t>(array.size());
+  const auto* from = static_cast<const char*>(array.data());
+  ReadTexts made{TextBuilder(count), {}};
+  bool failed = false;
+  {
+    const auto release = [&](void* allocator) { api.release(allocator); };
+    const std::unique_ptr<void, decltype(release)> allocator(api.acquire(dtype.ptr()), release);
+    for (std::size_t i = 0; i < count && !failed; ++i, from += array.strides(0)) {
+      VariableStrings::View view{0, nullptr};
+      const int state = api.load(allocator.get(), from, &view);
+      failed = state < 0;
+      made.builder.append(state == 0 ? std::string_view(view.bytes, view.size)
+                                     : std::string_view());
+      mark(made.missing, i, state == 1);
+    }
+  }
+  if (failed) throw py::error_already_set();
+  return made;
+}
+
+ReadTexts read_objects(const py::object& items, Reading reading) {
+  Place place{0, reading.per_row};
+  // Nothing in here runs code of Python's, so nobody changes the list meanwhile.
+  const auto take = [&](ReadTexts& made, PyObject* item) {
+    const bool there = append_object(made.builder, item, reading.names, place);
+    mark(made.missing, static_cast<std::size_t>(place.element), !there);
+    ++place.element;
+  };
+  if (PyList_Check(items.ptr()) || PyTuple_Check(items.ptr())) {
+    const auto count = PySequence_Fast_GET_SIZE(items.ptr());
+    PyObject* const* from = PySequence_Fast_ITEMS(items.ptr());
+    ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}};
+    for (py::ssize_t i = 0; i < count; ++i) {
+      if (i + kAhead < count) prefetch(from[i + kAhead]);
+      take(made, from[i]);
+    }
+    return made;
+  }
+  const bool fits = py::isinstance<py::array>(items) &&
+                    py::reinterpret_borrow<py::array>(items).dtype().kind() == 'O' &&
+                    py::reinterpret_borrow<py::array>(items).ndim() == 1;
+  if (!fits) throw OpError(ErrorKind::kDType, "expected a list or an array of objects");
+  const auto array = py::reinterpret_borrow<py::array>(items);
+  const auto* from = static_cast<const char*>(array.data());
+  ReadTexts made{TextBuilder(static_cast<std::size_t>(array.size())), {}};
+  for (py::ssize_t i = 0; i < array.size(); ++i, from += array.strides(0)) {
+    PyObject* item = nullptr;
+    std::memcpy(&item, from, sizeof item);
+    if (i + kAhead < array.size()) {
+      PyObject* next = nullptr;
+      std::memcpy(&next, from + kAhead * array.strides(0), sizeof next);
+      prefetch(next);
+    }
+    take(made, item == nullptr ? Py_None : item);
+  }
+  return made;
+}
+
+ReadTexts read_codes(const py::array& array, Reading reading) {
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
+    throw OpError(ErrorKind::kDType, "expected aligned memory");
+  }
+  const auto width = static_cast<std::size_t>(array.itemsize() / 4);
+  return read_fixed(array, 'U', reading, [=](TextBuilder& builder, const char* from) {
+    const auto* codes = reinterpret_cast<const std::uint32_t*>(from);
+    return builder.append_padded(codes, width, reading.names);
+  });
+}
+
+ReadTexts read_bytes(const py::array& array, Reading reading) {
+  const auto width = static_cast<std::size_t>(array.itemsize());
+  return read_fixed(array, 'S', reading, [=](TextBuilder& builder, const char* from) {
+    // Zeros at the end are characters too.
+    if (reading.names && !is_utf8({from, width})) return false;
+    builder.append_padded(from, width);
+    return true;
+  });
+}
+
+std::string read_text(const py::handle& text) {
+  TextBuilder builder(1);
+  if (!append_name(builder, text.ptr())) throw OpError(ErrorKind::kDType, kNoText);
+  return builder.size() == 0 ? std::string() : std::string(builder.release().get(), builder.size());
+}
+
+bool append_name(TextBuilder& builder, PyObject* item) {
+  return PyUnicode_Check(item) && append_unicode(builder, item, true);
+}
+
+bool holds_texts(const py::array& array) {
+  const char kind = array.dtype().kind();
+  return kind == 'U' || kind == 'O' || kind == 'S' || kind == 'T';
+}
+
+Strings::Strings(const py::array& array) {
+  if (array.ndim() > kMaxRank) throw OpError(ErrorKind::kShape, "expected at most 8 axes");
+  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape_.push_back(array.shape(axis));
+  const std::int64_t per_row = array.ndim() == 0 ? 0 : shape_.product(1, shape_.rank());
+  ReadTexts read = read_any(array.attr("reshape")(-1), {per_row, true});
+  const auto gone = std::ranges::find(read.missing, true);
+  if (gone != read.missing.end()) {
+    const Place place{gone - read.missing.begin(), per_row};
+    place.refuse("expected strings, got a missing value");
+  }
+  take(read.builder, 0, 0, read.builder.offsets().size() - 1);
+}
+
+Strings::Strings(TextBuilder builder, const Shape& shape, std::size_t begin, std::size_t place,
+                 std::size_t count)
+    : shape_(shape) {
+  take(builder, begin, place, count);
+}
+
+void Strings::take(TextBuilder& builder, std::size_t begin, std::size_t place, std::size_t count) {
+  const std::vector<std::int64_t>& offsets = builder.offsets();
+  const auto at = [&](std::size_t i) { return static_cast<std::size_t>(offsets[begin + i]); };
+  bytes_ = builder.release();
+  texts_.resize(static_cast<std::size_t>(shape_.elements()));
+  for (std::size_t i = 0; i < count; ++i) {
+    if (at(i) < at(i + 1)) texts_[place + i] = {bytes_.get() + at(i), at(i + 1) - at(i)};
+  }
+}
+
+Tensor Strings::tensor() const {
+  auto* data = reinterpret_cast<std::byte*>(const_cast<Text*>(texts_.data()));
+  return {data, DType::kText, shape_, contiguous_strides(shape_), {}};
+}
+
+py::array texts_to_array(const Tensor& tensor) {
+  py::list items;
+  for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
+    const Text& text = tensor.as<Text>()[offset];
+    PyObject* made =
+        PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
+    if (made == nullptr) throw py::error_already_set();
+    items.append(py::reinterpret_steal<py::object>(made));
+  });
+  const py::object make = py::module_::import("pyrec_infer.ir.arrays").attr("as_array_of_strings");
+  const py::tuple shape =
+      py::cast(std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end()));
+  return make(items).attr("reshape")(shape);
+}
+
+}  // namespace pyrec

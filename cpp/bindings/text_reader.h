@@ -1,0 +1,72 @@
+#pragma once
+
+// Strings of Python and NumPy in Arrow's layout. All of it needs the interpreter lock.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "strings/text_builder.h"
+
+namespace pyrec {
+
+// Strings that were read, and which of them are missing.
+struct ReadTexts {
+  TextBuilder builder;
+  std::vector<bool> missing;  // empty if none is
+};
+
+// How strings are read: how many make a row, for errors; and whether they are names, whose bytes
+// have to be UTF-8 and may hold halves of characters of UTF-16.
+struct Reading {
+  std::int64_t per_row = 0;
+  bool names = false;
+};
+
+// A list, a tuple, or an array of objects of one axis. Throws OpError(kDType) for another type.
+ReadTexts read_objects(const pybind11::object& items, Reading reading);
+
+// Arrays of one axis of the kinds U, S and T.
+ReadTexts read_codes(const pybind11::array& array, Reading reading);
+ReadTexts read_bytes(const pybind11::array& array, Reading reading);
+ReadTexts read_variable(const pybind11::array& array);
+
+// A str of any kind; halves of characters are taken.
+std::string read_text(const pybind11::handle& text);
+
+// Whether an object is a str that appends as a name; false, and nothing is appended, if not.
+bool append_name(TextBuilder& builder, PyObject* item);
+
+// Whether NumPy's kind of an array is one of strings.
+bool holds_texts(const pybind11::array& array);
+
+// The strings of an array of any kind and shape, which tensors borrow.
+class Strings {
+ public:
+  // Throws OpError(kDType) where an element is no string.
+  explicit Strings(const pybind11::array& array);
+
+  // `count` of the strings that were put together, from `begin` on, at the places from `place` on;
+  // the other places of the shape hold empty strings.
+  Strings(TextBuilder builder, const Shape& shape, std::size_t begin, std::size_t place,
+          std::size_t count);
+
+  Tensor tensor() const;
+
+ private:
+  void take(TextBuilder& builder, std::size_t begin, std::size_t place, std::size_t count);
+
+  Shape shape_;
+  std::vector<Text> texts_;
+  std::unique_ptr<char, TextBuilder::Free> bytes_;
+};
+
+// An array of the tensor's strings, as `pyrec_infer.ir.as_array_of_strings` makes one.
+pybind11::array texts_to_array(const Tensor& tensor);
+
+}  // namespace pyrec

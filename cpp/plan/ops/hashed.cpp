@@ -1,0 +1,203 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string>
+
+#include "hashing/buckets.h"
+#include "hashing/farmhash64.h"
+#include "hashing/hash.h"
+#include "plan/op_list.h"
+#include "plan/ops/elementwise.h"
+#include "plan/texts.h"
+#include "strings/utf8.h"
+
+namespace pyrec {
+
+namespace {
+
+using Inputs = std::span<const Value* const>;
+
+std::uint64_t number_of(const std::string& text) {
+  std::uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// The two numbers of a seed; attributes hold none of 64 bits without a sign.
+HashSeed read_seed(const Attributes& attributes) {
+  const std::vector<std::string> texts = attributes.texts("seed");
+  if (texts.size() != 2) return {};
+  return {number_of(texts[0]), number_of(texts[1]), {}};
+}
+
+void require_utf8(const Tensor& tensor, std::int64_t element) {
+  const std::string_view text = tensor.as<Text>()[element];
+  if (!is_ascii(text) && !is_utf8(text)) {
+    throw OpError(ErrorKind::kDType, "expected strings in UTF-8", row_of(tensor, element));
+  }
+}
+
+// Calls f(texts, first) with the decimal digits of whole numbers, some at a time.
+template <class T, class F>
+void for_digits(const T* numbers, std::size_t count, const F& f) {
+  constexpr std::size_t kBlock = 64, kMost = 20;
+  std::array<char, kBlock * kMost> digits;
+  std::array<Text, kBlock> texts;
+  for (std::size_t first = 0; first < count; first += kBlock) {
+    const std::size_t some = std::min(kBlock, count - first);
+    for (std::size_t i = 0; i < some; ++i) {
+      char* at = digits.data() + i * kMost;
+      const char* behind = std::to_chars(at, at + kMost, numbers[first + i]).ptr;
+      texts[i] = {at, static_cast<std::size_t>(behind - at)};
+    }
+    f(std::span<const Text>(texts.data(), some), first);
+  }
+}
+
+class HashBucket {
+ public:
+  explicit HashBucket(const OpSpec& spec)
+      : seed_(read_seed(spec.attributes)),
+        prefix_(spec.attributes.text("prefix", "")),
+        digits_(spec.attributes.integer("digits", 0) != 0),
+        narrow_(spec.attributes.integer("narrow", 0) != 0),
+        buckets_(spec.attributes.integer("buckets", 0)),
+        first_(spec.attributes.integer("first", 0)) {
+    const std::optional<Hash> hash = find_hash(spec.attributes.text("algorithm", ""));
+    const std::optional<Modulo> modulo = find_modulo(spec.attributes.text("modulo", ""));
+    if (!hash || !modulo || buckets_ < 1) {
+      throw OpError(ErrorKind::kModel, "unknown scheme, or no buckets");
+    }
+    hash_ = *hash;
+    modulo_ = *modulo;
+  }
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor x = contiguous(context, required(in, 0));
+    const Tensor y = allocate(context, DType::kInt64, x.shape);
+    auto* made = y.as<std::uint64_t>();
+    in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements,
+             [&](std::size_t begin, std::size_t count) {
+               hash(x, begin, {made + begin, count});
+               to_buckets({made + begin, count}, modulo_, narrow_,
+                          static_cast<std::uint64_t>(buckets_), static_cast<std::uint64_t>(first_));
+             });
+    out[0].tensor = y;
+  }
+
+ private:
+  void hash(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
+    if (x.dtype == DType::kText) {
+      for (std::size_t i = 0; i < made.size(); ++i) {
+        require_utf8(x, static_cast<std::int64_t>(begin + i));
+      }
+      hash_texts(hash_, {x.as<Text>() + begin, made.size()}, prefix_, seed_, {}, made);
+      return;
+    }
+    if (!digits_) throw OpError(ErrorKind::kElsewhere, "numbers as bits");
+    dispatch(x.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if constexpr (kIsInteger<T>) {
+        for_digits(
+            x.as<T>() + begin, made.size(), [&](std::span<const Text> texts, std::size_t first) {
+              hash_texts(hash_, texts, prefix_, seed_, {}, made.subspan(first, texts.size()));
+            });
+      } else {
+        throw OpError(ErrorKind::kElsewhere, "numbers that are not whole");
+      }
+    });
+  }
+
+  Hash hash_{};
+  Modulo modulo_{};
+  HashSeed seed_;
+  std::string prefix_;
+  bool digits_;
+  bool narrow_;
+  std::int64_t buckets_;
+  std::int64_t first_;
+};
+
+// TensorFlow's FingerprintCat64.
+std::uint64_t joined(std::uint64_t first, std::uint64_t second) {
+  constexpr std::uint64_t kFactor = 0xc6a4a7935bd1e995;
+  const auto shift_mix = [](std::uint64_t value) { return value ^ value >> 47; };
+  std::uint64_t made = first ^ kFactor;
+  made = (made ^ shift_mix(second * kFactor) * kFactor) * kFactor;
+  return shift_mix(shift_mix(made) * kFactor);
+}
+
+// Crosses of TensorFlow; other schemes are Python's.
+class CrossBucket {
+ public:
+  explicit CrossBucket(const OpSpec& spec)
+      : start_(read_seed(spec.attributes).first),
+        keyed_(spec.attributes.integer("keyed", 0) != 0),
+        buckets_(spec.attributes.integer("buckets", 0)) {
+    if (spec.attributes.integer("joins", 0) == 0) throw OpError(ErrorKind::kElsewhere, "chained");
+    if (buckets_ < 1) throw OpError(ErrorKind::kModel, "unknown scheme, or no buckets");
+  }
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    Shape shape = required(in, 0).shape;
+    for (std::size_t i = 1; i < in.size(); ++i) {
+      shape = broadcast_shapes(shape, required(in, i).shape);
+    }
+    const Tensor y = allocate(context, DType::kInt64, shape);
+    const std::span<std::uint64_t> made(y.as<std::uint64_t>(),
+                                        static_cast<std::size_t>(y.elements()));
+    if (keyed_) std::ranges::fill(made, start_);
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const Tensor x = contiguous(context, broadcast_to(required(in, i), shape));
+      for_features(x, [&](std::size_t at, std::uint64_t feature) {
+        made[at] = i == 0 && !keyed_ ? feature : joined(made[at], feature);
+      });
+    }
+    to_buckets(made, Modulo::kUnsigned, false, static_cast<std::uint64_t>(buckets_), 0);
+    out[0].tensor = y;
+  }
+
+ private:
+  template <class F>
+  static void for_features(const Tensor& x, const F& f) {
+    const auto in_steps = [&](const auto& feature) {
+      in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements,
+               [&](std::size_t begin, std::size_t count) {
+                 for (std::size_t i = begin; i < begin + count; ++i) f(i, feature(i));
+               });
+    };
+    if (x.dtype == DType::kText) {
+      in_steps([&](std::size_t i) {
+        require_utf8(x, static_cast<std::int64_t>(i));
+        return FarmHash64::hash(x.as<Text>()[i], {});
+      });
+      return;
+    }
+    dispatch(x.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if constexpr (kIsInteger<T>) {
+        in_steps([&](std::size_t i) {
+          return static_cast<std::uint64_t>(static_cast<std::int64_t>(x.as<T>()[i]));
+        });
+      } else {
+        throw OpError(ErrorKind::kDType, "expected strings and whole numbers");
+      }
+    });
+  }
+
+  std::uint64_t start_;
+  bool keyed_;
+  std::int64_t buckets_;
+};
+
+constexpr OpEntry kOps[] = {
+    {"pyrec.CrossBucket", make_op<CrossBucket>},
+    {"pyrec.HashBucket", make_op<HashBucket>},
+};
+
+}  // namespace
+
+std::span<const OpEntry> hashed_ops() { return kOps; }
+
+}  // namespace pyrec

@@ -1,0 +1,45 @@
+#pragma once
+
+// Tensors of strings: elements are views, and whatever moves elements moves them without their
+// bytes.
+
+#include <cstddef>
+#include <string_view>
+
+#include "plan/op.h"
+#include "plan/tensor_tools.h"
+
+namespace pyrec {
+
+// Strings that a step makes one after another, whose bytes take so much room in all. The arena
+// keeps them until the tile or the call is over.
+class TextWriter {
+ public:
+  TextWriter(Context& context, const Shape& shape, std::size_t bytes);
+
+  // Room for the bytes of the next string; `end` says how many it has.
+  char* begin() { return at_; }
+  void end(const char* behind) {
+    *next_++ = {at_, static_cast<std::size_t>(behind - at_)};
+    at_ += behind - at_;
+  }
+  void append(std::string_view text);
+
+  const Tensor& tensor() const { return tensor_; }
+
+ private:
+  Tensor tensor_;
+  Text* next_;
+  char* at_ = nullptr;
+};
+
+// All bytes of a contiguous tensor's strings.
+std::size_t text_bytes(const Tensor& tensor);
+
+// A copy with bytes of its own.
+Tensor copy_texts(Context& context, const Tensor& tensor);
+
+// Which row an element of a contiguous tensor is in; -1 for a scalar's.
+std::int64_t row_of(const Tensor& tensor, std::int64_t element);
+
+}  // namespace pyrec
