@@ -25,6 +25,10 @@ class ThreadPool:
 class Strings:
     def __init__(self, array: _Array) -> None: ...
 
+class RowReader:
+    def __init__(self, fields: list[tuple[Any, ...]], inputs: int) -> None: ...
+    def read(self, row: object) -> tuple[Any, ...] | None: ...
+
 class Executor:
     def __init__(
         self,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyrec_infer.ir import Graph, Info, Node, Rate, RowAxis, Rows
+from pyrec_infer.ir import Graph, Node, Rate, RowAxis, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.registry import depends_on_batch_size
 from pyrec_infer.ops.core.texts import is_text, runs_in_phases, touches_texts

@@ -5,6 +5,7 @@
 #include "bindings/kernel_bindings.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/retrieval_bindings.h"
+#include "bindings/row_reader.h"
 #include "bindings/sparse_bindings.h"
 #include "bindings/store_bindings.h"
 #include "bindings/string_bindings.h"
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_native, module) {
       "The level of the C library's checks of copies, 0 for none.");
   pyrec::bind_kernels(module);
   pyrec::bind_strings(module);
+  pyrec::bind_row_reader(module);
   pyrec::bind_hashing(module);
   pyrec::bind_store(module);
   pyrec::bind_item_writer(module);

@@ -124,8 +124,8 @@ py::array given_array(const py::handle& item) {
 }
 
 Tensor borrow_constant(const py::handle& item) {
-  if (py::isinstance<Strings>(item)) return item.cast<const Strings&>().tensor();
-  return borrow_array(given_array(item));
+  Tensor texts;
+  return borrow_strings(item, texts) ? texts : borrow_array(given_array(item));
 }
 
 ProgramSource read_program(const py::handle& spec);

@@ -12,6 +12,7 @@
 #include "bindings/convert.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/signals.h"
+#include "bindings/text_reader.h"
 #include "plan/tensor_tools.h"
 
 namespace py = pybind11;
@@ -109,7 +110,12 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
       continue;
     }
     const py::handle argument(arguments[place]);
-    if (!borrow_plain(argument, tensor) || !fits(tensor, state.executor.inputs()[i])) return {};
+    const InputSpec& input = state.executor.inputs()[i];
+    const bool text = input.dtype == DType::kText;
+    if (!(text ? borrow_strings(argument, tensor) : borrow_plain(argument, tensor)) ||
+        !fits(tensor, input)) {
+      return {};
+    }
   }
   std::int64_t rows = spec.store ? static_cast<std::int64_t>(items.rows.size()) : 1;
   if (spec.rows && !spec.store) {

@@ -292,6 +292,12 @@ Tensor Strings::tensor() const {
   return {data, DType::kText, shape_, contiguous_strides(shape_), {}};
 }
 
+bool borrow_strings(const py::handle& item, Tensor& tensor) {
+  if (!py::isinstance<Strings>(item)) return false;
+  tensor = item.cast<const Strings&>().tensor();
+  return true;
+}
+
 py::array texts_to_array(const Tensor& tensor) {
   py::list items;
   for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {

@@ -66,6 +66,9 @@ class Strings {
   std::unique_ptr<char, TextBuilder::Free> bytes_;
 };
 
+// The strings of such an object; false for any other.
+bool borrow_strings(const pybind11::handle& item, Tensor& tensor);
+
 // An array of the tensor's strings, as `pyrec_infer.ir.as_array_of_strings` makes one.
 pybind11::array texts_to_array(const Tensor& tensor);
 

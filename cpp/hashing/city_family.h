@@ -82,4 +82,14 @@ struct State {
   Pair v, w;
 };
 
+// Both hashes alike up to 32 bytes; f(bytes, size) for those up to 64, and for longer ones.
+template <class F>
+std::uint64_t by_length(std::string_view text, const F& upto64, const F& longer) {
+  const char* at = text.data();
+  const std::size_t size = text.size();
+  if (size <= 16) return upto16(at, size);
+  if (size <= 32) return upto32(at, size);
+  return size <= 64 ? upto64(at, size) : longer(at, size);
+}
+
 }  // namespace pyrec::city

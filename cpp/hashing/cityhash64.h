@@ -11,11 +11,7 @@ struct CityHash64 {
   static constexpr const char* kName = "cityhash64";
 
   static std::uint64_t hash(std::string_view text, const HashSeed&) {
-    const char* at = text.data();
-    const std::size_t size = text.size();
-    if (size <= 16) return city::upto16(at, size);
-    if (size <= 32) return city::upto32(at, size);
-    return size <= 64 ? upto64(at, size) : longer(at, size);
+    return city::by_length(text, &upto64, &longer);
   }
 
  private:

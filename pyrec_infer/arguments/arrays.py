@@ -11,6 +11,7 @@ from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, as_array_of_strings, holds_strings
 from pyrec_infer.limits import require_own_elements
+from pyrec_infer.strings.missing import is_missing
 
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
 
@@ -164,15 +165,8 @@ def _row(array: Array, place: int) -> str:
     return f" (row {np.unravel_index(place, array.shape)[0]})" if array.ndim else ""
 
 
-def is_absent(item: Any) -> bool:
-    """Whether an object stands for a missing value: None, NaN, NA or NaT of pandas."""
-    # NaN and pandas' NaT are not equal to themselves, its NA is neither equal nor different.
-    absent = item is None or type(item).__name__ in ("NAType", "NaTType")
-    return absent or (isinstance(item, float) and item != item)
-
-
 def _refuse_missing(label: str, array: Array, place: int, item: Any) -> None:
-    if is_absent(item):
+    if is_missing(item):
         raise InputError(f"{label}: expected a value in each row, got a missing one{_row(array, place)}")
 
 
@@ -254,7 +248,6 @@ __all__ = [
     "as_array",
     "as_strings",
     "holds_texts",
-    "is_absent",
     "is_pandas",
     "numbers_of_objects",
     "regular",

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments.arrays import is_absent, is_pandas, regular
+from pyrec_infer.arguments.arrays import is_pandas, regular
 from pyrec_infer.arguments.arrow import arrow_column, is_arrow
 from pyrec_infer.arguments.texts import read_column
 from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.strings import Texts, joined
+from pyrec_infer.strings.missing import is_missing
 
 Flags = NDArray[np.bool_]
 
@@ -41,7 +42,7 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
         return column.elements(label)
     if is_pandas(value) and not (isinstance(value.dtype, np.dtype) and value.dtype.kind in "biuf"):
         value = np.asarray(value, object)
-    if isinstance(value, (list, tuple)) and any(map(is_absent, value)):
+    if isinstance(value, (list, tuple)) and any(map(is_missing, value)):
         objects = np.empty(len(value), object)
         objects[:] = value
         value = objects
@@ -50,7 +51,7 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
 
 def _values(label: str, value: Any) -> tuple[Texts | Array | None, Flags | None]:
     if isinstance(value, np.ndarray) and value.dtype.kind == "O" and value.ndim == 1:
-        gone = np.fromiter(map(is_absent, value.tolist()), np.bool_, len(value))
+        gone = np.fromiter(map(is_missing, value.tolist()), np.bool_, len(value))
         present = value[~gone]
         if not len(present):
             return None, _some(gone)

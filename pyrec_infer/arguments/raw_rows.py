@@ -11,8 +11,9 @@ from pyrec_infer.arguments.raw_lists import ListColumns, list_columns
 from pyrec_infer.arguments.raw_values import filled, read_values, row_of
 from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.errors import IdRangeError, InputError, RowCountError, UnexpectedInputError
+from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField
-from pyrec_infer.features.lower import missing_input, raw_inputs
+from pyrec_infer.features.lower import count_input, missing_input, raw_inputs
 from pyrec_infer.ir import Array
 
 
@@ -57,6 +58,30 @@ class RawRows:
     def hidden(self) -> frozenset[str]:
         """The graph's inputs that are no fields."""
         return frozenset(made for name in self.fields for made in self.names(name)) - set(self._known)
+
+    def reader(self, inputs: Sequence[str]) -> Any:
+        """What reads single rows of these inputs' fields without Python in the way.
+
+        Its ``read`` takes a dictionary of scalars and lists and gives a tuple of the inputs in order, strings
+        in the form that only native plans take; or None where `columns` has to look closer.
+
+        Returns
+        -------
+        native.RowReader or None
+            None without native code, or where an input is made of anything else.
+        """
+        places = {name: place for place, name in enumerate(inputs)}
+        fields = [
+            item
+            for item in self.fields.values()
+            if item.side == "request" or not places.keys().isdisjoint(self.names(item.name))
+        ]
+        specs = [_as_read(item, self.limits.get(item.name), places) for item in fields]
+        made = {name for item in fields for name in self.names(item.name)}
+        native = compiled()
+        if native is None or not made.issuperset(inputs) or any(spec is None for spec in specs):
+            return None
+        return native.RowReader(specs, len(inputs))
 
     def columns(self, values: Any, others: Collection[str]) -> dict[str, Any]:
         """The graph's inputs for the raw values of one side.
@@ -105,6 +130,31 @@ class RawRows:
         for name, owner in self._owners.items():
             _require_weights(owner, lists.get(owner), name, lists.get(name))
         return found
+
+
+def _as_read(item: Field, limit: int | None, places: Mapping[str, int]) -> tuple[Any, ...] | None:
+    """A field as native code reads it; None if it does not."""
+    length, most, last, left = 0, 0, False, False
+    if isinstance(item, ListField):
+        if item.ragged or item.weights or item.separator:
+            return None
+        length, most, last, left = item.length, item.most, item.keep == "last", item.pad == "left"
+    if limit is not None and item.dtype != "integer":
+        return None
+    return (
+        item.name,
+        item.dtype,
+        length,
+        most,
+        last,
+        left,
+        item.nan == "keep",
+        item.infinity == "keep",
+        np.iinfo(np.int64).max if limit is None else limit,
+        places.get(item.name, -1),
+        places.get(count_input(item.name), -1) if length else -1,
+        -1 if length else places.get(missing_input(item.name), -1),
+    )
 
 
 def _require_equal(counts: Mapping[str, int]) -> None:

@@ -15,6 +15,7 @@ from pyrec_infer.features.fields import Field, ListField
 from pyrec_infer.features.lower import DTYPES
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
+from pyrec_infer.strings.missing import is_absent
 
 _LARGEST_WHOLE = 2**53
 """Below it float64 holds every whole number."""
@@ -36,16 +37,15 @@ def _first(flags: Array) -> int:
     return int(np.flatnonzero(flags)[0])
 
 
-def is_missing(value: Any) -> bool:
-    """Whether an object of Python stands for no value."""
-    return value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType")
+def _is_gone(value: Any) -> bool:
+    return value is np.ma.masked or is_absent(value)
 
 
 def _of_objects(label: str, items: Sequence[Any], item: Field) -> Values:
     """Objects of Python; None and pandas' NA are missing, and NaN is where no number is wanted."""
     numbers = item.dtype == "number"
     gone = [
-        is_missing(value) or (not numbers and isinstance(value, float) and value != value) for value in items
+        _is_gone(value) or (not numbers and isinstance(value, float) and value != value) for value in items
     ]
     missing = np.asarray(gone, np.bool_) if any(gone) else None
     blank: Any = "" if item.dtype == "string" else 0
@@ -87,7 +87,7 @@ def read_values(label: str, value: Any, item: Field) -> Values:
         found = Values(np.asarray(value.data), mask if mask.any() else None)
     elif isinstance(value, (list, tuple)):
         found = _of_objects(label, value, item)
-    elif isinstance(value, (str, bytes, int, float, bool)) or is_missing(value):
+    elif isinstance(value, (str, bytes, int, float, bool)) or _is_gone(value):
         found = _of_objects(label, [value], item)
     else:
         found = _of_array(label, value, item)
@@ -217,9 +217,9 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
         return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
     else:
         rows = _rows_of(label, value)
-    gone = np.asarray([is_missing(row) for row in rows], np.bool_)
+    gone = np.asarray([_is_gone(row) for row in rows], np.bool_)
     _refuse_gone(label, gone, item)
-    parts = [() if is_missing(row) else _elements(label, row, place) for place, row in enumerate(rows)]
+    parts = [() if _is_gone(row) else _elements(label, row, place) for place, row in enumerate(rows)]
     bounds = np.concatenate(([0], np.cumsum([len(part) for part in parts], dtype=np.int64)))
     flat = [element for part in parts for element in part]
     return Lists(_typed(label, _of_objects(label, flat, item), item), bounds)
@@ -241,7 +241,7 @@ def _rows_of(label: str, value: Any) -> Sequence[Any]:
         raise DTypeError(f"{label}: expected a list in each row, got {type(value).__name__}")
     rows = list(value)
     nested = any(isinstance(row, (list, tuple, np.ndarray)) for row in rows)
-    return rows if nested or (rows and all(map(is_missing, rows))) else [rows]
+    return rows if nested or (rows and all(map(_is_gone, rows))) else [rows]
 
 
 def _elements(label: str, row: Any, place: int) -> Sequence[Any]:

@@ -129,6 +129,10 @@ class Signature:
         """Whether calls take raw rows."""
         return self._raw is not None
 
+    def row_reader(self, request: Sequence[str], candidates: Sequence[str]) -> Any:
+        """See `RawRows.reader`, for the inputs of a request; None where calls take no raw rows, or more."""
+        return None if self._raw is None or candidates else self._raw.reader(request)
+
     def shown(self) -> list[str]:
         """The inputs, those that belong to another one's field left out."""
         hidden = () if self._raw is None else self._raw.hidden()

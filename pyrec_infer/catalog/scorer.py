@@ -93,6 +93,7 @@ class Scorer:
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
         call = PositionalCall(self._pairs, plain, self._request, None)
         self._plain_call: PreparedCall | None = call.in_backend(None)
+        self._reader = signature.row_reader(self.request_names, self.candidate_names)
 
     @property
     def wanted(self) -> Wanted:
@@ -358,18 +359,18 @@ class Scorer:
             late[name] = array if axis < 0 else np.take(array, [], axis=axis)
         return self.score(records, np.empty(0, np.int64), request, late)
 
-    def in_order(self, request: Inputs, candidates: Inputs | None) -> list[Any] | None:
+    def in_order(self, request: Inputs, candidates: Inputs | None) -> Sequence[Any] | None:
         """What a call was given, in the order of its inputs' names; None if those are not the names."""
         late = {} if candidates is None else candidates
+        if self._reader is not None:
+            return None if late else self._reader.read(request)
         if type(request) is not dict or type(late) is not dict or self._part.signature.takes_rows:
             return None
         if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
             return None
         try:
-            return [
-                *[request[name] for name in self.request_names],
-                *[late[name] for name in self.candidate_names],
-            ]
+            own = [request[name] for name in self.request_names]
+            return own + [late[name] for name in self.candidate_names]
         except KeyError as error:
             let_interrupts_pass(error)
             return None

@@ -86,53 +86,44 @@ def _xxhash(numbers: NDArray[Any], seeds: Hashes) -> Hashes:
     return state ^ state >> np.uint64(32)
 
 
+_spark = partial(Scheme, signed=True, modulo="floor", start=_START)
+
+
 SCHEMES = (
-    Scheme(
+    _spark(
         "spark_hash",
         "spark_hash",
         spark_hash,
         32,
-        signed=True,
-        modulo="floor",
         seeds="number",
         seed_bits=32,
-        start=_START,
         numbers="binary",
         of_numbers=partial(_murmur, one_zero=True),
         null_is_seed=True,
     ),
-    Scheme(
+    _spark(
         "spark_xxhash64",
         "xxh64",
         xxh64,
-        signed=True,
-        modulo="floor",
         seeds="number",
-        start=_START,
         numbers="binary",
         of_numbers=_xxhash,
         null_is_seed=True,
     ),
-    Scheme(
+    _spark(
         "spark_hashing_tf",
         "mmh3_32",
         murmur3_32,
         32,
-        signed=True,
-        modulo="floor",
-        start=_START,
         numbers="binary",
         of_numbers=partial(_murmur, one_zero=False),
         null_is_seed=True,
     ),
-    Scheme(
+    _spark(
         "spark_feature_hasher",
         "mmh3_32",
         murmur3_32,
         32,
-        signed=True,
-        modulo="floor",
-        start=_START,
         numbers="refused",
         names="prefix",
     ),

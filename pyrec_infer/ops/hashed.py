@@ -68,6 +68,9 @@ def _infer_cross_bucket(node: Node, inputs: Sequence[Info | None]) -> list[Info]
 
 def native_attributes(node: Node) -> dict[str, Any]:
     """What C++ has to know of the scheme that a node hashes by; nothing for other nodes."""
+    if node.attribute("key") is not None:
+        # A key is read where it is used, at each call.
+        return {"in_python": 1}
     if node.op == "pyrec.HashBucket":
         scheme, name = _scheme(node, SCHEMES), node.attribute("field")
         return {

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError
+from pyrec_infer.strings.missing import is_missing
 
 Layout = tuple[NDArray[np.int64], NDArray[np.uint8]]
 
@@ -45,12 +46,6 @@ def _as_bytes(item: Any, names: bool) -> bytes | None:
         return None
 
 
-def _is_missing(item: Any) -> bool:
-    if item is None or type(item).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(item, float) and item != item
-
-
 def texts_of_objects(
     items: Iterable[Any], per_row: int, names: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_] | None]:
@@ -62,7 +57,7 @@ def texts_of_objects(
                 raise DTypeError(f"{_NO_TEXT}{_row(place, per_row)}")
             words.append(word)
             continue
-        if not _is_missing(item):
+        if not is_missing(item):
             got = type(item).__name__
             raise DTypeError(f"expected strings, got objects of other types ({got}){_row(place, per_row)}")
         words.append(b"")

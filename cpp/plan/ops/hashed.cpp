@@ -64,6 +64,9 @@ class HashBucket {
         narrow_(spec.attributes.integer("narrow", 0) != 0),
         buckets_(spec.attributes.integer("buckets", 0)),
         first_(spec.attributes.integer("first", 0)) {
+    if (spec.attributes.integer("in_python", 0) != 0) {
+      throw OpError(ErrorKind::kElsewhere, "a secret key");
+    }
     const std::optional<Hash> hash = find_hash(spec.attributes.text("algorithm", ""));
     const std::optional<Modulo> modulo = find_modulo(spec.attributes.text("modulo", ""));
     if (!hash || !modulo || buckets_ < 1) {

@@ -1,0 +1,141 @@
+"""Requests as dictionaries: what native code reads of them equals what the closer look gives, errors too."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from support.models import make_model
+
+import pyrec_infer as pi
+from pyrec_infer.features import Bucketise, Field, Hash, ListField, Vocabulary
+
+FLOAT, INT64, LENGTH = TensorProto.FLOAT, TensorProto.INT64, 3
+IDS = np.arange(2)
+
+
+def model() -> bytes:
+    """The sum of all inputs, lists by place."""
+    singles = ["word", "code", "amount", "item"]
+    lists = ["words", "codes", "amounts"]
+    nodes = [helper.make_node("Cast", [name], [f"{name}/float"], to=FLOAT) for name in (*singles, *lists)]
+    nodes += [helper.make_node("MatMul", [f"{name}/float", "places"], [f"{name}/sum"]) for name in lists]
+    parts = [*(f"{name}/float" for name in singles), *(f"{name}/sum" for name in lists)]
+    nodes.append(helper.make_node("Sum", parts, ["score"]))
+    inputs = {name: (INT64, ["N"]) for name in ("word", "code", "item")}
+    inputs |= {name: (INT64, ["N", LENGTH]) for name in ("words", "codes")}
+    inputs |= {"amount": (FLOAT, ["N"]), "amounts": (FLOAT, ["N", LENGTH])}
+    constants = {"places": np.asarray([1, 10, 100], np.float32)}
+    return make_model(nodes, inputs, {"score": (FLOAT, ["N"])}, constants).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def catalog() -> pi.Catalog:
+    known = Vocabulary(["a", "b", "ä"])
+    fields = [
+        Field("word", "request", to="word", transforms=[known], missing="oov"),
+        Field("code", "request", to="code", dtype="integer", missing="default", default=5),
+        Field("amount", "request", to="amount", dtype="number", nan="keep"),
+        Field("item", "item", to="item", transforms=[Hash(10)]),
+        ListField("words", "request", to="words", transforms=[known], length=LENGTH, keep="last"),
+        ListField("codes", "request", to="codes", dtype="integer", length=LENGTH, pad="left", most=4),
+        ListField(
+            "amounts",
+            "request",
+            to="amounts",
+            dtype="number",
+            length=LENGTH,
+            infinity="keep",
+            padding=7,
+            transforms=[Bucketise([0.0, 1.0])],
+        ),
+    ]
+    return pi.load(model(), schema=pi.Schema(fields)).catalog({"item": ["x", "y"]})
+
+
+class Word(str):
+    """A str that says of itself what it is not."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+
+ODD = st.sampled_from(
+    [None, "a", "é", "x\0", b"a", 1, -3, 2**63, True, 0.5, float("nan"), [], ["a"], "\ud800"]
+)
+LARGE = st.sampled_from([2**63 - 1, -(2**63), 2**53 + 1, 2**24])
+WORDS = st.one_of(st.sampled_from(["a", "b", "ä", "", "z"]), ODD)
+CODES = st.one_of(st.integers(-9, 9), LARGE, ODD)
+AMOUNTS = st.one_of(st.floats(-4, 4), st.sampled_from([float("inf"), 3]), ODD)
+
+
+def outcome(catalog: pi.Catalog, request: Any) -> Any:
+    """The scores, or the error."""
+    try:
+        return catalog.score(request, IDS).tolist()
+    except pi.PyrecError as error:
+        return type(error), str(error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            "word": WORDS,
+            "code": CODES,
+            "amount": AMOUNTS,
+            "words": st.lists(WORDS, max_size=5),
+            "codes": st.lists(CODES, max_size=5),
+            "amounts": st.lists(AMOUNTS, max_size=5),
+        }
+    )
+)
+def test_dictionaries_are_read_as_other_mappings(catalog: pi.Catalog, row: dict[str, Any]) -> None:
+    np.testing.assert_equal(outcome(catalog, row), outcome(catalog, MappingProxyType(row)))
+
+
+def plain() -> dict[str, Any]:
+    return {"word": "b", "code": 2, "amount": 0.5, "words": ["a"] * 4, "codes": (1, 2), "amounts": [2.0]}
+
+
+def test_each_request_is_read_anew(catalog: pi.Catalog) -> None:
+    scores = catalog.score(plain(), IDS)
+    np.testing.assert_array_equal(catalog.score(MappingProxyType(plain()), IDS), scores)
+    np.testing.assert_array_equal(catalog.score({**plain(), "code": 3}, IDS), scores + 1)
+    np.testing.assert_array_equal(catalog.score({**plain(), "words": ["a"]}, IDS), scores - 110)
+    np.testing.assert_array_equal(catalog.score(plain(), IDS), scores)
+
+
+@pytest.mark.parametrize("change", [{"other": 1}, {"word": None, "code": None}])
+def test_fields_too_many_and_missing(catalog: pi.Catalog, change: dict[str, Any]) -> None:
+    request = {**plain(), **change}
+    np.testing.assert_equal(outcome(catalog, request), outcome(catalog, MappingProxyType(request)))
+    del request["codes"]
+    np.testing.assert_equal(outcome(catalog, request), outcome(catalog, MappingProxyType(request)))
+
+
+def test_objects_with_code_of_their_own(catalog: pi.Catalog) -> None:
+    expected = catalog.score(plain(), IDS)
+
+    class Key(str):
+        def __eq__(self, other: object) -> bool:
+            request.pop("codes", None)
+            return str.__eq__(self, str(other))
+
+        def __hash__(self) -> int:
+            return str.__hash__(self)
+
+    request = plain()
+    request[Key("word")] = request.pop("word")
+    with pytest.raises((pi.InputError, RuntimeError)):
+        catalog.score(request, IDS)
+    request = {**plain(), "word": Word("b"), "words": type("Own", (list,), {})(["a"] * 4)}
+    np.testing.assert_array_equal(catalog.score(request, IDS), expected)
