@@ -58,13 +58,15 @@ from pyrec_infer.pipeline import Pipeline, Recommendations, Source  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
 from pyrec_infer.schema import Schema  # noqa: E402
-from pyrec_infer.selection import Filter  # noqa: E402
+from pyrec_infer.selection import DPP, MMR, Filter  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
 from pyrec_infer.top_k import Ranked, TopK  # noqa: E402
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DPP",
+    "MMR",
     "BackendError",
     "Catalog",
     "CatalogCall",

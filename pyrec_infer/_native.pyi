@@ -115,9 +115,18 @@ class VectorIndex:
         rows: NDArray[np.int64],
         biased: bool,
     ) -> None: ...
+    def mask(self, flags: NDArray[np.bool_]) -> NDArray[np.uint64]: ...
+    def restricted(self, mask: NDArray[np.uint64]) -> VectorIndex: ...
     def search(
-        self, isa: str, pool: ThreadPool, queries: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]: ...
+        self,
+        isa: str,
+        pool: ThreadPool,
+        queries: NDArray[np.float32],
+        k: int,
+        mask: NDArray[np.uint64] | None = ...,
+        excluded: NDArray[np.int64] | None = ...,
+        bounds: NDArray[np.int64] | None = ...,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], int]: ...
 
 def work_of_changes() -> int: ...
 

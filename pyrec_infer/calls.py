@@ -8,16 +8,16 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from pyrec_infer.arguments import as_array, as_count, regular, require_arrays, require_out
+from pyrec_infer.arguments import require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import Plan
-from pyrec_infer.top_k import Adjustment, Ranked, Selection, named
+from pyrec_infer.top_k import Ranked, Selection
 
 
 def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
@@ -331,47 +331,7 @@ def prepare_call(
     return quick or call
 
 
-class Choice:
-    """What `Model.top_k` is told of the candidates.
-
-    Parameters
-    ----------
-    k, ids, exclude, boost
-        Of that call.
-    """
-
-    def __init__(
-        self, k: int, ids: ArrayLike | None, exclude: ArrayLike | None, boost: ArrayLike | None
-    ) -> None:
-        self._k = as_count("k", k)
-        self._names = None if ids is None else regular("ids", ids)
-        self._plus = None
-        if boost is not None:
-            self._plus = as_array("boost", boost, np.dtype(np.float32)).astype(np.float32)
-        self._excluded = None
-        if exclude is not None and regular("exclude", exclude).size:
-            dtype = np.dtype(np.int64) if self._names is None else self._names.dtype
-            self._excluded = as_array("exclude", exclude, dtype)
-
-    def selection(self, rows: int) -> Selection:
-        """The same of so many candidates."""
-        for label, given in (("ids", self._names), ("boost", self._plus)):
-            if given is not None and given.shape != (rows,):
-                raise ShapeError(f"{label}: expected shape [{rows}], got {list(given.shape)}")
-        taken = None
-        if self._excluded is not None:
-            names = np.arange(rows) if self._names is None else self._names
-            taken = ~np.isin(names, self._excluded)
-        return Selection(self._k, adjustment=Adjustment(plus=self._plus), taken=taken)
-
-    def result(self, ranked: Ranked) -> Ranked:
-        """Results by the candidates' names."""
-        names = self._names
-        return ranked if names is None else named(ranked, lambda rows: names[rows])
-
-
 __all__ = [
-    "Choice",
     "PositionalCall",
     "PreparedCall",
     "SeveralCall",

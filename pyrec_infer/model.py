@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names, as_threads
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.calls import (
-    Choice,
     PreparedCall,
     RowsCall,
     SeveralCall,
@@ -31,11 +30,11 @@ from pyrec_infer.outputs import Output
 from pyrec_infer.precision import PrecisionReport
 from pyrec_infer.ranking import Ranking, call, warn_of_fixed_rows
 from pyrec_infer.schema import Schema
+from pyrec_infer.selection import DPP, MMR, Asked
 from pyrec_infer.shortcuts import Shortcuts
 from pyrec_infer.tensor_info import TensorInfo, tensor_info
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
-from pyrec_infer.top_k import TopK
 from pyrec_infer.views import Views
 
 Inputs: TypeAlias = Mapping[str, ArrayLike]
@@ -236,6 +235,12 @@ class Model:
         output: str | tuple[str, int] | None = None,
         by: str | None = None,
         offsets: ArrayLike | None = None,
+        allow: ArrayLike | None = None,
+        scale: ArrayLike | None = None,
+        attributes: Any = None,
+        max_per: Mapping[str, Any] | None = None,
+        min_per: Mapping[str, Any] | None = None,
+        diversity: MMR | DPP | None = None,
     ) -> Any:
         """The k candidates with the highest scores, best first; with ``offsets`` of each request.
 
@@ -247,16 +252,20 @@ class Model:
             How many; fewer candidates give fewer results.
         ids : array_like, shape (N,), optional
             Names of the candidates; their row numbers by default.
-        exclude : array_like, optional
-            Candidates that are left out, by the same names. Names that do not occur are ignored.
-        boost : array_like of float, shape (N,), optional
-            Added to the scores before they are compared.
+        exclude, allow : array_like, optional
+            Candidates that are left out, or alone taken: by these names, or a boolean for each of them.
+        scale, boost : array_like of float, shape (N,), optional
+            A score is multiplied by the one, and the other is added, before scores are compared.
         by : str, optional
             An expression to rank by, instead of ``output``: ``"ctr * cvr ** 0.5 * price"``. Its names are
             outputs, columns as in ``probabilities[1]``, inputs, and further arrays of one number for each
             row that ``request`` or ``candidates`` hold beside the model's inputs. It is computed with the
             model, in float32. Numbers, ``+ - * / **``, parentheses, ``min``, ``max``, ``log``, ``log1p``,
             ``exp``, ``sqrt``, ``abs``, ``clip(x, low, high)`` and ``where(a < b, x, y)`` may stand in it.
+        attributes : mapping of str to array_like, or table, optional
+            What caps, quotas and diversity ask of candidates, one value for each.
+        max_per, min_per, diversity : optional
+            Caps, quotas and diversity, as for `Catalog.top_k`, over these attributes.
 
         Returns
         -------
@@ -274,18 +283,17 @@ class Model:
         """
         if isinstance(output, list):
             raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
-        choice = Choice(k, ids, exclude, boost)
-        if offsets is None and not seem_many(candidates):
-            scores = self._score(request, candidates, None, output, by, single=True)
-            best = choice.selection(len(scores)).best(scores, (0, len(scores)))
+        asked = Asked(k, ids, exclude, boost, allow, scale, attributes, max_per, min_per, diversity)
+        bounds = () if offsets is None else as_bounds(offsets)
+        if not asked.plain or (offsets is None and not seem_many(candidates)):
+            scores = self._score(request, candidates, offsets, output, by, single=True)
+            best = asked.best(scores, bounds or (0, len(scores)))
         else:
             signature = self._ranking.signature(by)
             own, others = signature.expand(request), signature.expand(candidates)
             way = self._ranking.way(own, others, output, by, single=True)
-            bounds = () if offsets is None else as_bounds(offsets)
-            best = self._ranking.best(way, own, others, bounds, choice.selection)
-        best = choice.result(best)
-        return best if offsets is not None else TopK(best.ids[0], best.scores[0], int(best.counts[0]))
+            best = self._ranking.best(way, own, others, bounds, asked.selection)
+        return asked.result(best, offsets is not None)
 
     @memory_errors_typed
     def prepare(

@@ -185,4 +185,10 @@ def named(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Ranked
     return ranked._replace(ids=ids)
 
 
-__all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named"]
+def only(ranked: Ranked) -> TopK:
+    """The results of the only request."""
+    count = int(ranked.counts[0])
+    return TopK(ranked.ids[0, :count], ranked.scores[0, :count], count)
+
+
+__all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named", "only"]

@@ -39,6 +39,7 @@ struct IndexHandle {
   std::vector<py::array> kept;
   std::unique_ptr<const VectorIndex> index;
 
+  IndexHandle() = default;
   IndexHandle(const py::array& vectors, const py::array& details,
               const std::optional<py::array>& codes, const PlainArray<std::int64_t>& rows,
               bool biased)
@@ -68,8 +69,78 @@ struct IndexHandle {
   }
 };
 
+PlainArray<std::uint64_t> mask(const IndexHandle& handle, const PlainArray<bool>& flags) {
+  const VectorIndex& index = *handle.index;
+  const auto count = static_cast<std::size_t>(flags.size());
+  if (flags.ndim() != 1 || (index.size() > 0 && index.row(index.size() - 1) >= count)) {
+    throw OpError(ErrorKind::kShape, "expected a flag for each row");
+  }
+  const auto* const from = reinterpret_cast<const std::uint8_t*>(flags.data());
+  std::vector<std::uint64_t> made;
+  {
+    const GilRelease release;
+    made = index.mask_of(from);
+  }
+  PlainArray<std::uint64_t> array(static_cast<py::ssize_t>(made.size()));
+  std::ranges::copy(made, array.mutable_data());
+  return array;
+}
+
+std::span<const std::uint64_t> read_mask(const IndexHandle& handle,
+                                         const std::optional<PlainArray<std::uint64_t>>& mask) {
+  if (!mask) return {};
+  const auto size = static_cast<std::size_t>(mask->size());
+  if (mask->ndim() != 1 || size != handle.index->blocks()) {
+    throw OpError(ErrorKind::kShape, "expected a mask of the index");
+  }
+  return {mask->data(), size};
+}
+
+std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
+                                        const PlainArray<std::uint64_t>& mask) {
+  const std::span allowed = read_mask(handle, mask);
+  const std::size_t last = handle.index->size() % VectorIndex::kBlock;
+  if (last != 0 && (allowed.back() >> last) != 0) {
+    throw OpError(ErrorKind::kShape, "expected a mask of the index");
+  }
+  auto made = std::make_unique<IndexHandle>();
+  made->kept = handle.kept;
+  const GilRelease release;
+  made->index = std::make_unique<VectorIndex>(*handle.index, allowed);
+  return made;
+}
+
+// Rows that queries do not get, in one list, or in one for each.
+struct GivenExclusions {
+  std::vector<std::uint32_t> places;
+  std::vector<std::size_t> offsets;
+
+  GivenExclusions(const VectorIndex& index, const std::optional<PlainArray<std::int64_t>>& rows,
+                  const std::optional<PlainArray<std::int64_t>>& bounds, std::size_t queries) {
+    if (!rows) return;
+    const std::span given(rows->data(), static_cast<std::size_t>(rows->size()));
+    std::vector<std::int64_t> ends{0, rows->size()};
+    if (bounds) ends.assign(bounds->data(), bounds->data() + bounds->size());
+    const bool fits = (!bounds || ends.size() == queries + 1) && ends.front() == 0 &&
+                      ends.back() == rows->size() && std::ranges::is_sorted(ends);
+    if (!fits) throw OpError(ErrorKind::kShape, "expected bounds for each query");
+    offsets.push_back(0);
+    for (std::size_t list = 0; list + 1 < ends.size(); ++list) {
+      for (auto at = ends[list]; at < ends[list + 1]; ++at) {
+        const auto place = index.place_of(given[static_cast<std::size_t>(at)]);
+        if (place) places.push_back(*place);
+      }
+      std::sort(places.begin() + static_cast<std::ptrdiff_t>(offsets.back()), places.end());
+      offsets.push_back(places.size());
+    }
+  }
+};
+
 py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& pool,
-                 const PlainArray<float>& queries, std::size_t k) {
+                 const PlainArray<float>& queries, std::size_t k,
+                 const std::optional<PlainArray<std::uint64_t>>& mask,
+                 const std::optional<PlainArray<std::int64_t>>& excluded,
+                 const std::optional<PlainArray<std::int64_t>>& bounds) {
   const VectorIndex& index = *handle.index;
   const Kernels& kernels = kernels_named(isa);
   if (queries.ndim() != 2 || static_cast<std::size_t>(queries.shape(1)) != index.table().width) {
@@ -77,15 +148,20 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
   }
   k = std::min(k, index.size());
   const std::vector<py::ssize_t> shape{queries.shape(0), static_cast<py::ssize_t>(k)};
-  py::array_t<std::int64_t> places(shape);
+  py::array_t<std::int64_t> places(shape), counts(queries.shape(0));
   py::array_t<float> scores(shape);
   std::int64_t* const to_places = places.mutable_data();
+  std::int64_t* const to_counts = counts.mutable_data();
   float* const to_scores = scores.mutable_data();
   const float* const from = queries.data();
   const auto count = static_cast<std::size_t>(queries.shape(0));
+  const GivenExclusions exclusions(index, excluded, bounds, count);
+  const SearchRules rules{read_mask(handle, mask), exclusions.places, exclusions.offsets};
   std::size_t refined = 0;
-  run_watched([&] { refined = index.search(kernels, pool, from, count, k, to_places, to_scores); });
-  return py::make_tuple(places, scores, refined);
+  run_watched([&] {
+    refined = index.search(kernels, pool, from, count, k, rules, to_places, to_scores, to_counts);
+  });
+  return py::make_tuple(places, scores, counts, refined);
 }
 
 }  // namespace
@@ -96,7 +172,11 @@ void bind_retrieval(py::module_& module) {
                     const PlainArray<std::int64_t>&, bool>(),
            py::arg("vectors"), py::arg("details"), py::arg("codes"), py::arg("rows"),
            py::arg("biased"))
-      .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"));
+      .def("mask", &mask, py::arg("flags"))
+      .def("restricted", &restricted, py::arg("mask"))
+      .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),
+           py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
+           py::arg("bounds") = py::none());
 }
 
 }  // namespace pyrec

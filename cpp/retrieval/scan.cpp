@@ -54,7 +54,6 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       table_(index.table()),
       kernels_(kernels),
       group_(group),
-      best_(group.count, Best(group.k)),
       least_(group.count),
       reach_(group.count),
       marks_(group.count),
@@ -63,7 +62,15 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
                        kernels.packed_size_f32(table_.codes_stride / 4, kBlock))),
       scores_(group.count * kBlock),
       gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
-      bias_(kBlock) {}
+      bias_(kBlock) {
+  for (const auto& excluded : group.excluded) best_.emplace_back(group.k, excluded);
+}
+
+// A bit for each item of a block that may be found.
+std::uint64_t Scan::present(std::size_t block) const {
+  const std::uint64_t all = ~std::uint64_t{0} >> (kBlock - index_.rows(block).size());
+  return group_.allowed.empty() ? all : all & group_.allowed[block];
+}
 
 void Scan::run(std::size_t begin, std::size_t end) {
   for (std::size_t block = begin; block < end; block += kSample) {
@@ -77,6 +84,7 @@ void Scan::run(std::size_t begin, std::size_t end) {
 
 void Scan::look_at(std::size_t block, std::size_t next) {
   Watch::check();
+  if (present(block) == 0) return;
   for (std::size_t query = 0; query < group_.count; ++query) {
     least_[query] =
         std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
@@ -100,9 +108,10 @@ void Scan::multiply(std::size_t block) {
                     table_.biased ? index_.biases(block) : nullptr, 0, Activation::kNone,
                     scores_.data(), kBlock, group_.count, kBlock, table_.width, nullptr);
   refined_ += group_.count * rows.size();
+  const std::uint64_t counting = present(block);
   for (std::size_t query = 0; query < group_.count; ++query) {
     best_[query].raise_to(least_[query]);
-    best_[query].collect(kernels_, scores_.data() + query * kBlock, places);
+    best_[query].collect(kernels_, scores_.data() + query * kBlock, places, &counting);
     seen(query);
   }
 }
@@ -113,9 +122,9 @@ void Scan::screen(std::size_t block) {
                           index_.biases(block)};
   kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
                      items, table_.codes_stride, marks_.data());
-  const std::uint64_t present = ~std::uint64_t{0} >> (kBlock - rows.size());
+  const std::uint64_t found_here = present(block);
   for (std::size_t query = 0; query < group_.count; ++query) {
-    std::uint64_t marks = marks_[query] & present;
+    std::uint64_t marks = marks_[query] & found_here;
     if (marks == 0) continue;
     std::vector<std::uint32_t>& found = found_[query];
     for (; marks != 0; marks &= marks - 1) {

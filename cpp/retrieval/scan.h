@@ -22,7 +22,9 @@ struct QueryGroup {
   std::size_t k;
   std::vector<std::uint8_t> codes;
   QueryBounds bounds;
-  std::vector<std::atomic<float>> least;  // no score below it is among the k best of all
+  std::vector<std::atomic<float>> least;   // no score below it is among the k best of all
+  std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
+  std::vector<std::span<const std::uint32_t>> excluded;  // of each query, places that rise
 };
 
 // One thread's share of a search: blocks of items, against a group of queries.
@@ -38,6 +40,7 @@ class Scan {
 
  private:
   void look_at(std::size_t block, std::size_t next);
+  std::uint64_t present(std::size_t block) const;
   void multiply(std::size_t block);
   void screen(std::size_t block);
   void refine(std::size_t query);

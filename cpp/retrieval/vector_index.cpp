@@ -1,7 +1,9 @@
 #include "retrieval/vector_index.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
+#include <limits>
 #include <memory>
 
 #include "core/error.h"
@@ -36,22 +38,61 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
   rows_.reserve(rows.size());
   places_.reserve(rows.size());
   for (std::size_t row = 0; row < end; ++row) {
-    if (place_of[row] == kNone) continue;
-    if (rows_.size() % kBlock == 0) blocks_.emplace_back();
-    rows_.push_back(static_cast<std::uint32_t>(row));
-    places_.push_back(place_of[row]);
-    blocks_.back().include(table.of(row), table.screened());
+    if (place_of[row] != kNone) append(static_cast<std::uint32_t>(row), place_of[row]);
   }
+  copy_details();
+}
+
+VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed)
+    : table_(whole.table_) {
+  for (std::size_t block = 0; block < whole.blocks(); ++block) {
+    const std::span<const std::uint32_t> rows = whole.rows(block), places = whole.places(block);
+    for (std::uint64_t bits = allowed[block]; bits != 0; bits &= bits - 1) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(bits));
+      append(rows[i], places[i]);
+    }
+  }
+  copy_details();
+}
+
+void VectorIndex::append(std::uint32_t row, std::uint32_t place) {
+  if (rows_.size() % kBlock == 0) blocks_.emplace_back();
+  rows_.push_back(row);
+  places_.push_back(place);
+  blocks_.back().include(table_.of(row), table_.screened());
+}
+
+// Lays what is known of the vectors beside their rows.
+void VectorIndex::copy_details() {
   const std::size_t padded = blocks() * kBlock;
-  biases_.resize(table.biased ? padded : kBlock);
-  for (std::size_t i = 0; table.biased && i < size(); ++i) biases_[i] = table.of(rows_[i]).bias;
-  if (!table.screened()) return;
+  biases_.resize(table_.biased ? padded : kBlock);
+  for (std::size_t i = 0; table_.biased && i < size(); ++i) biases_[i] = table_.of(rows_[i]).bias;
+  if (!table_.screened()) return;
   scales_.resize(padded);
   starts_.resize(padded);
   for (std::size_t i = 0; i < size(); ++i) {
-    scales_[i] = table.of(rows_[i]).scale;
-    starts_[i] = table.of(rows_[i]).start;
+    scales_[i] = table_.of(rows_[i]).scale;
+    starts_[i] = table_.of(rows_[i]).start;
   }
+}
+
+std::optional<std::uint32_t> VectorIndex::place_of(std::int64_t row) const {
+  const auto found = std::ranges::lower_bound(rows_, row);
+  if (found == rows_.end() || *found != row) return std::nullopt;
+  return places_[static_cast<std::size_t>(found - rows_.begin())];
+}
+
+std::vector<std::uint64_t> VectorIndex::mask_of(const std::uint8_t* flags) const {
+  std::vector<std::uint64_t> mask(blocks());
+  for (std::size_t block = 0; block < blocks(); ++block) {
+    std::uint64_t bits = 0, bit = 1;
+    for (const std::uint32_t row : rows(block)) {
+      bits |= flags[row] != 0 ? bit : 0;
+      bit <<= 1;
+    }
+    mask[block] = bits;
+  }
+  return mask;
 }
 
 const float* VectorIndex::biases(std::size_t block) const {
@@ -69,8 +110,9 @@ std::span<const std::uint32_t> VectorIndex::places(std::size_t block) const {
 }
 
 std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const float* queries,
-                                std::size_t count, std::size_t k, std::int64_t* places,
-                                float* scores) const {
+                                std::size_t count, std::size_t k, const SearchRules& rules,
+                                std::int64_t* places, float* scores, std::int64_t* counts) const {
+  std::fill_n(counts, count, 0);
   if (k == 0) return 0;
   const std::size_t fit = std::max<std::size_t>(1, kEntryBytes / sizeof(Entry) / (2 * k));
   const std::size_t together = std::min(kQueries, fit);
@@ -79,6 +121,10 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
   std::size_t refined = 0;
   for (std::size_t begin = 0; begin < count; begin += together) {
     QueryGroup group(*this, queries + begin * table_.width, std::min(together, count - begin), k);
+    group.allowed = rules.allowed;
+    for (std::size_t query = 0; query < group.count; ++query) {
+      group.excluded.push_back(rules.excluded_by(begin + query));
+    }
     std::vector<std::unique_ptr<Scan>> scans(threads);
     pool.run(parts, [&](std::size_t part, std::size_t worker) {
       if (!scans[worker]) scans[worker] = std::make_unique<Scan>(*this, kernels, group);
@@ -94,9 +140,14 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
       }
       keep_first(found, k);
       std::sort(found.begin(), found.end(), std::greater<>{});
-      for (const Entry entry : found) {
-        *places++ = static_cast<std::int64_t>(row_of(entry));
-        *scores++ = score_of(entry);
+      counts[begin + query] = static_cast<std::int64_t>(found.size());
+      std::int64_t* const to_places = places + (begin + query) * k;
+      float* const to_scores = scores + (begin + query) * k;
+      std::fill_n(to_places, k, 0);
+      std::fill_n(to_scores, k, -std::numeric_limits<float>::infinity());
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        to_places[i] = static_cast<std::int64_t>(row_of(found[i]));
+        to_scores[i] = score_of(found[i]);
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,21 @@
 #include "retrieval/vector_table.h"
 
 namespace pyrec {
+
+// What a search leaves out.
+struct SearchRules {
+  std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
+  // Places that queries do not get: those of query q are offsets[q] to offsets[q + 1], and rise.
+  // One list of all queries where there are two offsets; none where there are no offsets.
+  std::span<const std::uint32_t> excluded;
+  std::span<const std::size_t> offsets;
+
+  std::span<const std::uint32_t> excluded_by(std::size_t query) const {
+    if (offsets.empty()) return {};
+    const std::size_t list = offsets.size() == 2 ? 0 : query;
+    return excluded.subspan(offsets[list], offsets[list + 1] - offsets[list]);
+  }
+};
 
 // The vectors of one state of a store, and the search for those with the largest products. A score
 // is the bias of the item and then one chain of multiply_add over the numbers in order, whatever
@@ -22,6 +38,14 @@ class VectorIndex {
 
   // `rows` of all items in order, all different.
   VectorIndex(const VectorTable& table, std::span<const std::int64_t> rows);
+  // Those of another index alone that are allowed, a bit for each item of each block. Their places
+  // stay what they are there.
+  VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed);
+
+  // A bit for each item of each block whose row is flagged.
+  std::vector<std::uint64_t> mask_of(const std::uint8_t* flags) const;
+  // The place of the item of a row, if there is one.
+  std::optional<std::uint32_t> place_of(std::int64_t row) const;
 
   const VectorTable& table() const { return table_; }
   std::size_t size() const { return rows_.size(); }
@@ -39,12 +63,17 @@ class VectorIndex {
   std::uint32_t place(std::size_t number) const { return places_[number]; }
 
   // For each of `count` queries, `width` floats each, the places of the k items with the largest
-  // scores and these: best first, equal scores by place. k is at most size(). Queries and biases
-  // are finite, and so small that no sum overflows. Returns how many scores were computed.
+  // scores and these: best first, equal scores by place. k is at most size(). Where the rules leave
+  // fewer, places are 0 and scores minus infinity behind them. Queries and biases are finite, and
+  // so small that no sum overflows. Returns how many scores were computed.
   std::size_t search(const Kernels& kernels, ThreadPool& pool, const float* queries,
-                     std::size_t count, std::size_t k, std::int64_t* places, float* scores) const;
+                     std::size_t count, std::size_t k, const SearchRules& rules,
+                     std::int64_t* places, float* scores, std::int64_t* counts) const;
 
  private:
+  void append(std::uint32_t row, std::uint32_t place);
+  void copy_details();
+
   VectorTable table_;
   std::vector<std::uint32_t> rows_;
   std::vector<std::uint32_t> places_;

@@ -22,7 +22,9 @@ inline constexpr std::size_t kScoreBlock = 1024;
 // rising order it takes less time.
 class Best {
  public:
-  explicit Best(std::size_t k) : k_(k), room_(2 * k + kScoreBlock / 2) {}
+  // Places that are left out rise.
+  explicit Best(std::size_t k, std::span<const std::uint32_t> excluded = {})
+      : k_(k), room_(2 * k + kScoreBlock / 2), excluded_(excluded) {}
 
   // No score below it is among the k best of all.
   float least() const { return least_; }
@@ -31,6 +33,7 @@ class Best {
   void add(float score, std::uint32_t place) {
     const Entry entry = entry_of(score, place);
     if (entry <= last_ || score < least_) return;
+    if (!excluded_.empty() && std::ranges::binary_search(excluded_, place)) return;
     entries_.push_back(entry);
     // An entry does not tell NaN from NaN, nor zeros apart.
     const auto bits = std::bit_cast<std::uint32_t>(score);
@@ -56,10 +59,12 @@ class Best {
     });
   }
 
-  // Scores of any places, at most kScoreBlock.
-  void collect(const Kernels& kernels, const float* scores, std::span<const std::uint32_t> places) {
-    look(kernels, {scores, places.size()}, false,
-         [&](std::size_t i) { add(scores[i], places[i]); });
+  // Scores of any places, at most kScoreBlock; where `taken` is given, of those whose bit it has.
+  void collect(const Kernels& kernels, const float* scores, std::span<const std::uint32_t> places,
+               const std::uint64_t* taken = nullptr) {
+    look(kernels, {scores, places.size()}, false, [&](std::size_t i) {
+      if (taken == nullptr || (taken[i / 64] >> i % 64 & 1) != 0) add(scores[i], places[i]);
+    });
   }
 
   std::size_t size() const { return entries_.size(); }
@@ -100,6 +105,7 @@ class Best {
 
   std::size_t k_;
   std::size_t room_;
+  std::span<const std::uint32_t> excluded_;
   float least_ = -std::numeric_limits<float>::infinity();
   Entry last_ = 0;  // of the k best, once there are as many
   std::vector<Entry> entries_;

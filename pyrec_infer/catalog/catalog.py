@@ -8,23 +8,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array, as_count, as_names
+from pyrec_infer.arguments import as_count, as_names
 from pyrec_infer.calls import SeveralCall
 from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.report import explain_catalog
 from pyrec_infer.catalog.scorer import Inputs, Rows64, make_scorer
-from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.catalog.search import ranking_of
+from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
-from pyrec_infer.selection import Filter, FilteredItems
-from pyrec_infer.selection.masks import among, both
+from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
+from pyrec_infer.selection.boosts import read_boosts
+from pyrec_infer.selection.excluded import is_by_request
+from pyrec_infer.selection.rules import Search, best_under, read_rules
 from pyrec_infer.store import Columns, StoreView, read_attributes
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
-from pyrec_infer.top_k import Adjustment, TopK, named
+from pyrec_infer.top_k import named, only
 
 
 class Catalog(FilteredItems):
@@ -143,6 +146,10 @@ class Catalog(FilteredItems):
         candidates: Inputs | None = None,
         missing: Literal["error", "skip"] = "error",
         where: Filter | None = None,
+        scale: ArrayLike | None = None,
+        max_per: Mapping[str, Any] | None = None,
+        min_per: Mapping[str, Any] | None = None,
+        diversity: MMR | DPP | None = None,
     ) -> Any:
         """The k items with the highest scores for one request or for each of several, best first.
 
@@ -159,11 +166,23 @@ class Catalog(FilteredItems):
             How many; fewer items give fewer results.
         exclude, allow : array_like, optional
             Items that are left out, or that alone are taken: ids, of which those that are not in the
-            catalogue are ignored, or a boolean for each of ``ids``, or for each item.
+            catalogue are ignored, or a boolean for each of ``ids``, or for each item. ``exclude`` may also
+            be a list of ids for each request.
         where : Filter, optional
             Items that alone are taken: what `where` and `filter` give.
-        boost : array_like of float, optional
-            Added to the scores before they are compared; one for each of ``ids``, or for each item.
+        max_per : mapping, optional
+            Caps: for an attribute how many items may have the same value, ``{"seller": 3}``, or how many may
+            have some values, ``{"seller": {"x": 1}}``. The ranked items are walked, best first, and those
+            that break a cap are passed over. A missing value is under no cap.
+        min_per : mapping, optional
+            Quotas: for one attribute how many items have to have a value, ``{"seller": {"x": 2}}``. Of all
+            lists that meet them, and the caps of the same attribute, that with the largest sum of scores.
+        diversity : MMR or DPP, optional
+            What chooses among the best; then items are in the order in which they are chosen.
+        scale, boost : array_like of float, optional
+            A score is multiplied by the one, and the other is added, before scores are compared:
+            ``score * scale + boost`` in float32. One number for each of ``ids``, or for each item; or for
+            each request and these.
         missing : {"error", "skip"}
             What becomes of ``ids`` that are not in the catalogue: an error, or they are left out.
 
@@ -195,24 +214,23 @@ class Catalog(FilteredItems):
         """
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
-        choice = self._choose(ids, where, allow, exclude, 1)
-        view, rows = choice.view, choice.rows
+        rules = read_rules(self._attributes.find, max_per, min_per, diversity, k)
+        several = is_by_request(exclude) or np.ndim(boost) > 1 or np.ndim(scale) > 1  # type: ignore[arg-type]
+        requests = self._scorer.count_requests(request) if several else 1
+        choice = self._choose(ids, where, allow, exclude, requests)
         if missing == "error":
-            require_rows(rows)
-        added = None
-        if boost is not None:
-            plus = as_array("boost", boost, np.dtype(np.float32)).astype(np.float32)
-            if plus.shape != rows.shape:
-                raise ShapeError(f"boost: expected shape [{len(rows)}], got {list(plus.shape)}")
-            added = Adjustment(plus=plus)
-        taken = choice.taken
-        if choice.excluded is not None:
-            taken = both(taken, ~among(rows, choice.excluded.rows, len(view.records)))
-        if taken is not None:
-            rows = np.where(taken, rows, -1)
-        best = self._scorer.best(view, rows, request, candidates, k, added)
-        best = named(best, lambda places: self._id_type.shown(view.ids(0, places)))
-        return best if len(best.counts) != 1 else TopK(best.ids[0], best.scores[0], int(best.counts[0]))
+            require_rows(choice.rows)
+        total = len(choice.rows)
+        boosts = read_boosts(boost, scale, total, requests)
+        search = Search(
+            ranking_of(self._scorer, choice, request, candidates, boosts),
+            total,
+            lambda attribute, places: self._stored(choice, attribute, places),
+            self._attributes.find,
+            lambda places: self._id_type.shown(choice.view.ids(0, places)),
+        )
+        best = named(best_under(search, k, rules), search.ids)
+        return best if len(best.counts) != 1 else only(best)
 
     @memory_errors_typed
     def upsert(self, items: Inputs, ids: ArrayLike, attributes: Any = None) -> None:
@@ -289,7 +307,9 @@ class Catalog(FilteredItems):
             `Model.explain` gives.
         """
         store = self._store
-        made = explain_catalog(self._scorer, store.size(), store.capacity(), store.taken())
+        made = explain_catalog(
+            self._scorer, store.size(), store.capacity(), store.taken(), self._attributes.stride
+        )
         return with_changes(made, self._scorer.changes()) if passes else made
 
     def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int, attributes: Columns) -> None:

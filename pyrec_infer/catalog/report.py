@@ -6,7 +6,7 @@ from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.tools.explain import Explanation
 
 
-def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int) -> Explanation:
+def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attributes: int) -> Explanation:
     """Describe a catalogue.
 
     Parameters
@@ -15,8 +15,10 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int) -> Exp
     items : int
     capacity, used : int
         Records that the catalogue has room for, and those that are not free.
+    attributes : int
+        Bytes of the attributes of an item.
     """
-    pairs, stride = scorer.explain(), scorer.stride
+    pairs, stride = scorer.explain(), scorer.stride + attributes
     layout = [
         {
             "value": field.value,

@@ -266,7 +266,6 @@ class Scorer:
         candidates: Inputs | None,
         k: int,
         boost: Adjustment | None = None,
-        allowed: NDArray[np.bool_] | None = None,
     ) -> Ranked:
         """The k items with the highest scores for each request.
 
@@ -282,8 +281,6 @@ class Scorer:
         k : int
         boost : Adjustment, optional
             With a number for each of the rows.
-        allowed : ndarray of bool, shape (records,), optional
-            Rows of the view that may be found.
 
         Returns
         -------
@@ -299,8 +296,6 @@ class Scorer:
         self.require(own, late)
         arrays, count = signature.requests(self.request_names, own)
         taken = rows >= 0
-        if allowed is not None:
-            taken &= allowed[rows]
         kept = np.flatnonzero(taken)
         if not len(kept) or not count:
             return joined([(kept[:0], np.empty(0, np.float32))] * count)
@@ -317,6 +312,12 @@ class Scorer:
             arrays.update(self._late_arrays(late, count, len(rows)))
             found = self._find_best(view.records, chosen, arrays, count, selection)
         return found._replace(ids=found.ids % len(rows) if late else kept[found.ids])
+
+    def count_requests(self, request: Inputs) -> int:
+        """How many requests the inputs of a call hold."""
+        own = self._part.signature.expand(request)
+        given = [name for name in self.request_names if name in own]
+        return self._part.signature.requests(given, own)[1]
 
     def _late_arrays(self, late: Mapping[str, Any], count: int, rows: int) -> dict[str, Array]:
         """The candidates' inputs of several requests, with a row for each and each of some rows."""

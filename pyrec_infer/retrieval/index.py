@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from pyrec_infer.extension import native
 from pyrec_infer.kernels.spec import compiled
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
+from pyrec_infer.selection.excluded import ExcludedRows, without
 from pyrec_infer.store import Rows64, StoreView
+from pyrec_infer.top_k import Ranked
+
+_SPARSE = 0.25
+"""Where a smaller part of the items may be found, they are laid out by themselves; else what may not is
+passed over in the blocks of all."""
 
 _PRODUCTS = 1 << 20
 """Products that are held at once."""
@@ -27,11 +33,14 @@ class Index(Protocol):
 
     count: int
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
-        """For each query the places of the k items with the largest products and these, and how many products
-        were computed in float32.
+    def search(
+        self, queries: Floats, k: int, excluded: ExcludedRows | None
+    ) -> tuple[Rows64, Floats, Rows64, int]:
+        """For each query the places of the k items with the largest products, these, how many there are, and
+        how many products were computed in float32 in all.
 
-        Best first, equal products by place; all items where there are fewer.
+        Best first, equal products by place; all items where there are fewer. What is excluded is not found;
+        where that leaves fewer, places are 0 and products minus infinity behind them.
         """
         ...
 
@@ -73,7 +82,18 @@ class NumbaIndex:
     def restricted(self, flags: NDArray[np.bool_]) -> NumbaIndex:
         return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
+    def search(
+        self, queries: Floats, k: int, excluded: ExcludedRows | None
+    ) -> tuple[Rows64, Floats, Rows64, int]:
+        wanted = k if excluded is None or not k else min(k + excluded.most(), self.count)
+        places, scores, computed = self._search(queries, wanted)
+        counts = np.full(len(queries), places.shape[1], np.int64)
+        if excluded is None:
+            return places, scores, counts, computed
+        found = without(Ranked(places, scores, counts), excluded, self._rows, k)
+        return *found, computed
+
+    def _search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
         places = np.zeros((len(queries), 0), np.int64)
         scores = np.zeros((len(queries), 0), np.float32)
         step = max(1, _PRODUCTS // max(1, len(queries)))
@@ -105,33 +125,43 @@ class NativeIndex:
     backend : str
     pool : _native.ThreadPool
         The threads that share a search.
-    chosen : ndarray of int64, optional
-        The places of those that are searched, rising; all by default.
     """
 
-    def __init__(
-        self,
-        form: VectorForm,
-        view: StoreView,
-        rows: Rows64,
-        backend: str,
-        pool: Any,
-        chosen: Rows64 | None = None,
-    ) -> None:
-        self._form, self._view, self._rows, self._chosen = form, view, rows, chosen
-        self._backend, self._pool = backend, pool
-        own = rows if chosen is None else rows[chosen]
-        self.count = len(own)
+    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> None:
         codes = view.part(2) if form.coded else None
-        self._index = native.VectorIndex(view.part(0), view.part(1), codes, own, form.biased)
+        made = native.VectorIndex(view.part(0), view.part(1), codes, rows, form.biased)
+        self._set(made, len(rows), None, backend, pool)
+
+    def _set(
+        self, index: Any, count: int, mask: NDArray[np.uint64] | None, backend: str, pool: Any
+    ) -> NativeIndex:
+        self._index, self.count, self._mask = index, count, mask
+        self._backend, self._pool = backend, pool
+        return self
 
     def restricted(self, flags: NDArray[np.bool_]) -> NativeIndex:
-        chosen = np.flatnonzero(flags[self._rows])
-        return NativeIndex(self._form, self._view, self._rows, self._backend, self._pool, chosen)
+        mask = self._index.mask(flags)
+        if self._mask is not None:
+            mask &= self._mask
+        count = int.from_bytes(mask.tobytes(), "little").bit_count()
+        sparse = count < _SPARSE * self.count
+        index = self._index.restricted(mask) if sparse else self._index
+        made = object.__new__(NativeIndex)
+        return made._set(index, count, None if sparse else mask, self._backend, self._pool)
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
-        places, scores, refined = self._index.search(self._backend, self._pool, queries, k)
-        return places if self._chosen is None else self._chosen[places], scores, refined
+    def search(
+        self, queries: Floats, k: int, excluded: ExcludedRows | None
+    ) -> tuple[Rows64, Floats, Rows64, int]:
+        rows = bounds = None
+        if excluded is not None:
+            rows = excluded.rows
+            if excluded.owners is not None:
+                ends = np.bincount(excluded.owners, minlength=len(queries)).cumsum()
+                bounds = np.concatenate([[0], ends]).astype(np.int64)
+        found: tuple[Rows64, Floats, Rows64, int] = self._index.search(
+            self._backend, self._pool, queries, k, self._mask, rows, bounds
+        )
+        return found
 
 
 def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> Index:

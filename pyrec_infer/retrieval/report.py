@@ -8,7 +8,7 @@ from pyrec_infer.tools.explain import Explanation
 
 
 def explain_retriever(
-    form: VectorForm, precision: str, store: Store, backend: str, threads: int
+    form: VectorForm, precision: str, store: Store, backend: str, threads: int, attributes: int
 ) -> Explanation:
     """Describe a retriever.
 
@@ -20,8 +20,10 @@ def explain_retriever(
         The items.
     backend : str
     threads : int
+    attributes : int
+        Bytes of the attributes of an item.
     """
-    items, used, stride = store.size(), store.taken(), sum(form.strides)
+    items, used, stride = store.size(), store.taken(), sum(form.strides) + attributes
     computed = (
         "codes of seven bits choose the pairs whose products are computed in float32"
         if form.coded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -14,13 +14,16 @@ from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.retrieval.index import Index, make_index
+from pyrec_infer.retrieval.ranking import Ranking
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
-from pyrec_infer.selection import Filter, FilteredItems
-from pyrec_infer.selection.excluded import keep_first, one_of
+from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
+from pyrec_infer.selection.excluded import one_of
 from pyrec_infer.selection.items import RowChoice
+from pyrec_infer.selection.rules import Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, StoreView, read_attributes
 from pyrec_infer.tools.explain import Explanation
+from pyrec_infer.top_k import named
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 
@@ -148,6 +151,9 @@ class Retriever(FilteredItems):
         allow: ArrayLike | None = None,
         exclude: ArrayLike | Sequence[ArrayLike] | None = None,
         where: Filter | None = None,
+        max_per: Mapping[str, Any] | None = None,
+        min_per: Mapping[str, Any] | None = None,
+        diversity: MMR | DPP | None = None,
         deny: ArrayLike | Sequence[ArrayLike] | None = None,
     ) -> Retrieved:
         """The k items with the highest scores for each query, best first.
@@ -165,6 +171,9 @@ class Retriever(FilteredItems):
             not get. Ids that the retriever does not have are ignored, as in ``allow``.
         where : Filter, optional
             Items that alone are searched: what `where` and `filter` give.
+        max_per, min_per, diversity : optional
+            Caps, quotas and diversity, as for `Catalog.top_k`. Likeness is by default of the items' own
+            vectors.
         deny : optional
             Another name of ``exclude``.
 
@@ -191,22 +200,20 @@ class Retriever(FilteredItems):
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        count, denied = len(vectors), one_of(exclude, deny)
-        choice = self._choose_rows(where, allow, denied, count)
-        index, excluded = self._scope(choice), choice.excluded
-        more = 0 if excluded is None else excluded.most(count)
-        kept = min(k + more, index.count) if k else 0
-        current_budget().require(_BYTES_OF_RESULT * count * kept)
-        places, products, refined = index.search(self._form.queries(vectors), kept)
-        scores = self._form.scores(vectors, products)
-        counts = np.full(count, kept, np.int64)
-        if excluded is not None:
-            taken = excluded.taken(choice.state.rows[places])
-            places, scores, counts = keep_first(taken, k, places, scores)
-        ids = self._id_type.shown(choice.state.view.ids(0, places.reshape(-1))).reshape(places.shape)
-        if excluded is not None:
-            ids[np.isneginf(scores)] = "" if self._id_type.text else 0
-        return Retrieved(ids, scores, counts, refined, True)
+        rules = read_rules(self._attributes.find, max_per, min_per, diversity, k)
+        choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
+        ranking = Ranking(choice, self._scope(choice), self._form, vectors)
+        state = choice.state
+        search = Search(
+            ranking.rank,
+            len(state.rows),
+            lambda attribute, places: self._stored(choice, attribute, places),
+            self._attributes.find,
+            lambda places: self._id_type.shown(state.view.ids(0, places)),
+            lambda places: state.view.part(0)[state.rows[places]].view(np.float32),
+        )
+        best = named(best_under(search, k, rules), search.ids)
+        return Retrieved(*best, ranking.refined, True)
 
     @memory_errors_typed
     def vectors(self, ids: ArrayLike | None = None, missing: Literal["error", "nan"] = "error") -> Floats:
@@ -278,7 +285,8 @@ class Retriever(FilteredItems):
             ``str()`` gives text, ``as_dict()`` plain data.
         """
         threads = 1 if self._pool is None else self._pool.threads
-        return explain_retriever(self._form, self._precision, self._store, self._backend, threads)
+        attributes = self._attributes.stride
+        return explain_retriever(self._form, self._precision, self._store, self._backend, threads, attributes)
 
     def _scope(self, choice: RowChoice) -> Index:
         """What a search reads."""
@@ -321,9 +329,6 @@ _SIDE_BY_SIDE = 64
 _UNEVEN = 1.5
 """Where the longest vector is so much longer than most, blocks of short ones may be passed over: then vectors
 lie by their lengths."""
-
-_BYTES_OF_RESULT = 64
-"""What one id and its score take, with the copies that a call makes."""
 
 
 def _one_or_more(queries: ArrayLike) -> Array:

@@ -130,6 +130,19 @@ def _value(attribute: Attribute, value: Any) -> Any:
     raise DTypeError(f"{attribute.label}: expected {attribute.expected}, got {type(value).__name__}")
 
 
+def stored_value(attribute: Attribute, value: Any) -> int | None:
+    """What is stored of a string, a whole number or a boolean: 0 of a string that no item ever had, None of a
+    number that the attribute cannot hold.
+
+    Raises
+    ------
+    DTypeError
+        If the value is of another type than the attribute.
+    """
+    found = _value(attribute, value)
+    return attribute.code_of(found) if isinstance(found, bytes) else found
+
+
 def _number(attribute: Attribute, value: Any) -> Any:
     number = value.item() if isinstance(value, np.generic) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -153,4 +166,4 @@ def _bound(attribute: Attribute, value: Any, whole: Any) -> Any:
     return max(-(2**63), min(2**63 - 1, whole(number))) if abs(number) < 2**64 else float(number)
 
 
-__all__ = ["Condition", "read_condition"]
+__all__ = ["Condition", "read_condition", "stored_value"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.store import IdType, Keys, Rows64
 from pyrec_infer.store.ids import join_keys
+from pyrec_infer.top_k import Ranked
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,9 @@ class ExcludedRows:
     rows: Rows64
     owners: Rows64 | None
 
-    def most(self, count: int) -> int:
-        """How many items one of ``count`` requests may be denied at most."""
-        if self.owners is None:
-            return len(self.rows)
-        return int(np.bincount(self.owners, minlength=max(count, 1)).max())
+    def most(self) -> int:
+        """How many items one request may be denied at most."""
+        return len(self.rows) if self.owners is None else int(np.bincount(self.owners, minlength=1).max())
 
     def taken(self, found: Rows64) -> NDArray[np.bool_]:
         """Which of the rows that each request has found, shape (B, K), it may have."""
@@ -73,13 +72,17 @@ def read_excluded(id_type: IdType, given: Any, count: int) -> Excluded:
     ShapeError
         If there are lists of ids, but not one for each request.
     """
-    lists = isinstance(given, Sequence) and len(given) > 0 and not any(map(_is_id, given))
-    if not lists:
+    if not is_by_request(given):
         return Excluded(id_type.known("exclude", given), None)
     if len(given) != count:
         raise ShapeError(f"exclude: expected a list of ids for each of {count} requests, got {len(given)}")
     each = [id_type.known(f"exclude (request {number})", ids) for number, ids in enumerate(given)]
     return Excluded(join_keys(each), np.repeat(np.arange(count), [len(keys) for keys in each]))
+
+
+def is_by_request(given: Any) -> bool:
+    """Whether there are lists of ids, and not ids."""
+    return isinstance(given, Sequence) and len(given) > 0 and not any(map(_is_id, given))
 
 
 def _is_id(item: Any) -> bool:
@@ -99,16 +102,26 @@ def one_of(exclude: Any, deny: Any) -> Any:
     return deny if exclude is None else exclude
 
 
-def keep_first(
-    taken: NDArray[np.bool_], k: int, places: Rows64, scores: NDArray[np.float32]
-) -> tuple[Rows64, NDArray[np.float32], Rows64]:
-    """The first k of each row that are taken, and how many; what is beyond has place 0 and minus infinity."""
+def without(ranked: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ranked:
+    """The first k places of each request that it may have, of at least as many more as it may not.
+
+    Parameters
+    ----------
+    ranked : Ranked
+        Of places.
+    excluded : ExcludedRows
+    rows : ndarray of int64
+        By place.
+    k : int
+    """
+    present = np.arange(ranked.ids.shape[1]) < ranked.counts[:, np.newaxis]
+    taken = excluded.taken(rows[ranked.ids]) & present
     order = np.argsort(~taken, axis=1, kind="stable")[:, :k]
     counts = np.minimum(taken.sum(axis=1), k)
     beyond = np.arange(order.shape[1]) >= counts[:, np.newaxis]
-    kept = np.where(beyond, 0, np.take_along_axis(places, order, axis=1))
-    values = np.where(beyond, np.float32(-np.inf), np.take_along_axis(scores, order, axis=1))
-    return kept, values, counts.astype(np.int64)
+    places = np.where(beyond, 0, np.take_along_axis(ranked.ids, order, axis=1))
+    scores = np.where(beyond, np.float32(-np.inf), np.take_along_axis(ranked.scores, order, axis=1))
+    return Ranked(places, scores, counts.astype(np.int64))
 
 
-__all__ = ["Excluded", "ExcludedRows", "keep_first", "one_of", "read_excluded"]
+__all__ = ["Excluded", "ExcludedRows", "is_by_request", "one_of", "read_excluded", "without"]

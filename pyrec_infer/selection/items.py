@@ -15,7 +15,7 @@ from pyrec_infer.selection.conditions import read_condition
 from pyrec_infer.selection.excluded import Excluded, ExcludedRows, read_excluded
 from pyrec_infer.selection.filters import Filter, Members, Scope, Where, members_of, require_filter
 from pyrec_infer.selection.masks import among, as_mask, both, marked
-from pyrec_infer.store import Keys, Rows64, State, StoredItems, StoreView
+from pyrec_infer.store import Attribute, Keys, Rows64, State, StoredItems, StoreView
 
 Flags = NDArray[np.bool_]
 
@@ -30,15 +30,15 @@ class Choice:
         Its first set are the items.
     rows : ndarray of int64
         Their rows; -1 for those that are not there.
-    taken : ndarray of bool or None
-        Which of them may be found; None: all.
+    kept : ndarray of int64 or None
+        The places among them of those that may be found; None: all.
     excluded : ExcludedRows or None
         Rows that may not, besides.
     """
 
     view: StoreView
     rows: Rows64
-    taken: Flags | None
+    kept: Rows64 | None
     excluded: ExcludedRows | None
 
 
@@ -61,6 +61,15 @@ class RowChoice:
     flags: Flags | None
     prepared: Filter | None
     excluded: ExcludedRows | None
+
+    def places(self) -> Rows64 | None:
+        """The places of the rows that are flagged; None if none is not."""
+        state, flags = self.state, self.flags
+        if flags is None:
+            return None
+        if self.prepared is None:
+            return np.flatnonzero(state.of_items(flags))
+        return state.kept(("places", self.prepared), lambda: np.flatnonzero(state.of_items(flags)))
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class FilteredItems(StoredItems):
         for label, given, alone in (("allow", allow, True), ("exclude", exclude, False)):
             mask = as_mask(label, given, len(rows))
             if mask is not None:
-                flags, prepared = both(flags, marked(size, rows[mask == alone])), None
+                flags, prepared = both(flags, state.flags_of(mask == alone)), None
         if named.allowed is not None:
             flags, prepared = both(flags, marked(size, found[0])), None
         return RowChoice(state, flags, prepared, named.excluded_rows(found))
@@ -179,10 +188,7 @@ class FilteredItems(StoredItems):
         """The same for the items of some ids, by their places; for all items where there are no ids."""
         if ids is None:
             found = self._choose_rows(where, allow, exclude, count)
-            state, flags = found.state, found.flags
-            return Choice(
-                state.view, state.rows, None if flags is None else flags[state.rows], found.excluded
-            )
+            return Choice(found.state.view, found.state.rows, found.places(), found.excluded)
         prepared = None if where is None else require_filter(where, self)
         named = self._named(allow, exclude, count)
         keys, known = self._id_type.keys("ids", ids)
@@ -196,7 +202,19 @@ class FilteredItems(StoredItems):
             taken = taken if mask is None else both(taken, mask == alone)
         if named.allowed is not None:
             taken = both(taken, among(rows, others[0], len(view.records)))
-        return Choice(view, rows, taken, named.excluded_rows(others))
+        kept = None if taken is None else np.flatnonzero(taken)
+        return Choice(view, rows, kept, named.excluded_rows(others))
+
+    def _stored(self, choice: Choice | RowChoice, attribute: Attribute, places: Rows64) -> Array:
+        """What is stored of an attribute for some items of a call; anything for those that are not there."""
+        view, rows = (
+            (choice.state.view, choice.state.rows)
+            if isinstance(choice, RowChoice)
+            else (choice.view, choice.rows)
+        )
+        if not len(view.records):
+            return np.full(len(places), attribute.absent, attribute.dtype)
+        return self._column(view, attribute.name)[rows[places]]
 
     def _named(self, allow: Any, exclude: Any, count: int) -> _Named:
         """The ids that arguments give, not those that are masks."""

@@ -39,7 +39,22 @@ class State:
     def __init__(self, view: StoreView) -> None:
         self.view = view
         self.rows = view.rows(0)
+        # Of items that have entered together, and not changed since.
+        self._in_order = bool((self.rows == np.arange(len(self.rows))).all())
         self._kept: dict[Hashable, Any] = {}
+
+    def flags_of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A boolean for each row, from one for each item in order; false where there is no item."""
+        flags = np.zeros(len(self.view.records), np.bool_)
+        if self._in_order:
+            flags[: len(mask)] = mask
+        else:
+            flags[self.rows] = mask
+        return flags
+
+    def of_items(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A boolean for each item in order, from one for each row."""
+        return flags[: len(self.rows)] if self._in_order else flags[self.rows]
 
     def has(self, key: Hashable) -> bool:
         """Whether something is kept for a key."""
@@ -51,7 +66,8 @@ class State:
         if found is None:
             found = make()
             if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
+                # What is of no filter stays.
+                self._kept = {name: made for name, made in self._kept.items() if isinstance(name, str)}
             self._kept[key] = found
         return found
 

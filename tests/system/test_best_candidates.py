@@ -152,9 +152,9 @@ def test_adjusted_scores_are_compared(few: int, late: bool) -> None:
     places = view.rows(0)
     allowed = np.zeros(len(view.records), np.bool_)
     allowed[places[generator.random(3000) < 0.4]] = True
-    chosen = np.flatnonzero(allowed[places])
+    chosen, own = np.flatnonzero(allowed[places]), np.where(allowed[places], places, -1)
     with many_from(few):
-        found = catalog._scorer.best(view, places, users, extra, 50, Adjustment(times, plus), allowed)
+        found = catalog._scorer.best(view, own, users, extra, 50, Adjustment(times, plus))
     for number, user in enumerate(users["user"]):
         own = {"extra": extra["extra"][:3000]} if extra else None
         scores = catalog.score({"user": [user]}, candidates=own) * times[number] + plus

@@ -1,0 +1,66 @@
+"""The items of a call on a catalogue, ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pyrec_infer.catalog.scorer import Inputs, Scorer
+from pyrec_infer.selection.excluded import without
+from pyrec_infer.selection.items import Choice
+from pyrec_infer.selection.masks import Flags, among
+from pyrec_infer.store import Rows64
+from pyrec_infer.top_k import Adjustment, Ranked
+
+_FEW = 1024
+"""So many more items are ranked, rather than that all are asked whether they are excluded."""
+
+
+def ranking_of(
+    scorer: Scorer, choice: Choice, request: Inputs, candidates: Inputs | None, boosts: Adjustment | None
+) -> Callable[[int, Flags | None], Ranked]:
+    """What ranks the items of a call by their places, those alone that are flagged where flags are given.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    choice : Choice
+    request, candidates
+        As for `Scorer.best`.
+    boosts : Adjustment, optional
+        With a number for each item.
+    """
+    view, rows, kept, excluded = choice.view, choice.rows, choice.kept, choice.excluded
+    if excluded is not None and excluded.owners is None and len(excluded.rows) > _FEW:
+        left = np.arange(len(rows)) if kept is None else kept
+        kept = left[~among(rows[left], excluded.rows, len(view.records))]
+        excluded = None
+
+    def best(k: int, chosen: Rows64 | None) -> Ranked:
+        if chosen is None:
+            return scorer.best(view, rows, request, candidates, k, boosts)
+        if candidates is not None:
+            # Their inputs lie beside all items.
+            own = np.full(len(rows), -1, np.int64)
+            own[chosen] = rows[chosen]
+            return scorer.best(view, own, request, candidates, k, boosts)
+        found = scorer.best(
+            view, rows[chosen], request, None, k, None if boosts is None else boosts.chosen(chosen)
+        )
+        return found._replace(ids=chosen[found.ids])
+
+    def rank(k: int, within: Flags | None) -> Ranked:
+        chosen = kept
+        if within is not None:
+            chosen = np.flatnonzero(within) if kept is None else kept[within[kept]]
+        if excluded is None:
+            return best(k, chosen)
+        left = without(best(k + excluded.most(), chosen), excluded, rows, k)
+        width = int(left.counts.max(initial=0))
+        return Ranked(left.ids[:, :width], left.scores[:, :width], left.counts)
+
+    return rank
+
+
+__all__ = ["ranking_of"]

@@ -1,0 +1,54 @@
+"""The items of a search, ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrec_infer.limits import current_budget
+from pyrec_infer.retrieval.index import Index
+from pyrec_infer.retrieval.vectors import Floats, VectorForm
+from pyrec_infer.selection.items import RowChoice
+from pyrec_infer.selection.masks import Flags, both
+from pyrec_infer.top_k import Ranked
+
+_BYTES_OF_RESULT = 64
+"""What one id and its score take, with the copies that a call makes."""
+
+
+class Ranking:
+    """What ranks the items of a search by their places.
+
+    Parameters
+    ----------
+    choice : RowChoice
+    index : Index
+        The items that may be found, but for those that are excluded.
+    form : VectorForm
+    queries : ndarray of float32
+
+    Attributes
+    ----------
+    refined : int
+        How many products were computed in float32.
+    """
+
+    def __init__(self, choice: RowChoice, index: Index, form: VectorForm, queries: Floats) -> None:
+        self._choice, self._index, self._form = choice, index, form
+        self._given, self._queries = queries, form.queries(queries)
+        self.refined = 0
+
+    def rank(self, k: int, within: Flags | None) -> Ranked:
+        """The k best of each query, of those that are flagged alone where flags are given."""
+        index, state = self._index, self._choice.state
+        if within is not None:
+            index = index.restricted(both(self._choice.flags, state.flags_of(within)))
+        kept = min(k, index.count)
+        current_budget().require(_BYTES_OF_RESULT * len(self._queries) * kept)
+        places, products, counts, refined = index.search(self._queries, kept, self._choice.excluded)
+        self.refined += refined
+        scores = self._form.scores(self._given, products)
+        scores[np.isneginf(products)] = -np.inf
+        return Ranked(places, scores, counts)
+
+
+__all__ = ["Ranking"]

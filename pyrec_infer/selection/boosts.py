@@ -1,0 +1,43 @@
+"""What is added to scores, and what they are multiplied by, before they are compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.arguments import as_array
+from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.top_k import Adjustment
+
+
+def read_boosts(boost: Any, scale: Any, total: int, requests: int) -> Adjustment | None:
+    """The arguments of a call on so many items and requests: ``score * scale + boost``.
+
+    Raises
+    ------
+    ShapeError
+        If there is not a number for each item, or for each request and item; `InputError` if one is NaN, or
+        ``scale`` is not finite.
+    """
+    if boost is None and scale is None:
+        return None
+    return Adjustment(_read("scale", scale, total, requests), _read("boost", boost, total, requests))
+
+
+def _read(label: str, given: Any, total: int, requests: int) -> NDArray[np.float32] | None:
+    if given is None:
+        return None
+    with np.errstate(over="ignore"):
+        numbers = as_array(label, given, np.dtype(np.float32)).astype(np.float32)
+    if numbers.shape not in ((total,), (requests, total)):
+        raise ShapeError(f"{label}: expected shape [{total}], got {list(numbers.shape)}")
+    good = np.isfinite(numbers) if label == "scale" else ~np.isnan(numbers)
+    if not good.all():
+        expected = "finite numbers" if label == "scale" else "numbers, not NaN"
+        raise InputError(f"{label}: expected {expected} (row {int(np.argwhere(~good)[0][-1])})")
+    return numbers
+
+
+__all__ = ["read_boosts"]

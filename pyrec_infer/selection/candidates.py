@@ -1,0 +1,107 @@
+"""The best of candidates that are given with their scores, and no items of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyrec_infer.arguments import as_array, as_count, regular
+from pyrec_infer.errors import ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.selection.boosts import read_boosts
+from pyrec_infer.selection.masks import Flags, as_mask, both
+from pyrec_infer.selection.rules import Rules, Search, best_under, read_rules
+from pyrec_infer.store import Attribute, Rows64, read_attributes
+from pyrec_infer.store.attributes import Attributes
+from pyrec_infer.top_k import Adjustment, Ranked, Selection, TopK, named, only
+
+
+class Asked:
+    """What `Model.top_k` is asked of its candidates.
+
+    Parameters
+    ----------
+    k, ids, exclude, boost, allow, scale, attributes, max_per, min_per, diversity
+        Of that call.
+
+    Attributes
+    ----------
+    plain : bool
+        Whether there are neither caps nor quotas nor diversity.
+    """
+
+    def __init__(
+        self,
+        k: int,
+        ids: ArrayLike | None,
+        exclude: Any,
+        boost: ArrayLike | None,
+        allow: Any,
+        scale: ArrayLike | None,
+        attributes: Any,
+        max_per: Any,
+        min_per: Any,
+        diversity: Any,
+    ) -> None:
+        self._k = as_count("k", k)
+        self._names = None if ids is None else regular("ids", ids)
+        self._allow, self._exclude = allow, exclude
+        self._boosts = boost, scale
+        self._columns = read_attributes(attributes)
+        self._attributes = Attributes(self._columns)
+        self._rules = read_rules(self._attributes.find, max_per, min_per, diversity, self._k)
+        self.plain = self._rules == Rules()
+
+    def selection(self, rows: int) -> Selection:
+        """The same of so many candidates, but for the rules that are not plain."""
+        if self._names is not None and self._names.shape != (rows,):
+            raise ShapeError(f"ids: expected shape [{rows}], got {list(self._names.shape)}")
+        adjustment = read_boosts(*self._boosts, rows, 1)
+        return Selection(self._k, adjustment=adjustment or Adjustment(), taken=self._taken(rows))
+
+    def best(self, scores: NDArray[np.float32], bounds: Sequence[int]) -> Ranked:
+        """The best rows of each request, whose scores are ``bounds[b]:bounds[b + 1]``."""
+        total = len(scores)
+        whole = self.selection(total)
+        if self.plain:
+            return whole.best(scores, bounds)
+        records = self._attributes.encode(self._columns, total)
+
+        def rank(k: int, within: Flags | None) -> Ranked:
+            taken = whole.taken if within is None else both(whole.taken, within)
+            return replace(whole, k=k, taken=taken).best(scores, bounds)
+
+        def stored(attribute: Attribute, places: Rows64) -> Array:
+            return self._attributes.column(attribute.name, records)[places]
+
+        names = np.arange(total) if self._names is None else self._names
+        search = Search(rank, total, stored, self._attributes.find, lambda places: names[places])
+        return best_under(search, self._k, self._rules)
+
+    def result(self, ranked: Ranked, several: bool) -> Ranked | TopK:
+        """Results by the candidates' names, of several requests or of one."""
+        names = self._names
+        found = ranked if names is None else named(ranked, lambda rows: names[rows])
+        return found if several else only(found)
+
+    def _taken(self, rows: int) -> Flags | None:
+        """Which candidates may be among the best; None: all."""
+        taken: Flags | None = None
+        names = np.arange(rows) if self._names is None else self._names
+        for label, given, alone in (("allow", self._allow, True), ("exclude", self._exclude, False)):
+            if given is None:
+                continue
+            flags = as_mask(label, given, rows)
+            if flags is None:
+                flags = np.zeros(rows, np.bool_)
+                if regular(label, given).size:
+                    flags = np.isin(names, as_array(label, given, names.dtype))
+            taken = both(taken, flags == alone)
+        return taken
+
+
+__all__ = ["Asked"]

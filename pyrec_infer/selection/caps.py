@@ -1,0 +1,184 @@
+"""Caps and quotas: how many of the best items may, and how many have to, have a value of an attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyrec_infer.arguments import as_count
+from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.ir import Array
+from pyrec_infer.selection.conditions import stored_value
+from pyrec_infer.store import Attribute, Rows64
+
+
+@dataclass(frozen=True)
+class Cap:
+    """How many items may have the same value of an attribute. A missing value is under no cap.
+
+    Attributes
+    ----------
+    attribute : Attribute
+    every : int or None
+        Of each value; None: there is no limit but for those in ``of``.
+    of : mapping of int to int
+        By what is stored of a value.
+    """
+
+    attribute: Attribute
+    every: int | None
+    of: Mapping[int, int]
+
+    def most(self, value: int) -> int | None:
+        return self.of.get(value, self.every)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many items at least have to have one value of an attribute.
+
+    Attributes
+    ----------
+    attribute : Attribute
+    value : int
+        What is stored of it; 0 of a string that no item ever had.
+    least : int
+    """
+
+    attribute: Attribute
+    value: int
+    least: int
+
+
+def read_caps(find: Any, given: Any) -> tuple[Cap, ...]:
+    """Caps as calls give them: for each attribute one number, or numbers by value.
+
+    Parameters
+    ----------
+    find : callable
+        The attribute of a name.
+    given : mapping or None
+    """
+    caps = []
+    for name, most in _pairs("max_per", given):
+        attribute = _grouping("max_per", find(name))
+        label = f"max_per, {attribute.label}"
+        if not isinstance(most, Mapping):
+            caps.append(Cap(attribute, as_count(label, most), {}))
+            continue
+        each = [(stored_value(attribute, value), as_count(label, count)) for value, count in most.items()]
+        caps.append(Cap(attribute, None, {value: count for value, count in each if value is not None}))
+    return tuple(caps)
+
+
+def read_quotas(find: Any, given: Any, caps: Sequence[Cap], k: int) -> tuple[Quota, ...]:
+    """Quotas as calls give them: for one attribute numbers by value.
+
+    Raises
+    ------
+    InputError
+        If they are of several attributes, or beside a cap of another one; or if they cannot be met: they are
+        more than k, or than a cap.
+    """
+    pairs = _pairs("min_per", given)
+    if len(pairs) > 1:
+        raise InputError("min_per: expected one attribute, whose values are disjoint groups of items")
+    quotas: list[Quota] = []
+    for name, least in pairs:
+        attribute = _grouping("min_per", find(name))
+        if not isinstance(least, Mapping):
+            raise DTypeError(
+                f"min_per, {attribute.label}: expected numbers by value, got {type(least).__name__}"
+            )
+        for value, count in least.items():
+            stored = stored_value(attribute, value)
+            number = as_count(f"min_per, {attribute.label}", count)
+            quotas.append(Quota(attribute, 0 if stored is None else stored, number))
+    for cap in caps if quotas else ():
+        if cap.attribute is not quotas[0].attribute:
+            raise InputError("min_per: expected no cap of another attribute beside it")
+        for number, quota in enumerate(quotas):
+            most = cap.most(quota.value)
+            if most is not None and most < quota.least:
+                raise InputError(
+                    f"min_per: expected no more than max_per has, got {quota.least} (value {number})"
+                )
+    needed = sum(quota.least for quota in quotas)
+    if needed > k:
+        raise InputError(f"min_per: expected no more than k items, {k}, got {needed}")
+    return tuple(quota for quota in quotas if quota.least)
+
+
+def _pairs(label: str, given: Any) -> list[tuple[Any, Any]]:
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        raise DTypeError(f"{label}: expected numbers by the attributes' names, got {type(given).__name__}")
+    return list(given.items())
+
+
+def _grouping(label: str, attribute: Attribute) -> Attribute:
+    if attribute.kind == "f":
+        raise DTypeError(
+            f"{label}: expected strings, whole numbers or booleans, {attribute.label} has floats"
+        )
+    return attribute
+
+
+def groups_of(attribute: Attribute, stored: Array) -> list[int | None]:
+    """What is stored of an attribute, None where the value is missing."""
+    gone = attribute.is_absent(stored)
+    return [None if absent else value for value, absent in zip(stored.tolist(), gone.tolist(), strict=True)]
+
+
+class Counts:
+    """How many items of each value there are under some caps."""
+
+    def __init__(self, caps: Sequence[Cap]) -> None:
+        self._caps = caps
+        self._taken: list[dict[int, int]] = [{} for _ in caps]
+
+    def take(self, groups: Sequence[int | None]) -> bool:
+        """Count an item with a value for each cap, unless it breaks one; whether it was counted."""
+        for cap, taken, group in zip(self._caps, self._taken, groups, strict=True):
+            most = None if group is None else cap.most(group)
+            if group is not None and most is not None and taken.get(group, 0) >= most:
+                return False
+        for taken, group in zip(self._taken, groups, strict=True):
+            if group is not None:
+                taken[group] = taken.get(group, 0) + 1
+        return True
+
+
+def walk(
+    places: Rows64, groups: Sequence[Sequence[int | None]], counts: Counts, k: int, skip: Iterable[int]
+) -> Rows64:
+    """The first k of ranked places that break no cap.
+
+    Parameters
+    ----------
+    places : ndarray of int64, shape (n,)
+        Best first.
+    groups : sequence
+        For each cap the value of each place.
+    counts : Counts
+        What is taken already; what is kept is counted.
+    k : int
+    skip : iterable of int
+        Places that are passed over.
+    """
+    kept: list[int] = []
+    passed = frozenset(skip)
+    by_place = zip(*groups, strict=True) if groups else ((),) * len(places)
+    for place, own in zip(places.tolist(), by_place, strict=True):
+        if len(kept) == k:
+            break
+        if place not in passed and counts.take(own):
+            kept.append(place)
+    return np.asarray(kept, np.int64)
+
+
+__all__ = ["Cap", "Counts", "Quota", "groups_of", "read_caps", "read_quotas", "walk"]

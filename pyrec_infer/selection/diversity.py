@@ -1,0 +1,215 @@
+"""Diversity among the best items: maximal marginal relevance, and determinantal point processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.arguments import as_count
+from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.store import Attribute, Rows64
+
+Doubles = NDArray[np.float64]
+
+_LEAST_GAIN = 1e-10
+"""What is left of an item beside the chosen ones, in proportion to what it was: less is rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Diversity:
+    by: Any = None
+    diversity: float = 0.5
+    pool: int = 1000
+
+    def __post_init__(self) -> None:
+        number = self.diversity
+        if isinstance(number, bool) or not isinstance(number, (int, float, np.floating, np.integer)):
+            raise DTypeError(f"diversity: expected a number from 0 to 1, got {type(number).__name__}")
+        if not 0 <= number <= 1:
+            raise InputError("diversity: expected a number from 0 to 1")
+        as_count("pool", self.pool, 1)
+
+
+class MMR(_Diversity):
+    """Maximal marginal relevance: each item is the one with the largest ``(1 - diversity) * score -
+    diversity * likeness``, the likeness with the most alike of those chosen before. The first is the best.
+
+    Parameters
+    ----------
+    by : str, array_like, callable, or None
+        What likeness is of. The name of an attribute, or a list of names: the share of them that are equal; a
+        missing value is equal to none. Vectors, one for each of the items of the call, shape (N, D), or a
+        callable that gives them for ids: the cosine, 0 where it is less. None: a retriever's own vectors.
+    diversity : float
+        From 0, the best items alone, to 1, likeness alone. Scores count as they are: where they are far from
+        numbers of 0 to 1, it has to follow.
+    pool : int
+        The best so many items are chosen among, and never fewer than k.
+
+    Notes
+    -----
+    Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering documents and producing
+    summaries", SIGIR 1998. In float64; of equal ones the better item is first. An item whose score is no
+    number comes after all others.
+
+    Examples
+    --------
+    >>> import pyrec_infer as pi
+    >>> shop = pi.Retriever([[1.0], [0.9], [0.7]], attributes={"seller": ["a", "a", "b"]})
+    >>> shop.top_k([1.0], 2, diversity=pi.MMR("seller")).ids.tolist()
+    [[0, 2]]
+    """
+
+
+class DPP(_Diversity):
+    """A determinantal point process, greedily: each item is the one that adds most to the determinant of the
+    kernel ``w[i] * likeness(i, j) * w[j]`` of those chosen, ``w = exp((1 - diversity) * score)``.
+
+    Parameters
+    ----------
+    by, diversity, pool
+        As for `MMR`, but that cosines of vectors may be less than 0.
+
+    Notes
+    -----
+    Chen, Zhang and Zhou, "Fast greedy MAP inference for determinantal point process to improve recommendation
+    diversity", NeurIPS 2018. In float64. Where nothing can be added, because the items that are left are made
+    of those chosen, the best of them follow in order. Of equal ones the better item is first.
+
+    Examples
+    --------
+    >>> import pyrec_infer as pi
+    >>> shop = pi.Retriever([[1.0, 0.0], [0.9, 0.1], [0.0, 0.7]])
+    >>> shop.top_k([1.0, 1.0], 2, diversity=pi.DPP()).ids.tolist()
+    [[0, 2]]
+    """
+
+
+Diversity: TypeAlias = MMR | DPP
+
+
+def require_diversity(given: Any) -> Diversity:
+    """Refuse what is none.
+
+    Raises
+    ------
+    DTypeError
+    """
+    if not isinstance(given, (MMR, DPP)):
+        raise DTypeError(f"diversity: expected MMR or DPP, got {type(given).__name__}")
+    return given
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """How alike items are: 1 of an item and itself.
+
+    Attributes
+    ----------
+    own : ndarray of float64, shape (n,)
+        That of each item and itself: 0 of a vector of zeros.
+    to : callable
+        That of all with one.
+    """
+
+    own: Doubles
+    to: Callable[[int], Doubles]
+
+
+def of_vectors(given: Array, count: int) -> Likeness:
+    """The cosines of vectors.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one for each of ``count`` items; `InputError` if a number is not finite.
+    """
+    vectors = np.asarray(given, np.float64)
+    if vectors.ndim != 2 or len(vectors) != count:
+        raise ShapeError(f"diversity: expected vectors of shape [{count}, *], got {list(vectors.shape)}")
+    if not np.isfinite(vectors).all():
+        raise InputError("diversity: expected vectors of finite numbers")
+    lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+    units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return Likeness((lengths[:, 0] > 0).astype(np.float64), lambda one: units @ units[one])
+
+
+def of_attributes(columns: Sequence[tuple[Attribute, Array]]) -> Likeness:
+    """The share of attributes that are equal; what is missing is equal to none but itself."""
+    present = [(stored, ~attribute.is_absent(stored)) for attribute, stored in columns]
+
+    def to(one: int) -> Doubles:
+        equal = [(stored == stored[one]) & there for stored, there in present]
+        alike: Doubles = np.mean(equal, axis=0)
+        alike[one] = 1
+        return alike
+
+    return Likeness(np.ones(len(present[0][0])), to)
+
+
+def diversify(how: Diversity, scores: NDArray[np.float32], k: int, likeness: Likeness) -> Rows64:
+    """Which of the ranked items are chosen, in the order in which they are."""
+    # What is no number is ranked last, so it is never compared.
+    numbers = int((~np.isnan(scores)).sum())
+    wanted = min(k, len(scores))
+    choose = _by_relevance if isinstance(how, MMR) else _by_determinant
+    own = scores[:numbers].astype(np.float64)
+    chosen = choose(own, likeness, min(wanted, numbers), float(how.diversity))
+    return np.asarray([*chosen, *range(numbers, numbers + wanted - len(chosen))], np.int64)
+
+
+def _by_relevance(scores: Doubles, likeness: Likeness, k: int, diversity: float) -> list[int]:
+    chosen: list[int] = []
+    most_alike = np.zeros(len(scores))
+    left = np.ones(len(scores), np.bool_)
+    while len(chosen) < k:
+        values = scores
+        if chosen:
+            # Nothing times infinity is nothing here.
+            worth = (1 - diversity) * scores if diversity < 1 else np.zeros(len(scores))
+            values = worth - diversity * most_alike
+        best = int(np.flatnonzero(left)[np.argmax(values[left])])
+        chosen.append(best)
+        left[best] = False
+        most_alike = np.maximum(most_alike, likeness.to(best)[: len(scores)])
+    return chosen
+
+
+def _by_determinant(scores: Doubles, likeness: Likeness, k: int, diversity: float) -> list[int]:
+    count = len(scores)
+    if not np.isfinite(scores).all():
+        raise InputError("diversity: expected scores that are finite numbers for DPP")
+    # A factor of all weights changes no choice.
+    weights = np.exp((1 - diversity) * (scores - scores.max(initial=-np.inf)))
+    own = np.square(weights) * likeness.own[:count]
+    gains, left = own.copy(), np.ones(count, np.bool_)
+    parts = np.zeros((k, count))
+    chosen: list[int] = []
+    for step in range(k):
+        values = np.where(left & (gains > _LEAST_GAIN * own), gains, -np.inf)
+        best = int(np.argmax(values))
+        if values[best] == -np.inf:
+            return [*chosen, *np.flatnonzero(left)[: k - step].tolist()]
+        chosen.append(best)
+        left[best] = False
+        alike = weights * likeness.to(best)[:count] * weights[best]
+        parts[step] = (alike - parts[:step, best] @ parts[:step]) / np.sqrt(gains[best])
+        gains = gains - np.square(parts[step])
+    return chosen
+
+
+__all__ = [
+    "DPP",
+    "MMR",
+    "Diversity",
+    "Likeness",
+    "diversify",
+    "of_attributes",
+    "of_vectors",
+    "require_diversity",
+]

@@ -1,0 +1,190 @@
+"""The best items under rules: caps, quotas and diversity, over any search that ranks items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.arguments import as_array
+from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.ir import Array
+from pyrec_infer.selection.caps import Cap, Counts, Quota, groups_of, read_caps, read_quotas, walk
+from pyrec_infer.selection.diversity import (
+    Diversity,
+    Likeness,
+    diversify,
+    of_attributes,
+    of_vectors,
+    require_diversity,
+)
+from pyrec_infer.store import Attribute, Rows64
+from pyrec_infer.top_k import Ranked, joined
+
+Flags = NDArray[np.bool_]
+
+_WIDER = 8
+"""How many times as many items are ranked where those before were not enough."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What ranks the items of a call, which have places.
+
+    Attributes
+    ----------
+    rank : callable
+        The k best places of each request, of those that are flagged alone where flags are given.
+    total : int
+        How many places there are.
+    stored : callable
+        What is stored of an attribute at some places.
+    find : callable
+        The attribute of a name.
+    ids : callable
+        The ids at some places.
+    vectors : callable, optional
+        The items' own vectors at some places.
+    """
+
+    rank: Callable[[int, Flags | None], Ranked]
+    total: int
+    stored: Callable[[Attribute, Rows64], Array]
+    find: Callable[[Any], Attribute]
+    ids: Callable[[Rows64], Array]
+    vectors: Callable[[Rows64], Array] | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the best items of a call have to be together.
+
+    Attributes
+    ----------
+    caps : tuple of Cap
+    quotas : tuple of Quota
+    diversity : MMR, DPP or None
+    """
+
+    caps: tuple[Cap, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    diversity: Diversity | None = None
+
+
+def read_rules(find: Callable[[Any], Attribute], max_per: Any, min_per: Any, diversity: Any, k: int) -> Rules:
+    """Rules as calls give them; see `read_caps`, `read_quotas` and `require_diversity`."""
+    caps = read_caps(find, max_per)
+    quotas = read_quotas(find, min_per, caps, k)
+    if diversity is not None and quotas:
+        raise InputError("diversity: expected no min_per beside it")
+    return Rules(caps, quotas, None if diversity is None else require_diversity(diversity))
+
+
+def best_under(search: Search, k: int, rules: Rules) -> Ranked:
+    """The best k places of each request under rules, best first.
+
+    Caps: the ranked items are walked best first, and what breaks a cap is passed over. As many are ranked as
+    it takes to find k, all if need be. Quotas: of all lists of k items that meet quotas and caps, the one
+    with the largest sum. Diversity: chosen among the best of its pool under the caps, in the order in which
+    they are chosen.
+    """
+    k = min(k, search.total)
+    if rules.diversity is None:
+        return _capped(search, k, rules)
+    pool = _capped(search, max(k, rules.diversity.pool), rules)
+    parts = []
+    for places, scores, count in zip(pool.ids, pool.scores, pool.counts.tolist(), strict=True):
+        own = places[:count]
+        chosen = diversify(rules.diversity, scores[:count], k, _likeness(search, rules.diversity.by, own))
+        parts.append((own[chosen], scores[:count][chosen]))
+    return joined(parts)
+
+
+def _likeness(search: Search, by: Any, places: Rows64) -> Likeness:
+    """How alike the items of some places are, by what a diversity says."""
+    names = [by] if isinstance(by, str) else by
+    if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
+        return of_attributes([(found := search.find(name), search.stored(found, places)) for name in names])
+    if callable(by):
+        return of_vectors(by(search.ids(places)), len(places))
+    if by is not None:
+        vectors = as_array("diversity", by, np.dtype(np.float32))
+        if vectors.ndim != 2 or len(vectors) != search.total:
+            raise ShapeError(
+                f"diversity: expected vectors of shape [{search.total}, *], got {list(vectors.shape)}"
+            )
+        return of_vectors(vectors[places], len(places))
+    if search.vectors is None:
+        raise InputError(
+            "diversity: expected `by`: the name of an attribute, vectors, or what gives them for ids"
+        )
+    return of_vectors(search.vectors(places), len(places))
+
+
+def _capped(search: Search, k: int, rules: Rules) -> Ranked:
+    if not rules.caps and not rules.quotas:
+        return search.rank(k, None)
+    reserved = _reserved(search, rules)
+    width = min(search.total, 4 * k + 64)
+    while True:
+        found = search.rank(width, None)
+        taken = reserved or [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(found.counts)
+        parts = [
+            _fill(search, rules, k, own, found.ids[number, :count], found.scores[number, :count])
+            for number, (own, count) in enumerate(zip(taken, found.counts.tolist(), strict=True))
+        ]
+        if width >= search.total or all(len(places) >= k for places, _ in parts):
+            return joined(parts)
+        width = min(search.total, _WIDER * width)
+
+
+def _fill(
+    search: Search, rules: Rules, k: int, reserved: tuple[Rows64, Array], places: Rows64, scores: Array
+) -> tuple[Rows64, Array]:
+    """What is reserved, and the first of the ranked places that may stand beside it, best first."""
+    counts = Counts(rules.caps)
+    for groups in zip(*_groups(search, rules.caps, reserved[0]), strict=True):
+        counts.take(groups)
+    kept = walk(
+        places, _groups(search, rules.caps, places), counts, k - len(reserved[0]), reserved[0].tolist()
+    )
+    own = scores[np.isin(places, kept)]
+    places, scores = np.concatenate([reserved[0], kept]), np.concatenate([reserved[1], own])
+    order = np.lexsort((places, -scores, np.isnan(scores)))
+    return places[order], scores[order]
+
+
+def _groups(search: Search, caps: tuple[Cap, ...], places: Rows64) -> list[list[int | None]]:
+    return [groups_of(cap.attribute, search.stored(cap.attribute, places)) for cap in caps]
+
+
+def _reserved(search: Search, rules: Rules) -> list[tuple[Rows64, Array]]:
+    """For each request the best places of each quota's value, as many as it asks for.
+
+    Raises
+    ------
+    InputError
+        If there are fewer.
+    """
+    parts: list[list[tuple[Rows64, Array]]] = []
+    for number, quota in enumerate(rules.quotas):
+        attribute = quota.attribute
+        stored = search.stored(attribute, np.arange(search.total))
+        found = search.rank(quota.least, (stored == quota.value) & ~attribute.is_absent(stored))
+        for request, count in enumerate(found.counts.tolist()):
+            if count < quota.least:
+                raise InputError(
+                    f"min_per, {attribute.label}: expected {quota.least} items of value {number}, there are "
+                    f"{count} (request {request})"
+                )
+        parts.append(list(zip(found.ids, found.scores, strict=True)))
+    return [
+        (np.concatenate([places for places, _ in own]), np.concatenate([scores for _, scores in own]))
+        for own in zip(*parts, strict=True)
+    ]
+
+
+__all__ = ["Rules", "Search", "best_under", "read_rules"]
