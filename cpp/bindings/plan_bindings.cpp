@@ -306,8 +306,8 @@ Tensor borrow_input(const py::array& array, DType wanted, HeldTexts& held) {
   return held.back().tensor();
 }
 
-HeldTexts give_inputs(const Executor& executor, Executor::Session& session,
-                      const py::sequence& arrays) {
+[[nodiscard]] HeldTexts give_inputs(const Executor& executor, Executor::Session& session,
+                                    const py::sequence& arrays) {
   HeldTexts held;
   std::size_t index = 0;
   for (const auto& item : arrays) {
@@ -364,7 +364,7 @@ py::tuple run_plan_best(const ExecutorHandle& handle, const py::sequence& arrays
   selection.adjustment.taken = reinterpret_cast<const std::uint8_t*>(check(taken));
   selection.numbers = numbers;
   Executor::Session session(*handle.executor);
-  give_inputs(*handle.executor, session, arrays);
+  const HeldTexts held = give_inputs(*handle.executor, session, arrays);
   std::vector<std::vector<Winner>> winners;
   run_watched([&] { session.run_best(offsets, selection, winners); });
   std::size_t width = 0;
