@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.arguments import Inputs
 from pyrec_infer.codecs import PrecisionName
-from pyrec_infer.model import Inputs, Model, Source
+from pyrec_infer.model import Model, Source
 from pyrec_infer.schema import Schema
 
 

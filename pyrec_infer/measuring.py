@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from pyrec_infer.arguments import Inputs
 from pyrec_infer.backends.select import bf16_note
 from pyrec_infer.codecs import PrecisionName
 from pyrec_infer.errors import PyrecError
@@ -14,9 +12,7 @@ from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_s
 from pyrec_infer.ranking import Ranking, call
 
 
-def measure(
-    ranking: Ranking, precision: PrecisionName, calibration: Mapping[str, Any] | None
-) -> PrecisionReport:
+def measure(ranking: Ranking, precision: PrecisionName, calibration: Inputs | None) -> PrecisionReport:
     """Score sampled or given rows in this precision and in float32."""
     view = ranking.views.whole
     given = None if calibration is None else view.signature.expand(calibration)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import as_bounds, as_column_names, as_count, as_names, as_threads
+from pyrec_infer.arguments import Inputs, as_bounds, as_column_names, as_count, as_names, as_threads
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.calls import (
     PreparedCall,
@@ -37,7 +37,6 @@ from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.views import Views
 
-Inputs: TypeAlias = Mapping[str, ArrayLike]
 Source: TypeAlias = str | os.PathLike[str] | bytes
 
 
@@ -447,4 +446,4 @@ class Model:
         return with_changes(made, self._ranking.changes(import_model(source, mmap).graph, explained))
 
 
-__all__ = ["Inputs", "Model", "Source"]
+__all__ = ["Model", "Source"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from pyrec_infer.arguments import Signature
@@ -36,7 +35,7 @@ class Shortcuts:
             return None
         return key
 
-    def scores(self, key: Key, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> Any:
+    def scores(self, key: Key, request: Any, candidates: Any) -> Any:
         """The scores of a call that was met before, or None."""
         quick, wanted = self._calls.get(key, (None, None))
         if quick is None or wanted is None:

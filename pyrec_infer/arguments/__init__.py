@@ -14,10 +14,11 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
-from pyrec_infer.arguments.tables import as_columns
+from pyrec_infer.arguments.tables import Inputs, as_columns
 from pyrec_infer.arguments.texts import read_column
 
 __all__ = [
+    "Inputs",
     "RawRows",
     "Signature",
     "as_array",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from pyrec_infer.arguments.arrow import arrow_table, is_arrow
 from pyrec_infer.errors import DTypeError, InputError
+
+
+class Table(Protocol):
+    """A table whose columns can be borrowed through Arrow's PyCapsule interface."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+Inputs: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | Table
+"""One side of a call: an array, a list or a scalar by name; a table; with a schema also a dictionary for
+each row."""
 
 
 def as_columns(values: Any) -> Mapping[str, Any]:
@@ -50,4 +61,4 @@ def _require_once(names: list[str]) -> None:
         raise InputError(f"input '{min(twice)}': the table has several columns of this name")
 
 
-__all__ = ["as_columns"]
+__all__ = ["Inputs", "Table", "as_columns"]

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_count, as_names
+from pyrec_infer.arguments import Inputs, as_count, as_names
 from pyrec_infer.calls import SeveralCall
 from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.report import explain_catalog
-from pyrec_infer.catalog.scorer import Inputs, Rows64, make_scorer
+from pyrec_infer.catalog.scorer import Rows64, make_scorer
 from pyrec_infer.catalog.search import ranking_of
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from pyrec_infer.arguments import Inputs
 from pyrec_infer.backends.select import runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
+from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import BATCH, Array, Dim, Graph
+from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
-from pyrec_infer.passes import EVERY, Aim, Change, Context, States, Watch, split_graphs
+from pyrec_infer.passes import EVERY, Change, Context
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
-from pyrec_infer.passes.split.separate_items import same_records
 from pyrec_infer.planning import make_plan
 from pyrec_infer.store import Store, StoreView
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, joined
 
-Inputs: TypeAlias = Mapping[str, ArrayLike]
 Rows64: TypeAlias = NDArray[np.int64]
 
 _ROW = re.compile(r" \(row (\d+)\)$")
@@ -64,8 +63,8 @@ class Scorer:
         self.own_names = tuple(name for name in signature.infos if name in own)
         self.candidate_names = tuple(name for name in graph.inputs if name in late)
         sides = Sides(frozenset(graph.inputs) - self._own - late, self._own)
-        self._context = Context(strict_ids=True, sides=sides, sizes=_sizes_of(graph, own), records=precision)
-        states = _separate(graph, self._context)
+        self._context = Context(strict_ids=True, sides=sides, sizes=sizes_of(graph, own), records=precision)
+        states = separate(graph, self._context)
         context = states[EVERY].context
         separated, pairs = context.separated, states[EVERY].graph
         assert separated is not None
@@ -87,7 +86,7 @@ class Scorer:
         self._item_names = separated.items.inputs
         self._request = frozenset(self.request_names)
         self._items = part.once(separated.items)
-        self._pairs = part.ready(make_plan(_ready(states, part), part.backend, part.pool))
+        self._pairs = part.ready(make_plan(with_precision(states, part), part.backend, part.pool))
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self._pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -111,7 +110,7 @@ class Scorer:
     def changes(self) -> list[Change]:
         """What each step of the compiler changed on the way from the model's graph to the plan of a score."""
         found: list[Change] = []
-        states = _ready(_separate(self._part.graph, self._context, found.append), self._part)
+        states = with_precision(separate(self._part.graph, self._context, found.append), self._part)
         make_plan(states, self._part.backend, self._part.pool, found.append)
         return found
 
@@ -291,16 +290,19 @@ class Scorer:
             raise ShapeError(
                 f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
             )
+        taken = rows >= 0
+        kept = np.flatnonzero(taken)
+        adjustment = Adjustment() if boost is None else boost
+        chosen, selection = rows[kept], Selection(k, True, adjustment.chosen(kept))
+        single = None if candidates else self._best_of_row(view.records, chosen, request, selection)
+        if single is not None:
+            return single._replace(ids=kept[single.ids])
         signature = self._part.signature
         own, late = signature.expand(request), signature.expand({} if candidates is None else candidates)
         self.require(own, late)
         arrays, count = signature.requests(self.request_names, own)
-        taken = rows >= 0
-        kept = np.flatnonzero(taken)
         if not len(kept) or not count:
             return joined([(kept[:0], np.empty(0, np.float32))] * count)
-        adjustment = Adjustment() if boost is None else boost
-        chosen, selection = rows[kept], Selection(k, True, adjustment.chosen(kept))
         if late:
             # Inputs of candidates lie beside all rows.
             chosen = np.where(taken, rows, chosen[0])
@@ -312,6 +314,16 @@ class Scorer:
             arrays.update(self._late_arrays(late, count, len(rows)))
             found = self._find_best(view.records, chosen, arrays, count, selection)
         return found._replace(ids=found.ids % len(rows) if late else kept[found.ids])
+
+    def _best_of_row(
+        self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
+    ) -> Ranked | None:
+        """The best of few items for one raw row that native code reads; None where it does not."""
+        if self._reader is None or self._plain_call is None or not len(rows) or are_many(len(rows)):
+            return None
+        own = self._reader.read(request)
+        scores = None if own is None else self._plain_call(records, rows, *own)
+        return None if scores is None else selection.best(scores, (0, len(rows)))
 
     def count_requests(self, request: Inputs) -> int:
         """How many requests the inputs of a call hold."""
@@ -412,38 +424,6 @@ def make_scorer(
     arrays = {name: signature.array(name, value, None) for name, value in given.items()}
     scorer = Scorer(part, arrays, late, precision)
     return scorer, scorer.checked_items(arrays)
-
-
-def _sizes_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, int]:
-    """The open sizes other than the batch that items of these arrays have."""
-    sizes: dict[str, int] = {}
-    for name, array in arrays.items():
-        info = graph.infos.get(name)
-        if info is not None and info.rows < 0:
-            continue  # as long as the items given together need
-        for axis, size in enumerate((info and info.shape) or ()):
-            plain = isinstance(size, Dim) and size.coefficient == 1 and len(size.symbols) == 1
-            if isinstance(size, Dim) and plain and size.symbols != (BATCH,):
-                sizes.setdefault(size.symbols[0], array.shape[axis])
-    return sizes
-
-
-def _separate(graph: Graph, context: Context, watch: Watch | None = None) -> States:
-    """The graph in two."""
-    states = split_graphs(graph, context, watch)
-    made = [state.context.separated for state in states.values() if state.context.separated is not None]
-    # One record has to serve all.
-    alike = all(same_records(made[0], other) for other in made[1:])
-    return states if alike else {EVERY: states[frozenset({Aim.MANY})]}
-
-
-def _ready(states: States, part: ModelPart) -> States:
-    """Separated graphs with the precision of the layers that run for each pair."""
-    precision = part.precision if RECORDS in states[EVERY].graph.inputs else "fp32"
-    return {
-        key: replace(state, context=replace(state.context, precision=precision))
-        for key, state in states.items()
-    }
 
 
 __all__ = ["Scorer", "make_scorer"]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyrec_infer.catalog.scorer import Inputs, Scorer
+from pyrec_infer.arguments import Inputs
+from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.selection.excluded import without
 from pyrec_infer.selection.items import Choice
 from pyrec_infer.selection.masks import Flags, among

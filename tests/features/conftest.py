@@ -13,7 +13,8 @@ import pyrec_infer as pi
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "schema.json"
 
 
-@pytest.fixture(scope="session", autouse=True)
+# Of a module each: what is of the session stays after the tests of this folder.
+@pytest.fixture(scope="module", autouse=True)
 def written_schemas_are_valid() -> Iterator[None]:
     try:
         import jsonschema

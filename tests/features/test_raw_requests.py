@@ -78,9 +78,10 @@ AMOUNTS = st.one_of(st.floats(-4, 4), st.sampled_from([float("inf"), 3]), ODD)
 
 
 def outcome(catalog: pi.Catalog, request: Any) -> Any:
-    """The scores, or the error."""
+    """The scores and the best, or the error."""
     try:
-        return catalog.score(request, IDS).tolist()
+        best = catalog.top_k(request, 2)
+        return catalog.score(request, IDS).tolist(), best.ids.tolist(), best.scores.tolist()
     except pi.PyrecError as error:
         return type(error), str(error)
 
@@ -112,6 +113,21 @@ def test_each_request_is_read_anew(catalog: pi.Catalog) -> None:
     np.testing.assert_array_equal(catalog.score({**plain(), "code": 3}, IDS), scores + 1)
     np.testing.assert_array_equal(catalog.score({**plain(), "words": ["a"]}, IDS), scores - 110)
     np.testing.assert_array_equal(catalog.score(plain(), IDS), scores)
+
+
+@pytest.mark.parametrize("few", [0, 1 << 12])
+def test_the_best_for_a_dictionary(catalog: pi.Catalog, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrec_infer.calls.FEW", few)
+    for boost in (None, [0, 50]):
+        best = catalog.top_k(plain(), 1, boost=boost)
+        expected = catalog.top_k(MappingProxyType(plain()), 1, boost=boost)
+        assert best.ids.tolist() == expected.ids.tolist()
+        np.testing.assert_array_equal(best.scores, expected.scores)
+    assert catalog.top_k(plain(), 2, ids=[1]).ids.tolist() == [1]
+    assert catalog.top_k(plain(), 2, exclude=[0, 1]).count == 0
+    several = [plain(), {**plain(), "code": 3}]
+    one = catalog.top_k(plain(), 1).scores
+    np.testing.assert_array_equal(catalog.top_k(several, 1).scores, np.stack([one, one + 1]))
 
 
 @pytest.mark.parametrize("change", [{"other": 1}, {"word": None, "code": None}])
