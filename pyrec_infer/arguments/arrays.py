@@ -142,6 +142,14 @@ def as_strings(label: str, array: Array) -> Array:
     if array.dtype.kind == "U":
         return array
     items = array.reshape(-1).tolist()
+    texts = items if set(map(type, items)) == {str} else _decoded(label, array, items)
+    if array.dtype.kind != "S" and "\0" in "".join(texts):
+        _refuse_lost_ends(label, np.asarray(texts, object).reshape(array.shape))
+    return as_array_of_strings(texts).reshape(array.shape)
+
+
+def _decoded(label: str, array: Array, items: list[Any]) -> list[str]:
+    """The elements of an array as strings."""
     texts = []
     for place, item in enumerate(items):
         if isinstance(item, bytes):
@@ -156,9 +164,7 @@ def as_strings(label: str, array: Array) -> Array:
                 f"{label}: expected strings, got objects of other types ({got}){_row(array, place)}"
             )
         texts.append(item)
-    if array.dtype.kind != "S":
-        _refuse_lost_ends(label, np.asarray(texts, object).reshape(array.shape))
-    return as_array_of_strings(texts).reshape(array.shape)
+    return texts
 
 
 def _row(array: Array, place: int) -> str:

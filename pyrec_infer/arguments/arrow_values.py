@@ -14,7 +14,7 @@ from pyrec_infer.arguments.arrow_memory import (
     Piece,
 )
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
-from pyrec_infer.ir import Array, as_array_of_strings
+from pyrec_infer.ir import Array, as_array_of_strings, is_wasteful
 from pyrec_infer.strings import Texts, of_offsets, of_views
 
 NUMBERS = {
@@ -98,12 +98,45 @@ def _bounds(piece: Piece, dtype: Any) -> Array:
 
 NO_UTF8 = "expected strings in UTF-8"
 
+_LAST_ASCII = 127
+
+_BLOCK = 1 << 12
+"""Strings that are spread out at once, so that places of letters take little memory."""
+
 LOST_END = "expected strings, got one that ends in NUL, which would equal a shorter one"
 """Of arrays of strings of a fixed width, which pad with NUL."""
 
 
+def _of_ascii(texts: Texts) -> Array | None:
+    """ASCII strings as an array of a fixed width; None where they need a closer look."""
+    texts = texts.plain()
+    offsets, data, count = texts.offsets.astype(np.int64, copy=False), texts.data, len(texts)
+    sizes = np.diff(offsets)
+    if texts.missing is not None:
+        sizes[texts.missing] = 0
+    width = int(sizes.max(initial=0))
+    if width == 0 or is_wasteful(width, count, int(sizes.sum())):
+        return None
+    if (
+        data[offsets[0] : offsets[-1]].max(initial=0) > _LAST_ASCII
+        or not data[offsets[1:][sizes > 0] - 1].all()
+    ):
+        return None
+    made = np.empty(count, f"U{width}")
+    letters, columns = made.view(np.uint32).reshape(count, width), np.arange(width)
+    for begin in range(0, count, _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        inside = columns < sizes[block, None]
+        places = np.where(inside, offsets[:-1][block, None] + columns, offsets[0])
+        letters[block] = data[places] * inside
+    return made
+
+
 def _as_text(texts: Texts) -> Array:
     """Strings as an array of strings."""
+    plain = _of_ascii(texts)
+    if plain is not None:
+        return plain
     made = []
     for row, word in enumerate(texts.elements()):
         if texts.missing is not None and texts.missing[row]:

@@ -43,6 +43,8 @@ def _is_gone(value: Any) -> bool:
 
 def _of_objects(label: str, items: Sequence[Any], item: Field) -> Values:
     """Objects of Python; None and pandas' NA are missing, and NaN is where no number is wanted."""
+    if item.dtype == "string" and set(map(type, items)) == {str}:
+        return Values(_strings(label, items))
     numbers = item.dtype == "number"
     gone = [
         _is_gone(value) or (not numbers and isinstance(value, float) and value != value) for value in items

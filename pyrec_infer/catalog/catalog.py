@@ -189,9 +189,9 @@ class Catalog(FilteredItems):
         Returns
         -------
         TopK or Ranked
-            Ids of the items; `Ranked`, with a row for each request, where the request's inputs have another
-            number of rows than one. Equal scores: the earlier of ``ids``, or in the catalogue's order,
-            first. NaN comes after every number.
+            Ids of the items; `Ranked`, with a row for each request, where the request is a list of raw rows
+            or its inputs have another number of rows than one. Equal scores: the earlier of ``ids``, or in
+            the catalogue's order, first. NaN comes after every number.
 
         Raises
         ------
@@ -230,7 +230,8 @@ class Catalog(FilteredItems):
             lambda places: self._id_type.shown(choice.view.ids(0, places)),
         )
         best = named(best_under(search, k, rules), search.ids)
-        return best if len(best.counts) != 1 else only(best)
+        one = len(best.counts) == 1 and not isinstance(request, (list, tuple))
+        return only(best) if one else best
 
     @memory_errors_typed
     def upsert(self, items: Inputs, ids: ArrayLike, attributes: Any = None) -> None:

@@ -5,7 +5,14 @@ inputs, so a rewrite never has to look outside. Operators carry the meaning of t
 (`formats.onnx` rewrites older forms), so one rule per operator is enough.
 """
 
-from pyrec_infer.ir.arrays import ELEMENT_TYPES, STRING, Array, as_array_of_strings, holds_strings
+from pyrec_infer.ir.arrays import (
+    ELEMENT_TYPES,
+    STRING,
+    Array,
+    as_array_of_strings,
+    holds_strings,
+    is_wasteful,
+)
 from pyrec_infer.ir.forest import AGGREGATES, Comparison, Forest, Label
 from pyrec_infer.ir.graph import (
     FOREIGN,
@@ -53,6 +60,7 @@ __all__ = [
     "as_array_of_strings",
     "has_symbol",
     "holds_strings",
+    "is_wasteful",
     "same_size",
     "topological",
     "verify",

@@ -32,12 +32,16 @@ def holds_strings(array: Array) -> bool:
     return array.dtype.kind in "UO"
 
 
+def is_wasteful(longest: int, count: int, letters: int) -> bool:
+    """Whether strings of a fixed width would take far more memory than their letters do."""
+    return 4 * longest * count > max(_ROOMY, _WASTE * letters)
+
+
 def as_array_of_strings(texts: list[str]) -> Array:
     """Strings as an array of a fixed width, or of objects where that would lose a NUL at an end, or take
     far more memory than the strings do."""
     longest = max(map(len, texts), default=0)
-    padded = 4 * longest * len(texts)
-    wasteful = padded > max(_ROOMY, _WASTE * sum(map(len, texts)))
-    if wasteful or any(text.endswith("\0") for text in texts):
+    wasteful = is_wasteful(longest, len(texts), sum(map(len, texts)))
+    if wasteful or ("\0" in "".join(texts) and any(text.endswith("\0") for text in texts)):
         return np.asarray(texts, object)
     return np.asarray(texts, str) if texts else np.empty(0, "U1")

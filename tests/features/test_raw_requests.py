@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper
 from support.models import make_model
 
 import pyrec_infer as pi
+from pyrec_infer.arguments.raw_values import read_values
 from pyrec_infer.features import Bucketise, Field, Hash, ListField, Vocabulary
 
 FLOAT, INT64, LENGTH = TensorProto.FLOAT, TensorProto.INT64, 3
@@ -128,6 +130,7 @@ def test_the_best_for_a_dictionary(catalog: pi.Catalog, few: int, monkeypatch: p
     several = [plain(), {**plain(), "code": 3}]
     one = catalog.top_k(plain(), 1).scores
     np.testing.assert_array_equal(catalog.top_k(several, 1).scores, np.stack([one, one + 1]))
+    np.testing.assert_array_equal(catalog.top_k(several[:1], 1).scores, one[None])
 
 
 @pytest.mark.parametrize("change", [{"other": 1}, {"word": None, "code": None}])
@@ -155,3 +158,24 @@ def test_objects_with_code_of_their_own(catalog: pi.Catalog) -> None:
         catalog.score(request, IDS)
     request = {**plain(), "word": Word("b"), "words": type("Own", (list,), {})(["a"] * 4)}
     np.testing.assert_array_equal(catalog.score(request, IDS), expected)
+
+
+PLAIN = st.sampled_from(["", "a", "b", "a b", "x\0y", "-" * 40])
+"""ASCII, of which an array of a fixed width is made in one go."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(st.none(), PLAIN, st.just("ä"), st.just("z\0")), max_size=9), st.integers(0, 3))
+def test_columns_of_strings_in_every_form(words: list[str | None], first: int) -> None:
+    def read(column: Any) -> Any:
+        try:
+            found = read_values("w", column, Field("w", "request", missing="oov"))
+        except pi.PyrecError as error:
+            return str(error)
+        gone = [] if found.missing is None else np.flatnonzero(found.missing).tolist()
+        return [text for row, text in enumerate(found.array.tolist()) if row not in gone], gone
+
+    expected = read(tuple(words[first:]))
+    arrow = pa.array(words, pa.string())[first:]
+    for column in (arrow, arrow.cast(pa.large_string()), arrow.dictionary_encode()):
+        assert read(column) == expected if isinstance(expected, tuple) else isinstance(read(column), str)
