@@ -143,7 +143,10 @@ class PythonStore:
                 state = self._state
                 rows = list(islice(state.fresh, len(names)))
                 if rows and rows[-1] >= len(state.records):
+                    # Rows have other numbers then, so what was read before is of another state.
+                    self._changes += 1
                     self._state = self._moved(state, len(names))
+                    self._changes += 1
                     continue
                 if rows:
                     state.records[rows[0] : rows[-1] + 1] = batch.records
