@@ -26,12 +26,14 @@ __all__ = [
 class PyrecError(Exception):
     """Base class of every error of this package."""
 
+    about: object | None = None
+    """The node that the text names first, if it was made by `ir.fault`."""
+    rule: str | None = None
+    """What the text says about that node."""
+
 
 class ModelError(PyrecError, ValueError):
     """The model file is damaged, inconsistent or not a model at all."""
-
-    located = False
-    """Whether the text has been completed with the node that it is about."""
 
 
 class UnsupportedModelError(ModelError):

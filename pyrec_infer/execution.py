@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Executor, guarded, relabelled
+from pyrec_infer.backends.base import Executor, guarded
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
-from pyrec_infer.ir import Array, Node, Rate, Rows, holds_strings
+from pyrec_infer.ir import Array, Node, Rate, Rows, holds_strings, reworded
 from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
@@ -23,7 +23,7 @@ def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Sources) -
                 evaluate = guarded(node, OPS[node.op].evaluate)
                 results = evaluate([values[name] if name else None for name in node.inputs])
         except PyrecError as error:
-            raise relabelled(error, node, node_label(node, sources)) from None
+            raise reworded(error, node, node_label(node, sources)) from None
         values.update(zip(node.outputs, results, strict=True))
 
 
@@ -72,7 +72,7 @@ class ReadyPlan:
         if self.plan.coupled and any(count % size or count > size for count in counts.tolist()):
             node = self.plan.coupled[0]
             raise RowCountError(
-                f"the file fixes the batch to {size} rows, and node {node.name!r} ({node.op}) couples them: "
+                f"the file fixes the batch to {size} rows, and {node.title} couples them: "
                 f"expected {size} candidates, got {int(counts.max())}"
             )
         begins = np.cumsum(counts) - counts

@@ -17,11 +17,20 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 def allocate(size: int) -> NDArray[np.uint8]:
-    """Room for so many bytes, the first at a cache line; in huge pages where the system has them."""
+    """Room for so many bytes, the first at a cache line; in huge pages where the system has them.
+
+    Raises
+    ------
+    MemoryError
+    """
     # A read of whole vectors may pass the last row's end.
     room = size + 2 * _ALIGNMENT
     if room >= _HUGE_PAGE and hasattr(mmap, "MAP_PRIVATE") and hasattr(mmap, "MAP_ANONYMOUS"):
-        pages = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            pages = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            let_interrupts_pass(error)
+            raise MemoryError(f"the system has no memory for {size} bytes") from error
         if hasattr(mmap, "MADV_HUGEPAGE"):
             try:
                 pages.madvise(mmap.MADV_HUGEPAGE)

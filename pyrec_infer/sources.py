@@ -188,17 +188,14 @@ def lookup_labels(node: Node, sources: Sources) -> tuple[str, ...]:
         return sources.by_column(node.inputs[0])
     if node.op not in LOOKUPS:
         return ()
-    return tuple(
-        sources.label(part.source, part.column) or f"node {node.name!r} ({node.op})"
-        for part in lookup_parts(node)
-    )
+    return tuple(sources.label(part.source, part.column) or node.title for part in lookup_parts(node))
 
 
 def node_label(node: Node, sources: Sources) -> str:
     """For error messages: what a node reads, its ids where it has them."""
     place = ids_place(node) or 0
     name = node.inputs[place] if place < len(node.inputs) else ""
-    return sources.label(name) or f"node {node.name!r} ({node.op})"
+    return sources.label(name) or node.title
 
 
 __all__ = ["Sources", "lookup_labels", "node_label"]

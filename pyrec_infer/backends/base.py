@@ -9,14 +9,13 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import (
-    IdRangeError,
     ModelError,
     PyrecError,
     ResourceLimitError,
     UnsupportedModelError,
 )
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import ELEMENT_TYPES, Array, Info, Node
+from pyrec_infer.ir import ELEMENT_TYPES, Array, Info, Node, fault, reworded
 from pyrec_infer.ops.core.bounds import require_room
 
 Callback: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
@@ -78,26 +77,6 @@ def load_fallbacks(
     return sessions
 
 
-def relabelled(error: PyrecError, node: Node, label: str) -> PyrecError:
-    """An operator's error as all backends word it: where its values come from, then what is wrong.
-
-    Parameters
-    ----------
-    error : PyrecError
-        As the operator's reference raises it, which names the node only.
-    node : Node
-    label : str
-        The model's input that the node reads, or else the node; empty if the error names it already.
-    """
-    own = f"node {node.name!r} ({node.op})"
-    row = error.row if isinstance(error, IdRangeError) else None
-    text = error.message if isinstance(error, IdRangeError) else str(error)
-    for known in (f"{own}: ", f"{node.op}: ", f"{own} "):
-        text = text.removeprefix(known)
-    text = f"{label}: {text}" if label else text
-    return IdRangeError(text, row) if isinstance(error, IdRangeError) else type(error)(text)
-
-
 def guarded(
     node: Node, evaluate: Callable[[Node, Sequence[Any]], Sequence[Any]], label: str = ""
 ) -> Callback:
@@ -110,15 +89,13 @@ def guarded(
         except PyrecError as error:
             if not label:
                 raise
-            raise relabelled(error, node, label) from None
+            raise reworded(error, node, label) from None
         except MemoryError:
-            raise ResourceLimitError(
-                f"node {node.name!r} ({node.op}): the system has no more memory"
-            ) from None
+            raise fault(ResourceLimitError, node, "the system has no more memory") from None
         except Exception as error:
             let_interrupts_pass(error)
             # Its text may hold values of features.
-            raise ModelError(f"node {node.name!r} ({node.op}) cannot run: {type(error).__name__}") from None
+            raise fault(ModelError, node, f"cannot run: {type(error).__name__}") from None
 
     return run
 
@@ -141,7 +118,7 @@ def _session_callback(session: Any, node: Node) -> Callback:
         except Exception as error:
             let_interrupts_pass(error)
             # Its message may hold feature values.
-            raise ModelError(f"node {node.name!r} ({node.op}) failed in onnxruntime") from error
+            raise fault(ModelError, node, "failed in onnxruntime") from error
         return [made.get(name) for name in node.outputs]
 
     return run

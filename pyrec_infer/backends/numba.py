@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.backends.base import Fallbacks, guarded, relabelled
+from pyrec_infer.backends.base import Fallbacks, guarded
 from pyrec_infer.backends.evaluators import EVALUATORS
 from pyrec_infer.errors import (
     DTypeError,
@@ -21,7 +21,7 @@ from pyrec_infer.errors import (
     UnsupportedModelError,
     UseAlternativeError,
 )
-from pyrec_infer.ir import BATCH, Array, Node
+from pyrec_infer.ir import BATCH, Array, Node, reworded
 from pyrec_infer.limits import Budget, current_budget, limited, memory_errors_typed
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.cast import whole_numbers_rule
@@ -325,7 +325,7 @@ class NumbaExecutor:
                 # The reference of what has a label for each part or column names it itself.
                 named = isinstance(error, IdRangeError) and bool(lookup_labels(node, self._plan.sources))
                 label = "" if named else node_label(node, self._plan.sources)
-                raise relabelled(error, node, label) from None
+                raise reworded(error, node, label) from None
             budget.held += made_bytes(results)
             for name, value in zip(node.outputs, results, strict=False):
                 if name:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import ModelError, ResourceLimitError
 from pyrec_infer.formats.identify import describe_folder
 from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.memory import allocate
 
 MAX_MODEL_BYTES = (2 << 30) - 1
 """A protobuf message cannot be longer."""
@@ -53,23 +54,46 @@ def _require_regular(descriptor: int, where: str) -> os.stat_result:
     return status
 
 
-def _read(descriptor: int, offset: int, length: int, where: str) -> bytearray:
-    """Exactly ``length`` bytes: a file that others change meanwhile is an error."""
+@contextmanager
+def _reading(descriptor: int, length: int, where: str) -> Iterator[None]:
+    """Around the reading of so many bytes: a file that others change meanwhile is an error."""
     before = os.fstat(descriptor)
     try:
-        data = bytearray(length)
+        yield
     except MemoryError:
         raise ResourceLimitError(f"{where}: the system has no memory for {length} bytes") from None
-    view = memoryview(data)
-    done = 0
-    while done < length:
-        count = os.preadv(descriptor, [view[done:]], offset + done)
-        if count == 0:
-            raise ModelError(f"{where} became shorter while it was read")
-        done += count
     after = os.fstat(descriptor)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise ModelError(f"{where} was changed while it was read")
+
+
+def _shortened(where: str) -> ModelError:
+    return ModelError(f"{where} became shorter while it was read")
+
+
+def _read_whole(descriptor: int, length: int, where: str) -> bytes:
+    parts: list[bytes] = []
+    done = 0
+    with _reading(descriptor, length, where):
+        while done < length:
+            parts.append(os.pread(descriptor, length - done, done))
+            if not parts[-1]:
+                raise _shortened(where)
+            done += len(parts[-1])
+        # One part, as nearly always, is not copied.
+        return b"".join(parts)
+
+
+def _read_part(descriptor: int, offset: int, length: int, where: str) -> NDArray[np.uint8]:
+    done = 0
+    with _reading(descriptor, length, where):
+        data = allocate(length)
+        while done < length:
+            count = os.preadv(descriptor, [data[done:].data], offset + done)
+            if count == 0:
+                raise _shortened(where)
+            done += count
+    data.flags.writeable = False
     return data
 
 
@@ -124,7 +148,7 @@ def read_file(path: str | os.PathLike[str], where: str) -> bytes:
     with opened(path, where) as (descriptor, size):
         if size > MAX_MODEL_BYTES:
             raise ResourceLimitError(f"{where} has {size} bytes, expected at most {MAX_MODEL_BYTES}")
-        return bytes(_read(descriptor, 0, size, where))
+        return _read_whole(descriptor, size, where)
 
 
 class ExternalFiles:
@@ -162,7 +186,7 @@ class ExternalFiles:
             raise _refuse(where, error) from error
 
     def read(self, location: str, offset: int, length: int, where: str) -> NDArray[np.uint8]:
-        """Bytes of a file: a copy, or a view of the mapped file.
+        """Bytes of a file: a copy at a cache line, or a view of the mapped file.
 
         Parameters
         ----------
@@ -205,9 +229,7 @@ class ExternalFiles:
                     f"{where}: the model's external data have more than {MAX_COPIED_BYTES} bytes, which are "
                     "not copied. Load it with mmap=True; the file must not change then"
                 )
-            copy = np.frombuffer(_read(descriptor, offset, length, named), np.uint8)
-            copy.flags.writeable = False
-            return copy
+            return _read_part(descriptor, offset, length, named)
         except OSError as error:
             let_interrupts_pass(error)
             raise _refuse(named, error) from error

@@ -13,6 +13,7 @@ from pyrec_infer.ir.arrays import (
     holds_strings,
     is_wasteful,
 )
+from pyrec_infer.ir.faults import fault, reworded
 from pyrec_infer.ir.forest import AGGREGATES, Comparison, Forest, Label
 from pyrec_infer.ir.graph import (
     FOREIGN,
@@ -58,9 +59,11 @@ __all__ = [
     "Size",
     "Undecidable",
     "as_array_of_strings",
+    "fault",
     "has_symbol",
     "holds_strings",
     "is_wasteful",
+    "reworded",
     "same_size",
     "topological",
     "verify",

@@ -147,6 +147,11 @@ class Node:
     name: str = ""
     findings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def title(self) -> str:
+        """The node as messages name it."""
+        return f"node {self.name!r} ({self.op})"
+
     def attribute(self, key: str, default: Any = None) -> Any:
         return self.attributes.get(key, default)
 
@@ -219,7 +224,7 @@ def topological(nodes: Iterable[Node], known: Iterable[str]) -> tuple[Node, ...]
         sources = {name for name in node.inputs if name and name not in available}
         for name in sources:
             if name not in made:
-                raise ModelError(f"node {node.name!r} ({node.op}) reads {name!r}, which nothing makes")
+                raise ModelError(f"{node.title} reads {name!r}, which nothing makes")
         before = {made[name] for name in sources}
         waiting[i] = len(before)
         for j in before:
@@ -263,7 +268,7 @@ def verify(graph: Graph, stage: str) -> None:
     for node in graph.nodes:
         for name in node.inputs:
             if name and name not in available:
-                fail(f"node {node.name!r} ({node.op}) reads {name!r} before it is made")
+                fail(f"{node.title} reads {name!r} before it is made")
         for name in node.outputs:
             if not name:
                 continue

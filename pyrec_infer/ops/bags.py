@@ -12,7 +12,7 @@ import numpy as np
 
 from pyrec_infer.codecs import decode, find_codec
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, Rows, Size
+from pyrec_infer.ir import BATCH, Array, Dim, Info, Node, Rows, Size, fault
 from pyrec_infer.ops.core.registry import Op, RowFlow, couples, depends_on_batch_size, optional, required
 from pyrec_infer.ops.core.shapes import fresh, integers
 from pyrec_infer.ops.core.traits import no_flops
@@ -70,9 +70,10 @@ def _require_end(node: Node, bounds: Array, ids: int) -> None:
 
 def _offsets(node: Node, offsets: Array) -> Array:
     if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
-        raise ShapeError(
-            f"node {node.name!r} ({node.op}): expected a vector of whole numbers, got {offsets.dtype} "
-            f"of shape {list(offsets.shape)}"
+        raise fault(
+            ShapeError,
+            node,
+            f"expected a vector of whole numbers, got {offsets.dtype} of shape {list(offsets.shape)}",
         )
     return offsets.astype(INT64, copy=False)
 
@@ -80,11 +81,11 @@ def _offsets(node: Node, offsets: Array) -> Array:
 def _infer_bounds(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     offsets = required(node, inputs, 0)
     if offsets.rank not in (None, 1):
-        raise ModelError(f"node {node.name!r} ({node.op}): offsets of rank {offsets.rank}, expected 1")
+        raise fault(ModelError, node, f"offsets of rank {offsets.rank}, expected 1")
     count: Size = fresh(node, 0, 0) if offsets.shape is None else offsets.shape[0]
     if node.attribute("last", 0):
         if isinstance(count, int) and count < 1:
-            raise ModelError(f"node {node.name!r} ({node.op}): no offsets, expected at least one")
+            raise fault(ModelError, node, "no offsets, expected at least one")
         count = count - 1 if isinstance(count, int) else fresh(node, 0, 0)
     if node.attribute("by_row", 0):
         count = Dim.symbol(BATCH)
@@ -121,7 +122,7 @@ def _bounds_of_lengths(node: Node, inputs: Sequence[Array | None]) -> list[Array
 def _infer_fields(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     lengths, axis = required(node, inputs, 0), int(node.attribute("axis"))
     if lengths.rank not in (None, 2):
-        raise ModelError(f"node {node.name!r} ({node.op}): lengths of rank {lengths.rank}, expected 2")
+        raise fault(ModelError, node, f"lengths of rank {lengths.rank}, expected 2")
     shape = (fresh(node, 0, 0), fresh(node, 0, 1)) if lengths.shape is None else lengths.shape
     return [Info(INT64, (shape[axis], shape[1 - axis], 2))]
 
@@ -233,7 +234,7 @@ def mode_of(node: Node) -> str:
     """What the bag makes of its rows."""
     mode = str(node.attribute("mode", "sum"))
     if mode not in MODES:
-        raise ModelError(f"node {node.name!r} ({node.op}): mode {mode!r}, expected one of {list(MODES)}")
+        raise fault(ModelError, node, f"mode {mode!r}, expected one of {list(MODES)}")
     return mode
 
 
@@ -258,9 +259,9 @@ def _infer_bag(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
         (optional(inputs, 3), "weights", 1),
     ):
         if info is not None and info.rank not in (None, rank):
-            raise ModelError(f"node {node.name!r} ({node.op}): {name} of rank {info.rank}, expected {rank}")
+            raise fault(ModelError, node, f"{name} of rank {info.rank}, expected {rank}")
     if mode_of(node) == "max" and optional(inputs, 3) is not None:
-        raise ModelError(f"node {node.name!r} ({node.op}): weights of a maximum")
+        raise fault(ModelError, node, "weights of a maximum")
     count: Size = fresh(node, 0, 0) if bounds.shape is None else bounds.shape[0]
     _, own_width, _ = table_part(node)
     width: Size = own_width
@@ -273,7 +274,7 @@ def check_bags(node: Node, inputs: Sequence[Array | None]) -> None:
     """Refuse ids, bounds and weights that do not fit together."""
     ids, bounds, weights = required(node, inputs, 1), required(node, inputs, 2), optional(inputs, 3)
     if ids.dtype.kind not in "iu":
-        raise ModelError(f"node {node.name!r} ({node.op}): ids of type {ids.dtype}")
+        raise fault(ModelError, node, f"ids of type {ids.dtype}")
     if ids.ndim != 1 or bounds.ndim != 2 or bounds.shape[1] != 2:
         got = f"{list(ids.shape)} and {list(bounds.shape)}"
         raise ShapeError(f"expected ids [M] and bounds [B, 2], got {got}")

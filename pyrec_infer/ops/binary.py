@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Dim, Info, Node
+from pyrec_infer.ir import Array, Dim, Info, Node, fault
 from pyrec_infer.ops.cast import to_integer
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, id_error, required
@@ -40,15 +40,13 @@ def _operands(node: Node, inputs: Sequence[Array | None], kinds: str) -> tuple[A
         a, b = np.broadcast_arrays(a, b)
     except ValueError as error:
         let_interrupts_pass(error)
-        raise ModelError(
-            f"node {node.name!r} ({node.op}): shapes {a.shape} and {b.shape} do not broadcast"
-        ) from None
+        raise fault(ModelError, node, f"shapes {a.shape} and {b.shape} do not broadcast") from None
     return a, b
 
 
 def _refuse_zero(node: Node, divisor: Array) -> None:
     if not divisor.all():
-        raise ModelError(f"node {node.name!r} ({node.op}): integer division by zero")
+        raise fault(ModelError, node, "integer division by zero")
 
 
 def _divide_symbolic(a: int | Dim, b: int | Dim) -> Any:
@@ -79,7 +77,7 @@ def _modulo(node: Node, a: Array, b: Array) -> Array:
 def _shift(node: Node, x: Array, amount: Array) -> Array:
     direction = node.attribute("direction", "")
     if direction not in ("LEFT", "RIGHT"):
-        raise ModelError(f"node {node.name!r} (BitShift): direction is neither LEFT nor RIGHT")
+        raise fault(ModelError, node, "direction is neither LEFT nor RIGHT")
     inside = (amount >= 0) & (amount < 8 * x.dtype.itemsize)
     safe = np.where(inside, amount, 0).astype(x.dtype)
     if direction == "LEFT":
@@ -171,7 +169,7 @@ def _prelu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x, slope = _operands(node, inputs, NUMBERS)
     given = required(node, inputs, 0).shape
     if x.shape != given:
-        raise ModelError(f"node {node.name!r} (PRelu): the slope does not broadcast to {given}")
+        raise fault(ModelError, node, f"the slope does not broadcast to {given}")
     with np.errstate(all="ignore"):
         return [np.where(x < 0, widened(np.multiply, np.float32, x, slope), x)]
 

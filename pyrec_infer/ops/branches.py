@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Graph, Info, Node, Rows
+from pyrec_infer.ir import Graph, Info, Node, Rows, fault
 from pyrec_infer.ops.core.inference import infer_graph
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, couples
@@ -29,10 +29,10 @@ def _branch(node: Node, taken: bool) -> Graph:
 
 def _check_if(node: Node) -> None:
     if len(node.bodies) != 2 or len(node.inputs) < 1:
-        raise ModelError(f"node {node.name!r} (If): expected a condition and two bodies")
+        raise fault(ModelError, node, "expected a condition and two bodies")
     for body in node.bodies:
         if len(body.inputs) != len(node.inputs) - 1 or len(body.outputs) != len(node.outputs):
-            raise ModelError(f"node {node.name!r} (If): a body's inputs or outputs do not fit the node")
+            raise fault(ModelError, node, "a body's inputs or outputs do not fit the node")
 
 
 def _infer_if(node: Node, inputs: Infos) -> list[Info]:
@@ -56,7 +56,7 @@ def _infer_if(node: Node, inputs: Infos) -> list[Info]:
             continue
         found.append([outer_info(node, index, infos[name], known) for index, name in enumerate(body.outputs)])
     if not found:
-        raise failure or ModelError(f"node {node.name!r} (If) has no body")
+        raise failure or fault(ModelError, node, "has no body")
     if len(found) == 1:
         return found[0]
     return [merge_info(a, b, node.outputs[index]) for index, (a, b) in enumerate(zip(*found, strict=True))]

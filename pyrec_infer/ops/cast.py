@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.errors import IdRangeError, InputError, ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node, holds_strings
+from pyrec_infer.ir import Array, Info, Node, fault, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, element_type, required
 from pyrec_infer.ops.core.traits import ELEMENTWISE, no_flops
@@ -61,7 +61,7 @@ def _from_strings(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
         values = [_parse_integer(text) for text in texts]
     except ValueError as error:
         let_interrupts_pass(error)
-        raise InputError(f"node {node.name!r} ({node.op}): a string is not a number") from None
+        raise fault(InputError, node, "a string is not a number") from None
     if dtype.kind == "b":
         return np.array([value != 0 for value in values], np.bool_).reshape(x.shape)
     bits = 8 * dtype.itemsize
@@ -83,7 +83,7 @@ def convert(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
     """ONNX Cast of an array."""
     if x.dtype.kind == "O":
         if dtype not in (np.int64, np.int32):
-            raise ModelError(f"node {node.name!r} ({node.op}): a symbolic size as {dtype}")
+            raise fault(ModelError, node, f"a symbolic size as {dtype}")
         return x
     if dtype.kind == "U":
         return x if holds_strings(x) else _to_strings(x)
@@ -109,7 +109,7 @@ def _require_integral(node: Node, x: Array) -> None:
     if not exact.all():
         place = tuple(np.argwhere(~exact)[0])
         rule = whole_numbers_rule(x.dtype, bool(np.isnan(x[place])))
-        raise IdRangeError(f"node {node.name!r} ({node.op}): {rule}", int(place[0]) if place else 0)
+        raise fault(IdRangeError, node, rule, int(place[0]) if place else 0)
 
 
 def _infer_cast(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, IdRangeError, ModelError, ShapeError
-from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, holds_strings, same_size
+from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, fault, holds_strings, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import fresh, product
@@ -23,7 +23,7 @@ FLOAT32 = np.dtype(np.float32)
 
 
 def _fail(node: Node, rule: str) -> ModelError:
-    return ModelError(f"node {node.name!r} ({node.op}): {rule}")
+    return fault(ModelError, node, rule)
 
 
 def _floats(node: Node, key: str) -> Array:
@@ -38,14 +38,14 @@ def _number(x: Array, op: str) -> Array:
 
 def _matrix(node: Node, x: Array) -> Array:
     if x.ndim not in (1, 2):
-        raise ShapeError(f"{node.op}: expected rows of features, got {x.ndim} axes")
+        raise fault(ShapeError, node, f"expected rows of features, got {x.ndim} axes")
     return np.atleast_2d(_number(x, node.op)).astype(np.float32)
 
 
 def _per_column(node: Node, name: str, values: Array, x: Array) -> Array:
     columns = x.shape[-1] if x.ndim else 1
     if values.size not in (1, columns):
-        raise ShapeError(f"{node.op}: {name}: expected 1 or {columns} values, got {values.size}")
+        raise fault(ShapeError, node, f"{name}: expected 1 or {columns} values, got {values.size}")
     return values
 
 
@@ -94,7 +94,7 @@ def _imputer(node: Node, inputs: Arrays) -> list[Array]:
     }.get("U" if holds_strings(x) else x.dtype.kind, ("", ""))
     values = node.attribute(key, ())
     if not len(values):
-        raise DTypeError(f"{node.op}: no imputed values for {x.dtype}")
+        raise fault(DTypeError, node, f"no imputed values for {x.dtype}")
     if holds_strings(x):
         return [np.where(x == node.attribute(replaced_key, ""), np.asarray(values, STRING), x)]
     kind = np.float32 if x.dtype.kind == "f" else np.int64
@@ -120,14 +120,14 @@ def _one_hot_encoder(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     categories = _categories(node)
     if holds_strings(x) != (categories.dtype.kind == "U"):
-        raise DTypeError(f"{node.op}: categories of another type than {x.dtype}")
+        raise fault(DTypeError, node, f"categories of another type than {x.dtype}")
     if x.dtype.kind == "f":
         x = x.astype(np.int64)
     hot = x[..., None] == categories
     known = hot.any(axis=-1)
     if not node.attribute("zeros", 1) and not known.all():
         row = int(np.argwhere(~known)[0][0]) if x.ndim else None
-        raise IdRangeError(f"{node.op}: a value is not one of the categories", row)
+        raise fault(IdRangeError, node, "a value is not one of the categories", row)
     return [hot.astype(np.float32)]
 
 
@@ -139,9 +139,9 @@ def _infer_one_hot_encoder(node: Node, inputs: Infos) -> list[Info]:
 def _array_feature_extractor(node: Node, inputs: Arrays) -> list[Array]:
     x, columns = required(node, inputs, 0), required(node, inputs, 1).reshape(-1).astype(np.int64)
     if not x.ndim:
-        raise ShapeError(f"{node.op}: expected rows of features")
+        raise fault(ShapeError, node, "expected rows of features")
     if ((columns < 0) | (columns >= x.shape[-1])).any():
-        raise ShapeError(f"{node.op}: a column is outside of the {x.shape[-1]} features")
+        raise fault(ShapeError, node, f"a column is outside of the {x.shape[-1]} features")
     return [np.atleast_2d(x)[..., columns]]
 
 
@@ -167,7 +167,7 @@ def _feature_vectorizer(node: Node, inputs: Arrays) -> list[Array]:
         padding = np.zeros((len(part), max(0, width - part.shape[1])), np.float32)
         parts.append(np.concatenate([part[:, :width], padding], axis=1))
     if len({len(part) for part in parts}) != 1:
-        raise ShapeError(f"{node.op}: the inputs have different numbers of rows")
+        raise fault(ShapeError, node, "the inputs have different numbers of rows")
     return [np.concatenate(parts, axis=1)]
 
 
@@ -235,7 +235,7 @@ def _label_encoder(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     codes = _codes(node)
     if _kind(x) != codes.kind:
-        raise DTypeError(f"{node.op}: expected {codes.kind}, got {x.dtype}")
+        raise fault(DTypeError, node, f"expected {codes.kind}, got {x.dtype}")
     items = x.reshape(-1).tolist()
     if x.dtype.kind == "f":
         items = list(map(_key, items))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.ir import Array, Info, Node, Shape, Size
+from pyrec_infer.ir import Array, Info, Node, Shape, Size, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, optional, required
 from pyrec_infer.ops.core.shapes import fresh
@@ -40,15 +40,15 @@ def _window(node: Node, kernel: Sequence[int]) -> _Window:
     def sizes(key: str, count: int, fallback: int, lowest: int) -> tuple[int, ...]:
         found = tuple(node.attribute(key) or (fallback,) * count)
         if len(found) != count or any(size < lowest for size in found):
-            raise ModelError(f"node {node.name!r} ({node.op}): attribute {key} is {found}")
+            raise fault(ModelError, node, f"attribute {key} is {found}")
         return found
 
     auto_pad = str(node.attribute("auto_pad", "NOTSET"))
     if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown auto_pad")
+        raise fault(ModelError, node, "unknown auto_pad")
     pads = sizes("pads", 2 * axes, 0, 0) if auto_pad == "NOTSET" else (0,) * (2 * axes)
     if any(size < 1 for size in kernel):
-        raise ModelError(f"node {node.name!r} ({node.op}): a kernel of shape {tuple(kernel)}")
+        raise fault(ModelError, node, f"a kernel of shape {tuple(kernel)}")
     return _Window(
         tuple(kernel),
         sizes("strides", axes, 1, 1),
@@ -69,7 +69,7 @@ def _along(node: Node, window: _Window, i: int, size: int) -> tuple[int, int, in
         end = total - begin
     room = size + begin + end - span
     if room < 0:
-        raise ModelError(f"node {node.name!r} ({node.op}): a window of {span} over an axis of {size}")
+        raise fault(ModelError, node, f"a window of {span} over an axis of {size}")
     count = room // stride + 1
     # A window that would start in the padding at the end is left out.
     if window.ceil and room % stride and count * stride < size + begin:
@@ -93,7 +93,7 @@ def _output_sizes(node: Node, window: _Window, spatial: Shape) -> tuple[Size, ..
 
 def _check_spatial(node: Node, shape: Shape) -> None:
     if len(shape) < 3:
-        raise ModelError(f"node {node.name!r} ({node.op}) takes [N, C, spatial...], got shape {shape}")
+        raise fault(ModelError, node, f"takes [N, C, spatial...], got shape {shape}")
 
 
 def _check_weights(node: Node, x: Shape, w: Shape) -> None:
@@ -108,7 +108,7 @@ def _check_weights(node: Node, x: Shape, w: Shape) -> None:
     if fits and given and all(isinstance(k, int) for k in w[2:]) and tuple(given) != tuple(w[2:]):
         fits = False
     if not fits:
-        raise ModelError(f"node {node.name!r} ({node.op}): weights of shape {w} over an input of shape {x}")
+        raise fault(ModelError, node, f"weights of shape {w} over an input of shape {x}")
 
 
 def _conv_shape(node: Node, x: Shape | None, w: Shape | None) -> Shape | None:
@@ -176,7 +176,7 @@ def _conv(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     check_same(node, [x, w, bias])
     check_kind(node, x.dtype, FLOATS)
     if bias is not None and bias.shape != w.shape[:1]:
-        raise ModelError(f"node {node.name!r} (Conv): bias of shape {bias.shape}")
+        raise fault(ModelError, node, f"bias of shape {bias.shape}")
 
     def convolved(x: Array, w: Array, *biases: Array) -> Array:
         y = _convolve(node, x, w)
@@ -224,7 +224,7 @@ def _qlinear_conv(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def _pool_window(node: Node) -> _Window:
     kernel = node.attribute("kernel_shape")
     if not kernel:
-        raise ModelError(f"node {node.name!r} ({node.op}) has no kernel_shape")
+        raise fault(ModelError, node, "has no kernel_shape")
     return _window(node, kernel)
 
 
@@ -232,9 +232,9 @@ def _check_pool(node: Node, dtype: np.dtype[Any] | None) -> None:
     if dtype is not None and not (
         dtype.kind == "f" or (node.op == "MaxPool" and dtype in (np.dtype(np.int8), np.dtype(np.uint8)))
     ):
-        raise ModelError(f"node {node.name!r} ({node.op}) does not take {dtype}")
+        raise fault(ModelError, node, f"does not take {dtype}")
     if len(node.outputs) > 1:
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): the indices output")
+        raise fault(UnsupportedModelError, node, "the indices output")
 
 
 def _infer_pool(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -245,7 +245,7 @@ def _infer_pool(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     _check_spatial(node, x.shape)
     window = _pool_window(node)
     if len(window.kernel) != len(x.shape) - 2:
-        raise ModelError(f"node {node.name!r} ({node.op}): kernel_shape over an input of shape {x.shape}")
+        raise fault(ModelError, node, f"kernel_shape over an input of shape {x.shape}")
     return [Info(x.dtype, (*x.shape[:2], *_output_sizes(node, window, x.shape[2:])))]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node, fault
 from pyrec_infer.ops.core.registry import Infer, required
 from pyrec_infer.ops.core.shapes import broadcast, dtype_of
 
@@ -23,7 +23,7 @@ ANY = "fiubU"
 
 def check_kind(node: Node, dtype: np.dtype[Any] | None, kinds: str) -> None:
     if dtype is not None and dtype.kind not in kinds:
-        raise ModelError(f"node {node.name!r} ({node.op}) does not take {dtype}")
+        raise fault(ModelError, node, f"does not take {dtype}")
 
 
 def check_same(node: Node, inputs: Sequence[Info | Array | None]) -> None:
@@ -35,7 +35,7 @@ def check_same(node: Node, inputs: Sequence[Info | Array | None]) -> None:
             and dtype.kind + dtypes[0].kind != "UU"
             and "O" not in (dtype.kind, dtypes[0].kind)
         ):
-            raise ModelError(f"node {node.name!r} ({node.op}): operands of {dtypes[0]} and {dtype}")
+            raise fault(ModelError, node, f"operands of {dtypes[0]} and {dtype}")
 
 
 def broadcasting(kinds: str, result: np.dtype[Any] | None = None, variadic: bool = False) -> Infer:

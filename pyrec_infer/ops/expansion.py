@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, Undecidable, has_symbol, same_size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, Undecidable, fault, has_symbol, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowRule, optional, required
 from pyrec_infer.ops.core.shapes import (
@@ -31,9 +31,7 @@ def _infer_tile(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
         rank = length_of(repeats) if data.shape is None else len(data.shape)
         return [Info(data.dtype, fresh_shape(node, rank))]
     if len(counts) != len(data.shape):
-        raise ModelError(
-            f"node {node.name!r} (Tile): {len(counts)} repeats of a value of rank {len(data.shape)}"
-        )
+        raise fault(ModelError, node, f"{len(counts)} repeats of a value of rank {len(data.shape)}")
     sizes = (size * count for size, count in zip(data.shape, counts, strict=True))
     return [Info(data.dtype, tuple(sizes))]
 
@@ -41,7 +39,7 @@ def _infer_tile(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _tile(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, repeats = required(node, inputs, 0), integer_list(required(node, inputs, 1))
     if len(repeats) != data.ndim or any(count < 0 for count in repeats):
-        raise ModelError(f"node {node.name!r} (Tile): repeats {repeats} of a value of rank {data.ndim}")
+        raise fault(ModelError, node, f"repeats {repeats} of a value of rank {data.ndim}")
     return [np.tile(data, repeats)]
 
 
@@ -69,14 +67,14 @@ def _expand(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         return [np.broadcast_to(data, np.broadcast_shapes(data.shape, tuple(sizes)))]
     except ValueError as error:
         let_interrupts_pass(error)
-        raise ModelError(f"node {node.name!r} (Expand): shape {data.shape} to {sizes}") from error
+        raise fault(ModelError, node, f"shape {data.shape} to {sizes}") from error
 
 
 def _pads(node: Node, pads: Sequence[Size], axes: Sequence[int] | None, rank: int) -> list[tuple[Size, Size]]:
     numbers = range(rank) if axes is None else [axis_of(node, axis, rank) for axis in axes]
     count = len(numbers)
     if len(pads) != 2 * count or len(set(numbers)) != count:
-        raise ModelError(f"node {node.name!r} (Pad): {len(pads)} pads do not fit {count} axes of rank {rank}")
+        raise fault(ModelError, node, f"{len(pads)} pads do not fit {count} axes of rank {rank}")
     both: list[tuple[Size, Size]] = [(0, 0)] * rank
     for i, axis in enumerate(numbers):
         both[axis] = (pads[i], pads[i + count])
@@ -97,7 +95,7 @@ def _infer_pad(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
         except Undecidable:
             size = fresh(node, 0, i)
         if isinstance(size, int) and size < 0:
-            raise ModelError(f"node {node.name!r} (Pad): size {size} of axis {i}")
+            raise fault(ModelError, node, f"size {size} of axis {i}")
         sizes.append(size)
     return [Info(data.dtype, tuple(sizes))]
 
@@ -111,7 +109,7 @@ def _pad_source(node: Node, size: int, before: int, after: int, mode: str) -> tu
     if mode == "constant" or index.size == 0:
         return low, high, index + low
     if kept == 0:
-        raise ModelError(f"node {node.name!r} (Pad): mode {mode} of an empty axis")
+        raise fault(ModelError, node, f"mode {mode} of an empty axis")
     if mode == "edge":
         index = np.clip(index, 0, kept - 1)
     elif mode == "wrap":
@@ -121,7 +119,7 @@ def _pad_source(node: Node, size: int, before: int, after: int, mode: str) -> tu
         index = index % period
         index = np.minimum(index, period - index) if kept > 1 else index * 0
     else:
-        raise ModelError(f"node {node.name!r} (Pad): unknown mode {mode!r}")
+        raise fault(ModelError, node, f"unknown mode {mode!r}")
     return low, high, index + low
 
 
@@ -133,7 +131,7 @@ def _pad(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     amounts = [(int(before), int(after)) for before, after in both]
     shape = [size + before + after for size, (before, after) in zip(data.shape, amounts, strict=True)]
     if any(size < 0 for size in shape):
-        raise ModelError(f"node {node.name!r} (Pad): shape {shape}")
+        raise fault(ModelError, node, f"shape {shape}")
     sources = [
         _pad_source(node, size, before, after, mode)
         for size, (before, after) in zip(data.shape, amounts, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable
+from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowRule, boolean, check_count, element_type, optional, required
 from pyrec_infer.ops.core.shapes import (
@@ -28,7 +28,7 @@ def _infer_constant_of_shape(node: Node, inputs: Sequence[Info | None]) -> list[
     target = required(node, inputs, 0)
     sizes = integers(target)
     if sizes is not None and any(isinstance(size, int) and size < 0 for size in sizes):
-        raise ModelError(f"node {node.name!r} (ConstantOfShape): shape {list(sizes)}")
+        raise fault(ModelError, node, f"shape {list(sizes)}")
     shape = fresh_shape(node, length_of(target)) if sizes is None else sizes
     return [Info(_fill(node).dtype, shape)]
 
@@ -37,14 +37,14 @@ def _fill(node: Node) -> Array:
     value = node.attribute("value")
     found = np.zeros(1, np.float32) if value is None else np.asarray(value)
     if found.size != 1:
-        raise ModelError(f"node {node.name!r} (ConstantOfShape): value of {found.size} elements, expected 1")
+        raise fault(ModelError, node, f"value of {found.size} elements, expected 1")
     return found.reshape(())
 
 
 def _constant_of_shape(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     sizes = integer_list(required(node, inputs, 0))
     if any(size < 0 for size in sizes):
-        raise ModelError(f"node {node.name!r} (ConstantOfShape): shape {sizes}")
+        raise fault(ModelError, node, f"shape {sizes}")
     value = _fill(node)
     return [np.full(sizes, value, value.dtype)]
 
@@ -70,19 +70,19 @@ def _infer_range(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 def _scalar(node: Node, index: int, value: Any) -> Array:
     if np.size(value) != 1:
-        raise ShapeError(f"node {node.name!r} ({node.op}): input {index} is not a scalar")
+        raise fault(ShapeError, node, f"input {index} is not a scalar")
     return np.asarray(value).reshape(())
 
 
 def _range_count(node: Node, start: Any, limit: Any, delta: Any) -> int:
     first, last, step = (_scalar(node, i, item).item() for i, item in enumerate((start, limit, delta)))
     if step == 0:
-        raise ModelError(f"node {node.name!r} (Range): a delta of 0")
+        raise fault(ModelError, node, "a delta of 0")
     if isinstance(step, int):
         return int(max(-((first - last) // step), 0))
     count = (last - first) / step
     if not math.isfinite(count) or count >= 2.0**48:
-        raise ModelError(f"node {node.name!r} (Range): bounds that are not finite")
+        raise fault(ModelError, node, "bounds that are not finite")
     return int(max(math.ceil(count), 0))
 
 
@@ -103,7 +103,7 @@ def _same_type(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _trilu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, k = required(node, inputs, 0), optional(inputs, 1)
     if data.ndim < 2:
-        raise ModelError(f"node {node.name!r} (Trilu): rank {data.ndim}, expected at least 2")
+        raise fault(ModelError, node, f"rank {data.ndim}, expected at least 2")
     diagonal = 0 if k is None else int(k.reshape(()))
     height, width = data.shape[-2:]
     distance = np.arange(width) - np.arange(height)[:, None]
@@ -123,7 +123,7 @@ def _infer_eye_like(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _eye_like(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data = required(node, inputs, 0)
     if data.ndim != 2:
-        raise ModelError(f"node {node.name!r} (EyeLike): rank {data.ndim}, expected 2")
+        raise fault(ModelError, node, f"rank {data.ndim}, expected 2")
     height, width = data.shape
     diagonal = int(node.attribute("k", 0))
     on = np.arange(width) - np.arange(height)[:, None] == diagonal
@@ -140,7 +140,7 @@ def _infer_dim_values(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 
 def _dim_values(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    raise ModelError(f"node {node.name!r} (pyrec.DimValues) needs the sizes of a run")
+    raise fault(ModelError, node, "needs the sizes of a run")
 
 
 @rows.guarded(shape_inputs=(0,))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
-from pyrec_infer.ir import Array, Comparison, Forest, Info, Node
+from pyrec_infer.ir import Array, Comparison, Forest, Info, Node, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op
 from pyrec_infer.ops.core.traits import CLASSIFIES, DISCONTINUOUS
@@ -27,7 +27,7 @@ def forest_of(node: Node) -> Forest:
     """The node's forest, with every test of categories as a chain of comparisons."""
     forest = node.attribute("forest")
     if not isinstance(forest, Forest):
-        raise ModelError(f"node {node.name!r} ({node.op}): expected a forest")
+        raise fault(ModelError, node, "expected a forest")
     return forest.chained
 
 
@@ -139,7 +139,7 @@ def _classes(node: Node) -> Array:
     forest = forest_of(node)
     labels = labels_of(node, max(forest.targets, 2))
     if len(labels) > max(forest.targets, 2):
-        raise ModelError(f"node {node.name!r} ({node.op}): {len(labels)} labels for {forest.targets} scores")
+        raise fault(ModelError, node, f"{len(labels)} labels for {forest.targets} scores")
     return labels
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrec_infer.codecs import decode
 from pyrec_infer.errors import IdRangeError, ModelError
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Rows, Shape, Size, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, element_type, optional, required
 from pyrec_infer.ops.core.shapes import broadcast, fresh
@@ -33,7 +33,7 @@ def activate(node: Node, x: Array) -> Array:
     """The node's activation of x."""
     function = ACTIVATIONS.get(str(node.attribute("activation", "")))
     if function is None:
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown activation")
+        raise fault(ModelError, node, "unknown activation")
     return function(x)
 
 
@@ -131,7 +131,7 @@ def _lookup_exact(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def _infer_lookup_sum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     widths = {part.width for part in lookup_parts(node)}
     if len(widths) != 1:
-        raise ModelError(f"node {node.name!r} ({node.op}): expected parts of one width")
+        raise fault(ModelError, node, "expected parts of one width")
     return [Info(F32, (_lookup_rows(node, inputs, 1), *widths))]
 
 

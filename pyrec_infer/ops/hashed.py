@@ -10,7 +10,7 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.hashing import CROSSES, SCHEMES, Scheme, Seed
 from pyrec_infer.hashing.seeds import of_key
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import broadcast
@@ -25,7 +25,7 @@ def _scheme(node: Node, known: Mapping[str, Scheme]) -> Scheme:
     found = known.get(str(node.attribute("scheme", "")))
     least = 0 if node.attribute("key") is not None else 1
     if found is None or int(node.attribute("buckets", 0)) < least:
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown scheme, or no buckets")
+        raise fault(ModelError, node, "unknown scheme, or no buckets")
     return found
 
 

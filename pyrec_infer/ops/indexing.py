@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, holds_strings
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, fault, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, check_count, id_error, required
 from pyrec_infer.ops.core.shapes import axis_of, fresh, integers, product
@@ -68,11 +68,11 @@ def _infer_gather_elements(node: Node, inputs: Sequence[Info | None]) -> list[In
 def _check_elements(node: Node, data: Shape, indices: Shape) -> int:
     """The axis, after a check that the indices cover no more than the data along the others."""
     if len(data) != len(indices):
-        raise ModelError(f"node {node.name!r} ({node.op}): data of rank {len(data)}, indices {len(indices)}")
+        raise fault(ModelError, node, f"data of rank {len(data)}, indices {len(indices)}")
     axis = axis_of(node, int(node.attribute("axis", 0)), len(data))
     for i, (size, count) in enumerate(zip(data, indices, strict=True)):
         if i != axis and isinstance(size, int) and isinstance(count, int) and count > size:
-            raise ModelError(f"node {node.name!r} ({node.op}): {count} indices for axis {i} of size {size}")
+            raise fault(ModelError, node, f"{count} indices for axis {i} of size {size}")
     return axis
 
 
@@ -104,17 +104,15 @@ def _infer_gather_nd(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _batch_dims(node: Node, data: Shape, indices: Shape) -> int:
     batch = int(node.attribute("batch_dims", 0))
     if not 0 <= batch < min(len(data), len(indices)):
-        raise ModelError(
-            f"node {node.name!r} ({node.op}): batch_dims {batch}, ranks {len(data)} and {len(indices)}"
-        )
+        raise fault(ModelError, node, f"batch_dims {batch}, ranks {len(data)} and {len(indices)}")
     if any(_differ(a, b) for a, b in zip(data[:batch], indices[:batch], strict=True)):
-        raise ModelError(f"node {node.name!r} ({node.op}): batch axes of {data} and {indices} differ")
+        raise fault(ModelError, node, f"batch axes of {data} and {indices} differ")
     return batch
 
 
 def _check_width(node: Node, width: int, rank: int) -> None:
     if not 1 <= width <= rank:
-        raise ModelError(f"node {node.name!r} ({node.op}): index tuples of {width}, expected 1 to {rank}")
+        raise fault(ModelError, node, f"index tuples of {width}, expected 1 to {rank}")
 
 
 def _gather_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -146,7 +144,7 @@ def _scatter(node: Node, data: Array, positions: Array, updates: Array) -> Array
         return result
     combine = _REDUCTIONS.get(reduction)
     if combine is None or holds_strings(data):
-        raise ModelError(f"node {node.name!r} ({node.op}): reduction {reduction!r} of {data.dtype}")
+        raise fault(ModelError, node, f"reduction {reduction!r} of {data.dtype}")
     wide = np.float32 if data.dtype == np.float16 else data.dtype
     result = data.astype(wide, copy=True)
     combine(result, positions, updates.astype(wide))
@@ -162,9 +160,7 @@ def _scatter_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]
     data, indices, updates = (required(node, inputs, i) for i in range(3))
     axis = _check_elements(node, data.shape, indices.shape)
     if updates.shape != indices.shape:
-        raise ModelError(
-            f"node {node.name!r} (ScatterElements): updates {updates.shape}, expected {indices.shape}"
-        )
+        raise fault(ModelError, node, f"updates {updates.shape}, expected {indices.shape}")
     flat = data.reshape(-1, 1)
     if indices.size == 0:
         return [data.copy()]
@@ -178,14 +174,12 @@ def _scatter_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]
 def _scatter_nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, indices, updates = (required(node, inputs, i) for i in range(3))
     if data.ndim < 1 or indices.ndim < 1:
-        raise ModelError(
-            f"node {node.name!r} (ScatterND): ranks {data.ndim} and {indices.ndim}, expected >= 1"
-        )
+        raise fault(ModelError, node, f"ranks {data.ndim} and {indices.ndim}, expected >= 1")
     width = indices.shape[-1]
     _check_width(node, width, data.ndim)
     expected = indices.shape[:-1] + data.shape[width:]
     if updates.shape != expected:
-        raise ModelError(f"node {node.name!r} (ScatterND): updates {updates.shape}, expected {expected}")
+        raise fault(ModelError, node, f"updates {updates.shape}, expected {expected}")
     if updates.size == 0:
         return [data.copy()]
     positions = np.zeros(indices.shape[:-1], np.int64)
@@ -213,7 +207,7 @@ def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     indices, depth, values = (required(node, inputs, i) for i in range(3))
     axis = axis_of(node, int(node.attribute("axis", -1)), indices.ndim + 1)
     if depth.size != 1 or values.shape != (2,) or int(depth.reshape(())) < 0:
-        raise ModelError(f"node {node.name!r} (OneHot): expected one depth >= 0 and two values")
+        raise fault(ModelError, node, "expected one depth >= 0 and two values")
     count = int(depth.reshape(()))
     check_count(node, count)
     chosen = indices.astype(np.int64)
@@ -247,7 +241,7 @@ def _compress(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     chosen = np.flatnonzero(condition)
     if condition.ndim != 1 or (chosen.size and chosen[-1] >= data.shape[place]):
         size = data.shape[place]
-        raise ModelError(f"node {node.name!r} (Compress): condition {condition.shape} of {size} entries")
+        raise fault(ModelError, node, f"condition {condition.shape} of {size} entries")
     return [data.take(chosen, place)]
 
 

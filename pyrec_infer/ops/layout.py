@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Rows, Shape, Size, same_size
+from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Rows, Shape, Size, fault, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, couples, optional, required
 from pyrec_infer.ops.core.shapes import axis_of, constant_integers, fresh, integers, product, quotient
@@ -33,16 +33,14 @@ def _reshape_target(
             sizes.append(size)
         elif size == 0:
             if shape is not None and i >= len(shape):
-                raise ModelError(
-                    f"node {node.name!r} (Reshape) copies axis {i} of a value of rank {len(shape)}"
-                )
+                raise fault(ModelError, node, f"copies axis {i} of a value of rank {len(shape)}")
             sizes.append(fresh(node, 0, i) if shape is None else shape[i])
             copied.add(i)
         elif size == -1 and inferred is None:
             inferred = i
             sizes.append(1)
         else:
-            raise ModelError(f"node {node.name!r} (Reshape): shape {list(target)} is not valid")
+            raise fault(ModelError, node, f"shape {list(target)} is not valid")
     if shape is None:
         if inferred is not None:
             sizes[inferred] = fresh(node, 0, inferred)
@@ -53,12 +51,12 @@ def _reshape_target(
     if inferred is not None:
         fits = quotient(total, known)
         if fits is None and isinstance(total, int) and isinstance(known, int):
-            raise ModelError(f"node {node.name!r} (Reshape): {total} elements do not fit {list(target)}")
+            raise fault(ModelError, node, f"{total} elements do not fit {list(target)}")
         sizes[inferred] = fresh(node, 0, inferred) if fits is None else fits
     else:
         total, known = product(shape), product(sizes)
         if isinstance(total, int) and isinstance(known, int) and total != known:
-            raise ModelError(f"node {node.name!r} (Reshape): {total} elements do not fit {list(target)}")
+            raise fault(ModelError, node, f"{total} elements do not fit {list(target)}")
     return tuple(sizes)
 
 
@@ -115,14 +113,14 @@ def _infer_squeeze(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     for axis in dropped:
         size = data.shape[axis]
         if isinstance(size, int) and size != 1:
-            raise ModelError(f"node {node.name!r} (Squeeze): axis {axis} has size {size}, expected 1")
+            raise fault(ModelError, node, f"axis {axis} has size {size}, expected 1")
     return [Info(data.dtype, tuple(size for axis, size in enumerate(data.shape) if axis not in dropped))]
 
 
 def _axes(node: Node, axes: Sequence[int], rank: int) -> set[int]:
     found = {axis_of(node, axis, rank) for axis in axes}
     if len(found) != len(axes):
-        raise ModelError(f"node {node.name!r} ({node.op}): axes {list(axes)} repeat an axis")
+        raise fault(ModelError, node, f"axes {list(axes)} repeat an axis")
     return found
 
 
@@ -133,9 +131,7 @@ def _squeeze(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     dropped = _axes(node, integer_list(axes), data.ndim)
     for axis in dropped:
         if data.shape[axis] != 1:
-            raise ModelError(
-                f"node {node.name!r} (Squeeze): axis {axis} has size {data.shape[axis]}, expected 1"
-            )
+            raise fault(ModelError, node, f"axis {axis} has size {data.shape[axis]}, expected 1")
     return [data.reshape([size for axis, size in enumerate(data.shape) if axis not in dropped])]
 
 
@@ -164,9 +160,7 @@ def _permutation(node: Node, rank: int) -> tuple[int, ...]:
     found = node.attribute("perm")
     permutation = tuple(range(rank))[::-1] if found is None else tuple(int(axis) for axis in found)
     if sorted(permutation) != list(range(rank)):
-        raise ModelError(
-            f"node {node.name!r} (Transpose): perm {list(permutation)} of a value of rank {rank}"
-        )
+        raise fault(ModelError, node, f"perm {list(permutation)} of a value of rank {rank}")
     return permutation
 
 
@@ -220,18 +214,18 @@ def _size(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def _block(node: Node, rank: int) -> int:
     block = int(node.attribute("blocksize", 0))
     if rank != 4:
-        raise ModelError(f"node {node.name!r} ({node.op}): rank {rank}, expected 4")
+        raise fault(ModelError, node, f"rank {rank}, expected 4")
     if block < 1:
-        raise ModelError(f"node {node.name!r} ({node.op}): blocksize {block}, expected at least 1")
+        raise fault(ModelError, node, f"blocksize {block}, expected at least 1")
     if node.attribute("mode", "DCR") not in ("DCR", "CRD"):
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown mode {node.attribute('mode')!r}")
+        raise fault(ModelError, node, f"unknown mode {node.attribute('mode')!r}")
     return block
 
 
 def _whole(node: Node, axis: int, size: Size, factor: int) -> Size:
     found = quotient(size, factor)
     if found is None and isinstance(size, int):
-        raise ModelError(f"node {node.name!r} ({node.op}): size {size} is not a multiple of {factor}")
+        raise fault(ModelError, node, f"size {size} is not a multiple of {factor}")
     return fresh(node, 0, axis) if found is None else found
 
 

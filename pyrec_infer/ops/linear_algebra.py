@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, same_size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Shape, Size, fault, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, optional, required
 from pyrec_infer.ops.core.shapes import broadcast, broadcast_sizes, dtype_of
@@ -19,7 +19,7 @@ from pyrec_infer.ops.elementwise import NUMBERS, check_kind, check_same, widened
 
 def _check_inner(node: Node, a: Size, b: Size) -> None:
     if isinstance(a, int) and isinstance(b, int) and a != b:
-        raise ModelError(f"node {node.name!r} ({node.op}): inner sizes {a} and {b}")
+        raise fault(ModelError, node, f"inner sizes {a} and {b}")
 
 
 def matmul_shape(node: Node, a: Shape | None, b: Shape | None) -> Shape | None:
@@ -27,7 +27,7 @@ def matmul_shape(node: Node, a: Shape | None, b: Shape | None) -> Shape | None:
     if a is None or b is None:
         return None
     if not a or not b:
-        raise ModelError(f"node {node.name!r} ({node.op}): an operand has no axes")
+        raise fault(ModelError, node, "an operand has no axes")
     _check_inner(node, a[-1], b[-2] if len(b) > 1 else b[0])
     batch = broadcast([a[:-2], b[:-2]])
     if batch is None:
@@ -57,7 +57,7 @@ def _infer_gemm(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     if a.shape is None or b.shape is None:
         return [Info(dtype, None)]
     if len(a.shape) != 2 or len(b.shape) != 2:
-        raise ModelError(f"node {node.name!r} ({node.op}) takes matrices, got {a.shape} and {b.shape}")
+        raise fault(ModelError, node, f"takes matrices, got {a.shape} and {b.shape}")
     rows_of_a, inner_a = a.shape[::-1] if boolean(node.attribute("transA", 0)) else a.shape
     inner_b, columns = b.shape[::-1] if boolean(node.attribute("transB", 0)) else b.shape
     _check_inner(node, inner_a, inner_b)
@@ -92,7 +92,7 @@ def parse_einsum(node: Node, ranks: Sequence[int]) -> tuple[list[str], str]:
     """
 
     def fail() -> ModelError:
-        return ModelError(f"node {node.name!r} (Einsum): the equation does not fit its operands")
+        return fault(ModelError, node, "the equation does not fit its operands")
 
     equation = str(node.attribute("equation", "")).replace(" ", "")
     left, arrow, right = equation.partition("->")
@@ -157,7 +157,7 @@ def _einsum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         return [widened(contract, np.float32, *operands)]
     except ValueError as error:
         let_interrupts_pass(error)
-        raise ModelError(f"node {node.name!r} (Einsum): the operands' shapes do not fit") from error
+        raise fault(ModelError, node, "the operands' shapes do not fit") from error
 
 
 def _einsum_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
-from pyrec_infer.ir import Array, Info, Linear, Node
+from pyrec_infer.ir import Array, Info, Linear, Node, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.traits import CLASSIFIES
@@ -21,7 +21,7 @@ def linear_of(node: Node) -> Linear:
     """The node's model."""
     linear = node.attribute("linear")
     if not isinstance(linear, Linear):
-        raise ModelError(f"node {node.name!r} ({node.op}): expected a linear model")
+        raise fault(ModelError, node, "expected a linear model")
     return linear
 
 
@@ -29,12 +29,12 @@ def _scores(node: Node, inputs: Arrays) -> Array:
     """The linear functions [rows, scores] of the features, before the transform."""
     linear, x = linear_of(node), required(node, inputs, 0)
     if x.ndim not in (1, 2):
-        raise ShapeError(f"{node.op}: expected rows of features, got {x.ndim} axes")
+        raise fault(ShapeError, node, f"expected rows of features, got {x.ndim} axes")
     if x.dtype.kind not in "fiub":
-        raise DTypeError(f"{node.op} takes numbers, got {x.dtype}")
+        raise fault(DTypeError, node, f"takes numbers, got {x.dtype}")
     matrix, width = np.atleast_2d(x).astype(np.float32), linear.coefficients.shape[1]
     if matrix.shape[1] != width:
-        raise ShapeError(f"{node.op}: expected {width} features, got {matrix.shape[1]}")
+        raise fault(ShapeError, node, f"expected {width} features, got {matrix.shape[1]}")
     return (matrix @ linear.coefficients.T + linear.intercepts).astype(np.float32)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyrec_infer.codecs import find_codec
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Attribute, Node
+from pyrec_infer.ir import Attribute, Node, fault
 
 LOOKUPS = ("pyrec.Lookup", "pyrec.LookupSum")
 """The second adds its parts to a bias, which it reads first."""
@@ -59,7 +59,7 @@ def lookup_parts(node: Node) -> list[LookupPart]:
     operands = node.inputs[LOOKUPS.index(node.op) :]
     fields = [node.attribute(key, ()) for key in ("columns", "widths", "offsets", "codecs")]
     if len({len(operands) / 2, *map(len, fields)}) != 1:
-        raise ModelError(f"node {node.name!r} ({node.op}): its parts are not described alike")
+        raise fault(ModelError, node, "its parts are not described alike")
     for codec in fields[-1]:
         if codec:
             find_codec(codec)

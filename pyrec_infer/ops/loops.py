@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Size
+from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Size, fault
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core.inference import infer_graph
 from pyrec_infer.ops.core.interpret import Value, interpret
@@ -47,12 +47,10 @@ def _carried(node: Node) -> int:
 def _loop_body(node: Node) -> Graph:
     carried = _carried(node)
     if carried < 0:
-        raise ModelError(f"node {node.name!r} (Loop): expected at least 2 inputs")
+        raise fault(ModelError, node, "expected at least 2 inputs")
     body = closed_body(node, len(node.inputs), 1 + carried)
     if len(node.outputs) > len(body.outputs) - 1:
-        raise ModelError(
-            f"node {node.name!r} (Loop): {len(node.outputs)} outputs, its body makes {len(body.outputs) - 1}"
-        )
+        raise fault(ModelError, node, f"{len(node.outputs)} outputs, its body makes {len(body.outputs) - 1}")
     return body
 
 

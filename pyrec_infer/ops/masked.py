@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UseAlternativeError
-from pyrec_infer.ir import Array, Dim, Info, Node, Rows
+from pyrec_infer.ir import Array, Dim, Info, Node, Rows, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, required
 from pyrec_infer.ops.core.shapes import axis_of, fresh
@@ -18,7 +18,7 @@ from pyrec_infer.ops.layout import INT64
 def _axes(node: Node, inputs: Sequence[Array | Info | None]) -> list[int]:
     axes = [int(axis) for axis in node.attribute("axes", ())]
     if len(axes) != len(inputs):
-        raise ModelError(f"node {node.name!r} ({node.op}): expected an axis for each input")
+        raise fault(ModelError, node, "expected an axis for each input")
     return axes
 
 

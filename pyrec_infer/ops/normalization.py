@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node, Size
+from pyrec_infer.ir import Array, Info, Node, Size, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Evaluate, Op, RowRule, boolean, optional, required
 from pyrec_infer.ops.core.shapes import axis_of
@@ -60,7 +60,7 @@ def _hardmax(x: Array, axis: int) -> Array:
 def _lp_normalization(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     order = int(node.attribute("p", 2))
     if order not in (1, 2):
-        raise ModelError(f"node {node.name!r} (LpNormalization): p is neither 1 nor 2")
+        raise fault(ModelError, node, "p is neither 1 nor 2")
 
     def scaled(x: Array, axis: int) -> Array:
         powers = np.abs(x) if order == 1 else x * x
@@ -84,7 +84,7 @@ def _check_scale(node: Node, scale: Array, inner: tuple[int, ...]) -> None:
         let_interrupts_pass(error)
         fits = False
     if not fits:
-        raise ModelError(f"node {node.name!r} ({node.op}): scale or bias of shape {scale.shape}")
+        raise fault(ModelError, node, f"scale or bias of shape {scale.shape}")
 
 
 def _infer_layer_normalization(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -136,15 +136,15 @@ def _rms_normalization(node: Node, inputs: Sequence[Array | None]) -> list[Array
 def _channels(node: Node, data: Array, parameters: Sequence[Array]) -> tuple[int, ...]:
     """The shape in which a parameter of each channel broadcasts."""
     if data.ndim < 2:
-        raise ModelError(f"node {node.name!r} ({node.op}) takes rank 2 or more, got {data.shape}")
+        raise fault(ModelError, node, f"takes rank 2 or more, got {data.shape}")
     if any(parameter.shape != data.shape[1:2] for parameter in parameters):
-        raise ModelError(f"node {node.name!r} ({node.op}): a parameter does not fit {data.shape[1]} channels")
+        raise fault(ModelError, node, f"a parameter does not fit {data.shape[1]} channels")
     return (1, -1, *(1 for _ in data.shape[2:]))
 
 
 def _batch_normalization(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if boolean(node.attribute("training_mode", 0)) or len(node.outputs) > 1:
-        raise UnsupportedModelError(f"node {node.name!r} (BatchNormalization): training mode")
+        raise fault(UnsupportedModelError, node, "training mode")
     data = required(node, inputs, 0)
     check_kind(node, data.dtype, FLOATS)
     parameters = [required(node, inputs, i) for i in range(1, 5)]
@@ -168,7 +168,7 @@ def _grouped_normalization(node: Node, inputs: Sequence[Array | None]) -> list[A
     if node.op == "GroupNormalization":
         groups = int(node.attribute("num_groups", 0))
         if groups < 1 or data.shape[1] % groups:
-            raise ModelError(f"node {node.name!r} ({node.op}): num_groups does not divide the channels")
+            raise fault(ModelError, node, "num_groups does not divide the channels")
     if data.size == 0:
         return [data.copy()]
     epsilon = float(node.attribute("epsilon", 1e-5))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowRule, boolean, optional, required
 from pyrec_infer.ops.core.shapes import axis_of, constant_integers, fresh, integers
@@ -24,7 +24,7 @@ def _infer_top_k(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     size: Size = fresh(node, named, axis) if count is None or len(count) != 1 else count[0]
     whole = data.shape[axis]
     if isinstance(size, int) and (size < 0 or (isinstance(whole, int) and size > whole)):
-        raise ModelError(f"node {node.name!r} (TopK): k is {size} for an axis of size {whole}")
+        raise fault(ModelError, node, f"k is {size} for an axis of size {whole}")
     shape = (*data.shape[:axis], size, *data.shape[axis + 1 :])
     return [Info(data.dtype, shape), Info(INT64, shape)][: len(node.outputs)]
 
@@ -35,7 +35,7 @@ def _top_k(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     size = data.shape[axis]
     k = int(count.reshape(())) if count.size == 1 else -1
     if not 0 <= k <= size:
-        raise ModelError(f"node {node.name!r} (TopK): k is {k} for an axis of size {size}")
+        raise fault(ModelError, node, f"k is {k} for an axis of size {size}")
     # NaN counts as the greatest value; equal values keep the order of their indices.
     if boolean(node.attribute("largest", 1)):
         order = size - 1 - np.flip(np.argsort(np.flip(data, axis), axis, kind="stable"), axis)
@@ -55,7 +55,7 @@ def _infer_cumsum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _cumsum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, place = required(node, inputs, 0), required(node, inputs, 1)
     if place.size != 1:
-        raise ModelError(f"node {node.name!r} (CumSum): {place.size} axes, expected 1")
+        raise fault(ModelError, node, f"{place.size} axes, expected 1")
     axis = axis_of(node, int(place.reshape(())), data.ndim)
     reverse = boolean(node.attribute("reverse", 0))
     terms = np.flip(data, axis) if reverse else data
@@ -79,7 +79,7 @@ def _arg(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data = required(node, inputs, 0)
     axis = axis_of(node, int(node.attribute("axis", 0)), data.ndim)
     if data.shape[axis] == 0:
-        raise ModelError(f"node {node.name!r} ({node.op}): an axis of size 0")
+        raise fault(ModelError, node, "an axis of size 0")
     last = boolean(node.attribute("select_last_index", 0))
     terms = np.flip(data, axis) if last else data
     keep = boolean(node.attribute("keepdims", 1))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.ir import Array, Info, Node, Rows, same_size
+from pyrec_infer.ir import Array, Info, Node, Rows, fault, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import (
     Op,
@@ -34,7 +34,7 @@ _INT32 = np.dtype(np.int32)
 def check_8_bits(node: Node, *dtypes: np.dtype[Any] | None) -> None:
     for dtype in dtypes:
         if dtype is not None and dtype not in _BYTES:
-            raise ModelError(f"node {node.name!r} ({node.op}) does not take {dtype}")
+            raise fault(ModelError, node, f"does not take {dtype}")
 
 
 def without_zero_point(x: Array, zero_point: Array | None) -> Array:
@@ -75,7 +75,7 @@ def _spread(node: Node, parameter: Array, shape: tuple[int, ...]) -> Array:
     if block > 0:
         expected = (*shape[:axis], -(-size // block), *shape[axis + 1 :])
     if block < 0 or parameter.shape != expected:
-        raise ModelError(f"node {node.name!r} ({node.op}): a parameter of shape {parameter.shape}")
+        raise fault(ModelError, node, f"a parameter of shape {parameter.shape}")
     if block > 0:
         return parameter.repeat(block, axis).take(np.arange(size), axis)
     return parameter.reshape(-1, *(1,) * (len(shape) - axis - 1))
@@ -84,7 +84,7 @@ def _spread(node: Node, parameter: Array, shape: tuple[int, ...]) -> Array:
 def _quantized_type(node: Node, zero_point: Info | Array | None) -> np.dtype[Any] | None:
     dtype = element_type(node, "output_dtype", "uint8") if zero_point is None else zero_point.dtype
     if dtype is not None and dtype not in _QUANTIZED:
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): quantisation to {dtype}")
+        raise fault(UnsupportedModelError, node, f"quantisation to {dtype}")
     return dtype
 
 
@@ -104,9 +104,9 @@ def _quantize(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def _check_dequantize(node: Node, x: np.dtype[Any] | None, scale: np.dtype[Any] | None) -> None:
     if x is not None and x not in (*_QUANTIZED, _INT32):
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): dequantisation of {x}")
+        raise fault(UnsupportedModelError, node, f"dequantisation of {x}")
     if scale is not None and scale not in (_FLOAT32, np.dtype(np.float16)):
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): a scale of {scale}")
+        raise fault(UnsupportedModelError, node, f"a scale of {scale}")
 
 
 def _infer_dequantize(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -121,7 +121,7 @@ def _dequantize(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     value = x.astype(np.int64)
     if zero_point is not None:
         if zero_point.dtype != x.dtype:
-            raise ModelError(f"node {node.name!r} ({node.op}): operands of {x.dtype} and {zero_point.dtype}")
+            raise fault(ModelError, node, f"operands of {x.dtype} and {zero_point.dtype}")
         value = value - _spread(node, zero_point, x.shape)
     factor = _spread(node, scale.astype(np.float32), x.shape)
     with np.errstate(all="ignore"):
@@ -131,7 +131,7 @@ def _dequantize(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def _infer_dynamic(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     x = required(node, inputs, 0)
     if x.dtype is not None and x.dtype != _FLOAT32:
-        raise ModelError(f"node {node.name!r} ({node.op}) does not take {x.dtype}")
+        raise fault(ModelError, node, f"does not take {x.dtype}")
     return [Info(_UINT8, x.shape), Info(_FLOAT32, ()), Info(_UINT8, ())][: len(node.outputs)]
 
 
@@ -158,7 +158,7 @@ def _row_parameter(node: Node, parameter: Array, a: Array) -> Array:
     if parameter.size == 1:
         return parameter.reshape(())
     if a.ndim < 2 or parameter.size != a.shape[-2]:
-        raise ModelError(f"node {node.name!r} ({node.op}): a parameter of shape {parameter.shape}")
+        raise fault(ModelError, node, f"a parameter of shape {parameter.shape}")
     return parameter.reshape(-1, 1)
 
 
@@ -167,7 +167,7 @@ def _column_parameter(node: Node, parameter: Array, b: Array) -> Array:
     if parameter.size == 1:
         return parameter.reshape(())
     if b.ndim < 2 or parameter.size != b.shape[-1]:
-        raise ModelError(f"node {node.name!r} ({node.op}): a parameter of shape {parameter.shape}")
+        raise fault(ModelError, node, f"a parameter of shape {parameter.shape}")
     return parameter.reshape(-1)
 
 
@@ -208,7 +208,7 @@ def _qgemm_shapes(node: Node, a: Info, b: Info) -> tuple[Info, Info]:
         if info.shape is None:
             return info
         if len(info.shape) != 2:
-            raise ModelError(f"node {node.name!r} ({node.op}) takes matrices, got {info.shape}")
+            raise fault(ModelError, node, f"takes matrices, got {info.shape}")
         return Info(info.dtype, info.shape[::-1] if boolean(node.attribute(key, 0)) else info.shape)
 
     return turned(a, "transA"), turned(b, "transB")
@@ -229,7 +229,7 @@ def _qgemm(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     a = a.T if boolean(node.attribute("transA", 0)) else a
     b = b.T if boolean(node.attribute("transB", 0)) else b
     if a.ndim != 2 or b.ndim != 2:
-        raise ModelError(f"node {node.name!r} ({node.op}) takes matrices")
+        raise fault(ModelError, node, "takes matrices")
     c, y_scale, y_zero = (optional(inputs, i) for i in (6, 7, 8))
     sums = _integer_product(node, a, a_zero, b, b_zero)
     if c is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Info, Node, Rows, Size
+from pyrec_infer.ir import Array, Info, Node, Rows, Size, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, couples, optional, required
 from pyrec_infer.ops.core.shapes import fresh
@@ -37,7 +37,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[[Array, Any, Any], Array], float | None, 
 
 
 def _fail(node: Node, rule: str) -> ModelError:
-    return ModelError(f"node {node.name!r} ({node.op}): {rule}")
+    return fault(ModelError, node, rule)
 
 
 def _directions(node: Node) -> tuple[bool, ...]:
@@ -102,7 +102,7 @@ def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 def _expect(node: Node, name: str, value: Array, shape: tuple[int, ...]) -> Array:
     if value.shape != shape:
-        raise ShapeError(f"{node.op}: {name}: expected shape {shape}, got {value.shape}")
+        raise fault(ShapeError, node, f"{name}: expected shape {shape}, got {value.shape}")
     return value
 
 
@@ -152,7 +152,7 @@ def _evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
     x, w, r = (required(node, [at(0), at(1), at(2)], index) for index in range(3))
     if x.ndim != 3 or w.ndim != 3 or r.ndim != 3:
-        raise ShapeError(f"{node.op}: X, W and R: expected rank 3, got {x.ndim}, {w.ndim} and {r.ndim}")
+        raise fault(ShapeError, node, f"X, W and R: expected rank 3, got {x.ndim}, {w.ndim} and {r.ndim}")
     x = x.swapaxes(0, 1) if batch_first else x
     reverse = _directions(node)
     directions, gates = len(reverse), _GATES[node.op]
@@ -176,7 +176,7 @@ def _evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     lengths = np.full(batch, steps) if lengths_given is None else lengths_given.astype(np.int64)
     _expect(node, "sequence_lens", lengths, (batch,))
     if ((lengths < 0) | (lengths > steps)).any():
-        raise ShapeError(f"{node.op}: a length is outside of [0, {steps}]")
+        raise fault(ShapeError, node, f"a length is outside of [0, {steps}]")
 
     y = np.zeros((steps, directions, batch, hidden), real)
     last_h, last_c = np.empty_like(state), np.empty_like(cell)

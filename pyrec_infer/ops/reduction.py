@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Size
+from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, optional, required
 from pyrec_infer.ops.core.shapes import axis_of, constant_integers, product
@@ -29,7 +29,7 @@ def _axes(node: Node, given: Sequence[int], rank: int) -> Axes:
         return () if boolean(node.attribute("noop_with_empty_axes", 0)) else tuple(range(rank))
     axes = tuple(axis_of(node, axis, rank) for axis in given)
     if len(set(axes)) != len(axes):
-        raise ModelError(f"node {node.name!r} ({node.op}): an axis is reduced twice")
+        raise fault(ModelError, node, "an axis is reduced twice")
     return axes
 
 

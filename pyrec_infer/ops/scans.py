@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Graph, Info, Node, Size
+from pyrec_infer.ir import Array, Graph, Info, Node, Size, fault
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core.interpret import Value, interpret
 from pyrec_infer.ops.core.registry import Op
@@ -34,7 +34,7 @@ from pyrec_infer.ops.subgraphs import (
 def _scan_setting(node: Node, key: str, count: int) -> tuple[int, ...]:
     values = tuple(node.attribute(key, ())) or (0,) * count
     if len(values) != count:
-        raise ModelError(f"node {node.name!r} (Scan): expected {count} values of {key}, got {len(values)}")
+        raise fault(ModelError, node, f"expected {count} values of {key}, got {len(values)}")
     return values
 
 
@@ -43,10 +43,10 @@ def _scan_parts(node: Node) -> tuple[Graph, int, int]:
     scanned = node.attribute("num_scan_inputs", 0)
     states = len(node.inputs) - scanned - captures_of(node)
     if scanned < 1 or states < 0:
-        raise ModelError(f"node {node.name!r} (Scan): num_scan_inputs is {scanned}")
+        raise fault(ModelError, node, f"num_scan_inputs is {scanned}")
     body = closed_body(node, len(node.inputs), states)
     if len(body.outputs) != len(node.outputs):
-        raise ModelError(f"node {node.name!r} (Scan): a body's outputs do not fit the node")
+        raise fault(ModelError, node, "a body's outputs do not fit the node")
     return body, states, scanned
 
 

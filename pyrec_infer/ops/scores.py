@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import STRING, Array, Info, Node, Size
+from pyrec_infer.ir import STRING, Array, Info, Node, Size, fault
 from pyrec_infer.ops.core.shapes import fresh
 
 
@@ -74,7 +74,7 @@ def labels_of(node: Node, least: int) -> Array:
     """The labels of a classifier with scores for at least so many classes."""
     labels = node.attribute("labels")
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or len(labels) < least:
-        raise ModelError(f"node {node.name!r} ({node.op}): expected an array of {least} labels")
+        raise fault(ModelError, node, f"expected an array of {least} labels")
     return labels
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, optional, required
 from pyrec_infer.ops.core.shapes import broadcast, dtype_of
@@ -33,7 +33,7 @@ def _where(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     except ValueError as error:
         let_interrupts_pass(error)
         shapes = f"{condition.shape}, {a.shape} and {b.shape}"
-        raise ModelError(f"node {node.name!r} (Where): shapes {shapes} do not broadcast") from None
+        raise fault(ModelError, node, f"shapes {shapes} do not broadcast") from None
 
 
 def _bound(node: Node, x: Array, bound: Array | None, default: float) -> Array:
@@ -41,7 +41,7 @@ def _bound(node: Node, x: Array, bound: Array | None, default: float) -> Array:
         return np.array(default, x.dtype)
     check_same(node, (x, bound))
     if bound.size != 1:
-        raise ModelError(f"node {node.name!r} (Clip): expected a scalar bound, got shape {bound.shape}")
+        raise fault(ModelError, node, f"expected a scalar bound, got shape {bound.shape}")
     return bound.reshape(())
 
 

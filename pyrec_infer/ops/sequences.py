@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node, fault
 from pyrec_infer.ops.core.registry import Op, element_type
 from pyrec_infer.ops.core.shapes import axis_of, dtype_of
 
@@ -48,7 +48,7 @@ def _infer_has_element(node: Node, inputs: Infos) -> list[Info]:
 
 def _infer_get_element(node: Node, inputs: Infos) -> list[Info]:
     if not inputs or inputs[0] is None:
-        raise ModelError(f"node {node.name!r} (OptionalGetElement): its input is absent")
+        raise fault(ModelError, node, "its input is absent")
     return [inputs[0]]
 
 

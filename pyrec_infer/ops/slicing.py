@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable, has_symbol, same_size
+from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable, fault, has_symbol, same_size
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowRule, optional, required
 from pyrec_infer.ops.core.shapes import (
@@ -33,7 +33,7 @@ def _infer_concat(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
         return [Info(dtype, None)]
     rank = len(shapes[0])
     if any(len(shape) != rank for shape in shapes):
-        raise ModelError(f"node {node.name!r} (Concat): ranks {[len(shape) for shape in shapes]} differ")
+        raise fault(ModelError, node, f"ranks {[len(shape) for shape in shapes]} differ")
     axis = axis_of(node, int(node.attribute("axis", 0)), rank)
     sizes = list(shapes[0])
     for shape in shapes[1:]:
@@ -42,7 +42,7 @@ def _infer_concat(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
                 continue
             known = sizes[i]
             if isinstance(known, int) and known != size:
-                raise ModelError(f"node {node.name!r} (Concat): sizes {known} and {size} of axis {i} differ")
+                raise fault(ModelError, node, f"sizes {known} and {size} of axis {i} differ")
             sizes[i] = size
     try:
         total: Size = 0
@@ -61,7 +61,7 @@ def _concat(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     shapes = {(*part.shape[:axis], 0, *part.shape[axis + 1 :]) for part in parts}
     if len(shapes) != 1:
         shape_list = [part.shape for part in parts]
-        raise ModelError(f"node {node.name!r} (Concat): shapes {shape_list} differ beside axis {axis}")
+        raise fault(ModelError, node, f"shapes {shape_list} differ beside axis {axis}")
     return [np.concatenate(parts, axis)]
 
 
@@ -69,11 +69,11 @@ def _split_sizes(node: Node, size: int, sizes: Sequence[int] | None) -> list[int
     count = len(node.outputs)
     if sizes is None:
         if int(node.attribute("num_outputs", count)) != count:
-            raise ModelError(f"node {node.name!r} (Split): num_outputs differs from its {count} outputs")
+            raise fault(ModelError, node, f"num_outputs differs from its {count} outputs")
         chunk = -(-size // count)
         return [max(min(chunk, size - chunk * i), 0) for i in range(count)]
     if len(sizes) != count or sum(sizes) != size or min(sizes) < 0:
-        raise ModelError(f"node {node.name!r} (Split): parts {list(sizes)} of an axis of size {size}")
+        raise fault(ModelError, node, f"parts {list(sizes)} of an axis of size {size}")
     return list(sizes)
 
 
@@ -88,7 +88,7 @@ def _infer_split(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     if split is not None:
         sizes = integers(split)
         if sizes is not None and len(sizes) != count:
-            raise ModelError(f"node {node.name!r} (Split): {len(sizes)} parts and {count} outputs")
+            raise fault(ModelError, node, f"{len(sizes)} parts and {count} outputs")
         parts = sizes or parts
         whole = constant_integers(split)
         if isinstance(size, int) and whole is not None:
@@ -158,7 +158,7 @@ def _slice_size(start: Size, end: Size, step: Size, size: Size) -> Size | None:
 def _slice_axes(node: Node, axes: Sequence[int] | None, count: int, rank: int) -> list[int]:
     found = list(range(count)) if axes is None else [axis_of(node, axis, rank) for axis in axes]
     if len(found) != count or len(set(found)) != count or count > rank:
-        raise ModelError(f"node {node.name!r} (Slice): {count} starts do not fit axes {found} of rank {rank}")
+        raise fault(ModelError, node, f"{count} starts do not fit axes {found} of rank {rank}")
     return found
 
 
@@ -180,12 +180,12 @@ def _infer_slice(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     if given[4] is None:
         steps = (1,) * count
     if any(found != count for found in counts):
-        raise ModelError(f"node {node.name!r} (Slice): starts, ends and steps differ in length")
+        raise fault(ModelError, node, "starts, ends and steps differ in length")
     sizes = list(data.shape)
     for i, axis in enumerate(axes):
         size = None
         if steps is not None and _is_zero(steps[i]):
-            raise ModelError(f"node {node.name!r} (Slice): a step of 0")
+            raise fault(ModelError, node, "a step of 0")
         if starts is not None and ends is not None and steps is not None:
             size = _slice_size(starts[i], ends[i], steps[i], data.shape[axis])
         sizes[axis] = fresh(node, 0, axis) if size is None else size
@@ -203,7 +203,7 @@ def _slice(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     axes = _slice_axes(node, None if given_axes is None else integer_list(given_axes), len(starts), data.ndim)
     steps = [1] * len(starts) if given_steps is None else integer_list(given_steps)
     if not len(starts) == len(ends) == len(steps) or 0 in steps:
-        raise ModelError(f"node {node.name!r} (Slice): {len(starts)} starts, {len(ends)} ends, steps {steps}")
+        raise fault(ModelError, node, f"{len(starts)} starts, {len(ends)} ends, steps {steps}")
     index = [slice(None)] * data.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         first, count = _slice_bounds(start, end, step, data.shape[axis])
@@ -218,16 +218,14 @@ def _infer_reverse_sequence(node: Node, inputs: Sequence[Info | None]) -> list[I
         _, batch_axis = _time_and_batch(node, len(data.shape))
         count, size = data.shape[batch_axis], lengths.shape[0] if lengths.shape else 0
         if isinstance(count, int) and isinstance(size, int) and count != size:
-            raise ModelError(f"node {node.name!r} (ReverseSequence): {size} lengths of {count} sequences")
+            raise fault(ModelError, node, f"{size} lengths of {count} sequences")
     return [Info(data.dtype, data.shape)]
 
 
 def _time_and_batch(node: Node, rank: int) -> tuple[int, int]:
     time, batch = int(node.attribute("time_axis", 0)), int(node.attribute("batch_axis", 1))
     if rank < 2 or {time, batch} != {0, 1}:
-        raise ModelError(
-            f"node {node.name!r} (ReverseSequence): time axis {time}, batch axis {batch}, rank {rank}"
-        )
+        raise fault(ModelError, node, f"time axis {time}, batch axis {batch}, rank {rank}")
     return time, batch
 
 
@@ -236,9 +234,7 @@ def _reverse_sequence(node: Node, inputs: Sequence[Array | None]) -> list[Array]
     time, batch = _time_and_batch(node, data.ndim)
     steps = data.shape[time]
     if lengths.shape != (data.shape[batch],) or np.any(lengths < 0) or np.any(lengths > steps):
-        raise ModelError(
-            f"node {node.name!r} (ReverseSequence): expected {data.shape[batch]} lengths in [0, {steps}]"
-        )
+        raise fault(ModelError, node, f"expected {data.shape[batch]} lengths in [0, {steps}]")
     position = np.arange(steps)[:, None]
     index = np.where(position < lengths, lengths - 1 - position, position)
     if time == 1:

@@ -11,7 +11,7 @@ from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.hashing import Seed
 from pyrec_infer.hashing.murmur3 import murmur3_32
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Info, Node, holds_strings
+from pyrec_infer.ir import STRING, Array, Dim, Info, Node, fault, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import broadcast, fresh
@@ -23,7 +23,7 @@ INT64 = np.dtype(np.int64)
 
 def _text(node: Node, x: Array) -> Array:
     if not holds_strings(x):
-        raise DTypeError(f"{node.op} takes strings, got {x.dtype}")
+        raise fault(DTypeError, node, f"takes strings, got {x.dtype}")
     return x
 
 
@@ -31,7 +31,7 @@ def _category_mapper(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     texts, numbers = tuple(node.attribute("cats_strings", ())), tuple(node.attribute("cats_int64s", ()))
     if len(texts) != len(numbers):
-        raise ModelError(f"node {node.name!r} ({node.op}): {len(texts)} strings, {len(numbers)} integers")
+        raise fault(ModelError, node, f"{len(texts)} strings, {len(numbers)} integers")
     if holds_strings(x):
         to_number = dict(zip(texts, numbers, strict=True))
         default = node.attribute("default_int64", -1)
@@ -51,7 +51,7 @@ def _infer_category_mapper(node: Node, inputs: Infos) -> list[Info]:
 def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
     x = _text(node, required(node, inputs, 0))
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] != 1):
-        raise ShapeError(f"{node.op}: expected shape [C] or [1, C], got {x.shape}")
+        raise fault(ShapeError, node, f"expected shape [C] or [1, C], got {x.shape}")
     stopwords = {str(word) for word in node.attribute("stopwords", ())}
     items = x.reshape(-1).tolist()
     if node.attribute("is_case_sensitive", 0):
@@ -61,7 +61,7 @@ def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
         items = [item for item in items if item.lower() not in lowered]
     action = node.attribute("case_change_action", "NONE")
     if action not in ("NONE", "LOWER", "UPPER"):
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown case_change_action {action!r}")
+        raise fault(ModelError, node, f"unknown case_change_action {action!r}")
     if action != "NONE":
         items = [item.lower() if action == "LOWER" else item.upper() for item in items]
     result = np.asarray(items or [""], STRING)
@@ -96,12 +96,12 @@ def _tokenizer(node: Node, inputs: Arrays) -> list[Array]:
     expression = str(node.attribute("tokenexp", ""))
     separators = [str(item) for item in node.attribute("separators", ())]
     if bool(expression) == bool(separators):
-        raise ModelError(f"node {node.name!r} ({node.op}): expected either tokenexp or separators")
+        raise fault(ModelError, node, "expected either tokenexp or separators")
     by_character = separators == [""]
     try:
         pattern = re.compile(expression or "|".join(f"(?:{item})" for item in separators))
     except re.error as error:
-        raise ModelError(f"node {node.name!r} ({node.op}): bad pattern: {error}") from None
+        raise fault(ModelError, node, f"bad pattern: {error}") from None
     shortest = max(node.attribute("mincharnum", 1), 1)
     parts = []
     for item in x.reshape(-1).tolist():
@@ -138,7 +138,7 @@ def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
         return [np.asarray(add(a, b))]
     except ValueError as error:
         let_interrupts_pass(error)
-        raise ShapeError(f"{node.op}: shapes {a.shape} and {b.shape} do not broadcast") from None
+        raise fault(ShapeError, node, f"shapes {a.shape} and {b.shape} do not broadcast") from None
 
 
 def _infer_string_concat(node: Node, inputs: Infos) -> list[Info]:
@@ -151,7 +151,7 @@ def _regex_full_match(node: Node, inputs: Arrays) -> list[Array]:
     try:
         pattern = re.compile(str(node.attribute("pattern", "")))
     except re.error as error:
-        raise ModelError(f"node {node.name!r} ({node.op}): bad pattern: {error}") from None
+        raise fault(ModelError, node, f"bad pattern: {error}") from None
     found = [pattern.fullmatch(item) is not None for item in x.reshape(-1).tolist()]
     return [np.asarray(found, np.bool_).reshape(x.shape)]
 
@@ -167,7 +167,7 @@ def _change_text(node: Node, inputs: Arrays) -> list[Array]:
     x = _text(node, required(node, inputs, 0))
     change = _CHANGES.get(str(node.attribute("change", "")))
     if change is None:
-        raise ModelError(f"node {node.name!r} ({node.op}): unknown change")
+        raise fault(ModelError, node, "unknown change")
     return [np.asarray([change(item) for item in x.reshape(-1).tolist()], STRING).reshape(x.shape)]
 
 
@@ -203,23 +203,23 @@ def _ngrams(node: Node) -> tuple[dict[tuple[object, ...], int], int]:
     for length, start in enumerate(starts, start=1):
         end = starts[length] if length < len(starts) else len(pool)
         if not 0 <= start <= end <= len(pool) or (end - start) % length:
-            raise ModelError(f"node {node.name!r} ({node.op}): ngram_counts do not fit the pool")
+            raise fault(ModelError, node, "ngram_counts do not fit the pool")
         for at in range(start, end, length):
             found.setdefault(pool[at : at + length], len(found))
     if len(found) > len(indexes) or any(not 0 <= index < 2**31 for index in indexes):
-        raise ModelError(f"node {node.name!r} ({node.op}): ngram_indexes do not fit the pool")
+        raise fault(ModelError, node, "ngram_indexes do not fit the pool")
     return found, max(indexes, default=-1) + 1
 
 
 def _tfidf(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     if x.ndim not in (1, 2):
-        raise ShapeError(f"{node.op}: expected 1 or 2 axes, got {x.ndim}")
+        raise fault(ShapeError, node, f"expected 1 or 2 axes, got {x.ndim}")
     pool, width = _ngrams(node)
     indexes = tuple(node.attribute("ngram_indexes", ()))
     weights = tuple(node.attribute("weights", ())) or (1.0,) * len(indexes)
     if len(weights) != len(indexes):
-        raise ModelError(f"node {node.name!r} ({node.op}): {len(weights)} weights")
+        raise fault(ModelError, node, f"{len(weights)} weights")
     mode = node.attribute("mode", "TF")
     matrix = np.atleast_2d(x)
     result = np.zeros((len(matrix), width), np.float32)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Shape, Size, same_size
+from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Shape, Size, fault, same_size
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.registry import depends_on_batch_size
 from pyrec_infer.ops.core.shapes import axis_of, fresh
@@ -30,19 +30,21 @@ def captures_of(node: Node) -> int:
     """How many outer values a body reads."""
     count = node.attribute("captures", 0)
     if not 0 <= count <= len(node.inputs):
-        raise ModelError(f"node {node.name!r} ({node.op}): {count} captures, {len(node.inputs)} inputs")
+        raise fault(ModelError, node, f"{count} captures, {len(node.inputs)} inputs")
     return int(count)
 
 
 def closed_body(node: Node, inputs: int, outputs: int) -> Graph:
     """The only body, checked for the number of its inputs and least number of outputs."""
     if len(node.bodies) != 1:
-        raise ModelError(f"node {node.name!r} ({node.op}): expected one body, got {len(node.bodies)}")
+        raise fault(ModelError, node, f"expected one body, got {len(node.bodies)}")
     body = node.bodies[0]
     if len(body.inputs) != inputs or len(body.outputs) < outputs:
-        raise ModelError(
-            f"node {node.name!r} ({node.op}): expected a body with {inputs} inputs and at least {outputs} "
-            f"outputs, got {len(body.inputs)} and {len(body.outputs)}"
+        raise fault(
+            ModelError,
+            node,
+            f"expected a body with {inputs} inputs and at least {outputs} "
+            f"outputs, got {len(body.inputs)} and {len(body.outputs)}",
         )
     return body
 
@@ -133,7 +135,7 @@ def stacked_info(node: Node, output: int, info: Info, known: set[str], trips: Si
 
 def stack_arrays(node: Node, arrays: list[Array], axis: int) -> Array:
     if any(array.shape != arrays[0].shape for array in arrays):
-        raise ShapeError(f"{node.op}: a scan output changes its shape from one iteration to another")
+        raise fault(ShapeError, node, "a scan output changes its shape from one iteration to another")
     return np.stack(arrays, axis=axis)
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ir import Array, Info, Node, fault
 from pyrec_infer.ops.cast import to_integer
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, boolean, optional, required
@@ -64,7 +64,7 @@ def _gelu(node: Node, x: Array) -> Array:
     if approximate == "tanh":
         return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
     if approximate != "none":
-        raise ModelError(f"node {node.name!r} (Gelu): approximate is neither none nor tanh")
+        raise fault(ModelError, node, "approximate is neither none nor tanh")
     return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
 
 
@@ -140,7 +140,7 @@ def _infer_dropout(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 def _dropout(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x, training = required(node, inputs, 0), optional(inputs, 2)
     if training is not None and boolean(training):
-        raise UnsupportedModelError(f"node {node.name!r} (Dropout) in training mode is not deterministic")
+        raise fault(UnsupportedModelError, node, "not deterministic in training mode")
     return [x, np.ones(x.shape, np.bool_)][: len(node.outputs)]
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Graph, Info, Node
+from pyrec_infer.errors import IdRangeError, ModelError, ShapeError
+from pyrec_infer.ir import Graph, Info, Node, fault, reworded
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core import registry
 from pyrec_infer.ops.core.inference import analyze
@@ -16,11 +16,11 @@ from pyrec_infer.ops.core.inference import analyze
 INFO = Info(np.dtype(np.float32), (2,))
 
 
-@pytest.mark.parametrize("rule", ["the node before it has no type", "node 'it' (Neg): no type", "no type"])
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
-def test_an_error_names_its_node_once(rule: str, inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*given: object) -> list[Info]:
-        raise ModelError(rule)
+def test_an_error_names_its_node_once(named: bool, inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(node: Node, *given: object) -> list[Info]:
+        raise fault(ModelError, node, "no type") if named else ModelError("no type")
 
     monkeypatch.setitem(registry._operators, "Neg", replace(OPS["Neg"], infer=refuse))
     node = Node("Neg", ("x",), ("y",), name="it")
@@ -31,4 +31,14 @@ def test_an_error_names_its_node_once(rule: str, inside: bool, monkeypatch: pyte
         graph = Graph(("c", "x"), ("z",), (choice,), {}, infos)
     with pytest.raises(ModelError) as caught:
         analyze(graph)
-    assert str(caught.value) == "node 'it' (Neg): " + rule.removeprefix("node 'it' (Neg): ")
+    assert str(caught.value) == "node 'it' (Neg): no type"
+
+
+def test_a_label_replaces_the_node_that_an_error_is_about_and_no_other() -> None:
+    node, other = (Node("Gather", (), (), name=name) for name in ("it", "other"))
+    error = fault(IdRangeError, node, "node 'it' (Gather): has 3 rows", 7)
+    assert str(error) == "node 'it' (Gather): node 'it' (Gather): has 3 rows (row 7)"
+    assert str(reworded(error, node, "input 'x'")) == "input 'x': node 'it' (Gather): has 3 rows (row 7)"
+    assert reworded(error, node, "input 'x'").row == 7
+    assert str(reworded(error, other, "input 'x'")) == f"input 'x': {error}"
+    assert str(reworded(ShapeError("rank 2"), node, "")) == "rank 2"

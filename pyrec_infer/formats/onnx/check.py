@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from onnx import AttributeProto, defs
+from onnx import AttributeProto, TensorProto, defs
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 
@@ -18,6 +19,12 @@ _MAX_NODES = 1_000_000
 
 _INTERNAL = "pyrec"
 """Domain of the IR's own operators, which no file may name."""
+
+_TEXT_OF_TENSORS = tuple(
+    field
+    for field in TensorProto.DESCRIPTOR.fields
+    if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE)
+)
 
 FunctionKey: TypeAlias = tuple[str, str, str]
 
@@ -36,9 +43,14 @@ def operators(nodes: Iterable[onnx.NodeProto]) -> Iterable[onnx.NodeProto]:
                 yield from operators(item.g.node)
 
 
+def _tensor_text(tensor: TensorProto) -> list[tuple[FieldDescriptor, Any]]:
+    """The fields of a tensor that may hold text; a look at all would copy its elements."""
+    return [(field, getattr(tensor, field.name)) for field in _TEXT_OF_TENSORS]
+
+
 def check_text(message: Message, where: str) -> None:
     """Refuse names that are not UTF-8, which the parser lets through as bytes."""
-    for field, value in message.ListFields():
+    for field, value in _tensor_text(message) if isinstance(message, TensorProto) else message.ListFields():
         if field.type == field.TYPE_MESSAGE:
             for inner in (value,) if isinstance(value, Message) else value:
                 check_text(inner, where)

@@ -137,7 +137,7 @@ def _external(
     data = files.read(entries.get("location", ""), offset, length, where)
     if dtype.kind == "b":
         return _booleans(data)
-    if not files.mapped or data.ctypes.data % max(dtype.itemsize, 1):
+    if data.ctypes.data % max(dtype.itemsize, 1):  # where a mapped file says so
         data = settled(data)
     return data.view(dtype)
 

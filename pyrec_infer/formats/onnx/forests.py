@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.formats.onnx.labels import class_labels
-from pyrec_infer.formats.onnx.maker import Maker, Rule, where
-from pyrec_infer.ir import AGGREGATES, TRANSFORMS, Array, Comparison, Forest, Label, Node
+from pyrec_infer.formats.onnx.maker import Maker, Rule
+from pyrec_infer.ir import AGGREGATES, TRANSFORMS, Array, Comparison, Forest, Label, Node, fault
 
 Indices = NDArray[np.int64]
 
@@ -33,7 +33,7 @@ _MODES: Mapping[str, int] = {
 
 
 def _fail(node: Node, rule: str) -> ModelError:
-    return ModelError(f"{where(node)}: {rule}")
+    return fault(ModelError, node, f"{rule}")
 
 
 def _reals(node: Node, key: str) -> Array:
@@ -145,7 +145,7 @@ def forest_of_lists(node: Node, prefix: str, targets: int) -> Forest:
         _reals(node, "base_values"),
         _named(node, "aggregate_function", AGGREGATES, "SUM"),
         _named(node, "post_transform", TRANSFORMS, "NONE"),
-        where=where(node),
+        where=node.title,
         label=label,
     )
 
@@ -230,7 +230,7 @@ def forest_of_tensors(node: Node) -> Forest:
         transform=_named(node, "post_transform", TRANSFORMS, "NONE"),
         category_start=category_start,
         categories=categories,
-        where=where(node),
+        where=node.title,
         label=lambda place: f"leaf {place - count}" if place >= count else "",
     )
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.formats.onnx.maker import where
-from pyrec_infer.ir import STRING, Array, Node
+from pyrec_infer.ir import STRING, Array, Node, fault
 
 
 def class_labels(node: Node, integers: str) -> Array:
     """The labels of a classifier; ``integers`` is what its operator calls those that are numbers."""
     texts, numbers = node.attribute("classlabels_strings", ()), node.attribute(integers, ())
     if bool(len(texts)) == bool(len(numbers)):
-        raise ModelError(f"{where(node)}: expected either classlabels_strings or {integers}")
+        raise fault(ModelError, node, f"expected either classlabels_strings or {integers}")
     return np.asarray(texts, STRING) if len(texts) else np.asarray(numbers, np.int64)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.formats.onnx.labels import class_labels
-from pyrec_infer.formats.onnx.maker import Maker, Rule, where
-from pyrec_infer.ir import Array, Linear, Node
+from pyrec_infer.formats.onnx.maker import Maker, Rule
+from pyrec_infer.ir import Array, Linear, Node, fault
 
 
 def _floats(node: Node, key: str) -> Array:
@@ -20,12 +20,12 @@ def _floats(node: Node, key: str) -> Array:
 def _linear(node: Node, outputs: int) -> Linear:
     coefficients = _floats(node, "coefficients")
     if outputs < 1 or not coefficients.size or coefficients.size % outputs:
-        raise ModelError(f"{where(node)}: {coefficients.size} coefficients for {outputs} outputs")
+        raise fault(ModelError, node, f"{coefficients.size} coefficients for {outputs} outputs")
     return Linear(
         coefficients.reshape(outputs, -1),
         _floats(node, "intercepts"),
         str(node.attribute("post_transform", "NONE")),
-        where(node),
+        node.title,
     )
 
 
@@ -38,7 +38,7 @@ def _classifier(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     labels = class_labels(node, "classlabels_ints")
     count = len(node.attribute("intercepts", ())) or len(labels)
     if count > len(labels):
-        raise ModelError(f"{where(node)}: {count} intercepts for {len(labels)} classes")
+        raise fault(ModelError, node, f"{count} intercepts for {len(labels)} classes")
     linear = _linear(node, count)
     return [replace(node, op="pyrec.LinearClassifier", attributes={"linear": linear, "labels": labels})]
 

@@ -29,9 +29,4 @@ Rule: TypeAlias = Callable[[Node, int, Maker], Sequence[Node]]
 """``rule(node, opset, make)``: nodes of the IR that mean the same; ``opset`` is ONNX's own."""
 
 
-def where(node: Node) -> str:
-    """What a node is called in messages."""
-    return f"node {node.name!r} ({node.op})"
-
-
-__all__ = ["Maker", "Rule", "where"]
+__all__ = ["Maker", "Rule"]

@@ -15,7 +15,7 @@ import numpy as np
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.formats.onnx import forests, linear
 from pyrec_infer.formats.onnx.maker import Maker, Rule
-from pyrec_infer.ir import Node
+from pyrec_infer.ir import Node, fault
 from pyrec_infer.ops import Trait, with_trait
 
 
@@ -91,9 +91,7 @@ def _scatter(node: Node, opset: int, make: Maker) -> Sequence[Node]:
 
 def _training(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     if node.attribute("training_mode", 0):
-        raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}) is in training mode; export for inference"
-        )
+        raise fault(UnsupportedModelError, node, "is in training mode; export for inference")
     return [replace(node, attributes=_without(node.attributes, "training_mode", "momentum", "spatial"))]
 
 
@@ -128,5 +126,5 @@ def upgrade(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     if rule is None:
         return [node]
     if not node.inputs or not node.inputs[0]:
-        raise ModelError(f"node {node.name!r} ({node.op}): input 0 is missing")
+        raise fault(ModelError, node, "input 0 is missing")
     return rule(node, opset, make)

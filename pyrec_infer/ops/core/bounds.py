@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import PyrecError, UnsupportedModelError
-from pyrec_infer.ir import Info, Node
+from pyrec_infer.ir import Info, Node, fault
 from pyrec_infer.limits import MAX_RANK, Budget, current_budget
 from pyrec_infer.ops.core.registry import lookup
 from pyrec_infer.ops.core.shapes import known_bytes, product
@@ -52,8 +52,8 @@ def check_axes(node: Node, inputs: Sequence[Info | None]) -> None:
         info = inputs[index] if index < len(inputs) else None
         size = None if info is None or info.shape is None else product(info.shape)
         if isinstance(size, int) and size > 2 * MAX_RANK:
-            raise UnsupportedModelError(
-                f"node {node.name!r} ({node.op}): expected at most {MAX_RANK} axes, input {index} is for more"
+            raise fault(
+                UnsupportedModelError, node, f"expected at most {MAX_RANK} axes, input {index} is for more"
             )
 
 
@@ -66,8 +66,8 @@ def check_ranks(node: Node, outputs: Sequence[Info]) -> None:
     """
     for info in outputs:
         if info.shape is not None and len(info.shape) > MAX_RANK:
-            raise UnsupportedModelError(
-                f"node {node.name!r} ({node.op}): expected at most {MAX_RANK} axes, got {len(info.shape)}"
+            raise fault(
+                UnsupportedModelError, node, f"expected at most {MAX_RANK} axes, got {len(info.shape)}"
             )
 
 

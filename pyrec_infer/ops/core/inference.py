@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows
+from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, fault
 from pyrec_infer.ops.core.bounds import GROWING, check_axes, check_ranks, is_long
 from pyrec_infer.ops.core.registry import Op, couples, lookup
 from pyrec_infer.ops.core.shapes import product, same_shape
@@ -136,24 +136,16 @@ def _analyze_inputs(node: Node, inputs: Sequence[Info | None], rows: bool) -> tu
         flow = (op.rows if op else couples)(node, inputs, outputs)
         return [info.with_rows(axis) for info, axis in zip(outputs, flow.rows, strict=True)], flow.coupled
     except ModelError as error:
-        if error.located:
+        # Rules may say which node it is, and those inside bodies have.
+        if error.about is not None:
             raise
-        raise _located(error, node) from error
+        raise fault(type(error), node, str(error)) from error
     except MemoryError:
         raise
     except Exception as error:
         let_interrupts_pass(error)
         # A rule relies on attributes and shapes that a damaged file need not have.
-        raise ModelError(f"node {node.name!r} ({node.op}) is inconsistent: {error}") from error
-
-
-def _located(error: ModelError, node: Node) -> ModelError:
-    """The error with the node that it is about; rules may say which it is, and those inside bodies have."""
-    own = f"node {node.name!r} ({node.op})"
-    text = str(error)
-    found = type(error)(text if text.startswith(own) else f"{own}: {text}")
-    found.located = True
-    return found
+        raise fault(ModelError, node, f"inconsistent: {error}") from error
 
 
 def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[Info]:

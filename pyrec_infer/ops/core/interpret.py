@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from pyrec_infer.errors import ModelError, PyrecError, UnsupportedModelError
-from pyrec_infer.ir import Array, Graph
+from pyrec_infer.ir import Array, Graph, fault
 from pyrec_infer.ops.core.bounds import require_room
 from pyrec_infer.ops.core.registry import lookup
 
@@ -56,13 +56,13 @@ def interpret(graph: Graph, inputs: Sequence[Value | None]) -> list[Value]:
     for node, release in zip(graph.nodes, _release_lists(graph), strict=True):
         op = lookup(node.op)
         if op is None:
-            raise UnsupportedModelError(f"node {node.name!r}: operator {node.op} is not supported")
+            raise fault(UnsupportedModelError, node, "the operator is not supported")
         arguments = [values[name] if name else None for name in node.inputs]
         require_room(node, arguments)
         try:
             results = op.evaluate(node, arguments)  # type: ignore[arg-type]
         except PyrecError as error:
-            error.add_note(f"in node {node.name!r} ({node.op})")
+            error.add_note(f"in {node.title}")
             raise
         for name, value in zip(node.outputs, results, strict=True):
             if name:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from pyrec_infer.errors import IdRangeError, ModelError, ShapeError, UnsupportedModelError
-from pyrec_infer.ir import ELEMENT_TYPES, Array, Info, Node, RowAxis, Rows, has_symbol
+from pyrec_infer.ir import ELEMENT_TYPES, Array, Info, Node, RowAxis, Rows, fault, has_symbol
 from pyrec_infer.ops.core.traits import Flops, Trait, one_each
 
 Evaluate: TypeAlias = Callable[[Node, Sequence[Array | None]], Sequence[Array]]
@@ -144,7 +144,7 @@ def required(node: Node, inputs: Sequence[Operand | None], index: int) -> Operan
     """An input that the operator cannot do without."""
     found = optional(inputs, index)
     if found is None:
-        raise ModelError(f"node {node.name!r} ({node.op}) has no input {index}")
+        raise fault(ModelError, node, f"has no input {index}")
     return found
 
 
@@ -158,7 +158,7 @@ def id_error(rule: str, place: Sequence[int] | Array, shape: tuple[int, ...]) ->
 def check_count(node: Node, count: int) -> None:
     """Refuse a size that no array can have; NumPy's arange wraps around at the largest ones."""
     if count > 1 << 48:
-        raise ShapeError(f"node {node.name!r} ({node.op}): a result of {count} elements is too big")
+        raise fault(ShapeError, node, f"a result of {count} elements is too big")
 
 
 def element_type(node: Node, key: str, default: str = "") -> np.dtype[Any]:
@@ -172,5 +172,5 @@ def element_type(node: Node, key: str, default: str = "") -> np.dtype[Any]:
     name = node.attribute(key, default)
     found = ELEMENT_TYPES.get(name) if isinstance(name, str) else None
     if found is None:
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): no tensors of element type {name!r}")
+        raise fault(UnsupportedModelError, node, f"no tensors of element type {name!r}")
     return found

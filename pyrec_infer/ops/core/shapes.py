@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Dim, Info, Node, Shape, Size, Undecidable, same_size
+from pyrec_infer.ir import Dim, Info, Node, Shape, Size, Undecidable, fault, same_size
 
 
 def broadcast_sizes(a: Size, b: Size) -> Size | None:
@@ -58,7 +58,7 @@ def same_shape(a: Shape | None, b: Shape | None) -> bool:
 def axis_of(node: Node, axis: int, rank: int) -> int:
     """A possibly negative axis as a number in [0, rank)."""
     if not -rank <= axis < rank:
-        raise ModelError(f"node {node.name!r} ({node.op}): axis {axis} of a value of rank {rank}")
+        raise fault(ModelError, node, f"axis {axis} of a value of rank {rank}")
     return axis % rank
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import UnsupportedModelError
-from pyrec_infer.ir import Graph, Node
+from pyrec_infer.ir import Graph, Node, fault
 from pyrec_infer.ops.core.registry import boolean
 from pyrec_infer.passes.common.writer import Writer
 
@@ -75,7 +75,7 @@ def _activation(node: Node, make: _Maker, x: str, given: Mapping[str, Any]) -> s
     if not activation:
         return x
     if activation not in _ACTIVATION_ATTRIBUTES:
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): activation {activation!r}")
+        raise fault(UnsupportedModelError, node, f"activation {activation!r}")
     return make.node(activation, x, **given)
 
 
@@ -153,7 +153,7 @@ def _skip_normalization(node: Node, make: _Maker) -> None:
     """Inputs: x, skip, gamma, [beta,] bias; output 3 is the sum that was normalised."""
     simplified = node.op.endswith("SkipSimplifiedLayerNormalization")
     if any(node.outputs[1:3]):
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): the statistics outputs")
+        raise fault(UnsupportedModelError, node, "the statistics outputs")
     total = _sum(make, node.inputs[0], node.inputs[1], _input(node, 3 if simplified else 4))
     epsilon = float(node.attribute("epsilon", 1e-5 if simplified else 1e-12))
     if simplified:
@@ -167,7 +167,7 @@ def _skip_normalization(node: Node, make: _Maker) -> None:
 
 def _simplified_normalization(node: Node, make: _Maker) -> None:
     if any(node.outputs[1:]):
-        raise UnsupportedModelError(f"node {node.name!r} ({node.op}): the statistics output")
+        raise fault(UnsupportedModelError, node, "the statistics output")
     attributes: dict[str, Any] = {
         key: node.attributes[key] for key in ("axis", "epsilon") if key in node.attributes
     }

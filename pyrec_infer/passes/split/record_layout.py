@@ -147,7 +147,7 @@ class ItemCut:
         for node in self.graph.nodes:
             late = node in self.moved or any(self.rates[made] == Rate.PAIR for made in node.outputs if made)
             if name in node.inputs and late:
-                return f"node {node.name!r} ({node.op})"
+                return node.title
         return "the output"
 
     def fields(self, precision: str) -> tuple[tuple[Field, ...], int]:

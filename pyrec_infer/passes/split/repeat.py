@@ -248,7 +248,7 @@ class Ragged:
 
 def _refusal(node: Node, source: str) -> str:
     return (
-        f"input '{source}': it has no rows of its own, and node {node.name!r} ({node.op}) may pair its parts "
+        f"input '{source}': it has no rows of its own, and {node.title} may pair its parts "
         "with the rows by their order"
     )
 
@@ -374,7 +374,7 @@ def _check_lists(
             if node is None:
                 continue
             reason = (
-                f"input '{name}': its parts belong to rows, as bags tell, and node {node.name!r} ({node.op}) "
+                f"input '{name}': its parts belong to rows, as bags tell, and {node.title} "
                 "joins those of several"
             )
             if name in items:

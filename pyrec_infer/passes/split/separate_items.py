@@ -69,7 +69,7 @@ def _refuse(graph: Graph, coupled: Iterable[Node]) -> None:
         if node in found:
             raise UnsupportedModelError(
                 "a catalogue needs a model whose score depends on its own row alone, and "
-                f"node {node.name!r} ({node.op}) is not known to keep the rows of a batch apart"
+                f"{node.title} is not known to keep the rows of a batch apart"
             )
 
 
