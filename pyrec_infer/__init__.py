@@ -44,6 +44,7 @@ from pyrec_infer.errors import (  # noqa: E402
     RowCountError,
     SchemaError,
     ShapeError,
+    UncoveredSchemaWarning,
     UnexpectedInputError,
     UnsupportedModelError,
 )
@@ -56,6 +57,7 @@ from pyrec_infer.fingerprints import (  # noqa: E402
 from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.pipeline import Pipeline, Recommendations, Source  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
+from pyrec_infer.recording import record_golden  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
 from pyrec_infer.schema import Schema  # noqa: E402
 from pyrec_infer.selection import DPP, MMR, Filter  # noqa: E402
@@ -100,6 +102,7 @@ __all__ = [
     "Source",
     "TensorInfo",
     "TopK",
+    "UncoveredSchemaWarning",
     "UnexpectedInputError",
     "UnsupportedModelError",
     "available_backends",
@@ -113,5 +116,6 @@ __all__ = [
     "hash_to_bucket",
     "load",
     "read_word2vec",
+    "record_golden",
     "score",
 ]

@@ -13,6 +13,7 @@ from pyrec_infer.arguments import RawRows, regular
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Target
 from pyrec_infer.features.fitting import described, targets
+from pyrec_infer.features.golden import warn_if_uncovered
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.schema import Fitted, Schema
@@ -94,8 +95,8 @@ def tensors(fitted: Fitted, raw: RawRows, rows: Any, others: Sequence[str] = ())
     return {name: np.asarray(by_name[value]) for name, value in front.feeds.items()}
 
 
-def _wrong_rows(made: Array, wanted: Array) -> Array:
-    if made.dtype.kind == "f" or wanted.dtype.kind == "f":
+def _wrong_rows(made: Array, wanted: Array, exact: bool) -> Array:
+    if not exact and (made.dtype.kind == "f" or wanted.dtype.kind == "f"):
         same = np.isclose(made.astype(np.float64), wanted.astype(np.float64), RTOL, ATOL, equal_nan=True)
     else:
         same = made == wanted
@@ -123,6 +124,7 @@ def _rows_of(item: Field | Combination, target: Target, wrong: Array, made: Mapp
 
 
 def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Array]) -> Iterator[FieldCheck]:
+    dtypes = {one.name: one.dtype for one in schema.fields}
     for item, target, part in targets(schema.fields, schema.combinations):
         name = target if isinstance(target, str) else target[0]
         if name not in expected:
@@ -132,7 +134,8 @@ def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Ar
                 f"input '{name}': expected shape {list(made[name].shape)}, got {list(expected[name].shape)}"
             )
         length = item.width(part)
-        wrong = _wrong_rows(_part(made[name], target, length), _part(expected[name], target, length))
+        exact = item.kinds(dtypes)[-1] != "number" if part == "value" else part != "weight"
+        wrong = _wrong_rows(_part(made[name], target, length), _part(expected[name], target, length), exact)
         wrong = _rows_of(item, target, wrong, made)
         first = int(np.flatnonzero(wrong)[0]) if wrong.any() else None
         names = tuple(transform.name for transform in item.transforms)
@@ -216,19 +219,17 @@ def require_golden(schema: Schema, fitted: Fitted, raw: RawRows) -> None:
     Raises
     ------
     SchemaError
-        Names the fields.
+        Names the field, the row and the transforms.
     """
-    if schema.golden is None:
+    warn_if_uncovered(schema.uncovered, 6)
+    golden = schema.golden
+    if golden is None:
         return
-    made = tensors(fitted, raw, schema.golden.columns)
-    expected = {
-        name: np.asarray(values, made[name].dtype).reshape(made[name].shape)
-        for name, values in schema.golden.expected.items()
-        if name in made and np.size(values) == made[name].size
-    }
-    missing = sorted(made.keys() - expected.keys())
-    if missing:
-        raise SchemaError(f"golden rows: expected a tensor of {schema.golden.count} rows for '{missing[0]}'")
+    try:
+        made = tensors(fitted, raw, golden.rows(schema.fields))
+    except InputError as error:
+        raise SchemaError(f"golden rows: {error}") from None
+    expected = {name: golden.tensor(name, like) for name, like in made.items()}
     wrong = [str(check) for check in _checks(schema, made, expected) if check.first is not None]
     if wrong:
         raise SchemaError("golden rows: " + "\ngolden rows: ".join(wrong))

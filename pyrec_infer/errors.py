@@ -18,6 +18,7 @@ __all__ = [
     "RowCountError",
     "SchemaError",
     "ShapeError",
+    "UncoveredSchemaWarning",
     "UnexpectedInputError",
     "UnsupportedModelError",
 ]
@@ -42,6 +43,10 @@ class UnsupportedModelError(ModelError):
 
 class SchemaError(PyrecError, ValueError):
     """A schema contradicts itself, or is that of another model; all that is wrong is listed."""
+
+
+class UncoveredSchemaWarning(UserWarning):
+    """A schema that is saved, or served, has fewer golden rows than each of its fields should have."""
 
 
 class UseAlternativeError(PyrecError):

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import described_columns
+from pyrec_infer.arguments import described_columns, plain_columns
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Side, chain_mistakes
 from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
-from pyrec_infer.features.golden import Golden
+from pyrec_infer.features.golden import MOST_ROWS, Golden, golden_of, uncovered, warn_if_uncovered
 from pyrec_infer.features.infer import MOST_WORDS, infer_fields
 from pyrec_infer.features.lower import lower
 from pyrec_infer.features.plain import as_plain, read_plain
@@ -64,6 +64,8 @@ class Schema:
     ----------
     notes : tuple of str
         What `infer` could not tell; not part of the schema.
+    uncovered : tuple of str
+        The fields that have fewer than 16 golden rows; see `record_golden`.
 
     Raises
     ------
@@ -94,6 +96,10 @@ class Schema:
 
     def __repr__(self) -> str:
         return f"<pyrec_infer.Schema of {len(self.fields)} fields>"
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        return uncovered(self.fields, self.golden)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self.as_dict() == other.as_dict()
@@ -126,7 +132,7 @@ class Schema:
                 yield f"of: there is no field '{name}'"
             elif isinstance(known[name], ListField):
                 yield f"of: expected fields of one value, '{name}' is a list"
-            elif known[name].missing in ("zero", "oov"):
+            elif known[name].flags_missing:
                 yield f"of: what is missing of '{name}' has no raw value; give it a default"
         if all(name in known for name in made.of):
             kinds = [known[name].dtype for name in made.of]
@@ -292,21 +298,23 @@ class Schema:
 
         Parameters
         ----------
-        rows : list of mappings, or mapping of str to list
-            Made up, as they are stored with the schema.
+        rows : mapping, list of mappings, table
+            As for `Model.score`. Made up, as they are stored with the schema.
         expected : mapping of str to array_like
             What training made of them, for each input that the schema feeds.
 
         Returns
         -------
         Schema
+
+        Raises
+        ------
+        InputError
+            A row is none of the schema's; names the field and the row.
         """
-        columns = rows
-        if not isinstance(rows, Mapping):
-            names = dict.fromkeys(name for row in rows for name in row)
-            columns = {name: [row.get(name) for row in rows] for name in names}
-        kept = {name: np.asarray(values).tolist() for name, values in expected.items()}
-        return Schema([*self.fields, *self.combinations], Golden(columns, kept))
+        columns = plain_columns(self.fields, rows, MOST_ROWS + 1, whole=False)
+        golden = golden_of(columns, {name: np.asarray(values) for name, values in expected.items()})
+        return Schema([*self.fields, *self.combinations], golden)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data.
@@ -351,7 +359,13 @@ class Schema:
         Parameters
         ----------
         path : path
+
+        Warns
+        -----
+        UncoveredSchemaWarning
+            A field has fewer than 16 golden rows: a draft, which nothing checks when it is served.
         """
+        warn_if_uncovered(self.uncovered, 2)
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod

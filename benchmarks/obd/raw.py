@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import pyrec_infer as pi
 from benchmarks.obd import features
 from pyrec_infer import features as f
+from pyrec_infer.bundled import raw_items, raw_user
 
 
 def schema(cross: bool) -> pi.Schema:
@@ -34,6 +39,28 @@ def schema(cross: bool) -> pi.Schema:
         hashing = hashed(features.CROSS, features.CROSS_BUCKETS)
         made.append(f.Combination(features.CROSS, of, f.Join(["&"]), features.CROSS, hashing))
     return pi.Schema(made)
+
+
+def encode(rows: Sequence[Mapping[str, Any]]) -> features.Arrays:
+    """The inputs of the model without the crossed field, as training makes them of raw rows."""
+    moments = [datetime.fromtimestamp(row["time"], UTC) for row in rows]
+    texts = {name: [row[name] for row in rows] for name in features.FIELDS if name in rows[0]}
+    texts["hour"] = [str(moment.hour) for moment in moments]
+    texts["weekday"] = [str(moment.weekday()) for moment in moments]
+    numbers = {name: np.asarray([[row[name]] for row in rows], np.float32) for name in features.DENSE}
+    return {
+        **{
+            name: np.asarray([features.bucket(name, text, buckets) for text in texts[name]], np.int64)
+            for name, buckets in features.FIELDS.items()
+        },
+        **{name: x if name == "item_feature_0" else np.log1p(x) for name, x in numbers.items()},
+    }
+
+
+def covered(model: Path) -> pi.Schema:
+    """The schema of the model without the crossed field, with golden rows of invented users and items."""
+    invented = [{**raw_user(seed), **item} for seed, item in enumerate(raw_items(200))]
+    return pi.record_golden(schema(cross=False), invented, model, encode)
 
 
 def rows(logs: features.Logs, impressions: Sequence[features.Impression]) -> dict[str, list[Any]]:

@@ -144,7 +144,7 @@ def main() -> None:
         print(f"  AUC of the held-out day {area:.6f}, {path.stat().st_size / 1000:.0f} kB")
     (output / "vocabulary.json").write_text(json.dumps(vocabulary(logs, train_arrays), indent=1) + "\n")
     (output / "raw.json").write_text(json.dumps(raw.values(logs), indent=1) + "\n")
-    (output / "schema.json").write_text(raw.schema(cross=False).to_json() + "\n")
+    (output / "schema.json").write_text(raw.covered(output / "deepfm_obd.onnx").to_json() + "\n")
 
     print(f"written to {output}")
     if arguments.install:

@@ -2,8 +2,8 @@
 
 from pyrec_infer.arguments.arrays import as_array, regular
 from pyrec_infer.arguments.gaps import read_gaps
-from pyrec_infer.arguments.raw_columns import described_columns
-from pyrec_infer.arguments.raw_rows import RawRows
+from pyrec_infer.arguments.raw_columns import described_columns, plain_columns
+from pyrec_infer.arguments.raw_rows import RawRows, raw_columns
 from pyrec_infer.arguments.scalars import (
     as_bounds,
     as_column_names,
@@ -29,6 +29,8 @@ __all__ = [
     "as_names",
     "as_threads",
     "described_columns",
+    "plain_columns",
+    "raw_columns",
     "read_column",
     "read_gaps",
     "regular",

@@ -12,7 +12,7 @@ from pyrec_infer.arguments.raw_values import filled, read_values, row_of
 from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.errors import IdRangeError, InputError, RowCountError, UnexpectedInputError
 from pyrec_infer.extension import compiled
-from pyrec_infer.features.fields import Field, ListField
+from pyrec_infer.features.fields import Field, ListField, known_fields
 from pyrec_infer.features.lower import count_input, missing_input, raw_inputs
 from pyrec_infer.ir import Array
 
@@ -49,7 +49,7 @@ class RawRows:
         self.limits = limits
         weighted = [item for item in fields if isinstance(item, ListField) and item.weights]
         self._owners = {item.weights: item.name for item in weighted}
-        self._known = {**self.fields, **{item.weights: item.of_weights() for item in weighted}}
+        self._known = known_fields(fields)
 
     def names(self, name: str) -> list[str]:
         """The graph's inputs that stand for a field."""
@@ -126,7 +126,7 @@ class RawRows:
             if name in self.limits:
                 _require_exact(item, made[name], self.limits[name], lists.get(name))
             found.update(made)
-        _require_equal(counts)
+        require_equal(counts)
         for name, owner in self._owners.items():
             _require_weights(owner, lists.get(owner), name, lists.get(name))
         return found
@@ -157,7 +157,8 @@ def _as_read(item: Field, limit: int | None, places: Mapping[str, int]) -> tuple
     )
 
 
-def _require_equal(counts: Mapping[str, int]) -> None:
+def require_equal(counts: Mapping[str, int]) -> None:
+    """Refuse fields that have more or fewer rows than the first."""
     if len(set(counts.values())) > 1:
         first, rows = next(iter(counts.items()))
         other = next(name for name, count in counts.items() if count != rows)
@@ -198,9 +199,9 @@ def _columns(item: Field, value: Any) -> dict[str, Array]:
     found = read_values(label, value, item)
     array, missing = filled(label, found, item)
     made = {item.name: array}
-    if item.missing in ("zero", "oov"):
+    if item.flags_missing:
         made[missing_input(item.name)] = np.zeros(len(array), np.bool_) if missing is None else missing
     return made
 
 
-__all__ = ["RawRows", "raw_columns"]
+__all__ = ["RawRows", "raw_columns", "require_equal"]

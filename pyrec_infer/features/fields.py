@@ -11,14 +11,14 @@ from pyrec_infer.features.transforms.ids import finite, is_of, whole
 from pyrec_infer.features.transforms.transform import Kind, Transform, in_order
 
 Side: TypeAlias = Literal["request", "item", "candidate"]
-Missing: TypeAlias = Literal["error", "default", "zero", "oov"]
+Missing: TypeAlias = Literal["error", "default", "zero", "oov", "id"]
 Target: TypeAlias = "str | tuple[str, int]"
 
 NAN = "NaN"
 """The number that is none, where JSON has no other way to say it."""
 
 SIDES: tuple[Side, ...] = ("request", "item", "candidate")
-RULES: tuple[Missing, ...] = ("error", "default", "zero", "oov")
+RULES: tuple[Missing, ...] = ("error", "default", "zero", "oov", "id")
 KINDS: tuple[Kind, ...] = ("string", "integer", "number")
 
 
@@ -81,7 +81,8 @@ class Field:
         What is done to it, in order.
     missing : str
         What a missing value is: an error; ``"default"``, the raw value ``default``; ``"zero"``, 0 after
-        the transforms; ``"oov"``, what the transforms make of the id that one of them has for unknown values.
+        the transforms; ``"oov"``, what the transforms make of the id that one of them has for unknown values;
+        ``"id"``, the whole number ``default`` after the transforms.
     default : str, int or float, optional
         See ``missing``. A number may be NaN, which trees know what to make of; in JSON that is ``"NaN"``.
     nan : str
@@ -105,6 +106,11 @@ class Field:
         object.__setattr__(self, "to", as_targets(self.to))
         if self.dtype == "number" and self.default == NAN:
             object.__setattr__(self, "default", float("nan"))
+
+    @property
+    def flags_missing(self) -> bool:
+        """Whether the graph is told which rows have no value."""
+        return self.missing in ("zero", "oov", "id")
 
     def width(self, part: str = "value") -> int:
         """The places that a row has in what a part of the field feeds; 0 where that is one value."""
@@ -136,13 +142,21 @@ class Field:
             yield "nan: expected one of error, missing, keep"
         if self.infinity not in ("error", "keep"):
             yield "infinity: expected one of error, keep"
-        if (self.default is None) == (self.missing == "default"):
-            yield "default: expected a value where missing is 'default', and none otherwise"
+        if (self.default is None) == (self.missing in ("default", "id")):
+            yield "default: expected a value where missing is 'default' or 'id', and none otherwise"
+        elif self.missing == "id":
+            yield from self._id_mistakes()
         elif self.default is not None and not self._holds(self.default):
             yield f"default: expected a value of type {self.dtype}"
         if self.missing == "oov" and self.unknown() is None:
             yield "missing: 'oov' needs a transform with an id for unknown values"
         yield from chain_mistakes(self.dtype, self.transforms)
+
+    def _id_mistakes(self) -> Iterator[str]:
+        if not is_of("integer", self.default):
+            yield "default: expected a whole number where missing is 'id'"
+        if self.width() or self.kinds()[-1] != "integer":
+            yield "missing: 'id' needs transforms that give one whole number"
 
     def _holds(self, value: Any) -> bool:
         if self.dtype == "number":
@@ -212,6 +226,8 @@ class ListField(Field):
         yield from super().mistakes()
         if super().width():
             yield f"{self.transforms[-1].name}: expected for fields of one value"
+        if self.missing == "id":
+            yield "missing: expected 'id' for fields of one value"
         yield from finite("padding", self.padding)
         yield from whole("length", self.length, 0)
         yield from whole("most", self.most, 0)
@@ -235,6 +251,12 @@ class ListField(Field):
             yield "length: expected no mask and no padding for values that follow each other"
         if any(not isinstance(target, str) for target in self.to):
             yield "to: expected whole inputs for values that follow each other"
+
+
+def known_fields(fields: Sequence[Field]) -> dict[str, Field]:
+    """The columns of raw rows by name: the fields, and the lists of weights beside them."""
+    lists = [item for item in fields if isinstance(item, ListField) and item.weights]
+    return {**{item.name: item for item in fields}, **{item.weights: item.of_weights() for item in lists}}
 
 
 @dataclass(frozen=True)
@@ -298,4 +320,5 @@ __all__ = [
     "Target",
     "as_targets",
     "chain_mistakes",
+    "known_fields",
 ]

@@ -183,6 +183,8 @@ def _rounded(
     if part != "value" or item.kinds(dtypes)[-1] != "integer":
         return
     largest = item.largest(None)
+    if isinstance(item, Field) and item.missing == "id":
+        largest = max(largest or 0, abs(item.default))
     if largest is None and isinstance(item, Combination) and item.by is not None:
         largest = _INT64
     if largest is not None and largest > _exact(info):

@@ -51,7 +51,7 @@ def raw_inputs(item: Field) -> Iterator[tuple[str, Info]]:
             yield count_input(item.name), Info(DTYPES["integer"], (rows,), 0)
         return
     yield item.name, Info(DTYPES[item.dtype], (rows,), 0)
-    if item.missing in ("zero", "oov"):
+    if item.flags_missing:
         yield missing_input(item.name), Info(np.dtype(np.bool_), (rows,), 0)
 
 
@@ -79,10 +79,12 @@ class _Lowering:
             value = self.transformed(item.name, item.transforms, item.dtype)
             self.ragged(item, value) if item.ragged else self.list(item, value)
             return
-        place, stand_in = (len(item.transforms), 0) if item.missing == "zero" else item.unknown() or (0, 0)
+        place, stand_in = item.unknown() or (0, 0)
+        if item.missing != "oov":
+            place, stand_in = len(item.transforms), item.default if item.missing == "id" else 0
         before, after = item.transforms[:place], item.transforms[place:]
         value, kind = self.transformed(item.name, before, item.dtype), item.kinds()[place]
-        if item.missing in ("zero", "oov"):
+        if item.flags_missing:
             constant = self.writer.constant(stand_in, DTYPES[kind])
             gone = missing_input(item.name)
             if before and before[-1].width:

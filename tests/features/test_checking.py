@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.models import ranker
+from onnx import helper
+from support.models import FLOAT, INT64, make_model, ranker
 
 import pyrec_infer as pi
 from pyrec_infer import cli, features
@@ -113,6 +115,137 @@ def test_golden_rows_have_a_tensor_for_each_input() -> None:
     few = {name: values for name, values in expected().items() if name != "item"}
     with pytest.raises(SchemaError, match="'item'"):
         pi.load(ranker().SerializeToString(), schema=pi.Schema(fields()).with_golden(ROWS, few))
+
+
+WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a fraction of an id": ({}, {"item": [0.5, 1]}, "input 'item': expected numbers of type int64"),
+    "words": ({}, {"item": ["a", "b"]}, "input 'item': expected numbers"),
+    "a number without end": ({}, {"item": [10**400, 1]}, "input 'item': expected numbers"),
+    "a float without end": ({}, {"dense": [[10**400, 5, 4], [0, 6, 0]]}, "input 'dense': expected numbers"),
+    "true": ({}, {"item": [True, 1]}, "input 'item': expected numbers"),
+    "lists of other lengths": ({}, {"dense": [[1.0], [2.0, 3.0]]}, r"'dense': .*6 values.* got 3"),
+    "lists in lists": ({}, {"item": [[[1]], [[2]]]}, "input 'item': expected numbers"),
+    "an object": ({}, {"dense": [{}, {}]}, "'dense': .*6 values"),
+    "no value": ({"name": ["bob", None]}, {}, r"field 'name'.*row 1"),
+    "a number for a string": ({"name": ["bob", 7]}, {}, r"field 'name'.*row 1"),
+    "too few rows": ({"name": ["bob"]}, {}, "expected"),
+    "an unknown field": ({"colour": ["red", "blue"]}, {}, "field 'colour'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_golden_rows_are_told_without_their_values(name: str) -> None:
+    raw, tensors, message = WRONG[name]
+    plain = {key: np.asarray(value).tolist() for key, value in expected().items()}
+    golden = features.Golden({**ROWS, **raw}, {**plain, **tensors})
+    with pytest.raises(SchemaError, match=f"golden rows: .*{message}") as told:
+        pi.load(ranker().SerializeToString(), schema=pi.Schema(fields(), golden))
+    assert not any(text in str(told.value) for text in ("bob", "secret", "000000"))
+
+
+def table(rows: int) -> list[dict[str, Any]]:
+    return [
+        {"name": NAMES[row % 2], "sku": f"s{row}", "price": row / 4, "age": row, "now": 2 * row, "more": 1}
+        for row in range(rows)
+    ]
+
+
+def encode(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What training makes of rows."""
+    return {
+        "user": [NAMES.index(row["name"]) + 1 if row["name"] in NAMES else 0 for row in rows],
+        "item": pi.hash_to_bucket([row["sku"] for row in rows], buckets=23),
+        "dense": [
+            [(row["price"] - 1) / 4, row["age"], min(max(row["now"] - row["age"], 0), 100)] for row in rows
+        ],
+    }
+
+
+@pytest.mark.parametrize("how", ["serving", "tensors", "function"])
+def test_golden_rows_are_recorded_from_a_table(how: str) -> None:
+    source, rows = ranker().SerializeToString(), table(40)
+    given: Any = {"serving": None, "tensors": encode(rows), "function": encode}[how]
+    schema = pi.record_golden(pi.Schema(fields()), rows, source, given)
+    assert schema.golden is not None
+    assert schema.golden.count >= 16
+    assert not schema.uncovered
+    columns = schema.golden.columns
+    assert {"s0", "s39"} <= set(columns["sku"]) or how != "tensors"
+    assert {0, 39} <= set(columns["age"])
+    assert how == "tensors" or {"", "ann", "bob"} < set(columns["name"])
+    again = pi.Schema.from_json(schema.to_json())
+    assert again == schema
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pi.load(source, schema=again)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("how", ["tensors", "function"])
+def test_what_training_makes_otherwise_is_not_recorded(how: str) -> None:
+    def other(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**encode(rows), "user": [int(row["name"] == "bob") for row in rows]}
+
+    given: Any = other(table(40)) if how == "tensors" else other
+    with pytest.raises(SchemaError, match=r"field 'name', input 'user' \(transforms: vocabulary\)") as told:
+        pi.record_golden(pi.Schema(fields()), table(40), ranker().SerializeToString(), given)
+    assert "ann" not in str(told.value)
+
+
+@pytest.mark.once
+def test_tables_of_which_no_golden_rows_are_made() -> None:
+    schema, source = pi.Schema(fields()), ranker().SerializeToString()
+    with pytest.raises(RowCountError, match="at least 16 rows, got 3"):
+        pi.record_golden(schema, table(3), source, encode(table(3)))
+    with pytest.raises(SchemaError, match="got none of name, price"):
+        pi.record_golden(schema, table(20), source, {"item": encode(table(20))["item"]})
+    with pytest.raises(InputError, match="field 'sku' is missing"):
+        pi.record_golden(schema, [{"name": "ann"}], source)
+    with pytest.raises(InputError, match="at least one row"):
+        pi.record_golden(schema, {name: [] for name in ROWS}, source)
+    assert not pi.record_golden(schema, table(1), source).uncovered
+
+
+def test_special_values_are_recorded_and_read_back() -> None:
+    nodes = [helper.make_node("Identity", [name], [f"{name} out"]) for name in ("x", "w", "n")]
+    shapes: dict[str, Any] = {"x": (INT64, ["N", 3]), "w": (FLOAT, ["N", 3]), "n": (FLOAT, ["N"])}
+    source = make_model(nodes, shapes, {f"{name} out": shape for name, shape in shapes.items()})
+    words = features.Vocabulary(["a", "b"])
+    made = [
+        features.ListField(
+            "tags", "item", "x", transforms=[words], length=3, weights="by", weights_to="w", missing="zero"
+        ),
+        features.Field("n", "item", "n", "number", (), "default", "NaN", nan="keep", infinity="keep"),
+    ]
+    rows = {"tags": [["a"], ["b", "c", "a", "b"]], "by": [[1.0], [1.0, 2.0, 3.0, 4.0]], "n": [np.inf, 1.0]}
+    schema = pi.record_golden(pi.Schema(made), rows, source.SerializeToString())
+    assert schema.golden is not None
+    columns = schema.golden.columns
+    assert {"NaN", "Infinity", "-Infinity", None} < set(columns["n"])
+    assert [] in columns["tags"]
+    assert None in columns["tags"]
+    assert max(map(len, filter(None, columns["tags"]))) > 3
+    again = pi.Schema.from_json(schema.to_json())
+    assert again == schema
+    pi.load(source.SerializeToString(), schema=again)
+
+
+def test_a_schema_without_golden_rows_is_a_draft(tmp_path: Path) -> None:
+    schema = pi.Schema(fields())
+    assert schema.uncovered == ("name", "sku", "price", "age", "now")
+    with pytest.warns(pi.UncoveredSchemaWarning, match=r"5 of its fields \(name, sku, price, \.\.\.\)"):
+        schema.save(tmp_path / "schema.json")
+    assert pi.Schema.load(tmp_path / "schema.json") == schema
+    with pytest.warns(pi.UncoveredSchemaWarning) as told:
+        pi.load(ranker().SerializeToString(), schema=schema)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.once
+def test_whole_numbers_are_compared_to_the_last_place() -> None:
+    field = features.Field("age", "item", to="age", dtype="integer")
+    made, wanted = {"age": [2**22]}, {"age": np.asarray([2**22 + 1], np.float32)}
+    assert not pi.check_features(pi.Schema([field]), made, wanted).same
 
 
 def test_the_command_line_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,19 @@ def test_missing_values_are_id_zero_and_no_other_value_is() -> None:
 
 @pytest.mark.once
 def test_the_bundled_schema_is_that_of_the_logs() -> None:
-    assert pi.Schema.load(SCHEMA) == raw.schema(cross=False)
+    stored = pi.Schema.load(SCHEMA)
+    assert pi.Schema([*stored.fields, *stored.combinations]) == raw.schema(cross=False)
+
+
+@pytest.mark.once
+def test_the_bundled_schema_has_golden_rows_as_training_encodes_them() -> None:
+    stored = pi.Schema.load(SCHEMA)
+    assert stored.golden is not None
+    assert not stored.uncovered
+    columns = stored.golden.rows(stored.fields)
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    bare = pi.Schema([*stored.fields, *stored.combinations])
+    assert pi.check_features(bare, columns, raw.encode(rows)).same
 
 
 def test_raw_rows_score_as_those_that_training_encoded(logs: features.Logs, case: Case) -> None:

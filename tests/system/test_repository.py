@@ -60,6 +60,7 @@ LAYERS = {
     "execution": 7,
     "schema": 7,
     "checking": 8,
+    "recording": 9,
     "fingerprints": 7,
     "tools": 7,
     "calls": 8,

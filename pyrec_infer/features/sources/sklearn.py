@@ -84,8 +84,10 @@ def _ordinal(transformer: Any, column: _Column, place: int) -> _Column:
     if transformer.handle_unknown == "error":
         return made.then(Vocabulary(values, oov=0))
     unknown = transformer.unknown_value
+    if unknown == len(values):
+        return made.then(Vocabulary(values, oov=1, oov_last=True))
     if unknown != -1:
-        raise _refuse(column.field.name, transformer, "gives unknown values another number than -1")
+        raise _refuse(column.field.name, transformer, f"gives unknown values neither -1 nor {len(values)}")
     return made.then(Vocabulary(values, oov=1), Shift(-1))
 
 

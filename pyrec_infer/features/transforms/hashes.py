@@ -54,6 +54,9 @@ class Hash(Transform):
     def unknown(self) -> int | None:
         return None if self.mask is None else 0
 
+    def borders(self) -> Iterator[Any]:
+        yield self.mask
+
     def mistakes(self) -> Iterator[str]:
         yield from whole("buckets", self.buckets, 1)
         scheme = SCHEMES.get(self.scheme)

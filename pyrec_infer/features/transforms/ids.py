@@ -71,11 +71,14 @@ class Vocabulary(Transform):
         remainder of a number. With 0 an unknown value is an id that no table has, so a call is refused.
     mask : str or int, optional
         The value whose id is 0; without one the ids of unknown values begin at 0.
+    oov_last : bool
+        Whether the ids of unknown values follow the list instead of preceding it, as Spark keeps them.
     """
 
     values: Sequence[Any]
     oov: int = 1
     mask: Any = None
+    oov_last: bool = False
     name = "vocabulary"
     takes = IDS
 
@@ -85,16 +88,24 @@ class Vocabulary(Transform):
     @property
     def first(self) -> int:
         """The id of the list's first value."""
-        return int(self.mask is not None) + self.oov
+        return int(self.mask is not None) + (0 if self.oov_last else self.oov)
+
+    @property
+    def first_unknown(self) -> int:
+        """The id of the first unknown values."""
+        return int(self.mask is not None) + (len(self.values) if self.oov_last else 0)
 
     def gives(self, kind: Kind) -> Kind:
         return "integer"
 
     def largest(self, before: int | None) -> int | None:
-        return self.first + len(self.values) - 1
+        return int(self.mask is not None) + self.oov + len(self.values) - 1
 
     def unknown(self) -> int | None:
-        return int(self.mask is not None) if self.oov else None
+        return self.first_unknown if self.oov else None
+
+    def borders(self) -> Iterator[Any]:
+        yield from (self.values[0], self.values[-1], self.mask)
 
     def mistakes(self) -> Iterator[str]:
         yield from whole("oov", self.oov, 0)
@@ -111,7 +122,7 @@ class Vocabulary(Transform):
                 yield "mask: expected a value that is not among the values"
 
     def write(self, writer: Writer, value: str, kind: Kind) -> str:
-        begin = int(self.mask is not None)
+        begin = self.first_unknown
         several = self.oov > 1
         default = NO_ID if several or not self.oov else begin
         found = encode(writer, value, kind, self.values, self.first, default)
@@ -244,6 +255,9 @@ class Lookup(Transform):
         if len(self.values) != len(self.keys):
             yield f"values: expected {len(self.keys)}, one for each key, got {len(self.values)}"
         yield from finite("values and default", *self.values, self.default)
+
+    def borders(self) -> Iterator[Any]:
+        yield from (self.keys[0], self.keys[-1])
 
     def write(self, writer: Writer, value: str, kind: Kind) -> str:
         place = encode(writer, value, kind, self.keys, 1, 0)

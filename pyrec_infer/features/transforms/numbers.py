@@ -111,6 +111,9 @@ class Clip(_OfNumbers):
         elif len(bounds) == 2 and not wrong and not self.low <= self.high:
             yield "low: expected a number no higher than high"
 
+    def borders(self) -> Iterator[Any]:
+        yield from (self.low, self.high)
+
     def formula(self, writer: Writer, x: str) -> str:
         if self.low is not None:
             x = writer.node("Max", x, writer.constant(self.low, np.float64))
@@ -158,6 +161,9 @@ class Bucketise(_OfNumbers):
         yield from finite("boundaries", *self.boundaries)
         if any(not a < b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
             yield "boundaries: expected numbers in ascending order"
+
+    def borders(self) -> Iterator[Any]:
+        yield from (*self.boundaries[:1], *self.boundaries[-1:])
 
     def formula(self, writer: Writer, x: str) -> str:
         last = writer.constant([-1], np.int64)

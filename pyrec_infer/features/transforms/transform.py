@@ -60,6 +60,10 @@ class Transform:
         """The id of a value that is not known, where the transform has one."""
         return None
 
+    def borders(self) -> Iterator[Any]:
+        """Raw values at which what it gives changes, so that they tell it from others."""
+        yield from ()
+
     def largest(self, before: int | None) -> int | None:
         """The largest size of the whole numbers that it gives, for those that it is given; None for any."""
         return before
