@@ -64,7 +64,7 @@ bool ItemWriter::write(StoreBatch& batch, const py::list& arrays) const {
   return succeeds([&] { writer_.write(tensors, batch.batch); });
 }
 
-bool ItemWriter::put(const py::list& arrays, const py::handle& ids) const {
+bool ItemWriter::put(const py::list& arrays, const py::handle& ids, const py::handle& rest) const {
   GivenKeys given;
   if (arrays.size() != inputs_.size() || !read_plain_keys(ids, store_->text(), given)) return false;
   const std::size_t count = given.keys.size();
@@ -76,6 +76,13 @@ bool ItemWriter::put(const py::list& arrays, const py::handle& ids) const {
     Tensor& tensor = input.place < 0 ? unread : tensors[static_cast<std::size_t>(input.place)];
     if (!borrow_rows(arrays[i], input.dtype, input.rank, input.axis, count, tensor)) return false;
   }
+  Tensor others;
+  const std::size_t width = store_->stride() - store_->stride(0);
+  if ((width > 0) == rest.is_none()) return false;
+  if (width > 0 && !(borrow_rows(rest, DType::kUint8, 2, 0, count, others) && others.contiguous() &&
+                     others.shape[1] == static_cast<std::int64_t>(width))) {
+    return false;
+  }
   bool different = true;
   const bool done = succeeds([&] {
     different = count == 1 || last_of_each(given.keys).empty();
@@ -83,6 +90,7 @@ bool ItemWriter::put(const py::list& arrays, const py::handle& ids) const {
     ItemStore::Batch batch(*store_);
     store_->take(count, batch);
     writer_.write(tensors, batch);
+    if (width > 0) batch.write(0, others.data, count, width, 1);
     store_->put(given.keys, batch);
   });
   return done && different;
@@ -91,7 +99,7 @@ bool ItemWriter::put(const py::list& arrays, const py::handle& ids) const {
 void bind_item_writer(py::module_& module) {
   py::class_<ItemWriter>(module, "ItemWriter")
       .def("write", &ItemWriter::write, py::arg("batch"), py::arg("arrays"))
-      .def("put", &ItemWriter::put, py::arg("arrays"), py::arg("ids"));
+      .def("put", &ItemWriter::put, py::arg("arrays"), py::arg("ids"), py::arg("rest"));
 }
 
 }  // namespace pyrec

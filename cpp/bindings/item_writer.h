@@ -30,8 +30,10 @@ class ItemWriter {
   bool write(struct StoreBatch& batch, const pybind11::list& arrays) const;
 
   // Does all of a change with nothing unusual: an array for each of the inputs, exactly of their
-  // types, and ids that are all different. Else false, and nothing has changed.
-  bool put(const pybind11::list& arrays, const pybind11::handle& ids) const;
+  // types, ids that are all different, and a row of bytes for each that the parts of a record
+  // behind the first have, or None where it has none. Else false, and nothing has changed.
+  bool put(const pybind11::list& arrays, const pybind11::handle& ids,
+           const pybind11::handle& rest) const;
 
  private:
   pybind11::object owner_;

@@ -69,23 +69,6 @@ struct IndexHandle {
   }
 };
 
-PlainArray<std::uint64_t> mask(const IndexHandle& handle, const PlainArray<bool>& flags) {
-  const VectorIndex& index = *handle.index;
-  const auto count = static_cast<std::size_t>(flags.size());
-  if (flags.ndim() != 1 || (index.size() > 0 && index.row(index.size() - 1) >= count)) {
-    throw OpError(ErrorKind::kShape, "expected a flag for each row");
-  }
-  const auto* const from = reinterpret_cast<const std::uint8_t*>(flags.data());
-  std::vector<std::uint64_t> made;
-  {
-    const GilRelease release;
-    made = index.mask_of(from);
-  }
-  PlainArray<std::uint64_t> array(static_cast<py::ssize_t>(made.size()));
-  std::ranges::copy(made, array.mutable_data());
-  return array;
-}
-
 std::span<const std::uint64_t> read_mask(const IndexHandle& handle,
                                          const std::optional<PlainArray<std::uint64_t>>& mask) {
   if (!mask) return {};
@@ -94,6 +77,25 @@ std::span<const std::uint64_t> read_mask(const IndexHandle& handle,
     throw OpError(ErrorKind::kShape, "expected a mask of the index");
   }
   return {mask->data(), size};
+}
+
+py::tuple mask(const IndexHandle& handle, const PlainArray<bool>& flags,
+               const std::optional<PlainArray<std::uint64_t>>& within) {
+  const VectorIndex& index = *handle.index;
+  const auto count = static_cast<std::size_t>(flags.size());
+  if (flags.ndim() != 1 || (index.size() > 0 && index.row(index.size() - 1) >= count)) {
+    throw OpError(ErrorKind::kShape, "expected a flag for each row");
+  }
+  const auto* const from = reinterpret_cast<const std::uint8_t*>(flags.data());
+  const std::span also = read_mask(handle, within);
+  PlainArray<std::uint64_t> made(static_cast<py::ssize_t>(index.blocks()));
+  const std::span to(made.mutable_data(), index.blocks());
+  std::size_t kept = 0;
+  {
+    const GilRelease release;
+    kept = index.mask_of(from, also, to);
+  }
+  return py::make_tuple(made, kept);
 }
 
 std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
@@ -172,7 +174,7 @@ void bind_retrieval(py::module_& module) {
                     const PlainArray<std::int64_t>&, bool>(),
            py::arg("vectors"), py::arg("details"), py::arg("codes"), py::arg("rows"),
            py::arg("biased"))
-      .def("mask", &mask, py::arg("flags"))
+      .def("mask", &mask, py::arg("flags"), py::arg("within") = py::none())
       .def("restricted", &restricted, py::arg("mask"))
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),
            py::arg("mask") = py::none(), py::arg("excluded") = py::none(),

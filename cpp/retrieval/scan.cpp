@@ -25,10 +25,6 @@ void raise(std::atomic<float>& least, float to) {
   }
 }
 
-bool is_run(std::span<const std::uint32_t> rows) {
-  return rows.back() == rows.front() + (rows.size() - 1);
-}
-
 void prefetch_bytes(const void* begin, std::size_t bytes) {
   constexpr std::size_t kLine = 64;
   const auto* p = static_cast<const std::byte*>(begin);
@@ -199,11 +195,14 @@ void Scan::pack(std::size_t block) {
 
 void Scan::prefetch(std::size_t block, std::size_t begin, std::size_t end) const {
   const std::span<const std::uint32_t> rows = index_.rows(block);
-  if (rows.size() < kBlock || !is_run(rows)) return;
-  if (table_.screened()) {
-    prefetch_bytes(table_.packed_codes(rows[begin]), (end - begin) * table_.codes_stride);
-  } else {
-    prefetch_bytes(table_.vector(rows[begin]), (end - begin) * table_.width * sizeof(float));
+  const bool screened = table_.screened();
+  const std::size_t bytes = screened ? table_.codes_stride : table_.width * sizeof(float);
+  end = std::min(end, rows.size());
+  // As a whole where rows lie side by side.
+  const std::size_t step = is_run(rows) ? std::max<std::size_t>(end, 1) : 1;
+  for (std::size_t i = begin; i < end; i += step) {
+    const float* from = screened ? table_.packed_codes(rows[i]) : table_.vector(rows[i]);
+    prefetch_bytes(from, std::min(step, end - i) * bytes);
   }
 }
 

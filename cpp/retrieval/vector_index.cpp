@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -24,7 +25,26 @@ constexpr std::size_t kPartsOfThread = 4;
 
 constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
+// A bit for each of a block's flags, which are not zero where it is set.
+std::uint64_t bits_of(const std::uint8_t* flags) {
+  static_assert(VectorIndex::kBlock == 64 && std::endian::native == std::endian::little);
+  constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < 64; i += 8) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, flags + i, sizeof(bytes));
+    // The lowest bit of each byte that is not zero; the product has them side by side at its top.
+    const std::uint64_t ones = ((((bytes & kLow) + kLow) | bytes) & ~kLow) >> 7;
+    bits |= (ones * 0x0102040810204080) >> 56 << i;
+  }
+  return bits;
+}
+
 }  // namespace
+
+bool is_run(std::span<const std::uint32_t> rows) {
+  return rows.back() == rows.front() + (rows.size() - 1);
+}
 
 VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t> rows)
     : table_(table) {
@@ -38,61 +58,80 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
   rows_.reserve(rows.size());
   places_.reserve(rows.size());
   for (std::size_t row = 0; row < end; ++row) {
-    if (place_of[row] != kNone) append(static_cast<std::uint32_t>(row), place_of[row]);
+    if (place_of[row] == kNone) continue;
+    rows_.push_back(static_cast<std::uint32_t>(row));
+    places_.push_back(place_of[row]);
   }
-  copy_details();
+  read_details();
 }
 
 VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed)
     : table_(whole.table_) {
+  std::size_t count = 0;
+  for (const std::uint64_t bits : allowed) count += static_cast<std::size_t>(std::popcount(bits));
+  rows_.reserve(count);
+  places_.reserve(count);
   for (std::size_t block = 0; block < whole.blocks(); ++block) {
     const std::span<const std::uint32_t> rows = whole.rows(block), places = whole.places(block);
     for (std::uint64_t bits = allowed[block]; bits != 0; bits &= bits - 1) {
       const auto i = static_cast<std::size_t>(std::countr_zero(bits));
-      append(rows[i], places[i]);
+      rows_.push_back(rows[i]);
+      places_.push_back(places[i]);
     }
   }
-  copy_details();
-}
-
-void VectorIndex::append(std::uint32_t row, std::uint32_t place) {
-  if (rows_.size() % kBlock == 0) blocks_.emplace_back();
-  rows_.push_back(row);
-  places_.push_back(place);
-  blocks_.back().include(table_.of(row), table_.screened());
+  read_details();
 }
 
 // Lays what is known of the vectors beside their rows.
-void VectorIndex::copy_details() {
+void VectorIndex::read_details() {
+  constexpr std::size_t kAhead = 32;  // rows may lie anywhere
+  blocks_.resize((size() + kBlock - 1) / kBlock);
   const std::size_t padded = blocks() * kBlock;
-  biases_.resize(table_.biased ? padded : kBlock);
-  for (std::size_t i = 0; table_.biased && i < size(); ++i) biases_[i] = table_.of(rows_[i]).bias;
-  if (!table_.screened()) return;
-  scales_.resize(padded);
-  starts_.resize(padded);
+  const bool biased = table_.biased, screened = table_.screened();
+  biases_.resize(biased ? padded : kBlock);
+  scales_.resize(screened ? padded : 0);
+  starts_.resize(screened ? padded : 0);
   for (std::size_t i = 0; i < size(); ++i) {
-    scales_[i] = table_.of(rows_[i]).scale;
-    starts_[i] = table_.of(rows_[i]).start;
+    if (i + kAhead < size()) __builtin_prefetch(&table_.of(rows_[i + kAhead]));
+    const VectorDetails& details = table_.of(rows_[i]);
+    blocks_[i / kBlock].include(details, screened);
+    if (biased) biases_[i] = details.bias;
+    if (!screened) continue;
+    scales_[i] = details.scale;
+    starts_[i] = details.start;
   }
 }
 
 std::optional<std::uint32_t> VectorIndex::place_of(std::int64_t row) const {
-  const auto found = std::ranges::lower_bound(rows_, row);
-  if (found == rows_.end() || *found != row) return std::nullopt;
-  return places_[static_cast<std::size_t>(found - rows_.begin())];
+  if (rows_.empty() || row < rows_.front() || row > rows_.back()) return std::nullopt;
+  // Rows are different and rise, so at most as many stand before one as are less, and no fewer than
+  // these without all that are missing.
+  const auto number = static_cast<std::size_t>(row);
+  const std::size_t missing = rows_.back() + std::size_t{1} - rows_.size();
+  const std::size_t first = number - std::min(number, missing), last = std::min(number + 1, size());
+  const auto among = std::span(rows_).subspan(first, last - first);
+  const auto found = std::ranges::lower_bound(among, row);
+  if (found == among.end() || *found != row) return std::nullopt;
+  return places_[first + static_cast<std::size_t>(found - among.begin())];
 }
 
-std::vector<std::uint64_t> VectorIndex::mask_of(const std::uint8_t* flags) const {
-  std::vector<std::uint64_t> mask(blocks());
+std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std::uint64_t> within,
+                                 std::span<std::uint64_t> mask) const {
+  std::size_t count = 0;
   for (std::size_t block = 0; block < blocks(); ++block) {
-    std::uint64_t bits = 0, bit = 1;
-    for (const std::uint32_t row : rows(block)) {
-      bits |= flags[row] != 0 ? bit : 0;
-      bit <<= 1;
+    const std::span<const std::uint32_t> own = rows(block);
+    std::uint64_t bits = 0;
+    if (own.size() == kBlock && is_run(own)) {
+      bits = bits_of(flags + own.front());
+    } else {
+      for (std::size_t i = 0; i < own.size(); ++i) {
+        bits |= std::uint64_t{flags[own[i]] != 0} << i;
+      }
     }
-    mask[block] = bits;
+    mask[block] = within.empty() ? bits : bits & within[block];
+    count += static_cast<std::size_t>(std::popcount(mask[block]));
   }
-  return mask;
+  return count;
 }
 
 const float* VectorIndex::biases(std::size_t block) const {

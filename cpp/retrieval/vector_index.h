@@ -28,6 +28,9 @@ struct SearchRules {
   }
 };
 
+// Whether rows, which rise, lie side by side.
+bool is_run(std::span<const std::uint32_t> rows);
+
 // The vectors of one state of a store, and the search for those with the largest products. A score
 // is the bias of the item and then one chain of multiply_add over the numbers in order, whatever
 // else is searched for at the same time. Immutable; the table's memory has to outlive it.
@@ -42,8 +45,10 @@ class VectorIndex {
   // stay what they are there.
   VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed);
 
-  // A bit for each item of each block whose row is flagged.
-  std::vector<std::uint64_t> mask_of(const std::uint8_t* flags) const;
+  // A bit for each item of each block whose row is flagged, and where `within` is not empty has its
+  // bit there; returns how many there are.
+  std::size_t mask_of(const std::uint8_t* flags, std::span<const std::uint64_t> within,
+                      std::span<std::uint64_t> mask) const;
   // The place of the item of a row, if there is one.
   std::optional<std::uint32_t> place_of(std::int64_t row) const;
 
@@ -71,8 +76,7 @@ class VectorIndex {
                      std::int64_t* places, float* scores, std::int64_t* counts) const;
 
  private:
-  void append(std::uint32_t row, std::uint32_t place);
-  void copy_details();
+  void read_details();
 
   VectorTable table_;
   std::vector<std::uint32_t> rows_;

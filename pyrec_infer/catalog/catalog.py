@@ -69,10 +69,7 @@ class Catalog(FilteredItems):
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store)
-        quick = self._native and not self._attributes.by_name
         self._writer = scorer.writer(self._store) if self._native else None
-        # Ids that are unsigned need a closer look than it takes, and attributes are read here.
-        self._put = self._writer.put if self._writer and quick and self._id_type.kind != "u" else None
         self._enter(arrays, names, count, columns)
 
     def __repr__(self) -> str:
@@ -214,10 +211,11 @@ class Catalog(FilteredItems):
         """
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
-        rules = read_rules(self._attributes.find, max_per, min_per, diversity, k)
         several = is_by_request(exclude) or np.ndim(boost) > 1 or np.ndim(scale) > 1  # type: ignore[arg-type]
         requests = self._scorer.count_requests(request) if several else 1
         choice = self._choose(ids, where, allow, exclude, requests)
+        find = choice.attributes.find
+        rules = read_rules(find, max_per, min_per, diversity, k)
         if missing == "error":
             require_rows(choice.rows)
         total = len(choice.rows)
@@ -226,7 +224,7 @@ class Catalog(FilteredItems):
             ranking_of(self._scorer, choice, request, candidates, boosts),
             total,
             lambda attribute, places: self._stored(choice, attribute, places),
-            self._attributes.find,
+            find,
             lambda places: self._id_type.shown(choice.view.ids(0, places)),
         )
         best = named(best_under(search, k, rules), search.ids)
@@ -247,11 +245,10 @@ class Catalog(FilteredItems):
             All attributes that the catalogue was made with, one value for each item.
         """
         self._changing()
-        given = None if self._put is None or attributes is not None else self._scorer.own_arrays(items)
-        if self._put is not None and given is not None and self._put(given, ids):
-            return
-        arrays = self._scorer.item_arrays(items)
-        self._enter(arrays, ids, self._scorer.count_of(arrays), read_attributes(attributes))
+        columns = read_attributes(attributes)
+        if not self._put_at_once(items, ids, columns):
+            arrays = self._scorer.item_arrays(items)
+            self._enter(arrays, ids, self._scorer.count_of(arrays), columns)
 
     @memory_errors_typed
     def prepare(
@@ -313,10 +310,29 @@ class Catalog(FilteredItems):
         )
         return with_changes(made, self._scorer.changes()) if passes else made
 
+    def _put_at_once(self, items: Inputs, ids: ArrayLike, attributes: Columns) -> bool:
+        """Do a change with nothing unusual without Python in the way; else False, and nothing has changed."""
+        # Ids that are unsigned need a closer look than it takes.
+        if self._writer is None or self._id_type.kind == "u":
+            return False
+        if not (isinstance(ids, list) or (isinstance(ids, np.ndarray) and ids.ndim == 1)):
+            return False
+        arrays = self._scorer.own_arrays(items)
+        if arrays is None or len(attributes) != len(self._attributes):
+            return False
+        if not attributes:
+            return self._writer.put(arrays, ids, None)
+        turn = self._known.begin()
+        done = self._writer.put(arrays, ids, turn.value.encode(attributes, len(ids)))
+        if done:
+            self._forget_old_words(turn)
+        return done
+
     def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int, attributes: Columns) -> None:
         """Compute the items' records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, count, "item")
-        known = self._attributes.encode(attributes, count)
+        turn = self._known.begin()
+        known = turn.value.encode(attributes, count)
         if count == 0:
             return
         batch = self._store.take(len(keys))
@@ -324,8 +340,7 @@ class Catalog(FilteredItems):
             for begin, records in self._scorer.encode(arrays, chosen, count):
                 batch.write(begin, records)
         self._write_attributes(batch, known, chosen)
-        self._changing()
-        self._store.put(keys, batch)
+        self._put(keys, batch, turn)
 
     def _score_present(
         self, view: StoreView, rows: Rows64, request: Inputs, candidates: Inputs | None

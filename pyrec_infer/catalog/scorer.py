@@ -291,29 +291,33 @@ class Scorer:
                 f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
             )
         taken = rows >= 0
-        kept = np.flatnonzero(taken)
+        kept = None if taken.all() else np.flatnonzero(taken)
+        chosen = rows if kept is None else rows[kept]
         adjustment = Adjustment() if boost is None else boost
-        chosen, selection = rows[kept], Selection(k, True, adjustment.chosen(kept))
-        single = None if candidates else self._best_of_row(view.records, chosen, request, selection)
-        if single is not None:
-            return single._replace(ids=kept[single.ids])
         signature = self._part.signature
-        own, late = signature.expand(request), signature.expand({} if candidates is None else candidates)
+        late = {} if candidates is None else signature.expand(candidates)
+        if not late:
+            selection = Selection(k, True, adjustment if kept is None else adjustment.chosen(kept))
+            single = self._best_of_row(view.records, chosen, request, selection)
+            if single is not None:
+                return _placed(single, kept)
+        own = signature.expand(request)
         self.require(own, late)
         arrays, count = signature.requests(self.request_names, own)
-        if not len(kept) or not count:
-            return joined([(kept[:0], np.empty(0, np.float32))] * count)
+        if not len(chosen) or not count:
+            return joined([(np.empty(0, np.int64), np.empty(0, np.float32))] * count)
         if late:
             # Inputs of candidates lie beside all rows.
+            alone = None if kept is None else np.tile(taken, count)
             chosen = np.where(taken, rows, chosen[0])
-            selection = Selection(k, False, adjustment.flat(count, len(rows)), np.tile(taken, count))
+            selection = Selection(k, False, adjustment.flat(count, len(rows)), alone)
         if count == 1 and not are_many(len(chosen)):
             scores = self.score(view.records, chosen, request, candidates)
             found = selection.best(scores, (0, len(scores)))
         else:
             arrays.update(self._late_arrays(late, count, len(rows)))
             found = self._find_best(view.records, chosen, arrays, count, selection)
-        return found._replace(ids=found.ids % len(rows) if late else kept[found.ids])
+        return found._replace(ids=found.ids % len(rows)) if late else _placed(found, kept)
 
     def _best_of_row(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
@@ -401,6 +405,11 @@ class Scorer:
             for name in names:
                 if name not in given:
                     raise InputError(f"input '{name}': expected with {side}")
+
+
+def _placed(found: Ranked, kept: Rows64 | None) -> Ranked:
+    """Results by the places that are kept; None: all are."""
+    return found if kept is None else found._replace(ids=kept[found.ids])
 
 
 def make_scorer(

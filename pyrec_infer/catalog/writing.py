@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import Array, Info
 from pyrec_infer.passes.split.record_layout import Field
@@ -21,8 +24,11 @@ class ItemWriter(Protocol):
         """
         ...
 
-    def put(self, arrays: list[Any], ids: object) -> bool:
-        """Do all of a change with nothing unusual; else False, and nothing has changed."""
+    def put(self, arrays: list[Any], ids: object, rest: NDArray[np.uint8] | None) -> bool:
+        """Do all of a change with nothing unusual; else False, and nothing has changed.
+
+        ``rest`` has for each item what stands in its record behind the first part.
+        """
         ...
 
 

@@ -140,10 +140,7 @@ class NativeIndex:
         return self
 
     def restricted(self, flags: NDArray[np.bool_]) -> NativeIndex:
-        mask = self._index.mask(flags)
-        if self._mask is not None:
-            mask &= self._mask
-        count = int.from_bytes(mask.tobytes(), "little").bit_count()
+        mask, count = self._index.mask(flags, self._mask)
         sparse = count < _SPARSE * self.count
         index = self._index.restricted(mask) if sparse else self._index
         made = object.__new__(NativeIndex)

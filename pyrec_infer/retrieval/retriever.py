@@ -200,15 +200,16 @@ class Retriever(FilteredItems):
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        rules = read_rules(self._attributes.find, max_per, min_per, diversity, k)
         choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
+        find = choice.state.attributes.find
+        rules = read_rules(find, max_per, min_per, diversity, k)
         ranking = Ranking(choice, self._scope(choice), self._form, vectors)
         state = choice.state
         search = Search(
             ranking.rank,
             len(state.rows),
             lambda attribute, places: self._stored(choice, attribute, places),
-            self._attributes.find,
+            find,
             lambda places: self._id_type.shown(state.view.ids(0, places)),
             lambda places: state.view.part(0)[state.rows[places]].view(np.float32),
         )
@@ -304,7 +305,8 @@ class Retriever(FilteredItems):
     def _enter(self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns) -> None:
         """Make the records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, len(vectors), "vector")
-        known = self._attributes.encode(attributes, len(vectors))
+        turn = self._known.begin()
+        known = turn.value.encode(attributes, len(vectors))
         lengths = self._form.lengths(label, vectors)
         if not len(vectors):
             return
@@ -319,8 +321,7 @@ class Retriever(FilteredItems):
         for begin, records in self._form.encode(label, vectors, chosen):
             batch.write(begin, records)
         self._write_attributes(batch, known, chosen)
-        self._changing()
-        self._store.put(keys, batch)
+        self._put(keys, batch, turn)
 
 
 _SIDE_BY_SIDE = 64

@@ -27,6 +27,7 @@ class Condition:
     Attributes
     ----------
     attribute : Attribute
+        As it was when the condition was made.
     values : tuple of bytes or numbers, or None
         The value is one of these.
     least, most : int, float or None
@@ -41,26 +42,26 @@ class Condition:
     most: float | None = None
     missing: bool = False
 
-    def test(self, stored: Array) -> Flags:
-        """Which of the stored values meet it."""
-        absent = self.attribute.is_absent(stored)
+    def test(self, attribute: Attribute, stored: Array) -> Flags:
+        """Which of the values that are stored of the attribute meet it."""
+        absent = attribute.is_absent(stored)
         if self.missing:
             return absent
         met = ~absent
         if self.values is not None:
-            met &= self._is_one(stored)
+            met &= self._is_one(attribute, stored)
         if self.least is not None:
             met &= stored >= self.least
         if self.most is not None:
             met &= stored <= self.most
         return met
 
-    def _is_one(self, stored: Array) -> Flags:
+    def _is_one(self, attribute: Attribute, stored: Array) -> Flags:
         assert self.values is not None
         wanted = self.values
-        if self.attribute.kind == "U":
+        if attribute.kind == "U":
             # Strings that no item has had yet may come.
-            wanted = tuple(code for word in self.values if (code := self.attribute.code_of(word)))
+            wanted = tuple(code for word in self.values if (code := attribute.code_of(word)))
         if len(wanted) > _FEW:
             return np.isin(stored, np.asarray(wanted, stored.dtype))
         met = np.zeros(len(stored), np.bool_)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import DTypeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.selection.conditions import Condition
-from pyrec_infer.store import Keys
+from pyrec_infer.store import Attribute, Keys
 
 Flags = NDArray[np.bool_]
 
@@ -25,11 +25,14 @@ class Scope:
     ----------
     column : callable
         What is stored of an attribute in these rows.
+    find : callable
+        An attribute, which knows the strings of this state.
     member : callable
         Which of these rows an item of a set of keys has.
     """
 
     column: Callable[[str], Array]
+    find: Callable[[str], Attribute]
     member: Callable[[Members], Flags]
 
 
@@ -65,7 +68,8 @@ class Where:
     condition: Condition
 
     def test(self, scope: Scope) -> Flags:
-        return self.condition.test(scope.column(self.condition.attribute.name))
+        name = self.condition.attribute.name
+        return self.condition.test(scope.find(name), scope.column(name))
 
     def members(self) -> Iterator[Members]:
         return iter(())

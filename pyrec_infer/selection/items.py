@@ -15,7 +15,7 @@ from pyrec_infer.selection.conditions import read_condition
 from pyrec_infer.selection.excluded import Excluded, ExcludedRows, read_excluded
 from pyrec_infer.selection.filters import Filter, Members, Scope, Where, members_of, require_filter
 from pyrec_infer.selection.masks import among, as_mask, both, marked
-from pyrec_infer.store import Attribute, Keys, Rows64, State, StoredItems, StoreView
+from pyrec_infer.store import Attribute, Attributes, Keys, Rows64, State, StoredItems, StoreView
 
 Flags = NDArray[np.bool_]
 
@@ -34,12 +34,15 @@ class Choice:
         The places among them of those that may be found; None: all.
     excluded : ExcludedRows or None
         Rows that may not, besides.
+    attributes : Attributes
+        Know the strings of this state.
     """
 
     view: StoreView
     rows: Rows64
     kept: Rows64 | None
     excluded: ExcludedRows | None
+    attributes: Attributes
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ class FilteredItems(StoredItems):
         for label, given, alone in (("allow", allow, True), ("exclude", exclude, False)):
             mask = as_mask(label, given, len(rows))
             if mask is not None:
-                flags, prepared = both(flags, state.flags_of(mask == alone)), None
+                flags, prepared = both(flags, state.flags_of(mask if alone else ~mask)), None
         if named.allowed is not None:
             flags, prepared = both(flags, marked(size, found[0])), None
         return RowChoice(state, flags, prepared, named.excluded_rows(found))
@@ -188,22 +191,24 @@ class FilteredItems(StoredItems):
         """The same for the items of some ids, by their places; for all items where there are no ids."""
         if ids is None:
             found = self._choose_rows(where, allow, exclude, count)
-            return Choice(found.state.view, found.state.rows, found.places(), found.excluded)
+            state = found.state
+            return Choice(state.view, state.rows, found.places(), found.excluded, state.attributes)
         prepared = None if where is None else require_filter(where, self)
         named = self._named(allow, exclude, count)
         keys, known = self._id_type.keys("ids", ids)
         sets, members = named.sets(), members_of(prepared)
-        view = self._store.read(keys, *sets, *(each.keys for each in members))
+        view, attributes = self._view(keys, *sets, *(each.keys for each in members))
         rows = view.rows(0) if known is None else np.where(known, view.rows(0), -1)
         others = [view.rows(number) for number in range(1, 1 + len(sets))]
-        taken = None if prepared is None else self._test_rows(prepared, view, rows, 1 + len(sets))
+        first = 1 + len(sets)
+        taken = None if prepared is None else self._test_rows(prepared, view, attributes, rows, first)
         for label, given, alone in (("allow", allow, True), ("exclude", exclude, False)):
             mask = as_mask(label, given, len(rows))
             taken = taken if mask is None else both(taken, mask == alone)
         if named.allowed is not None:
             taken = both(taken, among(rows, others[0], len(view.records)))
         kept = None if taken is None else np.flatnonzero(taken)
-        return Choice(view, rows, kept, named.excluded_rows(others))
+        return Choice(view, rows, kept, named.excluded_rows(others), attributes)
 
     def _stored(self, choice: Choice | RowChoice, attribute: Attribute, places: Rows64) -> Array:
         """What is stored of an attribute for some items of a call; anything for those that are not there."""
@@ -233,20 +238,27 @@ class FilteredItems(StoredItems):
         members = members_of(where)
         if members and not state.has(where):
             state, rows = self._read(*sets, *(each.keys for each in members))
-        scope = self._scope_of(state.view, members, rows[len(sets) :])
+        scope = self._scope_of(state.view, state.attributes, members, rows[len(sets) :])
         return state, rows[: len(sets)], state.kept(where, lambda: where.node.test(scope))
 
-    def _test_rows(self, where: Filter, view: StoreView, rows: Rows64, first: int) -> Flags:
+    def _test_rows(
+        self, where: Filter, view: StoreView, attributes: Attributes, rows: Rows64, first: int
+    ) -> Flags:
         """Which of some rows of a view a filter lets through; the sets of its members are those of the view
         from ``first`` on."""
         if not len(view.records):
             return np.zeros(len(rows), np.bool_)
         members = members_of(where)
         sets = [view.rows(number) for number in range(first, first + len(members))]
-        return where.node.test(self._scope_of(view, members, sets, rows)) & (rows >= 0)
+        return where.node.test(self._scope_of(view, attributes, members, sets, rows)) & (rows >= 0)
 
     def _scope_of(
-        self, view: StoreView, members: Sequence[Members], sets: Sequence[Rows64], rows: Rows64 | None = None
+        self,
+        view: StoreView,
+        attributes: Attributes,
+        members: Sequence[Members],
+        sets: Sequence[Rows64],
+        rows: Rows64 | None = None,
     ) -> Scope:
         """Some rows of a view, all by default, for filters with these sets of items."""
         count, found = len(view.records), dict(zip(members, sets, strict=False))
@@ -258,7 +270,7 @@ class FilteredItems(StoredItems):
         def member(each: Members) -> Flags:
             return marked(count, found[each]) if rows is None else among(rows, found[each], count)
 
-        return Scope(column, member)
+        return Scope(column, attributes.find, member)
 
 
 __all__ = ["Choice", "FilteredItems"]

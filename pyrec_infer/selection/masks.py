@@ -59,8 +59,11 @@ def among(rows: Rows64, found: Rows64, count: int) -> Flags:
 
 
 def both(left: Flags | None, right: Flags) -> Flags:
-    """What two masks say; None says nothing."""
-    return right if left is None else left & right
+    """What two masks say, as far as both do; None says nothing."""
+    if left is None:
+        return right
+    size = min(len(left), len(right))
+    return left[:size] & right[:size]
 
 
 _DEAR = 16

@@ -1,6 +1,6 @@
 """Items by id: a record of bytes for each, while any number of threads read and change them."""
 
-from pyrec_infer.store.attributes import Attribute, Columns, read_attributes
+from pyrec_infer.store.attributes import Attribute, Attributes, Columns, read_attributes
 from pyrec_infer.store.base import Batch, Keys, Rows64, Store, StoreView
 from pyrec_infer.store.ids import IdType
 from pyrec_infer.store.items import State, StoredItems
@@ -8,6 +8,7 @@ from pyrec_infer.store.making import make_store
 
 __all__ = [
     "Attribute",
+    "Attributes",
     "Batch",
     "Columns",
     "IdType",

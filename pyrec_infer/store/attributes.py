@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -25,8 +27,7 @@ _KINDS = {"U": "strings", "i": "whole numbers", "b": "booleans", "f": "numbers"}
 class Attribute:
     """One attribute: its type, and the numbers that stand for its strings.
 
-    A number stands for the same string for ever, so what is stored never changes its meaning; strings that
-    no item has any more keep theirs.
+    A number never stands for another string, so what is stored never changes its meaning.
 
     Parameters
     ----------
@@ -52,8 +53,22 @@ class Attribute:
         return _KINDS[self.kind]
 
     def code_of(self, word: bytes) -> int:
-        """The number of a string; 0 if no item ever had it."""
+        """The number of a string; 0 if no item has it."""
         return self._codes.get(word, 0)
+
+    @property
+    def words(self) -> int:
+        """How many strings have a number."""
+        return len(self._codes)
+
+    def only(self, used: Callable[[], Array]) -> Attribute:
+        """The same without the strings whose numbers are not among those that are used."""
+        if self.kind != "U":
+            return self
+        made = copy(self)
+        kept = set(np.unique(used()).tolist())
+        made._codes = {word: code for word, code in list(self._codes.items()) if code in kept}
+        return made
 
     def encode(self, values: Texts | Array | None, gone: NDArray[np.bool_] | None, size: int) -> Array:
         """What is stored for values.
@@ -169,6 +184,17 @@ class Attributes:
 
     def __len__(self) -> int:
         return len(self.by_name)
+
+    @property
+    def words(self) -> int:
+        """How many strings have a number, of all attributes together."""
+        return sum(each.words for each in self.by_name.values())
+
+    def only(self, used: Callable[[str], Array]) -> Attributes:
+        """The same without the strings that none of some stored values is, which are given by name."""
+        made = copy(self)
+        made.by_name = {name: each.only(partial(used, name)) for name, each in self.by_name.items()}
+        return made
 
     def find(self, name: object) -> Attribute:
         """The attribute of a name.

@@ -9,17 +9,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.store.attributes import Attributes, Columns
 from pyrec_infer.store.base import Batch, Keys, Rows64, StoreView
 from pyrec_infer.store.ids import IdType, take_keys
 from pyrec_infer.store.making import make_store
+from pyrec_infer.store.turns import Shared, Turn
 
 _Made = TypeVar("_Made")
 
 _MOST_KEPT = 64
 """What a state keeps of what was worked out of it."""
+
+_FEW_WORDS = 1 << 12
+"""So many strings may be kept that no item has any more."""
 
 
 class State:
@@ -29,6 +34,8 @@ class State:
     ----------
     view : StoreView
         Its first set are all items in order.
+    attributes : Attributes
+        Know the strings of this state.
 
     Attributes
     ----------
@@ -36,20 +43,20 @@ class State:
         Their rows.
     """
 
-    def __init__(self, view: StoreView) -> None:
+    def __init__(self, view: StoreView, attributes: Attributes) -> None:
         self.view = view
+        self.attributes = attributes
         self.rows = view.rows(0)
         # Of items that have entered together, and not changed since.
         self._in_order = bool((self.rows == np.arange(len(self.rows))).all())
         self._kept: dict[Hashable, Any] = {}
 
     def flags_of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A boolean for each row, from one for each item in order; false where there is no item."""
-        flags = np.zeros(len(self.view.records), np.bool_)
+        """A boolean for each row, from one for each item in order; false or none where there is no item."""
         if self._in_order:
-            flags[: len(mask)] = mask
-        else:
-            flags[self.rows] = mask
+            return mask
+        flags = np.zeros(len(self.view.records), np.bool_)
+        flags[self.rows] = mask
         return flags
 
     def of_items(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -96,11 +103,16 @@ class StoredItems:
         self, strides: Sequence[int], ids: ArrayLike, room: int, native: bool, attributes: Columns
     ) -> None:
         self._id_type = IdType(ids)
-        self._attributes = Attributes(attributes)
+        self._known = Shared(Attributes(attributes))
+        self._most_words = _FEW_WORDS
         self._attribute_part = len(strides)
         parts = [*strides, self._attributes.stride] if self._attributes.by_name else strides
         self._store = make_store(parts, self._id_type.text, room, native)
         self._seen: State | None = None
+
+    @property
+    def _attributes(self) -> Attributes:
+        return self._known.value
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(f"a {type(self).__name__} cannot be pickled; make it anew")
@@ -158,7 +170,11 @@ class StoredItems:
         """
         keys = self._id_type.known("ids", ids)
         self._changing()
-        return self._store.erase(keys)
+        count = self._store.erase(keys)
+        # No item has two strings of an attribute.
+        if self._attributes.words > 2 * len(self._attributes) * len(self) + _FEW_WORDS:
+            self._forget_words(self._known.begin())
+        return count
 
     def _changing(self) -> None:
         # What is held of an older state would keep that state's records.
@@ -167,6 +183,44 @@ class StoredItems:
     def _column(self, view: StoreView, name: str) -> Array:
         """What is stored of an attribute, by row; borrowed."""
         return self._attributes.column(name, view.part(self._attribute_part))
+
+    def _view(self, *sets: Keys | None) -> tuple[StoreView, Attributes]:
+        """What a reader sees, and attributes that know its strings."""
+        while True:
+            attributes = self._attributes
+            view = self._store.read(*sets)
+            # None that enters meanwhile has a string that these do not know, unless they are replaced.
+            if attributes is self._attributes:
+                return view, attributes
+
+    def _put(self, keys: Keys, batch: Batch, turn: Turn[Attributes]) -> None:
+        """Let keys stand for a batch, whose attributes are those of a turn."""
+        self._changing()
+        self._store.put(keys, batch)
+        self._forget_old_words(turn)
+
+    def _forget_old_words(self, turn: Turn[Attributes]) -> None:
+        """Forget strings if they may be many that no item has any more."""
+        if turn.value.words > self._most_words:
+            self._forget_words(turn)
+
+    def _forget_words(self, turn: Turn[Attributes]) -> None:
+        """Forget the strings that no item has any more, unless another change is on its way. Readers keep
+        what they have begun with, and no number is used again."""
+
+        def smaller() -> Attributes:
+            view = self._store.read(None)
+            rows = view.rows(0)
+            return turn.value.only(lambda name: self._column(view, name)[rows])
+
+        forgotten = False
+        try:
+            forgotten = self._known.replace(turn, smaller)
+        except MemoryError as error:
+            let_interrupts_pass(error)
+        # Soon again, or when so many have come that looking at all items takes little for each.
+        words = self._attributes.words
+        self._most_words = words + max(_FEW_WORDS, max(words, len(self) // 4) if forgotten else 0)
 
     def _write_attributes(
         self, batch: Batch, records: NDArray[np.uint8], chosen: NDArray[np.int64] | None
@@ -197,14 +251,14 @@ class StoredItems:
         """All items, and the rows of sets of keys in the same state: -1 for those that are not there."""
         state = self._seen
         if state is None or not state.view.is_current():
-            state = self._seen = State(self._store.read(None))
+            state = self._seen = State(*self._view(None))
         if not sets:
             return state, []
         view = self._store.read(*sets)
         if state.view.is_current():
             return state, [view.rows(number) for number in range(len(sets))]
         # Items have changed, perhaps before the keys were looked up.
-        state = State(self._store.read(None, *sets))
+        state = State(*self._view(None, *sets))
         return state, [state.view.rows(number) for number in range(1, len(sets) + 1)]
 
 

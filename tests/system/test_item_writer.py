@@ -75,8 +75,8 @@ def catalogs(model: pi.Model, text: bool, count: int = 6) -> tuple[pi.Catalog, p
     first, second = (
         model.catalog(goods(count), names_of(text, range(count)), output="score") for _ in range(2)
     )
-    assert (first._put is None) == (compiled() is None)
-    second._put = second._writer = None
+    assert (first._writer is None) == (compiled() is None)
+    second._writer = None
     return first, second
 
 
@@ -137,7 +137,7 @@ def test_numbers_are_stored_as_the_reference_stores_them(precision: Any) -> None
     numbers[:100][places] = generator.choice(special, places.sum())
     model = pi.load(made.SerializeToString())
     first, second = (model.catalog({"i": numbers[:1]}, precision=precision) for _ in range(2))
-    second._put = second._writer = None
+    second._writer = None
     for catalog in (first, second):
         catalog.upsert({"i": numbers}, np.arange(count))
     assert records(first) == records(second)
@@ -223,19 +223,46 @@ def test_a_small_change_looks_at_as_much_in_every_state(model: pi.Model) -> None
 @pytest.mark.parametrize("text", [False, True])
 def test_plain_changes_are_made_at_once(model: pi.Model, text: bool) -> None:
     catalog, _ = catalogs(model, text)
-    put = catalog._put
-    assert put is not None
+    assert catalog._writer is not None
+    put = catalog._writer.put
 
     def named(text: bool, numbers: list[int]) -> list[Any]:
         return names_of(text, numbers) if text else numbers
 
     items = list(goods(2, 3).values())
-    assert put(items, named(text, [4, 40]))
-    assert not put(items, named(text, [4, 4]))
-    assert not put(items, named(not text, [4, 40]))
-    assert not put(items, [])
-    assert not put(items[:-1], named(text, [4, 40]))
+    assert put(items, named(text, [4, 40]), None)
+    assert not put(items, named(text, [4, 4]), None)
+    assert not put(items, named(not text, [4, 40]), None)
+    assert not put(items, [], None)
+    assert not put(items[:-1], named(text, [4, 40]), None)
+    assert not put(items, named(text, [4, 40]), np.zeros((2, 4), np.uint8))
     assert len(catalog) == 7
+
+
+@pytest.mark.skipif(compiled() is None, reason="the extension's")
+def test_attributes_are_written_at_once_too(model: pi.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def words(count: int, seed: int) -> dict[str, Any]:
+        return {
+            "word": [f"word {seed} {i}" for i in range(count)],
+            "price": [*range(seed, seed + count - 1), None],
+        }
+
+    catalog = model.catalog(goods(6), output="score", attributes=words(6, 0))
+    assert catalog._writer is not None
+    assert not catalog._writer.put(list(goods(1).values()), [7], None)
+    assert not catalog._writer.put(list(goods(1).values()), [7], np.zeros((1, 3), np.uint8))
+    monkeypatch.setattr(catalog, "_enter", None)
+    catalog.upsert(goods(2, 1), [7, 3], words(2, 20))
+    found = [
+        catalog.top_k(USER, 9, where=where).ids.tolist()
+        for where in (
+            catalog.where("word", in_=["word 20 0", "word 0 3"]),
+            catalog.where("word", "word 20 1"),
+            catalog.where("price", min=20),
+            catalog.where("price", missing=True),
+        )
+    ]
+    assert [sorted(ids) for ids in found] == [[7], [3], [7], [3, 5]]
 
 
 def test_who_reads_keeps_what_there_was(model: pi.Model) -> None:
