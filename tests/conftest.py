@@ -5,14 +5,19 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
 from support.shared import shared_folder
 from support.zoo import MODELS, ZOO, ZOO_ROWS, Export
 
 from pyrec_infer.backends import select, select_backend
 from pyrec_infer.extension import VARIABLE
+
+if TYPE_CHECKING:
+    from benchmarks.obd import features
 
 # How long an example takes says nothing of this project on a machine that does other things too.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +31,26 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder} (set PYREC_INFER_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def logs(shared: Path) -> features.Logs:
+    """The real click logs, read once."""
+    folder = shared / "data" / "obd"
+    if not folder.is_dir():
+        pytest.skip(f"no data set in {folder}")
+    # Tests of an installed wheel run without the checkout's other folders.
+    from benchmarks.obd import features
+
+    return features.read(folder)
+
+
+@pytest.fixture(scope="session")
+def held_out(logs: features.Logs) -> dict[str, NDArray[Any]]:
+    """The held-out impressions as arrays, encoded once, with the crossed field that one model takes."""
+    from benchmarks.obd import features
+
+    return features.encode(logs, logs.held_out(), cross=True)
 
 
 # pytest runs all tests of one parameter of the session together, so that each model is loaded once.
@@ -43,14 +68,12 @@ def backend() -> str:
     return select_backend()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where a backend is forced, leave out what no backend takes part in."""
     if VARIABLE in os.environ:
-        for item in items:
-            if item.get_closest_marker("once"):
-                item.add_marker(
-                    pytest.mark.skip(reason="no backend takes part: it runs where none is forced")
-                )
+        left_out = [item for item in items if item.get_closest_marker("once")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("once")]
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,24 +15,16 @@ try:
 except ImportError:
     _native = None
 
+# Each backend is tested where none is forced.
+pytestmark = pytest.mark.once
+
 GUARD = 64
 
 
 def backends() -> list[str]:
-    """Backends to test: all that this machine has, or the one that PYREC_INFER_BACKEND names."""
+    """All backends of this machine, whichever is forced."""
     found = list(_native.kernel_backends()) if _native else []
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        found.append("numba")
-    forced = os.environ.get("PYREC_INFER_BACKEND")
-    if not forced:
-        return found
-    if forced not in found:
-        raise ValueError(f"PYREC_INFER_BACKEND={forced} is not one of {', '.join(found)}")
-    return [forced]
+    return [*found, "numba"] if find_spec("numba") else found
 
 
 BACKENDS = backends()

@@ -256,6 +256,7 @@ def test_score_equals_run_with_the_request_repeated(random: Random, request: set
     assert equal(scores.reshape(expected.shape), expected), made
 
 
+@pytest.mark.once
 @FIXED
 @given(st.randoms(use_true_random=False), st.integers(0, 2**16))
 def test_claims_hold_for_single_rows(random: Random, seed: int) -> None:
@@ -264,9 +265,10 @@ def test_claims_hold_for_single_rows(random: Random, seed: int) -> None:
     axis = analysis.infos["y"].rows
     if analysis.coupled:
         return
-    inputs = inputs_of(ROWS, seed)
-    whole = evaluate(made.graph, inputs, ROWS)["y"]
-    alone = [evaluate(made.graph, {k: x[i : i + 1] for k, x in inputs.items()}, 1)["y"] for i in range(ROWS)]
+    rows = 12
+    inputs = inputs_of(rows, seed)
+    whole = evaluate(made.graph, inputs, rows)["y"]
+    alone = [evaluate(made.graph, {k: x[i : i + 1] for k, x in inputs.items()}, 1)["y"] for i in range(rows)]
     if axis >= 0:
         assert equal(np.concatenate(alone, axis), whole), made
     else:

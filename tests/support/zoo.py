@@ -45,6 +45,14 @@ class Export:
         self.loading = time.perf_counter() - start
         return model
 
+    @property
+    def is_exported_otherwise_too(self) -> bool:
+        """Whether the zoo has the same model from PyTorch's other exporter.
+
+        After `LOAD` the two are the same to any backend.
+        """
+        return self.name.endswith("_dynamo") and self.name.removesuffix("dynamo") + "ts" in MODELS
+
     def has(self, kind: str) -> bool:
         return self.path.with_name(f"{kind}.npz").exists()
 

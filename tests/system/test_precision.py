@@ -89,6 +89,7 @@ def check(isa: str, op: str, inputs: list[Array | None], activation: str = "") -
     agree(isa, op, inputs, run_native(isa, node, inputs), activation)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 @pytest.mark.parametrize("activation", ["", "Relu", "Sigmoid", "Tanh"])
@@ -104,6 +105,7 @@ def test_native_equals_reference(isa: str, op: str, activation: str) -> None:
             check(isa, op, [x, weights, normal(rows, h)], activation)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 def test_other_shapes_and_strides(isa: str, op: str) -> None:
@@ -122,6 +124,7 @@ def packed_by(isa: str, op: str, matrices: Array) -> Array:
     return np.asarray(made)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 def test_packed_matrices_give_what_constant_ones_give(isa: str, op: str) -> None:
@@ -138,6 +141,7 @@ def test_packed_matrices_give_what_constant_ones_give(isa: str, op: str) -> None
                 np.testing.assert_array_equal(made, plain)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 def test_packed_matrices_of_rows(isa: str, op: str) -> None:
@@ -150,6 +154,7 @@ def test_packed_matrices_of_rows(isa: str, op: str) -> None:
             agree(isa, op, [x, chosen], np.asarray(made))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 def test_columns_of_packed_matrices_may_be_counted_for_each_position(isa: str, op: str) -> None:
@@ -162,6 +167,7 @@ def test_columns_of_packed_matrices_may_be_counted_for_each_position(isa: str, o
         _native.run_node(isa, op, {"columns": 12}, [x, packed, None, np.arange(2)], 1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 def test_packed_matrices_that_do_not_fit_are_errors(isa: str, op: str) -> None:
@@ -184,6 +190,7 @@ def test_packed_matrices_that_do_not_fit_are_errors(isa: str, op: str) -> None:
         _native.run_node(isa, "pyrec.Pack", {"precision": "int4"}, [normal(4, 4)], 1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_row_or_column_that_is_not_finite_or_zero(isa: str) -> None:
     x, weights = normal(8, 20), normal(20, 18)
@@ -193,6 +200,7 @@ def test_a_row_or_column_that_is_not_finite_or_zero(isa: str) -> None:
     check(isa, "pyrec.DenseInt8", [x, weights, normal(18)], "Relu")
 
 
+@pytest.mark.once
 @settings(max_examples=20, deadline=None)
 @examples(st.integers(1, 300), st.integers(1, 40), st.booleans(), st.integers(0, 1 << 30))
 def test_sums_of_int8_layers_err_as_little_as_is_stated(k: int, h: int, signed: bool, seed: int) -> None:
@@ -212,6 +220,7 @@ def test_sums_of_int8_layers_err_as_little_as_is_stated(k: int, h: int, signed: 
     assert (np.abs(reference - exact) <= bound * (1 + 1e-5)).all()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("op", OPERATORS)
 def test_operands_that_do_not_fit_are_errors(isa: str, op: str) -> None:
@@ -228,6 +237,7 @@ def test_operands_that_do_not_fit_are_errors(isa: str, op: str) -> None:
             run_native(isa, Node(op, (), ()), list(inputs))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", [isa for isa in ISAS if isa not in NATIVE])
 @pytest.mark.parametrize("spec", quantized.KERNELS, ids=lambda spec: spec.name)
 def test_stand_ins_against_oracle(spec: quantized.KernelSpec, isa: str) -> None:
@@ -406,17 +416,12 @@ def test_backends_agree(precision: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 @pytest.mark.parametrize("name", ["deepfm_obd", "wide_deep_obd"])
-def test_clicks_are_ranked_as_well(shared: Path, name: str, precision: str) -> None:
-    folder = shared / "data" / "obd"
-    if not folder.is_dir():
-        pytest.skip(f"no data set in {folder}")
-    logs = features.read(folder)
+def test_clicks_are_ranked_as_well(
+    logs: features.Logs, held_out: features.Arrays, name: str, precision: str
+) -> None:
     path = MODEL if name == "deepfm_obd" else Path(__file__).resolve().parents[1] / "data" / f"{name}.onnx"
-    rows = logs.held_out()
-    inputs = features.encode(logs, rows, cross=path is not MODEL)
-    clicks = np.array([row.click for row in rows])
-    exact, narrow = (
-        features.area_under_curve(clicks, pi.load(path, precision=chosen).run(inputs)["click"])
-        for chosen in ("fp32", precision)
-    )
+    clicks = np.array([row.click for row in logs.held_out()])
+    models = [pi.load(path, precision=chosen) for chosen in ("fp32", precision)]
+    inputs = {item.name: held_out[item.name] for item in models[0].inputs}
+    exact, narrow = (features.area_under_curve(clicks, model.run(inputs)["click"]) for model in models)
     assert abs(exact - narrow) < (1e-3 if precision == "int8" else 1e-4)

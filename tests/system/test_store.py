@@ -18,6 +18,9 @@ from pyrec_infer.errors import PyrecError, ShapeError
 from pyrec_infer.store import IdType, Store, make_store
 from pyrec_infer.strings import of_objects
 
+# Stores know no backend, and each kind is tested here.
+pytestmark = pytest.mark.once
+
 STRIDE = 16
 
 KINDS = ["python", "native"]
@@ -70,7 +73,7 @@ def steps(names: st.SearchStrategy[Any]) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", [False, True])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(data=st.data())
 def test_a_store_equals_a_dictionary(kind: str, text: bool, data: st.DataObject) -> None:
     store, expected = store_of(kind, text), dict[Any, int]()
@@ -217,7 +220,8 @@ def test_parts_of_records_lie_apart(kind: str) -> None:
         expected.update(zip(keys.tolist(), records, strict=True))
         gone = rng.choice(9000, 1500, replace=False)
         store.erase(gone)
-        expected = {key: record for key, record in expected.items() if key not in set(gone.tolist())}
+        left = set(expected) - set(gone.tolist())
+        expected = {key: record for key, record in expected.items() if key in left}
         view = store.read(None)
         rows = view.rows(0)
         parts = [view.part(number)[rows] for number in range(3)]
@@ -244,7 +248,6 @@ def test_ids_at_odd_addresses(kind: str) -> None:
     assert view.ids(0, np.asarray([0, 2, 3])).tolist() == [3, 0, 2]
 
 
-@pytest.mark.once
 def test_overwritten_items_cost_no_more_pages_than_new_ones() -> None:
     """Blocks of records that are no multiple of a huge page share those with their neighbours."""
     count, stride = 20_000, 1088
@@ -261,7 +264,7 @@ def test_overwritten_items_cost_no_more_pages_than_new_ones() -> None:
 
 @pytest.mark.parametrize("order", ["in order", "at random"])
 def test_memory_follows_the_items(order: str) -> None:
-    count, stride, generator = 1_000_000, 64, np.random.default_rng(0)
+    count, stride, generator = 700_000, 64, np.random.default_rng(0)
     keys = np.arange(count)
     chosen = generator.permutation(keys) if order == "at random" else keys
     block = np.ones((1 << 14, stride), np.uint8)

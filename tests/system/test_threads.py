@@ -354,8 +354,8 @@ def test_memory_of_a_large_call_is_given_back() -> None:
 
 
 def test_a_deleted_model_is_freed_at_once() -> None:
-    source = wide_model(1024, 8)
-    x = np.ones((300, 1024), np.float32)
+    source = wide_model(640, 8)
+    x = np.ones((20, 640), np.float32)
 
     def use() -> weakref.ref[pi.Model]:
         model = pi.load(source, threads=2)
