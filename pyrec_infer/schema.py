@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,16 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import described_columns, plain_columns
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField, Side, chain_mistakes
+from pyrec_infer.features.fields import Combination, Field, ListField, Side
 from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
 from pyrec_infer.features.golden import MOST_ROWS, Golden, golden_of, uncovered, warn_if_uncovered
 from pyrec_infer.features.infer import MOST_WORDS, infer_fields
 from pyrec_infer.features.lower import lower
 from pyrec_infer.features.plain import as_plain, read_plain
-from pyrec_infer.features.sources import keras, sklearn
+from pyrec_infer.features.sources import keras, nvtabular, sklearn, spark
 from pyrec_infer.features.text import parse_json
-from pyrec_infer.features.transforms import Combine, Transform
-from pyrec_infer.features.types import type_mistakes
+from pyrec_infer.features.transforms.transform import Kind
+from pyrec_infer.features.types import mistyped
 from pyrec_infer.formats import import_model, model_source
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.load.prepend_features import Front
@@ -89,7 +88,7 @@ class Schema:
         self.notes: tuple[str, ...] = ()
         self.fields = tuple(item for item in given if isinstance(item, Field))
         self.combinations = tuple(item for item in given if isinstance(item, Combination))
-        _require(_mistyped(given))
+        _require(mistyped(given))
         if golden is not None:
             _require(golden.mistakes())
         _require(self._own_mistakes())
@@ -116,32 +115,13 @@ class Schema:
                 yield f"field '{name}': the name is given twice"
         for item in self.fields:
             yield from (f"field '{item.name}': {text}" for text in item.mistakes())
+        known = {item.name: item for item in self.fields}
         for made in self.combinations:
-            yield from (f"field '{made.name}': {text}" for text in self._combined_mistakes(made))
+            yield from (f"field '{made.name}': {text}" for text in made.mistakes(known))
         fed = Counter(target for _, target, _ in targets(self.fields, self.combinations))
         for target, count in fed.items():
             if count > 1:
                 yield f"{described(target)}: several fields feed it"
-
-    def _combined_mistakes(self, made: Combination) -> Iterator[str]:
-        known = {item.name: item for item in self.fields}
-        if not made.of:
-            yield "of: expected names of fields"
-        for name in made.of:
-            if name not in known:
-                yield f"of: there is no field '{name}'"
-            elif isinstance(known[name], ListField):
-                yield f"of: expected fields of one value, '{name}' is a list"
-            elif known[name].flags_missing:
-                yield f"of: what is missing of '{name}' has no raw value; give it a default"
-        if all(name in known for name in made.of):
-            kinds = [known[name].dtype for name in made.of]
-            if made.by is None and len(made.of) != 1:
-                yield "by: expected a way to combine several fields"
-                return
-            if made.by is not None:
-                yield from made.by.mistakes(kinds)
-            yield from chain_mistakes(made.kind(kinds), made.transforms)
 
     @classmethod
     def infer(
@@ -266,6 +246,81 @@ class Schema:
         data = model if isinstance(model, bytes) else Path(model).read_bytes()
         return cls(keras.fields_of(data, to or {}, sides or {}, side))
 
+    @classmethod
+    def from_nvtabular(
+        cls,
+        folder: str | os.PathLike[str],
+        to: Mapping[str, str] | None = None,
+        sides: Mapping[str, Side] | None = None,
+        side: Side = "item",
+        start_index: int = 0,
+        joint: Mapping[str, Sequence[str]] | None = None,
+    ) -> Schema:
+        """The schema of the categories that NVTabular's Categorify has learnt.
+
+        Parameters
+        ----------
+        folder : path
+            A saved workflow, or its folder ``categories`` with files ``unique.<column>.parquet``, and
+            ``meta.<column>.parquet`` since version 23.04. pyarrow or polars has to be installed.
+        to : mapping of str to str, optional
+            For a column, the model's input that takes its ids; by default that of its name.
+        sides, side
+            As of `from_sklearn`.
+        start_index : int
+            Categorify's, which no file tells.
+        joint : mapping of str to sequence of str, optional
+            For a file whose vocabulary columns share, ``{"a_b": ["a", "b"]}``, these columns.
+
+        Returns
+        -------
+        Schema
+            A `Field` for each column. Of a column of lists take its transforms for a `ListField`.
+
+        Raises
+        ------
+        SchemaError
+            A file is damaged, or its ids are given in a way that no file tells (``num_buckets``,
+            ``single_table``, combinations of columns); names the column.
+        """
+        return cls(nvtabular.fields_of(Path(folder), to or {}, sides or {}, side, start_index, joint or {}))
+
+    @classmethod
+    def from_spark(
+        cls,
+        folder: str | os.PathLike[str],
+        to: Mapping[str, str] | None = None,
+        sides: Mapping[str, Side] | None = None,
+        side: Side = "item",
+        dtypes: Mapping[str, Kind] | None = None,
+    ) -> Schema:
+        """The schema of a pipeline that Spark ML has saved.
+
+        Parameters
+        ----------
+        folder : path
+            A PipelineModel or one stage: StringIndexerModel, OneHotEncoderModel, Bucketizer, VectorAssembler,
+            ImputerModel, and the models of StandardScaler, MinMaxScaler, MaxAbsScaler and RobustScaler.
+            What was trained on the features is left. pyarrow or polars has to be installed.
+        to : mapping of str to str, optional
+            For a column that no stage reads, the model's input that takes it; a vector takes its columns.
+        sides, side
+            As of `from_sklearn`, for the raw columns.
+        dtypes : mapping of str to str, optional
+            The types of raw columns where they are others than the first stage suggests: ``"integer"``
+            for whole numbers that a StringIndexer took.
+
+        Returns
+        -------
+        Schema
+
+        Raises
+        ------
+        SchemaError
+            A file is damaged, or a stage is not known, or set in a way that is not known; names the stage.
+        """
+        return cls(spark.fields_of(Path(folder), to or {}, sides or {}, side, dtypes or {}))
+
     def fit(self, graph: Graph) -> Fitted:
         """What stands in front of a model.
 
@@ -381,31 +436,6 @@ class Schema:
         Schema
         """
         return cls.from_json(Path(path).read_bytes())
-
-
-def _mistyped(given: Sequence[Any]) -> Iterator[str]:
-    """What is no field, or has parts of other types than a field's."""
-    for place, item in enumerate(given):
-        if not isinstance(item, (Field, Combination)):
-            yield f"place {place}: expected a field or a combination, got {type(item).__name__}"
-            continue
-        if not isinstance(item.name, str) or not item.name:
-            yield f"place {place}: expected a name"
-            continue
-        label = f"field '{item.name}': "
-        yield from (label + text for text in type_mistakes(item))
-        for transform in item.transforms:
-            if not isinstance(transform, Transform):
-                yield f"{label}transforms: expected transforms, got {type(transform).__name__}"
-            else:
-                yield from (f"{label}{transform.name}: {text}" for text in type_mistakes(transform))
-        if isinstance(item, Combination):
-            if not isinstance(item.by, (Combine, NoneType)):
-                yield f"{label}by: expected a way to combine, got {type(item.by).__name__}"
-            elif item.by is not None:
-                yield from (f"{label}{item.by.name}: {text}" for text in type_mistakes(item.by))
-            if not all(isinstance(name, str) for name in item.of):
-                yield f"{label}of: expected names of fields"
 
 
 def _require(mistakes: Iterator[str]) -> None:

@@ -306,6 +306,26 @@ class Combination:
         made: Kind = self.by.gives(kinds)
         return made
 
+    def mistakes(self, known: Mapping[str, Field]) -> Iterator[str]:
+        """All that is wrong with it, for the fields by name."""
+        if not self.of:
+            yield "of: expected names of fields"
+        for name in self.of:
+            if name not in known:
+                yield f"of: there is no field '{name}'"
+            elif isinstance(known[name], ListField):
+                yield f"of: expected fields of one value, '{name}' is a list"
+            elif known[name].flags_missing:
+                yield f"of: what is missing of '{name}' has no raw value; give it a default"
+        if all(name in known for name in self.of):
+            kinds = [known[name].dtype for name in self.of]
+            if self.by is None and len(self.of) != 1:
+                yield "by: expected a way to combine several fields"
+                return
+            if self.by is not None:
+                yield from self.by.mistakes(kinds)
+            yield from chain_mistakes(self.kind(kinds), self.transforms)
+
 
 __all__ = [
     "KINDS",

@@ -42,7 +42,8 @@ class Column:
         if self.values.dtype.kind != "f":
             return self.values.dtype.kind in "iub"
         limit = 2.0**53
-        return bool(((self.values % 1 == 0) & (abs(self.values) < limit)).all())
+        near = bool((abs(self.values) < limit).all())
+        return near and bool((self.values % 1 == 0).all())
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.features.fields import Combination, Field, ListField, Target
-from pyrec_infer.features.transforms.transform import Kind
+from pyrec_infer.features.transforms.transform import Kind, Transform
 from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info, Rows, verify
 from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.load.prepend_features import Front
@@ -76,14 +76,16 @@ class _Lowering:
         self.writer.begin(f"{item.name}/feature", f"field {item.name}")
         self.inputs.update(raw_inputs(item))
         if isinstance(item, ListField):
-            value = self.transformed(item.name, item.transforms, item.dtype)
-            self.ragged(item, value) if item.ragged else self.list(item, value)
+            there = None if item.ragged else self.places(item)
+            value = self.transformed(item.name, item.transforms, item.dtype, there)
+            self.ragged(item, value) if there is None else self.list(item, value, there)
             return
         place, stand_in = item.unknown() or (0, 0)
         if item.missing != "oov":
             place, stand_in = len(item.transforms), item.default if item.missing == "id" else 0
         before, after = item.transforms[:place], item.transforms[place:]
-        value, kind = self.transformed(item.name, before, item.dtype), item.kinds()[place]
+        present = self.writer.node("Not", missing_input(item.name)) if item.flags_missing else None
+        value, kind = self.transformed(item.name, before, item.dtype, present), item.kinds()[place]
         if item.flags_missing:
             constant = self.writer.constant(stand_in, DTYPES[kind])
             gone = missing_input(item.name)
@@ -92,11 +94,31 @@ class _Lowering:
             value = self.writer.node("Where", gone, constant, value)
         self.feed(item.to, self.transformed(value, after, kind), item.width())
 
-    def transformed(self, value: str, transforms: Sequence[Any], kind: Kind) -> str:
+    def transformed(
+        self, value: str, transforms: Sequence[Transform], kind: Kind, present: str | None = None
+    ) -> str:
+        """What transforms make; ``present`` says which places hold a value, where not all do."""
         for transform in transforms:
             value = transform.write(self.writer, value, kind)
             kind = transform.gives(kind)
+            value = self.refused(value, transform.refuses(), present)
         return value
+
+    def refused(self, value: str, known: int, present: str | None) -> str:
+        """The ids, where one that is not among the known ones is an error: they are looked up in a table."""
+        if not known:
+            return value
+        if present is not None:
+            value = self.writer.node("Where", present, value, self.writer.constant(0, np.int64))
+        return self.writer.node("Gather", self.writer.constant(range(known), np.int64), value, axis=0)
+
+    def places(self, item: ListField) -> str:
+        """Which places of padded lists hold a value."""
+        places = np.arange(item.length)
+        if item.pad == "left":
+            places = item.length - 1 - places
+        counts = self.writer.node("Unsqueeze", count_input(item.name), self.writer.constant([1], np.int64))
+        return self.writer.node("Less", self.writer.constant(places, np.int64), counts)
 
     def ragged(self, item: ListField, value: str) -> None:
         """Values as they are; what tells them apart reaches the model untouched, as it looks for inputs."""
@@ -112,14 +134,8 @@ class _Lowering:
                 self.inputs[name] = self.infos[target]
                 self.whole[target] = name
 
-    def list(self, item: ListField, value: str) -> None:
+    def list(self, item: ListField, value: str, there: str) -> None:
         count, length = count_input(item.name), item.length
-        places = np.arange(length)
-        if item.pad == "left":
-            places = length - 1 - places
-        last = self.writer.constant([1], np.int64)
-        counts = self.writer.node("Unsqueeze", count, last)
-        there = self.writer.node("Less", self.writer.constant(places, np.int64), counts)
         padding = self.writer.constant(item.padding, DTYPES[item.kinds()[-1]])
         self.feed(item.to, self.writer.node("Where", there, value, padding), length)
         if item.weights_to:

@@ -68,7 +68,7 @@ class Vocabulary(Transform):
     values : sequence of str or of int
     oov : int
         Ids for values that are not in the list: several are shared out by FarmHash of a string, or by the
-        remainder of a number. With 0 an unknown value is an id that no table has, so a call is refused.
+        remainder of a number. With 0 a call with an unknown value is refused.
     mask : str or int, optional
         The value whose id is 0; without one the ids of unknown values begin at 0.
     oov_last : bool
@@ -103,6 +103,9 @@ class Vocabulary(Transform):
 
     def unknown(self) -> int | None:
         return self.first_unknown if self.oov else None
+
+    def refuses(self) -> int:
+        return 0 if self.oov else self.first + len(self.values)
 
     def borders(self) -> Iterator[Any]:
         yield from (self.values[0], self.values[-1], self.mask)

@@ -60,6 +60,10 @@ class Transform:
         """The id of a value that is not known, where the transform has one."""
         return None
 
+    def refuses(self) -> int:
+        """How many ids it gives, from 0, where it gives another one for what is to be refused; 0 for all."""
+        return 0
+
     def borders(self) -> Iterator[Any]:
         """Raw values at which what it gives changes, so that they tell it from others."""
         yield from ()
