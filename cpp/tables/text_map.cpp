@@ -1,46 +1,163 @@
 #include "tables/text_map.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
+#include <cstring>
 #include <limits>
+#include <numeric>
+#include <optional>
 
 #include "core/error.h"
+#include "hashing/bytes.h"
 #include "hashing/key_hash.h"
 
 namespace pyrec {
 
-TextMap::TextMap(std::span<const std::string> texts) : seed_(random_seed()) {
-  if (texts.size() > std::numeric_limits<std::int32_t>::max()) {
-    throw OpError(ErrorKind::kModel, "more than 2^31 strings");
+namespace {
+
+constexpr std::size_t kHead = 2;  // words of a record before its bytes
+constexpr std::size_t kWord = sizeof(std::uint32_t);
+constexpr std::size_t kTogether = 32;  // strings between a prefetch and its use
+constexpr std::size_t kRemembered = 256;
+
+std::size_t words_of(std::size_t size) { return kHead + (size + kWord - 1) / kWord; }
+
+// Most strings are short, and a call takes longer than comparing them.
+bool same(const char* a, const char* b, std::size_t size) {
+  if (size >= 8) {
+    // The ends first: what names have in common is mostly in front.
+    if (read64(a + size - 8) != read64(b + size - 8)) return false;
+    for (std::size_t at = 0; at + 8 < size; at += 8) {
+      if (read64(a + at) != read64(b + at)) return false;
+    }
+    return true;
   }
-  std::size_t bytes = 0;
-  for (const std::string& text : texts) bytes += text.size();
-  bytes_.reserve(bytes);
-  ends_.reserve(texts.size() + 1);
-  ends_.push_back(0);
-  slots_.resize(std::bit_ceil(2 * texts.size() + 1));
+  if (size >= 4) {
+    return read32(a) == read32(b) && read32(a + size - 4) == read32(b + size - 4);
+  }
+  return size == 0 || (a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1]);
+}
+
+// What was found for the strings at some addresses.
+class Memory {
+ public:
+  struct Entry {
+    const char* data = nullptr;
+    std::size_t size = 0;
+    std::int64_t place = 0;
+
+    bool is_of(std::string_view text) const {
+      return data == text.data() && size == text.size() && data != nullptr;
+    }
+  };
+
+  Entry& at(std::string_view text) {
+    const auto address = reinterpret_cast<std::uintptr_t>(text.data());
+    return entries_[(address * 0x9e3779b97f4a7c15ULL) >> 56];
+  }
+
+ private:
+  std::array<Entry, kRemembered> entries_;
+};
+
+}  // namespace
+
+TextMap::TextMap(std::span<const std::string> texts) : seed_(random_seed()) {
+  std::size_t words = 0;
+  for (const std::string& text : texts) words += words_of(text.size());
+  constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max();
+  if (texts.size() > std::numeric_limits<std::int32_t>::max() || words > kMost) {
+    throw OpError(ErrorKind::kModel, "more strings than a map holds");
+  }
+  starts_.resize(std::max<std::size_t>(texts.size(), 1) + 1);
+  std::vector<std::uint32_t> buckets, ends(starts_.size());
+  for (const std::string& text : texts) {
+    buckets.push_back(static_cast<std::uint32_t>(bucket_of(text)));
+    ++ends[buckets.back() + 1];
+  }
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  std::vector<std::uint32_t> order(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    bytes_ += texts[i];
-    ends_.push_back(bytes_.size());
-    if (find(texts[i]) >= 0) continue;
-    const std::uint64_t hash = hash_key(texts[i], seed_);
-    std::size_t at = hash & (slots_.size() - 1);
-    while (slots_[at].place >= 0) at = (at + 1) & (slots_.size() - 1);
-    slots_[at] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::int32_t>(i)};
+    order[ends[buckets[i]]++] = static_cast<std::uint32_t>(i);
+  }
+  // Now an end is where the bucket's strings end in that order.
+  records_.reserve(words);
+  std::size_t next = 0;
+  for (std::size_t bucket = 0; bucket + 1 < starts_.size(); ++bucket) {
+    for (; next < ends[bucket]; ++next) {
+      starts_[bucket + 1] = static_cast<std::uint32_t>(records_.size());
+      if (find(texts[order[next]], bucket) < 0) append(texts[order[next]], order[next]);
+    }
+    starts_[bucket + 1] = static_cast<std::uint32_t>(records_.size());
   }
 }
 
-std::int64_t TextMap::find(std::string_view text) const {
-  if (slots_.empty()) return -1;
+void TextMap::append(std::string_view text, std::size_t place) {
+  const std::size_t at = records_.size();
+  records_.resize(at + words_of(text.size()));
+  records_[at] = static_cast<std::uint32_t>(place);
+  records_[at + 1] = static_cast<std::uint32_t>(text.size());
+  if (!text.empty()) std::memcpy(&records_[at + kHead], text.data(), text.size());
+}
+
+std::size_t TextMap::bucket_of(std::string_view text) const {
+  __extension__ using Wide = unsigned __int128;
   const std::uint64_t hash = hash_key(text, seed_);
-  const auto upper = static_cast<std::uint32_t>(hash >> 32);
-  for (std::size_t at = hash & (slots_.size() - 1);; at = (at + 1) & (slots_.size() - 1)) {
-    const Slot& slot = slots_[at];
-    if (slot.place < 0) return -1;
-    if (slot.hash != upper) continue;
-    const auto place = static_cast<std::size_t>(slot.place);
-    const std::string_view known(bytes_.data() + ends_[place], ends_[place + 1] - ends_[place]);
-    if (known == text) return slot.place;
+  return static_cast<std::size_t>(static_cast<Wide>(hash) * (starts_.size() - 1) >> 64);
+}
+
+void TextMap::prefetch(std::size_t bucket) const {
+  constexpr std::size_t kLine = 64 / kWord;
+  const std::uint32_t* record = records_.data() + starts_[bucket];
+  __builtin_prefetch(record);
+  __builtin_prefetch(record + kLine - 1);
+}
+
+std::int64_t TextMap::find(std::string_view text, std::size_t bucket) const {
+  const std::uint32_t* record = records_.data() + starts_[bucket];
+  const std::uint32_t* const end = records_.data() + starts_[bucket + 1];
+  for (; record != end; record += words_of(record[1])) {
+    if (record[1] == text.size() &&
+        same(reinterpret_cast<const char*>(record + kHead), text.data(), text.size())) {
+      return record[0];
+    }
+  }
+  return -1;
+}
+
+std::int64_t TextMap::find(std::string_view text) const {
+  return records_.empty() ? -1 : find(text, bucket_of(text));
+}
+
+void TextMap::find(std::span<const std::string_view> texts, std::span<std::int64_t> places) const {
+  if (texts.size() == 1 || records_.empty()) {
+    for (std::size_t i = 0; i < texts.size(); ++i) places[i] = find(texts[i]);
+    return;
+  }
+  // For few strings it would take longer than it saves.
+  std::optional<Memory> memory;
+  if (texts.size() >= kRemembered / 4) memory.emplace();
+  std::array<std::uint32_t, kTogether> buckets, unknown;
+  for (std::size_t begin = 0; begin < texts.size(); begin += kTogether) {
+    const std::size_t count = std::min(kTogether, texts.size() - begin);
+    std::size_t left = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string_view text = texts[begin + i];
+      if (memory && memory->at(text).is_of(text)) {
+        places[begin + i] = memory->at(text).place;
+        continue;
+      }
+      buckets[left] = static_cast<std::uint32_t>(bucket_of(text));
+      __builtin_prefetch(&starts_[buckets[left]]);
+      unknown[left++] = static_cast<std::uint32_t>(begin + i);
+    }
+    for (std::size_t i = 0; i < left; ++i) prefetch(buckets[i]);
+    for (std::size_t i = 0; i < left; ++i) {
+      const std::string_view text = texts[unknown[i]];
+      const std::int64_t place = find(text, buckets[i]);
+      places[unknown[i]] = place;
+      if (memory) memory->at(text) = {text.data(), text.size(), place};
+    }
   }
 }
 

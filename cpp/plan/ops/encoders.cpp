@@ -1,17 +1,19 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "plan/convert.h"
 #include "plan/op_list.h"
 #include "plan/texts.h"
+#include "tables/number_map.h"
 #include "tables/text_map.h"
 
 namespace pyrec {
@@ -107,11 +109,8 @@ struct Side {
 class Places {
  public:
   Places() = default;
-  explicit Places(const Side& keys) : dtype_(keys.dtype), texts_(keys.texts) {
-    for (std::size_t i = 0; i < keys.numbers.size(); ++i) {
-      numbers_.emplace(keys.numbers[i], static_cast<std::int64_t>(i));
-    }
-  }
+  explicit Places(const Side& keys)
+      : dtype_(keys.dtype), texts_(keys.texts), numbers_(keys.numbers) {}
 
   // f(element, place), -1 for one that is no key.
   template <class F>
@@ -121,35 +120,47 @@ class Places {
       throw OpError(ErrorKind::kDType,
                     std::string("expected ") + kind_of(dtype_) + ", got " + dtype_name(x.dtype));
     }
-    const auto each = [&](const auto& place) {
+    std::array<std::int64_t, kBlock> places;
+    const auto in_blocks = [&](const auto& look) {
       in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements / 16,
-               [&](std::size_t begin, std::size_t count) {
-                 for (std::size_t i = begin; i < begin + count; ++i) f(i, place(i));
+               [&](std::size_t first, std::size_t size) {
+                 for (std::size_t begin = first; begin < first + size; begin += kBlock) {
+                   const std::size_t count = std::min(kBlock, first + size - begin);
+                   look(begin, std::span(places.data(), count));
+                   for (std::size_t i = 0; i < count; ++i) f(begin + i, places[i]);
+                 }
                });
     };
     if (text) {
-      each([&](std::size_t i) { return texts_.find(x.as<Text>()[i]); });
+      in_blocks([&](std::size_t begin, std::span<std::int64_t> found) {
+        texts_.find({x.as<Text>() + begin, found.size()}, found);
+      });
       return;
     }
+    std::array<std::uint64_t, kBlock> keys;
     dispatch(x.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      each([&](std::size_t i) {
-        const auto found = numbers_.find(key(x.as<T>()[i]));
-        return found == numbers_.end() ? std::int64_t{-1} : found->second;
+      in_blocks([&](std::size_t begin, std::span<std::int64_t> found) {
+        for (std::size_t i = 0; i < found.size(); ++i) keys[i] = key(x.as<T>()[begin + i]);
+        numbers_.find({keys.data(), found.size()}, found);
       });
     });
   }
 
   // The place of the first key that is equal to one of them.
   std::size_t first_equal(const Side& keys, std::size_t place) const {
-    return static_cast<std::size_t>(dtype_ == DType::kText ? texts_.find(keys.texts[place])
-                                                           : numbers_.at(keys.numbers[place]));
+    if (dtype_ == DType::kText) return static_cast<std::size_t>(texts_.find(keys.texts[place]));
+    std::int64_t found = 0;
+    numbers_.find({&keys.numbers[place], 1}, {&found, 1});
+    return static_cast<std::size_t>(found);
   }
 
  private:
+  static constexpr std::size_t kBlock = 512;
+
   DType dtype_ = DType::kInt64;
   TextMap texts_;
-  std::unordered_map<std::uint64_t, std::int64_t> numbers_;
+  NumberMap numbers_;
 };
 
 // What places stand for; place -1 for what no key is.
@@ -158,6 +169,11 @@ class Results {
   Results() = default;
   explicit Results(Side values) : values_(std::move(values)) {
     for (const std::string& text : values_.texts) texts_.push_back({text.data(), text.size()});
+    const std::vector<std::uint64_t>& numbers = values_.numbers;
+    in_order_ = !real(values_.dtype) && numbers.size() > 1;
+    for (std::size_t i = 0; in_order_ && i + 1 < numbers.size(); ++i) {
+      in_order_ = numbers[i] == numbers[0] + i;
+    }
   }
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
@@ -177,8 +193,16 @@ class Results {
     }
     dispatch(values_.dtype, [&](auto tag) {
       using To = typename decltype(tag)::type;
+      const std::vector<std::uint64_t>& numbers = values_.numbers;
+      if (in_order_) {
+        places.find(x, [&](std::size_t i, std::int64_t place) {
+          const std::uint64_t number = numbers[0] + static_cast<std::uint64_t>(place);
+          y.as<To>()[i] = result_of<To>(place < 0 ? numbers.back() : number);
+        });
+        return;
+      }
       places.find(x, [&](std::size_t i, std::int64_t place) {
-        y.as<To>()[i] = result_of<To>(values_.numbers[chosen(place)]);
+        y.as<To>()[i] = result_of<To>(numbers[chosen(place)]);
       });
     });
     return y;
@@ -187,6 +211,7 @@ class Results {
  private:
   Side values_;  // the last of them for what no key is
   std::vector<Text> texts_;
+  bool in_order_ = false;  // whether those of keys are whole numbers one after another
 };
 
 void require_same_size(const Side& keys, const Side& values) {
