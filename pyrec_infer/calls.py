@@ -162,7 +162,7 @@ class RowsCall:
         self._most = most
 
     @memory_errors_typed
-    def __call__(self, *values: Any, out: NDArray[np.float32] | None = None) -> Any:
+    def __call__(self, *values: Any, out: NDArray[np.float32] | None = None, **named: Any) -> Any:
         """Score one request, with a value for each name; ``out`` as for `PreparedCall`."""
         count = len(self._request) + len(self._candidates)
         if len(values) != count:
@@ -173,11 +173,15 @@ class RowsCall:
         scores = self._score(
             dict(zip(self._request, values[:split], strict=True)),
             dict(zip(self._candidates, values[split:], strict=True)),
+            **named,
         )
-        if self._most is not None and len(scores) > self._most:
-            raise ShapeError(f"expected at most {self._most} candidates, got {len(scores)}")
+        one = next(iter(scores.values())) if isinstance(scores, dict) else scores
+        if self._most is not None and len(one) > self._most:
+            raise ShapeError(f"expected at most {self._most} candidates, got {len(one)}")
         if out is None:
             return scores
+        if one is not scores:
+            raise InputError("argument 'out': several outputs are given as new arrays")
         if out.shape != scores.shape:
             raise ShapeError(f"out: expected shape {list(scores.shape)}, got {list(out.shape)}")
         out[...] = scores

@@ -17,6 +17,7 @@ from pyrec_infer.features.golden import warn_if_uncovered
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.schema import Fitted, Schema
+from pyrec_infer.strings.tensors import as_plain
 
 RTOL, ATOL = 1e-6, 1e-7
 """How far numbers may be apart: they are rounded to float32. Whole numbers and strings are equal."""
@@ -90,7 +91,7 @@ def tensors(fitted: Fitted, raw: RawRows, rows: Any, others: Sequence[str] = ())
     for name in front.graph.inputs:
         if name not in columns:
             raise InputError(f"field '{name}' is missing: expected {', '.join(raw.fields)}")
-    made = interpret(front.graph, [columns[name] for name in front.graph.inputs])
+    made = interpret(front.graph, [as_plain(columns[name]) for name in front.graph.inputs])
     by_name = dict(zip(front.graph.outputs, made, strict=True))
     return {name: np.asarray(by_name[value]) for name, value in front.feeds.items()}
 

@@ -14,6 +14,7 @@ from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
 from pyrec_infer.sources import Sources, node_label
+from pyrec_infer.strings.tensors import as_plain, is_tensor
 
 
 def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Sources) -> None:
@@ -59,7 +60,7 @@ class ReadyPlan:
             Number of candidates.
         """
         for name, array in arrays.items():
-            if repeats_beyond_memory(array):
+            if not is_tensor(array) and repeats_beyond_memory(array):
                 require_own_elements(f"input '{name}'", array)
         if self.plan.static_rows > 1:
             return self._run_blocks(arrays, offsets, rows)
@@ -120,7 +121,7 @@ class ReadyPlan:
     def _run_prologue(self, values: dict[str, Any], offsets: Sequence[int], rows: int) -> None:
         counts = np.diff(offsets) if len(offsets) else np.asarray([rows])
         rates = self.plan.rates
-        values.update(self.plan.constants)
+        values.update({name: as_plain(value) for name, value in values.items()}, **self.plan.constants)
         for node in self.plan.prologue:
             paired = any(rates[name] == Rate.PAIR for name in node.outputs if name)
             for name in node.inputs:

@@ -321,12 +321,13 @@ class Model:
         candidate_names = as_names("candidate_names", candidate_names)
         max_rows = None if max_rows is None else as_count("max_rows", max_rows)
         sides = self._signature.sides(request_names, candidate_names)
+        names = (*request_names, *candidate_names)
+        way = self._ranking.way(sides[0], sides[1], output)
+        self._signature.require_fields(names, way.ready.plan.given)
+        way.view.signature.require(way.ready.plan.given, *sides)
         if self._signature.takes_rows:
             score = partial(self.score, output=output)
             return RowsCall(score, request_names, candidate_names, max_rows)
-        way = self._ranking.way(sides[0], sides[1], output)
-        way.view.signature.require(way.ready.plan.given, *sides)
-        names = (*request_names, *candidate_names)
         made: Any = prepare_call(
             way.ready, names, frozenset(request_names), max_rows, way.view.signature.infos
         )

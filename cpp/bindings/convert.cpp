@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bindings/text_reader.h"
+#include "bindings/text_tensor.h"
 #include "plan/tensor_tools.h"
 
 namespace py = pybind11;

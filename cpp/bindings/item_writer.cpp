@@ -11,6 +11,7 @@
 #include "bindings/given_keys.h"
 #include "bindings/signals.h"
 #include "bindings/store_bindings.h"
+#include "bindings/text_tensor.h"
 
 namespace py = pybind11;
 
@@ -18,10 +19,12 @@ namespace pyrec {
 
 namespace {
 
-// Whether an array is as the plan takes it, with so many rows.
+// Whether an array, or a tensor of strings, is as the plan takes it, with so many rows.
 bool borrow_rows(const py::handle& item, DType dtype, int rank, int axis, std::size_t rows,
                  Tensor& tensor) {
-  return borrow_plain(item, tensor) && tensor.dtype == dtype && tensor.rank() == rank &&
+  const bool read =
+      dtype == DType::kText ? borrow_strings(item, tensor) : borrow_plain(item, tensor);
+  return read && tensor.dtype == dtype && tensor.rank() == rank &&
          tensor.shape[axis] == static_cast<std::int64_t>(rows);
 }
 

@@ -9,6 +9,7 @@
 #include "bindings/sparse_bindings.h"
 #include "bindings/store_bindings.h"
 #include "bindings/string_bindings.h"
+#include "bindings/text_tensor.h"
 
 namespace {
 
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_native, module) {
       "The level of the C library's checks of copies, 0 for none.");
   pyrec::bind_kernels(module);
   pyrec::bind_strings(module);
+  pyrec::bind_text_tensor(module);
   pyrec::bind_row_reader(module);
   pyrec::bind_hashing(module);
   pyrec::bind_store(module);

@@ -21,6 +21,7 @@
 #include "bindings/prepared_call.h"
 #include "bindings/signals.h"
 #include "bindings/text_reader.h"
+#include "bindings/text_tensor.h"
 #include "plan/executor.h"
 #include "plan/op_list.h"
 #include "plan/program.h"
@@ -300,10 +301,11 @@ std::unique_ptr<ExecutorHandle> build_plan(const std::string& isa, const py::lis
 // What the inputs of a call borrow beside the caller's arrays.
 using HeldTexts = std::vector<Strings>;
 
-Tensor borrow_input(const py::array& array, DType wanted, HeldTexts& held) {
-  if (wanted != DType::kText) return borrow_array(array);
-  held.emplace_back(array);
-  return held.back().tensor();
+Tensor borrow_input(const py::handle& item, DType wanted, HeldTexts& held) {
+  Tensor texts;
+  if (wanted == DType::kText && borrow_texts(item, held, texts)) return texts;
+  if (py::isinstance<py::array>(item)) return borrow_array(py::reinterpret_borrow<py::array>(item));
+  throw OpError(ErrorKind::kShape, "expected one array for each input");
 }
 
 [[nodiscard]] HeldTexts give_inputs(const Executor& executor, Executor::Session& session,
@@ -311,14 +313,14 @@ Tensor borrow_input(const py::array& array, DType wanted, HeldTexts& held) {
   HeldTexts held;
   std::size_t index = 0;
   for (const auto& item : arrays) {
-    if (index >= executor.given_count() || !py::isinstance<py::array>(item)) {
+    if (index >= executor.given_count()) {
       throw OpError(ErrorKind::kShape, "expected one array for each input");
     }
+    const InputSpec& input = executor.inputs()[index];
     try {
-      session.input(index) = borrow_input(py::reinterpret_borrow<py::array>(item),
-                                          executor.inputs()[index].dtype, held);
+      session.input(index) = borrow_input(item, input.dtype, held);
     } catch (const OpError& error) {
-      throw StepError(error, "input '" + executor.inputs()[index].name + "'");
+      throw StepError(error, "input '" + input.name + "'");
     }
     ++index;
   }

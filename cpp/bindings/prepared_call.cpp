@@ -12,7 +12,7 @@
 #include "bindings/convert.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/signals.h"
-#include "bindings/text_reader.h"
+#include "bindings/text_tensor.h"
 #include "plan/tensor_tools.h"
 
 namespace py = pybind11;

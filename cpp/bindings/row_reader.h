@@ -1,22 +1,25 @@
 #pragma once
 
-// One raw row, a dictionary of values and lists, as the inputs that a schema makes of it.
+// Raw values of Python, alone, in lists and in dictionaries, as the inputs that a schema makes of
+// them. All of it needs the interpreter lock.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
-#include <optional>
+#include <string>
 #include <vector>
 
 namespace pyrec {
 
-// What a field's raw values are, and which inputs stand for it.
+// What a field's raw values are.
 struct RawField {
   enum class Kind { kText, kInteger, kNumber };
+  // What becomes of None: nothing that is read here, the default, or that and a mark.
+  enum class Missing { kRefused, kDefault, kMarked };
 
-  pybind11::str name;
   Kind kind = Kind::kText;
+  Missing missing = Missing::kRefused;
   std::int64_t length = 0;  // places of a list; 0: one value
   std::int64_t most = 0;    // a longer list is an error; 0: none is
   bool keep_last = false;
@@ -24,27 +27,47 @@ struct RawField {
   bool any_nan = false;       // whether NaN is a number like others
   bool any_infinity = false;  // the same
   std::int64_t limit = 0;     // the largest whole number
-  int value = -1;             // the input that takes the values; -1: none
-  int count = -1;             // that takes how many of a list's places are taken
-  int missing = -1;           // that takes whether the value is missing
+  std::string text;           // for what is missing
+  std::int64_t integer = 0;   // the same
+  double number = 0;          // the same
 };
 
-// Reads rows that hold all fields and nothing else, each value of the very type that it should be.
-// The others it leaves to whoever looks closer and words errors.
+// A field's inputs; without values where someone has to look closer.
+struct RawInputs {
+  pybind11::object values;
+  pybind11::object counts;   // of a list: how many of its places are taken
+  pybind11::object missing;  // which values are; null: none is
+  std::int64_t rows = 0;
+};
+
+// Reads values that are of the very type that they should be. The others it leaves to whoever
+// looks closer and words errors.
+RawInputs read_raw(const RawField& field, const pybind11::handle& value);
+
+// Reads rows that hold all fields and nothing else.
 class RowReader {
  public:
-  RowReader(std::vector<RawField> fields, std::size_t inputs);
+  struct Place {
+    pybind11::str name;
+    RawField field;
+    int value = -1;    // the input that takes the values; -1: none
+    int count = -1;    // that takes how many of a list's places are taken
+    int missing = -1;  // that takes whether the value is missing
+  };
 
-  // A tuple of the inputs, or None.
-  pybind11::object read(const pybind11::handle& row) const;
+  RowReader(std::vector<Place> fields, std::size_t inputs);
+
+  // A tuple of the inputs of a dictionary, or of a list of dictionaries, one for each row; or None.
+  pybind11::object read(const pybind11::handle& rows) const;
 
  private:
-  pybind11::object read_list(const RawField& field, const pybind11::handle& value,
-                             std::int64_t& kept) const;
+  bool append_row(const pybind11::handle& row, std::vector<pybind11::object>& values) const;
+  template <class Read>
+  pybind11::object read_fields(const Read& read) const;
 
-  std::vector<RawField> fields_;
+  std::vector<Place> fields_;
   std::size_t inputs_;
-  pybind11::array present_;  // what says that a value is not missing
+  pybind11::object present_;  // what says that a row's value is not missing
 };
 
 void bind_row_reader(pybind11::module_& module);

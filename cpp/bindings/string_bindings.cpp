@@ -203,7 +203,6 @@ Texts borrow_texts(const py::array& offsets, const py::array& data) {
 }
 
 void bind_strings(py::module_& module) {
-  py::class_<Strings>(module, "Strings").def(py::init<const py::array&>(), py::arg("array"));
   module.def("texts_of_objects", &texts_of_objects, py::arg("items"), py::arg("per_row"),
              py::arg("names"));
   module.def("texts_of_codes", &texts_of_codes, py::arg("array"), py::arg("per_row"),

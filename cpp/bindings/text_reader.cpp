@@ -3,7 +3,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -12,7 +11,6 @@
 
 #include "bindings/gil.h"
 #include "core/error.h"
-#include "plan/tensor_tools.h"
 #include "strings/utf8.h"
 
 namespace py = pybind11;
@@ -258,59 +256,14 @@ bool holds_texts(const py::array& array) {
   return kind == 'U' || kind == 'O' || kind == 'S' || kind == 'T';
 }
 
-Strings::Strings(const py::array& array) {
-  if (array.ndim() > kMaxRank) throw OpError(ErrorKind::kShape, "expected at most 8 axes");
-  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape_.push_back(array.shape(axis));
-  const std::int64_t per_row = array.ndim() == 0 ? 0 : shape_.product(1, shape_.rank());
-  ReadTexts read = read_any(array.attr("reshape")(-1), {per_row, true});
+ReadTexts read_array(const py::array& array, Reading reading) {
+  ReadTexts read = read_any(array, reading);
   const auto gone = std::ranges::find(read.missing, true);
   if (gone != read.missing.end()) {
-    const Place place{gone - read.missing.begin(), per_row};
+    const Place place{gone - read.missing.begin(), reading.per_row};
     place.refuse("expected strings, got a missing value");
   }
-  take(read.builder, 0, 0, read.builder.offsets().size() - 1);
-}
-
-Strings::Strings(TextBuilder builder, const Shape& shape, std::size_t begin, std::size_t place,
-                 std::size_t count)
-    : shape_(shape) {
-  take(builder, begin, place, count);
-}
-
-void Strings::take(TextBuilder& builder, std::size_t begin, std::size_t place, std::size_t count) {
-  const std::vector<std::int64_t>& offsets = builder.offsets();
-  const auto at = [&](std::size_t i) { return static_cast<std::size_t>(offsets[begin + i]); };
-  bytes_ = builder.release();
-  texts_.resize(static_cast<std::size_t>(shape_.elements()));
-  for (std::size_t i = 0; i < count; ++i) {
-    if (at(i) < at(i + 1)) texts_[place + i] = {bytes_.get() + at(i), at(i + 1) - at(i)};
-  }
-}
-
-Tensor Strings::tensor() const {
-  auto* data = reinterpret_cast<std::byte*>(const_cast<Text*>(texts_.data()));
-  return {data, DType::kText, shape_, contiguous_strides(shape_), {}};
-}
-
-bool borrow_strings(const py::handle& item, Tensor& tensor) {
-  if (!py::isinstance<Strings>(item)) return false;
-  tensor = item.cast<const Strings&>().tensor();
-  return true;
-}
-
-py::array texts_to_array(const Tensor& tensor) {
-  py::list items;
-  for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
-    const Text& text = tensor.as<Text>()[offset];
-    PyObject* made =
-        PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
-    if (made == nullptr) throw py::error_already_set();
-    items.append(py::reinterpret_steal<py::object>(made));
-  });
-  const py::object make = py::module_::import("pyrec_infer.ir.arrays").attr("as_array_of_strings");
-  const py::tuple shape =
-      py::cast(std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end()));
-  return make(items).attr("reshape")(shape);
+  return read;
 }
 
 }  // namespace pyrec

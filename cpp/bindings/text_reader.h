@@ -6,11 +6,9 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "core/tensor.h"
 #include "strings/text_builder.h"
 
 namespace pyrec {
@@ -45,31 +43,7 @@ bool append_name(TextBuilder& builder, PyObject* item);
 // Whether NumPy's kind of an array is one of strings.
 bool holds_texts(const pybind11::array& array);
 
-// The strings of an array of any kind and shape, which tensors borrow.
-class Strings {
- public:
-  // Throws OpError(kDType) where an element is no string.
-  explicit Strings(const pybind11::array& array);
-
-  // `count` of the strings that were put together, from `begin` on, at the places from `place` on;
-  // the other places of the shape hold empty strings.
-  Strings(TextBuilder builder, const Shape& shape, std::size_t begin, std::size_t place,
-          std::size_t count);
-
-  Tensor tensor() const;
-
- private:
-  void take(TextBuilder& builder, std::size_t begin, std::size_t place, std::size_t count);
-
-  Shape shape_;
-  std::vector<Text> texts_;
-  std::unique_ptr<char, TextBuilder::Free> bytes_;
-};
-
-// The strings of such an object; false for any other.
-bool borrow_strings(const pybind11::handle& item, Tensor& tensor);
-
-// An array of the tensor's strings, as `pyrec_infer.ir.as_array_of_strings` makes one.
-pybind11::array texts_to_array(const Tensor& tensor);
+// An array of one axis of any kind of strings, none of which may be missing.
+ReadTexts read_array(const pybind11::array& array, Reading reading);
 
 }  // namespace pyrec

@@ -7,14 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from pyrec_infer.arguments.arrays import is_pandas
+from pyrec_infer.arguments.arrow import arrow_column, is_arrow
 from pyrec_infer.arguments.raw_lists import ListColumns, list_columns
-from pyrec_infer.arguments.raw_values import filled, read_values, row_of
+from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values, row_of
 from pyrec_infer.arguments.tables import as_columns
-from pyrec_infer.errors import IdRangeError, InputError, RowCountError, UnexpectedInputError
+from pyrec_infer.errors import (
+    IdRangeError,
+    InputError,
+    MissingInputError,
+    RowCountError,
+    UnexpectedInputError,
+)
 from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField, known_fields
 from pyrec_infer.features.lower import count_input, missing_input, raw_inputs
 from pyrec_infer.ir import Array
+
+_LONGEST = 1 << 40
+"""Places of a list, above which nobody has the memory for one."""
 
 
 def _rows_as_columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
@@ -50,6 +61,8 @@ class RawRows:
         weighted = [item for item in fields if isinstance(item, ListField) and item.weights]
         self._owners = {item.weights: item.name for item in weighted}
         self._known = known_fields(fields)
+        made = {item.name: _reader_of(item, limits.get(item.name)) for item in fields}
+        self._plain = {name: reader for name, reader in made.items() if reader is not None}
 
     def names(self, name: str) -> list[str]:
         """The graph's inputs that stand for a field."""
@@ -59,11 +72,43 @@ class RawRows:
         """The graph's inputs that are no fields."""
         return frozenset(made for name in self.fields for made in self.names(name)) - set(self._known)
 
-    def reader(self, inputs: Sequence[str]) -> Any:
-        """What reads single rows of these inputs' fields without Python in the way.
+    def require_names(self, names: Sequence[str], needed: Collection[str], others: Collection[str]) -> None:
+        """Refuse the names of a prepared call where its values could never be read.
 
-        Its ``read`` takes a dictionary of scalars and lists and gives a tuple of the inputs in order, strings
-        in the form that only native plans take; or None where `columns` has to look closer.
+        Parameters
+        ----------
+        names : sequence of str
+        needed : collection of str
+            The graph's inputs that the call reads.
+        others : collection of str
+            As for `columns`.
+
+        Raises
+        ------
+        UnexpectedInputError
+            If the schema has no such field; `MissingInputError` if a field is missing, with its side.
+        """
+        for name in names:
+            self._require_known(name, others)
+        for name, item in self._known.items():
+            read = [name] if name in self._owners else self.names(name)
+            if name not in names and not set(needed).isdisjoint(read):
+                raise MissingInputError(
+                    f"field '{name}' is missing, which rows of the {item.side} side have: expected its name"
+                )
+
+    def _require_known(self, name: str, others: Collection[str]) -> None:
+        if name in self._known or (name in others and name not in self.hidden()):
+            return
+        free = [other for other in others if other not in self.hidden()]
+        expected = ", ".join(dict.fromkeys((*self._known, *free)))
+        raise UnexpectedInputError(f"field '{name}': the schema has no such field, expected {expected}")
+
+    def reader(self, inputs: Sequence[str], side: str) -> Any:
+        """What reads rows of one side, with these inputs, without Python in the way.
+
+        Its ``read`` takes a dictionary of values and lists, or a list of dictionaries, and gives a tuple of
+        the inputs in order, strings as `Strings`; or None where `columns` has to look closer.
 
         Returns
         -------
@@ -74,13 +119,17 @@ class RawRows:
         fields = [
             item
             for item in self.fields.values()
-            if item.side == "request" or not places.keys().isdisjoint(self.names(item.name))
+            if item.side == side or not places.keys().isdisjoint(self.names(item.name))
         ]
-        specs = [_as_read(item, self.limits.get(item.name), places) for item in fields]
         made = {name for item in fields for name in self.names(item.name)}
         native = compiled()
-        if native is None or not made.issuperset(inputs) or any(spec is None for spec in specs):
+        if (
+            native is None
+            or not made.issuperset(inputs)
+            or any(item.name not in self._plain for item in fields)
+        ):
             return None
+        specs = [(item.name, self._plain[item.name], *_places(item, places)) for item in fields]
         return native.RowReader(specs, len(inputs))
 
     def columns(self, values: Any, others: Collection[str]) -> dict[str, Any]:
@@ -107,54 +156,68 @@ class RawRows:
         for name, value in given.items():
             item = self._known.get(name)
             if item is None:
-                if name not in others or name in self.hidden():
-                    free = [other for other in others if other not in self.hidden()]
-                    expected = ", ".join(dict.fromkeys((*self._known, *free)))
-                    raise UnexpectedInputError(
-                        f"field '{name}': the schema has no such field, expected {expected}"
-                    )
+                self._require_known(name, others)
                 found[name] = value
                 continue
-            if isinstance(item, ListField):
+            read = self._plain[name].read(value) if name in self._plain else None
+            if read is not None:
+                found.update(_named(item, *read))
+                counts[name] = read[-1]
+            elif isinstance(item, ListField):
                 lists[name] = list_columns(item, value)
-                made, counts[name] = lists[name].inputs, len(lists[name].sizes)
-                if name in self._owners:
-                    made = {name: made[name]}
+                counts[name] = len(lists[name].sizes)
+                made = lists[name].inputs
+                found.update({name: made[name]} if name in self._owners else made)
             else:
-                made = _columns(item, value)
-                counts[name] = len(made[name])
-            if name in self.limits:
-                _require_exact(item, made[name], self.limits[name], lists.get(name))
-            found.update(made)
+                found.update(_columns(item, value))
+                counts[name] = len(found[name])
+            if read is None and name in self.limits:
+                _require_exact(item, found[name], self.limits[name], lists.get(name))
         require_equal(counts)
         for name, owner in self._owners.items():
             _require_weights(owner, lists.get(owner), name, lists.get(name))
         return found
 
 
-def _as_read(item: Field, limit: int | None, places: Mapping[str, int]) -> tuple[Any, ...] | None:
-    """A field as native code reads it; None if it does not."""
+def _reader_of(item: Field, limit: int | None) -> Any:
+    """What reads a field's values natively where they are of its very type; None if nothing does."""
+    native = compiled()
+    if native is None or (limit is not None and item.dtype != "integer"):
+        return None
     length, most, last, left = 0, 0, False, False
     if isinstance(item, ListField):
-        if item.ragged or item.weights or item.separator:
+        if item.ragged or item.weights or item.separator or item.length > _LONGEST:
             return None
         length, most, last, left = item.length, item.most, item.keep == "last", item.pad == "left"
-    if limit is not None and item.dtype != "integer":
+    blank: Any = "" if item.dtype == "string" else 0
+    default = item.default if item.missing == "default" else blank
+    most_whole = np.iinfo(np.int64).max if limit is None else limit
+    if item.dtype == "integer" and abs(default) > most_whole:
         return None
+    missing = "marked" if item.flags_missing else item.missing
+    kinds = item.nan == "keep", item.infinity == "keep"
+    spec = item.dtype, missing, default, length, min(most, _LONGEST), last, left, *kinds, most_whole
+    return native.RawField(spec)
+
+
+def _places(item: Field, places: Mapping[str, int]) -> tuple[int, int, int]:
+    """Which of some inputs take a field's values, how many a list has, and whether one is missing."""
+    lists = isinstance(item, ListField)
     return (
-        item.name,
-        item.dtype,
-        length,
-        most,
-        last,
-        left,
-        item.nan == "keep",
-        item.infinity == "keep",
-        np.iinfo(np.int64).max if limit is None else limit,
         places.get(item.name, -1),
-        places.get(count_input(item.name), -1) if length else -1,
-        -1 if length else places.get(missing_input(item.name), -1),
+        places.get(count_input(item.name), -1) if lists else -1,
+        -1 if lists else places.get(missing_input(item.name), -1),
     )
+
+
+def _named(item: Field, values: Any, sizes: Any, missing: Array | None, rows: int) -> dict[str, Any]:
+    """What was read of a field by the names of its inputs."""
+    made = {item.name: values}
+    if sizes is not None:
+        made[count_input(item.name)] = sizes
+    elif item.flags_missing:
+        made[missing_input(item.name)] = np.zeros(rows, np.bool_) if missing is None else missing
+    return made
 
 
 def require_equal(counts: Mapping[str, int]) -> None:
@@ -196,12 +259,14 @@ def _require_weights(field: str, values: ListColumns | None, name: str, weights:
 
 def _columns(item: Field, value: Any) -> dict[str, Array]:
     label = f"field '{item.name}'"
-    found = read_values(label, value, item)
-    array, missing = filled(label, found, item)
-    made = {item.name: array}
-    if item.flags_missing:
-        made[missing_input(item.name)] = np.zeros(len(array), np.bool_) if missing is None else missing
-    return made
+    found = None
+    if is_arrow(value) and not is_pandas(value):
+        value = arrow_column(value)
+        found = arrow_texts(label, value, item)
+    if found is not None:
+        return _named(item, found.array, None, found.missing, len(found.array))
+    array, missing = filled(label, read_values(label, value, item), item)
+    return _named(item, array, None, missing, len(array))
 
 
 __all__ = ["RawRows", "raw_columns", "require_equal"]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.arguments.arrays import as_strings, is_pandas, regular
-from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.arguments.arrow import ArrowColumn, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField
 from pyrec_infer.features.lower import DTYPES
 from pyrec_infer.interrupts import let_interrupts_pass
@@ -100,6 +101,32 @@ def read_values(label: str, value: Any, item: Field) -> Values:
     if found.array.ndim != 1:
         raise ShapeError(f"{label}: expected one value in each row, got shape {list(found.array.shape)}")
     return _typed(label, found, item)
+
+
+def arrow_texts(label: str, column: ArrowColumn, item: Field) -> Values | None:
+    """Strings of an Arrow column as they lie, the default in the place of those that are missing.
+
+    None where that takes a closer look: they are none, one is missing that may not be, or one ends in NUL.
+    """
+    native = compiled()
+    parts = column.texts(label) if native is not None and item.dtype == "string" else None
+    if native is None or parts is None or column.field_of.format == "n":
+        return None
+    whole = all(part.missing is None for part in parts)
+    missing = None if whole else np.concatenate([part.gone() for part in parts])
+    if missing is not None and item.missing == "error" and missing.any():
+        return None
+    given = [
+        (
+            part.offsets,
+            part.data,
+            None if part.places is None else part.places.astype(np.int64, copy=False),
+            part.missing,
+        )
+        for part in parts
+    ]
+    made: Any = native.strings_of_texts(given, item.default if item.missing == "default" else "")
+    return None if made is None else Values(made, None if item.missing == "default" else missing)
 
 
 def _of_array(label: str, value: Any, item: Field) -> Values:
@@ -259,4 +286,4 @@ def _refuse_gone(label: str, gone: Array | None, item: Field) -> None:
         raise InputError(f"{label}: expected a list in each row, got a missing one{row_of(_first(gone))}")
 
 
-__all__ = ["Lists", "Values", "filled", "read_lists", "read_values", "row_of"]
+__all__ = ["Lists", "Values", "arrow_texts", "filled", "read_lists", "read_values", "row_of"]

@@ -13,6 +13,7 @@ from pyrec_infer.arguments.arrays import regular
 from pyrec_infer.errors import DTypeError, InputError, ResourceLimitError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.limits import default_max_bytes
+from pyrec_infer.strings.tensors import is_tensor
 
 _MAX_THREADS = 1024
 
@@ -119,6 +120,8 @@ def require_arrays(names: Sequence[str], arrays: Sequence[Any]) -> None:
     if len(arrays) != len(names):
         raise InputError(f"expected {len(names)} arrays ({', '.join(names)}), got {len(arrays)}")
     for name, array in zip(names, arrays, strict=True):
+        if is_tensor(array):
+            continue
         if not isinstance(array, np.ndarray):
             raise DTypeError(f"input '{name}': expected an array, got {type(array).__name__}")
         regular(f"input '{name}'", array)

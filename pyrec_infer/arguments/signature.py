@@ -19,6 +19,7 @@ from pyrec_infer.errors import (
     UnexpectedInputError,
 )
 from pyrec_infer.ir import Array, Info
+from pyrec_infer.strings.tensors import as_plain, is_tensor
 
 
 def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
@@ -129,9 +130,14 @@ class Signature:
         """Whether calls take raw rows."""
         return self._raw is not None
 
-    def row_reader(self, request: Sequence[str], candidates: Sequence[str]) -> Any:
-        """See `RawRows.reader`, for the inputs of a request; None where calls take no raw rows, or more."""
-        return None if self._raw is None or candidates else self._raw.reader(request)
+    def require_fields(self, names: Sequence[str], needed: Sequence[str]) -> None:
+        """See `RawRows.require_names`; nothing where calls take no raw rows."""
+        if self._raw is not None:
+            self._raw.require_names(names, needed, self._names)
+
+    def row_reader(self, inputs: Sequence[str], side: str) -> Any:
+        """See `RawRows.reader`; None where calls take no raw rows."""
+        return None if self._raw is None else self._raw.reader(inputs, side)
 
     def shown(self) -> list[str]:
         """The inputs, those that belong to another one's field left out."""
@@ -172,6 +178,9 @@ class Signature:
         """One argument as the model's input."""
         info = self.infos[name]
         assert info.dtype is not None
+        if is_tensor(value) and info.dtype.kind == "U" and value.ndim == info.rank:
+            return value  # type: ignore[no-any-return]
+        value = as_plain(value)
         # Aligned strides are multiples of the element size, and an equal dtype has its byte order.
         ready = type(value) is np.ndarray and value.dtype == info.dtype and value.ndim == info.rank
         if ready and value.flags.aligned and info.dtype.kind != "U":

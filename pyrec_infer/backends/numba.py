@@ -29,6 +29,7 @@ from pyrec_infer.ops.core.bounds import made_bytes
 from pyrec_infer.ops.core.registry import Evaluate
 from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
 from pyrec_infer.sources import lookup_labels, node_label
+from pyrec_infer.strings.tensors import as_plain
 
 _TILE_ROWS = 4096
 """Interpreting costs microseconds a node, so tiles are as large as the cache of a core bears."""
@@ -197,6 +198,7 @@ class NumbaExecutor:
     @memory_errors_typed
     def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
         """See `Executor.run`."""
+        arrays = [as_plain(array) for array in arrays]
         with limited(self._max_bytes) as budget:
             if self._derived:
                 arrays = self._derive(arrays, offsets)

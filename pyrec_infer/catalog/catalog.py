@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Inputs, as_count, as_names
-from pyrec_infer.calls import SeveralCall
+from pyrec_infer.calls import RowsCall, SeveralCall
 from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.part import ModelPart
@@ -122,7 +122,7 @@ class Catalog(FilteredItems):
         """
         _require_choice(missing, ("error", "nan"))
         if ids is not None and self._item_call is not None:
-            arrays = self._scorer.in_order(request, candidates)
+            arrays = self._scorer.given.of_request(request, candidates)
             found = None if arrays is None else self._item_call(*arrays, ids=ids)
             if found is not None:
                 return self._scorer.wanted.unpack(found)
@@ -275,6 +275,13 @@ class Catalog(FilteredItems):
         max_rows = None if max_rows is None else as_count("max_rows", max_rows)
         names = (*request_names, *candidate_names)
         scorer = self._scorer
+        if scorer.takes_rows:
+            scorer.require_fields(request_names, candidate_names)
+
+            def score(request: Any, candidates: Any, ids: ArrayLike | None = None) -> Any:
+                return self.score(request, ids, candidates or None)
+
+            return RowsCall(score, request_names, candidate_names, max_rows)
         scorer.require(dict.fromkeys(request_names), dict.fromkeys(candidate_names))
         for name in names:
             if name not in scorer.names:
@@ -317,7 +324,7 @@ class Catalog(FilteredItems):
             return False
         if not (isinstance(ids, list) or (isinstance(ids, np.ndarray) and ids.ndim == 1)):
             return False
-        arrays = self._scorer.own_arrays(items)
+        arrays = self._scorer.given.of_items(items)
         if arrays is None or len(attributes) != len(self._attributes):
             return False
         if not attributes:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import Inputs
 from pyrec_infer.backends.select import runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
+from pyrec_infer.catalog.given import Given
 from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
-from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
@@ -27,6 +27,7 @@ from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
 from pyrec_infer.planning import make_plan
 from pyrec_infer.store import Store, StoreView
+from pyrec_infer.strings.tensors import take_rows
 from pyrec_infer.tables.records import encode
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, joined
@@ -92,7 +93,8 @@ class Scorer:
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
         call = PositionalCall(self._pairs, plain, self._request, None)
         self._plain_call: PreparedCall | None = call.in_backend(None)
-        self._reader = signature.row_reader(self.request_names, self.candidate_names)
+        self.given = Given(signature, self.request_names, self.candidate_names, self.own_names)
+        """What calls are given, in order."""
 
     @property
     def wanted(self) -> Wanted:
@@ -135,18 +137,7 @@ class Scorer:
         if chosen is None:
             return found
         axes = [item.rows for item in inputs]
-        return [np.take(array, chosen, axis=axis) for array, axis in zip(found, axes, strict=True)]
-
-    def own_arrays(self, items: Inputs) -> list[Any] | None:
-        """What a change was given, in the order of `own_names`; None if those are not the names."""
-        takes_rows = self._part.signature.takes_rows
-        if type(items) is not dict or takes_rows or len(items) != len(self.own_names):
-            return None
-        try:
-            return [items[name] for name in self.own_names]
-        except KeyError as error:
-            let_interrupts_pass(error)
-            return None
+        return [take_rows(array, chosen, axis) for array, axis in zip(found, axes, strict=True)]
 
     def item_arrays(self, items: Inputs) -> dict[str, Array]:
         """Items as they are given, checked."""
@@ -212,12 +203,9 @@ class Scorer:
                 axis = self._row_axes[name]
                 if axis < 0:
                     block[name] = arrays[name]
-                elif chosen is None:
-                    index: list[Any] = [slice(None)] * arrays[name].ndim
-                    index[axis] = slice(begin, end)
-                    block[name] = arrays[name][tuple(index)]
                 else:
-                    block[name] = np.take(arrays[name], chosen[begin:end], axis=axis)
+                    rows = slice(begin, end) if chosen is None else chosen[begin:end]
+                    block[name] = take_rows(arrays[name], rows, axis)
             items = range(begin, end) if chosen is None else chosen[begin:end].tolist()
             made = self._run_block(block, items) if self.fields else {}
             records = room[: end - begin]
@@ -241,7 +229,7 @@ class Scorer:
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, candidates: Inputs | None
     ) -> NDArray[np.float32]:
         """Score the items of these rows of the records."""
-        plain = None if self._plain_call is None else self.in_order(request, candidates)
+        plain = None if self._plain_call is None else self.given.of_request(request, candidates)
         if self._plain_call is not None and plain is not None:
             found: NDArray[np.float32] | None = self._plain_call(records, rows, *plain)
             if found is not None:
@@ -323,9 +311,11 @@ class Scorer:
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
     ) -> Ranked | None:
         """The best of few items for one raw row that native code reads; None where it does not."""
-        if self._reader is None or self._plain_call is None or not len(rows) or are_many(len(rows)):
+        if self._plain_call is None or not self.takes_rows:
             return None
-        own = self._reader.read(request)
+        if not len(rows) or are_many(len(rows)):
+            return None
+        own = self.given.of_request(request, None)
         scores = None if own is None else self._plain_call(records, rows, *own)
         return None if scores is None else selection.best(scores, (0, len(rows)))
 
@@ -376,21 +366,18 @@ class Scorer:
             late[name] = array if axis < 0 else np.take(array, [], axis=axis)
         return self.score(records, np.empty(0, np.int64), request, late)
 
-    def in_order(self, request: Inputs, candidates: Inputs | None) -> Sequence[Any] | None:
-        """What a call was given, in the order of its inputs' names; None if those are not the names."""
-        late = {} if candidates is None else candidates
-        if self._reader is not None:
-            return None if late else self._reader.read(request)
-        if type(request) is not dict or type(late) is not dict or self._part.signature.takes_rows:
-            return None
-        if len(request) != len(self.request_names) or len(late) != len(self.candidate_names):
-            return None
-        try:
-            own = [request[name] for name in self.request_names]
-            return own + [late[name] for name in self.candidate_names]
-        except KeyError as error:
-            let_interrupts_pass(error)
-            return None
+    @property
+    def takes_rows(self) -> bool:
+        """Whether calls take raw rows."""
+        return self._part.signature.takes_rows
+
+    def require_fields(self, request: Sequence[str], candidates: Sequence[str]) -> None:
+        """Refuse the fields of a prepared call of raw rows that are not those of a score."""
+        signature = self._part.signature
+        names = (*self.request_names, *self.candidate_names)
+        signature.require_fields((*request, *candidates), names)
+        own, late = signature.sides(request, candidates)
+        self.require(own, late)
 
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._part.signature

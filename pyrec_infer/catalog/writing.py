@@ -63,7 +63,7 @@ def make_writer(
     layout = [(field.dtype.name, field.axis, field.width, field.offset, field.codec) for field in stored]
     inputs = []
     for name, info in infos.items():
-        if info.dtype is None or info.dtype.kind in "UO" or info.rank is None:
+        if info.dtype is None or info.dtype.kind == "O" or info.rank is None:
             return None
         inputs.append((info.dtype.name, info.rank, info.rows, places.get(name, -1)))
     writer: ItemWriter = make(store, layout, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
@@ -37,7 +38,7 @@ def model() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def catalog() -> pi.Catalog:
+def loaded() -> pi.Model:
     known = Vocabulary(["a", "b", "ä"])
     fields = [
         Field("word", "request", to="word", transforms=[known], missing="oov"),
@@ -57,7 +58,12 @@ def catalog() -> pi.Catalog:
             transforms=[Bucketise([0.0, 1.0])],
         ),
     ]
-    return pi.load(model(), schema=pi.Schema(fields)).catalog({"item": ["x", "y"]})
+    return pi.load(model(), schema=pi.Schema(fields))
+
+
+@pytest.fixture(scope="module")
+def catalog(loaded: pi.Model) -> pi.Catalog:
+    return loaded.catalog({"item": ["x", "y"]})
 
 
 class Word(str):
@@ -158,6 +164,78 @@ def test_objects_with_code_of_their_own(catalog: pi.Catalog) -> None:
         catalog.score(request, IDS)
     request = {**plain(), "word": Word("b"), "words": type("Own", (list,), {})(["a"] * 4)}
     np.testing.assert_array_equal(catalog.score(request, IDS), expected)
+
+
+def looked_at(rows: Any) -> Any:
+    """The same rows as nothing that is read natively."""
+    return tuple(map(MappingProxyType, rows)) if isinstance(rows, list) else MappingProxyType(rows)
+
+
+def result(run: Callable[[], Any]) -> Any:
+    try:
+        made = run()
+    except pi.PyrecError as error:
+        return type(error), str(error)
+    return [made.ids.tolist(), made.scores.tolist()] if isinstance(made, tuple) else made.tolist()
+
+
+ITEMS = st.one_of(st.sampled_from(["x", "y", "é", ""]), ODD)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ITEMS, min_size=1, max_size=4), CODES, st.lists(WORDS, max_size=5), st.booleans())
+def test_all_calls_read_rows_alike(
+    loaded: pi.Model, items: list[Any], code: Any, words: list[Any], by_column: bool
+) -> None:
+    request = {**plain(), "code": code, "words": words}
+    rows: Any = [{"item": item} for item in items]
+    given = {"item": items} if by_column else rows
+    expected = result(lambda: loaded.score(looked_at(request), looked_at(rows)))
+    np.testing.assert_equal(result(lambda: loaded.score(request, given)), expected)
+    call = loaded.prepare([*request], ["item"])
+    np.testing.assert_equal(result(lambda: call(*request.values(), items)), expected)
+    best = result(lambda: loaded.top_k(looked_at(request), looked_at(rows), 2))
+    np.testing.assert_equal(result(lambda: loaded.top_k(request, given, 2)), best)
+
+
+@pytest.fixture(scope="module")
+def changing(loaded: pi.Model) -> list[pi.Catalog]:
+    return [loaded.catalog({"item": ["a"] * 3}) for _ in range(2)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(ITEMS, min_size=1, max_size=3), st.booleans())
+def test_items_enter_alike(changing: list[pi.Catalog], items: list[Any], by_column: bool) -> None:
+    rows: Any = [{"item": item} for item in items]
+    ids = np.arange(len(items))
+
+    def scores(catalog: pi.Catalog, given: Any) -> Any:
+        catalog.upsert(given, ids)
+        return catalog.score(plain(), ids)
+
+    expected = result(lambda: scores(changing[0], looked_at(rows)))
+    assert result(lambda: scores(changing[1], {"item": items} if by_column else rows)) == expected
+
+
+def test_prepared_calls_name_each_field(loaded: pi.Model, catalog: pi.Catalog) -> None:
+    names = [*plain()]
+    for missing, side in (("words", "request"), ("item", "item")):
+        fields = [name for name in (*names, "item") if name != missing]
+        with pytest.raises(pi.errors.MissingInputError, match=rf"^field '{missing}' .*the {side} side"):
+            loaded.prepare(fields, [])
+    with pytest.raises(pi.errors.MissingInputError, match=r"^field 'code' .*request"):
+        catalog.prepare([name for name in names if name != "code"])
+    for hidden in ("word (missing)", "other"):
+        with pytest.raises(pi.errors.UnexpectedInputError):
+            loaded.prepare([*names, hidden], ["item"])
+    with pytest.raises(pi.InputError, match="part of the items"):
+        catalog.prepare([*names, "item"])
+    out = np.empty(2, np.float32)
+    call = catalog.prepare(names, max_rows=2)
+    np.testing.assert_array_equal(call(*plain().values(), out=out), catalog.score(plain()))
+    assert call(*plain().values(), ids=[1]).tolist() == out[1:].tolist()
+    with pytest.raises(pi.InputError, match="expected 6 values"):
+        call("a")
 
 
 PLAIN = st.sampled_from(["", "a", "b", "a b", "x\0y", "-" * 40])

@@ -37,6 +37,8 @@ def stub_parameters() -> tuple[Parameters, set[str]]:
             others.add(item.name)
             for member in item.body:
                 assert isinstance(member, ast.FunctionDef)
+                if member.name.startswith("_") and member.name != "__init__":
+                    continue  # Python's own, as of the extension below
                 name = f"{item.name}.{member.name}"
                 if any(
                     isinstance(mark, ast.Name) and mark.id == "property" for mark in member.decorator_list

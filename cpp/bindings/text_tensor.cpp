@@ -1,0 +1,204 @@
+#include "bindings/text_tensor.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "bindings/convert.h"
+#include "bindings/string_bindings.h"
+#include "bindings/text_reader.h"
+#include "core/error.h"
+#include "plan/tensor_tools.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+using Places = PlainArray<std::int64_t>;
+using Flags = PlainArray<bool>;
+
+Strings::Keeper keeper_of(py::object object) {
+  return std::make_shared<const py::object>(std::move(object));
+}
+
+// One part of a column; false where a string that is there ends in a zero.
+bool append_part(const py::tuple& part, Text fill, std::vector<Text>& texts) {
+  const Texts words = borrow_texts(part[0].cast<py::array>(), part[1].cast<py::array>());
+  const auto places = part[2].is_none() ? std::nullopt : std::optional(part[2].cast<Places>());
+  const auto missing = part[3].is_none() ? std::nullopt : std::optional(part[3].cast<Flags>());
+  const auto count = places ? static_cast<std::size_t>(places->size()) : words.size();
+  if (missing && static_cast<std::size_t>(missing->size()) != count) {
+    throw OpError(ErrorKind::kShape, "expected one mark for each string");
+  }
+  const bool* gone = missing ? missing->data() : nullptr;
+  const std::int64_t* chosen = places ? places->data() : nullptr;
+  std::size_t made = texts.size();
+  texts.resize(made + count);
+  return words.visit([&](const auto* offsets, const char* bytes) {
+    bool plain = true;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (gone != nullptr && gone[i]) {
+        texts[made++] = fill;
+        continue;
+      }
+      const auto word = chosen == nullptr ? i : static_cast<std::size_t>(chosen[i]);
+      if (word >= words.size()) throw OpError(ErrorKind::kShape, "expected places of strings");
+      const auto size = static_cast<std::size_t>(offsets[word + 1] - offsets[word]);
+      texts[made++] = {bytes + offsets[word], size};
+      plain = plain && (size == 0 || bytes[offsets[word + 1] - 1] != 0);
+    }
+    return plain;
+  });
+}
+
+// Parts in Arrow's layout one after another, borrowed: offsets, bytes, which of the strings each
+// element is or None, which elements are missing or None. `fill` stands for the missing ones.
+py::object strings_of_texts(const py::list& parts, const std::string& fill) {
+  std::vector<Text> texts;
+  auto own = std::make_shared<const std::string>(fill);
+  std::vector<Strings::Keeper> kept{own};
+  for (const auto& item : parts) {
+    if (!append_part(item.cast<py::tuple>(), *own, texts)) return py::none();
+    kept.push_back(keeper_of(py::reinterpret_borrow<py::object>(item)));
+  }
+  const auto count = static_cast<std::int64_t>(texts.size());
+  return py::cast(Strings(std::move(texts), {count}, std::move(kept)));
+}
+
+}  // namespace
+
+Strings::Strings(const py::array& array) {
+  if (array.ndim() > kMaxRank) throw OpError(ErrorKind::kShape, "expected at most 8 axes");
+  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape_.push_back(array.shape(axis));
+  const std::int64_t per_row = array.ndim() == 0 ? 0 : shape_.product(1, shape_.rank());
+  ReadTexts read = read_array(array.attr("reshape")(-1), {per_row, true});
+  const TextSpan all{0, 0, read.builder.offsets().size() - 1};
+  take(read.builder, {&all, 1});
+}
+
+Strings::Strings(TextBuilder builder, const Shape& shape, std::span<const TextSpan> spans)
+    : shape_(shape) {
+  take(builder, spans);
+}
+
+Strings::Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept)
+    : shape_(shape), texts_(std::move(texts)), kept_(std::move(kept)) {}
+
+void Strings::take(TextBuilder& builder, std::span<const TextSpan> spans) {
+  const std::vector<std::int64_t>& offsets = builder.offsets();
+  std::shared_ptr<const char> bytes = builder.release();
+  texts_.resize(static_cast<std::size_t>(shape_.elements()));
+  for (const TextSpan& span : spans) {
+    for (std::size_t i = 0; i < span.count; ++i) {
+      const auto begin = static_cast<std::size_t>(offsets[span.begin + i]);
+      const auto end = static_cast<std::size_t>(offsets[span.begin + i + 1]);
+      if (begin < end) texts_[span.place + i] = {bytes.get() + begin, end - begin};
+    }
+  }
+  kept_.push_back(std::move(bytes));
+}
+
+Tensor Strings::tensor() const {
+  auto* data = reinterpret_cast<std::byte*>(const_cast<Text*>(texts_.data()));
+  return {data, DType::kText, shape_, contiguous_strides(shape_), {}};
+}
+
+std::size_t Strings::per_row() const {
+  return static_cast<std::size_t>(shape_.product(1, shape_.rank()));
+}
+
+Strings Strings::at(const py::object& index) const {
+  if (shape_.rank() == 0) throw py::index_error("a scalar has no rows");
+  const std::size_t width = per_row();
+  const auto row = [&](std::int64_t place) {
+    if (place < 0 || place >= shape_[0]) throw py::index_error("no such row");
+    return texts_.begin() + place * static_cast<std::ptrdiff_t>(width);
+  };
+  std::vector<Text> chosen;
+  Shape shape;
+  if (py::isinstance<py::slice>(index)) {
+    py::ssize_t begin = 0, end = 0, step = 0, count = 0;
+    if (!py::reinterpret_borrow<py::slice>(index).compute(shape_[0], &begin, &end, &step, &count)) {
+      throw py::error_already_set();
+    }
+    chosen.reserve(static_cast<std::size_t>(count) * width);
+    for (py::ssize_t i = 0; i < count; ++i) {
+      const auto from = row(begin + i * step);
+      chosen.insert(chosen.end(), from, from + static_cast<std::ptrdiff_t>(width));
+    }
+    shape.push_back(count);
+  } else {
+    const auto places = index.cast<Places>();
+    chosen.reserve(static_cast<std::size_t>(places.size()) * width);
+    for (py::ssize_t i = 0; i < places.size(); ++i) {
+      const auto from = row(places.data()[i]);
+      chosen.insert(chosen.end(), from, from + static_cast<std::ptrdiff_t>(width));
+    }
+    for (py::ssize_t axis = 0; axis < places.ndim(); ++axis) shape.push_back(places.shape(axis));
+  }
+  for (int axis = 1; axis < shape_.rank(); ++axis) shape.push_back(shape_[axis]);
+  return {std::move(chosen), shape, kept_};
+}
+
+bool borrow_strings(const py::handle& item, Tensor& tensor) {
+  if (!py::isinstance<Strings>(item)) return false;
+  tensor = item.cast<const Strings&>().tensor();
+  return true;
+}
+
+bool borrow_texts(const py::handle& item, std::vector<Strings>& held, Tensor& tensor) {
+  if (borrow_strings(item, tensor)) return true;
+  if (!py::isinstance<py::array>(item)) return false;
+  held.emplace_back(py::reinterpret_borrow<py::array>(item));
+  tensor = held.back().tensor();
+  return true;
+}
+
+py::array texts_to_array(const Tensor& tensor) {
+  py::list items;
+  for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
+    const Text& text = tensor.as<Text>()[offset];
+    PyObject* made =
+        PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
+    if (made == nullptr) throw py::error_already_set();
+    items.append(py::reinterpret_steal<py::object>(made));
+  });
+  const py::object make = py::module_::import("pyrec_infer.ir.arrays").attr("as_array_of_strings");
+  const py::tuple shape =
+      py::cast(std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end()));
+  return make(items).attr("reshape")(shape);
+}
+
+void bind_text_tensor(py::module_& module) {
+  py::class_<Strings>(module, "Strings")
+      .def(py::init<const py::array&>(), py::arg("array"))
+      .def_property_readonly("shape",
+                             [](const Strings& self) {
+                               return py::tuple(py::cast(std::vector<std::int64_t>(
+                                   self.shape().begin(), self.shape().end())));
+                             })
+      .def_property_readonly("ndim", [](const Strings& self) { return self.shape().rank(); })
+      .def_property_readonly("size", &Strings::size)
+      .def_property_readonly("nbytes", &Strings::bytes)
+      .def_property_readonly("dtype", [](const Strings&) { return py::dtype("U"); })
+      .def("__len__",
+           [](const Strings& self) {
+             if (self.shape().rank() == 0) throw py::type_error("a scalar has no length");
+             return self.shape()[0];
+           })
+      .def("__getitem__", &Strings::at, py::arg("index"))
+      .def(
+          "__array__",
+          [](const Strings& self, const py::object&, const py::object&) {
+            return texts_to_array(self.tensor());
+          },
+          py::arg("dtype") = py::none(), py::arg("copy") = py::none());
+  module.def("strings_of_texts", &strings_of_texts, py::arg("parts"), py::arg("fill"));
+}
+
+}  // namespace pyrec

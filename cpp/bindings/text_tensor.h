@@ -1,0 +1,72 @@
+#pragma once
+
+// Tensors of strings as Python hands them on. All of it needs the interpreter lock.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "strings/text_builder.h"
+
+namespace pyrec {
+
+// Some of a builder's strings, and the first of a tensor's places that they take.
+struct TextSpan {
+  std::size_t begin = 0;
+  std::size_t place = 0;
+  std::size_t count = 0;
+};
+
+// Strings that tensors borrow, with what keeps their bytes. Immutable.
+class Strings {
+ public:
+  using Keeper = std::shared_ptr<const void>;
+
+  // Of an array of any kind and shape. Throws OpError(kDType) where an element is no string.
+  explicit Strings(const pybind11::array& array);
+  // What was put together; places that no span names hold empty strings.
+  Strings(TextBuilder builder, const Shape& shape, std::span<const TextSpan> spans);
+  Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept);
+  // What tensors borrow stays where it is when it is moved, not when it is copied.
+  Strings(const Strings&) = delete;
+  Strings& operator=(const Strings&) = delete;
+  Strings(Strings&&) = default;
+  Strings& operator=(Strings&&) = default;
+
+  const Shape& shape() const { return shape_; }
+  std::int64_t size() const { return static_cast<std::int64_t>(texts_.size()); }
+  std::size_t bytes() const { return texts_.size() * sizeof(Text); }
+  Tensor tensor() const;
+
+  // Rows of the first axis: of a slice, or of whole numbers of any shape, which stands in the place
+  // of that axis. Throws pybind11::index_error for a row that there is not.
+  Strings at(const pybind11::object& index) const;
+
+ private:
+  void take(TextBuilder& builder, std::span<const TextSpan> spans);
+  std::size_t per_row() const;
+
+  Shape shape_;
+  std::vector<Text> texts_;
+  std::vector<Keeper> kept_;
+};
+
+// The strings of such an object; false for any other.
+bool borrow_strings(const pybind11::handle& item, Tensor& tensor);
+
+// The strings of such an object or of an array, which `held` keeps then; false for any other.
+bool borrow_texts(const pybind11::handle& item, std::vector<Strings>& held, Tensor& tensor);
+
+// An array of the tensor's strings, as `pyrec_infer.ir.as_array_of_strings` makes one.
+pybind11::array texts_to_array(const Tensor& tensor);
+
+void bind_text_tensor(pybind11::module_& module);
+
+}  // namespace pyrec

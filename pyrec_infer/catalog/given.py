@@ -1,0 +1,59 @@
+"""What calls of a catalogue are given, in the order in which its plans take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyrec_infer.arguments import Inputs, Signature
+from pyrec_infer.interrupts import let_interrupts_pass
+
+
+def _by_name(given: Any, names: Sequence[str]) -> Sequence[Any] | None:
+    """The values of a dictionary with exactly these names."""
+    if type(given) is not dict or len(given) != len(names):
+        return None
+    try:
+        return [given[name] for name in names]
+    except KeyError as error:
+        let_interrupts_pass(error)
+        return None
+
+
+class Given:
+    """Puts arrays or raw rows in order; None for all that needs a closer look.
+
+    Parameters
+    ----------
+    signature : Signature
+    request, candidates, items : sequence of str
+        The inputs of each side, in order.
+    """
+
+    def __init__(
+        self, signature: Signature, request: Sequence[str], candidates: Sequence[str], items: Sequence[str]
+    ) -> None:
+        self._names = {"request": request, "candidate": candidates, "item": items}
+        self._takes_rows = signature.takes_rows
+        self._readers = {side: signature.row_reader(names, side) for side, names in self._names.items()}
+
+    def _side(self, side: str, given: Inputs) -> Sequence[Any] | None:
+        if not self._takes_rows or (not self._names[side] and type(given) is dict and not given):
+            return _by_name(given, self._names[side])
+        reader = self._readers[side]
+        found: tuple[Any, ...] | None = None if reader is None else reader.read(given)
+        return found
+
+    def of_request(self, request: Inputs, candidates: Inputs | None) -> Sequence[Any] | None:
+        """The request's inputs, then the candidates'."""
+        own = self._side("request", request)
+        late = None if own is None else self._side("candidate", {} if candidates is None else candidates)
+        return None if own is None or late is None else [*own, *late]
+
+    def of_items(self, items: Inputs) -> list[Any] | None:
+        """The items' inputs."""
+        found = self._side("item", items)
+        return None if found is None else [*found]
+
+
+__all__ = ["Given"]
