@@ -80,6 +80,11 @@ def _costs(plan: Plan) -> tuple[float, float]:
     return request, candidate
 
 
+def candidate_cost(plan: Plan) -> float:
+    """What each candidate costs, in operations of float32 products."""
+    return _costs(plan)[1]
+
+
 def join_plans(many: Plan, few: Plan, threads: int = 1) -> Plan:
     """One plan of two of the same inputs and outputs, which takes the cheaper one for each call.
 
@@ -103,4 +108,4 @@ def join_plans(many: Plan, few: Plan, threads: int = 1) -> Plan:
     return replace(many, few=few, few_rows=ceil(threads * once / -each)) if once > 0 else many
 
 
-__all__ = ["join_plans", "node_flops"]
+__all__ = ["candidate_cost", "join_plans", "node_flops"]

@@ -25,6 +25,7 @@ from pyrec_infer.passes import (
     split_graphs,
 )
 from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.plan import Plan
 from pyrec_infer.planner import build_plan, with_derived
 
@@ -57,6 +58,45 @@ def make_plan(states: States, backend: str, pool: Any, watch: Watch | None = Non
     own = Context(strict_ids=context.strict_ids)
     derived = [(part, plan_graph(part.graph, own)) for part in context.derived]
     return with_derived(plan, derived, context.one_request)
+
+
+def _alike(a: Plan, b: Plan) -> bool:
+    """Whether plans have the same nodes."""
+    nodes = [
+        [(node.op, node.inputs, node.outputs) for phase in plan.phases for node in phase.nodes]
+        for plan in (a, b)
+    ]
+    return nodes[0] == nodes[1]
+
+
+def make_near_plan(states: States, plan: Plan, backend: str) -> tuple[Plan | None, Screened]:
+    """A plan whose scores are near those of the plan that `make_plan` made of split graphs, and what bounds
+    how far they are; None where nothing does, and then why.
+
+    Both plans make the inputs of the first layer that is in int8 alike, in every bit.
+    """
+    context = states[EVERY].context
+    reasons = (
+        (context.precision != "fp32", f"the layers run in {context.precision}"),
+        (backend == "numba", "this backend makes int8 scores no faster"),
+        (not plan.selects_in_tiles, "the score does not come out of tiles"),
+        (bool(plan.derived or plan.one_request), "some inputs are made for a whole call"),
+        (plan.alternative is not None, "positions that a mask hides are left out"),
+    )
+    for found, why_not in reasons:
+        if found:
+            return None, Screened(states[EVERY].graph, why_not=why_not)
+    skips = skips_zero_groups(backend, "int8")
+    for key, plain in finish_graphs(states).items():
+        state = states.get(key)
+        if state is None or not _alike(build_plan(plain.graph, plain.context.request), plan):
+            continue
+        near = State(state.graph, replace(state.context, screens=True, skips_groups=skips))
+        made = finish_graphs({EVERY: near})[EVERY]
+        screened = made.context.screened
+        if screened is not None:
+            return None if screened.why_not else build_plan(made.graph, made.context.request), screened
+    return None, Screened(states[EVERY].graph, why_not="a plan of other steps scores many items")
 
 
 def make_ready(
@@ -116,4 +156,4 @@ def _form(graph: Graph) -> tuple[list[str], list[tuple[int, ...]]]:
     return [node.op for node in graph.nodes], sorted(value.shape for value in graph.constants.values())
 
 
-__all__ = ["make_plan", "make_ready", "plan_graph", "watch_passes"]
+__all__ = ["make_near_plan", "make_plan", "make_ready", "plan_graph", "watch_passes"]

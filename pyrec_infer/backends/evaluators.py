@@ -26,7 +26,7 @@ from pyrec_infer.ops import OPS
 from pyrec_infer.ops.bags import check_bags, mode_of, paddings
 from pyrec_infer.ops.core.registry import Evaluate
 from pyrec_infer.ops.fused import activate, lookup_rows
-from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, multiply_whole, quantize
+from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, measure_rows, multiply_whole, quantize
 from pyrec_infer.ops.lookup_parts import lookup_parts
 
 
@@ -141,7 +141,8 @@ def _dense_int8(node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
     columns, column_scales = quantize(weights, COLUMN_LEVELS, 0)
     y = multiply_whole(rows, columns) * column_scales * row_scales[:, None]
     y = y.reshape(*x.shape[:-1], weights.shape[1])
-    return [activate(node, y if bias is None else y + bias)]
+    made = [activate(node, y if bias is None else y + bias)]
+    return [*made, measure_rows(x)] if len(node.outputs) > 1 else made
 
 
 _UNARY: Mapping[str, Callable[[Array], Array]] = {

@@ -19,6 +19,7 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attrib
         Bytes of the attributes of an item.
     """
     pairs, stride = scorer.explain(), scorer.stride + attributes
+    search = scorer.search()
     layout = [
         {
             "value": field.value,
@@ -38,6 +39,7 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attrib
         "bytes": used * stride,
         "record": layout,
         "item_steps": list(scorer.item_steps),
+        "search": search,
     }
     lines = [
         f"catalogue of {items} items, {stride} bytes each: {used * stride / 1e6:.1f} MB in use, "
@@ -49,6 +51,7 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attrib
         f"{item['dtype']}{item['shape']}  {item['value']}"
         for item in layout
     ]
+    lines.append(f"  the best of many items: {search['path']}, {search['why']}")
     return Explanation("\n".join([*lines, "", str(pairs)]), {**pairs.as_dict(), "catalog": data})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best,
 from pyrec_infer.catalog.given import Given
 from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
 from pyrec_infer.catalog.part import ModelPart
+from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
@@ -87,7 +89,9 @@ class Scorer:
         self._item_names = separated.items.inputs
         self._request = frozenset(self.request_names)
         self._items = part.once(separated.items)
-        self._pairs = part.ready(make_plan(with_precision(states, part), part.backend, part.pool))
+        states = with_precision(states, part)
+        self._pairs = part.ready(make_plan(states, part.backend, part.pool))
+        self._states = states
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self._pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -108,6 +112,16 @@ class Scorer:
         """What a score does."""
         plan, backend = self._pairs.plan, self._part.backend
         return explain_plan(plan, backend, runner_names(plan, backend), self._part.notes)
+
+    @cached_property
+    def screening(self) -> tuple[Screen | None, str]:
+        """See `make_screen`; made when a call could use it, which takes some plans."""
+        return make_screen(self._part, self._states, self._pairs)
+
+    def search(self) -> dict[str, str]:
+        """How the best of many items are found, and why so."""
+        screen, why = self.screening
+        return {"path": "plain" if screen is None else "screened", "why": why}
 
     def changes(self) -> list[Change]:
         """What each step of the compiler changed on the way from the model's graph to the plan of a score."""
@@ -348,10 +362,15 @@ class Scorer:
         selection: Selection,
     ) -> Ranked:
         size, offsets = len(rows), range(0)
+        arrays = {**arrays, RECORDS: records}
+        screen = self.screening[0] if could_screen(size, selection) else None
+        found = None if screen is None else screen.best_of_each(arrays, count, rows, selection)
+        if found is not None:
+            return found
         if not selection.shared:
             current_budget().require(rows.nbytes * count)
             rows, offsets = np.tile(rows, count), range(0, count * size + 1, size)
-        arrays = {**arrays, RECORDS: records, ROWS: rows}
+        arrays = {**arrays, ROWS: rows}
         name = self.wanted.names()[0]
         return find_best(self._pairs, arrays, offsets, count, len(rows), name, selection)
 
@@ -419,7 +438,11 @@ def make_scorer(
             )
     arrays = {name: signature.array(name, value, None) for name, value in given.items()}
     scorer = Scorer(part, arrays, late, precision)
-    return scorer, scorer.checked_items(arrays)
+    checked = scorer.checked_items(arrays)
+    if are_many(scorer.count_of(checked)):
+        # The first call shall not have to.
+        scorer.search()
+    return scorer, checked
 
 
 __all__ = ["Scorer", "make_scorer"]

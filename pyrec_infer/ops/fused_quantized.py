@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
-from pyrec_infer.ir import Array, Node
-from pyrec_infer.ops.core.registry import Op, optional, required
+from pyrec_infer.ir import Array, Info, Node
+from pyrec_infer.ops.core.registry import Op, RowFlow, optional, required
 from pyrec_infer.ops.fused import OPS as FUSED
 from pyrec_infer.ops.fused import activate
 
@@ -75,19 +76,39 @@ def _product_bf16(x: Array, weights: Array) -> Array:
     return np.asarray(np.matmul(x, widen_bf16(round_bf16(_once(weights)))))
 
 
+def measure_rows(x: Array) -> Array:
+    """The scale by which each row is rounded, and its length before that: [N, 2]."""
+    _, scales = quantize_rows(x)
+    with np.errstate(all="ignore"):
+        return np.concatenate([scales, np.linalg.norm(x, axis=-1, keepdims=True)], axis=-1)
+
+
+def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    (made,) = _DENSE.infer(node, inputs)
+    shape = None if made.shape is None else (made.shape[0], 2)
+    return [made, Info(made.dtype, shape)][: len(node.outputs)]
+
+
+def _rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    flow = _DENSE.rows(node, inputs, outputs[:1])
+    return replace(flow, rows=flow.rows * len(node.outputs))
+
+
 def _layer(name: str, product: Callable[[Array, Array], Array]) -> Op:
     def evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        bias = optional(inputs, 2)
-        y = product(required(node, inputs, 0), required(node, inputs, 1))
-        return [activate(node, y if bias is None else y + bias)]
+        x, bias = required(node, inputs, 0), optional(inputs, 2)
+        y = product(x, required(node, inputs, 1))
+        made = [activate(node, y if bias is None else y + bias)]
+        return [*made, measure_rows(x)] if len(node.outputs) > 1 else made
 
-    return Op(name, _DENSE.infer, evaluate, _DENSE.rows, flops=_DENSE.flops)
+    return Op(name, _infer, evaluate, _rows, flops=_DENSE.flops)
 
 
 OPS = (
     # pyrec.Dense with a constant matrix of weights, or matrices out of pyrec.Pack with the same precision,
     # rounded to int8 with a scale for each column; each row of x is rounded to 7 bits with a scale of its
-    # own. The sums of products are exact.
+    # own. The sums of products are exact. Where x is a matrix of one row for each candidate, a second
+    # result may say of each what `measure_rows` measures.
     _layer("pyrec.DenseInt8", _product_int8),
     # The same with weights rounded to bfloat16; a processor that multiplies bfloat16 rounds x as well.
     _layer("pyrec.DenseBf16", _product_bf16),

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.passes.load.prepend_features import Front
 from pyrec_infer.passes.select.select_scores import Column, Score
 from pyrec_infer.passes.split.repeat import Derived, Ragged
@@ -58,6 +59,10 @@ class Context:
         See `Ragged`.
     separated : Separated, optional
         The item's part of the graph, once it is taken out.
+    screens : bool
+        Whether scores need only be near those in float32, with a bound that can be worked out.
+    screened : Screened, optional
+        What such scores are made of, once that is known.
     """
 
     front: Front | None = None
@@ -80,6 +85,8 @@ class Context:
     stored: tuple[Derived, ...] = ()
     one_request: str = ""
     separated: Separated | None = None
+    screens: bool = False
+    screened: Screened | None = None
 
     @property
     def request(self) -> frozenset[str]:
@@ -174,6 +181,11 @@ def narrows_layers(graph: Graph, context: Context) -> bool:
     return context.precision != "fp32"
 
 
+def screens_scores(graph: Graph, context: Context) -> bool:
+    """The scores are to be bounded."""
+    return context.screens
+
+
 def orders_neurons(graph: Graph, context: Context) -> bool:
     """A request gives an order, and the backend gains by it."""
     return context.skips_groups and bool(context.request)
@@ -191,3 +203,8 @@ def take_items(made: Separated, context: Context) -> tuple[Graph, Context]:
     called = tuple(part for part in context.derived if part not in stored)
     sides = Sides(context.request)
     return made.pairs, replace(context, sides=sides, derived=called, stored=stored, separated=made)
+
+
+def take_screened(made: Screened, context: Context) -> tuple[Graph, Context]:
+    """The graph of near scores, and what bounds them."""
+    return made.graph, replace(context, screened=made)

@@ -25,15 +25,18 @@ from pyrec_infer.passes.context import (
     orders_neurons,
     places_rows,
     refuses_ids,
+    screens_scores,
     stores_items,
     take_bounds,
     take_items,
+    take_screened,
     tells_lists,
 )
 from pyrec_infer.passes.finish.choose_precision import choose_precision
 from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.finish.order_neurons import order_neurons
 from pyrec_infer.passes.finish.prune_masked import prune_masked
+from pyrec_infer.passes.finish.screen_layers import screen_layers
 from pyrec_infer.passes.load.expand_composites import expand_composites
 from pyrec_infer.passes.load.fuse_dense import fuse_dense
 from pyrec_infer.passes.load.inline_branches import inline_branches
@@ -152,6 +155,7 @@ SPLIT: tuple[Step, ...] = (
 
 FINISH: tuple[Step, ...] = (
     Step(choose_precision, ("sides", "precision"), narrows_layers),
+    Step(screen_layers, BY_SIDE, screens_scores, cut=take_screened, clean=True),
     Step(prune_masked, BY_SIDE, aim=Aim.HIDDEN, clean=True),
     Step(order_neurons, BY_SIDE, orders_neurons, aim=Aim.MANY, clean=True),
     Step(hand_over_rows, BY_SIDE, clean=True),

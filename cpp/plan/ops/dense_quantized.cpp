@@ -62,7 +62,11 @@ class NarrowLayer {
         sparse_(spec.attributes.integer("skip_zeros", 0) != 0 && (given_ || Precision::kOftenZero)),
         narrow_(spec.attributes.has("features")),
         form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
-        ordered_(spec.attributes.integer("ordered", 0) != 0) {
+        ordered_(spec.attributes.integer("ordered", 0) != 0),
+        measured_(spec.outputs > 1) {
+    if (measured_ && &Precision::kRows != &kInt8Rows) {
+      throw OpError(ErrorKind::kUnsupported, "measures of rows that are not int8");
+    }
     k_ = unsigned_size(std::max<std::int64_t>(spec.attributes.integer("features", 0), 0));
     if (given_) {
       n_ = unsigned_size(std::max<std::int64_t>(spec.attributes.integer("columns", 0), 0));
@@ -88,9 +92,11 @@ class NarrowLayer {
     const Tensor* matrices = given_ ? &packed_matrices(context.kernels, in, k, n) : nullptr;
     if (!given_ && k != k_) refuse(x);
     const std::byte* packed = given_ ? matrices->data : packed_.data();
-    if (narrow_ || form_) {
+    if (narrow_ || form_ || measured_) {
       if (x.rank() != 2 || (matrices && matrices->rank() != 2)) refuse(x);
-      out[0].tensor = hand_over(context, x, k, n, packed, optional(in, 2));
+      if (measured_) out[1].tensor = allocate(context, DType::kFloat32, {x.shape[0], 2});
+      out[0].tensor = hand_over(context, x, k, n, packed, optional(in, 2),
+                                measured_ ? out[1].tensor.as<float>() : nullptr);
       return;
     }
     const Shape own = given_ ? batch_of(*matrices) : Shape();
@@ -137,9 +143,11 @@ class NarrowLayer {
     return x;
   }
 
-  // A matrix's rows taken over or handed over in narrow form.
+  // A matrix's rows taken over or handed over in narrow form; `measures` is null or gets what was
+  // measured of each row that comes in.
   Tensor hand_over(Context& context, const Tensor& x, std::size_t k, std::size_t n,
-                   const std::byte* packed, const Tensor* bias) const {
+                   const std::byte* packed, const Tensor* bias, float* measures) const {
+    const NarrowRows& own = measured_ ? kMeasuredInt8Rows : Precision::kRows;
     const std::size_t m = unsigned_size(x.shape[0]);
     const Shape shape{x.shape[0], static_cast<std::int64_t>(n)};
     const ShapedBias start(context, Precision::kName, bias, shape);
@@ -157,9 +165,16 @@ class NarrowLayer {
       const std::byte* from = x.data + begin * Precision::kRows.size(k);
       if (!narrow_) {
         const std::size_t step = unsigned_size(x.strides[0]);
-        Precision::kRows.convert(context.kernels, x.as<float>() + begin * step, step, count, k,
-                                 nullptr, rows.get()->data());
+        own.convert(context.kernels, x.as<float>() + begin * step, step, count, k, nullptr,
+                    rows.get()->data());
         from = rows.get()->data();
+      }
+      if (measures != nullptr) {
+        for (std::size_t i = 0; i < count; ++i) {
+          const RowMeasures row = measures_of(from + i * own.size(k), k);
+          measures[2 * (begin + i)] = row.scale;
+          measures[2 * (begin + i) + 1] = row.length;
+        }
       }
       multiply_rows(context, from, packed, start.rows ? start.rows + begin * start.step : nullptr,
                     start.step, to, n, count, n, k);
@@ -201,6 +216,7 @@ class NarrowLayer {
   bool narrow_;             // the input has narrow rows
   const NarrowRows* form_;  // of the result; null: float32 numbers
   bool ordered_;            // the result is handed over in the order of the bias
+  bool measured_;           // the scale and length of each row are a second result
   std::size_t k_ = 0, n_ = 0;
   AlignedArray<std::byte> packed_;
 };

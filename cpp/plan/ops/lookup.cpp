@@ -257,7 +257,7 @@ class LookupSum {
         allocate(context, DType::kUint8,
                  {static_cast<std::int64_t>(lookups.rows()), static_cast<std::int64_t>(size)});
     const RowOrder order(context, ordered_ ? bias.rows : nullptr, width);
-    const BufferRef scratch = context.arena.allocate(width * sizeof(float));
+    const BufferRef scratch = context.arena.allocate(kSummedRows * width * sizeof(float));
     form_->sum(context.kernels, bias.rows, bias.step, lookups.data(), lookups.size(),
                activation_ == Activation::kRelu, lookups.rows(), width, order.data(),
                reinterpret_cast<float*>(scratch.get()->data()), rows.data);

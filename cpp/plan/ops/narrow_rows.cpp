@@ -1,10 +1,17 @@
 #include "plan/ops/narrow_rows.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
 #include "core/error.h"
 
 namespace pyrec {
 
 namespace {
+
+constexpr std::size_t kLengthInTail = sizeof(float) + sizeof(std::int32_t);
 
 std::size_t rounded_row_bytes(std::size_t k) { return rounded_row_size(k) * sizeof(std::uint16_t); }
 
@@ -31,10 +38,53 @@ void round_sums(const Kernels& kernels, const float* bias, std::size_t bias_step
                           reinterpret_cast<std::uint16_t*>(rows));
 }
 
+void quantize_measured(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
+                       std::size_t k, const std::int32_t* order, std::byte* rows) {
+  kernels.quantize_rows_u8(x, ldx, m, k, order, rows);
+  const std::size_t size = quantized_row_size(k);
+  for (std::size_t i = 0; i < m; ++i) {
+    const float length = std::sqrt(kernels.sum_squares_f32(x + i * ldx, k));
+    std::memcpy(rows + (i + 1) * size - kRowRecordTail + kLengthInTail, &length, sizeof length);
+  }
+}
+
+void quantize_measured_sums(const Kernels& kernels, const float* bias, std::size_t bias_step,
+                            const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
+                            std::size_t width, const std::int32_t* order, float* scratch,
+                            std::byte* rows) {
+  const Activation activation = relu ? Activation::kRelu : Activation::kNone;
+  std::vector<LookupPart> from(parts, parts + count);
+  for (std::size_t begin = 0; begin < n; begin += kSummedRows) {
+    const std::size_t m = std::min(kSummedRows, n - begin);
+    kernels.lookup_sum_f32(bias, bias_step, from.data(), count, activation, m, width, scratch,
+                           width);
+    quantize_measured(kernels, scratch, width, m, width, order, rows);
+    rows += m * quantized_row_size(width);
+    if (bias != nullptr) bias += m * bias_step;
+    for (LookupPart& part : from) {
+      if (part.rows != nullptr) {
+        part.rows += m;
+      } else {
+        part.table += m * part.stride;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 const NarrowRows kInt8Rows = {quantized_row_size, quantize, quantize_sums};
+const NarrowRows kMeasuredInt8Rows = {quantized_row_size, quantize_measured,
+                                      quantize_measured_sums};
 const NarrowRows kBf16Rows = {rounded_row_bytes, round, round_sums};
+
+RowMeasures measures_of(const std::byte* row, std::size_t k) {
+  const std::byte* tail = row + (quantized_row_size(k) - kRowRecordTail);
+  RowMeasures measures;
+  std::memcpy(&measures.scale, tail, sizeof measures.scale);
+  std::memcpy(&measures.length, tail + kLengthInTail, sizeof measures.length);
+  return measures;
+}
 
 RowOrder::RowOrder(Context& context, const float* start, std::size_t k) {
   if (!start) return;
@@ -49,6 +99,7 @@ const std::int32_t* RowOrder::data() const {
 const NarrowRows* narrow_rows(const Kernels& kernels, const std::string& precision) {
   if (precision.empty()) return nullptr;
   if (precision == "int8") return &kInt8Rows;
+  if (precision == "measured") return &kMeasuredInt8Rows;
   if (precision == "bf16") return kernels.multiplies_bf16 ? &kBf16Rows : nullptr;
   throw OpError(ErrorKind::kUnsupported, "rows of precision '" + precision + "'");
 }

@@ -13,19 +13,32 @@
 
 namespace pyrec {
 
+// Rows of sums that are in float32 at once where that is needed.
+constexpr std::size_t kSummedRows = 16;
+
 struct NarrowRows {
   std::size_t (*size)(std::size_t k);  // bytes of a row
   // Converts m rows of k numbers, ldx floats apart, into rows that lie next to each other; `order`
   // is null or one of order_lanes.
   void (*convert)(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
                   std::size_t k, const std::int32_t* order, std::byte* rows);
-  // The same of sums as lookup_sum_f32 makes them, with ReLU or no activation; scratch holds a row.
+  // The same of sums as lookup_sum_f32 makes them, with ReLU or no activation; scratch holds
+  // kSummedRows rows.
   void (*sum)(const Kernels& kernels, const float* bias, std::size_t bias_step,
               const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
               std::size_t width, const std::int32_t* order, float* scratch, std::byte* rows);
 };
 
 extern const NarrowRows kInt8Rows;
+// The same with the length of each row, before it was rounded, in its tail.
+extern const NarrowRows kMeasuredInt8Rows;
+
+// What a layer's error is bounded by, of a row of kMeasuredInt8Rows.
+struct RowMeasures {
+  float scale;
+  float length;
+};
+RowMeasures measures_of(const std::byte* row, std::size_t k);
 extern const NarrowRows kBf16Rows;
 
 // The order in which rows are handed over: that of the row which they all start from, which says
@@ -41,8 +54,8 @@ class RowOrder {
   BufferRef memory_;
 };
 
-// The form of rows for layers of a precision: null for "", and where they read float32 rows on this
-// processor. Throws OpError(kUnsupported) for other names.
+// The form of rows for layers of a precision, or "measured" of int8 ones: null for "", and where
+// they read float32 rows on this processor. Throws OpError(kUnsupported) for other names.
 const NarrowRows* narrow_rows(const Kernels& kernels, const std::string& precision);
 
 }  // namespace pyrec

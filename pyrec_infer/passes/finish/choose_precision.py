@@ -11,6 +11,7 @@ from pyrec_infer.codecs import require_precision
 from pyrec_infer.ir import Graph, Node, Rate
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.finish.screen_layers import SMALLEST
 
 _LAYERS = {"bf16": "pyrec.DenseBf16", "int8": "pyrec.DenseInt8"}
 
@@ -18,9 +19,6 @@ NARROW_LAYERS = frozenset(_LAYERS.values())
 """Operators of layers that are not in float32."""
 
 _PRECISIONS = {op: precision for precision, op in _LAYERS.items()}
-
-_SMALLEST = 32
-"""Features and columns of a layer below which rounding its rows takes as long as it saves."""
 
 
 def precision_of(node: Node) -> str | None:
@@ -72,12 +70,12 @@ class _Chooser:
         weights, pack = self.graph.constants.get(node.inputs[1]), self.pack_of(node)
         if pack is not None:
             sizes = (self.infos[pack.inputs[0]].shape or (0, 0))[-2:]
-            return all(isinstance(size, int) and size >= _SMALLEST for size in sizes)
+            return all(isinstance(size, int) and size >= SMALLEST for size in sizes)
         return (
             weights is not None
             and weights.dtype == np.float32
             and weights.ndim == 2
-            and min(weights.shape) >= _SMALLEST
+            and min(weights.shape) >= SMALLEST
             and bool(np.isfinite(weights).all())
         )
 

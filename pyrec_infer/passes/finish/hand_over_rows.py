@@ -60,7 +60,9 @@ def hand_over_rows(graph: Graph, sides: Sides) -> Graph:
     for node in graph.nodes:
         more: dict[str, int | str] = {}
         if node.outputs[0] in handed:
-            more["rows"] = handed[node.outputs[0]]
+            # A layer with a second result says what was measured of its rows where they were made.
+            measured = any(len(reader.outputs) > 1 for reader in graph.consumers[node.outputs[0]])
+            more["rows"] = "measured" if measured else handed[node.outputs[0]]
         if node.inputs and node.inputs[0] in handed:
             shape = infos[node.inputs[0]].shape or ()
             more["features"] = int(str(shape[1]))

@@ -1,0 +1,179 @@
+"""The best of many items, exact as those of all float32 scores, by scores of int8 layers first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf, log, log1p
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrec_infer.calls import find_best
+from pyrec_infer.catalog.bounds import ScoreBound
+from pyrec_infer.catalog.part import ModelPart
+from pyrec_infer.cost import candidate_cost
+from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.ir import Array
+from pyrec_infer.passes import States
+from pyrec_infer.passes.finish.screen_layers import Screened
+from pyrec_infer.passes.split.record_layout import ROWS
+from pyrec_infer.planning import make_near_plan
+from pyrec_infer.top_k import Ranked, Selection, best_rows, joined
+
+Rows64 = NDArray[np.int64]
+
+_SIGMOID_ERROR = 2.0**-18
+"""Share of a sigmoid by which kernels may miss it, and more than they do."""
+
+_TINY_SIGMOID = 2.0**-100
+"""Sigmoids below it may be zero."""
+
+_ITEMS_FOR_EACH = 16
+"""Items for each result, below which too many are near the best."""
+
+_INT8_COST = 0.65
+"""What an int8 layer takes, where that of float32 takes 1 and skips zeros."""
+
+_LAYER_COST = 8_000.0
+"""What else an int8 layer takes for each item: its rows are rounded and measured."""
+
+_LEAST_SAVED = 0.2
+"""Share of a score below which what is saved is lost again where items are scored twice."""
+
+_SHARE_OF_SAVED = 0.8
+
+_PAUSE = 64
+"""Calls that are not screened after one in which too many items were left."""
+
+
+def least_sum(score: float, activation: str) -> float:
+    """No smaller sum has as large a score in float32.
+
+    Examples
+    --------
+    >>> least_sum(0.5, ""), -0.001 < least_sum(0.5, "Sigmoid") < 0
+    (0.5, True)
+    """
+    if activation == "":
+        return score
+    share = score * (1 - _SIGMOID_ERROR) - _TINY_SIGMOID
+    if not 0 < share < 1:
+        return -inf
+    found = log(share) - log1p(-share)
+    return found - 1e-9 * (1 + abs(found))
+
+
+class Screen:
+    """Searches for the best items of a request by near scores, each with a bound of its error.
+
+    Parameters
+    ----------
+    near : ReadyPlan
+        Of the graph of ``screened``.
+    exact : ReadyPlan
+        Makes the scores of many items; it has no other plan for few.
+    exact_rows : int
+        For fewer items another plan makes the scores, which may be other ones in their last bits.
+    screened : Screened
+    most : float
+        The share of the items beyond which scoring those that are left takes what was saved.
+    """
+
+    def __init__(
+        self, near: ReadyPlan, exact: ReadyPlan, exact_rows: int, screened: Screened, most: float
+    ) -> None:
+        self._near, self._exact, self._most = near, exact, most
+        self._activation = screened.activation
+        self._bound = ScoreBound(screened.layers)
+        self._least_rows = exact_rows
+        self._paused = 0
+        self.refined = 0
+        """Items of the last call that could be among the best."""
+
+    def best_of_each(
+        self, arrays: Mapping[str, Array], requests: int, rows: Rows64, selection: Selection
+    ) -> Ranked | None:
+        """The best items of each request; None where too many would have to be scored again, or lately had.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            What the plans read but the rows; the request's with a row for each request.
+        requests : int
+        rows : ndarray of int64, shape (N,)
+            Of the items.
+        selection : Selection
+            One that `could_screen` holds for.
+        """
+        # Threads may count a call twice or not at all.
+        self._paused = max(self._paused - 1, 0)
+        if self._paused > 0 or len(rows) < self._least_rows:
+            return None
+        axes = {item.name: item.rows for item in self._near.plan.given_inputs() if item.request}
+        found = []
+        for request in range(requests):
+            own = {
+                name: array.take([request], axes[name]) if axes.get(name, -1) >= 0 else array
+                for name, array in arrays.items()
+            }
+            best = self._best(own, rows, selection)
+            if best is None:
+                return None
+            found.append((best.ids[0], best.scores[0]))
+        return joined(found)
+
+    def _best(self, arrays: Mapping[str, Array], rows: Rows64, selection: Selection) -> Ranked | None:
+        def exact(places: Rows64) -> Ranked:
+            chosen = {**arrays, ROWS: rows[places]}
+            (name,) = self._exact.plan.results
+            found = find_best(self._exact, chosen, range(0), 1, len(places), name, selection)
+            return found._replace(ids=places[found.ids])
+
+        made = self._near.run({**arrays, ROWS: rows}, range(0), len(rows))
+        sums, *measures = (made[result] for result in self._near.plan.results)
+        sums = sums.reshape(-1)
+        # As many scores as are asked for: the least of all results is no less than theirs.
+        least = float(exact(np.sort(best_rows(sums, selection.k))).scores[0, -1])
+        reach = sums + self._bound.errors(sums, measures)
+        # NaN is kept: of such a sum nothing is known.
+        kept = np.flatnonzero(~(reach < least_sum(least, self._activation)))
+        self.refined = len(kept)
+        if len(kept) > self._most * len(rows):
+            self._paused = _PAUSE
+            return None
+        return exact(kept)
+
+
+def could_screen(rows: int, selection: Selection) -> bool:
+    """Whether a call for so many items can be screened at all."""
+    adjustment = selection.adjustment
+    plain = adjustment.times is None and adjustment.plus is None and selection.taken is None
+    return plain and 0 < selection.k * _ITEMS_FOR_EACH <= rows
+
+
+def make_screen(part: ModelPart, states: States, exact: ReadyPlan) -> tuple[Screen | None, str]:
+    """What screens the items of a catalogue, or None and why nothing does.
+
+    Parameters
+    ----------
+    part : ModelPart
+    states : States
+        The split graphs of a score.
+    exact : ReadyPlan
+        The plan of them.
+    """
+    plan = exact.plan
+    near, screened = make_near_plan(states, plan, part.backend)
+    if near is None:
+        return None, f"all are scored: {screened.why_not}"
+    narrow = [2 * layer.weights.size for layer in screened.layers if layer.narrow]
+    saved = sum(each * (1 - _INT8_COST) - _LAYER_COST for each in narrow) / candidate_cost(plan)
+    if saved < _LEAST_SAVED:
+        return None, f"all are scored: int8 layers would save {max(saved, 0):.0%} of a score"
+    alone = exact if plan.few is None else part.ready(replace(plan, few=None, few_rows=0))
+    why = f"layers in int8 with a bound of their error: {len(narrow)}; then float32 for what can be a result"
+    return Screen(part.ready(near), alone, plan.few_rows, screened, saved * _SHARE_OF_SAVED), why
+
+
+__all__ = ["Screen", "could_screen", "least_sum", "make_screen"]

@@ -1,0 +1,193 @@
+"""Let the last layers of a score run in int8 where what that does to the score can be bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pyrec_infer.ir import Array, Graph, Info, Node, Rate
+from pyrec_infer.ops import Trait, has
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.load.fuse_dense import has_constant_weights
+
+SMALLEST = 32
+"""Features and columns of a layer below which rounding its rows takes as long as it saves."""
+
+_LARGEST = 1 << 16
+"""Features whose products with a column of int8 surely fit into 32 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenedLayer:
+    """A layer ``act(x W + b)`` whose input differs from that of the same layer in float32.
+
+    Attributes
+    ----------
+    weights : ndarray of float32, shape (K, H)
+    bias : ndarray of float32 or None
+        None: none or, of the last layer, numbers that both have.
+    narrow : bool
+        Whether it runs in int8, with its own rows' measures.
+    """
+
+    weights: Array
+    bias: Array | None
+    narrow: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """A graph whose score is made in lower precision.
+
+    Attributes
+    ----------
+    graph : Graph
+        Its outputs: the sums that the score is made of, [N, 1], then for each layer in int8 what was
+        measured of its rows, [N, 2]: the scale by which a row is rounded and its length before that.
+    layers : tuple of ScreenedLayer
+        From the first that is in int8 to the last, which has one column.
+    activation : str
+        What the score is of the sums: "" or "Sigmoid".
+    why_not : str
+        Why the graph is as it was; empty where it is not.
+    """
+
+    graph: Graph
+    layers: tuple[ScreenedLayer, ...] = ()
+    activation: str = ""
+    why_not: str = ""
+
+
+class _UnboundedError(Exception):
+    """The error of a score has no bound that is known; the text says why."""
+
+
+class _Finder:
+    """Walks from the score back to the first layer that can be in int8."""
+
+    def __init__(self, graph: Graph, sides: Sides) -> None:
+        self.graph = graph
+        self.rates = find_rates(graph, sides)
+        self.infos: Mapping[str, Info] = analyze(graph).infos
+
+    def only_reader(self, name: str) -> bool:
+        readers = self.graph.consumers.get(name, ())
+        return len(readers) == 1 and readers[0].inputs.count(name) == 1 and name not in self.graph.outputs
+
+    def last(self) -> tuple[Node, str]:
+        """The layer that makes the sums, and what the score is of them."""
+        name, activation, first = self.graph.outputs[0], "", True
+        while True:
+            node = self.graph.producers.get(name)
+            if node is None or not (first or self.only_reader(name)):
+                raise _UnboundedError("no layer makes the score alone")
+            first = False
+            if has_constant_weights(node, self.graph):
+                own = str(node.attribute("activation", ""))
+                if own not in ("", "Sigmoid") or (own and activation):
+                    raise _UnboundedError(f"the score is {own} of a layer")
+                return node, own or activation
+            if node.op == "Sigmoid" and not activation:
+                activation = "Sigmoid"
+            elif not has(node, Trait.VIEW) or name != node.outputs[0]:
+                raise _UnboundedError(f"{node.op} makes the score, and its rounding has no bound here")
+            name = node.inputs[0]
+
+    def shape(self, node: Node) -> tuple[int, int]:
+        """Features and columns of a layer of finite numbers."""
+        weights = self.graph.constants[node.inputs[1]]
+        info = self.infos[node.inputs[0]]
+        if weights.dtype != np.float32 or not np.isfinite(weights).all():
+            raise _UnboundedError("a layer has weights that are not finite")
+        if info.shape is None or len(info.shape) != 2 or info.rows != 0 or len(weights) > _LARGEST:
+            raise _UnboundedError("a layer takes more than one row of each candidate")
+        return weights.shape[0], weights.shape[1]
+
+    def is_hidden(self, node: Node | None) -> bool:
+        """Whether a layer is one of those behind which errors are followed."""
+        if node is None or not has_constant_weights(node, self.graph) or len(node.inputs) > 3:
+            return False
+        bias = node.inputs[2] if len(node.inputs) > 2 else ""
+        numbers = self.graph.constants.get(bias)
+        columns = self.graph.constants[node.inputs[1]].shape[1]
+        known = not bias or (
+            numbers is not None and numbers.size in (1, columns) and bool(np.isfinite(numbers).all())
+        )
+        plain = node.attribute("activation", "") in ("", "Relu")
+        return known and plain and self.only_reader(node.outputs[0])
+
+    def chain(self) -> tuple[list[Node], str]:
+        """The layers from the first that can be in int8 to the last, and the activation."""
+        last, activation = self.last()
+        if self.shape(last)[1] != 1:
+            raise _UnboundedError("the last layer has several columns")
+        found = [last]
+        while True:
+            node = self.graph.producers.get(found[-1].inputs[0])
+            if node is None or not self.is_hidden(node) or self.rates[node.outputs[0]] != Rate.PAIR:
+                break
+            try:
+                self.shape(node)
+            except _UnboundedError:
+                break
+            found.append(node)
+        hidden = found[:0:-1]
+        while hidden and not self.is_wide(hidden[0]):
+            del hidden[0]
+        if not hidden:
+            raise _UnboundedError(
+                f"no layer of {SMALLEST} features and columns or more stands before the last one"
+            )
+        return [*hidden, last], activation
+
+    def is_wide(self, node: Node) -> bool:
+        return min(self.shape(node)) >= SMALLEST
+
+    def layer(self, node: Node, narrow: bool) -> ScreenedLayer:
+        bias = node.inputs[2] if len(node.inputs) > 2 else ""
+        return ScreenedLayer(
+            self.graph.constants[node.inputs[1]], self.graph.constants.get(bias) if bias else None, narrow
+        )
+
+
+def screen_layers(graph: Graph, sides: Sides) -> Screened:
+    """Make the sums that a score is made of with int8 layers, and what a bound of their error needs.
+
+    Parameters
+    ----------
+    graph : Graph
+        In float32, with one output.
+    sides : Sides
+
+    Examples
+    --------
+    >>> from pyrec_infer.ir import Dim
+    >>> info = Info(np.dtype(np.float32), (Dim.symbol("N"), 32), 0)
+    >>> nodes = (Node("pyrec.Dense", ("x", "w"), ("h",)), Node("pyrec.Dense", ("h", "v"), ("y",)))
+    >>> constants = {"w": np.eye(32, dtype=np.float32), "v": np.ones((32, 1), np.float32)}
+    >>> made = screen_layers(Graph(("x",), ("y",), nodes, constants, {"x": info}), Sides(frozenset()))
+    >>> [node.op for node in made.graph.nodes], made.graph.outputs
+    (['pyrec.DenseInt8', 'pyrec.Dense'], ('y', 'h/measures'))
+    """
+    finder = _Finder(graph, sides)
+    try:
+        chain, activation = finder.chain()
+    except _UnboundedError as error:
+        return Screened(graph, why_not=str(error))
+    last = chain[-1]
+    changed: dict[Node, Node] = {}
+    measures: list[str] = []
+    for node in chain[:-1]:
+        if finder.is_wide(node):
+            measures.append(f"{node.outputs[0]}/measures")
+            changed[node] = replace(node, op="pyrec.DenseInt8", outputs=(*node.outputs, measures[-1]))
+    sums = last.outputs[0]
+    plain = {key: value for key, value in last.attributes.items() if key != "activation"}
+    changed[last] = replace(last, attributes=plain)
+    nodes = tuple(changed.get(node, node) for node in graph.nodes)
+    made = graph.with_(nodes=nodes, outputs=(sums, *measures))
+    layers = tuple(finder.layer(node, finder.is_wide(node)) for node in chain[:-1])
+    return Screened(made, (*layers, finder.layer(last, False)), activation)

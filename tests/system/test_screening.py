@@ -1,0 +1,203 @@
+"""The best items by int8 scores with bounds are those of all float32 scores, in every bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from support.models import FLOAT, make_model
+
+import pyrec_infer as pi
+from pyrec_infer.backends.select import select_backend
+from pyrec_infer.catalog import screen
+from pyrec_infer.catalog.bounds import ScoreBound
+from pyrec_infer.catalog.screen import least_sum
+from pyrec_infer.kernels.transcendental import sigmoid
+from pyrec_infer.ops.fused_quantized import measure_rows
+from pyrec_infer.passes.finish.screen_layers import ScreenedLayer
+from pyrec_infer.top_k import best_rows
+
+USER, ITEM = 8, 12
+
+native = pytest.mark.skipif(select_backend() == "numba", reason="this backend does not screen")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def any_saving() -> Iterator[None]:
+    """Small networks are screened too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screen, "_LEAST_SAVED", -10.0)
+        yield
+
+
+def network(
+    rng: np.random.Generator,
+    hidden: Sequence[int] = (96, 96),
+    activation: str = "Sigmoid",
+    spread: float = 1.0,
+    end: Sequence[onnx.NodeProto] = (),
+) -> bytes:
+    """Layers with ReLU over a user's and an item's numbers, and one number at the end."""
+    nodes = [helper.make_node("Concat", ["user", "item"], ["x0"], axis=1)]
+    constants, features = {}, USER + ITEM
+    for place, columns in enumerate((*hidden, 1)):
+        weights = rng.standard_normal((features, columns)) * (2 / features) ** 0.5
+        constants[f"w{place}"] = weights.astype(np.float32)
+        constants[f"b{place}"] = rng.standard_normal(columns).astype(np.float32) * np.float32(0.1)
+        last = place == len(hidden)
+        nodes.append(
+            helper.make_node(
+                "Gemm", [f"x{place}", f"w{place}", f"b{place}"], [f"s{place}" if not last else "s"]
+            )
+        )
+        if not last:
+            nodes.append(helper.make_node("Relu", [f"s{place}"], [f"x{place + 1}"]))
+        features = columns
+    constants[f"w{len(hidden)}"] *= np.float32(spread)
+    nodes.append(helper.make_node(activation or "Identity", ["s"], ["score" if not end else "a"]))
+    inputs = {"user": (FLOAT, ["N", USER]), "item": (FLOAT, ["N", ITEM])}
+    made = make_model([*nodes, *end], inputs, {"score": (FLOAT, ["N", 1])}, constants)
+    return made.SerializeToString()
+
+
+def items(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Some of them alike, so that scores are equal."""
+    made = rng.standard_normal((count, ITEM)).astype(np.float32)
+    made[count // 2 :: 3] = made[: len(made[count // 2 :: 3])]
+    return made
+
+
+def check(catalog: pi.Catalog, users: np.ndarray, k: int) -> list[int]:
+    """Compare with the best of all scores; how many items each request scored again."""
+    searched = catalog._scorer.screening[0]
+    found, refined = catalog.top_k({"user": users}, k), []
+    for place, user in enumerate(users):
+        scores = catalog.score({"user": user[None]})
+        rows = best_rows(scores, k)
+        assert found.ids[place].tolist() == rows.tolist()
+        assert found.scores[place].tobytes() == scores[rows].tobytes()
+        if searched is not None:
+            refined.append(searched.refined)
+    return refined
+
+
+@native
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["", "Sigmoid"]), st.sampled_from([0.1, 1.0, 40.0]))
+def test_the_best_are_those_of_all_scores(seed: int, activation: str, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    catalog = pi.load(network(rng, activation=activation, spread=spread), threads=1).catalog(
+        {"item": items(rng, 400)}
+    )
+    catalog._scorer.screening[0]._most = 1.0
+    refined = check(catalog, rng.standard_normal((2, USER)).astype(np.float32), 5)
+    assert min(refined) >= 5
+
+
+@native
+def test_few_items_are_scored_again_and_int8_alone_would_be_wrong() -> None:
+    rng = np.random.default_rng(3)
+    model = network(rng)
+    item, users = items(rng, 1500), rng.standard_normal((2, USER)).astype(np.float32)
+    catalog = pi.load(model, threads=1).catalog({"item": item})
+    assert max(check(catalog, users, 20)) < 700
+    rounded = pi.load(model, threads=1, precision="int8").catalog({"item": item}).top_k({"user": users}, 20)
+    assert (rounded.ids != catalog.top_k({"user": users}, 20).ids).any()
+
+
+@native
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30, 1e-40])
+def test_unusual_items_and_requests_are_ranked_as_by_all_scores(value: float) -> None:
+    rng = np.random.default_rng(4)
+    item, users = items(rng, 300), rng.standard_normal((2, USER)).astype(np.float32)
+    item[[5, 77], 3] = value
+    catalog = pi.load(network(rng, activation=""), threads=1).catalog({"item": item})
+    catalog._scorer.screening[0]._most = 1.0
+    check(catalog, users, 6)
+    users[0, 2] = value
+    check(catalog, users, 6)
+
+
+def _layers(rng: np.random.Generator, outlier: float) -> list[ScreenedLayer]:
+    first = rng.standard_normal((48, 40)).astype(np.float32)
+    first[3, :] *= np.float32(outlier)
+    second = rng.standard_normal((40, 1)).astype(np.float32)
+    return [ScreenedLayer(first, np.zeros(40, np.float32), True), ScreenedLayer(second, None, False)]
+
+
+@native
+@pytest.mark.parametrize("outlier", [1.0, 1e4])
+def test_no_error_is_beyond_its_bound(outlier: float) -> None:
+    """Rounding errors are made as large as they can be: all of one row point where the weights do."""
+    rng = np.random.default_rng(5)
+    first, last = _layers(rng, outlier)
+    direction = np.sign(first.weights @ last.weights)[:, 0]
+    half = np.where(direction > 0, 0.49, 0.51)
+    step = rng.integers(0, 126, (200, 48)) + half
+    rows = np.asarray(step * np.logspace(-6, 6, 200)[:, None] / 127, np.float32)
+    rows[:, 0] = rows.max(1)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["score"]),
+    ]
+    constants = {"w": first.weights, "v": last.weights}
+    model = make_model(
+        nodes, {"x": (FLOAT, ["N", 48])}, {"score": (FLOAT, ["N", 1])}, constants
+    ).SerializeToString()
+    exact, near = (
+        pi.load(model, threads=1, precision=precision).score({}, {"x": rows})
+        for precision in ("fp32", "int8")
+    )
+    bounds = ScoreBound([first, last]).errors(near, [measure_rows(rows)])
+    errors = np.abs(exact.astype(np.float64) - near)
+    assert (errors <= bounds).all()
+    assert (errors > bounds / 400).any()
+
+
+def test_equal_scores_of_a_saturated_sigmoid_are_all_kept() -> None:
+    sums = np.linspace(-120, 120, 4001, dtype=np.float32)
+    scores = sigmoid(sums).astype(np.float32)
+    for score in scores[::40]:
+        assert not (scores[sums < least_sum(float(score), "Sigmoid")] >= score).any()
+    assert least_sum(1.0, "Sigmoid") < 13
+    assert least_sum(float("nan"), "Sigmoid") == -np.inf
+
+
+def _explained(model: bytes, **options: Any) -> dict[str, str]:
+    rng = np.random.default_rng(6)
+    catalog = pi.load(model, threads=1, **options).catalog({"item": items(rng, 50)})
+    found: dict[str, str] = catalog.explain().as_dict()["catalog"]["search"]
+    assert found["why"] in str(catalog.explain())
+    return found
+
+
+@native
+def test_explain_says_what_searches_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    assert _explained(network(rng))["path"] == "screened"
+    clip = helper.make_node("Softplus", ["a"], ["score"])
+    for model, options, why in (
+        (network(rng, end=[clip]), {}, "Softplus makes the score"),
+        (network(rng, (16,)), {}, "no layer of 32 features"),
+        (network(rng), {"precision": "int8"}, "the layers run in int8"),
+    ):
+        found = _explained(model, **options)
+        assert found["path"] == "plain"
+        assert why in found["why"]
+    monkeypatch.setattr(screen, "_LEAST_SAVED", 0.2)
+    assert "would save 0%" in _explained(network(rng))["why"]
+
+
+@native
+def test_a_call_that_leaves_many_items_is_made_plainly_and_the_next_ones_too() -> None:
+    rng = np.random.default_rng(8)
+    catalog = pi.load(network(rng, spread=0.0), threads=1).catalog({"item": items(rng, 200)})
+    assert check(catalog, rng.standard_normal((2, USER)).astype(np.float32), 3) == [200, 200]
+    assert catalog._scorer.screening[0]._paused == screen._PAUSE
