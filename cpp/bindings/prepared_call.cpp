@@ -76,12 +76,13 @@ struct Items {
 };
 
 // Finds the items with int64 ids; false where the ids need a closer look or one is not there.
-bool find_items(const ItemStore& store, PyObject* ids, Items& items) {
+bool find_items(const Executor& executor, const ItemStore& store, PyObject* ids, Items& items) {
   Tensor given;
   if (ids == nullptr || !borrow_plain(ids, given)) return false;
   if (given.dtype != DType::kInt64 || given.rank() != 1 || !given.contiguous()) return false;
   const auto count = static_cast<std::size_t>(given.elements());
   if (count > kMostIds) return false;
+  executor.expect(given.elements());
   items.rows.resize(count);
   Keys keys;
   keys.numbers = {given.as<std::int64_t>(), count};
@@ -93,7 +94,7 @@ bool find_items(const ItemStore& store, PyObject* ids, Items& items) {
 py::object try_call(const State& state, PyObject* const* arguments, const Named& named) {
   const PreparedSpec& spec = state.spec;
   Items items;
-  if (spec.store && !find_items(*spec.store, named.ids, items)) return {};
+  if (spec.store && !find_items(state.executor, *spec.store, named.ids, items)) return {};
   Executor::Session session(state.executor);
   for (std::size_t i = 0; i < spec.places.size(); ++i) {
     Tensor& tensor = session.input(i);

@@ -37,6 +37,11 @@ void pause_briefly() {
 #endif
 }
 
+struct Release {
+  void operator()(std::atomic<int>* owner) const { owner->store(0, std::memory_order_release); }
+};
+using Held = std::unique_ptr<std::atomic<int>, Release>;
+
 template <class F>
 bool spin_until(std::chrono::microseconds most, F&& ready) {
   const auto end = std::chrono::steady_clock::now() + most;
@@ -64,7 +69,8 @@ struct ThreadPool::Team {
   alignas(64) std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  std::size_t sleeping = 0;
+  std::atomic<std::size_t> sleeping{0};  // written under the lock
+  std::size_t expected = 0;              // how often a loop was told of that was still to come
   bool stop = false;
   std::exception_ptr error;
   std::size_t count = 0;
@@ -99,12 +105,26 @@ struct ThreadPool::Team {
       const std::uint64_t now = state.load(std::memory_order_relaxed);
       return (now & kOpen) != 0 && now / kNumber != seen;
     };
-    if (spins && spin_until(kAwait, ready)) return true;
-    std::unique_lock lock(mutex);
-    ++sleeping;
-    wake.wait(lock, [&] { return stop || ready(); });
-    --sleeping;
-    return !stop;
+    while (true) {
+      if (spins && spin_until(kAwait, ready)) return true;
+      std::unique_lock lock(mutex);
+      ++sleeping;
+      const std::size_t known = expected;
+      wake.wait(lock, [&] { return stop || ready() || expected != known; });
+      --sleeping;
+      if (stop) return false;
+      if (ready()) return true;
+    }
+  }
+
+  void expect() {
+    if (!spins || sleeping.load(std::memory_order_relaxed) == 0) return;
+    cpus.keep_off_caller(threads);
+    {
+      const std::lock_guard lock(mutex);
+      ++expected;
+    }
+    wake.notify_all();
   }
 
   void serve(std::size_t worker) {
@@ -185,6 +205,14 @@ void ThreadPool::start_team(int process) {
   }
 }
 
+void ThreadPool::expect() {
+  const int process = threads_ > 1 ? getpid() : 0;
+  if (process == 0 || !acquire(process)) return;
+  const Held held(&owner_);
+  start_team(process);
+  team_->expect();
+}
+
 void ThreadPool::run_body(std::size_t count, Body body) {
   const int process = threads_ > 1 && count > 1 ? getpid() : 0;
   if (process == 0 || !acquire(process)) {
@@ -194,8 +222,7 @@ void ThreadPool::run_body(std::size_t count, Body body) {
     }
     return;
   }
-  const auto release = [this](void*) { owner_.store(0, std::memory_order_release); };
-  const std::unique_ptr<void, decltype(release)> held(this, release);
+  const Held held(&owner_);
   start_team(process);
   team_->open(count, body);
   team_->share(0);

@@ -20,6 +20,9 @@ class ThreadPool {
 
   std::size_t threads() const { return threads_; }
 
+  // Tells that a loop is about to come: threads that sleep wake up while the caller prepares it.
+  void expect();
+
   // Calls body(index, worker) once for each index in [0, count); worker < threads(), and no two
   // calls with one worker overlap. The first exception is rethrown after all threads have stopped.
   template <class F>

@@ -86,6 +86,14 @@ struct Executor::Call {
   Workspace::Worker& own() const { return workspace.workers[worker]; }
 };
 
+// Some rows of a request, and those that the same thread takes next, as far as is known.
+struct Executor::Tile {
+  std::int64_t begin;
+  std::int64_t count;
+  std::int64_t next;
+  std::int64_t next_count;
+};
+
 // The requests of a call.
 struct Executor::Requests {
   std::span<const std::int64_t> offsets;  // empty: every request has all rows
@@ -101,6 +109,8 @@ struct Executor::Requests {
 };
 
 namespace {
+
+constexpr std::int64_t kLeastTile = 24;  // fewer rows are not worth waking a thread for
 
 // How many entries along an axis each of `rows` rows has.
 std::int64_t entries_per_row(const Tensor& tensor, int axis, std::int64_t rows) {
@@ -553,6 +563,7 @@ void Executor::run_request(Call& call) const {
     run_other(call, *few_);
     return;
   }
+  if (call.shares_tiles) expect(call.rows);
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputSpec& spec = inputs_[i];
     Tensor& tensor = call.globals[i].tensor;
@@ -619,49 +630,66 @@ void Executor::run_other(Call& call, const Executor& other) const {
   }
 }
 
-// Tiles of equal size, some for each thread: one that comes late, or is slow, takes fewer, and the
-// last to finish ends a call.
-std::int64_t Executor::tile_size(std::int64_t rows) const {
-  constexpr std::int64_t kLeast = 24;  // fewer rows are not worth waking a thread for
-  constexpr std::int64_t kStep = 8;    // sizes that kernels have no remainder for
-  constexpr std::int64_t kEach = 4;    // tiles of a thread, where there are enough rows
-  constexpr std::int64_t kGood = 96;   // rows for which reading weights costs little
-  const auto threads = static_cast<std::int64_t>(pool_->threads());
-  if (threads == 1 || tile_rows_ < kLeast || rows < 2 * kLeast) return tile_rows_;
-  std::int64_t tiles = std::max((rows + tile_rows_ - 1) / tile_rows_,
-                                std::min(kEach * threads, std::max(threads, rows / kGood)));
-  tiles = std::min((tiles + threads - 1) / threads * threads, rows / kLeast);
-  return std::min(tile_rows_, ((rows + tiles - 1) / tiles + kStep - 1) / kStep * kStep);
+// Whether so many rows are worth waking a thread for.
+bool Executor::shares(std::int64_t rows) const {
+  return pool_->threads() > 1 && tile_rows_ >= kLeastTile && rows >= 2 * kLeastTile;
+}
+
+// Where tiles end that threads share: large ones first, which read weights for many rows, and small
+// ones last, so that threads finish together, whether one came late or is slow.
+std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows) const {
+  constexpr std::int64_t kStep = 8;  // sizes that kernels have no remainder for
+  constexpr std::int64_t kPart = 3;  // of what is left for a thread
+  const std::int64_t parts = kPart * static_cast<std::int64_t>(pool_->threads());
+  std::vector<std::int64_t> ends;
+  for (std::int64_t end = 0; end < rows;) {
+    const std::int64_t left = rows - end;
+    const std::int64_t part = (left / parts + kStep - 1) / kStep * kStep;
+    const std::int64_t size = std::min(tile_rows_, std::max(kLeastTile, part));
+    end = left < size + kLeastTile && left <= tile_rows_ ? rows : std::min(rows, end + size);
+    ends.push_back(end);
+  }
+  return ends;
 }
 
 void Executor::run_phase(Call& call, std::size_t index) const {
   const bool tiled = phases_[index].kind == Phase::Kind::kTile;
   const std::int64_t rows = phases_[index].kind == Phase::Kind::kRequest ? 1 : call.rows;
-  const std::int64_t size = !tiled ? rows : call.shares_tiles ? tile_size(rows) : tile_rows_;
-  if (rows <= size) {
-    run_tile(call, index, 0, rows, call.worker);
+  const bool shared = tiled && call.shares_tiles && shares(rows);
+  if (!shared && (!tiled || rows <= tile_rows_)) {
+    run_tile(call, index, {0, rows, 0, 0}, call.worker);
     return;
   }
   for (const Export& item : phases_[index].exports) {
     call.globals[static_cast<std::size_t>(item.global)].reset();
   }
-  const auto run = [&](std::size_t number, std::size_t worker) {
-    const std::int64_t begin = static_cast<std::int64_t>(number) * size;
-    run_tile(call, index, begin, std::min(size, rows - begin), worker);
-  };
-  const auto tiles = static_cast<std::size_t>((rows + size - 1) / size);
-  if (call.shares_tiles) {
-    pool_->run(tiles, run);
+  if (!shared) {
+    for (std::int64_t begin = 0; begin < rows;) {
+      const std::int64_t end = std::min(begin + tile_rows_, rows);
+      const std::int64_t next = std::min(end + tile_rows_, rows);
+      if (begin > 0) Watch::check();
+      run_tile(call, index, {begin, end - begin, end, next - end}, call.worker);
+      begin = end;
+    }
     return;
   }
-  for (std::size_t number = 0; number < tiles; ++number) {
-    Watch::check();
-    run(number, call.worker);
-  }
+  const std::vector<std::int64_t> ends = shared_tiles(rows);
+  const auto bounds = [&](std::size_t number) {
+    number = std::min(number, ends.size());
+    return number == 0 ? 0 : ends[number - 1];
+  };
+  pool_->run(ends.size(), [&](std::size_t number, std::size_t worker) {
+    const std::int64_t begin = bounds(number), end = bounds(number + 1);
+    // The others take those between.
+    const std::int64_t next = bounds(number + pool_->threads());
+    const std::int64_t next_end = bounds(number + pool_->threads() + 1);
+    run_tile(call, index, {begin, end - begin, next, next_end - next}, worker);
+  });
 }
 
-void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
+void Executor::run_tile(Call& call, std::size_t index, const Tile& tile,
                         std::size_t worker_number) const {
+  const auto [begin, count, next, next_count] = tile;
   const Phase& phase = phases_[index];
   const auto& globals = call.globals;
   Workspace::Worker& worker = call.workspace.workers[worker_number];
@@ -673,7 +701,6 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
   worker.symbols = call.workspace.symbols;
   worker.symbols[0] = count;
   worker.ids.clear();
-  const auto sharers = call.shares_tiles ? static_cast<std::int64_t>(pool_->threads()) : 1;
   Context context{kernels_, worker.arena, worker.symbols};
   try {
     for (std::size_t i = 0; i < phase.imports.size(); ++i) {
@@ -694,11 +721,11 @@ void Executor::run_tile(Call& call, std::size_t index, std::int64_t begin, std::
       if (import.mode == Import::Mode::kSlice) {
         value.tensor = rows_of(value.tensor, import.axis, begin, count, rows);
         const Tensor& ids = value.tensor;
-        const std::int64_t next = begin + count * sharers;
-        if (ids.dtype == DType::kInt64 && ids.rank() == 1 && ids.strides[0] == 1 && next < rows) {
+        const bool known = ids.dtype == DType::kInt64 && ids.rank() == 1 && ids.strides[0] == 1;
+        if (known && next_count > 0) {
           const auto* first = ids.as<std::int64_t>();
-          worker.ids.push_back({first, first + (next - begin),
-                                static_cast<std::size_t>(std::min(count, rows - next))});
+          worker.ids.push_back(
+              {first, first + (next - begin), static_cast<std::size_t>(next_count)});
         }
       } else if (import.mode == Import::Mode::kRepeat) {
         value.tensor = repeat_row(context, value.tensor, import.axis, count);

@@ -135,10 +135,15 @@ class Executor {
   // Rows that run at once; more are cut into tiles.
   std::int64_t tile_rows() const { return tile_rows_; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
+  // Tells that a call with so many rows begins: threads that will share them wake up meanwhile.
+  void expect(std::int64_t rows) const {
+    if (shares(rows)) pool_->expect();
+  }
 
  private:
   struct Call;
   struct Requests;
+  struct Tile;
 
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
@@ -154,14 +159,14 @@ class Executor {
   void run_phases(Call& call) const;
   void run_other(Call& call, const Executor& other) const;
   void run_phase(Call& call, std::size_t index) const;
-  void run_tile(Call& call, std::size_t index, std::int64_t begin, std::int64_t count,
-                std::size_t worker_number) const;
+  void run_tile(Call& call, std::size_t index, const Tile& tile, std::size_t worker_number) const;
   void finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,
                      std::int64_t begin, std::int64_t count, Context& context) const;
   void give_scores(Call& call, const Tensor& scores, std::int64_t begin, std::int64_t count,
                    std::size_t worker, Context& context) const;
   void give_whole_scores(Call& call) const;
-  std::int64_t tile_size(std::int64_t rows) const;
+  bool shares(std::int64_t rows) const;
+  std::vector<std::int64_t> shared_tiles(std::int64_t rows) const;
   bool value_is_request(std::int32_t global) const;
   void bind_symbols(Workspace& workspace, std::size_t inputs, std::int64_t& requests,
                     std::int64_t& rows) const;

@@ -95,6 +95,8 @@ bool Records::extend(std::size_t free, std::size_t rows) {
 void Records::move(std::uint32_t number, List list) noexcept {
   Block& block = blocks_[number];
   if (block.list == list) return;
+  if (block.list == List::kIdle) --idle_blocks_;
+  if (list == List::kIdle) ++idle_blocks_;
   if (block.list != List::kFull) {
     std::uint32_t& before = block.previous == kNone ? heads_[static_cast<std::size_t>(block.list)]
                                                     : blocks_[block.previous].next;
@@ -170,12 +172,15 @@ void Records::free(std::span<const Row> rows) noexcept {
   settle();
 }
 
-// Gives back the memory of blocks that have lost their last row. One without a taken row is kept,
-// so that taking a row and freeing it costs no page each time.
+// Gives back the memory of blocks that have lost their last row. Some without a taken row are kept,
+// so that rows that are replaced a few at a time cost no pages.
 void Records::settle() noexcept {
   const std::uint32_t& emptied = heads_[static_cast<std::size_t>(List::kEmptied)];
+  const std::uint32_t& idle = heads_[static_cast<std::size_t>(List::kIdle)];
+  const std::size_t most = std::max<std::size_t>(1, used_blocks_ / 16);
+  while (idle_blocks_ > most) move(idle, List::kEmptied);
+  while (idle_blocks_ < most && emptied != kNone) move(emptied, List::kIdle);
   if (emptied == kNone) return;
-  if (heads_[static_cast<std::size_t>(List::kIdle)] == kNone) move(emptied, List::kIdle);
   for (std::uint32_t block = emptied; block != kNone; block = blocks_[block].next) {
     for (const Part& part : parts_) give_back(block, part);
   }

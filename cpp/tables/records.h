@@ -78,6 +78,7 @@ class Records {
   std::vector<std::uint64_t> bits_;  // of each row, whether it is taken
   std::uint32_t heads_[4] = {kNone, kNone, kNone, kNone};
   std::size_t used_blocks_ = 0;  // with a taken row
+  std::size_t idle_blocks_ = 0;  // without, whose memory is kept
   std::size_t taken_ = 0;
   std::atomic<std::size_t> capacity_ = 0;
 };

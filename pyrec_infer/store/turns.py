@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 _Value = TypeVar("_Value")
 
@@ -53,14 +53,15 @@ class Shared(Generic[_Value]):
 
     def __init__(self, value: _Value) -> None:
         self.value = value
-        self._turns: WeakSet[Turn[_Value]] = WeakSet()
+        # No set: what a handler raises in the step of Python that tidies one up would be lost.
+        self._turns: list[ref[Turn[_Value]]] = []
         self._latest: Turn[_Value] | None = None
 
     def begin(self) -> Turn[_Value]:
         """A turn of one's own, to be dropped when all is done."""
         turn: Turn[_Value] = Turn()
         with _lock:
-            self._turns.add(turn)
+            self._turns = [other for other in self._turns if other() is not None] + [ref(turn)]
             self._latest = turn
             turn.value = self.value
         return turn
@@ -69,7 +70,7 @@ class Shared(Generic[_Value]):
         """Put what is made in the place of the turn's value; False, and nothing is changed, where there is
         another turn, or has been one since this one began."""
         with _lock:
-            if any(other is not turn for other in self._turns):
+            if any(other() not in (None, turn) for other in self._turns):
                 return False
         value = make()
         with _lock:

@@ -10,10 +10,10 @@ from pyrec_infer.ir import Array, Graph, Node, Rate
 from pyrec_infer.ops.lookup_parts import LookupPart, lookup_parts, make_lookup
 from pyrec_infer.passes.common.sides import Sides, find_rates
 
-_BYTES: Mapping[Rate, int] = {Rate.REQUEST: 32 << 20, Rate.ITEM: 1 << 20, Rate.PAIR: 512 << 10}
+_BYTES: Mapping[Rate, int] = {Rate.REQUEST: 32 << 20, Rate.ITEM: 8 << 20, Rate.PAIR: 512 << 10}
 """What the folded tables of one layer may take. A candidate's are read for every row, so they have to
-stay in a core's cache together with the weights; an item's too, but beside nothing else; a request's are
-read once for each request."""
+stay in a core's cache together with the weights; an item's come out of the cache that cores share while items
+enter; a request's are read once for each request."""
 
 _SHORTEST: Mapping[Rate, int] = {Rate.REQUEST: 2, Rate.ITEM: 8, Rate.PAIR: 8}
 """Shorter rows are multiplied faster than their product is read."""
