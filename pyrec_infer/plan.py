@@ -19,6 +19,7 @@ from pyrec_infer.ir import (
     Size,
 )
 from pyrec_infer.ops.masked import most_positions
+from pyrec_infer.passes.finish.find_product import ItemProduct
 from pyrec_infer.sources import Sources
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
@@ -78,6 +79,14 @@ class DerivedPlan:
 
 
 @dataclass(frozen=True)
+class ProductPlan:
+    """The product that a score rises with, and what makes its request's part."""
+
+    product: ItemProduct
+    request: Plan
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a backend runs.
 
@@ -117,6 +126,8 @@ class Plan:
         What makes the last inputs, which no caller gives; the first ones are given.
     one_request : str
         Why several requests cannot be scored in one call; empty where they can.
+    product : ProductPlan or str
+        The product with the records of a catalogue that the only score rises with, or why there is none.
     """
 
     given: tuple[str, ...]
@@ -138,6 +149,7 @@ class Plan:
     few_rows: int = 0
     derived: tuple[DerivedPlan, ...] = ()
     one_request: str = ""
+    product: ProductPlan | str = ""
 
     @property
     def selects_in_tiles(self) -> bool:
@@ -194,4 +206,4 @@ class Plan:
         return (BATCH, *found)
 
 
-__all__ = ["DerivedPlan", "Export", "Import", "Kind", "Phase", "Plan", "PlanInput", "Runner"]
+__all__ = ["DerivedPlan", "Export", "Import", "Kind", "Phase", "Plan", "PlanInput", "ProductPlan", "Runner"]

@@ -25,8 +25,10 @@ from pyrec_infer.passes import (
     split_graphs,
 )
 from pyrec_infer.passes.common.sides import Sides
+from pyrec_infer.passes.finish.find_product import find_product, request_graph
 from pyrec_infer.passes.finish.screen_layers import Screened
-from pyrec_infer.plan import Plan
+from pyrec_infer.passes.split.record_layout import RECORDS
+from pyrec_infer.plan import Plan, ProductPlan
 from pyrec_infer.planner import build_plan, with_derived
 
 
@@ -54,7 +56,10 @@ def make_plan(states: States, backend: str, pool: Any, watch: Watch | None = Non
     ready = {
         key: State(state.graph, replace(state.context, skips_groups=skips)) for key, state in states.items()
     }
-    plan = _joined(finish_graphs(ready, watch), 1 if pool is None else pool.threads)
+    finished = finish_graphs(ready, watch)
+    plan = _joined(finished, 1 if pool is None else pool.threads)
+    if RECORDS in states[EVERY].graph.inputs:
+        plan = replace(plan, product=_product_of(finished))
     own = Context(strict_ids=context.strict_ids)
     derived = [(part, plan_graph(part.graph, own)) for part in context.derived]
     return with_derived(plan, derived, context.one_request)
@@ -97,6 +102,17 @@ def make_near_plan(states: States, plan: Plan, backend: str) -> tuple[Plan | Non
         if screened is not None:
             return None if screened.why_not else build_plan(made.graph, made.context.request), screened
     return None, Screened(states[EVERY].graph, why_not="a plan of other steps scores many items")
+
+
+def _product_of(finished: States) -> ProductPlan | str:
+    """The product that the score of a catalogue rises with, or why it cannot be searched by."""
+    graph, context = finished[EVERY].graph, finished[EVERY].context
+    if len(finished) > 1 or context.derived:
+        return "it is made in more than one way"
+    product = find_product(graph)
+    if isinstance(product, str):
+        return product
+    return ProductPlan(product, build_plan(request_graph(graph, product), context.request))
 
 
 def make_ready(

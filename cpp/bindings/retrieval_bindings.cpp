@@ -23,12 +23,13 @@ namespace pyrec {
 
 namespace {
 
-// One part of the records of a store, at least `bytes` of each.
+// One part of the records of a store, at least `bytes` of each; the next record may lie further on.
 const std::byte* read_part(const py::array& part, std::size_t bytes) {
+  constexpr auto kUnit = static_cast<py::ssize_t>(sizeof(float));
   const bool fits = part.ndim() == 2 && part.itemsize() == 1 && part.strides(1) == 1 &&
-                    part.strides(0) == part.shape(1) &&
+                    part.strides(0) >= part.shape(1) && part.strides(0) % kUnit == 0 &&
                     static_cast<std::size_t>(part.shape(1)) >= bytes &&
-                    part.shape(1) % static_cast<py::ssize_t>(sizeof(float)) == 0 &&
+                    part.shape(1) % kUnit == 0 &&
                     reinterpret_cast<std::uintptr_t>(part.data()) % alignof(float) == 0;
   if (!fits) throw OpError(ErrorKind::kShape, "expected records of vectors");
   return static_cast<const std::byte*>(part.data());
@@ -47,15 +48,18 @@ struct IndexHandle {
     VectorTable table{};
     table.vectors = read_part(vectors, sizeof(float));
     table.width = static_cast<std::size_t>(vectors.shape(1)) / sizeof(float);
+    table.vectors_stride = static_cast<std::size_t>(vectors.strides(0));
     table.details =
         read_part(details, codes ? sizeof(VectorDetails) : offsetof(VectorDetails, scale));
-    table.details_stride = static_cast<std::size_t>(details.shape(1));
+    table.details_stride = static_cast<std::size_t>(details.strides(0));
     table.biased = biased;
     py::ssize_t least = std::min(vectors.shape(0), details.shape(0));
     if (codes) {
       table.codes = read_part(*codes, table.width);
       table.codes_stride = static_cast<std::size_t>(codes->shape(1));
-      if (table.codes_stride % 8 != 0) throw OpError(ErrorKind::kShape, "expected padded codes");
+      const bool apart = codes->strides(0) != codes->shape(1);
+      if (apart || table.codes_stride % 8 != 0)
+        throw OpError(ErrorKind::kShape, "expected padded codes");
       least = std::min(least, codes->shape(0));
       kept.push_back(*codes);
     }

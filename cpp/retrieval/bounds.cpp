@@ -63,15 +63,18 @@ QueryBounds::QueryBounds(const float* queries, std::size_t count, std::size_t wi
     : scales_(count), queries_(count) {
   const double sum = rounded(width);
   constexpr double kScreen = 6 * kUnit;  // roundings of the score of the codes
-  bias_share_ = (sum + kScreen) * kOutward;
+  // Without codes, another sum of the products is as far from the exact one as the score is.
+  const bool coded_too = codes != nullptr;
+  bias_share_ = (sum + (coded_too ? kScreen : sum)) * kOutward;
   bias_rounded_ = sum * kOutward;
   for (std::size_t i = 0; i < count; ++i) {
     std::uint8_t* const own = codes == nullptr ? nullptr : codes + i * codes_stride;
     if (own != nullptr) std::fill_n(own, codes_stride, static_cast<std::uint8_t>(kZero));
     const Coded coded = encode({queries + i * width, width}, own);
     scales_[i] = coded.scale;
-    const double rest = (static_cast<double>(width) + 2 + coded.norm) * kLeast;
-    queries_[i] = {(coded.residual + sum * coded.norm + kScreen * coded.size) * kOutward,
+    const double rest = (2 * static_cast<double>(width) + 2 + coded.norm) * kLeast;
+    const double other = coded_too ? kScreen * coded.size : sum * coded.norm;
+    queries_[i] = {(coded.residual + sum * coded.norm + other) * kOutward,
                    coded.size * (1 + kScreen) * kOutward, rest * kOutward,
                    coded.norm * (1 + sum) * kOutward};
   }

@@ -30,9 +30,10 @@ class QueryBounds {
   // The scale of each query's codes.
   const float* scales() const { return scales_.data(); }
 
-  // Writes for each query what the score of the codes is not less than where a pair's score is not
-  // less than least[query]: plus infinity where no pair of the block has such a score. Returns
-  // whether there is a query for which one may have.
+  // Writes for each query what the score of the codes, or without codes a sum of the same products
+  // in any order, is not less than where a pair's score is not less than least[query]: plus
+  // infinity where no pair of the block has such a score. Returns whether there is a query for
+  // which one may have.
   bool reach(const BlockBounds& block, std::span<const float> least, std::span<float> reach) const;
 
  private:

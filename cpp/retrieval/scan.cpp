@@ -18,6 +18,9 @@ static_assert(kBlock <= kScoreBlock);
 // have to reach, in whatever order the items lie.
 constexpr std::size_t kSample = 64;
 
+// So few queries that it takes longer to lay out a block's vectors than to multiply them.
+constexpr std::size_t kFewQueries = 2;
+
 // Raised by any thread; what the others have not seen yet costs them time alone.
 void raise(std::atomic<float>& least, float to) {
   float now = least.load(std::memory_order_relaxed);
@@ -50,16 +53,24 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       table_(index.table()),
       kernels_(kernels),
       group_(group),
+      by_rows_(!table_.screened() && group.count <= kFewQueries),
       least_(group.count),
       reach_(group.count),
       marks_(group.count),
-      found_(table_.screened() ? group.count : 0),
+      found_(table_.screened() || by_rows_ ? group.count : 0),
       packed_(std::max(kernels.packed_size_f32(table_.width, kBlock),
                        kernels.packed_size_f32(table_.codes_stride / 4, kBlock))),
       scores_(group.count * kBlock),
       gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
       bias_(kBlock) {
   for (const auto& excluded : group.excluded) best_.emplace_back(group.k, excluded);
+  if (!by_rows_) return;
+  const std::size_t size = kernels.packed_size_f32(table_.width, 1);
+  packed_queries_.resize(group.count * size);
+  for (std::size_t query = 0; query < group.count; ++query) {
+    kernels.pack_f32(group.queries + query * table_.width, table_.width, 1, 1, 1,
+                     packed_queries_.data() + query * size);
+  }
 }
 
 // A bit for each item of a block that may be found.
@@ -88,6 +99,11 @@ void Scan::look_at(std::size_t block, std::size_t next) {
   if (!group_.bounds.reach(index_.bounds(block), least_, reach_)) return;
   // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
   prefetch(next, 0, kBlock / 2);
+  if (by_rows_) {
+    prefetch(next, kBlock / 2, kBlock);
+    screen_rows(block);
+    return;
+  }
   pack(block);
   prefetch(next, kBlock / 2, kBlock);
   if (table_.screened()) {
@@ -122,14 +138,47 @@ void Scan::screen(std::size_t block) {
   for (std::size_t query = 0; query < group_.count; ++query) {
     std::uint64_t marks = marks_[query] & found_here;
     if (marks == 0) continue;
-    std::vector<std::uint32_t>& found = found_[query];
     for (; marks != 0; marks &= marks - 1) {
       const auto i = static_cast<std::size_t>(std::countr_zero(marks));
       prefetch_bytes(table_.vector(rows[i]), table_.width * sizeof(float));
-      found.push_back(static_cast<std::uint32_t>(block * kBlock + i));
+      note(query, block, i);
     }
-    if (found.size() >= kBlock) refine(query);
+    if (found_[query].size() >= kBlock) refine(query);
   }
+}
+
+// Sums of products lane by lane, which the vectors are read for where they lie, tell whose scores
+// may be among the best.
+void Scan::screen_rows(std::size_t block) {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
+  const bool whole = is_whole(block);
+  const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
+  const std::size_t step = whole ? table_.vectors_stride / sizeof(float) : table_.width;
+  const std::size_t size = packed_queries_.size() / group_.count;
+  const std::uint64_t found_here = present(block);
+  refined_ += group_.count * rows.size();
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    kernels_.gemm_f32(vectors, step, packed_queries_.data() + query * size,
+                      table_.biased ? index_.biases(block) : nullptr, table_.biased ? 1 : 0,
+                      Activation::kNone, scores_.data() + query * kBlock, 1, rows.size(), 1,
+                      table_.width, nullptr);
+  }
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    std::uint32_t marks[kBlock];
+    const std::size_t count = kernels_.find_above_f32(scores_.data() + query * kBlock, rows.size(),
+                                                      Best::below(reach_[query]), marks);
+    for (std::size_t i = 0; i < count; ++i) {
+      if ((found_here >> marks[i] & 1) != 0) note(query, block, marks[i]);
+    }
+  }
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    if (found_[query].size() >= kBlock) refine(query);
+  }
+}
+
+// An item of a block that is to be refined.
+void Scan::note(std::size_t query, std::size_t block, std::size_t i) {
+  found_[query].push_back(static_cast<std::uint32_t>(block * kBlock + i));
 }
 
 // Computes the scores of what a query's screen has found.
@@ -151,7 +200,7 @@ void Scan::refine(std::size_t query) {
                       kBlock, 1, kBlock, table_.width, nullptr);
     best.collect(kernels_, scores_.data(), {places, count});
   }
-  refined_ += found.size();
+  if (!by_rows_) refined_ += found.size();
   found.clear();
   seen(query);
 }
@@ -173,13 +222,20 @@ const float* Scan::gather(std::span<const std::uint32_t> rows) {
   return gathered_.data();
 }
 
+// Whether a block's vectors lie as far from each other as rows do.
+bool Scan::is_whole(std::size_t block) const {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
+  return rows.size() == kBlock && is_run(rows);
+}
+
 // Lays what the block is multiplied by out: its codes, or its vectors.
 void Scan::pack(std::size_t block) {
   const std::span<const std::uint32_t> rows = index_.rows(block);
-  const bool whole = rows.size() == kBlock && is_run(rows);
+  const bool whole = is_whole(block);
   if (!table_.screened()) {
     const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
-    kernels_.pack_f32(vectors, table_.width, kBlock, 1, table_.width, packed_.data());
+    const std::size_t step = whole ? table_.vectors_stride / sizeof(float) : table_.width;
+    kernels_.pack_f32(vectors, table_.width, kBlock, 1, step, packed_.data());
     return;
   }
   const std::size_t words = table_.codes_stride / sizeof(float);
@@ -198,8 +254,9 @@ void Scan::prefetch(std::size_t block, std::size_t begin, std::size_t end) const
   const bool screened = table_.screened();
   const std::size_t bytes = screened ? table_.codes_stride : table_.width * sizeof(float);
   end = std::min(end, rows.size());
-  // As a whole where rows lie side by side.
-  const std::size_t step = is_run(rows) ? std::max<std::size_t>(end, 1) : 1;
+  // As a whole where what is read lies side by side.
+  const bool dense = is_run(rows) && (screened || table_.vectors_stride == bytes);
+  const std::size_t step = dense ? std::max<std::size_t>(end, 1) : 1;
   for (std::size_t i = begin; i < end; i += step) {
     const float* from = screened ? table_.packed_codes(rows[i]) : table_.vector(rows[i]);
     prefetch_bytes(from, std::min(step, end - i) * bytes);

@@ -43,8 +43,11 @@ class Scan {
   std::uint64_t present(std::size_t block) const;
   void multiply(std::size_t block);
   void screen(std::size_t block);
+  void screen_rows(std::size_t block);
+  void note(std::size_t query, std::size_t block, std::size_t i);
   void refine(std::size_t query);
   const float* gather(std::span<const std::uint32_t> rows);
+  bool is_whole(std::size_t block) const;
   void pack(std::size_t block);
   void seen(std::size_t query);
   void prefetch(std::size_t block, std::size_t begin, std::size_t end) const;
@@ -53,6 +56,7 @@ class Scan {
   const VectorTable& table_;
   const Kernels& kernels_;
   QueryGroup& group_;
+  const bool by_rows_;  // few queries, whose products with vectors as they lie are the screen
   std::size_t refined_ = 0;
   std::vector<Best> best_;
   std::vector<float> least_;  // as the group's
@@ -60,6 +64,7 @@ class Scan {
   std::vector<std::uint64_t> marks_;
   std::vector<std::vector<std::uint32_t>> found_;  // items of each query, to be refined
   std::vector<float> packed_;
+  std::vector<float> packed_queries_;
   std::vector<float> scores_;
   std::vector<float> gathered_;
   std::vector<float> bias_;

@@ -18,15 +18,16 @@ struct VectorDetails {
 struct VectorTable {
   const std::byte* vectors;
   const std::byte* details;
-  const std::byte* codes;  // null: none
-  std::size_t width;       // numbers of a vector
+  const std::byte* codes;      // null: none
+  std::size_t width;           // numbers of a vector
+  std::size_t vectors_stride;  // bytes, a multiple of those of a float
   std::size_t details_stride;
   std::size_t codes_stride;  // bytes, a multiple of 8: codes of -64 to 64, then zeros
   bool biased;               // whether any bias is not zero
 
   bool screened() const { return codes != nullptr; }
   const float* vector(std::size_t row) const {
-    return reinterpret_cast<const float*>(vectors + row * width * sizeof(float));
+    return reinterpret_cast<const float*>(vectors + row * vectors_stride);
   }
   const VectorDetails& of(std::size_t row) const {
     return *reinterpret_cast<const VectorDetails*>(details + row * details_stride);

@@ -26,6 +26,13 @@ class Best {
   explicit Best(std::size_t k, std::span<const std::uint32_t> excluded = {})
       : k_(k), room_(2 * k + kScoreBlock / 2), excluded_(excluded) {}
 
+  // A normal number that is less, whatever the processor makes of others.
+  static float below(float least) {
+    constexpr float kNormal = std::numeric_limits<float>::min();
+    if (std::abs(least) <= kNormal) return -2 * kNormal;
+    return std::nextafter(least, -std::numeric_limits<float>::infinity());
+  }
+
   // No score below it is among the k best of all.
   float least() const { return least_; }
   void raise_to(float least) { least_ = std::max(least_, least); }
@@ -94,13 +101,6 @@ class Best {
       for (std::size_t i = 0; i < scores.size(); ++i) see(i);
     }
     settle();
-  }
-
-  // A normal number that is less, whatever the processor makes of others.
-  static float below(float least) {
-    constexpr float kNormal = std::numeric_limits<float>::min();
-    if (std::abs(least) <= kNormal) return -2 * kNormal;
-    return std::nextafter(least, -std::numeric_limits<float>::infinity());
   }
 
   std::size_t k_;

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import Inputs
 from pyrec_infer.backends.select import runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
+from pyrec_infer.catalog.by_product import describe_search, make_product_search
 from pyrec_infer.catalog.given import Given
 from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
 from pyrec_infer.catalog.part import ModelPart
@@ -99,14 +100,11 @@ class Scorer:
         self._plain_call: PreparedCall | None = call.in_backend(None)
         self.given = Given(signature, self.request_names, self.candidate_names, self.own_names)
         """What calls are given, in order."""
+        self.products = make_product_search(part, self._pairs)
 
     @property
     def wanted(self) -> Wanted:
         return self._part.wanted
-
-    @property
-    def backend(self) -> str:
-        return self._part.backend
 
     def explain(self) -> Explanation:
         """What a score does."""
@@ -118,10 +116,13 @@ class Scorer:
         """See `make_screen`; made when a call could use it, which takes some plans."""
         return make_screen(self._part, self._states, self._pairs)
 
-    def search(self) -> dict[str, str]:
+    def search(self) -> dict[str, Any]:
         """How the best of many items are found, and why so."""
+        if not isinstance(self.products, str):
+            return describe_search(self.products)
         screen, why = self.screening
-        return {"path": "plain" if screen is None else "screened", "why": why}
+        path, no = "plain" if screen is None else "screened", self.products
+        return {"path": path, "why": f"{why}; no search by a product: {no}"}
 
     def changes(self) -> list[Change]:
         """What each step of the compiler changed on the way from the model's graph to the plan of a score."""
@@ -296,16 +297,13 @@ class Scorer:
         kept = None if taken.all() else np.flatnonzero(taken)
         chosen = rows if kept is None else rows[kept]
         adjustment = Adjustment() if boost is None else boost
-        signature = self._part.signature
-        late = {} if candidates is None else signature.expand(candidates)
+        late = {} if candidates is None else self._part.signature.expand(candidates)
         if not late:
             selection = Selection(k, True, adjustment if kept is None else adjustment.chosen(kept))
             single = self._best_of_row(view.records, chosen, request, selection)
             if single is not None:
                 return _placed(single, kept)
-        own = signature.expand(request)
-        self.require(own, late)
-        arrays, count = signature.requests(self.request_names, own)
+        arrays, count = self.requests(request, late)
         if not len(chosen) or not count:
             return joined([(np.empty(0, np.int64), np.empty(0, np.float32))] * count)
         if late:
@@ -332,6 +330,12 @@ class Scorer:
         own = self.given.of_request(request, None)
         scores = None if own is None else self._plain_call(records, rows, *own)
         return None if scores is None else selection.best(scores, (0, len(rows)))
+
+    def requests(self, request: Inputs, late: Mapping[str, Any]) -> tuple[dict[str, Array], int]:
+        """The inputs of the requests, checked beside those of the candidates, and how many they are."""
+        own = self._part.signature.expand(request)
+        self.require(own, late)
+        return self._part.signature.requests(self.request_names, own)
 
     def count_requests(self, request: Inputs) -> int:
         """How many requests the inputs of a call hold."""
@@ -380,7 +384,7 @@ class Scorer:
         """The scores of no items, whatever rows the candidates' inputs have."""
         signature = self._part.signature
         late = {}
-        for name, value in signature.expand(candidates or {}).items():
+        for name, value in signature.expand({} if candidates is None else candidates).items():
             array, axis = signature.array(name, value, None), signature.infos[name].rows
             late[name] = array if axis < 0 else np.take(array, [], axis=axis)
         return self.score(records, np.empty(0, np.int64), request, late)
@@ -392,11 +396,9 @@ class Scorer:
 
     def require_fields(self, request: Sequence[str], candidates: Sequence[str]) -> None:
         """Refuse the fields of a prepared call of raw rows that are not those of a score."""
-        signature = self._part.signature
-        names = (*self.request_names, *self.candidate_names)
+        signature, names = self._part.signature, (*self.request_names, *self.candidate_names)
         signature.require_fields((*request, *candidates), names)
-        own, late = signature.sides(request, candidates)
-        self.require(own, late)
+        self.require(*signature.sides(request, candidates))
 
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._part.signature

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from pyrec_infer.arguments import Inputs
+from pyrec_infer.catalog.by_product import FEWEST, ProductSearch
 from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.selection.excluded import without
 from pyrec_infer.selection.items import Choice
@@ -51,8 +53,17 @@ def ranking_of(
         )
         return found._replace(ids=chosen[found.ids])
 
+    search, whole = scorer.products, choice.whole
+    by_product: Callable[[int, Flags | None], Ranked | None] | None = None
+    plain = candidates is not None or boosts is not None or len(rows) < FEWEST
+    if isinstance(search, ProductSearch) and whole is not None and not plain:
+        by_product = partial(search.best, whole, *scorer.requests(request, {}))
+
     def rank(k: int, within: Flags | None) -> Ranked:
         chosen = kept
+        found = None if by_product is None else by_product(k, within)
+        if found is not None:
+            return found
         if within is not None:
             chosen = np.flatnonzero(within) if kept is None else kept[within[kept]]
         if excluded is None:

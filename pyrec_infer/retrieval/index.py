@@ -118,18 +118,28 @@ class NativeIndex:
 
     Parameters
     ----------
-    form : VectorForm
-    view : StoreView
+    vectors, details, codes : ndarray of uint8
+        By row: what records hold of vectors, see `VectorForm`. Borrowed; vectors may lie apart.
     rows : ndarray of int64
         Of all items in order.
+    biased : bool
+        Whether products begin with anything but zero.
     backend : str
     pool : _native.ThreadPool
         The threads that share a search.
     """
 
-    def __init__(self, form: VectorForm, view: StoreView, rows: Rows64, backend: str, pool: Any) -> None:
-        codes = view.part(2) if form.coded else None
-        made = native.VectorIndex(view.part(0), view.part(1), codes, rows, form.biased)
+    def __init__(
+        self,
+        vectors: NDArray[np.uint8],
+        details: NDArray[np.uint8],
+        codes: NDArray[np.uint8] | None,
+        rows: Rows64,
+        biased: bool,
+        backend: str,
+        pool: Any,
+    ) -> None:
+        made = native.VectorIndex(vectors, details, codes, rows, biased)
         self._set(made, len(rows), None, backend, pool)
 
     def _set(
@@ -165,7 +175,8 @@ def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, po
     """The index of the items of some rows, in their order."""
     if backend == "numba":
         return NumbaIndex(form, view, rows)
-    return NativeIndex(form, view, rows, backend, pool)
+    codes = view.part(2) if form.coded else None
+    return NativeIndex(view.part(0), view.part(1), codes, rows, form.biased, backend, pool)
 
 
-__all__ = ["Index", "make_index"]
+__all__ = ["Index", "NativeIndex", "make_index"]

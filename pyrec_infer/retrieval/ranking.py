@@ -15,6 +15,18 @@ _BYTES_OF_RESULT = 64
 """What one id and its score take, with the copies that a call makes."""
 
 
+def scope_of(choice: RowChoice, whole: Index, within: Flags | None = None) -> Index:
+    """The items of an index that may be found, of those that are flagged alone where flags are given."""
+    state, flags = choice.state, choice.flags
+    if within is not None:
+        return whole.restricted(both(flags, state.flags_of(within)))
+    if flags is None:
+        return whole
+    if choice.prepared is None:
+        return whole.restricted(flags)
+    return state.kept(("index", choice.prepared), lambda: whole.restricted(flags))
+
+
 class Ranking:
     """What ranks the items of a search by their places.
 
@@ -22,7 +34,7 @@ class Ranking:
     ----------
     choice : RowChoice
     index : Index
-        The items that may be found, but for those that are excluded.
+        All items.
     form : VectorForm
     queries : ndarray of float32
 
@@ -33,15 +45,14 @@ class Ranking:
     """
 
     def __init__(self, choice: RowChoice, index: Index, form: VectorForm, queries: Floats) -> None:
-        self._choice, self._index, self._form = choice, index, form
+        self._choice, self._whole, self._form = choice, index, form
+        self._scope = scope_of(choice, index)
         self._given, self._queries = queries, form.queries(queries)
         self.refined = 0
 
     def rank(self, k: int, within: Flags | None) -> Ranked:
         """The k best of each query, of those that are flagged alone where flags are given."""
-        index, state = self._index, self._choice.state
-        if within is not None:
-            index = index.restricted(both(self._choice.flags, state.flags_of(within)))
+        index = self._scope if within is None else scope_of(self._choice, self._whole, within)
         kept = min(k, index.count)
         current_budget().require(_BYTES_OF_RESULT * len(self._queries) * kept)
         places, products, counts, refined = index.search(self._queries, kept, self._choice.excluded)
@@ -51,4 +62,4 @@ class Ranking:
         return Ranked(places, scores, counts)
 
 
-__all__ = ["Ranking"]
+__all__ = ["Ranking", "scope_of"]

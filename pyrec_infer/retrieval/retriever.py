@@ -19,7 +19,6 @@ from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.excluded import one_of
-from pyrec_infer.selection.items import RowChoice
 from pyrec_infer.selection.rules import Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, StoreView, read_attributes
 from pyrec_infer.tools.explain import Explanation
@@ -203,8 +202,9 @@ class Retriever(FilteredItems):
         choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
         find = choice.state.attributes.find
         rules = read_rules(find, max_per, min_per, diversity, k)
-        ranking = Ranking(choice, self._scope(choice), self._form, vectors)
         state = choice.state
+        whole = state.kept("index", lambda: self._index(state.view, state.rows))
+        ranking = Ranking(choice, whole, self._form, vectors)
         search = Search(
             ranking.rank,
             len(state.rows),
@@ -288,16 +288,6 @@ class Retriever(FilteredItems):
         threads = 1 if self._pool is None else self._pool.threads
         attributes = self._attributes.stride
         return explain_retriever(self._form, self._precision, self._store, self._backend, threads, attributes)
-
-    def _scope(self, choice: RowChoice) -> Index:
-        """What a search reads."""
-        state, flags = choice.state, choice.flags
-        whole = state.kept("index", lambda: self._index(state.view, state.rows))
-        if flags is None:
-            return whole
-        if choice.prepared is None:
-            return whole.restricted(flags)
-        return state.kept(("index", choice.prepared), lambda: whole.restricted(flags))
 
     def _index(self, view: StoreView, rows: Rows64) -> Index:
         return make_index(self._form, view, rows, self._backend, self._pool)

@@ -36,6 +36,8 @@ class Choice:
         Rows that may not, besides.
     attributes : Attributes
         Know the strings of this state.
+    whole : RowChoice or None
+        The same where the items are all.
     """
 
     view: StoreView
@@ -43,6 +45,7 @@ class Choice:
     kept: Rows64 | None
     excluded: ExcludedRows | None
     attributes: Attributes
+    whole: RowChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ class FilteredItems(StoredItems):
         if ids is None:
             found = self._choose_rows(where, allow, exclude, count)
             state = found.state
-            return Choice(state.view, state.rows, found.places(), found.excluded, state.attributes)
+            return Choice(state.view, state.rows, found.places(), found.excluded, state.attributes, found)
         prepared = None if where is None else require_filter(where, self)
         named = self._named(allow, exclude, count)
         keys, known = self._id_type.keys("ids", ids)
