@@ -15,7 +15,8 @@ namespace {
 
 // An operator here is a functor of two elements of one type: `takes<T>` says for which types it is
 // defined, and the result is of the same type or bool. `kKernel` names the float32 kernel, if there
-// is one. float16 goes through float32.
+// is one. float16 goes through float32. `kSignless`: the bits of a signed result are those of the
+// unsigned one, which alone is compiled.
 
 struct Numbers {
   template <class T>
@@ -31,6 +32,15 @@ struct Booleans {
   template <class T>
   static constexpr bool takes = std::is_same_v<T, bool>;
 };
+
+template <class F, class T>
+consteval auto operand_of() {
+  if constexpr (kIsInteger<T> && requires { F::kSignless; }) {
+    return TypeTag<std::make_unsigned_t<T>>{};
+  } else {
+    return TypeTag<T>{};
+  }
+}
 
 [[noreturn]] void refuse_zero_divisor() {
   throw OpError(ErrorKind::kModel, "integer division by zero");
@@ -60,10 +70,11 @@ Tensor apply(Context& context, const F& f, const Tensor& a, const Tensor& b) {
     }
   }
   return dispatch(a.dtype, [&](auto tag) -> Tensor {
-    using T = typename decltype(tag)::type;
+    using T = typename decltype(operand_of<F, typename decltype(tag)::type>())::type;
     if constexpr (F::template takes<T>) {
       using R = std::decay_t<decltype(f(T{}, T{}))>;
-      return map_pairs<T, T, R>(context, f, a, b);
+      const DType made = std::is_same_v<R, bool> ? DType::kBool : a.dtype;
+      return map_pairs<T, T, R>(context, f, a, b, made);
     } else {
       refuse_dtype(a.dtype);
     }
@@ -82,8 +93,20 @@ class Binary {
   F f_;
 };
 
+// Of the second operand and the first.
+template <class F>
+struct Swapped {
+  explicit Swapped(const OpSpec&) {}
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor &a = required(in, 0), &b = required(in, 1);
+    expect_dtype(b, a.dtype);
+    out[0].tensor = apply(context, F{}, b, a);
+  }
+};
+
 struct Add : Numbers {
   static constexpr BinaryF32 Kernels::* kKernel = &Kernels::add_f32;
+  static constexpr bool kSignless = true;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -96,6 +119,7 @@ struct Add : Numbers {
 
 struct Subtract : Numbers {
   static constexpr BinaryF32 Kernels::* kKernel = &Kernels::subtract_f32;
+  static constexpr bool kSignless = true;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -108,6 +132,7 @@ struct Subtract : Numbers {
 
 struct Multiply : Numbers {
   static constexpr BinaryF32 Kernels::* kKernel = &Kernels::multiply_f32;
+  static constexpr bool kSignless = true;
   template <class T>
   T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -188,6 +213,10 @@ struct Compare {
   }
 };
 
+struct IsEqual : Compare<std::equal_to<>> {
+  static constexpr bool kSignless = true;
+};
+
 template <class Operation>
 struct Logical : Booleans {
   bool operator()(bool a, bool b) const { return Operation{}(a, b); }
@@ -195,6 +224,7 @@ struct Logical : Booleans {
 
 template <class Operation>
 struct Bitwise : Integers {
+  static constexpr bool kSignless = true;
   template <class T>
   T operator()(T a, T b) const {
     return static_cast<T>(Operation{}(a, b));
@@ -416,7 +446,7 @@ struct Equal {
     const Tensor &a = required(in, 0), &b = required(in, 1);
     const bool text = a.dtype == DType::kText && b.dtype == DType::kText;
     out[0].tensor = text ? map_pairs<Text, Text, bool>(context, std::equal_to<>(), a, b)
-                         : apply(context, Compare<std::equal_to<>>(), a, b);
+                         : apply(context, IsEqual(), a, b);
   }
 };
 
@@ -429,8 +459,8 @@ constexpr OpEntry kOps[] = {
     {"BitwiseXor", kBinary<Bitwise<std::bit_xor<>>>},
     {"Div", kBinary<Divide>},
     {"Equal", make_op<Equal>},
-    {"Greater", kBinary<Compare<std::greater<>>>},
-    {"GreaterOrEqual", kBinary<Compare<std::greater_equal<>>>},
+    {"Greater", make_op<Swapped<Compare<std::less<>>>>},
+    {"GreaterOrEqual", make_op<Swapped<Compare<std::less_equal<>>>>},
     {"Less", kBinary<Compare<std::less<>>>},
     {"LessOrEqual", kBinary<Compare<std::less_equal<>>>},
     {"Max", make_op<Variadic<Maximum>>},

@@ -150,10 +150,11 @@ void map_run(const F& f, const A* a, std::int64_t a_step, const B* b, std::int64
   }
 }
 
-// A new tensor with f of every pair of elements.
+// A new tensor, of a type that R stores, with f of every pair of elements.
 template <class A, class B, class R, class F>
-Tensor map_pairs(Context& context, const F& f, const Tensor& a, const Tensor& b) {
-  Broadcast<2> walk(context, {a, b}, DTypeOf<R>::value);
+Tensor map_pairs(Context& context, const F& f, const Tensor& a, const Tensor& b,
+                 DType made = DTypeOf<R>::value) {
+  Broadcast<2> walk(context, {a, b}, made);
   const A* x = walk.template data<A>(0);
   const B* y = walk.template data<B>(1);
   R* result = walk.result.template as<R>();

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <string>
@@ -26,6 +28,31 @@ bool precedes(T a, T b) {
   } else {
     return a < b;
   }
+}
+
+// Whether one element of a line precedes another. What sorts is compiled for this once, and not for
+// each type of elements.
+using Precedes = bool (*)(const std::byte* line, std::int64_t a, std::int64_t b);
+
+Precedes order_of(DType dtype) {
+  return dispatch(dtype, [](auto tag) -> Precedes {
+    using T = typename decltype(tag)::type;
+    return [](const std::byte* line, std::int64_t a, std::int64_t b) {
+      const T* x = reinterpret_cast<const T*>(line);
+      return precedes(x[a], x[b]);
+    };
+  });
+}
+
+// Elements that lie `step` apart, put one after the other.
+void gather_line(DType dtype, const std::byte* from, std::int64_t step, std::int64_t count,
+                 std::byte* to) {
+  dispatch_size(dtype, [&](auto tag) {
+    constexpr auto kSize = static_cast<std::int64_t>(sizeof(typename decltype(tag)::type));
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::memcpy(to + i * kSize, from + i * step * kSize, static_cast<std::size_t>(kSize));
+    }
+  });
 }
 
 Shape without_axis(const Shape& shape, int axis) {
@@ -55,34 +82,34 @@ class TopK {
     shape[axis] = k;
     Tensor values = allocate(context, data.dtype, shape);
     Tensor indices = allocate(context, DType::kInt64, shape);
-    if (values.elements() > 0) {
-      dispatch(data.dtype, [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        select<T>(context, data, axis, k, values, indices);
-      });
-    }
+    if (values.elements() > 0) select(context, data, axis, k, values, indices);
     if (out.size() > 1) out[1].tensor = std::move(indices);
     out[0].tensor = std::move(values);
   }
 
  private:
-  template <class T>
   void select(Context& context, const Tensor& data, int axis, std::int64_t k, const Tensor& values,
               const Tensor& indices) const {
+    const auto bytes = static_cast<std::int64_t>(item_size(data.dtype));
+    const Precedes order = order_of(data.dtype);
     const std::int64_t step = data.strides[axis];
     const std::int64_t out_step = values.strides[axis];
     const std::int64_t size = data.shape[axis];
     const Tensor line = allocate(context, data.dtype, {step == 1 ? 0 : size});
     const std::array strides{without_axis(data.strides, axis), without_axis(values.strides, axis)};
     const auto take = [&](std::int64_t from, std::int64_t to) {
-      const T* x = data.as<T>() + from;
+      const std::byte* x = data.data + from * bytes;
       if (step != 1) {
-        for (std::int64_t i = 0; i < size; ++i) line.as<T>()[i] = x[i * step];
-        x = line.as<T>();
+        gather_line(data.dtype, x, step, size, line.data);
+        x = line.data;
       }
-      const std::span<const T> all(x, static_cast<std::size_t>(size));
-      for (const std::int64_t place : first_places(context.kernels, all, k)) {
-        values.as<T>()[to] = x[place];
+      const std::vector<std::int64_t> places =
+          data.dtype == DType::kFloat32
+              ? first_floats(context.kernels,
+                             {reinterpret_cast<const float*>(x), static_cast<std::size_t>(size)}, k)
+              : first_places(order, x, size, k);
+      for (const std::int64_t place : places) {
+        std::memcpy(values.data + to * bytes, x + place * bytes, static_cast<std::size_t>(bytes));
         indices.as<std::int64_t>()[to] = place;
         to += out_step;
       }
@@ -90,7 +117,7 @@ class TopK {
     for_each_outer(without_axis(values.shape, axis), 0, strides, take);
   }
 
-  std::vector<std::int64_t> first_places(const Kernels& kernels, std::span<const float> x,
+  std::vector<std::int64_t> first_floats(const Kernels& kernels, std::span<const float> x,
                                          std::int64_t k) const {
     constexpr std::size_t kBlock = 1024;
     if (!largest_) {
@@ -116,13 +143,11 @@ class TopK {
   }
 
   // Any other type: places that may be among the first, put in order when there are many.
-  template <class T>
-  std::vector<std::int64_t> first_places(const Kernels&, std::span<const T> x,
+  std::vector<std::int64_t> first_places(Precedes order, const std::byte* x, std::int64_t size,
                                          std::int64_t k) const {
-    const auto first = [this, x](std::int64_t a, std::int64_t b) {
-      const T left = x[static_cast<std::size_t>(a)], right = x[static_cast<std::size_t>(b)];
-      if (precedes(left, right)) return !largest_;
-      if (precedes(right, left)) return largest_;
+    const auto first = [this, order, x](std::int64_t a, std::int64_t b) {
+      if (order(x, a, b)) return !largest_;
+      if (order(x, b, a)) return largest_;
       return a < b;
     };
     std::vector<std::int64_t> found;
@@ -130,17 +155,18 @@ class TopK {
     const std::size_t room = 2 * static_cast<std::size_t>(k) + 1024;
     const auto last = [&] { return found.begin() + (k - 1); };
     std::int64_t bound = -1;  // the last of the k first so far
-    in_parts(x.size(), kWatchedElements, [&](std::size_t begin, std::size_t count) {
-      for (std::size_t i = begin; i < begin + count; ++i) {
-        const auto place = static_cast<std::int64_t>(i);
-        if (bound >= 0 && !first(place, bound)) continue;
-        found.push_back(place);
-        if (found.size() < room) continue;
-        std::nth_element(found.begin(), last(), found.end(), first);
-        found.resize(static_cast<std::size_t>(k));
-        bound = found.back();
-      }
-    });
+    in_parts(static_cast<std::size_t>(size), kWatchedElements,
+             [&](std::size_t begin, std::size_t count) {
+               for (std::size_t i = begin; i < begin + count; ++i) {
+                 const auto place = static_cast<std::int64_t>(i);
+                 if (bound >= 0 && !first(place, bound)) continue;
+                 found.push_back(place);
+                 if (found.size() < room) continue;
+                 std::nth_element(found.begin(), last(), found.end(), first);
+                 found.resize(static_cast<std::size_t>(k));
+                 bound = found.back();
+               }
+             });
     std::nth_element(found.begin(), last(), found.end(), first);
     found.resize(static_cast<std::size_t>(k));
     std::ranges::sort(found, first);
@@ -223,7 +249,7 @@ class CumSum {
   bool reverse_;
 };
 
-// ArgMax and ArgMin; NaN wins over everything, as in NumPy.
+// ArgMax or ArgMin; NaN wins over everything, as in NumPy.
 template <bool kMax>
 class ArgExtreme {
  public:
@@ -241,17 +267,24 @@ class ArgExtreme {
     const Shape lines = without_axis(data.shape, axis);
     Tensor result = allocate(context, DType::kInt64, keep_ ? shape : lines);
     std::int64_t* y = result.as<std::int64_t>();
-    dispatch(data.dtype, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      for_each_outer(lines, 0, std::array{without_axis(data.strides, axis)},
-                     [&](std::int64_t offset) {
-                       *y++ = best(data.as<T>() + offset, data.strides[axis], data.shape[axis]);
-                     });
-    });
+    const Best best = best_of(data.dtype);
+    for_each_outer(
+        lines, 0, std::array{without_axis(data.strides, axis)}, [&](std::int64_t offset) {
+          const auto bytes = static_cast<std::int64_t>(item_size(data.dtype));
+          *y++ = best(data.data + offset * bytes, data.strides[axis], data.shape[axis], last_);
+        });
     out[0].tensor = std::move(result);
   }
 
  private:
+  // The place of the best of `size` elements that lie `step` apart.
+  using Best = std::int64_t (*)(const std::byte* line, std::int64_t step, std::int64_t size,
+                                bool last);
+
+  static Best best_of(DType dtype) {
+    return dispatch(dtype, [](auto tag) -> Best { return best<typename decltype(tag)::type>; });
+  }
+
   template <class T>
   static bool better(T a, T b) {
     if constexpr (std::is_same_v<T, Half>) {
@@ -265,12 +298,13 @@ class ArgExtreme {
   }
 
   template <class T>
-  std::int64_t best(const T* x, std::int64_t step, std::int64_t size) const {
+  static std::int64_t best(const std::byte* line, std::int64_t step, std::int64_t size, bool last) {
+    const T* x = reinterpret_cast<const T*>(line);
     std::int64_t found = 0;
     for (std::int64_t i = 1; i < size; ++i) {
       const T candidate = x[i * step];
       const T holder = x[found * step];
-      if (last_ ? !better(holder, candidate) : better(candidate, holder)) found = i;
+      if (last ? !better(holder, candidate) : better(candidate, holder)) found = i;
     }
     return found;
   }
