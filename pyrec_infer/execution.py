@@ -141,6 +141,10 @@ class ReadyPlan:
             if not holds_strings(array) or info.rows < 0:
                 continue
             expected = request if self.plan.rates[name] == Rate.REQUEST else rows
+            if array.ndim <= info.rows:
+                raise ShapeError(
+                    f"input '{name}': expected rows along axis {info.rows}, got {array.ndim} axes"
+                )
             if array.shape[info.rows] != expected:
                 raise RowCountError(f"input '{name}': expected {expected} rows, got {array.shape[info.rows]}")
 
