@@ -203,8 +203,22 @@ class Graph:
         return {name: tuple(nodes) for name, nodes in found.items()}
 
     def with_(self, **changes: Any) -> Graph:
-        """A copy with some fields replaced."""
+        """A copy with some fields replaced; the graph itself where all are as they were."""
+        # Most passes leave most graphs as they are, and what was found of those still holds.
+        if all(_same_field(getattr(self, name), value) for name, value in changes.items()):
+            return self
         return replace(self, **changes)
+
+
+def _same_field(old: Any, new: Any) -> bool:
+    """Whether two values of a field of `Graph` are one, or hold the same objects in the same order."""
+    if old is new:
+        return True
+    if isinstance(old, Mapping):
+        if len(old) != len(new) or list(old) != list(new):
+            return False
+        return all(value is new[name] for name, value in old.items())
+    return bool(old == new)
 
 
 def topological(nodes: Iterable[Node], known: Iterable[str]) -> tuple[Node, ...]:
