@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, helper, numpy_helper
@@ -47,6 +48,7 @@ def text_of(item: onnx.AttributeProto) -> bytes:
     return f"{item.name} {value.dtype} {value.tolist()}".encode()
 
 
+@pytest.mark.once
 @settings(max_examples=40)
 @given(ATTRIBUTES, st.sampled_from([("com.a.b", "Op"), ("com.a", "b.Op")]), st.integers(1, 9))
 def test_a_node_of_another_runtime_is_the_same_node_in_a_model_of_its_own(

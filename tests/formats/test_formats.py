@@ -138,11 +138,13 @@ def test_objects_in_place_of_files() -> None:
         pi.load(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.once
 @given(st.binary(max_size=600), st.sampled_from([data for data, _ in FILES.values()]), st.integers(0, 80))
 def test_any_bytes_can_be_described(tail: bytes, start: bytes, kept: int) -> None:
     assert isinstance(describe_content(start[:kept] + tail), str)
 
 
+@pytest.mark.once
 @given(st.binary(max_size=40), st.sampled_from([data for data, _ in FILES.values()]), st.integers(0, 80))
 def test_any_bytes_can_be_asked_for_their_kind(tail: bytes, start: bytes, kept: int) -> None:
     assert {kind.identify(start[:kept] + tail) for kind in FORMATS} <= {True, False}
@@ -350,6 +352,7 @@ def filled(count: int, nodes: int = 1) -> bytes:
     return data
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "data",
     [filled(300_000_000), filled(10**12), filled(250_000, 1000), bomb("Expand", 10**6)],
@@ -381,6 +384,7 @@ except PyrecError as error:
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(
     sys.platform != "linux", reason="limits of address space, and where to read how much is used"
 )

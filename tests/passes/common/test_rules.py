@@ -61,6 +61,7 @@ def test_rules_may_stand_for_several_outputs() -> None:
     assert ops(alike(graph, apply_rules(graph, {"Split": (split,)}))) == ["Slice", "Slice", "Mul"]
 
 
+@pytest.mark.once
 def test_rules_that_never_end_are_stopped() -> None:
     applications = []
 
