@@ -62,6 +62,7 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
     rows_.push_back(static_cast<std::uint32_t>(row));
     places_.push_back(place_of[row]);
   }
+  plain_ = rows_.size() == end && rows_ == places_;
   read_details();
 }
 
@@ -72,11 +73,10 @@ VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t
   rows_.reserve(count);
   places_.reserve(count);
   for (std::size_t block = 0; block < whole.blocks(); ++block) {
-    const std::span<const std::uint32_t> rows = whole.rows(block), places = whole.places(block);
     for (std::uint64_t bits = allowed[block]; bits != 0; bits &= bits - 1) {
-      const auto i = static_cast<std::size_t>(std::countr_zero(bits));
-      rows_.push_back(rows[i]);
-      places_.push_back(places[i]);
+      const std::size_t i = block * kBlock + static_cast<std::size_t>(std::countr_zero(bits));
+      rows_.push_back(whole.plain_ ? static_cast<std::uint32_t>(i) : whole.rows_[i]);
+      places_.push_back(whole.plain_ ? static_cast<std::uint32_t>(i) : whole.places_[i]);
     }
   }
   read_details();
@@ -121,7 +121,9 @@ std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std:
   for (std::size_t block = 0; block < blocks(); ++block) {
     const std::span<const std::uint32_t> own = rows(block);
     std::uint64_t bits = 0;
-    if (own.size() == kBlock && is_run(own)) {
+    if (plain_ && own.size() == kBlock) {
+      bits = bits_of(flags + block * kBlock);
+    } else if (own.size() == kBlock && is_run(own)) {
       bits = bits_of(flags + own.front());
     } else {
       for (std::size_t i = 0; i < own.size(); ++i) {

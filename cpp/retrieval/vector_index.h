@@ -79,6 +79,7 @@ class VectorIndex {
   void read_details();
 
   VectorTable table_;
+  bool plain_ = false;  // an item's number is its row and its place, and nothing is read to know it
   std::vector<std::uint32_t> rows_;
   std::vector<std::uint32_t> places_;
   std::vector<BlockBounds> blocks_;
