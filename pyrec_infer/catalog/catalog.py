@@ -63,6 +63,7 @@ class Catalog(FilteredItems):
         scorer, count = self._scorer, self._scorer.count_of(arrays)
         names = np.arange(count) if ids is None else ids
         self._native = part.backend != "numba"
+        self._inputs = tuple(part.signature.infos)
         columns = read_attributes(attributes)
         super().__init__([scorer.stride], names, count, self._native, columns)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
@@ -79,6 +80,11 @@ class Catalog(FilteredItems):
     def request_names(self) -> tuple[str, ...]:
         """The model's inputs that a request has to give."""
         return self._scorer.request_names
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """All inputs of the model, whether a score reads them or not."""
+        return self._inputs
 
     @memory_errors_typed
     def score(

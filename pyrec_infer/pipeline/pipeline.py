@@ -140,7 +140,8 @@ class Pipeline:
         Raises
         ------
         InputError
-            As for the stages; `RowCountError` where they are asked for different numbers of requests.
+            As for the stages; or none of them has an input. Where a source is a function, or its query
+            is one, it may read any. `RowCountError` where they are asked for different numbers of requests.
         IdRangeError
             If the ranker does not have a candidate and ``missing`` is ``"error"``.
         """
@@ -150,6 +151,7 @@ class Pipeline:
         for name in ("ids", "missing", "candidates"):
             if name in rules:
                 raise InputError(f"{name}: expected by the ranker alone, the sources say what is ranked")
+        self._require_known(request)
         times: dict[str, float] = {}
         found = []
         begin = time.perf_counter()
@@ -190,6 +192,15 @@ class Pipeline:
         lines += [f"merged by id: {most} are ranked; missing ones: {self._missing}", str(ranker)]
         data = {"sources": described, "limit": self._limit, "missing": self._missing}
         return Explanation("\n".join(lines), {**data, "ranker": ranker.as_dict()})
+
+    def _require_known(self, request: Request) -> None:
+        """Refuse inputs that nobody has, where it is known who reads what."""
+        read = [source.names for source in self._sources]
+        known = set(self._ranker.input_names).union(*(names for names in read if names is not None))
+        for name in request:
+            if name not in known and None not in read:
+                expected = ", ".join(sorted(known))
+                raise InputError(f"input '{name}': expected one that a source or the ranker has, {expected}")
 
     def _requests(
         self, request: Request, found: Sequence[tuple[Array, Floats]]

@@ -78,6 +78,13 @@ class Source:
         elif self.output is not None:
             raise InputError("output: expected with a model as query alone")
 
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The inputs of a request that it reads; None where a function may read any."""
+        if isinstance(self.query, Model):
+            return frozenset(info.name for info in self.query.inputs)
+        return frozenset((self.query,)) if isinstance(self.query, str) else None
+
     def retrieve(self, request: Request) -> tuple[Array, Floats]:
         """The candidates of one request or of several.
 

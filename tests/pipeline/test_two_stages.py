@@ -234,3 +234,13 @@ def test_which_ids_are_there(shop: pi.Catalog, near: pi.Retriever) -> None:
         assert held.contains([]).shape == (0,)
         with pytest.raises(DTypeError):
             held.contains(["a"])
+
+
+def test_names_that_nobody_reads(shop: pi.Catalog, near: pi.Retriever) -> None:
+    request = {**of(0), "colour": np.ones(1)}
+    with pytest.raises(InputError, match="'colour': expected one that a source or the ranker has") as told:
+        pi.Pipeline(pi.Source(near, "taste", k=9), shop).top_k(request, 3)
+    assert "taste" in str(told.value)
+    some = pi.Source(lambda given, k: (np.arange(10, 10 + k), np.ones(k)), k=5, name="some")
+    for source in (pi.Source(near, lambda given: given["taste"], k=9), some):
+        assert pi.Pipeline([source, pi.Source(near, "taste", k=9)], shop).top_k(request, 3).count == 3
