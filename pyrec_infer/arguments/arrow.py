@@ -2,7 +2,8 @@
 
 The structures are those of Arrow's C data and C stream interfaces. Lengths, offsets, indices and counts
 are checked before memory is looked at; the sizes of most buffers are not part of the interface, so the
-package that hands a table over is trusted to have as much memory as its lengths say.
+package that hands a table over is trusted to have as much memory as its lengths say. pyarrow, which reads
+files and messages without a look at that, is asked.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from pyrec_infer.arguments.arrow_memory import (
 )
 from pyrec_infer.arguments.arrow_values import (
     LOST_END,
-    NUMBERS,
     described,
     is_list,
     is_text,
     lists_of,
+    nothing_of,
     texts_of,
     values_of,
 )
@@ -132,7 +133,7 @@ class ArrowColumn:
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            return np.empty(0, NUMBERS.get(self.field_of.format, np.float32))
+            return nothing_of(self.field_of)
         parts = [part for part in parts if len(part)] or parts[:1]
         if len({part.shape[1:] for part in parts}) > 1:
             raise ShapeError(f"{label}: expected lists of one length, got rows of different lengths")
@@ -178,8 +179,24 @@ def _capsule(capsule: Any, name: bytes, kind: type[Any]) -> Any:
     return structure
 
 
+def _with_sizes_checked(value: Any) -> Any:
+    """The same, of pyarrow after a check that buffers are as large as lengths and offsets say."""
+    if type(value).__module__.partition(".")[0] != "pyarrow":
+        return value
+    if callable(getattr(value, "read_all", None)):
+        value = value.read_all()
+    if callable(getattr(value, "validate", None)):
+        try:
+            value.validate()
+        except Exception as error:
+            let_interrupts_pass(error)
+            raise MalformedError from None
+    return value
+
+
 def _pieces_of(value: Any) -> tuple[Field, list[Piece]]:
     """The type of a table or column and its chunks."""
+    value = _with_sizes_checked(value)
     if callable(getattr(type(value), "__arrow_c_stream__", None)):
         capsule = value.__arrow_c_stream__()
         return _streamed(capsule, _capsule(capsule, b"arrow_array_stream", CStream))

@@ -54,6 +54,13 @@ def values_of(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {described(field.format)}")
 
 
+def nothing_of(field: Field) -> Array:
+    """No elements of a column, or of the lists in one."""
+    while field.dictionary is not None or (is_list(field) and len(field.children) == 1):
+        field = field.dictionary or field.children[0]
+    return np.empty(0, "U1" if is_text(field) else NUMBERS.get(field.format, np.float32))
+
+
 def described(code: str) -> str:
     for start, text in (("t", "dates or times"), ("d", "decimals"), ("+s", "a structure of columns")):
         if code.startswith(start):
@@ -293,6 +300,7 @@ __all__ = [
     "is_list",
     "is_text",
     "lists_of",
+    "nothing_of",
     "texts_of",
     "values_of",
 ]

@@ -16,12 +16,14 @@ from pyrec_infer.errors import (
     IdRangeError,
     InputError,
     MissingInputError,
+    PyrecError,
     RowCountError,
     UnexpectedInputError,
 )
 from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField, known_fields
 from pyrec_infer.features.lower import count_input, missing_input, raw_inputs
+from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 
 _LONGEST = 1 << 40
@@ -41,8 +43,24 @@ def _rows_as_columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def raw_columns(values: Any) -> Mapping[str, Any]:
-    """Columns by name, of rows, a mapping or a table."""
-    return _rows_as_columns(values) if isinstance(values, (list, tuple)) else as_columns(values)
+    """Columns by name, of rows, a mapping or a table.
+
+    Raises
+    ------
+    InputError
+        If a mapping of the caller's own fails; its text may hold values.
+    """
+    try:
+        if isinstance(values, (list, tuple)):
+            return _rows_as_columns(values)
+        return dict(as_columns(values).items())
+    except (PyrecError, MemoryError):
+        raise
+    except Exception as error:
+        let_interrupts_pass(error)
+        raise InputError(
+            f"a {type(values).__name__} cannot be read as rows: {type(error).__name__}"
+        ) from None
 
 
 class RawRows:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ from pyrec_infer.features.lower import DTYPES
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.strings.missing import is_absent
+
+_ROW = re.compile(r" \(row (\d+)\)$")
 
 _LARGEST_WHOLE = 2**53
 """Below it float64 holds every whole number."""
@@ -149,7 +153,7 @@ def _typed(label: str, found: Values, item: Field) -> Values:
     array, missing = found.array, found.missing
     kind = array.dtype.kind
     if item.dtype == "string":
-        if kind not in "UST":
+        if kind not in "OUST":
             raise DTypeError(f"{label}: expected strings, got {array.dtype}")
         return Values(as_strings(label, array), missing)
     if kind not in "biuf":
@@ -231,7 +235,8 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
     if is_arrow(value) and not is_pandas(value) and not item.separator:
         found, bounds, gone = arrow_column(value).lists(label)
         _refuse_gone(label, gone, item)
-        return Lists(_typed(label, Values(*found), item), bounds)
+        with _rows_named(bounds):
+            return Lists(_typed(label, Values(*found), item), bounds)
     if item.separator and not _holds_lists(value):
         texts = read_values(label, value, item)
         _refuse_gone(label, texts.missing, item)
@@ -243,7 +248,8 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
         if matrix.ndim != 2:
             raise ShapeError(f"{label}: expected a list in each row, got shape {list(value.shape)}")
         bounds = np.arange(len(matrix) + 1) * matrix.shape[1]
-        return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
+        with _rows_named(bounds):
+            return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
     else:
         rows = _rows_of(label, value)
     gone = np.asarray([_is_gone(row) for row in rows], np.bool_)
@@ -251,7 +257,21 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
     parts = [() if _is_gone(row) else _elements(label, row, place) for place, row in enumerate(rows)]
     bounds = np.concatenate(([0], np.cumsum([len(part) for part in parts], dtype=np.int64)))
     flat = [element for part in parts for element in part]
-    return Lists(_typed(label, _of_objects(label, flat, item), item), bounds)
+    with _rows_named(bounds):
+        return Lists(_typed(label, _of_objects(label, flat, item), item), bounds)
+
+
+@contextmanager
+def _rows_named(bounds: Array) -> Iterator[None]:
+    """Errors that name an element of lists one after another as those that name its list's row."""
+    try:
+        yield
+    except InputError as error:
+        found = _ROW.search(str(error))
+        if found is None:
+            raise
+        row = int(np.searchsorted(bounds, int(found[1]), "right")) - 1
+        raise type(error)(_ROW.sub(row_of(row), str(error))) from None
 
 
 def _split(text: str, separator: str) -> list[str]:
