@@ -86,6 +86,7 @@ class Executor:
         width: Sequence[int],
         general: Callable[..., Any] | None,
         store: ItemStore | None = ...,
+        reader: RowReader | None = None,
     ) -> Callable[..., Any]: ...
     def writer(
         self,

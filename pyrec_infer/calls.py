@@ -263,7 +263,7 @@ class PositionalCall:
         out[...] = scores
         return out
 
-    def in_backend(self, general: Callable[..., Any] | None, store: Any = None) -> Any:
+    def in_backend(self, general: Callable[..., Any] | None, store: Any = None, reader: Any = None) -> Any:
         """The same without Python in its way; None where the backend or the plan does not have that.
 
         Parameters
@@ -272,6 +272,8 @@ class PositionalCall:
             Gets the calls that need a closer look; without it, those return None.
         store : _native.ItemStore, optional
             Has the records and the items' rows in them looked up instead of given.
+        reader : _native.RowReader, optional
+            Reads all other inputs, in their order, from a raw row, which is given instead.
         """
         prepare = getattr(self._ready.executor, "prepare", None) if self._direct else None
         own = () if store is None else (RECORDS, ROWS)
@@ -289,7 +291,8 @@ class PositionalCall:
         )
         if prepare is None or rows is None:
             return None
-        return prepare(len(names), order, rows, self._max_rows, self._width, general, store)
+        count = len(names) if reader is None else 1
+        return prepare(count, order, rows, self._max_rows, self._width, general, store, reader)
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._ready.plan

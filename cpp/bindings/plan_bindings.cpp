@@ -19,6 +19,7 @@
 #include "bindings/gil.h"
 #include "bindings/item_writer.h"
 #include "bindings/prepared_call.h"
+#include "bindings/row_reader.h"
 #include "bindings/signals.h"
 #include "bindings/text_reader.h"
 #include "bindings/text_tensor.h"
@@ -409,16 +410,24 @@ void run_plan_into(const ExecutorHandle& handle, const py::sequence& arrays, std
 py::object prepare_plan(const py::object& self, std::size_t count, std::vector<std::size_t> places,
                         std::optional<std::pair<std::size_t, int>> rows,
                         std::optional<std::int64_t> most_rows, std::vector<std::int64_t> width,
-                        py::object general, std::shared_ptr<ItemStore> store) {
+                        py::object general, std::shared_ptr<ItemStore> store,
+                        std::shared_ptr<RowReader> reader) {
   const Executor& executor = *self.cast<const ExecutorHandle&>().executor;
-  const std::size_t end = store ? count + 2 : count;
+  const std::size_t given = reader ? reader->inputs() : count;
+  const std::size_t end = store ? given + 2 : given;
   bool valid = places.size() == executor.given_count() && executor.output_count() == 1 &&
-               (!rows || (rows->first < end && rows->second >= 0));
+               (!rows || (rows->first < end && rows->second >= 0)) &&
+               (!reader || (store && count == 1));
   for (std::size_t place : places) valid = valid && place < end;
   if (!valid) throw py::value_error("a prepared call that does not fit its plan");
   constexpr auto kAny = std::numeric_limits<std::int64_t>::max();
-  PreparedSpec spec{count, std::move(places),        std::move(store),
-                    rows,  most_rows.value_or(kAny), std::move(width)};
+  PreparedSpec spec{count,
+                    std::move(places),
+                    std::move(store),
+                    rows,
+                    most_rows.value_or(kAny),
+                    std::move(width),
+                    std::move(reader)};
   return make_prepared_call(self, executor, std::move(spec), std::move(general));
 }
 
@@ -607,7 +616,7 @@ void bind_plan(py::module_& module) {
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
            py::arg("most_rows"), py::arg("width"), py::arg("general"),
-           py::arg("store") = py::none())
+           py::arg("store") = py::none(), py::arg("reader") = py::none())
       .def("writer", &make_writer, py::arg("store"), py::arg("fields"), py::arg("inputs"));
   module.def("op_names", &op_names);
   module.def("run_node", &run_node, py::arg("isa"), py::arg("op"), py::arg("attributes"),

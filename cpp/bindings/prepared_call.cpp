@@ -96,22 +96,35 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
   Items items;
   if (spec.store && !find_items(state.executor, *spec.store, named.ids, items)) return {};
   Executor::Session session(state.executor);
+  const std::size_t given = spec.given();
+  RowMemory memory;
+  if (spec.reader) {
+    std::vector<Tensor*> inputs(given, nullptr);
+    for (std::size_t i = 0; i < spec.places.size(); ++i) {
+      if (spec.places[i] < given) inputs[spec.places[i]] = &session.input(i);
+    }
+    if (!spec.reader->read(arguments[0], memory, inputs)) return {};
+  }
   for (std::size_t i = 0; i < spec.places.size(); ++i) {
     Tensor& tensor = session.input(i);
     const std::size_t place = spec.places[i];
-    if (place > spec.count) {
+    if (place > given) {
       const auto count = static_cast<std::int64_t>(items.rows.size());
       tensor = {reinterpret_cast<std::byte*>(items.rows.data()), DType::kInt64, {count}, {1}, {}};
       continue;
     }
-    if (place == spec.count) {
+    if (place == given) {
       const auto stride = static_cast<std::int64_t>(items.view.records().stride());
       const auto capacity = static_cast<std::int64_t>(items.view.capacity());
       tensor = {items.view.records().row(0), DType::kUint8, {capacity, stride}, {stride, 1}, {}};
       continue;
     }
-    const py::handle argument(arguments[place]);
     const InputSpec& input = state.executor.inputs()[i];
+    if (spec.reader) {
+      if (!fits(tensor, input)) return {};
+      continue;
+    }
+    const py::handle argument(arguments[place]);
     const bool text = input.dtype == DType::kText;
     if (!(text ? borrow_strings(argument, tensor) : borrow_plain(argument, tensor)) ||
         !fits(tensor, input)) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/row_reader.h"
 #include "plan/executor.h"
 #include "tables/item_store.h"
 
@@ -18,13 +19,18 @@ namespace pyrec {
 struct PreparedSpec {
   std::size_t count = 0;            // positional arguments
   std::vector<std::size_t> places;  // for each input of the plan: which argument it is
-  // Null, or where the items that are scored are stored. Then place `count` stands for the records
-  // and the next one for the items' rows in them, and `ids=` has to name the items.
+  // Null, or where the items that are scored are stored. Then place `given()` stands for the
+  // records and the next one for the items' rows in them, and `ids=` has to name the items.
   std::shared_ptr<const ItemStore> store;
   // The argument and its axis that tell the number of candidates; a call without one has one.
   std::optional<std::pair<std::size_t, int>> rows;
   std::int64_t most_rows = 0;
   std::vector<std::int64_t> width;  // sizes of a score after the axis of rows
+  // Null, or what reads the only argument, a raw row; its inputs are what places are of then.
+  std::shared_ptr<const RowReader> reader;
+
+  // Places below it are of what a caller gives.
+  std::size_t given() const { return reader ? reader->inputs() : count; }
 };
 
 // A callable for repeated calls: arrays by position, `out=` and, of stored items, `ids=`. It runs

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
 
+#include "bindings/convert.h"
 #include "bindings/text_reader.h"
 #include "bindings/text_tensor.h"
 #include "core/error.h"
@@ -53,12 +55,28 @@ bool read_number(const RawField& field, PyObject* item, double& number) {
   return (field.any_nan || !std::isnan(number)) && (field.any_infinity || !std::isinf(number));
 }
 
+Text kept(std::string_view text, RowMemory& memory) {
+  if (text.empty()) return {};
+  char* to = memory.take_bytes(text.size());
+  std::memcpy(to, text.data(), text.size());
+  return {to, text.size()};
+}
+
 // Of a string that no array of a fixed width would change.
-bool read_string(TextBuilder& builder, PyObject* item) {
+bool read_string(PyObject* item, RowMemory& memory, Text& text) {
   if (!PyUnicode_CheckExact(item)) return false;
   const auto length = PyUnicode_GET_LENGTH(item);
   if (length > 0 && PyUnicode_READ_CHAR(item, length - 1) == 0) return false;
-  return append_name(builder, item);
+  if (PyUnicode_IS_ASCII(item)) {
+    const auto* from = static_cast<const char*>(PyUnicode_DATA(item));
+    text = kept({from, static_cast<std::size_t>(length)}, memory);
+    return true;
+  }
+  TextBuilder builder(1);
+  if (!append_name(builder, item)) return false;
+  const std::size_t size = builder.size();
+  text = kept({builder.release().get(), size}, memory);
+  return true;
 }
 
 bool is_list(PyObject* item) { return PyList_CheckExact(item) || PyTuple_CheckExact(item); }
@@ -67,133 +85,116 @@ Items items_of(PyObject* list) {
   return {PySequence_Fast_ITEMS(list), static_cast<std::size_t>(PySequence_Fast_GET_SIZE(list))};
 }
 
-py::array_t<bool> all_present(std::int64_t rows) {
-  py::array_t<bool> made(static_cast<py::ssize_t>(rows));
-  std::fill_n(made.mutable_data(), rows, false);
-  return made;
+template <class T>
+Tensor tensor_of(T* data, const Shape& shape) {
+  return {
+      reinterpret_cast<std::byte*>(data), DTypeOf<T>::value, shape, contiguous_strides(shape), {}};
+}
+
+Tensor all_present(std::int64_t rows, RowMemory& memory) {
+  bool* data = memory.take<bool>(rows);
+  std::fill_n(data, rows, false);
+  return tensor_of(data, {rows});
 }
 
 // Takes None as the field's rule has it; false where it is an error.
-bool mark(const RawField& field, RawInputs& inputs, std::size_t row) {
+bool mark(const RawField& field, RowMemory& memory, RawInputs& inputs, std::size_t row) {
   if (field.missing == Missing::kRefused) return false;
   if (field.missing == Missing::kDefault) return true;
-  if (!inputs.missing) inputs.missing = all_present(inputs.rows);
-  static_cast<bool*>(py::reinterpret_borrow<py::array>(inputs.missing).mutable_data())[row] = true;
+  if (inputs.missing.data == nullptr) inputs.missing = all_present(inputs.rows, memory);
+  inputs.missing.as<bool>()[row] = true;
   return true;
 }
 
-// Calls f(tag, read, default) for a field of numbers; read(item, element) is false for another
-// type.
+// Calls f(read, default) for a field's kind; read(item, element) is false for another type.
 template <class F>
-auto visit_numbers(const RawField& field, const F& f) {
-  if (field.kind == Kind::kInteger) {
-    return f([&](PyObject* item, std::int64_t& to) { return read_integer(field, item, to); },
-             field.integer);
+bool visit_kind(const RawField& field, RowMemory& memory, const F& f) {
+  switch (field.kind) {
+    case Kind::kText:
+      return f([&](PyObject* item, Text& to) { return read_string(item, memory, to); },
+               kept(field.text, memory));
+    case Kind::kInteger:
+      return f([&](PyObject* item, std::int64_t& to) { return read_integer(field, item, to); },
+               field.integer);
+    default:
+      return f([&](PyObject* item, double& to) { return read_number(field, item, to); },
+               field.number);
   }
-  return f([&](PyObject* item, double& to) { return read_number(field, item, to); }, field.number);
 }
 
-RawInputs read_values(const RawField& field, Items items) {
-  RawInputs inputs;
+bool read_values(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
   inputs.rows = static_cast<std::int64_t>(items.size());
-  if (field.kind == Kind::kText) {
-    TextBuilder builder(items.size());
+  return visit_kind(field, memory, [&](const auto& read, auto missing) {
+    auto* to = memory.take<decltype(missing)>(inputs.rows);
     for (std::size_t i = 0; i < items.size(); ++i) {
-      if (items[i] == Py_None && mark(field, inputs, i)) {
-        builder.append(field.text);
-      } else if (!read_string(builder, items[i])) {
-        return {};
-      }
-    }
-    const TextSpan all{0, 0, items.size()};
-    inputs.values = py::cast(Strings(std::move(builder), {inputs.rows}, {&all, 1}));
-    return inputs;
-  }
-  return visit_numbers(field, [&](const auto& read, auto missing) -> RawInputs {
-    py::array_t<decltype(missing)> made(static_cast<py::ssize_t>(items.size()));
-    auto* to = made.mutable_data();
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      if (items[i] == Py_None && mark(field, inputs, i)) {
+      if (items[i] == Py_None && mark(field, memory, inputs, i)) {
         to[i] = missing;
       } else if (!read(items[i], to[i])) {
-        return {};
+        return false;
       }
     }
-    inputs.values = std::move(made);
-    return std::move(inputs);
+    inputs.values = tensor_of(to, {inputs.rows});
+    return true;
   });
 }
 
 // Which of a list's elements are kept, and where the first of them goes.
-TextSpan span_of(const RawField& field, std::size_t size) {
+struct Span {
+  std::size_t begin = 0;
+  std::size_t place = 0;
+  std::size_t count = 0;
+};
+
+Span span_of(const RawField& field, std::size_t size) {
   const auto length = static_cast<std::size_t>(field.length);
   const std::size_t count = std::min(size, length);
   return {field.keep_last ? size - count : 0, field.pad_left ? length - count : 0, count};
 }
 
-RawInputs read_list_rows(const RawField& field, std::span<const Items> rows) {
-  RawInputs inputs;
+bool read_list_rows(const RawField& field, std::span<const Items> rows, RowMemory& memory,
+                    RawInputs& inputs) {
   inputs.rows = static_cast<std::int64_t>(rows.size());
-  const Shape shape{inputs.rows, field.length};
-  std::vector<TextSpan> spans;
-  std::size_t total = 0;
-  py::array_t<std::int64_t> counts(static_cast<py::ssize_t>(rows.size()));
+  auto* counts = memory.take<std::int64_t>(inputs.rows);
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const std::size_t size = rows[row].size();
-    if (field.most > 0 && size > static_cast<std::size_t>(field.most)) return {};
-    TextSpan span = span_of(field, size);
-    span.begin += total;
-    span.place += row * static_cast<std::size_t>(field.length);
-    counts.mutable_data()[row] = static_cast<std::int64_t>(span.count);
-    spans.push_back(span);
-    total += size;
+    if (field.most > 0 && size > static_cast<std::size_t>(field.most)) return false;
+    counts[row] = static_cast<std::int64_t>(span_of(field, size).count);
   }
-  inputs.counts = std::move(counts);
-  if (field.kind == Kind::kText) {
-    TextBuilder builder(total);
-    for (const Items& row : rows) {
-      for (PyObject* item : row) {
-        if (!read_string(builder, item)) return {};
-      }
-    }
-    inputs.values = py::cast(Strings(std::move(builder), shape, spans));
-    return inputs;
-  }
-  return visit_numbers(field, [&](const auto& read, auto zero) -> RawInputs {
+  inputs.counts = tensor_of(counts, {inputs.rows});
+  return visit_kind(field, memory, [&](const auto& read, auto zero) {
     using T = decltype(zero);
-    py::array_t<T> made({static_cast<py::ssize_t>(shape[0]), static_cast<py::ssize_t>(shape[1])});
-    T* to = made.mutable_data();
-    std::fill_n(to, made.size(), T{});
-    std::size_t at = 0;
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-      const TextSpan& span = spans[row];
-      for (PyObject* item : rows[row]) {
-        T element;
-        if (!read(item, element)) return {};
-        if (at >= span.begin && at - span.begin < span.count) {
-          to[span.place + (at - span.begin)] = element;
+    T* to = memory.take<T>(inputs.rows * field.length);
+    std::fill_n(to, inputs.rows * field.length, T{});
+    inputs.values = tensor_of(to, {inputs.rows, field.length});
+    for (const Items& row : rows) {
+      const Span span = span_of(field, row.size());
+      for (std::size_t i = 0; i < row.size(); ++i) {
+        T element{};
+        if (!read(row[i], element)) return false;
+        if (i >= span.begin && i - span.begin < span.count) {
+          to[span.place + (i - span.begin)] = element;
         }
-        ++at;
       }
+      to += field.length;
     }
-    inputs.values = std::move(made);
-    return std::move(inputs);
+    return true;
   });
 }
 
 // A list of lists, one for each row; or one list of values.
-RawInputs read_lists(const RawField& field, Items items) {
+bool read_lists(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
   const auto lists = static_cast<std::size_t>(std::ranges::count_if(items, is_list));
   const auto rows = static_cast<std::int64_t>(lists == 0 ? 1 : items.size());
-  if ((lists > 0 && lists < items.size()) || rows > kMostPlaces / field.length) return {};
-  if (lists == 0) return read_list_rows(field, {&items, 1});
+  if ((lists > 0 && lists < items.size()) || rows > kMostPlaces / field.length) return false;
+  if (lists == 0) return read_list_rows(field, {&items, 1}, memory, inputs);
   std::vector<Items> each;
   for (PyObject* item : items) each.push_back(items_of(item));
-  return read_list_rows(field, each);
+  return read_list_rows(field, each, memory, inputs);
 }
 
-RawInputs read_several(const RawField& field, Items items) {
-  return field.length > 0 ? read_lists(field, items) : read_values(field, items);
+bool read_several(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
+  return field.length > 0 ? read_lists(field, items, memory, inputs)
+                          : read_values(field, items, memory, inputs);
 }
 
 RawField read_field(const py::tuple& spec) {
@@ -221,19 +222,60 @@ RawField read_field(const py::tuple& spec) {
   return field;
 }
 
-py::object or_none(const py::object& made) { return made ? made : py::none(); }
+// What was read as Python has it; None where there is none.
+py::object to_python(const Tensor& tensor, const std::shared_ptr<const RowMemory>& memory) {
+  if (tensor.data == nullptr) return py::none();
+  if (tensor.dtype != DType::kText) return copy_to_array(tensor);
+  const Text* texts = tensor.as<Text>();
+  return py::cast(Strings(std::vector<Text>(texts, texts + tensor.elements()), tensor.shape,
+                          std::vector<Strings::Keeper>{memory}));
+}
+
+py::object read_field_values(const RawField& field, const py::object& value) {
+  auto memory = std::make_shared<RowMemory>();
+  RawInputs made;
+  if (!read_raw(field, value, *memory, made)) return py::none();
+  return py::make_tuple(to_python(made.values, memory), to_python(made.counts, memory),
+                        to_python(made.missing, memory), made.rows);
+}
+
+py::object read_rows(const RowReader& reader, const py::object& rows) {
+  auto memory = std::make_shared<RowMemory>();
+  std::vector<Tensor> inputs(reader.inputs());
+  std::vector<Tensor*> places;
+  for (Tensor& input : inputs) places.push_back(&input);
+  if (!reader.read(rows, *memory, places)) return py::none();
+  py::tuple made(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) made[i] = to_python(inputs[i], memory);
+  return made;
+}
 
 }  // namespace
 
-RawInputs read_raw(const RawField& field, const py::handle& value) {
+char* RowMemory::take_bytes(std::size_t size) {
+  constexpr std::size_t kAligned = 16, kLargest = std::size_t{1} << 20;
+  size = (size + kAligned) / kAligned * kAligned;  // never nothing
+  if (size > left_) {
+    left_ = std::max(size, next_);
+    pieces_.push_back(std::make_unique_for_overwrite<std::byte[]>(left_));
+    at_ = pieces_.back().get();
+    next_ = std::min(2 * next_, kLargest);
+  }
+  std::byte* const taken = at_;
+  at_ += size;
+  left_ -= size;
+  return reinterpret_cast<char*>(taken);
+}
+
+bool read_raw(const RawField& field, const py::handle& value, RowMemory& memory,
+              RawInputs& inputs) {
   PyObject* const alone = value.ptr();
-  if (is_list(alone)) return read_several(field, items_of(alone));
-  return field.length > 0 ? RawInputs() : read_values(field, {&alone, 1});
+  if (is_list(alone)) return read_several(field, items_of(alone), memory, inputs);
+  return field.length == 0 && read_values(field, {&alone, 1}, memory, inputs);
 }
 
 RowReader::RowReader(std::vector<Place> fields, std::size_t inputs)
-    : fields_(std::move(fields)), inputs_(inputs), present_(all_present(1)) {
-  present_.attr("setflags")(py::arg("write") = false);
+    : fields_(std::move(fields)), inputs_(inputs) {
   std::vector<bool> made(inputs, false);
   for (const Place& field : fields_) {
     for (int place : {field.value, field.count, field.missing}) {
@@ -250,26 +292,25 @@ RowReader::RowReader(std::vector<Place> fields, std::size_t inputs)
 }
 
 template <class Read>
-py::object RowReader::read_fields(const Read& read) const {
-  py::tuple inputs(inputs_);
-  const auto give = [&](int place, const py::object& input) {
-    if (place >= 0) inputs[static_cast<std::size_t>(place)] = input;
+bool RowReader::read_fields(RowMemory& memory, std::span<Tensor* const> inputs,
+                            const Read& read) const {
+  const auto give = [&](int place, const Tensor& input) {
+    Tensor* to = place < 0 ? nullptr : inputs[static_cast<std::size_t>(place)];
+    if (to != nullptr) *to = input;
   };
   std::int64_t rows = -1;
   for (std::size_t i = 0; i < fields_.size(); ++i) {
     const Place& field = fields_[i];
-    const RawInputs made = read(i);
-    if (!made.values || (rows >= 0 && made.rows != rows)) return py::none();
+    RawInputs made;
+    if (!read(i, made) || (rows >= 0 && made.rows != rows)) return false;
     rows = made.rows;
     give(field.value, made.values);
     give(field.count, made.counts);
-    if (field.missing < 0) continue;
-    const bool plain = !made.missing && rows == 1;
-    give(field.missing, plain          ? present_
-                        : made.missing ? made.missing
-                                       : py::object(all_present(rows)));
+    if (field.missing >= 0) {
+      give(field.missing, made.missing.data == nullptr ? all_present(rows, memory) : made.missing);
+    }
   }
-  return inputs;
+  return true;
 }
 
 // The values of a row in the fields' order, after those that are there; false where it has others.
@@ -289,42 +330,37 @@ bool RowReader::append_row(const py::handle& row, std::vector<py::object>& value
   return true;
 }
 
-py::object RowReader::read(const py::handle& rows) const {
+bool RowReader::read(const py::handle& rows, RowMemory& memory,
+                     std::span<Tensor* const> inputs) const {
   std::vector<py::object> values;
   if (!PyList_CheckExact(rows.ptr())) {
     values.reserve(fields_.size());
-    if (!append_row(rows, values)) return py::none();
-    return read_fields([&](std::size_t i) { return read_raw(fields_[i].field, values[i]); });
+    if (!append_row(rows, values)) return false;
+    return read_fields(memory, inputs, [&](std::size_t i, RawInputs& made) {
+      return read_raw(fields_[i].field, values[i], memory, made);
+    });
   }
   const auto list = py::reinterpret_borrow<py::list>(rows);
   const std::size_t count = list.size();
   values.reserve(count * fields_.size());
   for (std::size_t row = 0; row < count; ++row) {
-    if (list.size() != count) return py::none();
-    if (!append_row(py::object(list[row]), values)) return py::none();
+    if (list.size() != count) return false;
+    if (!append_row(py::object(list[row]), values)) return false;
   }
   std::vector<PyObject*> column(count);
-  return read_fields([&](std::size_t i) {
+  return read_fields(memory, inputs, [&](std::size_t i, RawInputs& made) {
     for (std::size_t row = 0; row < count; ++row) {
       column[row] = values[row * fields_.size() + i].ptr();
     }
-    return read_several(fields_[i].field, column);
+    return read_several(fields_[i].field, column, memory, made);
   });
 }
 
 void bind_row_reader(py::module_& module) {
   py::class_<RawField>(module, "RawField")
       .def(py::init(&read_field), py::arg("spec"))
-      .def(
-          "read",
-          [](const RawField& self, const py::object& value) -> py::object {
-            const RawInputs made = read_raw(self, value);
-            if (!made.values) return py::none();
-            return py::make_tuple(made.values, or_none(made.counts), or_none(made.missing),
-                                  made.rows);
-          },
-          py::arg("value"));
-  py::class_<RowReader>(module, "RowReader")
+      .def("read", &read_field_values, py::arg("value"));
+  py::class_<RowReader, std::shared_ptr<RowReader>>(module, "RowReader")
       .def(py::init([](const py::list& fields, std::size_t inputs) {
              std::vector<RowReader::Place> read;
              for (const auto& item : fields) {
@@ -332,10 +368,10 @@ void bind_row_reader(py::module_& module) {
                read.push_back({py::str(spec[0]), spec[1].cast<const RawField&>(),
                                spec[2].cast<int>(), spec[3].cast<int>(), spec[4].cast<int>()});
              }
-             return RowReader(std::move(read), inputs);
+             return std::make_shared<RowReader>(std::move(read), inputs);
            }),
            py::arg("fields"), py::arg("inputs"))
-      .def("read", &RowReader::read, py::arg("rows"));
+      .def("read", &read_rows, py::arg("rows"));
 }
 
 }  // namespace pyrec

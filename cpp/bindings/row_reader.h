@@ -6,9 +6,14 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
+
+#include "core/tensor.h"
 
 namespace pyrec {
 
@@ -32,17 +37,34 @@ struct RawField {
   double number = 0;          // the same
 };
 
-// A field's inputs; without values where someone has to look closer.
+// The memory of what was read: few pieces, as a request comes with cold caches.
+class RowMemory {
+ public:
+  template <class T>
+  T* take(std::int64_t count) {
+    return reinterpret_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+  }
+  char* take_bytes(std::size_t size);
+
+ private:
+  std::vector<std::unique_ptr<std::byte[]>> pieces_;
+  std::byte* at_ = nullptr;
+  std::size_t left_ = 0;
+  std::size_t next_ = 4096;  // bytes of the next piece
+};
+
+// A field's inputs, in such a memory; without data where there are none.
 struct RawInputs {
-  pybind11::object values;
-  pybind11::object counts;   // of a list: how many of its places are taken
-  pybind11::object missing;  // which values are; null: none is
+  Tensor values;
+  Tensor counts;   // of a list: how many of its places are taken
+  Tensor missing;  // which values are, if one is
   std::int64_t rows = 0;
 };
 
-// Reads values that are of the very type that they should be. The others it leaves to whoever
-// looks closer and words errors.
-RawInputs read_raw(const RawField& field, const pybind11::handle& value);
+// Reads values that are of the very type that they should be. False for the others, which it leaves
+// to whoever looks closer and words errors.
+bool read_raw(const RawField& field, const pybind11::handle& value, RowMemory& memory,
+              RawInputs& inputs);
 
 // Reads rows that hold all fields and nothing else.
 class RowReader {
@@ -57,17 +79,19 @@ class RowReader {
 
   RowReader(std::vector<Place> fields, std::size_t inputs);
 
-  // A tuple of the inputs of a dictionary, or of a list of dictionaries, one for each row; or None.
-  pybind11::object read(const pybind11::handle& rows) const;
+  std::size_t inputs() const { return inputs_; }
+
+  // Gives the inputs in order, those that anyone wants, of a dictionary, or of a list of
+  // dictionaries, one for each row. False where someone has to look closer.
+  bool read(const pybind11::handle& rows, RowMemory& memory, std::span<Tensor* const> inputs) const;
 
  private:
   bool append_row(const pybind11::handle& row, std::vector<pybind11::object>& values) const;
   template <class Read>
-  pybind11::object read_fields(const Read& read) const;
+  bool read_fields(RowMemory& memory, std::span<Tensor* const> inputs, const Read& read) const;
 
   std::vector<Place> fields_;
   std::size_t inputs_;
-  pybind11::object present_;  // what says that a row's value is not missing
 };
 
 void bind_row_reader(pybind11::module_& module);

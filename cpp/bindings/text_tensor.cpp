@@ -77,31 +77,19 @@ Strings::Strings(const py::array& array) {
   for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape_.push_back(array.shape(axis));
   const std::int64_t per_row = array.ndim() == 0 ? 0 : shape_.product(1, shape_.rank());
   ReadTexts read = read_array(array.attr("reshape")(-1), {per_row, true});
-  const TextSpan all{0, 0, read.builder.offsets().size() - 1};
-  take(read.builder, {&all, 1});
-}
-
-Strings::Strings(TextBuilder builder, const Shape& shape, std::span<const TextSpan> spans)
-    : shape_(shape) {
-  take(builder, spans);
+  const std::vector<std::int64_t>& offsets = read.builder.offsets();
+  std::shared_ptr<const char> bytes = read.builder.release();
+  texts_.resize(offsets.size() - 1);
+  for (std::size_t i = 0; i < texts_.size(); ++i) {
+    const auto begin = static_cast<std::size_t>(offsets[i]);
+    const auto end = static_cast<std::size_t>(offsets[i + 1]);
+    if (begin < end) texts_[i] = {bytes.get() + begin, end - begin};
+  }
+  kept_.push_back(std::move(bytes));
 }
 
 Strings::Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept)
     : shape_(shape), texts_(std::move(texts)), kept_(std::move(kept)) {}
-
-void Strings::take(TextBuilder& builder, std::span<const TextSpan> spans) {
-  const std::vector<std::int64_t>& offsets = builder.offsets();
-  std::shared_ptr<const char> bytes = builder.release();
-  texts_.resize(static_cast<std::size_t>(shape_.elements()));
-  for (const TextSpan& span : spans) {
-    for (std::size_t i = 0; i < span.count; ++i) {
-      const auto begin = static_cast<std::size_t>(offsets[span.begin + i]);
-      const auto end = static_cast<std::size_t>(offsets[span.begin + i + 1]);
-      if (begin < end) texts_[span.place + i] = {bytes.get() + begin, end - begin};
-    }
-  }
-  kept_.push_back(std::move(bytes));
-}
 
 Tensor Strings::tensor() const {
   auto* data = reinterpret_cast<std::byte*>(const_cast<Text*>(texts_.data()));

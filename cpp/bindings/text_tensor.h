@@ -8,21 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "core/tensor.h"
-#include "strings/text_builder.h"
 
 namespace pyrec {
-
-// Some of a builder's strings, and the first of a tensor's places that they take.
-struct TextSpan {
-  std::size_t begin = 0;
-  std::size_t place = 0;
-  std::size_t count = 0;
-};
 
 // Strings that tensors borrow, with what keeps their bytes. Immutable.
 class Strings {
@@ -31,8 +22,6 @@ class Strings {
 
   // Of an array of any kind and shape. Throws OpError(kDType) where an element is no string.
   explicit Strings(const pybind11::array& array);
-  // What was put together; places that no span names hold empty strings.
-  Strings(TextBuilder builder, const Shape& shape, std::span<const TextSpan> spans);
   Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept);
   // What tensors borrow stays where it is when it is moved, not when it is copied.
   Strings(const Strings&) = delete;
@@ -50,7 +39,6 @@ class Strings {
   Strings at(const pybind11::object& index) const;
 
  private:
-  void take(TextBuilder& builder, std::span<const TextSpan> spans);
   std::size_t per_row() const;
 
   Shape shape_;

@@ -301,6 +301,7 @@ class NativeExecutor:
         width: Sequence[int],
         general: Callable[..., Array] | None,
         store: native.ItemStore | None = None,
+        reader: native.RowReader | None = None,
     ) -> Callable[..., Array]:
         """A callable that takes ``count`` arrays by position and ``out=``; for plans of one output.
 
@@ -319,8 +320,10 @@ class NativeExecutor:
         store : native.ItemStore, optional
             Where the scored items are; place ``count`` stands for the records then, ``count + 1`` for
             the rows in them of the items, which ``ids=`` names.
+        reader : native.RowReader, optional
+            What reads the only array, a raw row; places are those of its inputs, then of the records.
         """
-        return self._executor.prepare(count, places, rows, most_rows, width, general, store)
+        return self._executor.prepare(count, places, rows, most_rows, width, general, store, reader)
 
     def writer(
         self,

@@ -69,7 +69,7 @@ class Catalog(FilteredItems):
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
-            self._item_call = call.in_backend(None, self._store)
+            self._item_call = call.in_backend(None, self._store, scorer.given.reader)
         self._writer = scorer.writer(self._store) if self._native else None
         self._enter(arrays, names, count, columns)
 
@@ -128,7 +128,7 @@ class Catalog(FilteredItems):
         """
         _require_choice(missing, ("error", "nan"))
         if ids is not None and self._item_call is not None:
-            arrays = self._scorer.given.of_request(request, candidates)
+            arrays = self._scorer.given.of_stored(request, candidates)
             found = None if arrays is None else self._item_call(*arrays, ids=ids)
             if found is not None:
                 return self._scorer.wanted.unpack(found)

@@ -36,6 +36,8 @@ class Given:
         self._names = {"request": request, "candidate": candidates, "item": items}
         self._takes_rows = signature.takes_rows
         self._readers = {side: signature.row_reader(names, side) for side, names in self._names.items()}
+        self.reader = None if candidates else self._readers["request"]
+        """What reads a raw row that is all of a call, where anything does."""
 
     def _side(self, side: str, given: Inputs) -> Sequence[Any] | None:
         if not self._takes_rows or (not self._names[side] and type(given) is dict and not given):
@@ -49,6 +51,12 @@ class Given:
         own = self._side("request", request)
         late = None if own is None else self._side("candidate", {} if candidates is None else candidates)
         return None if own is None or late is None else [*own, *late]
+
+    def of_stored(self, request: Inputs, candidates: Inputs | None) -> Sequence[Any] | None:
+        """What a call takes that looks the items up: a raw row as it is where `reader` reads it there."""
+        if self.reader is None:
+            return self.of_request(request, candidates)
+        return (request,) if candidates is None else None
 
     def of_items(self, items: Inputs) -> list[Any] | None:
         """The items' inputs."""
