@@ -67,8 +67,8 @@ def searched(catalog: pi.Catalog) -> Any:
 
 
 FORMS: list[dict[str, Any]] = [
-    {"width": 1, "dot": "sum", "activation": "Tanh"},
-    {"width": 33, "dot": "matmul", "item_bias": True, "scale": -2.0},
+    {"width": 1, "dot": "sum", "activation": "Tanh", "scale": -2.0},
+    {"width": 33, "dot": "matmul", "item_bias": True},
     {
         "width": 8,
         "dot": "machine",
@@ -79,7 +79,7 @@ FORMS: list[dict[str, Any]] = [
     },
     {"width": 12, "dot": "plain", "user_bias": True, "activation": "Sigmoid", "scale": 0.125},
     {"width": 5, "dot": "sum", "user_bias": True, "activation": "Relu", "scale": 1e-20},
-    {"width": 16, "dot": "matmul", "item_bias": True, "activation": "Exp", "scale": 0.1},
+    {"width": 16, "dot": "matmul", "item_bias": True, "activation": "Exp"},
 ]
 
 
