@@ -5,7 +5,8 @@ namespace pyrec {
 // Sets of instructions that kernels can use: this processor has them, and the operating system
 // saves the registers that they need.
 #define PYREC_CPU_FEATURES(X)                      \
-  X(avx2)   /* AVX2, FMA, F16C and BMI2 */         \
+  X(avx2) /* AVX2, FMA, F16C and BMI2 */           \
+  X(avx2_vnni)                                     \
   X(avx512) /* avx2 and AVX-512 F, BW, DQ and VL*/ \
   X(avx512_vnni)                                   \
   X(avx512_bf16)

@@ -12,6 +12,7 @@ namespace pyrec {
 extern const Kernels kScalarKernels;
 #ifdef PYREC_X86
 extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx2VnniKernels;
 #endif
 #ifdef PYREC_AVX512
 extern const Kernels kAvx512Kernels;
@@ -35,6 +36,7 @@ constexpr Isa kIsas[] = {
 #endif
 #ifdef PYREC_X86
     {&kAvx2Kernels, &CpuFeatures::avx2},
+    {&kAvx2VnniKernels, &CpuFeatures::avx2_vnni},
 #endif
     {&kScalarKernels, nullptr},
 };

@@ -1,7 +1,8 @@
 #pragma once
 
-// The vector vocabulary on AVX2, FMA and F16C. VecF, VecI and VecU are compiler vector types:
-// the operators + - * / & | ^ << >> work lane by lane, and a scalar operand is repeated.
+// The vector vocabulary on AVX2, FMA and F16C, with AVX-VNNI where the compiler may use it. VecF,
+// VecI and VecU are compiler vector types: the operators + - * / & | ^ << >> work lane by lane, and
+// a scalar operand is repeated.
 
 #include <immintrin.h>
 
@@ -265,18 +266,27 @@ inline void store_bytes(std::byte* p, const VecI (&x)[4]) {
 // Each lane holds four bytes, 0 to 127 in a and signed in b: sum and their products, modulo 2^32.
 // Two products make at most 2 * 127 * 128 < 2^15, so that nothing saturates.
 inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
+#ifdef __AVXVNNI__
+  return reinterpret_cast<VecU>(_mm256_dpbusd_avx_epi32(
+      reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#else
   const __m256i pairs =
       _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
   return sum + multiply_pairs(reinterpret_cast<VecI>(pairs), broadcast(0x00010001));
+#endif
 }
 // The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
 inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+#ifdef __AVXVNNI__
+  return dot_u8s8(dot_u8s8(sum, a, b), c, d);
+#else
   const __m256i first =
       _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
   const __m256i second =
       _mm256_maddubs_epi16(reinterpret_cast<__m256i>(c), reinterpret_cast<__m256i>(d));
   const VecI both = reinterpret_cast<VecI>(_mm256_add_epi16(first, second));
   return sum + multiply_pairs(both, broadcast(0x00010001));
+#endif
 }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {

@@ -1,0 +1,13 @@
+#include "simd/vec_avx2.h"
+
+// After the vocabulary that it is compiled over.
+#include "kernels/gemm_u8s8.inl.h"
+#include "kernels/screen.inl.h"
+#include "kernels/table.inl.h"
+
+namespace pyrec {
+
+extern const Kernels kAvx2VnniKernels;
+const Kernels kAvx2VnniKernels = PYREC_KERNEL_TABLE("avx2", PYREC_BYTE_KERNELS);
+
+}  // namespace pyrec
