@@ -13,6 +13,7 @@ from pyrec_infer.calls import find_best
 from pyrec_infer.catalog.bounds import ScoreBound
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.cost import candidate_cost
+from pyrec_infer.errors import ResourceLimitError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import Array
 from pyrec_infer.passes import States
@@ -42,6 +43,9 @@ _LEAST_SAVED = 0.2
 """Share of a score below which what is saved is lost again where items are scored twice."""
 
 _SHARE_OF_SAVED = 0.8
+
+_BLOCK = 1 << 16
+"""Items whose bounds are worked out at once, so that what is between stays small."""
 
 _PAUSE = 64
 """Calls that are not screened after one in which too many items were left."""
@@ -117,7 +121,11 @@ class Screen:
                 name: array.take([request], axes[name]) if axes.get(name, -1) >= 0 else array
                 for name, array in arrays.items()
             }
-            best = self._best(own, rows, selection)
+            try:
+                best = self._best(own, rows, selection)
+            except ResourceLimitError:
+                # Near scores of all items may be more than a call may hold; the best of them are not.
+                return None
             if best is None:
                 return None
             found.append((best.ids[0], best.scores[0]))
@@ -135,9 +143,13 @@ class Screen:
         sums = sums.reshape(-1)
         # As many scores as are asked for: the least of all results is no less than theirs.
         least = float(exact(np.sort(best_rows(sums, selection.k))).scores[0, -1])
-        reach = sums + self._bound.errors(sums, measures)
-        # NaN is kept: of such a sum nothing is known.
-        kept = np.flatnonzero(~(reach < least_sum(least, self._activation)))
+        needed, parts = least_sum(least, self._activation), []
+        for begin in range(0, len(rows), _BLOCK):
+            part = slice(begin, begin + _BLOCK)
+            reach = sums[part] + self._bound.errors(sums[part], [own[part] for own in measures])
+            # NaN is kept: of such a sum nothing is known.
+            parts.append(np.flatnonzero(~(reach < needed)) + begin)
+        kept = np.concatenate(parts)
         self.refined = len(kept)
         if len(kept) > self._most * len(rows):
             self._paused = _PAUSE

@@ -87,6 +87,11 @@ def check(catalog: pi.Catalog, users: np.ndarray, k: int) -> list[int]:
     return refined
 
 
+@pytest.fixture
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "_BLOCK", 128)
+
+
 @native
 @settings(max_examples=4, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["", "Sigmoid"]), st.sampled_from([0.1, 1.0, 40.0]))
@@ -101,6 +106,7 @@ def test_the_best_are_those_of_all_scores(seed: int, activation: str, spread: fl
 
 
 @native
+@pytest.mark.usefixtures("in_blocks")
 def test_few_items_are_scored_again_and_int8_alone_would_be_wrong() -> None:
     rng = np.random.default_rng(3)
     model = network(rng)
@@ -201,3 +207,15 @@ def test_a_call_that_leaves_many_items_is_made_plainly_and_the_next_ones_too() -
     catalog = pi.load(network(rng, spread=0.0), threads=1).catalog({"item": items(rng, 200)})
     assert check(catalog, rng.standard_normal((2, USER)).astype(np.float32), 3) == [200, 200]
     assert catalog._scorer.screening[0]._paused == screen._PAUSE
+
+
+@native
+def test_a_call_that_may_not_hold_near_scores_is_made_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    catalog = pi.load(network(rng), threads=1).catalog({"item": items(rng, 200)})
+
+    def refuse(*_: Any) -> None:
+        raise pi.ResourceLimitError("too much")
+
+    monkeypatch.setattr(catalog._scorer.screening[0]._near, "run", refuse)
+    assert check(catalog, rng.standard_normal((2, USER)).astype(np.float32), 3) == [0, 0]
