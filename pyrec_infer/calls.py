@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
-from pyrec_infer.ir import BATCH, Array, Dim, Info, same_size
+from pyrec_infer.ir import BATCH, Array, Dim, Info, holds_strings, same_size
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import Plan
@@ -32,7 +32,7 @@ def as_scores(made: Array, rows: int, output: str) -> NDArray[np.float32]:
     """
     if made.dtype.kind not in "fiub":
         raise DTypeError(
-            f"output '{output}' holds {'strings' if made.dtype.kind == 'U' else made.dtype}, not scores"
+            f"output '{output}' holds {'strings' if holds_strings(made) else made.dtype}, not scores"
         )
     scores = np.ascontiguousarray(made, np.float32)
     if made.ndim == 0 or len(made) != rows:

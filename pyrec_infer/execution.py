@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrec_infer.backends.base import Executor, guarded
 from pyrec_infer.errors import PyrecError, RowCountError, ShapeError
-from pyrec_infer.ir import Array, Node, Rate, Rows, holds_strings, reworded
+from pyrec_infer.ir import Array, Node, Rate, Rows, as_array_of_strings, as_texts, holds_strings, reworded
 from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
@@ -26,6 +26,13 @@ def _evaluate(nodes: Iterable[Node], values: dict[str, Any], sources: Sources) -
         except PyrecError as error:
             raise reworded(error, node, node_label(node, sources)) from None
         values.update(zip(node.outputs, results, strict=True))
+
+
+def _shown(value: Any) -> Any:
+    """A result as callers get it."""
+    if isinstance(value, np.ndarray) and holds_strings(value):
+        return as_array_of_strings(value.reshape(-1).tolist()).reshape(value.shape)
+    return value
 
 
 class ReadyPlan:
@@ -116,12 +123,14 @@ class ReadyPlan:
         for name in self.plan.results:
             if name not in values:
                 values[name] = self.plan.constants[name]
-        return {name: values[name] for name in self.plan.results}
+        return {name: _shown(values[name]) for name in self.plan.results}
 
     def _run_prologue(self, values: dict[str, Any], offsets: Sequence[int], rows: int) -> None:
         counts = np.diff(offsets) if len(offsets) else np.asarray([rows])
         rates = self.plan.rates
-        values.update({name: as_plain(value) for name, value in values.items()}, **self.plan.constants)
+        plain = {name: as_plain(value) for name, value in values.items()}
+        values.update((name, as_texts(array)) for name, array in plain.items() if holds_strings(array))
+        values.update(self.plan.constants)
         for node in self.plan.prologue:
             paired = any(rates[name] == Rate.PAIR for name in node.outputs if name)
             for name in node.inputs:

@@ -339,7 +339,10 @@ py::list run_plan(const ExecutorHandle& handle, const py::sequence& arrays,
   run_watched([&] {
     made = session.run(offsets);
     std::size_t bytes = 0;
-    for (const Tensor& tensor : made) bytes += checked_bytes(tensor.dtype, tensor.shape);
+    for (const Tensor& tensor : made) {
+      bytes += checked_bytes(tensor.dtype, tensor.shape);
+      if (tensor.dtype == DType::kText) bytes += copied_bytes(tensor);
+    }
     session.require_room(bytes);
   });
   py::list outputs;

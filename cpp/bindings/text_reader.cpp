@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "bindings/gil.h"
 #include "core/error.h"
+#include "plan/texts.h"
 #include "strings/utf8.h"
 
 namespace py = pybind11;
@@ -78,6 +81,13 @@ bool append_object(TextBuilder& builder, PyObject* item, bool names, const Place
   return false;
 }
 
+bool is_long_text(PyObject* item) {
+  const py::ssize_t size = PyUnicode_Check(item) ? PyUnicode_GET_LENGTH(item)
+                           : PyBytes_Check(item) ? PyBytes_GET_SIZE(item)
+                                                 : 0;
+  return static_cast<std::size_t>(size) >= kLongText;
+}
+
 constexpr py::ssize_t kAhead = 16;  // objects between a prefetch and its use
 
 // An object's head, and what follows it.
@@ -124,7 +134,7 @@ ReadTexts read_fixed(const py::array& array, char kind, Reading reading, const A
   const auto count = array.size();
   const auto stride = count > 0 ? array.strides(0) : 0;
   const auto* from = static_cast<const char*>(array.data());
-  ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}};
+  ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}, {}};
   Place place{0, reading.per_row};
   std::optional<GilRelease> release;
   if (static_cast<std::size_t>(count) > kLongBatch) release.emplace();
@@ -164,7 +174,7 @@ ReadTexts read_variable(const py::array& array) {
   const py::dtype dtype = array.dtype();
   const auto count = static_cast<std::size_t>(array.size());
   const auto* from = static_cast<const char*>(array.data());
-  ReadTexts made{TextBuilder(count), {}};
+  ReadTexts made{TextBuilder(count), {}, {}};
   bool failed = false;
   {
     const auto release = [&](void* allocator) { api.release(allocator); };
@@ -185,15 +195,25 @@ ReadTexts read_variable(const py::array& array) {
 ReadTexts read_objects(const py::object& items, Reading reading) {
   Place place{0, reading.per_row};
   // Nothing in here runs code of Python's, so nobody changes the list meanwhile.
+  std::unordered_map<PyObject*, std::size_t> known;
   const auto take = [&](ReadTexts& made, PyObject* item) {
-    const bool there = append_object(made.builder, item, reading.names, place);
-    mark(made.missing, static_cast<std::size_t>(place.element), !there);
+    const auto element = static_cast<std::size_t>(place.element);
+    const std::size_t next = made.builder.offsets().size() - 1;
+    const bool is_long = reading.once && is_long_text(item);
+    const std::size_t own = is_long ? known.emplace(item, next).first->second : next;
+    const bool there = own < next || append_object(made.builder, item, reading.names, place);
+    if (own < next && made.places.empty()) {
+      made.places.resize(element);
+      std::iota(made.places.begin(), made.places.end(), std::size_t{0});
+    }
+    if (own < next || !made.places.empty()) made.places.push_back(own);
+    mark(made.missing, element, !there);
     ++place.element;
   };
   if (PyList_Check(items.ptr()) || PyTuple_Check(items.ptr())) {
     const auto count = PySequence_Fast_GET_SIZE(items.ptr());
     PyObject* const* from = PySequence_Fast_ITEMS(items.ptr());
-    ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}};
+    ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}, {}};
     for (py::ssize_t i = 0; i < count; ++i) {
       if (i + kAhead < count) prefetch(from[i + kAhead]);
       take(made, from[i]);
@@ -206,7 +226,7 @@ ReadTexts read_objects(const py::object& items, Reading reading) {
   if (!fits) throw OpError(ErrorKind::kDType, "expected a list or an array of objects");
   const auto array = py::reinterpret_borrow<py::array>(items);
   const auto* from = static_cast<const char*>(array.data());
-  ReadTexts made{TextBuilder(static_cast<std::size_t>(array.size())), {}};
+  ReadTexts made{TextBuilder(static_cast<std::size_t>(array.size())), {}, {}};
   for (py::ssize_t i = 0; i < array.size(); ++i, from += array.strides(0)) {
     PyObject* item = nullptr;
     std::memcpy(&item, from, sizeof item);

@@ -16,14 +16,17 @@ namespace pyrec {
 // Strings that were read, and which of them are missing.
 struct ReadTexts {
   TextBuilder builder;
-  std::vector<bool> missing;  // empty if none is
+  std::vector<bool> missing;        // empty if none is
+  std::vector<std::size_t> places;  // which string each element is; empty if each is its own
 };
 
 // How strings are read: how many make a row, for errors; and whether they are names, whose bytes
-// have to be UTF-8 and may hold halves of characters of UTF-16.
+// have to be UTF-8 and may hold halves of characters of UTF-16; and whether a long object that is
+// there many times becomes one string.
 struct Reading {
   std::int64_t per_row = 0;
   bool names = false;
+  bool once = false;
 };
 
 // A list, a tuple, or an array of objects of one axis. Throws OpError(kDType) for another type.

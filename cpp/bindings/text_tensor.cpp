@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "bindings/convert.h"
@@ -12,6 +14,7 @@
 #include "bindings/text_reader.h"
 #include "core/error.h"
 #include "plan/tensor_tools.h"
+#include "plan/texts.h"
 
 namespace py = pybind11;
 
@@ -70,19 +73,27 @@ py::object strings_of_texts(const py::list& parts, const std::string& fill) {
   return py::cast(Strings(std::move(texts), {count}, std::move(kept)));
 }
 
+PyObject* decoded(std::string_view text) {
+  PyObject* made =
+      PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
+  if (made == nullptr) throw py::error_already_set();
+  return made;
+}
+
 }  // namespace
 
 Strings::Strings(const py::array& array) {
   if (array.ndim() > kMaxRank) throw OpError(ErrorKind::kShape, "expected at most 8 axes");
   for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape_.push_back(array.shape(axis));
   const std::int64_t per_row = array.ndim() == 0 ? 0 : shape_.product(1, shape_.rank());
-  ReadTexts read = read_array(array.attr("reshape")(-1), {per_row, true});
+  ReadTexts read = read_array(array.attr("reshape")(-1), {per_row, true, true});
   const std::vector<std::int64_t>& offsets = read.builder.offsets();
   std::shared_ptr<const char> bytes = read.builder.release();
-  texts_.resize(offsets.size() - 1);
+  texts_.resize(static_cast<std::size_t>(shape_.elements()));
   for (std::size_t i = 0; i < texts_.size(); ++i) {
-    const auto begin = static_cast<std::size_t>(offsets[i]);
-    const auto end = static_cast<std::size_t>(offsets[i + 1]);
+    const std::size_t place = read.places.empty() ? i : read.places[i];
+    const auto begin = static_cast<std::size_t>(offsets[place]);
+    const auto end = static_cast<std::size_t>(offsets[place + 1]);
     if (begin < end) texts_[i] = {bytes.get() + begin, end - begin};
   }
   kept_.push_back(std::move(bytes));
@@ -148,18 +159,24 @@ bool borrow_texts(const py::handle& item, std::vector<Strings>& held, Tensor& te
 }
 
 py::array texts_to_array(const Tensor& tensor) {
-  py::list items;
+  const std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
+  py::array array(py::dtype("O"), shape);
+  auto* to = static_cast<PyObject**>(array.mutable_data());
+  std::map<std::string_view, PyObject*, SamePlace> known;
   for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
-    const Text& text = tensor.as<Text>()[offset];
-    PyObject* made =
-        PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
-    if (made == nullptr) throw py::error_already_set();
-    items.append(py::reinterpret_steal<py::object>(made));
+    const std::string_view text = tensor.as<Text>()[offset];
+    PyObject* made = nullptr;
+    if (text.size() >= kLongText) {
+      PyObject*& first = known[text];
+      if (first != nullptr) made = Py_NewRef(first);
+      if (first == nullptr) first = made = decoded(text);
+    } else {
+      made = decoded(text);
+    }
+    // A new array of objects holds None, or nothing.
+    Py_XDECREF(std::exchange(*to++, made));
   });
-  const py::object make = py::module_::import("pyrec_infer.ir.arrays").attr("as_array_of_strings");
-  const py::tuple shape =
-      py::cast(std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end()));
-  return make(items).attr("reshape")(shape);
+  return array;
 }
 
 void bind_text_tensor(py::module_& module) {

@@ -52,7 +52,7 @@ bool borrow_strings(const pybind11::handle& item, Tensor& tensor);
 // The strings of such an object or of an array, which `held` keeps then; false for any other.
 bool borrow_texts(const pybind11::handle& item, std::vector<Strings>& held, Tensor& tensor);
 
-// An array of the tensor's strings, as `pyrec_infer.ir.as_array_of_strings` makes one.
+// An array of the tensor's strings as objects; those of the same bytes at the same place are one.
 pybind11::array texts_to_array(const Tensor& tensor);
 
 void bind_text_tensor(pybind11::module_& module);

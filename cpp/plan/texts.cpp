@@ -1,7 +1,9 @@
 #include "plan/texts.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
+#include <map>
+#include <set>
 
 namespace pyrec {
 
@@ -10,10 +12,20 @@ TextWriter::TextWriter(Context& context, const Shape& shape, std::size_t bytes)
   if (bytes > 0) at_ = context.arena.keep(bytes);
 }
 
-void TextWriter::append(std::string_view text) {
-  if (!text.empty()) std::memcpy(at_, text.data(), text.size());
-  *next_++ = {at_, text.size()};
-  if (!text.empty()) at_ += text.size();
+Text TextWriter::append(std::string_view text) {
+  const Text made{at_, text.size()};
+  if (!text.empty()) at_ = std::ranges::copy(text, at_).out;
+  return repeat(made);
+}
+
+std::size_t copied_bytes(const Tensor& tensor) {
+  std::size_t bytes = 0;
+  std::set<std::string_view, SamePlace> known;
+  for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
+    const std::string_view text = tensor.as<Text>()[offset];
+    if (text.size() < kLongText || known.insert(text).second) bytes += text.size();
+  });
+  return bytes;
 }
 
 std::size_t text_bytes(const Tensor& tensor) {
@@ -25,11 +37,19 @@ std::size_t text_bytes(const Tensor& tensor) {
 
 Tensor copy_texts(Context& context, const Tensor& tensor) {
   const Tensor source = contiguous(context, tensor);
-  TextWriter writer(context, source.shape, text_bytes(source));
+  TextWriter writer(context, source.shape, copied_bytes(source));
+  std::map<std::string_view, Text, SamePlace> known;
   in_parts(static_cast<std::size_t>(source.elements()), kWatchedElements,
            [&](std::size_t begin, std::size_t count) {
              const Text* texts = source.as<Text>() + begin;
-             for (std::size_t i = 0; i < count; ++i) writer.append(texts[i]);
+             for (std::size_t i = 0; i < count; ++i) {
+               if (texts[i].size() < kLongText) {
+                 writer.append(texts[i]);
+                 continue;
+               }
+               const auto [found, added] = known.try_emplace(texts[i]);
+               found->second = added ? writer.append(texts[i]) : writer.repeat(found->second);
+             }
            });
   return writer.tensor();
 }

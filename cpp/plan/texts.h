@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <utility>
 
 #include "plan/op.h"
 #include "plan/tensor_tools.h"
@@ -23,7 +24,9 @@ class TextWriter {
     *next_++ = {at_, static_cast<std::size_t>(behind - at_)};
     at_ += behind - at_;
   }
-  void append(std::string_view text);
+  Text append(std::string_view text);
+  // The next string, whose bytes are where others of its kind are.
+  Text repeat(const Text& text) { return *next_++ = text; }
 
   const Tensor& tensor() const { return tensor_; }
 
@@ -33,8 +36,21 @@ class TextWriter {
   char* at_ = nullptr;
 };
 
-// All bytes of a contiguous tensor's strings.
+// Strings of so many bytes, which may stand at many places of a tensor, are copied once.
+inline constexpr std::size_t kLongText = 256;
+
+// An order of views in which those of the same bytes at the same place are equal.
+struct SamePlace {
+  bool operator()(std::string_view a, std::string_view b) const {
+    return std::pair(a.data(), a.size()) < std::pair(b.data(), b.size());
+  }
+};
+
+// All bytes of a contiguous tensor's strings, as often as they are in it.
 std::size_t text_bytes(const Tensor& tensor);
+
+// The bytes of a copy of them.
+std::size_t copied_bytes(const Tensor& tensor);
 
 // A copy with bytes of its own.
 Tensor copy_texts(Context& context, const Tensor& tensor);

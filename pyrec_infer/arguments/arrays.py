@@ -9,7 +9,7 @@ import numpy as np
 from pyrec_infer.arguments.arrow import LOST_END, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, as_array_of_strings, holds_strings
+from pyrec_infer.ir import Array, as_texts, holds_strings
 from pyrec_infer.limits import require_own_elements
 from pyrec_infer.strings.missing import is_missing
 
@@ -132,7 +132,7 @@ def _of_tensor(label: str, value: Any) -> Any:
 
 
 def as_strings(label: str, array: Array) -> Array:
-    """Strings of any form as an array of strings; bytes are UTF-8.
+    """Strings of any form as an array of objects, or of a fixed width as they are; bytes are UTF-8.
 
     Raises
     ------
@@ -143,9 +143,10 @@ def as_strings(label: str, array: Array) -> Array:
         return array
     items = array.reshape(-1).tolist()
     texts = items if set(map(type, items)) == {str} else _decoded(label, array, items)
-    if array.dtype.kind != "S" and "\0" in "".join(texts):
-        _refuse_lost_ends(label, np.asarray(texts, object).reshape(array.shape))
-    return as_array_of_strings(texts).reshape(array.shape)
+    made = as_texts(texts).reshape(array.shape)
+    if array.dtype.kind != "S" and "\0" in "".join([text[-1:] for text in texts]):
+        _refuse_lost_ends(label, made)
+    return made
 
 
 def _decoded(label: str, array: Array, items: list[Any]) -> list[str]:
@@ -163,7 +164,8 @@ def _decoded(label: str, array: Array, items: list[Any]) -> list[str]:
             raise DTypeError(
                 f"{label}: expected strings, got objects of other types ({got}){_row(array, place)}"
             )
-        texts.append(item)
+        # A class of the caller's may have an `__eq__` of its own.
+        texts.append(str.__str__(item))
     return texts
 
 

@@ -14,7 +14,7 @@ from pyrec_infer.arguments.arrow_memory import (
     Piece,
 )
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
-from pyrec_infer.ir import Array, as_array_of_strings, is_wasteful
+from pyrec_infer.ir import Array, as_array_of_strings, blank_of, is_wasteful
 from pyrec_infer.strings import Texts, of_offsets, of_views
 
 NUMBERS = {
@@ -86,7 +86,7 @@ def _decoded(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
             raise MalformedError
-        return np.empty((len(places), *words.shape[1:]), words.dtype), missing
+        return np.full((len(places), *words.shape[1:]), blank_of(words), words.dtype), missing
     if gone is not None:
         missing = np.asarray(gone[places] if missing is None else missing | gone[places])
         missing = missing if missing.any() else None

@@ -11,7 +11,7 @@ from pyrec_infer.arguments.raw_values import Lists, Values, filled, read_lists, 
 from pyrec_infer.errors import InputError
 from pyrec_infer.features.fields import ListField
 from pyrec_infer.features.lower import count_input, offset_input
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, blank_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def _padded(lists: Lists, kept: Array, item: ListField) -> Array:
     there = np.broadcast_to((places >= 0) & (places < kept[:, None]), chosen.shape)
     flat = lists.values.array
     if not flat.size:
-        return np.zeros(chosen.shape, flat.dtype)
+        return np.full(chosen.shape, blank_of(flat), flat.dtype)
     return flat[np.where(there, chosen, 0)]
 
 

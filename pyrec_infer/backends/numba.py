@@ -21,7 +21,7 @@ from pyrec_infer.errors import (
     UnsupportedModelError,
     UseAlternativeError,
 )
-from pyrec_infer.ir import BATCH, Array, Node, reworded
+from pyrec_infer.ir import BATCH, STRING, Array, Node, as_texts, reworded
 from pyrec_infer.limits import Budget, current_budget, limited, memory_errors_typed
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.cast import whole_numbers_rule
@@ -45,7 +45,7 @@ def _checked(item: PlanInput, array: Array, first: int) -> Array:
 
     Its rows are the caller's from ``first`` on.
     """
-    if array.dtype == item.dtype:
+    if array.dtype == item.dtype and item.dtype != STRING:
         return array
     if item.dtype.kind == "U" and array.dtype.kind in "UOST":
         return _checked_strings(item, array, first)
@@ -69,15 +69,16 @@ def _checked(item: PlanInput, array: Array, first: int) -> Array:
 
 def _checked_strings(item: PlanInput, array: Array, first: int) -> Array:
     if array.dtype.kind != "O":
-        return array.astype(str) if array.dtype.kind in "ST" else array
-    for place, text in enumerate(array.reshape(-1).tolist()):
+        return as_texts(array.astype(str) if array.dtype.kind == "S" else array)
+    items = array.reshape(-1).tolist()
+    for place, text in enumerate(items):
         if not isinstance(text, str):
             row = np.unravel_index(place, array.shape)[item.rows] if item.rows >= 0 else 0
             raise DTypeError(
                 f"input '{item.label or item.name}': expected strings, got objects of other types "
                 f"({type(text).__name__}) (row {first + int(row)})"
             )
-    return array
+    return as_texts(list(map(str.__str__, items))).reshape(array.shape)
 
 
 def _not_held(item: PlanInput, array: Array, place: tuple[int, ...], first: int) -> IdRangeError:

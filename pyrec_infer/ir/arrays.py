@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 STRING = np.dtype(str)
-"""Element type of string tensors; arrays of it have any NumPy ``U`` width, or hold objects."""
+"""Element type of string tensors. Inside, arrays of it hold objects; callers may give any ``U`` width."""
 
 ELEMENT_TYPES: Mapping[str, np.dtype[Any]] = {
     dtype.name: dtype
@@ -24,7 +24,7 @@ ELEMENT_TYPES: Mapping[str, np.dtype[Any]] = {
 }
 """What tensors may hold, by the name that attributes of nodes call it."""
 
-_ROOMY, _WASTE = 1 << 20, 64
+_ROOMY, _OBJECT = 1 << 20, 64
 
 
 def holds_strings(array: Array) -> bool:
@@ -32,16 +32,38 @@ def holds_strings(array: Array) -> bool:
     return array.dtype.kind in "UO"
 
 
+def as_texts(texts: Sequence[str] | Array) -> Array:
+    """Strings as plans hold them: an array of objects, which shares strings and pads none.
+
+    >>> as_texts(["a", "bc"])
+    array(['a', 'bc'], dtype=object)
+    """
+    return np.asarray(texts, object)
+
+
+def blank_of(array: Array) -> Any:
+    """What stands in a tensor of an array's type where nothing is given: zero, or an empty string."""
+    return "" if holds_strings(array) else array.dtype.type(0)
+
+
+def bytes_of(array: Array) -> int:
+    """The memory of an array, with the letters of its strings, as many times as they are in it."""
+    letters = sum(map(len, array.reshape(-1).tolist())) if holds_strings(array) else 0
+    return array.nbytes + letters
+
+
 def is_wasteful(longest: int, count: int, letters: int) -> bool:
-    """Whether strings of a fixed width would take far more memory than their letters do."""
-    return 4 * longest * count > max(_ROOMY, _WASTE * letters)
+    """Whether strings of a fixed width would take far more memory than they do as objects."""
+    return 4 * longest * count > max(_ROOMY, _OBJECT * count + 2 * letters)
 
 
 def as_array_of_strings(texts: list[str]) -> Array:
-    """Strings as an array of a fixed width, or of objects where that would lose a NUL at an end, or take
-    far more memory than the strings do."""
+    """Strings for a caller: an array of a fixed width, or of objects where that would lose a NUL at an end,
+    or take far more memory than the strings do."""
     longest = max(map(len, texts), default=0)
-    wasteful = is_wasteful(longest, len(texts), sum(map(len, texts)))
+    wasteful = 4 * longest * len(texts) > _ROOMY and is_wasteful(
+        longest, len(texts), sum(map(len, {id(text): text for text in texts}.values()))
+    )
     if wasteful or ("\0" in "".join(texts) and any(text.endswith("\0") for text in texts)):
         return np.asarray(texts, object)
     return np.asarray(texts, str) if texts else np.empty(0, "U1")

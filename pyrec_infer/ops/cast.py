@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.errors import IdRangeError, InputError, ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node, fault, holds_strings
+from pyrec_infer.ir import Array, Info, Node, as_texts, fault, holds_strings
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, element_type, required
 from pyrec_infer.ops.core.traits import ELEMENTWISE, no_flops
@@ -76,12 +76,12 @@ def _to_strings(x: Array) -> Array:
         plain = f"{float(item):.8g}"
         return _SPECIAL.get(plain, plain)
 
-    return np.array([text(item) for item in x.reshape(-1)], np.str_).reshape(x.shape)
+    return as_texts([text(item) for item in x.reshape(-1)]).reshape(x.shape)
 
 
 def convert(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
     """ONNX Cast of an array."""
-    if x.dtype.kind == "O":
+    if x.dtype.kind == "O" and x.size and not isinstance(x.flat[0], str):
         if dtype not in (np.int64, np.int32):
             raise fault(ModelError, node, f"a symbolic size as {dtype}")
         return x

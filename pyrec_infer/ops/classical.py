@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, IdRangeError, ModelError, ShapeError
-from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, fault, holds_strings, same_size
+from pyrec_infer.ir import STRING, Array, Info, Node, RowAxis, Size, as_texts, fault, holds_strings, same_size
+from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import fresh, product
@@ -19,7 +20,7 @@ from pyrec_infer.ops.scores import row_count
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
-FLOAT32 = np.dtype(np.float32)
+FLOAT32, TEXTS = np.dtype(np.float32), np.dtype(object)
 
 
 def _fail(node: Node, rule: str) -> ModelError:
@@ -96,7 +97,7 @@ def _imputer(node: Node, inputs: Arrays) -> list[Array]:
     if not len(values):
         raise fault(DTypeError, node, f"no imputed values for {x.dtype}")
     if holds_strings(x):
-        return [np.where(x == node.attribute(replaced_key, ""), np.asarray(values, STRING), x)]
+        return [np.where(x == node.attribute(replaced_key, ""), as_texts(values), x)]
     kind = np.float32 if x.dtype.kind == "f" else np.int64
     filled = _per_column(node, "imputed values", np.asarray(values, kind), x)
     replaced = kind(node.attribute(replaced_key, 0))
@@ -113,13 +114,13 @@ def _categories(node: Node) -> Array:
     texts, numbers = node.attribute("cats_strings", ()), node.attribute("cats_int64s", ())
     if bool(len(texts)) == bool(len(numbers)):
         raise _fail(node, "expected either cats_strings or cats_int64s")
-    return np.asarray(texts, STRING) if len(texts) else np.asarray(numbers, np.int64)
+    return as_texts(texts) if len(texts) else np.asarray(numbers, np.int64)
 
 
 def _one_hot_encoder(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     categories = _categories(node)
-    if holds_strings(x) != (categories.dtype.kind == "U"):
+    if holds_strings(x) != holds_strings(categories):
         raise fault(DTypeError, node, f"categories of another type than {x.dtype}")
     if x.dtype.kind == "f":
         x = x.astype(np.int64)
@@ -164,6 +165,7 @@ def _feature_vectorizer(node: Node, inputs: Arrays) -> list[Array]:
         width = widths[index] if index < len(widths) else part.shape[1]
         if width < 0:
             raise _fail(node, "inputdimensions are out of range")
+        current_budget().require(FLOAT32.itemsize * len(part) * width)
         padding = np.zeros((len(part), max(0, width - part.shape[1])), np.float32)
         parts.append(np.concatenate([part[:, :width], padding], axis=1))
     if len({len(part) for part in parts}) != 1:
@@ -182,7 +184,7 @@ def _encoder_side(node: Node, side: str) -> Array:
     tensor = node.attribute(f"{side}_tensor")
     if isinstance(tensor, np.ndarray):
         return tensor.reshape(-1)
-    for suffix, dtype in (("strings", STRING), ("int64s", np.dtype(np.int64)), ("floats", FLOAT32)):
+    for suffix, dtype in (("strings", TEXTS), ("int64s", np.dtype(np.int64)), ("floats", FLOAT32)):
         items = node.attribute(f"{side}_{suffix}", ())
         if len(items):
             return np.asarray(items, dtype)
@@ -193,7 +195,7 @@ def _encoder_default(node: Node, values: Array) -> Any:
     tensor = node.attribute("default_tensor")
     if isinstance(tensor, np.ndarray) and tensor.size == 1:
         return tensor.reshape(-1)[0]
-    if values.dtype.kind in "UO":
+    if holds_strings(values):
         return node.attribute("default_string", "_Unused")
     if values.dtype.kind == "f":
         return node.attribute("default_float", -0.0)
@@ -222,7 +224,7 @@ def _codes(node: Node) -> _Codes:
         found: dict[Any, Any] = {}
         for item, value in zip(keys.tolist(), values.tolist(), strict=True):
             found.setdefault(_key(item), value)
-        dtype = STRING if values.dtype.kind in "UO" else values.dtype
+        dtype = TEXTS if holds_strings(values) else values.dtype
         made = node.findings[_codes] = _Codes(_kind(keys), found, _encoder_default(node, values), dtype)
     return made
 
@@ -246,7 +248,7 @@ def _label_encoder(node: Node, inputs: Arrays) -> list[Array]:
 def _infer_label_encoder(node: Node, inputs: Infos) -> list[Info]:
     values = _encoder_side(node, "values")
     info = required(node, inputs, 0)
-    return [Info(STRING if values.dtype.kind in "UO" else values.dtype, info.shape)]
+    return [Info(STRING if holds_strings(values) else values.dtype, info.shape)]
 
 
 def _zip_map(node: Node, inputs: Arrays) -> list[Array]:

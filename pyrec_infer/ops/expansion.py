@@ -8,7 +8,18 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array, Info, Node, RowAxis, Size, Undecidable, fault, has_symbol, same_size
+from pyrec_infer.ir import (
+    Array,
+    Info,
+    Node,
+    RowAxis,
+    Size,
+    Undecidable,
+    blank_of,
+    fault,
+    has_symbol,
+    same_size,
+)
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowRule, optional, required
 from pyrec_infer.ops.core.shapes import (
@@ -140,12 +151,7 @@ def _pad(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         for axis, (_, _, index) in enumerate(sources):
             data = data.take(index, axis)
         return [data]
-    dtype = data.dtype
-    if value is not None and dtype.kind == "U":
-        dtype = np.result_type(dtype, value.dtype)
-    padded = np.zeros(shape, dtype)
-    if value is not None:
-        padded[...] = value.reshape(())
+    padded = np.full(shape, blank_of(data) if value is None else value.reshape(()), data.dtype)
     inside = tuple(
         slice(low + before, max(high, low) + before)
         for (low, high, _), (before, _) in zip(sources, amounts, strict=True)

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Dim, Info, Node, RowAxis, Size, Undecidable, fault
+from pyrec_infer.ir import (
+    STRING,
+    Array,
+    Dim,
+    Info,
+    Node,
+    RowAxis,
+    Size,
+    Undecidable,
+    blank_of,
+    fault,
+    holds_strings,
+)
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowRule, boolean, check_count, element_type, optional, required
 from pyrec_infer.ops.core.shapes import (
@@ -30,7 +42,8 @@ def _infer_constant_of_shape(node: Node, inputs: Sequence[Info | None]) -> list[
     if sizes is not None and any(isinstance(size, int) and size < 0 for size in sizes):
         raise fault(ModelError, node, f"shape {list(sizes)}")
     shape = fresh_shape(node, length_of(target)) if sizes is None else sizes
-    return [Info(_fill(node).dtype, shape)]
+    value = _fill(node)
+    return [Info(STRING if holds_strings(value) else value.dtype, shape)]
 
 
 def _fill(node: Node) -> Array:
@@ -108,7 +121,7 @@ def _trilu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     height, width = data.shape[-2:]
     distance = np.arange(width) - np.arange(height)[:, None]
     keep = distance >= diagonal if boolean(node.attribute("upper", 1)) else distance <= diagonal
-    return [np.where(keep, data, np.zeros((), data.dtype))]
+    return [np.where(keep, data, blank_of(data))]
 
 
 def _eye_type(node: Node, given: Any) -> Any:

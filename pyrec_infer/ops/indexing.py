@@ -215,7 +215,7 @@ def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         raise _outside(count, 0, np.argwhere(chosen < 0)[0], chosen.shape)
     chosen = np.expand_dims(chosen, axis)
     classes = np.arange(count).reshape([-1 if i == axis else 1 for i in range(indices.ndim + 1)])
-    return [np.where((chosen == classes) | (chosen == classes - count), values[1], values[0])]
+    return [np.where((chosen == classes) | (chosen == classes - count), values[1:], values[:1])]
 
 
 def _infer_compress(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

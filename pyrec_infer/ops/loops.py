@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import Array, Dim, Graph, Info, Node, Rows, Size, fault
+from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, Size, bytes_of, fault, holds_strings
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core.inference import infer_graph
 from pyrec_infer.ops.core.interpret import Value, interpret
@@ -114,7 +114,7 @@ def _infer_loop(node: Node, inputs: Infos) -> list[Info]:
 def empty_scan(node: Node, body: Graph, name: str, inputs: Sequence[Any], axis: int) -> Array:
     """The scan output of no iterations: sizes that nothing fixes are 0."""
     given = {
-        body_input: Info(value.dtype, value.shape)
+        body_input: Info(STRING if holds_strings(value) else value.dtype, value.shape)
         for body_input, value in zip(body.inputs, inputs, strict=True)
         if isinstance(value, np.ndarray)
     }
@@ -146,8 +146,9 @@ def _evaluate_loop(node: Node, inputs: Sequence[Any]) -> list[Any]:
         condition = np.asarray(results[0]).reshape(())
         state = results[1 : 1 + carried]
         for stack, value in zip(scans, results[1 + carried :], strict=True):
-            budget.take(BYTES_OF_OBJECT + np.asarray(value).nbytes)
-            stack.append(np.asarray(value))
+            array = np.asarray(value)
+            budget.take(BYTES_OF_OBJECT + bytes_of(array))
+            stack.append(array)
     stacked: list[Value] = []
     for name, stack in zip(body.outputs[1 + carried :], scans, strict=True):
         if stack:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError, ShapeError
-from pyrec_infer.ir import Array, Graph, Info, Node, Size, fault
+from pyrec_infer.ir import Array, Graph, Info, Node, Size, bytes_of, fault
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core.interpret import Value, interpret
 from pyrec_infer.ops.core.registry import Op
@@ -95,11 +95,12 @@ def _evaluate_scan(node: Node, inputs: Sequence[Any]) -> list[Any]:
     scans: list[list[Array]] = [[] for _ in range(output_count)]
     budget = current_budget()
     for step in range(length):
-        results = interpret(body, [*state, *(value[step] for value in rows_of), *captured])
+        results = interpret(body, [*state, *(value[step, ...] for value in rows_of), *captured])
         state = results[:states]
         for stack, value in zip(scans, results[states:], strict=True):
-            budget.take(BYTES_OF_OBJECT + np.asarray(value).nbytes)
-            stack.append(np.asarray(value))
+            array = np.asarray(value)
+            budget.take(BYTES_OF_OBJECT + bytes_of(array))
+            stack.append(array)
     stacked: list[Value] = []
     settings = zip(body.outputs[states:], scans, output_axes, output_reverse, strict=True)
     for name, stack, axis, backward in settings:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import ModelError
-from pyrec_infer.ir import STRING, Array, Info, Node, Size, fault
+from pyrec_infer.ir import STRING, Array, Info, Node, Size, fault, holds_strings
 from pyrec_infer.ops.core.shapes import fresh
 
 
@@ -90,5 +90,5 @@ def scores_info(node: Node, info: Info | None, columns: int, dtype: Any = np.flo
 
 
 def labels_info(node: Node, info: Info | None, labels: Array) -> Info:
-    dtype = STRING if labels.dtype.kind == "U" else labels.dtype
+    dtype = STRING if holds_strings(labels) else labels.dtype
     return Info(dtype, (row_count(node, info),))

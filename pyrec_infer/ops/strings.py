@@ -1,7 +1,8 @@
-"""Operators on strings, which only ever run in Python."""
+"""Operators on strings."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +12,8 @@ from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.hashing import Seed
 from pyrec_infer.hashing.murmur3 import murmur3_32
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Info, Node, fault, holds_strings
+from pyrec_infer.ir import STRING, Array, Dim, Info, Node, as_texts, fault, holds_strings
+from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import broadcast, fresh
@@ -21,10 +23,35 @@ Arrays = Sequence[Array | None]
 INT64 = np.dtype(np.int64)
 
 
+_STRING = 64
+"""Bytes that a string takes beside its letters."""
+
+
 def _text(node: Node, x: Array) -> Array:
     if not holds_strings(x):
         raise fault(DTypeError, node, f"takes strings, got {x.dtype}")
     return x
+
+
+def _letters(x: Array) -> int:
+    return sum(map(len, x.reshape(-1).tolist()))
+
+
+def _roomy_items(x: Array) -> list[str]:
+    """The strings; what repeats few to more than a call may hold is refused before others are made."""
+    items: list[str] = x.reshape(-1).tolist()
+    current_budget().require(_STRING * len(items) + sum(map(len, items)))
+    return items
+
+
+def _table(parts: list[list[str]], padding: str, shape: tuple[int, ...]) -> Array:
+    """Lists of strings along a new last axis."""
+    width = max(map(len, parts), default=0)
+    current_budget().require(8 * len(parts) * width)
+    table = np.full((len(parts), width), padding, object)
+    for row, part in zip(table, parts, strict=True):
+        row[: len(part)] = part
+    return table.reshape(*shape, width)
 
 
 def _category_mapper(node: Node, inputs: Arrays) -> list[Array]:
@@ -40,7 +67,7 @@ def _category_mapper(node: Node, inputs: Arrays) -> list[Array]:
     to_text = dict(zip(numbers, texts, strict=True))
     unused = node.attribute("default_string", "_Unused")
     names = [to_text.get(item, unused) for item in x.reshape(-1).tolist()]
-    return [np.asarray(names, STRING).reshape(x.shape)]
+    return [as_texts(names).reshape(x.shape)]
 
 
 def _infer_category_mapper(node: Node, inputs: Infos) -> list[Info]:
@@ -53,7 +80,7 @@ def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] != 1):
         raise fault(ShapeError, node, f"expected shape [C] or [1, C], got {x.shape}")
     stopwords = {str(word) for word in node.attribute("stopwords", ())}
-    items = x.reshape(-1).tolist()
+    items = _roomy_items(x)
     if node.attribute("is_case_sensitive", 0):
         items = [item for item in items if item not in stopwords]
     else:
@@ -64,7 +91,7 @@ def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
         raise fault(ModelError, node, f"unknown case_change_action {action!r}")
     if action != "NONE":
         items = [item.lower() if action == "LOWER" else item.upper() for item in items]
-    result = np.asarray(items or [""], STRING)
+    result = as_texts(items or [""])
     return [result[None] if x.ndim == 2 else result]
 
 
@@ -78,11 +105,13 @@ def _string_split(node: Node, inputs: Arrays) -> list[Array]:
     x = _text(node, required(node, inputs, 0))
     delimiter = str(node.attribute("delimiter", "")) or None
     limit = node.attribute("maxsplit")
-    parts = [item.split(delimiter, -1 if limit is None else limit) for item in x.reshape(-1).tolist()]
-    width = max((len(part) for part in parts), default=0)
-    padded = [part + [""] * (width - len(part)) for part in parts]
-    table = np.asarray(padded, STRING).reshape(*x.shape, width)
-    return [table, np.asarray([len(part) for part in parts], np.int64).reshape(x.shape)][: len(node.outputs)]
+    items, most = x.reshape(-1).tolist(), -1 if limit is None else limit
+    pieces = sum((item.count(delimiter) if delimiter else len(item) // 2) + 1 for item in items)
+    current_budget().require(_STRING * pieces + sum(map(len, items)))
+    parts = [item.split(delimiter, most) for item in items]
+    return [_table(parts, "", x.shape), np.asarray([len(part) for part in parts], np.int64).reshape(x.shape)][
+        : len(node.outputs)
+    ]
 
 
 def _infer_string_split(node: Node, inputs: Infos) -> list[Info]:
@@ -103,18 +132,17 @@ def _tokenizer(node: Node, inputs: Arrays) -> list[Array]:
     except re.error as error:
         raise fault(ModelError, node, f"bad pattern: {error}") from None
     shortest = max(node.attribute("mincharnum", 1), 1)
-    parts = []
+    parts, budget = [], current_budget()
     for item in x.reshape(-1).tolist():
+        budget.take(_STRING + len(item))
         if expression:
             found = [match.group() for match in pattern.finditer(item)]
         else:
             found = list(item) if by_character else _between(pattern, item)
         kept = [token for token in found if len(token) >= shortest]
+        budget.take(_STRING * len(kept))
         parts.append(["\x02", *kept, "\x03"] if node.attribute("mark", 0) else kept)
-    width = max((len(part) for part in parts), default=0)
-    padding = str(node.attribute("pad_value", "#"))
-    table = np.asarray([part + [padding] * (width - len(part)) for part in parts], STRING)
-    return [table.reshape(*x.shape, width)]
+    return [_table(parts, str(node.attribute("pad_value", "#")), x.shape)]
 
 
 def _between(pattern: re.Pattern[str], text: str) -> list[str]:
@@ -133,12 +161,15 @@ def _infer_tokenizer(node: Node, inputs: Infos) -> list[Info]:
 
 def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
     a, b = (_text(node, required(node, inputs, index)) for index in range(2))
-    add = np.add if "O" in (a.dtype.kind, b.dtype.kind) else np.char.add
     try:
-        return [np.asarray(add(a, b))]
+        shape = np.broadcast_shapes(a.shape, b.shape)
     except ValueError as error:
         let_interrupts_pass(error)
         raise fault(ShapeError, node, f"shapes {a.shape} and {b.shape} do not broadcast") from None
+    count = math.prod(shape)
+    letters = sum(_letters(x) * (count // max(x.size, 1)) for x in (a, b))
+    current_budget().require(_STRING * count + letters)
+    return [np.asarray(np.add(as_texts(a), as_texts(b)), object)]
 
 
 def _infer_string_concat(node: Node, inputs: Infos) -> list[Info]:
@@ -168,7 +199,7 @@ def _change_text(node: Node, inputs: Arrays) -> list[Array]:
     change = _CHANGES.get(str(node.attribute("change", "")))
     if change is None:
         raise fault(ModelError, node, "unknown change")
-    return [np.asarray([change(item) for item in x.reshape(-1).tolist()], STRING).reshape(x.shape)]
+    return [as_texts([change(item) for item in _roomy_items(x)]).reshape(x.shape)]
 
 
 def _infer_change_text(node: Node, inputs: Infos) -> list[Info]:

@@ -19,7 +19,7 @@ from pyrec_infer.formats.onnx.upgrade import RULES, upgrade
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Imported, Source
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import FOREIGN, STRING, Array, Attribute, Graph, Info, Node, topological, verify
+from pyrec_infer.ir import FOREIGN, STRING, Array, Attribute, Graph, Info, Node, as_texts, topological, verify
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.ops import OPS
 
@@ -67,7 +67,7 @@ class _Converter:
             if item.name in ("value_int", "value_ints"):
                 return np.asarray(self.attribute(item), np.int64)
             if item.name in ("value_string", "value_strings"):
-                return np.asarray(self.attribute(item), str)
+                return as_texts(self.attribute(item))  # type: ignore[arg-type]
         raise UnsupportedModelError(f"constant {node.output[0]!r} is sparse or has no value")
 
     def body(self, proto: onnx.GraphProto) -> tuple[Graph, tuple[str, ...]]:

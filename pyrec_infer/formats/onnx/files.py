@@ -17,7 +17,7 @@ from pyrec_infer.formats.onnx.check import check_text
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Source
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import ELEMENT_TYPES, STRING, Array
+from pyrec_infer.ir import ELEMENT_TYPES, STRING, Array, as_texts
 from pyrec_infer.limits import MAX_RANK
 from pyrec_infer.memory import settled
 
@@ -210,7 +210,7 @@ def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array
             raise ModelError(f"{where}: strings cannot be external data")
         found = _external(tensor, dtype, count, files)
     elif dtype.kind == "U":
-        found = np.array([text_of(item, where) for item in tensor.string_data], dtype=str)
+        found = as_texts([text_of(item, where) for item in tensor.string_data])
     elif tensor.HasField("raw_data"):
         data = tensor.raw_data
         if len(data) != count * dtype.itemsize:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.errors import PyrecError, UnsupportedModelError
-from pyrec_infer.ir import Info, Node, fault
-from pyrec_infer.limits import MAX_RANK, Budget, current_budget
+from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.ir import Array, Info, Node, bytes_of, fault
+from pyrec_infer.limits import MAX_RANK, Budget, current_budget, limited
 from pyrec_infer.ops.core.registry import lookup
 from pyrec_infer.ops.core.shapes import known_bytes, product
 
@@ -20,7 +21,20 @@ _WIDEST = 16
 _FEW = 64
 """Elements of an input whose values may tell a result's shape."""
 
-GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile"})
+GROWING = frozenset(
+    {
+        "ConstantOfShape",
+        "Expand",
+        "OneHot",
+        "Pad",
+        "Range",
+        "Resize",
+        "TfIdfVectorizer",
+        "Tile",
+        "ai.onnx.ml.FeatureVectorizer",
+        "ai.onnx.ml.OneHotEncoder",
+    }
+)
 """Operators whose results may have more elements than all pairs of elements of their inputs."""
 
 
@@ -116,6 +130,19 @@ def require_room(node: Node, inputs: Sequence[Any], budget: Budget | None = None
     budget.require(sum(known_bytes(info) or 0 for info in infos))
 
 
+def evaluate_within(node: Node, inputs: Sequence[Any], most: int) -> list[Array] | None:
+    """A node's results; None where it fails, or they would take more than so many bytes."""
+    op = lookup(node.op)
+    try:
+        with np.errstate(all="ignore"), limited(most):
+            results = [] if op is None else list(op.evaluate(node, inputs))
+    except Exception as error:
+        let_interrupts_pass(error)
+        return None
+    fits = bool(results) and all(isinstance(value, np.ndarray) for value in results)
+    return results if fits and sum(map(bytes_of, results)) <= most else None
+
+
 def made_bytes(values: Sequence[Any]) -> int:
     """The memory of new results; views of other arrays take none."""
     total = 0
@@ -126,4 +153,4 @@ def made_bytes(values: Sequence[Any]) -> int:
     return total
 
 
-__all__ = ["GROWING", "check_axes", "check_ranks", "is_long", "made_bytes", "require_room"]
+__all__ = ["GROWING", "check_axes", "check_ranks", "evaluate_within", "is_long", "made_bytes", "require_room"]

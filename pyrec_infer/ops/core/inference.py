@@ -9,13 +9,18 @@ import numpy as np
 
 from pyrec_infer.errors import ModelError
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, fault
-from pyrec_infer.ops.core.bounds import GROWING, check_axes, check_ranks, is_long
+from pyrec_infer.ir import STRING, Array, Dim, Graph, Info, Node, Rows, bytes_of, fault, holds_strings
+from pyrec_infer.ops.core.bounds import GROWING, check_axes, check_ranks, evaluate_within, is_long
 from pyrec_infer.ops.core.registry import Op, couples, lookup
 from pyrec_infer.ops.core.shapes import product, same_shape
 
 _MAX_CONTENTS = 64
 _MAX_FOLDED = 4096
+_FEW_FOLDED = 64
+_MAX_BYTES = 64 << 10
+"""What a folded result may take: numbers of so many elements, or strings."""
+_ROOM = 16 << 20
+"""Bytes of folded results of a graph from which on only those of few elements are folded."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def infer_graph(graph: Graph, infos: Mapping[str, Info]) -> dict[str, Info]:
 
 def constant_info(value: Array) -> Info:
     """What is known of a constant: everything."""
-    dtype = STRING if value.dtype.kind in "UO" else value.dtype
+    dtype = STRING if holds_strings(value) else value.dtype
     return Info(dtype, value.shape, constant=value)
 
 
@@ -87,8 +92,12 @@ def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
     infos = {name: given[name] if name in given else Info(None, None) for name in graph.inputs}
     infos.update((name, constant_info(value)) for name, value in graph.constants.items())
     coupled = []
+    folded = 0
     for node in graph.nodes:
-        outputs, couples_rows = analyze_node(node, infos, rows)
+        outputs, couples_rows = analyze_node(
+            node, infos, rows, _MAX_FOLDED if folded < _ROOM else _FEW_FOLDED
+        )
+        folded += sum(bytes_of(info.constant) for info in outputs if info.constant is not None)
         if couples_rows:
             coupled.append(node)
         infos.update((name, info) for name, info in zip(node.outputs, outputs, strict=True) if name)
@@ -110,14 +119,19 @@ def _same_output(a: Info, b: Info) -> bool:
     )
 
 
-def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tuple[Sequence[Info], bool]:
-    """What is known of a node's outputs, and whether it couples rows, from what is known of its inputs."""
+def analyze_node(
+    node: Node, infos: Mapping[str, Info], rows: bool = True, most: int = _MAX_FOLDED
+) -> tuple[Sequence[Info], bool]:
+    """What is known of a node's outputs, and whether it couples rows, from what is known of its inputs.
+
+    Results of up to ``most`` elements are folded where all inputs are known.
+    """
     inputs = tuple([infos[name] if name else None for name in node.inputs])
     # Most passes leave most nodes as they were.
     before: _Found | None = node.findings.get(_Found)
     if before is not None and before.fits(rows, inputs):
         return before.outputs, before.coupled
-    outputs, coupled = _analyze_inputs(node, inputs, rows)
+    outputs, coupled = _analyze_inputs(node, inputs, rows, most)
     if before is not None:
         # What follows a value that is as it was is found again by identity.
         outputs = [
@@ -127,10 +141,12 @@ def analyze_node(node: Node, infos: Mapping[str, Info], rows: bool = True) -> tu
     return outputs, coupled
 
 
-def _analyze_inputs(node: Node, inputs: Sequence[Info | None], rows: bool) -> tuple[Sequence[Info], bool]:
+def _analyze_inputs(
+    node: Node, inputs: Sequence[Info | None], rows: bool, most: int
+) -> tuple[Sequence[Info], bool]:
     op = lookup(node.op)
     try:
-        outputs = _outputs(node, op, inputs)
+        outputs = _outputs(node, op, inputs, most)
         if not rows:
             return outputs, False
         flow = (op.rows if op else couples)(node, inputs, outputs)
@@ -148,7 +164,7 @@ def _analyze_inputs(node: Node, inputs: Sequence[Info | None], rows: bool) -> tu
         raise fault(ModelError, node, f"inconsistent: {error}") from error
 
 
-def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[Info]:
+def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None], most: int) -> list[Info]:
     count = len(node.outputs)
     if op is None:
         return [Info(None, None)] * count
@@ -158,7 +174,7 @@ def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[I
     outputs += [Info(None, None)] * (count - len(outputs))
     if node.bodies:
         return outputs
-    folded = _fold(node, op, inputs, outputs)
+    folded = _fold(node, inputs, outputs, most)
     if folded is not None:
         return [constant_info(value) for value in folded]
     if count == 1 and outputs[0].constant is None:
@@ -167,31 +183,25 @@ def _outputs(node: Node, op: Op | None, inputs: Sequence[Info | None]) -> list[I
 
 
 def _fold(
-    node: Node, op: Op, inputs: Sequence[Info | None], outputs: Sequence[Info]
+    node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info], most: int
 ) -> Sequence[Array] | None:
     """The results, if all inputs are known and everything is small."""
     present = [info for info in inputs if info is not None]
     if not present or any(info.constant is None for info in present):
         return None
     constants = [None if info is None else info.constant for info in inputs]
-    if sum(value.size for value in constants if value is not None) > _MAX_FOLDED:
+    if sum(value.size for value in constants if value is not None) > most:
         return None
     for info in outputs:
         size = None if info.shape is None else product(info.shape)
-        if info.sequence or (isinstance(size, int) and size > _MAX_FOLDED):
+        if info.sequence or (isinstance(size, int) and size > most):
             return None
         if not isinstance(size, int) and node.op in GROWING:
             return None
     if is_long(node, constants):
         return None
-    try:
-        with np.errstate(all="ignore"):
-            results = op.evaluate(node, constants)
-    except Exception as error:
-        let_interrupts_pass(error)
-        return None
-    fits = len(results) == len(outputs) and all(isinstance(value, np.ndarray) for value in results)
-    return results if fits else None
+    results = evaluate_within(node, constants, _MAX_BYTES)
+    return results if results is not None and len(results) == len(outputs) else None
 
 
 def _contents(node: Node, op: Op, inputs: Sequence[Info | None], output: Info) -> Array | None:

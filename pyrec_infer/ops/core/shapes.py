@@ -69,12 +69,16 @@ def product(sizes: Sequence[Size]) -> Size:
     return total
 
 
+_PLACE = 16
+"""Bytes of a string's place and length, which are a tensor's element."""
+
+
 def known_bytes(info: Info | None) -> int | None:
     """The bytes of a value of known size, else None."""
     if info is None or info.shape is None or info.dtype is None:
         return None
     size = product(info.shape)
-    return size * max(info.dtype.itemsize, 1) if isinstance(size, int) else None
+    return size * (info.dtype.itemsize or _PLACE) if isinstance(size, int) else None
 
 
 def integers(info: Info | None) -> tuple[Size, ...] | None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from pyrec_infer.ir import Array, Graph, Node
+from pyrec_infer.ir import Array, Graph, Node, holds_strings
 from pyrec_infer.passes.common.rewrite import map_bodies, rename_inputs
 
 _SMALL = 4096
@@ -14,7 +14,7 @@ _SMALL = 4096
 
 
 def _constant_key(value: Array) -> Hashable:
-    if value.dtype.kind == "U" or value.nbytes > _SMALL:
+    if holds_strings(value) or value.nbytes > _SMALL:
         return id(value)
     return value.dtype.str, value.shape, value.tobytes()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyrec_infer.ir import Array, Graph, Node
+from pyrec_infer.ir import Array, Graph, Node, holds_strings
 from pyrec_infer.ops import Trait, has
 
 
@@ -26,7 +26,7 @@ def separate_labels(graph: Graph) -> Graph:
     constants: dict[str, Array] = dict(graph.constants)
     for node in graph.nodes:
         labels = node.attribute("labels") if has(node, Trait.CLASSIFIES) else None
-        if labels is None or labels.dtype.kind != "U":
+        if labels is None or not holds_strings(labels):
             nodes.append(node)
             continue
         label = node.outputs[0]

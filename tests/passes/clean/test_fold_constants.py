@@ -29,3 +29,15 @@ def test_a_big_expansion_is_not_folded() -> None:
     ]
     graph = graph_of(nodes, {"a": F32.type(1), "shape": np.asarray([1 << 10, 1 << 9])}, **XZ)
     assert "Expand" in ops(fold_constants(graph))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_results_take_no_more_memory_than_constants(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrec_infer.passes.clean.fold_constants._MAX_GROWTH", 0)
+    nodes = [Node("Add", (f"c{i}", f"c{i}"), (f"c{i + 1}",)) for i in range(4)]
+    read = [f"c{i}" for i in range(1, 5)] if kept else ["c4"]
+    nodes += [Node("ReduceSum", (name,), (f"{name}/sum",)) for name in read]
+    nodes.append(Node("Sum", ("x", *(f"{name}/sum" for name in read)), ("y",)))
+    graph = graph_of(nodes, {"c0": np.zeros(1 << 13, F32.type)}, **XZ)
+    # A result that others read stays, so there is room for one beside the constant's.
+    assert ops(fold_constants(graph)) == (["Add"] * 2 + ["ReduceSum"] * 2 + ["Sum"] if kept else ["Sum"])
