@@ -29,18 +29,19 @@ FORMS = {
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
 
 
-def tags(name: str, **more: Any) -> features.ListField:
+def tags(name: str, words: bool = False, **more: Any) -> features.ListField:
     own: dict[str, Any] = {**FORMS[name], **more}
     if "weighted" in name:
         own.update(weights="by", weights_to="weights")
-    known = features.Vocabulary(TAGS, 0)
-    return features.ListField("tags", "item", to="ids", dtype="integer", transforms=[known], **own)
+    known = features.Vocabulary(list(map(str, TAGS)) if words else TAGS, 0)
+    kind: Any = "string" if words else "integer"
+    return features.ListField("tags", "item", to="ids", dtype=kind, transforms=[known], **own)
 
 
 @cache
-def models(name: str, **more: Any) -> tuple[pi.Model, pi.Model]:
+def models(name: str, words: bool = False, **more: Any) -> tuple[pi.Model, pi.Model]:
     source = SPELLINGS[name]()
-    return pi.load(source), pi.load(source, schema=pi.Schema([tags(name, **more)]))
+    return pi.load(source), pi.load(source, schema=pi.Schema([tags(name, words, **more)]))
 
 
 def tensors(name: str, rows: list[list[int]], weights: list[list[float]]) -> dict[str, Array]:
@@ -60,18 +61,23 @@ def dense(rows: int) -> Array:
     return np.random.default_rng(1).normal(size=(rows, 5)).astype(np.float32)
 
 
-def raw(name: str, rows: list[list[int]], weights: list[list[float]]) -> dict[str, Any]:
-    return {"tags": rows, "by": weights} if "weighted" in name else {"tags": rows}
+def raw(name: str, rows: list[list[int]], weights: list[list[float]], words: bool = False) -> dict[str, Any]:
+    given = [[str(tag) for tag in row] for row in rows] if words else rows
+    return {"tags": given, "by": weights} if "weighted" in name else {"tags": given}
 
 
 @pytest.mark.parametrize("name", FORMS)
 @settings(max_examples=6)
-@given(st.lists(st.lists(st.sampled_from(TAGS), max_size=4), min_size=1, max_size=4), st.integers(0, 99))
-def test_scores_are_those_of_tensors(name: str, rows: list[list[int]], seed: int) -> None:
-    plain, model = models(name)
+@given(
+    st.lists(st.lists(st.sampled_from(TAGS), max_size=4), min_size=1, max_size=4),
+    st.integers(0, 99),
+    st.booleans(),
+)
+def test_scores_are_those_of_tensors(name: str, rows: list[list[int]], seed: int, words: bool) -> None:
+    plain, model = models(name, words)
     numbers = np.random.default_rng(seed)
     weights = [numbers.normal(size=len(row)).astype(np.float32).tolist() for row in rows]
-    given_, expected, x = raw(name, rows, weights), tensors(name, rows, weights), dense(len(rows))
+    given_, expected, x = raw(name, rows, weights, words), tensors(name, rows, weights), dense(len(rows))
     np.testing.assert_allclose(
         model.run({**given_, "x": x})["y"], plain.run({**expected, "x": x})["y"], **TOLERANCE
     )
@@ -81,6 +87,39 @@ def test_scores_are_those_of_tensors(name: str, rows: list[list[int]], seed: int
     first = {key: values[0] for key, values in given_.items()}
     one = tensors(name, rows[:1], weights[:1])
     np.testing.assert_allclose(model.score(first, {"x": x}), plain.score(one, {"x": x}), **TOLERANCE)
+
+
+@pytest.mark.parametrize("form", ["list", "large_list", "list of a dictionary", "polars", "rows"])
+def test_lists_of_strings_in_any_form(form: str) -> None:
+    plain, model = models("scripted-mean-last", words=True)
+    rows = [[TAGS[1], TAGS[2]], [], [TAGS[3]]]
+    words: Any = [[str(tag) for tag in row] for row in rows]
+    if form == "polars":
+        polars = pytest.importorskip("polars", reason="makes a column of lists")
+        words = polars.Series(words, dtype=polars.List(polars.String))
+    elif form != "rows":
+        arrow = pytest.importorskip("pyarrow", reason="makes columns of lists")
+        text = arrow.dictionary(arrow.int32(), arrow.string()) if "dictionary" in form else arrow.string()
+        words = arrow.array(words, arrow.large_list(text) if form == "large_list" else arrow.list_(text))
+    expected = plain.score({"x": dense(1)}, tensors("scripted-mean-last", rows, []))
+    np.testing.assert_allclose(model.score({"x": dense(1)}, {"tags": words}), expected, **TOLERANCE)
+    catalog = model.catalog({"tags": words})
+    np.testing.assert_allclose(catalog.score({"x": dense(1)}), expected, **TOLERANCE)
+    best = catalog.top_k({"x": dense(1)}, k=3)
+    np.testing.assert_array_equal(best.ids, np.argsort(-expected, kind="stable"))
+
+
+def test_an_unknown_value_is_refused_by_its_field() -> None:
+    for words in (False, True):
+        _, model = models("scripted-sum-first", words)
+        rows: Any = [["1000"], ["nobody"]] if words else [[1000], [5]]
+        for ask in (
+            lambda model=model, rows=rows: model.score({"x": dense(1)}, {"tags": rows}),
+            lambda model=model, rows=rows: model.catalog({"tags": rows}),
+        ):
+            with pytest.raises(IdRangeError, match="'tags'") as told:
+                ask()
+            assert "nobody" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", FORMS)

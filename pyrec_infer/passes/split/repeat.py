@@ -344,10 +344,6 @@ def separate_bounds(graph: Graph, request: frozenset[str], items: frozenset[str]
         read = {name for node in part.nodes for name in node.inputs}
         part = part.with_(inputs=tuple(name for name in graph.inputs if name in read))
         labels = {name: _label(node, sources) for node in nodes for name in node.outputs if name}
-        if any(_is_string(sources.infos[name]) for name in part.inputs):
-            raise UnsupportedModelError(
-                f"the bags of input '{next(iter(labels.values()))}' are made of strings"
-            )
         found.append(Derived(part, side is own, labels))
         for node in nodes:
             added.update((name, sources.infos[name]) for name in node.outputs if name)
@@ -391,10 +387,6 @@ def _check_lists(
 def _label(node: Node, sources: _Sources) -> str:
     read = sources.inputs[node.inputs[0]] or sources.inputs[node.outputs[0]]
     return min(read, default=node.outputs[0])
-
-
-def _is_string(info: Info) -> bool:
-    return info.dtype is not None and info.dtype.kind in "UO"
 
 
 __all__ = ["Derived", "Ragged", "find_lists", "separate_bounds"]
