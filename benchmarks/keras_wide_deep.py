@@ -67,7 +67,7 @@ def build(rows):
     return keras.Model(raw, score(made)), keras.Model(numeric, score(numeric))
 
 
-def spaces(rows, output):
+def spaces(rows, output, name, crosses):
     """A FeatureSpace adapted to the same rows, and what it makes of some of them."""
     space = keras.utils.FeatureSpace(
         features={
@@ -78,6 +78,7 @@ def spaces(rows, output):
             "rate": keras.utils.FeatureSpace.float_rescaled(scale=0.5, offset=1.0),
             "kind": keras.utils.FeatureSpace.integer_categorical(num_oov_indices=1, output_mode="one_hot"),
         },
+        crosses=[keras.utils.FeatureSpace.cross(of, crossing_dim=size) for of, size in crosses],
         output_mode="concat",
     )
     rng = np.random.default_rng(7)
@@ -86,10 +87,10 @@ def spaces(rows, output):
     more = {"age": age.astype(np.float32), "rate": rate.astype(np.float32)}
     every = {**rows, **more, "kind": rng.integers(0, 4, count)}
     space.adapt(tf.data.Dataset.from_tensor_slices(every).batch(100))
-    space.save(str(output / "space.keras"))
-    few = {name: values[:20] for name, values in every.items()}
+    space.save(str(output / f"{name}.keras"))
+    few = {key: values[:20] for key, values in every.items()}
     few["city"] = np.where(np.arange(20) == 3, "never seen", few["city"])
-    np.savez_compressed(output / "space.npz", expected=space(few).numpy(), **few)
+    np.savez_compressed(output / f"{name}.npz", expected=space(few).numpy(), **few)
 
 
 def main():
@@ -109,7 +110,8 @@ def main():
     tests, _ = made_up(200, 1)
     scores = model({name: tf.constant(values.reshape(-1, 1)) for name, values in tests.items()}).numpy()
     np.savez_compressed(output / "wide_deep.npz", scores=scores.reshape(-1), **tests)
-    spaces(rows, output)
+    spaces(rows, output, "space", [])
+    spaces(rows, output, "crossed_space", [(("sku", "city"), 13), (("kind", "age"), 7)])
 
 
 if __name__ == "__main__":

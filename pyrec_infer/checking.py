@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import RawRows, regular
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
 from pyrec_infer.features.fitting import described, targets
 from pyrec_infer.features.golden import warn_if_uncovered
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
@@ -125,7 +125,7 @@ def _rows_of(item: Field | Combination, target: Target, wrong: Array, made: Mapp
 
 
 def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Array]) -> Iterator[FieldCheck]:
-    dtypes = {one.name: one.dtype for one in schema.fields}
+    dtypes = kinds_of(schema.fields, schema.combinations)
     for item, target, part in targets(schema.fields, schema.combinations):
         name = target if isinstance(target, str) else target[0]
         if name not in expected:
@@ -159,12 +159,21 @@ def _covered(schema: Schema, names: frozenset[str]) -> tuple[Schema, tuple[str, 
             (target if isinstance(target, str) else target[0]) in names for target in own
         )
 
-    combined = [made for made in schema.combinations if covers(made)]
-    read = {name for made in combined for name in made.of}
-    kept = [item for item in schema.fields if covers(item) or (item.name in read and not item.to)]
+    combined: list[Combination] = []
+    read: set[str] = set()
+    # What a combination reads comes before it; what is only read feeds nothing.
+    for made in reversed(schema.combinations):
+        if covers(made) or made.name in read:
+            combined.insert(0, made if covers(made) else replace(made, to=()))
+            read.update(made.of)
+    kept = [
+        item if covers(item) else replace(item, to=())
+        for item in schema.fields
+        if covers(item) or item.name in read
+    ]
     chosen: list[Field | Combination] = [*kept, *combined]
     every: list[Field | Combination] = [*schema.fields, *schema.combinations]
-    left = [item.name for item in every if item not in chosen]
+    left = [item.name for item in every if not covers(item) and (item.to or item.name not in read)]
     return Schema(chosen), tuple(left)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import described_columns, plain_columns
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField, Side
+from pyrec_infer.features.fields import Combination, Field, ListField, Side, kinds_of
 from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
 from pyrec_infer.features.golden import MOST_ROWS, Golden, golden_of, uncovered, warn_if_uncovered
 from pyrec_infer.features.infer import MOST_WORDS, infer_fields
@@ -115,9 +115,11 @@ class Schema:
                 yield f"field '{name}': the name is given twice"
         for item in self.fields:
             yield from (f"field '{item.name}': {text}" for text in item.mistakes())
-        known = {item.name: item for item in self.fields}
+        known: dict[str, Field | Combination] = {item.name: item for item in self.fields}
         for made in self.combinations:
-            yield from (f"field '{made.name}': {text}" for text in made.mistakes(known))
+            dtypes = kinds_of(self.fields, [item for item in known.values() if isinstance(item, Combination)])
+            yield from (f"field '{made.name}': {text}" for text in made.mistakes(known, dtypes))
+            known[made.name] = made
         fed = Counter(target for _, target, _ in targets(self.fields, self.combinations))
         for target, count in fed.items():
             if count > 1:
@@ -225,9 +227,9 @@ class Schema:
         Parameters
         ----------
         model : path or bytes
-            A ``.keras`` file of a functional model, or of a FeatureSpace without crosses. StringLookup,
-            IntegerLookup, Hashing, HashedCrossing, Discretization, Normalization, Rescaling and
-            CategoryEncoding are read with what they have learnt.
+            A ``.keras`` file of a functional model, or of a FeatureSpace. StringLookup, IntegerLookup,
+            Hashing, HashedCrossing, Discretization, Normalization, Rescaling and CategoryEncoding are read
+            with what they have learnt.
         to : mapping of str to str, optional
             For a layer, the model's input that takes its values; by default that of the layer's name. For
             ``"features"``, the input that takes all columns of a FeatureSpace.

@@ -261,13 +261,13 @@ def known_fields(fields: Sequence[Field]) -> dict[str, Field]:
 
 @dataclass(frozen=True)
 class Combination:
-    """A value made of several fields' raw values, or a further use of one.
+    """A value made of several fields' raw values, or of other such values; or a further use of one field.
 
     Parameters
     ----------
     name : str
     of : sequence of str
-        The fields, of one value each.
+        The fields, of one value each; or, where they are crossed or joined, combinations that come before.
     by : Combine, optional
         How they are combined; nothing for a single field.
     to : str, (str, int), sequence of these
@@ -306,25 +306,40 @@ class Combination:
         made: Kind = self.by.gives(kinds)
         return made
 
-    def mistakes(self, known: Mapping[str, Field]) -> Iterator[str]:
-        """All that is wrong with it, for the fields by name."""
+    def mistakes(self, known: Mapping[str, Field | Combination], dtypes: Mapping[str, Kind]) -> Iterator[str]:
+        """All that is wrong with it, for what comes before it, and the types of that."""
         if not self.of:
             yield "of: expected names of fields"
         for name in self.of:
-            if name not in known:
-                yield f"of: there is no field '{name}'"
-            elif isinstance(known[name], ListField):
+            one = known.get(name)
+            if one is None:
+                yield f"of: there is no field '{name}', and no combination before this one"
+            elif isinstance(one, Combination):
+                if self.by is None or not self.by.takes_combined:
+                    yield f"of: expected fields, '{name}' is a combination"
+                elif one.width():
+                    yield f"of: expected one value, '{name}' is several"
+            elif isinstance(one, ListField):
                 yield f"of: expected fields of one value, '{name}' is a list"
-            elif known[name].flags_missing:
+            elif one.flags_missing:
                 yield f"of: what is missing of '{name}' has no raw value; give it a default"
-        if all(name in known for name in self.of):
-            kinds = [known[name].dtype for name in self.of]
+        if all(name in dtypes for name in self.of):
+            kinds = [dtypes[name] for name in self.of]
             if self.by is None and len(self.of) != 1:
                 yield "by: expected a way to combine several fields"
                 return
             if self.by is not None:
                 yield from self.by.mistakes(kinds)
             yield from chain_mistakes(self.kind(kinds), self.transforms)
+
+
+def kinds_of(fields: Sequence[Field], combinations: Sequence[Combination]) -> dict[str, Kind]:
+    """The types of fields' raw values, and of what combinations of known ones end as."""
+    found: dict[str, Kind] = {item.name: item.dtype for item in fields}
+    for made in combinations:
+        if made.of and all(name in found for name in made.of):
+            found[made.name] = made.kinds(found)[-1]
+    return found
 
 
 __all__ = [
@@ -340,5 +355,6 @@ __all__ = [
     "Target",
     "as_targets",
     "chain_mistakes",
+    "kinds_of",
     "known_fields",
 ]

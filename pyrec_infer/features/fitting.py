@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
 from pyrec_infer.features.lower import raw_inputs
 from pyrec_infer.features.transforms.transform import Kind
 from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info
@@ -34,7 +34,7 @@ def targets(
 def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph: Graph) -> Iterator[str]:
     """What does not fit a model."""
     fed_targets = list(targets(fields, combinations))
-    dtypes = {one.name: one.dtype for one in fields}
+    dtypes = kinds_of(fields, combinations)
     inputs = {name: graph.infos[name] for name in graph.inputs}
     fed = {target if isinstance(target, str) else target[0] for _, target, _ in fed_targets}
     left = set(inputs) - fed
@@ -146,17 +146,20 @@ def limits(
 ) -> dict[str, int]:
     """The largest raw whole numbers of fields that would not reach an input exactly if they were larger."""
     found: dict[str, int] = {}
-    dtypes = {one.name: one.dtype for one in fields}
-    for item, target, part in targets(fields, combinations):
-        exact = _exact(infos[target if isinstance(target, str) else target[0]])
-        if part != "value" or dtypes[_sources(item)[0]] != "integer":
-            continue
+    dtypes, raw = kinds_of(fields, combinations), {one.name for one in fields}
+    fed: list[tuple[Field | Combination, int]] = [
+        (item, _exact(infos[target if isinstance(target, str) else target[0]]))
+        for item, target, part in targets(fields, combinations)
+        if part == "value"
+    ]
+    for item, exact in [*fed, *((made, _INT64) for made in combinations if not made.to)]:
         if isinstance(item, Combination) and item.by is not None:
             room = item.by.limit()
         else:
             room = _room(item, item.kinds(dtypes), exact)
         for source in _sources(item) if room < _INT64 else ():
-            found[source] = min(room, found.get(source, room))
+            if source in raw and dtypes[source] == "integer":
+                found[source] = min(room, found.get(source, room))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.features.fields import Combination, Field, ListField, Target
+from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
 from pyrec_infer.features.transforms.transform import Kind, Transform
 from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info, Rows, verify
 from pyrec_infer.passes.common.writer import Writer
@@ -71,6 +71,7 @@ class _Lowering:
         self.writer = Writer()
         self.whole: dict[str, str] = {}
         self.columns: dict[str, _Parts] = {}
+        self.combined: dict[str, str] = {}
 
     def field(self, item: Field) -> None:
         self.writer.begin(f"{item.name}/feature", f"field {item.name}")
@@ -149,8 +150,10 @@ class _Lowering:
     def combination(self, item: Combination, kinds: Sequence[Kind]) -> None:
         self.writer.begin(f"{item.name}/feature", f"field {item.name}")
         kind = item.kind(kinds)
-        value = item.of[0] if item.by is None else item.by.write(self.writer, item.of, kinds)
-        self.feed(item.to, self.transformed(value, item.transforms, kind), item.width())
+        of = [self.combined.get(name, name) for name in item.of]
+        value = of[0] if item.by is None else item.by.write(self.writer, of, kinds)
+        self.combined[item.name] = self.transformed(value, item.transforms, kind)
+        self.feed(item.to, self.combined[item.name], item.width())
 
     def feed(self, targets: Sequence[Target], value: str, length: int) -> None:
         """Let a value [N], or a list [N, length], be an input, or columns of one."""
@@ -199,7 +202,7 @@ def lower(fields: Sequence[Field], combinations: Sequence[Combination], infos: M
         Of the model's inputs.
     """
     lowering = _Lowering(infos)
-    kinds = {item.name: item.dtype for item in fields}
+    kinds = kinds_of(fields, combinations)
     for item in fields:
         lowering.field(item)
     for made in combinations:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
+from support.models import FLOAT, make_model
 
 import pyrec_infer as pi
 from pyrec_infer.errors import SchemaError
@@ -37,17 +39,23 @@ def test_a_trained_wide_and_deep_scores_raw_rows_as_keras_does() -> None:
         np.testing.assert_allclose(np.reshape(made, -1), expected[own], rtol=1e-5, atol=1e-6)
 
 
-def space_rows() -> tuple[dict[str, Any], Any]:
-    with np.load(FILES / "space.npz") as stored:
+def space_rows(file: str) -> tuple[dict[str, Any], Any]:
+    with np.load(FILES / f"{file}.npz") as stored:
         return {name: stored[name] for name in stored.files if name != "expected"}, stored["expected"]
 
 
-def test_a_feature_space_makes_the_columns_of_keras() -> None:
-    rows, expected = space_rows()
-    schema = pi.Schema.from_keras(FILES / "space.keras", to={"features": "X"})
+@pytest.mark.parametrize("file", ["space", "crossed_space"])
+def test_a_feature_space_makes_the_columns_of_keras(file: str) -> None:
+    rows, expected = space_rows(file)
+    schema = pi.Schema.from_keras(FILES / f"{file}.keras", to={"features": "X"})
     report = pi.check_features(schema, rows, {"X": expected})
     assert report.same, report
-    assert {check.field for check in report.checks} == set(rows)
+    crosses = {"sku_X_city", "kind_X_age"} if file == "crossed_space" else set()
+    assert {check.field for check in report.checks} == set(rows) | crosses
+    node = helper.make_node("Identity", ["X"], ["y"])
+    shape: Any = (FLOAT, ["N", expected.shape[1]])
+    model = pi.load(make_model([node], {"X": shape}, {"y": shape}).SerializeToString(), schema=schema)
+    np.testing.assert_allclose(model.run(rows)["y"], expected, rtol=1e-6, atol=1e-7)
     assert pi.Schema.from_json(schema.to_json()) == schema
 
 
@@ -71,7 +79,23 @@ def test_a_feature_space_with_outputs_by_name() -> None:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "crosses": (lambda config: config.update(crosses=[{}]), "crosses what other layers made"),
+    "no cross": (lambda config: config.update(crosses=[{}]), "a cross has no configuration"),
+    "a cross of nothing": (
+        lambda config: config.update(crosses=[{"config": {"feature_names": ["city", "town"]}}]),
+        "a cross: expected the names of several features",
+    ),
+    "a cross without a size": (
+        lambda config: config.update(crosses=[{"config": {"feature_names": ["city", "sku"]}}]),
+        "the cross of city, sku",
+    ),
+    "a cross of numbers": (
+        lambda config: config.update(
+            crosses=[
+                {"config": {"feature_names": ["city", "rate"], "crossing_dim": 9, "output_mode": "one_hot"}}
+            ]
+        ),
+        "got number",
+    ),
     "no features": (lambda config: config.update(features=7), "FeatureSpace with features"),
     "no layer": (lambda config: config["features"].update(age={"config": {}}), "feature 'age' has no conf"),
     "an unknown layer": (

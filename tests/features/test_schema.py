@@ -385,6 +385,56 @@ def test_all_mistakes_are_listed_at_once() -> None:
     assert any("input 'x': several fields" in line for line in lines)
 
 
+def of_ages(*more: Any) -> list[Any]:
+    """An age in buckets, to be combined further."""
+    age = features.Field("age", "request", dtype="integer")
+    return [age, features.Combination("bucket", ["age"], None, (), [features.Bucketise([18, 40])]), *more]
+
+
+def test_what_is_combined_may_be_combined_further() -> None:
+    city = features.Field("city", "item", to="item", transforms=[features.Vocabulary(["oslo", "rome"])])
+    crossed = features.Combination("crossed", ["bucket", "city"], features.Cross(11), "user")
+    schema = pi.Schema([*of_ages(city, crossed)])
+    rows = {"age": [17, 18, 70], "city": ["rome", "bern", "oslo"]}
+    wanted = {"user": pi.cross_to_bucket([[0, 1, 2], rows["city"]], buckets=11)}
+    report = pi.check_features(schema, rows, wanted)
+    assert report.same, report
+    assert report.skipped == ("city",)
+    assert pi.Schema.from_json(schema.to_json()) == schema
+
+
+NOT_COMBINED: dict[str, tuple[Any, str]] = {
+    "before it is there": (
+        [
+            features.Combination("late", ["early"], features.Join([])),
+            *of_ages(features.Combination("early", ["age"], None)),
+        ],
+        "'late': of: there is no field 'early', and no combination before",
+    ),
+    "itself": (of_ages(features.Combination("f", ["f"], features.Join([]))), "'f': of: there is no field"),
+    "a further use": (of_ages(features.Combination("f", ["bucket"], None)), "'bucket' is a combination"),
+    "times": (
+        of_ages(features.Combination("f", ["age", "bucket"], features.Since())),
+        "'bucket' is a combination",
+    ),
+    "several values": (
+        of_ages(
+            features.Combination("hot", ["age"], None, (), [features.OneHot(3)]),
+            features.Combination("f", ["hot", "age"], features.Cross(3)),
+        ),
+        "'hot' is several",
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", NOT_COMBINED)
+def test_what_cannot_be_combined_further(name: str) -> None:
+    fields, message = NOT_COMBINED[name]
+    with pytest.raises(SchemaError, match=message):
+        pi.Schema(fields)
+
+
 HOSTILE: dict[str, tuple[str, str]] = {
     "no JSON": ("{", "JSON"),
     "deep": ("[" * 100_000, "deep"),

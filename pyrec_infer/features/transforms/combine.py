@@ -20,6 +20,8 @@ class Combine:
     """One way to make a value of several; immutable."""
 
     name: ClassVar[str]
+    takes_combined: ClassVar[bool] = True
+    """Whether it may be given what was combined before, and not only raw values."""
 
     def gives(self, kinds: Sequence[Kind]) -> Kind:
         """What it makes of values of these kinds."""
@@ -63,6 +65,7 @@ class Since(Combine):
 
     most: Any = None
     name: ClassVar[str] = "since"
+    takes_combined: ClassVar[bool] = False
 
     def gives(self, kinds: Sequence[Kind]) -> Kind:
         return "integer"
