@@ -63,6 +63,8 @@ def _of_objects(label: str, items: Sequence[Any], item: Field) -> Values:
     for row, value in enumerate(present):
         if not isinstance(value, wanted):
             raise DTypeError(f"{label}: expected numbers, got {type(value).__name__}{row_of(row)}")
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise DTypeError(f"{label}: expected numbers of at most 64 bits, got a larger one{row_of(row)}")
     try:
         array = np.array(present) if present else np.empty(0, DTYPES[item.dtype])
     except (OverflowError, ValueError) as error:

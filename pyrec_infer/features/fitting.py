@@ -58,7 +58,7 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
             yield from (label + text for text in _shape_misfits(name, inputs[name], length))
         else:
             columns.setdefault(name, {})[target[1]] = max(length, 1)
-        for check in (_type_misfits, _rounded):
+        for check in (_type_misfits, _rounded, _below_zero):
             yield from (label + text for text in check(name, inputs[name], item, part, dtypes))
     for name, widths in columns.items():
         yield from _column_misfits(name, inputs[name], widths, any(t == name for _, t, _ in fed_targets))
@@ -192,6 +192,20 @@ def _rounded(
         largest = _INT64
     if largest is not None and largest > _exact(info):
         yield f"it gives whole numbers up to {largest}; input '{name}' ({info.dtype}) cannot hold them all"
+
+
+def _below_zero(
+    name: str, info: Info, item: Field | Combination, part: str, dtypes: Mapping[str, Kind]
+) -> Iterator[str]:
+    """Whether whole numbers may be negative that an input without a sign would take for large ones."""
+    if part != "value" or item.kinds(dtypes)[-1] != "integer" or info.dtype is None or info.dtype.kind != "u":
+        return
+    counted = isinstance(item, Combination) and item.by is not None
+    for transform in item.transforms:
+        largest = transform.largest(None)
+        counted = counted and transform.reach() == 0 if largest is None else largest < _INT64
+    if not counted:
+        yield f"it may be negative, which input '{name}' ({info.dtype}) cannot hold; end with a Modulo"
 
 
 __all__ = ["absent", "described", "limits", "misfits", "targets"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +384,17 @@ def test_all_mistakes_are_listed_at_once() -> None:
         assert any(part in line for line in lines), part
     assert any("no field 'e'" in line for line in lines)
     assert any("input 'x': several fields" in line for line in lines)
+
+
+@pytest.mark.once
+def test_what_may_be_negative_is_not_for_inputs_without_a_sign() -> None:
+    bare: Any = features.Field("age", "item", to="age", dtype="integer")
+    ages = {"age": np.asarray([5], np.uint8)}
+    for transforms in ((), (features.Modulo(9), features.Shift(-1))):
+        with pytest.raises(SchemaError, match="'age': it may be negative"):
+            pi.check_features(pi.Schema([replace(bare, transforms=transforms)]), {"age": [5]}, ages)
+    ids = replace(bare, transforms=(features.Modulo(9),))
+    assert pi.check_features(pi.Schema([ids]), {"age": [5]}, ages).same
 
 
 def of_ages(*more: Any) -> list[Any]:
