@@ -107,6 +107,20 @@ def test_encoders_and_imputers() -> None:
     )
 
 
+def test_a_category_without_a_column_and_unknown_ones_behind_all() -> None:
+    p = preprocessing
+    count = SEEN["city"].nunique()
+    last = p.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=count)
+    check(fitted(("a", last, ["city"])), SEEN, LATER)
+    check(fitted(("a", p.OneHotEncoder(drop="first"), ["shop", "city"])), SEEN)
+    model = pi.load(
+        matrix(count - 1),
+        schema=pi.Schema.from_sklearn(fitted(("a", p.OneHotEncoder(drop=["oslo"]), ["city"])), "X"),
+    )
+    with pytest.raises(IdRangeError, match="city"):
+        model.run({"city": ["kyiv"]})
+
+
 def test_unknown_categories_that_are_errors_there_are_in_no_table_here() -> None:
     transformer = fitted(("a", preprocessing.OrdinalEncoder(), ["city"]))
     check(transformer, SEEN)
@@ -126,7 +140,7 @@ def test_what_is_not_known_is_refused() -> None:
     for transformer, message in (
         (fitted(("a", p.PowerTransformer(), ["price"])), "'price': PowerTransformer is not known"),
         (fitted(("a", p.FunctionTransformer(np.square), ["price"])), "another function"),
-        (fitted(("a", p.OneHotEncoder(drop="first"), ["city"])), "drops a category"),
+        (fitted(("a", p.OneHotEncoder(min_frequency=2), ["city"])), "groups infrequent categories"),
         (fitted(("a", p.StandardScaler(), ["price"]), ("b", p.MinMaxScaler(), ["price"])), "several"),
         (fitted(("a", impute.SimpleImputer(add_indicator=True), ["weight"])), "tell what was missing"),
         (compose.ColumnTransformer([("a", p.StandardScaler(), ["price"])]), "not fitted"),

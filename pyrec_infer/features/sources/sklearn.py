@@ -98,12 +98,17 @@ def _one_hot(transformer: Any, column: _Column, place: int) -> _Column:
     ):
         raise _refuse(column.field.name, transformer, "groups infrequent categories")
     dropped = None if transformer.drop_idx_ is None else transformer.drop_idx_[place]
+    width = len(values)
     if dropped is not None:
-        raise _refuse(column.field.name, transformer, "drops a category")
+        # Last in the list it has no column.
+        values = [*values[:dropped], *values[dropped + 1 :], values[dropped]]
+        width -= 1
+    if width < 1:
+        raise _refuse(column.field.name, transformer, "leaves no column of it")
     if transformer.handle_unknown == "error":
-        return made.then(Vocabulary(values, oov=0), OneHot(len(values)), width=len(values))
+        return made.then(Vocabulary(values, oov=0), OneHot(width), width=width)
     # The first place is that of unknown values, which have no column.
-    return made.then(Vocabulary(values, oov=1), Shift(-1), OneHot(len(values)), width=len(values))
+    return made.then(Vocabulary(values, oov=1), Shift(-1), OneHot(width), width=width)
 
 
 def _imputer(transformer: Any, column: _Column, place: int) -> _Column:
