@@ -46,6 +46,9 @@ def _added(fields: Sequence[Field], raw: RawRows, far: bool) -> dict[str, list[A
                 None if values is None else [0.5 + place for place in range(len(values))]
                 for values in found[item.name]
             ]
+        if isinstance(item, ListField) and item.separator:
+            joined = item.separator.join
+            found[item.name] = [None if one is None else joined(one) for one in found[item.name]]
     return found
 
 

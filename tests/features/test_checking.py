@@ -216,13 +216,16 @@ def test_special_values_are_recorded_and_read_back() -> None:
             "tags", "item", "x", transforms=[words], length=3, weights="by", weights_to="w", missing="zero"
         ),
         features.Field("n", "item", "n", "number", (), "default", "NaN", nan="keep", infinity="keep"),
+        features.ListField("words", "item", transforms=[words], length=2, separator="|"),
     ]
     rows = {"tags": [["a"], ["b", "c", "a", "b"]], "by": [[1.0], [1.0, 2.0, 3.0, 4.0]], "n": [np.inf, 1.0]}
+    rows["words"] = ["a|b|a", ""]
     schema = pi.record_golden(pi.Schema(made), rows, source.SerializeToString())
     assert schema.golden is not None
     columns = schema.golden.columns
     assert {"NaN", "Infinity", "-Infinity", None} < set(columns["n"])
     assert [] in columns["tags"]
+    assert {"a|b|a", ""} < set(columns["words"])
     assert None in columns["tags"]
     assert max(map(len, filter(None, columns["tags"]))) > 3
     again = pi.Schema.from_json(schema.to_json())
