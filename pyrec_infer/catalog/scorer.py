@@ -235,7 +235,6 @@ class Scorer:
             return self._items.run(block, (), len(items))
         except InputError as error:
             found = _ROW.search(str(error))
-            # Values that follow each other are numbered by themselves.
             if found is None or int(found[1]) >= len(items):
                 raise
             text = f"{_ROW.sub('', str(error))} (row {int(items[int(found[1])])})"
