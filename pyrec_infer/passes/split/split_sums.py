@@ -152,7 +152,11 @@ def order_sum(node: Node, site: Site) -> str | None:
     if not early or (max(early) < 2 and (node.op != "Mul" or len(terms) < 2)):
         return None
     sums = [_sum(group, site) for _, group in sorted(groups.items(), key=lambda item: item[0].order)]
-    signed = [(_times(part, abs(factor), site), -1.0 if factor < 0 else 1.0) for part, factor in sums]
+    # A sum that is negative as a whole would be a product of a sum again, to be ordered without end.
+    sign = -1.0 if all(factor < 0 for _, factor in sums) else 1.0
+    signed = [
+        (_times(part, sign * abs(factor), site), -1.0 if sign * factor < 0 else 1.0) for part, factor in sums
+    ]
     total, factor = _sum(sorted(signed, key=lambda term: -term[1]), site)
     return _times(total, factor, site)
 

@@ -151,3 +151,19 @@ def test_sums_are_ordered_by_rate() -> None:
     shared = [*nodes[:2], Node("Mul", ("a", "b"), ("y",))]
     graph = graph_of(shared, ONE, **dict.fromkeys("uivj", (1,)))
     assert [node.op for node in split_fields(graph, WITH_ITEMS).nodes] == ["Add", "Sub", "Mul"]
+
+
+def test_a_sum_that_is_negative_as_a_whole_is_ordered_once() -> None:
+    nodes = [
+        Node("Exp", ("pair",), ("e",)),
+        Node("Add", ("e", "j"), ("a",)),
+        Node("Mul", ("a", "minus"), ("y",)),
+    ]
+    graph = graph_of(
+        [Node("Mul", ("u", "i"), ("pair",)), *nodes],
+        {"minus": np.float32(-2)},
+        **dict.fromkeys("uij", (1,)),
+    )
+    after = split_fields(graph, WITH_ITEMS)
+    assert work(after, WITH_ITEMS) == {Rate.ITEM: ["Mul"], Rate.PAIR: ["Mul", "Exp", "Mul", "Add"]}
+    assert {float(value) for value in after.constants.values()} == {-2.0}
