@@ -322,13 +322,13 @@ class NumbaExecutor:
                 with np.errstate(all="ignore"):
                     results = evaluate(inputs)
             except PyrecError as error:
-                if isinstance(error, IdRangeError) and error.row is not None:
-                    row = first if phase.kind == "request" else first + error.row
-                    error = IdRangeError(error.message, row)
+                row = error.row if isinstance(error, IdRangeError) else None
+                if row is not None:
+                    row = first if phase.kind == "request" else first + row
                 # The reference of what has a label for each part or column names it itself.
                 named = isinstance(error, IdRangeError) and bool(lookup_labels(node, self._plan.sources))
                 label = "" if named else node_label(node, self._plan.sources)
-                raise reworded(error, node, label) from None
+                raise reworded(error, node, label, row) from None
             budget.held += made_bytes(results)
             for name, value in zip(node.outputs, results, strict=False):
                 if name:

@@ -35,7 +35,7 @@ def fault(kind: type[Fault], node: Node, rule: str, row: int | None = None) -> F
     return error
 
 
-def reworded(error: Fault, node: Node, label: str) -> Fault:
+def reworded(error: Fault, node: Node, label: str, row: int | None = None) -> Fault:
     """The error of an operator with a label, such as the model's input that it reads, in place of the node.
 
     Parameters
@@ -45,8 +45,11 @@ def reworded(error: Fault, node: Node, label: str) -> Fault:
         The operator. What is said about another node, inside a body, is kept whole.
     label : str
         Put in front; empty if the error says what it is about.
+    row : int, optional
+        That of the call, where the error has the row of a part of it.
     """
-    row = error.row if isinstance(error, IdRangeError) else None
+    if row is None and isinstance(error, IdRangeError):
+        row = error.row
     text = error.message if isinstance(error, IdRangeError) else str(error)
     if error.about is node and error.rule is not None:
         text = error.rule

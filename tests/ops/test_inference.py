@@ -40,5 +40,6 @@ def test_a_label_replaces_the_node_that_an_error_is_about_and_no_other() -> None
     assert str(error) == "node 'it' (Gather): node 'it' (Gather): has 3 rows (row 7)"
     assert str(reworded(error, node, "input 'x'")) == "input 'x': node 'it' (Gather): has 3 rows (row 7)"
     assert reworded(error, node, "input 'x'").row == 7
+    assert reworded(error, node, "input 'x'", 70).row == 70
     assert str(reworded(error, other, "input 'x'")) == f"input 'x': {error}"
     assert str(reworded(ShapeError("rank 2"), node, "")) == "rank 2"

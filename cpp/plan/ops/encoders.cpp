@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -108,26 +109,28 @@ struct Side {
 // The place of each element among some keys, of equal keys that of the first.
 class Places {
  public:
+  using Found = std::function<void(std::size_t, std::span<const std::int64_t>)>;
+
   Places() = default;
   explicit Places(const Side& keys)
       : dtype_(keys.dtype), texts_(keys.texts), numbers_(keys.numbers) {}
 
-  // f(element, place), -1 for one that is no key.
-  template <class F>
-  void find(const Tensor& x, const F& f) const {
+  // Calls f(first, places) for successive elements, -1 for those that are no keys. Not a template:
+  // there are as many kinds of results as of elements.
+  void find(const Tensor& x, const Found& f) const {
     const bool text = x.dtype == DType::kText;
     if (text != (dtype_ == DType::kText) || real(x.dtype) != real(dtype_)) {
       throw OpError(ErrorKind::kDType,
                     std::string("expected ") + kind_of(dtype_) + ", got " + dtype_name(x.dtype));
     }
     std::array<std::int64_t, kBlock> places;
-    const auto in_blocks = [&](const auto& look) {
+    const auto in_blocks = [&](const Look& look) {
       in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements / 16,
                [&](std::size_t first, std::size_t size) {
                  for (std::size_t begin = first; begin < first + size; begin += kBlock) {
                    const std::size_t count = std::min(kBlock, first + size - begin);
                    look(begin, std::span(places.data(), count));
-                   for (std::size_t i = 0; i < count; ++i) f(begin + i, places[i]);
+                   f(begin, std::span(places.data(), count));
                  }
                });
     };
@@ -156,6 +159,7 @@ class Places {
   }
 
  private:
+  using Look = std::function<void(std::size_t, std::span<std::int64_t>)>;
   static constexpr std::size_t kBlock = 512;
 
   DType dtype_ = DType::kInt64;
@@ -187,22 +191,25 @@ class Results {
       return place < 0 ? last : static_cast<std::size_t>(place);
     };
     if (values_.dtype == DType::kText) {
-      places.find(
-          x, [&](std::size_t i, std::int64_t place) { y.as<Text>()[i] = texts_[chosen(place)]; });
+      places.find(x, [&](std::size_t first, std::span<const std::int64_t> found) {
+        Text* to = y.as<Text>() + first;
+        for (std::int64_t place : found) *to++ = texts_[chosen(place)];
+      });
       return y;
     }
     dispatch(values_.dtype, [&](auto tag) {
       using To = typename decltype(tag)::type;
       const std::vector<std::uint64_t>& numbers = values_.numbers;
-      if (in_order_) {
-        places.find(x, [&](std::size_t i, std::int64_t place) {
+      places.find(x, [&](std::size_t first, std::span<const std::int64_t> found) {
+        To* to = y.as<To>() + first;
+        if (!in_order_) {
+          for (std::int64_t place : found) *to++ = result_of<To>(numbers[chosen(place)]);
+          return;
+        }
+        for (std::int64_t place : found) {
           const std::uint64_t number = numbers[0] + static_cast<std::uint64_t>(place);
-          y.as<To>()[i] = result_of<To>(place < 0 ? numbers.back() : number);
-        });
-        return;
-      }
-      places.find(x, [&](std::size_t i, std::int64_t place) {
-        y.as<To>()[i] = result_of<To>(numbers[chosen(place)]);
+          *to++ = result_of<To>(place < 0 ? numbers.back() : number);
+        }
       });
     });
     return y;
@@ -329,15 +336,17 @@ class OneHotEncoder {
     shape.push_back(static_cast<std::int64_t>(count_));
     const Tensor y = allocate(context, DType::kFloat32, shape);
     std::fill_n(y.as<float>(), y.elements(), 0.0F);
-    places_.find(x, [&](std::size_t i, std::int64_t place) {
-      if (place < 0) {
-        if (skip_unknown_) return;
-        throw OpError(ErrorKind::kIdRange, "a value is not one of the categories",
-                      row_of(x, static_cast<std::int64_t>(i)));
+    places_.find(x, [&](std::size_t first, std::span<const std::int64_t> found) {
+      float* hot = y.as<float>() + first * count_;
+      for (std::size_t i = 0; i < found.size(); ++i, hot += count_) {
+        if (found[i] < 0) {
+          if (skip_unknown_) continue;
+          throw OpError(ErrorKind::kIdRange, "a value is not one of the categories",
+                        row_of(x, static_cast<std::int64_t>(first + i)));
+        }
+        hot[found[i]] = 1.0F;
+        for (std::size_t other : same_[static_cast<std::size_t>(found[i])]) hot[other] = 1.0F;
       }
-      float* hot = y.as<float>() + i * count_;
-      hot[place] = 1.0F;
-      for (std::size_t other : same_[static_cast<std::size_t>(place)]) hot[other] = 1.0F;
     });
     out[0].tensor = y;
   }
