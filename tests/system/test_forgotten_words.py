@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,41 @@ def test_nothing_is_replaced_while_another_change_is_on_its_way() -> None:
     turn = shared.begin()
     assert shared.replace(turn, lambda: "few")
     assert (shared.value, turn.value) == ("few", "many")
+
+
+def test_a_turn_that_is_interrupted_at_any_step_stops_no_other_thread() -> None:
+    """Interruptions come between any two instructions, also where a lock would just have been taken."""
+    for step in range(400):
+        shared = Shared(["many"])
+        left = step
+
+        def trace(frame: Any, event: str, argument: object) -> Any:
+            nonlocal left
+            frame.f_trace_opcodes = True
+            left -= event == "opcode"
+            if left < 0:
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            turn = shared.begin()
+            shared.replace(turn, lambda: ["few"])
+            finished = True
+        except KeyboardInterrupt:
+            finished = False
+        finally:
+            sys.settrace(before)
+        turn = None
+        assert shared.value in (["many"], ["few"])
+        with ThreadPoolExecutor(1) as other:
+            done = other.submit(lambda: shared.replace(shared.begin(), lambda: ["new"]))  # noqa: B023
+            assert done.result(10)
+        assert shared.value == ["new"]
+        if finished:
+            return
+    pytest.fail("the steps have no end")
 
 
 @pytest.fixture
