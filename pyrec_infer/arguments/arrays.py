@@ -43,7 +43,7 @@ def regular(label: str, value: Any) -> Array:
     if is_pandas(value):
         return _of_pandas(label, value)
     if is_arrow(value):
-        return arrow_column(value).array(label)
+        return arrow_column(label, value).array(label)
     if callable(getattr(value, "detach", None)) and callable(getattr(value, "numpy", None)):
         value = _of_tensor(label, value)
     return _read(label, value)

@@ -43,13 +43,17 @@ from pyrec_infer.ir import Array
 from pyrec_infer.strings import Texts
 
 
+def _contradiction(label: str) -> InputError:
+    return InputError(f"{label}: its Arrow structures contradict themselves")
+
+
 @contextmanager
 def _told(label: str) -> Iterator[None]:
     """Errors of a piece as those of a column."""
     try:
         yield
     except MalformedError:
-        raise InputError(f"{label}: its Arrow structures contradict themselves") from None
+        raise _contradiction(label) from None
     except PyrecError as error:
         raise type(error)(f"{label}: {error}") from None
 
@@ -223,32 +227,34 @@ def _streamed(capsule: Any, stream: CStream) -> tuple[Field, list[Piece]]:
         pieces.append(Piece.whole(owned.structure, (owned, capsule)))
 
 
-def _read(value: Any) -> tuple[Field, list[Piece]]:
+def _read(label: str, value: Any) -> tuple[Field, list[Piece]]:
     """The same with errors of this package only."""
-    kind = type(value).__name__
     try:
         return _pieces_of(value)
     except MalformedError:
-        raise InputError(f"the Arrow structures of a {kind} contradict themselves") from None
+        raise _contradiction(label) from None
     except MemoryError:
         raise
     except Exception as error:
         let_interrupts_pass(error)
         # Its text may hold values.
-        raise InputError(f"a {kind} cannot be read as Arrow data: {type(error).__name__}") from None
+        kind = type(value).__name__
+        raise InputError(
+            f"{label}: a {kind} that cannot be read as Arrow data: {type(error).__name__}"
+        ) from None
 
 
-def arrow_column(value: Any) -> ArrowColumn:
-    """One column."""
+def arrow_column(label: str, value: Any) -> ArrowColumn:
+    """One column; ``label`` is what errors call it."""
     if isinstance(value, ArrowColumn):
         return value
-    field, pieces = _read(value)
+    field, pieces = _read(label, value)
     return ArrowColumn(field, [(piece, None) for piece in pieces])
 
 
 def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:
     """The columns of a table with their names; None if it is a column."""
-    field, pieces = _read(value)
+    field, pieces = _read("the table", value)
     if field.format != "+s" or field.dictionary is not None:
         return None
     try:
@@ -264,7 +270,7 @@ def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:
             for i, child in enumerate(field.children)
         ]
     except MalformedError:
-        raise InputError("the table's Arrow structures contradict themselves") from None
+        raise _contradiction("the table") from None
 
 
 __all__ = ["LOST_END", "ArrowColumn", "arrow_column", "arrow_table", "is_arrow"]

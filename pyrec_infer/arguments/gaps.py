@@ -35,7 +35,7 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
         mask = np.ma.getmaskarray(value)
         return found, _some(mask if gone is None else mask | gone)
     if is_arrow(value) and not is_pandas(value):
-        column = arrow_column(value)
+        column = arrow_column(label, value)
         parts = column.texts(label)
         if parts is not None:
             return _of_texts(joined(parts))

@@ -279,7 +279,7 @@ def _columns(item: Field, value: Any) -> dict[str, Array]:
     label = f"field '{item.name}'"
     found = None
     if is_arrow(value) and not is_pandas(value):
-        value = arrow_column(value)
+        value = arrow_column(label, value)
         found = arrow_texts(label, value, item)
     if found is not None:
         return _named(item, found.array, None, found.missing, len(found.array))

@@ -90,7 +90,7 @@ def read_values(label: str, value: Any, item: Field) -> Values:
         If they are of another type than the field; `InputError` and `ShapeError` as for `regular`.
     """
     if is_arrow(value) and not is_pandas(value):
-        found = Values(*arrow_column(value).elements(label))
+        found = Values(*arrow_column(label, value).elements(label))
     elif isinstance(value, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(value)
         found = Values(np.asarray(value.data), mask if mask.any() else None)
@@ -235,7 +235,7 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
         If the values are of another type than the field.
     """
     if is_arrow(value) and not is_pandas(value) and not item.separator:
-        found, bounds, gone = arrow_column(value).lists(label)
+        found, bounds, gone = arrow_column(label, value).lists(label)
         _refuse_gone(label, gone, item)
         with _rows_named(bounds):
             return Lists(_typed(label, Values(*found), item), bounds)

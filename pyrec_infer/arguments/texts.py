@@ -49,7 +49,7 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
     if type(value) is np.ndarray:
         return _of_array(label, value, names)
     if is_arrow(value) and not is_pandas(value):
-        column = arrow_column(value)
+        column = arrow_column(label, value)
         parts = column.texts(label)
         if parts is not None:
             return Column((sum(map(len, parts)),), parts)

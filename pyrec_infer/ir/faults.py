@@ -26,6 +26,7 @@ def fault(kind: type[Fault], node: Node, rule: str, row: int | None = None) -> F
 
     Examples
     --------
+    >>> from pyrec_infer.errors import ModelError
     >>> from pyrec_infer.ir import Node
     >>> str(fault(ModelError, Node("Gather", (), (), name="look up"), "no indices"))
     "node 'look up' (Gather): no indices"
