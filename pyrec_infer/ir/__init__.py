@@ -15,6 +15,7 @@ from pyrec_infer.ir.arrays import (
     bytes_of,
     holds_strings,
     is_wasteful,
+    letters_of,
 )
 from pyrec_infer.ir.faults import fault, reworded
 from pyrec_infer.ir.forest import AGGREGATES, Comparison, Forest, Label
@@ -69,6 +70,7 @@ __all__ = [
     "has_symbol",
     "holds_strings",
     "is_wasteful",
+    "letters_of",
     "reworded",
     "same_size",
     "topological",

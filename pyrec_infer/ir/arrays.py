@@ -46,10 +46,18 @@ def blank_of(array: Array) -> Any:
     return "" if holds_strings(array) else array.dtype.type(0)
 
 
+def letters_of(texts: Array) -> int:
+    """The letters of strings, of each as many times as it is in the array.
+
+    >>> letters_of(as_texts(["a", "bc", "bc"]))
+    5
+    """
+    return sum(map(len, texts.reshape(-1).tolist()))
+
+
 def bytes_of(array: Array) -> int:
     """The memory of an array, with the letters of its strings, as many times as they are in it."""
-    letters = sum(map(len, array.reshape(-1).tolist())) if holds_strings(array) else 0
-    return array.nbytes + letters
+    return array.nbytes + (letters_of(array) if holds_strings(array) else 0)
 
 
 def is_wasteful(longest: int, count: int, letters: int) -> bool:

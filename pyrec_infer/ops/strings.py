@@ -12,7 +12,7 @@ from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.hashing import Seed
 from pyrec_infer.hashing.murmur3 import murmur3_32
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Info, Node, as_texts, fault, holds_strings
+from pyrec_infer.ir import STRING, Array, Dim, Info, Node, as_texts, fault, holds_strings, letters_of
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, required
@@ -31,10 +31,6 @@ def _text(node: Node, x: Array) -> Array:
     if not holds_strings(x):
         raise fault(DTypeError, node, f"takes strings, got {x.dtype}")
     return x
-
-
-def _letters(x: Array) -> int:
-    return sum(map(len, x.reshape(-1).tolist()))
 
 
 def _roomy_items(x: Array) -> list[str]:
@@ -167,7 +163,7 @@ def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
         let_interrupts_pass(error)
         raise fault(ShapeError, node, f"shapes {a.shape} and {b.shape} do not broadcast") from None
     count = math.prod(shape)
-    letters = sum(_letters(x) * (count // max(x.size, 1)) for x in (a, b))
+    letters = sum(letters_of(x) * (count // max(x.size, 1)) for x in (a, b))
     current_budget().require(_STRING * count + letters)
     return [np.asarray(np.add(as_texts(a), as_texts(b)), object)]
 

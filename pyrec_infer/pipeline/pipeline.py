@@ -111,6 +111,8 @@ class Pipeline:
         if len({*self._names, "merge", "rank"}) != len(self._names) + 2:
             raise InputError("sources: expected different names, none of them 'merge' or 'rank'")
         self._ranker = ranker
+        read = [source.names for source in self._sources]
+        self._known = None if None in read else frozenset(ranker.input_names).union(*filter(None, read))
         self._limit = None if limit is None else as_count("limit", limit)
         self._missing = missing
 
@@ -195,11 +197,9 @@ class Pipeline:
 
     def _require_known(self, request: Request) -> None:
         """Refuse inputs that nobody has, where it is known who reads what."""
-        read = [source.names for source in self._sources]
-        known = set(self._ranker.input_names).union(*(names for names in read if names is not None))
         for name in request:
-            if name not in known and None not in read:
-                expected = ", ".join(sorted(known))
+            if self._known is not None and name not in self._known:
+                expected = ", ".join(sorted(self._known))
                 raise InputError(f"input '{name}': expected one that a source or the ranker has, {expected}")
 
     def _requests(
