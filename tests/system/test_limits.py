@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import signal
 import threading
 import time
@@ -15,12 +14,12 @@ import onnx
 import pytest
 from onnx import helper
 from support.models import FLOAT, one_node
+from support.signals import handler, swallowed
 
 import pyrec_infer as pi
 from pyrec_infer.errors import InputError, PyrecError, ResourceLimitError
 
-# A signal may come while Python runs what it ignores the exceptions of, like another library's `__del__`.
-pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
+pytestmark = swallowed
 
 SOON = 0.5
 """Seconds in which a stopped call has to end, on a machine that does other things too."""
@@ -91,14 +90,11 @@ def over_the_batch(count: int, **options: Any) -> pi.Model:
 
 def seconds_to_stop(call: Callable[[], Any], after: float = 0.3) -> float:
     """How long after a signal the call ends with what the signal's handler raises."""
-    fired: list[float] = []
 
-    def handler(number: int, frame: Any) -> None:
-        fired.append(time.monotonic())
+    def stop(number: int, frame: Any) -> None:
         raise Stop
 
     sent: list[float] = []
-    before = signal.signal(signal.SIGUSR1, handler)
     main = threading.main_thread().ident
     assert main is not None
 
@@ -107,15 +103,15 @@ def seconds_to_stop(call: Callable[[], Any], after: float = 0.3) -> float:
         signal.pthread_kill(main, signal.SIGUSR1)
 
     timer = threading.Timer(after, send)
-    timer.start()
-    try:
-        with pytest.raises(Stop):
-            call()
-        return time.monotonic() - sent[0]
-    finally:
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGUSR1, before)
+    with handler(signal.SIGUSR1, stop):
+        timer.start()
+        try:
+            with pytest.raises(Stop):
+                call()
+            return time.monotonic() - sent[0]
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 ROWS = {"x": np.ones((300_000, 64), np.float32)}
@@ -166,29 +162,27 @@ def test_keyboard_interrupts() -> None:
         0.2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     )
     # Shells start what runs in the background with this signal ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.run(SHORT)
-    finally:
-        timer.join()
-        signal.signal(signal.SIGINT, before)
+    with handler(signal.SIGINT, signal.default_int_handler):
+        timer.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                model.run(SHORT)
+        finally:
+            timer.join()
 
 
 def test_handlers_that_raise_nothing_run_and_the_call_goes_on(backend: str) -> None:
     model, rows = layers(60), FEWER_ROWS if backend in ("numba", "scalar") else ROWS
     model.run(SHORT)
     seen: list[int] = []
-    before = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
     main = threading.main_thread().ident or 0
     timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGUSR1))
-    timer.start()
-    try:
-        made = model.run(rows)["y"]
-    finally:
-        timer.join()
-        signal.signal(signal.SIGUSR1, before)
+    with handler(signal.SIGUSR1, lambda number, frame: seen.append(number)):
+        timer.start()
+        try:
+            made = model.run(rows)["y"]
+        finally:
+            timer.join()
     assert seen == [signal.SIGUSR1]
     assert made.shape == rows["x"].shape
 
@@ -229,14 +223,10 @@ HANDLERS = [
 @pytest.fixture(params=HANDLERS, ids=["object", "method", "rest", "partial"])
 def alarm(request: pytest.FixtureRequest) -> Iterator[type[Exception]]:
     """What the handler of SIGALRM raises."""
-    handler, kind = request.param
-    before = signal.signal(signal.SIGALRM, handler)
-    # Python ignores what is raised in a callback of its collector, and Hypothesis installs one.
-    gc.disable()
-    yield kind
-    gc.enable()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    what, kind = request.param
+    with handler(signal.SIGALRM, what):
+        yield kind
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_what_a_handler_raises_comes_out_of_calls(alarm: type[Exception]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from onnx import helper
 from support.models import FLOAT, make_model
+from support.signals import handler, swallowed
 
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError, InputError
@@ -124,6 +125,7 @@ def test_a_change_interrupted_at_any_step_is_whole_or_nothing(
     assert number > 20
 
 
+@swallowed
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
 @pytest.mark.parametrize("kind", ["int", "str"])
 def test_changes_in_a_storm_of_signals(model: pi.Model, kind: str) -> None:
@@ -134,9 +136,8 @@ def test_changes_in_a_storm_of_signals(model: pi.Model, kind: str) -> None:
 
     catalog = model.catalog({"i": np.zeros(60, np.float32)}, names_of(kind, range(60)))
     generator, before = np.random.default_rng(0), state(catalog)
-    previous = signal.signal(signal.SIGALRM, fire)
     interruptions = 0
-    try:
+    with handler(signal.SIGALRM, fire):
         for version in range(1, 300):
             ids = generator.choice(100, 20, replace=False)
             names = names_of(kind, ids)
@@ -160,9 +161,6 @@ def test_changes_in_a_storm_of_signals(model: pi.Model, kind: str) -> None:
             found = state(catalog)
             assert found in (before, after)
             before = found
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
     assert interruptions > 5
 
 

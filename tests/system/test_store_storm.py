@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from support.rules import product_model
+from support.signals import handler, swallowed
 
 import pyrec_infer as pi
 from pyrec_infer.store import items as store_items
+
+pytestmark = swallowed
 
 SECONDS = 0.15
 OWN = 5
@@ -117,14 +120,13 @@ def test_changes_and_searches_of_threads_in_a_storm_of_signals(
 
     threads = [until(stop, failures, change), until(stop, failures, one_at_a_time)]
     threads += [until(stop, failures, lambda number: shop.check(number % 9 - 4))]
-    previous = signal.signal(signal.SIGALRM, fire)
     written, version, end = 0, 0, time.monotonic() + SECONDS
     try:
         for thread in threads:
             thread.start()
         while time.monotonic() < end and not failures:
             version += 1
-            with suppress(Interruption):
+            with handler(signal.SIGALRM, fire), suppress(Interruption):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 1e-6 + generator.random() * 3e-3)
                     shop.put(0, version)
@@ -137,8 +139,6 @@ def test_changes_and_searches_of_threads_in_a_storm_of_signals(
             shop.put(0, version)
             written = version
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
         stop.set()
         for thread in threads:
             thread.join()
