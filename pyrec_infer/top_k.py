@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,39 @@ from pyrec_infer.extension import native
 from pyrec_infer.ir import Array
 
 
-class TopK(NamedTuple):
-    """The best candidates, best first.
+class _BestOfOne(NamedTuple):
+    ids: Array
+    scores: NDArray[np.float32]
+    count: int  # type: ignore[assignment]
+
+
+class _BestOfEach(NamedTuple):
+    ids: Array
+    scores: NDArray[np.float32]
+    counts: NDArray[np.int64]
+
+
+class _Found:
+    """How results were found, which is no part of the tuple that they are."""
+
+    refined: int | None = None
+    certified: bool = False
+
+    def found_by(self, refined: int | None) -> Self:
+        """The same results, found by so many scores, and shown to be the best of all."""
+        made = cast("Self", self._replace())  # type: ignore[attr-defined]
+        made.refined, made.certified = refined, True
+        return made
+
+    def with_ids(self, ids: Array) -> Self:
+        """The same results by other ids."""
+        made = cast("Self", self._replace(ids=ids))  # type: ignore[attr-defined]
+        made.refined, made.certified = self.refined, self.certified
+        return made
+
+
+class TopK(_Found, _BestOfOne):
+    """The best candidates, best first: a tuple of ids, scores and count that tells how they were found.
 
     Attributes
     ----------
@@ -25,15 +56,16 @@ class TopK(NamedTuple):
     scores : ndarray of float32, shape (count,)
     count : int
         Never more than k; fewer if there are fewer candidates.
+    refined : int
+        How many candidates were scored as the model does: all that may be found, or those alone that a
+        search, or cheaper scores with a bound of their error, had left.
+    certified : bool
+        Whether ids and scores are shown to be those of scoring all.
     """
 
-    ids: Array
-    scores: NDArray[np.float32]
-    count: int  # type: ignore[assignment]
 
-
-class Ranked(NamedTuple):
-    """The best candidates of each of several requests, best first.
+class Ranked(_Found, _BestOfEach):
+    """The best candidates of each of several requests, best first: a tuple of ids, scores and counts.
 
     Attributes
     ----------
@@ -44,11 +76,9 @@ class Ranked(NamedTuple):
         Minus infinity beyond a request's count.
     counts : ndarray of int64, shape (B,)
         How many of each row are results.
+    refined, certified
+        As of `TopK`, of all requests together.
     """
-
-    ids: Array
-    scores: NDArray[np.float32]
-    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -182,13 +212,13 @@ def named(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Ranked
     found = names(ranked.ids[present])
     ids = np.zeros(ranked.ids.shape, found.dtype)
     ids[present] = found
-    return ranked._replace(ids=ids)
+    return ranked.with_ids(ids)
 
 
 def only(ranked: Ranked) -> TopK:
     """The results of the only request."""
     count = int(ranked.counts[0])
-    return TopK(ranked.ids[0, :count], ranked.scores[0, :count], count)
+    return TopK(ranked.ids[0, :count], ranked.scores[0, :count], count).found_by(ranked.refined)
 
 
 __all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named", "only"]

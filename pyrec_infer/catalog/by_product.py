@@ -155,11 +155,12 @@ class ProductSearch:
             return None
         index = scope_of(choice, numbers.index, within)
         numbers.searches += 1
-        width = k + _MORE
+        width, refined = k + _MORE, 0
         while width * _SHARE <= max(len(state.rows), 1):
+            refined += requests * min(width, index.count)
             found = self._search(choice, index, arrays, bounds, k, width)
             if found is not None:
-                return found
+                return found.found_by(refined)
             width *= _WIDER
         numbers.misses += 1
         return None

@@ -15,7 +15,7 @@ from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.report import explain_catalog
 from pyrec_infer.catalog.scorer import Rows64, make_scorer
-from pyrec_infer.catalog.search import ranking_of
+from pyrec_infer.catalog.search import Tally, ranking_of
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
@@ -226,14 +226,15 @@ class Catalog(FilteredItems):
             require_rows(choice.rows)
         total = len(choice.rows)
         boosts = read_boosts(boost, scale, total, requests)
+        tally = Tally()
         search = Search(
-            ranking_of(self._scorer, choice, request, candidates, boosts),
+            ranking_of(self._scorer, choice, request, candidates, boosts, tally),
             total,
             lambda attribute, places: self._stored(choice, attribute, places),
             find,
             lambda places: self._id_type.shown(choice.view.ids(0, places)),
         )
-        best = named(best_under(search, k, rules), search.ids)
+        best = named(best_under(search, k, rules), search.ids).found_by(tally.refined)
         one = len(best.counts) == 1 and not isinstance(request, (list, tuple))
         return only(best) if one else best
 

@@ -417,7 +417,7 @@ class Scorer:
 
 def _placed(found: Ranked, kept: Rows64 | None) -> Ranked:
     """Results by the places that are kept; None: all are."""
-    return found if kept is None else found._replace(ids=kept[found.ids])
+    return found if kept is None else found.with_ids(kept[found.ids])
 
 
 def make_scorer(

@@ -92,8 +92,6 @@ class Screen:
         self._bound = ScoreBound(screened.layers)
         self._least_rows = exact_rows
         self._paused = 0
-        self.refined = 0
-        """Items of the last call that could be among the best."""
 
     def best_of_each(
         self, arrays: Mapping[str, Array], requests: int, rows: Rows64, selection: Selection
@@ -115,7 +113,7 @@ class Screen:
         if self._paused > 0 or len(rows) < self._least_rows:
             return None
         axes = {item.name: item.rows for item in self._near.plan.given_inputs() if item.request}
-        found = []
+        found, refined = [], 0
         for request in range(requests):
             own = {
                 name: array.take([request], axes[name]) if axes.get(name, -1) >= 0 else array
@@ -129,7 +127,8 @@ class Screen:
             if best is None:
                 return None
             found.append((best.ids[0], best.scores[0]))
-        return joined(found)
+            refined += best.refined or 0
+        return joined(found).found_by(refined)
 
     def _best(self, arrays: Mapping[str, Array], rows: Rows64, selection: Selection) -> Ranked | None:
         def exact(places: Rows64) -> Ranked:
@@ -150,11 +149,11 @@ class Screen:
             # NaN is kept: of such a sum nothing is known.
             parts.append(np.flatnonzero(~(reach < needed)) + begin)
         kept = np.concatenate(parts)
-        self.refined = len(kept)
         if len(kept) > self._most * len(rows):
             self._paused = _PAUSE
             return None
-        return exact(kept)
+        # The first k are among them.
+        return exact(kept).found_by(len(kept))
 
 
 def could_screen(rows: int, selection: Selection) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,8 +21,24 @@ _FEW = 1024
 """So many more items are ranked, rather than that all are asked whether they are excluded."""
 
 
+@dataclass
+class Tally:
+    """Attributes
+    ----------
+    refined : int
+        How many pairs of a request and an item a call has scored as the model does.
+    """
+
+    refined: int = 0
+
+
 def ranking_of(
-    scorer: Scorer, choice: Choice, request: Inputs, candidates: Inputs | None, boosts: Adjustment | None
+    scorer: Scorer,
+    choice: Choice,
+    request: Inputs,
+    candidates: Inputs | None,
+    boosts: Adjustment | None,
+    tally: Tally,
 ) -> Callable[[int, Flags | None], Ranked]:
     """What ranks the items of a call by their places, those alone that are flagged where flags are given.
 
@@ -33,6 +50,8 @@ def ranking_of(
         As for `Scorer.best`.
     boosts : Adjustment, optional
         With a number for each item.
+    tally : Tally
+        Counts what is scored.
     """
     view, rows, kept, excluded = choice.view, choice.rows, choice.kept, choice.excluded
     if excluded is not None and excluded.owners is None and len(excluded.rows) > _FEW:
@@ -51,7 +70,7 @@ def ranking_of(
         found = scorer.best(
             view, rows[chosen], request, None, k, None if boosts is None else boosts.chosen(chosen)
         )
-        return found._replace(ids=chosen[found.ids])
+        return found.with_ids(chosen[found.ids])
 
     search, whole = scorer.products, choice.whole
     by_product: Callable[[int, Flags | None], Ranked | None] | None = None
@@ -63,16 +82,20 @@ def ranking_of(
         chosen = kept
         found = None if by_product is None else by_product(k, within)
         if found is not None:
+            tally.refined += found.refined or 0
             return found
         if within is not None:
             chosen = np.flatnonzero(within) if kept is None else kept[within[kept]]
+        found = best(k + (0 if excluded is None else excluded.most()), chosen)
+        every = len(found.counts) * int(np.count_nonzero(rows >= 0) if chosen is None else len(chosen))
+        tally.refined += every if found.refined is None else found.refined
         if excluded is None:
-            return best(k, chosen)
-        left = without(best(k + excluded.most(), chosen), excluded, rows, k)
+            return found
+        left = without(found, excluded, rows, k)
         width = int(left.counts.max(initial=0))
         return Ranked(left.ids[:, :width], left.scores[:, :width], left.counts)
 
     return rank
 
 
-__all__ = ["ranking_of"]
+__all__ = ["Tally", "ranking_of"]

@@ -51,6 +51,7 @@ class Asked:
         self._names = None if ids is None else regular("ids", ids)
         self._allow, self._exclude = allow, exclude
         self._boosts = boost, scale
+        self._scored: int | None = None
         self._columns = read_attributes(attributes)
         self._attributes = Attributes(self._columns)
         self._rules = read_rules(self._attributes.find, max_per, min_per, diversity, self._k)
@@ -58,6 +59,7 @@ class Asked:
 
     def selection(self, rows: int) -> Selection:
         """The same of so many candidates, but for the rules that are not plain."""
+        self._scored = rows
         if self._names is not None and self._names.shape != (rows,):
             raise ShapeError(f"ids: expected shape [{rows}], got {list(self._names.shape)}")
         adjustment = read_boosts(*self._boosts, rows, 1)
@@ -86,6 +88,7 @@ class Asked:
         """Results by the candidates' names, of several requests or of one."""
         names = self._names
         found = ranked if names is None else named(ranked, lambda rows: names[rows])
+        found = found.found_by(self._scored)
         return found if several else only(found)
 
     def _taken(self, rows: int) -> Flags | None:
