@@ -146,6 +146,9 @@ class VectorIndex:
         mask: NDArray[np.uint64] | None = ...,
         excluded: NDArray[np.int64] | None = ...,
         bounds: NDArray[np.int64] | None = ...,
+        times: NDArray[np.float32] | None = ...,
+        plus: NDArray[np.float32] | None = ...,
+        squares: NDArray[np.float32] | None = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], int]: ...
 
 def work_of_changes() -> int: ...

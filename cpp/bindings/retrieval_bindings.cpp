@@ -39,12 +39,13 @@ const std::byte* read_part(const py::array& part, std::size_t bytes) {
 struct IndexHandle {
   std::vector<py::array> kept;
   std::unique_ptr<const VectorIndex> index;
+  std::size_t items = 0;  // that have places
 
   IndexHandle() = default;
   IndexHandle(const py::array& vectors, const py::array& details,
               const std::optional<py::array>& codes, const PlainArray<std::int64_t>& rows,
               bool biased)
-      : kept{vectors, details} {
+      : kept{vectors, details}, items(static_cast<std::size_t>(rows.size())) {
     VectorTable table{};
     table.vectors = read_part(vectors, sizeof(float));
     table.width = static_cast<std::size_t>(vectors.shape(1)) / sizeof(float);
@@ -111,6 +112,7 @@ std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
   }
   auto made = std::make_unique<IndexHandle>();
   made->kept = handle.kept;
+  made->items = handle.items;
   const GilRelease release;
   made->index = std::make_unique<VectorIndex>(*handle.index, allowed);
   return made;
@@ -142,11 +144,27 @@ struct GivenExclusions {
   }
 };
 
+// A number for each item, of all queries or of each; none.
+Boosts::Numbers read_numbers(const std::optional<PlainArray<float>>& given, std::size_t queries,
+                             std::size_t items) {
+  if (!given) return {};
+  const bool each = given->ndim() == 2;
+  const bool fits =
+      each ? static_cast<std::size_t>(given->shape(0)) == queries : given->ndim() == 1;
+  if (!fits || static_cast<std::size_t>(given->shape(given->ndim() - 1)) != items) {
+    throw OpError(ErrorKind::kShape, "expected a number for each item");
+  }
+  return {given->data(), each ? items : 0};
+}
+
 py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& pool,
                  const PlainArray<float>& queries, std::size_t k,
                  const std::optional<PlainArray<std::uint64_t>>& mask,
                  const std::optional<PlainArray<std::int64_t>>& excluded,
-                 const std::optional<PlainArray<std::int64_t>>& bounds) {
+                 const std::optional<PlainArray<std::int64_t>>& bounds,
+                 const std::optional<PlainArray<float>>& times,
+                 const std::optional<PlainArray<float>>& plus,
+                 const std::optional<PlainArray<float>>& squares) {
   const VectorIndex& index = *handle.index;
   const Kernels& kernels = kernels_named(isa);
   if (queries.ndim() != 2 || static_cast<std::size_t>(queries.shape(1)) != index.table().width) {
@@ -162,7 +180,12 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
   const float* const from = queries.data();
   const auto count = static_cast<std::size_t>(queries.shape(0));
   const GivenExclusions exclusions(index, excluded, bounds, count);
-  const SearchRules rules{read_mask(handle, mask), exclusions.places, exclusions.offsets};
+  if (squares && (squares->ndim() != 1 || static_cast<std::size_t>(squares->size()) != count)) {
+    throw OpError(ErrorKind::kShape, "expected a square for each query");
+  }
+  const Boosts boosts{read_numbers(times, count, handle.items),
+                      read_numbers(plus, count, handle.items), squares ? squares->data() : nullptr};
+  const SearchRules rules{read_mask(handle, mask), exclusions.places, exclusions.offsets, boosts};
   std::size_t refined = 0;
   run_watched([&] {
     refined = index.search(kernels, pool, from, count, k, rules, to_places, to_scores, to_counts);
@@ -182,7 +205,8 @@ void bind_retrieval(py::module_& module) {
       .def("restricted", &restricted, py::arg("mask"))
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),
            py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
-           py::arg("bounds") = py::none());
+           py::arg("bounds") = py::none(), py::arg("times") = py::none(),
+           py::arg("plus") = py::none(), py::arg("squares") = py::none());
 }
 
 }  // namespace pyrec

@@ -21,6 +21,12 @@ constexpr std::size_t kSample = 64;
 // So few queries that it takes longer to lay out a block's vectors than to multiply them.
 constexpr std::size_t kFewQueries = 2;
 
+// A screen that leaves more than this share of a block's pairs, as it may where boosts differ much,
+// costs more than it saves: this block is multiplied whole, and the more blocks that follow without
+// a screen, the more of these there are.
+constexpr std::size_t kShare = 4;
+constexpr std::size_t kMostUnscreened = 15;
+
 // Raised by any thread; what the others have not seen yet costs them time alone.
 void raise(std::atomic<float>& least, float to) {
   float now = least.load(std::memory_order_relaxed);
@@ -55,6 +61,8 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       group_(group),
       by_rows_(!table_.screened() && group.count <= kFewQueries),
       least_(group.count),
+      boosts_(group.boosts, group.count),
+      needed_(group.boosts.any() ? group.count : 0),
       reach_(group.count),
       marks_(group.count),
       found_(table_.screened() || by_rows_ ? group.count : 0),
@@ -96,20 +104,24 @@ void Scan::look_at(std::size_t block, std::size_t next) {
     least_[query] =
         std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
   }
-  if (!group_.bounds.reach(index_.bounds(block), least_, reach_)) return;
+  if (group_.boosts.any()) {
+    boosts_.look_at(index_.places(block));
+    boosts_.need(least_, needed_);
+  }
+  const std::vector<float>& needed = group_.boosts.any() ? needed_ : least_;
+  if (!group_.bounds.reach(index_.bounds(block), needed, reach_)) return;
   // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
   prefetch(next, 0, kBlock / 2);
-  if (by_rows_) {
-    prefetch(next, kBlock / 2, kBlock);
-    screen_rows(block);
-    return;
-  }
-  pack(block);
+  const bool screened = unscreened_ == 0 && (by_rows_ || table_.screened());
+  if (!screened || !by_rows_) pack(block, screened);
   prefetch(next, kBlock / 2, kBlock);
-  if (table_.screened()) {
-    screen(block);
-  } else {
+  if (!screened) {
+    unscreened_ -= std::min<std::size_t>(unscreened_, 1);
     multiply(block);
+  } else if (by_rows_) {
+    screen_rows(block);
+  } else {
+    screen(block);
   }
 }
 
@@ -123,6 +135,7 @@ void Scan::multiply(std::size_t block) {
   const std::uint64_t counting = present(block);
   for (std::size_t query = 0; query < group_.count; ++query) {
     best_[query].raise_to(least_[query]);
+    if (group_.boosts.any()) group_.boosts.apply(query, places, scores_.data() + query * kBlock);
     best_[query].collect(kernels_, scores_.data() + query * kBlock, places, &counting);
     seen(query);
   }
@@ -134,7 +147,28 @@ void Scan::screen(std::size_t block) {
                           index_.biases(block)};
   kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
                      items, table_.codes_stride, marks_.data());
+  follow(block);
+}
+
+// What a screen has marked is refined.
+void Scan::follow(std::size_t block) {
+  const std::span<const std::uint32_t> rows = index_.rows(block);
   const std::uint64_t found_here = present(block);
+  if (group_.boosts.any()) {
+    std::size_t count = 0;
+    for (const std::uint64_t marks : marks_) {
+      count += static_cast<std::size_t>(std::popcount(marks & found_here));
+    }
+    if (count * kShare > group_.count * rows.size()) {
+      unscreened_ = loose_;
+      loose_ = std::min(2 * loose_ + 1, kMostUnscreened);
+      pack(block, false);
+      multiply(block);
+      return;
+    }
+    loose_ = 0;
+  }
+  if (by_rows_) refined_ += group_.count * rows.size();
   for (std::size_t query = 0; query < group_.count; ++query) {
     std::uint64_t marks = marks_[query] & found_here;
     if (marks == 0) continue;
@@ -155,8 +189,6 @@ void Scan::screen_rows(std::size_t block) {
   const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
   const std::size_t step = whole ? table_.vectors_stride / sizeof(float) : table_.width;
   const std::size_t size = packed_queries_.size() / group_.count;
-  const std::uint64_t found_here = present(block);
-  refined_ += group_.count * rows.size();
   for (std::size_t query = 0; query < group_.count; ++query) {
     kernels_.gemm_f32(vectors, step, packed_queries_.data() + query * size,
                       table_.biased ? index_.biases(block) : nullptr, table_.biased ? 1 : 0,
@@ -167,13 +199,10 @@ void Scan::screen_rows(std::size_t block) {
     std::uint32_t marks[kBlock];
     const std::size_t count = kernels_.find_above_f32(scores_.data() + query * kBlock, rows.size(),
                                                       Best::below(reach_[query]), marks);
-    for (std::size_t i = 0; i < count; ++i) {
-      if ((found_here >> marks[i] & 1) != 0) note(query, block, marks[i]);
-    }
+    marks_[query] = 0;
+    for (std::size_t i = 0; i < count; ++i) marks_[query] |= std::uint64_t{1} << marks[i];
   }
-  for (std::size_t query = 0; query < group_.count; ++query) {
-    if (found_[query].size() >= kBlock) refine(query);
-  }
+  follow(block);
 }
 
 // An item of a block that is to be refined.
@@ -198,6 +227,7 @@ void Scan::refine(std::size_t query) {
     kernels_.gemm_f32(group_.queries + query * table_.width, table_.width, packed_.data(),
                       table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
                       kBlock, 1, kBlock, table_.width, nullptr);
+    if (group_.boosts.any()) group_.boosts.apply(query, {places, count}, scores_.data());
     best.collect(kernels_, scores_.data(), {places, count});
   }
   if (!by_rows_) refined_ += found.size();
@@ -229,10 +259,10 @@ bool Scan::is_whole(std::size_t block) const {
 }
 
 // Lays what the block is multiplied by out: its codes, or its vectors.
-void Scan::pack(std::size_t block) {
+void Scan::pack(std::size_t block, bool by_codes) {
   const std::span<const std::uint32_t> rows = index_.rows(block);
   const bool whole = is_whole(block);
-  if (!table_.screened()) {
+  if (!by_codes) {
     const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
     const std::size_t step = whole ? table_.vectors_stride / sizeof(float) : table_.width;
     kernels_.pack_f32(vectors, table_.width, kBlock, 1, step, packed_.data());

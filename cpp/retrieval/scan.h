@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dispatch/kernels.h"
+#include "retrieval/boosts.h"
 #include "retrieval/bounds.h"
 #include "retrieval/vector_index.h"
 #include "selection/best.h"
@@ -25,6 +26,7 @@ struct QueryGroup {
   std::vector<std::atomic<float>> least;   // no score below it is among the k best of all
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
   std::vector<std::span<const std::uint32_t>> excluded;  // of each query, places that rise
+  Boosts boosts;
 };
 
 // One thread's share of a search: blocks of items, against a group of queries.
@@ -44,11 +46,12 @@ class Scan {
   void multiply(std::size_t block);
   void screen(std::size_t block);
   void screen_rows(std::size_t block);
+  void follow(std::size_t block);
   void note(std::size_t query, std::size_t block, std::size_t i);
   void refine(std::size_t query);
   const float* gather(std::span<const std::uint32_t> rows);
   bool is_whole(std::size_t block) const;
-  void pack(std::size_t block);
+  void pack(std::size_t block, bool by_codes);
   void seen(std::size_t query);
   void prefetch(std::size_t block, std::size_t begin, std::size_t end) const;
 
@@ -60,7 +63,11 @@ class Scan {
   std::size_t refined_ = 0;
   std::vector<Best> best_;
   std::vector<float> least_;  // as the group's
+  BlockBoosts boosts_;
+  std::vector<float> needed_;  // of products
   std::vector<float> reach_;
+  std::size_t unscreened_ = 0;  // blocks that come next
+  std::size_t loose_ = 0;       // how many shall be, after another whose screen leaves too many
   std::vector<std::uint64_t> marks_;
   std::vector<std::vector<std::uint32_t>> found_;  // items of each query, to be refined
   std::vector<float> packed_;

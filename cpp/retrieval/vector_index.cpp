@@ -163,6 +163,7 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
   for (std::size_t begin = 0; begin < count; begin += together) {
     QueryGroup group(*this, queries + begin * table_.width, std::min(together, count - begin), k);
     group.allowed = rules.allowed;
+    group.boosts = rules.boosts.from(begin);
     for (std::size_t query = 0; query < group.count; ++query) {
       group.excluded.push_back(rules.excluded_by(begin + query));
     }
@@ -188,7 +189,8 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
       std::fill_n(to_scores, k, -std::numeric_limits<float>::infinity());
       for (std::size_t i = 0; i < found.size(); ++i) {
         to_places[i] = static_cast<std::int64_t>(row_of(found[i]));
-        to_scores[i] = score_of(found[i]);
+        to_scores[i] =
+            is_number(found[i]) ? score_of(found[i]) : std::numeric_limits<float>::quiet_NaN();
       }
     }
   }

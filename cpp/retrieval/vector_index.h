@@ -8,18 +8,20 @@
 
 #include "core/thread_pool.h"
 #include "dispatch/kernels.h"
+#include "retrieval/boosts.h"
 #include "retrieval/bounds.h"
 #include "retrieval/vector_table.h"
 
 namespace pyrec {
 
-// What a search leaves out.
+// What a search leaves out, and what it does to scores.
 struct SearchRules {
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
   // Places that queries do not get: those of query q are offsets[q] to offsets[q + 1], and rise.
   // One list of all queries where there are two offsets; none where there are no offsets.
   std::span<const std::uint32_t> excluded;
   std::span<const std::size_t> offsets;
+  Boosts boosts = {};
 
   std::span<const std::uint32_t> excluded_by(std::size_t query) const {
     if (offsets.empty()) return {};
@@ -70,7 +72,8 @@ class VectorIndex {
   // For each of `count` queries, `width` floats each, the places of the k items with the largest
   // scores and these: best first, equal scores by place. k is at most size(). Where the rules leave
   // fewer, places are 0 and scores minus infinity behind them. Queries and biases are finite, and
-  // so small that no sum overflows. Returns how many scores were computed.
+  // so small that no sum overflows; with boosts scores may be anything, and NaN comes last. Returns
+  // how many scores were computed.
   std::size_t search(const Kernels& kernels, ThreadPool& pool, const float* queries,
                      std::size_t count, std::size_t k, const SearchRules& rules,
                      std::int64_t* places, float* scores, std::int64_t* counts) const;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from pyrec_infer.kernels.spec import compiled
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.excluded import ExcludedRows, without
 from pyrec_infer.store import Rows64, StoreView
-from pyrec_infer.top_k import Ranked
+from pyrec_infer.top_k import Adjustment, Ranked
 
 _SPARSE = 0.25
 """Where a smaller part of the items may be found, they are laid out by themselves; else what may not is
@@ -20,6 +21,22 @@ passed over in the blocks of all."""
 
 _PRODUCTS = 1 << 20
 """Products that are held at once."""
+
+
+@dataclass(frozen=True)
+class Boosts:
+    """What becomes of scores before they are compared.
+
+    Attributes
+    ----------
+    adjustment : Adjustment
+        By place.
+    squares : ndarray of float32, shape (B,), or None
+        See `VectorForm.squares`.
+    """
+
+    adjustment: Adjustment
+    squares: Floats | None
 
 
 class Index(Protocol):
@@ -34,10 +51,11 @@ class Index(Protocol):
     count: int
 
     def search(
-        self, queries: Floats, k: int, excluded: ExcludedRows | None
+        self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
     ) -> tuple[Rows64, Floats, Rows64, int]:
         """For each query the places of the k items with the largest products, these, how many there are, and
-        how many products were computed in float32 in all.
+        how many products were computed in float32 in all. With boosts, boosted scores in the place of
+        products.
 
         Best first, equal products by place; all items where there are fewer. What is excluded is not found;
         where that leaves fewer, places are 0 and products minus infinity behind them.
@@ -83,17 +101,17 @@ class NumbaIndex:
         return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
 
     def search(
-        self, queries: Floats, k: int, excluded: ExcludedRows | None
+        self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
     ) -> tuple[Rows64, Floats, Rows64, int]:
         wanted = k if excluded is None or not k else min(k + excluded.most(), self.count)
-        places, scores, computed = self._search(queries, wanted)
+        places, scores, computed = self._search(queries, wanted, boosts)
         counts = np.full(len(queries), places.shape[1], np.int64)
         if excluded is None:
             return places, scores, counts, computed
         found = without(Ranked(places, scores, counts), excluded, self._rows, k)
         return *found, computed
 
-    def _search(self, queries: Floats, k: int) -> tuple[Rows64, Floats, int]:
+    def _search(self, queries: Floats, k: int, boosts: Boosts | None) -> tuple[Rows64, Floats, int]:
         places = np.zeros((len(queries), 0), np.int64)
         scores = np.zeros((len(queries), 0), np.float32)
         step = max(1, _PRODUCTS // max(1, len(queries)))
@@ -101,7 +119,13 @@ class NumbaIndex:
             end = min(begin + step, self.count)
             products = np.empty((len(queries), end - begin), np.float32)
             _multiply(queries, self._vectors[begin:end], self._biases[begin:end], products)
-            here = np.broadcast_to(np.arange(begin, end), products.shape)
+            here = np.arange(begin, end)
+            if boosts is not None:
+                own = boosts.adjustment.chosen(here if self._chosen is None else self._chosen[here])
+                products = self._form.scores(queries, products)
+                for query in range(len(queries)):
+                    products[query] = own.of(products[query], query, 0)
+            here = np.broadcast_to(here, products.shape)
             # What was found before stands before, and the sort is stable: equal scores keep their order.
             scores = np.concatenate([scores, products + np.float32(0)], axis=1)
             places = np.concatenate([places, here], axis=1)
@@ -157,7 +181,7 @@ class NativeIndex:
         return made._set(index, count, None if sparse else mask, self._backend, self._pool)
 
     def search(
-        self, queries: Floats, k: int, excluded: ExcludedRows | None
+        self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
     ) -> tuple[Rows64, Floats, Rows64, int]:
         rows = bounds = None
         if excluded is not None:
@@ -165,8 +189,11 @@ class NativeIndex:
             if excluded.owners is not None:
                 ends = np.bincount(excluded.owners, minlength=len(queries)).cumsum()
                 bounds = np.concatenate([[0], ends]).astype(np.int64)
+        after: tuple[Floats | None, ...] = ()
+        if boosts is not None:
+            after = boosts.adjustment.times, boosts.adjustment.plus, boosts.squares
         found: tuple[Rows64, Floats, Rows64, int] = self._index.search(
-            self._backend, self._pool, queries, k, self._mask, rows, bounds
+            self._backend, self._pool, queries, k, self._mask, rows, bounds, *after
         )
         return found
 
@@ -179,4 +206,4 @@ def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, po
     return NativeIndex(view.part(0), view.part(1), codes, rows, form.biased, backend, pool)
 
 
-__all__ = ["Index", "NativeIndex", "make_index"]
+__all__ = ["Boosts", "Index", "NativeIndex", "make_index"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.limits import current_budget
-from pyrec_infer.retrieval.index import Index
+from pyrec_infer.retrieval.index import Boosts, Index
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.items import RowChoice
 from pyrec_infer.selection.masks import Flags, both
-from pyrec_infer.top_k import Ranked
+from pyrec_infer.top_k import Adjustment, Ranked
 
 _BYTES_OF_RESULT = 64
 """What one id and its score take, with the copies that a call makes."""
@@ -37,6 +37,8 @@ class Ranking:
         All items.
     form : VectorForm
     queries : ndarray of float32
+    adjustment : Adjustment or None
+        What becomes of scores before they are compared, by place.
 
     Attributes
     ----------
@@ -44,10 +46,18 @@ class Ranking:
         How many products were computed in float32.
     """
 
-    def __init__(self, choice: RowChoice, index: Index, form: VectorForm, queries: Floats) -> None:
+    def __init__(
+        self,
+        choice: RowChoice,
+        index: Index,
+        form: VectorForm,
+        queries: Floats,
+        adjustment: Adjustment | None = None,
+    ) -> None:
         self._choice, self._whole, self._form = choice, index, form
         self._scope = scope_of(choice, index)
         self._given, self._queries = queries, form.queries(queries)
+        self._boosts = None if adjustment is None else Boosts(adjustment, form.squares(queries))
         self.refined = 0
 
     def rank(self, k: int, within: Flags | None) -> Ranked:
@@ -55,8 +65,12 @@ class Ranking:
         index = self._scope if within is None else scope_of(self._choice, self._whole, within)
         kept = min(k, index.count)
         current_budget().require(_BYTES_OF_RESULT * len(self._queries) * kept)
-        places, products, counts, refined = index.search(self._queries, kept, self._choice.excluded)
+        places, products, counts, refined = index.search(
+            self._queries, kept, self._choice.excluded, self._boosts
+        )
         self.refined += refined
+        if self._boosts is not None:
+            return Ranked(places, products, counts)
         scores = self._form.scores(self._given, products)
         scores[np.isneginf(products)] = -np.inf
         return Ranked(places, scores, counts)

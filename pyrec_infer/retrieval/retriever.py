@@ -18,6 +18,7 @@ from pyrec_infer.retrieval.ranking import Ranking
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
+from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import one_of
 from pyrec_infer.selection.rules import Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, StoreView, read_attributes
@@ -153,6 +154,8 @@ class Retriever(FilteredItems):
         max_per: Mapping[str, Any] | None = None,
         min_per: Mapping[str, Any] | None = None,
         diversity: MMR | DPP | None = None,
+        scale: ArrayLike | None = None,
+        boost: ArrayLike | None = None,
         deny: ArrayLike | Sequence[ArrayLike] | None = None,
     ) -> Retrieved:
         """The k items with the highest scores for each query, best first.
@@ -173,20 +176,27 @@ class Retriever(FilteredItems):
         max_per, min_per, diversity : optional
             Caps, quotas and diversity, as for `Catalog.top_k`. Likeness is by default of the items' own
             vectors.
+        scale, boost : array_like of float, optional
+            A score is multiplied by the one, and the other is added, before scores are compared:
+            ``score * scale + boost`` in float32. One number for each item in the order of `ids`, or for each
+            query and item.
         deny : optional
             Another name of ``exclude``.
 
         Returns
         -------
         Retrieved
-            Equal products: the earlier item first. Where ``exclude`` leaves a query fewer results than
-            others, what is beyond its count has the id 0 or an empty string, and the score minus infinity.
+            Equal products, or with ``scale`` or ``boost`` equal scores: the earlier item first; NaN, which
+            boosts that are infinite may leave, comes after every number. Where ``exclude`` leaves a query
+            fewer results than others, what is beyond its count has the id 0 or an empty string, and the score
+            minus infinity.
 
         Raises
         ------
         InputError
-            If k is negative, or a number is not finite; `ShapeError` if the vectors' width is another than
-            that of the items.
+            If k is negative, or a number is not finite; ``boost`` may be infinite, but not NaN.
+            `ShapeError` if the vectors' width is another than that of the items, or there is not a number of
+            ``scale`` or ``boost`` for each item.
         ResourceLimitError
             If the results are more than a call may hold.
 
@@ -196,6 +206,8 @@ class Retriever(FilteredItems):
         >>> retriever = pi.Retriever([[0, 0], [3, 4]], metric="l2")
         >>> retriever.top_k([0, 1], k=5).scores.tolist()
         [[-1.0, -18.0]]
+        >>> retriever.top_k([0, 1], k=1, boost=[0, 20]).ids.tolist()
+        [[1]]
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
@@ -204,7 +216,8 @@ class Retriever(FilteredItems):
         rules = read_rules(find, max_per, min_per, diversity, k)
         state = choice.state
         whole = state.kept("index", lambda: self._index(state.view, state.rows))
-        ranking = Ranking(choice, whole, self._form, vectors)
+        boosts = read_boosts(boost, scale, len(state.rows), len(vectors))
+        ranking = Ranking(choice, whole, self._form, vectors, boosts)
         search = Search(
             ranking.rank,
             len(state.rows),

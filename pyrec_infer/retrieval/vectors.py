@@ -156,11 +156,15 @@ class VectorForm:
         biases: Floats = np.ascontiguousarray(details).view(self._details)["bias"].reshape(-1)
         return biases
 
+    def squares(self, queries: Floats) -> Floats | None:
+        """What scores are less than twice the products by; None where they are the products."""
+        return _squares("queries", queries, 0).astype(np.float32) if self.metric == "l2" else None
+
     def scores(self, queries: Floats, products: Floats) -> Floats:
         """What the caller gets for products, of each query in its row."""
-        if self.metric != "l2":
+        squares = self.squares(queries)
+        if squares is None:
             return products
-        squares = _squares("queries", queries, 0).astype(np.float32)
         scores: Floats = np.minimum(2 * products - squares[:, np.newaxis], np.float32(0))
         return scores
 
