@@ -69,22 +69,26 @@ def backend() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where a backend is forced, leave out what no backend takes part in."""
+    """Where a backend is forced, leave out what no backend takes part in; elsewhere see that none does."""
+    once = [item for item in items if item.get_closest_marker("once")]
     if VARIABLE in os.environ:
-        left_out = [item for item in items if item.get_closest_marker("once")]
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=once)
         items[:] = [item for item in items if not item.get_closest_marker("once")]
+        return
+    for item in once:
+        # For all tests alike it would be a large part of the time that small ones take.
+        if isinstance(item, pytest.Function):
+            item.fixturenames.insert(0, without_a_backend.__name__)
 
 
-@pytest.fixture(autouse=True)
-def _without_a_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse the mark `once` for a test that asks for a backend."""
 
     def refuse() -> tuple[str, ...]:
         pytest.fail("this test asks for a backend, so it has to run with each: take its mark away")
 
-    if request.node.get_closest_marker("once"):
-        monkeypatch.setattr(select, "available_backends", refuse)
+    monkeypatch.setattr(select, "available_backends", refuse)
 
 
 def pytest_collection_finish() -> None:
