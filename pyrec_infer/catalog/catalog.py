@@ -12,6 +12,7 @@ from pyrec_infer.arguments import Inputs, as_count, as_names
 from pyrec_infer.calls import RowsCall, SeveralCall
 from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
 from pyrec_infer.catalog.items import find_items, require_rows
+from pyrec_infer.catalog.lists import ranking_of_lists
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.report import explain_catalog
 from pyrec_infer.catalog.scorer import Rows64, make_scorer
@@ -160,8 +161,9 @@ class Catalog(FilteredItems):
         ----------
         request : mapping of str to array_like
             As for `score`; or B rows in each input for as many requests.
-        ids : array_like, optional
-            As for `score`, the same for all requests.
+        ids : array_like, or list of array_like, optional
+            As for `score`, the same for all requests; or for each request a list of its own. What comes for
+            each of ``ids`` is then for each of the first request's, and then for those of the next.
         candidates : mapping of str to array_like, optional
             As for `score`; for several requests one row for each of ``ids`` and request, those of the first
             request first.
@@ -192,9 +194,9 @@ class Catalog(FilteredItems):
         Returns
         -------
         TopK or Ranked
-            Ids of the items; `Ranked`, with a row for each request, where the request is a list of raw rows
-            or its inputs have another number of rows than one. Equal scores: the earlier of ``ids``, or in
-            the catalogue's order, first. NaN comes after every number.
+            Ids of the items; `Ranked`, with a row for each request, where the request is a list of raw rows,
+            its inputs have another number of rows than one, or ``ids`` are lists. Equal scores: the earlier
+            of ``ids``, or in the catalogue's order, first. NaN comes after every number.
 
         Raises
         ------
@@ -214,10 +216,12 @@ class Catalog(FilteredItems):
         >>> several = {name: np.repeat(value, 2, axis=0) for name, value in user.request.items()}
         >>> shop.top_k(several, 3).ids.shape
         (2, 3)
+        >>> shop.top_k(several, 3, ids=[[7, 400], [20, 30, 40, 50]]).counts.tolist()
+        [2, 3]
         """
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
-        several = is_by_request(exclude) or np.ndim(boost) > 1 or np.ndim(scale) > 1  # type: ignore[arg-type]
+        several = any(map(is_by_request, (ids, exclude))) or any(np.ndim(x) > 1 for x in (boost, scale))  # type: ignore[arg-type]
         requests = self._scorer.count_requests(request) if several else 1
         choice = self._choose(ids, where, allow, exclude, requests)
         find = choice.attributes.find
@@ -225,17 +229,19 @@ class Catalog(FilteredItems):
         if missing == "error":
             require_rows(choice.rows)
         total = len(choice.rows)
-        boosts = read_boosts(boost, scale, total, requests)
-        tally = Tally()
+        bounds, tally = choice.bounds, Tally()
+        boosts = read_boosts(boost, scale, total, requests if bounds is None else None)
         search = Search(
-            ranking_of(self._scorer, choice, request, candidates, boosts, tally),
+            ranking_of(self._scorer, choice, request, candidates, boosts, tally)
+            if bounds is None
+            else ranking_of_lists(self._scorer, choice, bounds, request, candidates, boosts, tally),
             total,
             lambda attribute, places: self._stored(choice, attribute, places),
             find,
             lambda places: self._id_type.shown(choice.view.ids(0, places)),
         )
         best = named(best_under(search, k, rules), search.ids).found_by(tally.refined)
-        one = len(best.counts) == 1 and not isinstance(request, (list, tuple))
+        one = len(best.counts) == 1 and bounds is None and not isinstance(request, (list, tuple))
         return only(best) if one else best
 
     @memory_errors_typed

@@ -16,6 +16,7 @@ from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best,
 from pyrec_infer.catalog.by_product import describe_search, make_product_search
 from pyrec_infer.catalog.given import Given
 from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
+from pyrec_infer.catalog.late import late_arrays
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
@@ -62,7 +63,8 @@ class Scorer:
     ) -> None:
         self._part = part
         self.precision = precision
-        graph, signature = part.graph, part.signature
+        graph, self.signature = part.graph, part.signature
+        signature = self.signature
         self._own = frozenset(own)
         self.own_names = tuple(name for name in signature.infos if name in own)
         self.candidate_names = tuple(name for name in graph.inputs if name in late)
@@ -91,16 +93,16 @@ class Scorer:
         self._request = frozenset(self.request_names)
         self._items = part.once(separated.items)
         states = with_precision(states, part)
-        self._pairs = part.ready(make_plan(states, part.backend, part.pool))
+        self.pairs = part.ready(make_plan(states, part.backend, part.pool))
         self._states = states
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
-        self._call = prepare_call(self._pairs, self.names, self._request, None)
+        self._call = prepare_call(self.pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
-        call = PositionalCall(self._pairs, plain, self._request, None)
+        call = PositionalCall(self.pairs, plain, self._request, None)
         self._plain_call: PreparedCall | None = call.in_backend(None)
         self.given = Given(signature, self.request_names, self.candidate_names, self.own_names)
         """What calls are given, in order."""
-        self.products = make_product_search(part, self._pairs)
+        self.products = make_product_search(part, self.pairs)
 
     @property
     def wanted(self) -> Wanted:
@@ -108,13 +110,13 @@ class Scorer:
 
     def explain(self) -> Explanation:
         """What a score does."""
-        plan, backend = self._pairs.plan, self._part.backend
+        plan, backend = self.pairs.plan, self._part.backend
         return explain_plan(plan, backend, runner_names(plan, backend), self._part.notes)
 
     @cached_property
     def screening(self) -> tuple[Screen | None, str]:
         """See `make_screen`; made when a call could use it, which takes some plans."""
-        return make_screen(self._part, self._states, self._pairs)
+        return make_screen(self._part, self._states, self.pairs)
 
     def search(self) -> dict[str, Any]:
         """How the best of many items are found, and why so."""
@@ -135,7 +137,7 @@ class Scorer:
         self, names: Sequence[str], request: frozenset[str], max_rows: int | None
     ) -> PositionalCall:
         """A score whose inputs, records and rows among them, are known by position."""
-        return PositionalCall(self._pairs, names, request, max_rows)
+        return PositionalCall(self.pairs, names, request, max_rows)
 
     def writer(self, store: Store) -> ItemWriter | None:
         """What puts items into a store; see `make_writer`."""
@@ -289,10 +291,7 @@ class Scorer:
         Ranked
             Places among ``rows`` in the place of ids. Equal scores: the lower place first. NaN comes last.
         """
-        if self.wanted.keys is not None:
-            raise ShapeError(
-                f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
-            )
+        self.require_one_score()
         taken = rows >= 0
         kept = None if taken.all() else np.flatnonzero(taken)
         chosen = rows if kept is None else rows[kept]
@@ -315,9 +314,16 @@ class Scorer:
             scores = self.score(view.records, chosen, request, candidates)
             found = selection.best(scores, (0, len(scores)))
         else:
-            arrays.update(self._late_arrays(late, count, len(rows)))
+            arrays.update(late_arrays(self.signature, late, count, len(rows)))
             found = self._find_best(view.records, chosen, arrays, count, selection)
         return found._replace(ids=found.ids % len(rows)) if late else _placed(found, kept)
+
+    def require_one_score(self) -> None:
+        """Refuse to rank by several scores."""
+        if self.wanted.keys is not None:
+            raise ShapeError(
+                f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
+            )
 
     def _best_of_row(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
@@ -343,20 +349,6 @@ class Scorer:
         given = [name for name in self.request_names if name in own]
         return self._part.signature.requests(given, own)[1]
 
-    def _late_arrays(self, late: Mapping[str, Any], count: int, rows: int) -> dict[str, Array]:
-        """The candidates' inputs of several requests, with a row for each and each of some rows."""
-        arrays: dict[str, Array] = {}
-        for name, value in late.items():
-            array = self._part.signature.array(name, value, None)
-            axis = self._part.signature.infos[name].rows
-            if axis >= 0 and array.shape[axis] != count * rows:
-                raise RowCountError(
-                    f"input '{name}': expected {count * rows} rows, {rows} for each of {count} requests, got "
-                    f"{array.shape[axis]}"
-                )
-            arrays[name] = array
-        return arrays
-
     def _find_best(
         self,
         records: NDArray[np.uint8],
@@ -376,7 +368,7 @@ class Scorer:
             rows, offsets = np.tile(rows, count), range(0, count * size + 1, size)
         arrays = {**arrays, ROWS: rows}
         name = self.wanted.names()[0]
-        return find_best(self._pairs, arrays, offsets, count, len(rows), name, selection)
+        return find_best(self.pairs, arrays, offsets, count, len(rows), name, selection)
 
     def score_none(
         self, records: NDArray[np.uint8], request: Inputs, candidates: Inputs | None

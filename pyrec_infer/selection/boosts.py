@@ -12,8 +12,9 @@ from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.top_k import Adjustment
 
 
-def read_boosts(boost: Any, scale: Any, total: int, requests: int) -> Adjustment | None:
-    """The arguments of a call on so many items and requests: ``score * scale + boost``.
+def read_boosts(boost: Any, scale: Any, total: int, requests: int | None) -> Adjustment | None:
+    """The arguments of a call on so many items and requests: ``score * scale + boost``; where requests are
+    None, each item is of one.
 
     Raises
     ------
@@ -26,12 +27,12 @@ def read_boosts(boost: Any, scale: Any, total: int, requests: int) -> Adjustment
     return Adjustment(_read("scale", scale, total, requests), _read("boost", boost, total, requests))
 
 
-def _read(label: str, given: Any, total: int, requests: int) -> NDArray[np.float32] | None:
+def _read(label: str, given: Any, total: int, requests: int | None) -> NDArray[np.float32] | None:
     if given is None:
         return None
     with np.errstate(over="ignore"):
         numbers = as_array(label, given, np.dtype(np.float32)).astype(np.float32)
-    if numbers.shape not in ((total,), (requests, total)):
+    if numbers.shape != (total,) and (requests is None or numbers.shape != (requests, total)):
         raise ShapeError(f"{label}: expected shape [{total}], got {list(numbers.shape)}")
     good = np.isfinite(numbers) if label == "scale" else ~np.isnan(numbers)
     if not good.all():

@@ -34,13 +34,15 @@ class ExcludedRows:
         """How many items one request may be denied at most."""
         return len(self.rows) if self.owners is None else int(np.bincount(self.owners, minlength=1).max())
 
-    def taken(self, found: Rows64) -> NDArray[np.bool_]:
-        """Which of the rows that each request has found, shape (B, K), it may have."""
+    def taken(self, found: Rows64, requests: Rows64 | None = None) -> NDArray[np.bool_]:
+        """Which of the rows that each request has found, shape (B, K), it may have; or which of some rows the
+        request of each may have."""
         if self.owners is None:
             return ~np.isin(found, self.rows)
         # A number for each pair of a request and a row.
         span = int(max(found.max(initial=0), self.rows.max(initial=0))) + 1
-        requests = np.arange(len(found))[:, np.newaxis]
+        if requests is None:
+            requests = np.arange(len(found))[:, np.newaxis]
         return ~np.isin(requests * span + found, self.owners * span + self.rows)
 
 
@@ -74,10 +76,25 @@ def read_excluded(id_type: IdType, given: Any, count: int) -> Excluded:
     """
     if not is_by_request(given):
         return Excluded(id_type.known("exclude", given), None)
-    if len(given) != count:
-        raise ShapeError(f"exclude: expected a list of ids for each of {count} requests, got {len(given)}")
-    each = [id_type.known(f"exclude (request {number})", ids) for number, ids in enumerate(given)]
+    each = [
+        id_type.known(f"exclude (request {number})", ids)
+        for number, ids in enumerate(require_lists("exclude", given, count))
+    ]
     return Excluded(join_keys(each), np.repeat(np.arange(count), [len(keys) for keys in each]))
+
+
+def require_lists(label: str, given: Any, count: int) -> Sequence[Any]:
+    """Lists of ids, of which there has to be one for each request.
+
+    Raises
+    ------
+    ShapeError
+        If there are more or fewer.
+    """
+    if len(given) != count:
+        raise ShapeError(f"{label}: expected a list of ids for each of {count} requests, got {len(given)}")
+    lists: Sequence[Any] = given
+    return lists
 
 
 def is_by_request(given: Any) -> bool:
@@ -124,4 +141,4 @@ def without(ranked: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ran
     return Ranked(places, scores, counts.astype(np.int64))
 
 
-__all__ = ["Excluded", "ExcludedRows", "is_by_request", "one_of", "read_excluded", "without"]
+__all__ = ["Excluded", "ExcludedRows", "is_by_request", "one_of", "read_excluded", "require_lists", "without"]

@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.selection.conditions import read_condition
-from pyrec_infer.selection.excluded import Excluded, ExcludedRows, read_excluded
+from pyrec_infer.selection.excluded import (
+    Excluded,
+    ExcludedRows,
+    is_by_request,
+    read_excluded,
+    require_lists,
+)
 from pyrec_infer.selection.filters import Filter, Members, Scope, Where, members_of, require_filter
 from pyrec_infer.selection.masks import among, as_mask, both, marked
 from pyrec_infer.store import Attribute, Attributes, Keys, Rows64, State, StoredItems, StoreView
@@ -38,6 +44,8 @@ class Choice:
         Know the strings of this state.
     whole : RowChoice or None
         The same where the items are all.
+    bounds : ndarray of int64, shape (B + 1,), or None
+        Where each request has items of its own: those of request b are ``bounds[b]:bounds[b + 1]``.
     """
 
     view: StoreView
@@ -46,6 +54,7 @@ class Choice:
     excluded: ExcludedRows | None
     attributes: Attributes
     whole: RowChoice | None = None
+    bounds: Rows64 | None = None
 
 
 @dataclass(frozen=True)
@@ -191,14 +200,25 @@ class FilteredItems(StoredItems):
         return RowChoice(state, flags, prepared, named.excluded_rows(found))
 
     def _choose(self, ids: ArrayLike | None, where: Any, allow: Any, exclude: Any, count: int) -> Choice:
-        """The same for the items of some ids, by their places; for all items where there are no ids."""
+        """The same for the items of some ids, or of a list of ids for each request, by their places; for all
+        items where there are no ids.
+
+        Raises
+        ------
+        ShapeError
+            If there are lists, but not one for each request.
+        """
         if ids is None:
             found = self._choose_rows(where, allow, exclude, count)
             state = found.state
             return Choice(state.view, state.rows, found.places(), found.excluded, state.attributes, found)
         prepared = None if where is None else require_filter(where, self)
         named = self._named(allow, exclude, count)
-        keys, known = self._id_type.keys("ids", ids)
+        bounds: Rows64 | None = None
+        if is_by_request(ids):
+            keys, known, bounds = self._id_type.keys_of_each("ids", require_lists("ids", ids, count))
+        else:
+            keys, known = self._id_type.keys("ids", ids)
         sets, members = named.sets(), members_of(prepared)
         view, attributes = self._view(keys, *sets, *(each.keys for each in members))
         rows = view.rows(0) if known is None else np.where(known, view.rows(0), -1)
@@ -211,7 +231,7 @@ class FilteredItems(StoredItems):
         if named.allowed is not None:
             taken = both(taken, among(rows, others[0], len(view.records)))
         kept = None if taken is None else np.flatnonzero(taken)
-        return Choice(view, rows, kept, named.excluded_rows(others), attributes)
+        return Choice(view, rows, kept, named.excluded_rows(others), attributes, None, bounds)
 
     def _stored(self, choice: Choice | RowChoice, attribute: Attribute, places: Rows64) -> Array:
         """What is stored of an attribute for some items of a call; anything for those that are not there."""

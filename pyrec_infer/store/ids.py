@@ -82,6 +82,18 @@ class IdType:
         keys = np.ascontiguousarray(names).astype(np.int64, copy=False)
         return keys, None if known is None or known.all() else known
 
+    def keys_of_each(
+        self, label: str, lists: Sequence[ArrayLike]
+    ) -> tuple[Keys, NDArray[np.bool_] | None, Rows64]:
+        """The same of a list of ids for each request, one list after the other; list b is
+        ``bounds[b]:bounds[b + 1]`` of the third."""
+        parts = [self.keys(f"{label} (request {number})", ids) for number, ids in enumerate(lists)]
+        bounds = np.cumsum([0, *(len(keys) for keys, _ in parts)])
+        known: NDArray[np.bool_] | None = None
+        if any(own is not None for _, own in parts):
+            known = np.concatenate([np.ones(len(keys), bool) if own is None else own for keys, own in parts])
+        return join_keys([keys for keys, _ in parts]), known, bounds
+
     def known(self, label: str, ids: ArrayLike) -> Keys:
         """The keys of those ids that a store can hold."""
         keys, known = self.keys(label, ids)
