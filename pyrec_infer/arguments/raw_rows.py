@@ -90,6 +90,15 @@ class RawRows:
         """The graph's inputs that are no fields."""
         return frozenset(made for name in self.fields for made in self.names(name)) - set(self._known)
 
+    def reading(self, needed: Collection[str]) -> list[str]:
+        """The fields that some of the graph's inputs are made of, and those of their weights."""
+        found = []
+        for name in self._known:
+            read = [name] if name in self._owners else self.names(name)
+            if not set(needed).isdisjoint(read):
+                found.append(name)
+        return found
+
     def require_names(self, names: Sequence[str], needed: Collection[str], others: Collection[str]) -> None:
         """Refuse the names of a prepared call where its values could never be read.
 
@@ -108,11 +117,11 @@ class RawRows:
         """
         for name in names:
             self._require_known(name, others)
-        for name, item in self._known.items():
-            read = [name] if name in self._owners else self.names(name)
-            if name not in names and not set(needed).isdisjoint(read):
+        for name in self.reading(needed):
+            if name not in names:
+                side = self._known[name].side
                 raise MissingInputError(
-                    f"field '{name}' is missing, which rows of the {item.side} side have: expected its name"
+                    f"field '{name}' is missing, which rows of the {side} side have: expected its name"
                 )
 
     def _require_known(self, name: str, others: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,15 @@ class Signature:
             elif self._is_input(name):
                 found.append(name)
         return found
+
+    def names_of(self, inputs: Collection[str]) -> frozenset[str]:
+        """What calls may give these inputs by: their names, matrices with columns that they are, and fields
+        of raw rows."""
+        matrices = [name for name, labels in self.columns.items() if not set(labels).isdisjoint(inputs)]
+        if self._raw is None:
+            return frozenset((*inputs, *matrices))
+        plain = set(inputs) - self._raw.hidden()
+        return frozenset((*plain, *matrices, *self._raw.reading(inputs)))
 
     @property
     def takes_rows(self) -> bool:

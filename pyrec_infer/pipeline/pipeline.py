@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments import as_count
+from pyrec_infer.arguments import Inputs, as_count, raw_columns
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, RowCountError
 from pyrec_infer.ir import Array
@@ -17,11 +17,13 @@ from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.pipeline.merge import Merged, merge
 from pyrec_infer.pipeline.source import Floats, Request, Source
 from pyrec_infer.retrieval import Retriever
+from pyrec_infer.selection.boosts import read_boosts
+from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.tools.explain import Explanation
 
 
 class Recommendations(NamedTuple):
-    """What a pipeline found, best first: for one request without the first axis.
+    """What a pipeline found, best first: for one request, but for one in a list, without the first axis.
 
     Attributes
     ----------
@@ -50,7 +52,8 @@ class Recommendations(NamedTuple):
 class Pipeline:
     """Sources that retrieve candidates, and a catalogue that ranks them.
 
-    Safe to use from any number of threads, also while items of either stage change.
+    Safe to use from any number of threads, also while items of either stage change. The candidates of several
+    requests are ranked together.
 
     Parameters
     ----------
@@ -122,17 +125,19 @@ class Pipeline:
         return self._names
 
     @memory_errors_typed
-    def top_k(self, request: Request, k: int = 100, **rules: Any) -> Recommendations:
+    def top_k(self, request: Inputs, k: int = 100, **rules: Any) -> Recommendations:
         """The k best items for one request or for each of several.
 
         Parameters
         ----------
-        request : mapping of str to array_like
-            What the sources and the ranker read. For several requests a row each.
+        request : mapping of str to array_like, table, or list of mappings
+            What the sources and the ranker read: arrays, or where the ranker has a schema raw rows. For
+            several requests a row each; an array of one row is of all of them.
         k : int
             How many; fewer candidates give fewer results.
         **rules
-            Further arguments of `Catalog.top_k` but ``ids`` and ``missing``, the same for all requests.
+            Further arguments of `Catalog.top_k` but ``ids``, ``missing`` and ``candidates``. Masks and boosts
+            have a value for each item of the ranker, in the order of its `ids`.
 
         Returns
         -------
@@ -148,29 +153,33 @@ class Pipeline:
             If the ranker does not have a candidate and ``missing`` is ``"error"``.
         """
         k = as_count("k", k)
-        if not isinstance(request, Mapping):
-            raise DTypeError(f"request: expected inputs by name, got {type(request).__name__}")
         for name in ("ids", "missing", "candidates"):
             if name in rules:
                 raise InputError(f"{name}: expected by the ranker alone, the sources say what is ranked")
-        self._require_known(request)
+        given = request if isinstance(request, Mapping) else _columns(request)
+        self._require_known(given)
         times: dict[str, float] = {}
         found = []
         begin = time.perf_counter()
         for name, source in zip(self._names, self._sources, strict=True):
-            found.append(source.retrieve(request))
+            found.append(source.retrieve(given))
             begin = _lap(times, name, begin)
-        parts, single = self._requests(request, found)
-        rows = [_by_row(each) for each in found]
-        weights = [source.weight for source in self._sources]
-        merged = [
-            merge([(ids[row], scores[row]) for ids, scores in rows], weights, self._limit)
-            for row in range(len(parts))
-        ]
+        own, count = self._requests(given, found)
+        merged = self._merged(found, 1 if count is None else count)
         begin = _lap(times, "merge", begin)
-        ranked = [self._rank(*each, k, rules) for each in zip(parts, merged, strict=True)]
+        best = self._rank(own, merged, k, rules)
         _lap(times, "rank", begin)
-        return _joined(ranked, single, times)
+        if count is not None or isinstance(request, (list, tuple)):
+            return Recommendations(*best, times)
+        size = int(best.counts[0])
+        return Recommendations(
+            best.ids[0, :size],
+            best.scores[0, :size],
+            size,
+            best.sources[0, :size],
+            int(best.skipped[0]),
+            times,
+        )
 
     def explain(self) -> Explanation:
         """The stages.
@@ -204,49 +213,93 @@ class Pipeline:
 
     def _requests(
         self, request: Request, found: Sequence[tuple[Array, Floats]]
-    ) -> tuple[list[dict[str, Any]], bool]:
-        """What the ranker reads of each request, and whether there is one alone."""
-        own = {name: request[name] for name in self._ranker.request_names if name in request}
-        counts = {}
-        for name, (ids, _) in zip(self._names, found, strict=True):
-            if ids.ndim == 2:
-                counts[f"source {name}"] = len(ids)
-        for name, value in own.items():
-            if np.ndim(value) and len(np.asarray(value)) != 1:
-                counts[f"input '{name}'"] = len(np.asarray(value))
+    ) -> tuple[dict[str, Any], int | None]:
+        """What the ranker reads of the requests, and how many they are; None: one alone."""
+        own = {name: request[name] for name in self._ranker.request_fields if name in request}
+        counts = {
+            f"source {name}": len(ids)
+            for name, (ids, _) in zip(self._names, found, strict=True)
+            if ids.ndim == 2
+        }
+        sizes = {name: self._ranker.count_requests({name: value}) for name, value in own.items()}
+        counts.update((f"input '{name}'", size) for name, size in sizes.items())
         several = {label: count for label, count in counts.items() if count != 1}
         if not several:
-            return [own], True
+            return own, None
         one, count = next(iter(several.items()))
         for label, other in several.items():
             if other != count:
                 raise RowCountError(f"{label}: expected {count} requests, as {one} has, got {other}")
         if any(len(ids) != count for ids, _ in map(_by_row, found)):
             raise RowCountError(f"sources: expected a row for each of {count} requests")
-        arrays = {name: np.atleast_1d(np.asarray(value)) for name, value in own.items()}
+        return {name: _repeated(value, count // sizes[name]) for name, value in own.items()}, count
+
+    def _merged(self, found: Sequence[tuple[Array, Floats]], count: int) -> list[Merged]:
+        rows = [_by_row(each) for each in found]
+        weights = [source.weight for source in self._sources]
         return [
-            {name: array[row : row + 1] if len(array) != 1 else array for name, array in arrays.items()}
+            merge([(ids[row], scores[row]) for ids, scores in rows], weights, self._limit)
             for row in range(count)
-        ], False
+        ]
 
-    def _rank(self, request: dict[str, Any], merged: Merged, k: int, rules: dict[str, Any]) -> _Ranked:
-        present = self._ranker.contains(merged.ids)
-        if self._missing == "error" and not present.all():
-            raise IdRangeError("candidates: expected ids of the ranker", int(np.argmin(present)))
-        ids = merged.ids[present]
-        best = self._ranker.top_k(request, k, ids=ids, missing="skip", **rules)
-        order = np.argsort(ids, kind="stable")
-        at = order[np.searchsorted(ids[order], best.ids)] if len(ids) else np.empty(0, np.int64)
-        return _Ranked(best.ids, best.scores, merged.given[present][at], int((~present).sum()))
+    def _rank(self, own: dict[str, Any], merged: list[Merged], k: int, rules: dict[str, Any]) -> _Best:
+        """The best of each request's candidates."""
+        present = [self._ranker.contains(each.ids) for each in merged]
+        skipped = np.asarray([np.count_nonzero(~there) for there in present], np.int64)
+        if self._missing == "error" and skipped.any():
+            first = int(np.argmin(present[int(np.argmax(skipped > 0))]))
+            raise IdRangeError("candidates: expected ids of the ranker", first)
+        lists = [each.ids[there] for each, there in zip(merged, present, strict=True)]
+        best = self._ranker.top_k(own, k, ids=lists, missing="skip", **self._of_lists(rules, lists))
+        given = np.zeros((*best.ids.shape, len(self._sources)), bool)
+        for row, count in enumerate(best.counts.tolist()):
+            order = np.argsort(merged[row].ids, kind="stable")
+            at = np.searchsorted(merged[row].ids, best.ids[row, :count], sorter=order)
+            given[row, :count] = merged[row].given[order[at]]
+        return _Best(best.ids, best.scores, best.counts, given, skipped)
+
+    def _of_lists(self, rules: dict[str, Any], lists: list[Array]) -> dict[str, Any]:
+        """Rules with a value for each item of the ranker as those of its lists."""
+        total, made = len(self._ranker), dict(rules)
+        masks = {name: as_mask(name, rules.get(name), total) for name in ("allow", "exclude")}
+        boosts = read_boosts(rules.get("boost"), rules.get("scale"), total, len(lists))
+        if boosts is None and all(mask is None for mask in masks.values()):
+            return made
+        # Items may have gone meanwhile.
+        places = [np.minimum(self._ranker.places(ids), max(total - 1, 0)) for ids in lists]
+        numbers = {} if boosts is None else {"boost": boosts.plus, "scale": boosts.times}
+        for name, values in {**masks, **numbers}.items():
+            if values is not None:
+                wide = np.broadcast_to(values, (len(lists), total))
+                made[name] = np.concatenate([wide[row, own] for row, own in enumerate(places)])
+        return made
 
 
-class _Ranked(NamedTuple):
-    """The results of one request."""
+class _Best(NamedTuple):
+    """Results but for their times."""
 
     ids: Array
     scores: Floats
-    given: NDArray[np.bool_]
-    skipped: int
+    counts: NDArray[np.int64]
+    sources: NDArray[np.bool_]
+    skipped: NDArray[np.int64]
+
+
+def _columns(request: Any) -> Mapping[str, Any]:
+    """Requests as columns by name."""
+    try:
+        return raw_columns(request)
+    except DTypeError:
+        raise DTypeError(f"request: expected inputs by name, got {type(request).__name__}") from None
+
+
+def _repeated(value: Any, count: int) -> Any:
+    """An input of one request for as many."""
+    if count == 1:
+        return value
+    array = np.asarray(value)
+    row = array if array.ndim and len(array) == 1 else array[np.newaxis]
+    return np.repeat(row, count, axis=0)
 
 
 def _by_row(found: tuple[Array, Floats]) -> tuple[Array, Floats]:
@@ -258,22 +311,6 @@ def _lap(times: dict[str, float], name: str, begin: float) -> float:
     now = time.perf_counter()
     times[name] = now - begin
     return now
-
-
-def _joined(ranked: Sequence[_Ranked], single: bool, times: dict[str, float]) -> Recommendations:
-    if single:
-        (one,) = ranked
-        return Recommendations(one.ids, one.scores, len(one.ids), one.given, one.skipped, times)
-    counts = np.asarray([len(one.ids) for one in ranked], np.int64)
-    shape = len(ranked), int(counts.max(initial=0))
-    dtype = np.result_type(*(one.ids.dtype for one in ranked)) if ranked else np.dtype(np.int64)
-    ids, scores = np.zeros(shape, dtype), np.full(shape, -np.inf, np.float32)
-    given = np.zeros((*shape, ranked[0].given.shape[1] if ranked else 0), bool)
-    for row, one in enumerate(ranked):
-        ids[row, : counts[row]], scores[row, : counts[row]] = one.ids, one.scores
-        given[row, : counts[row]] = one.given
-    skipped = np.asarray([one.skipped for one in ranked], np.int64)
-    return Recommendations(ids, scores, counts, given, skipped, times)
 
 
 __all__ = ["Pipeline", "Recommendations"]

@@ -15,7 +15,7 @@ from pyrec_infer.ir import Array
 from pyrec_infer.model import Model
 from pyrec_infer.retrieval import Retriever
 
-Request: TypeAlias = Mapping[str, ArrayLike]
+Request: TypeAlias = Mapping[str, Any]
 
 Retrieve: TypeAlias = Callable[[Request, int], tuple[Any, Any]]
 
@@ -108,7 +108,12 @@ class Source:
     def _query(self, request: Request) -> Any:
         if isinstance(self.query, Model):
             names = [info.name for info in self.query.inputs]
-            given = {name: np.atleast_1d(request[name]) for name in names if name in request}
+            # A list is a column, or of a raw row.
+            given = {
+                name: value if isinstance(value, (list, tuple)) else np.atleast_1d(value)
+                for name, value in request.items()
+                if name in names
+            }
             made = self.query.run(given)
             return made[self.output if self.output is not None else self.query.outputs[0].name]
         if isinstance(self.query, str):

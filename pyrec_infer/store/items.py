@@ -63,6 +63,12 @@ class State:
         """A boolean for each item in order, from one for each row."""
         return flags[: len(self.rows)] if self._in_order else flags[self.rows]
 
+    def by_row(self) -> Rows64:
+        """The place of the item of each row; anything where there is none."""
+        places = np.zeros(len(self.view.records) + 1, np.int64)
+        places[self.rows] = np.arange(len(self.rows))
+        return places
+
     def has(self, key: Hashable) -> bool:
         """Whether something is kept for a key."""
         return key in self._kept
@@ -153,6 +159,35 @@ class StoredItems:
         keys, known = self._id_type.keys("ids", ids)
         present: NDArray[np.bool_] = self._store.read(keys).rows(0) >= 0
         return present if known is None else present & known
+
+    @memory_errors_typed
+    def places(self, ids: ArrayLike) -> Rows64:
+        """Where some ids stand in `ids`.
+
+        Parameters
+        ----------
+        ids : array_like
+
+        Returns
+        -------
+        ndarray of int64, shape (len(ids),)
+            -1 for those that are not there.
+
+        Raises
+        ------
+        DTypeError
+            If they are of another type than the items' ids.
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> pi.Retriever([[1.0], [2.0]], ids=["a", "b"]).places(["b", "c"]).tolist()
+        [1, -1]
+        """
+        keys, known = self._id_type.keys("ids", ids)
+        state, (rows,) = self._read(keys)
+        found = np.where(rows >= 0, state.kept("places", state.by_row)[rows], -1)
+        return found if known is None else np.where(known, found, -1)
 
     @memory_errors_typed
     def remove(self, ids: ArrayLike) -> int:

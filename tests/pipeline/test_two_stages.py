@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import FLOAT, one_node
+from onnx import helper
+from support.models import FLOAT, make_model, one_node
 
 import pyrec_infer as pi
 from pyrec_infer.bundled import MODEL, items, users
@@ -21,6 +22,7 @@ from pyrec_infer.errors import (
     RowCountError,
     ShapeError,
 )
+from pyrec_infer.features import Field
 from pyrec_infer.pipeline.merge import merge
 
 COUNT = 400
@@ -189,8 +191,10 @@ def test_calls_that_do_not_fit(shop: pi.Catalog, near: pi.Retriever) -> None:
         pipeline.top_k({**together(), "taste": TASTES[0]})
     with pytest.raises(InputError, match="ids"):
         pipeline.top_k(of(0), ids=[1])
-    with pytest.raises(DTypeError, match="request"):
-        pipeline.top_k([1])  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="request: expected inputs by name, got int"):
+        pipeline.top_k(1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected dictionaries, one for each row, got int"):
+        pipeline.top_k([1])  # type: ignore[list-item]
     with pytest.raises(TypeError):
         pipeline.top_k(of(0), unheard=1)
     unsigned = pi.Source(giving(np.asarray([1], np.uint64), [1]), name="u")
@@ -244,3 +248,73 @@ def test_names_that_nobody_reads(shop: pi.Catalog, near: pi.Retriever) -> None:
     some = pi.Source(lambda given, k: (np.arange(10, 10 + k), np.ones(k)), k=5, name="some")
     for source in (pi.Source(near, lambda given: given["taste"], k=9), some):
         assert pi.Pipeline([source, pi.Source(near, "taste", k=9)], shop).top_k(request, 3).count == 3
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_several_requests_are_one_after_the_other(shop: pi.Catalog, near: pi.Retriever, data: Any) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    limit = data.draw(st.sampled_from([None, 0, 25]))
+    sources = [
+        pi.Source(near, "taste", k=data.draw(st.sampled_from([0, 1, 40]))),
+        pi.Source(popular_of, k=30),
+    ]
+    pipeline = pi.Pipeline(sources[: data.draw(st.integers(1, 2))], shop, limit=limit)
+    shape = data.draw(st.sampled_from([(COUNT,), (3, COUNT)]))
+    boost, scale = rng.integers(0, 3, shape), rng.random(COUNT)
+    seen = [rng.choice(COUNT, 60) + 10 for _ in range(3)]
+    allow = data.draw(st.sampled_from([None, rng.random(COUNT) < 0.8]))
+    rules: dict[str, Any] = {"scale": scale, "allow": allow}
+    found = pipeline.top_k(together(), 7, boost=boost, exclude=seen, **rules)
+    for row in range(3):
+        one = pipeline.top_k(
+            of(row), 7, boost=boost if boost.ndim == 1 else boost[row], exclude=seen[row], **rules
+        )
+        assert found.ids[row, : found.count[row]].tolist() == one.ids.tolist()
+        np.testing.assert_allclose(found.scores[row, : one.count], one.scores, rtol=1e-5)
+        np.testing.assert_array_equal(found.sources[row, : one.count], one.sources)
+        assert found.skipped[row] == one.skipped
+        scores = shop.score(USERS[row].request, one.ids)
+        places = shop.places(one.ids)
+        boosted = (
+            scores * scale[places].astype(np.float32) + (boost if boost.ndim == 1 else boost[row])[places]
+        )
+        np.testing.assert_allclose(one.scores, boosted, rtol=1e-5)
+        assert not set(one.ids.tolist()) & set(seen[row].tolist())
+        assert allow is None or allow[places].all()
+
+
+def popular_of(request: Any, k: int) -> Any:
+    found = pi.PopularItems(np.arange(COUNT + 20) % 37, np.arange(COUNT + 20))
+    taste = np.asarray(request["taste"])
+    return found.recommend(0 if taste.ndim == 1 else np.arange(len(taste)), None, k)
+
+
+def test_requests_as_raw_rows(near: pi.Retriever) -> None:
+    nodes = [helper.make_node("Mul", ["u", "i"], ["p"]), helper.make_node("Add", ["p", "w"], ["score"])]
+    made = make_model(nodes, dict.fromkeys("uiw", (FLOAT, ["N"])), {"score": (FLOAT, ["N"])})
+    fields = [
+        Field("mood", "request", to="u", dtype="number"),
+        Field("price", "item", to="i", dtype="number"),
+        Field("hour", "request", to="w", dtype="number", missing="default", default=3),
+    ]
+    ranker = pi.load(made.SerializeToString(), schema=pi.Schema(fields)).catalog(
+        {"price": np.arange(COUNT) % 31}, ids=np.arange(COUNT) + 10
+    )
+    pipeline = pi.Pipeline(pi.Source(near, "taste", k=50), ranker)
+    rows = [{"mood": 1.5, "hour": 2, "taste": TASTES[0]}, {"mood": -2, "hour": None, "taste": TASTES[1]}]
+    found = pipeline.top_k(rows, 4)
+    assert found.ids.shape == (2, 4)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    assert pipeline.top_k(columns, 4).ids.tolist() == found.ids.tolist()
+    for number, row in enumerate(rows):
+        one = pipeline.top_k(row, 4)
+        assert one.ids.tolist() == found.ids[number].tolist()
+        ids = near.top_k(TASTES[number], 50).ids[0]
+        expected = ranker.top_k({name: row[name] for name in ("mood", "hour")}, 4, ids=ids)
+        assert expected.ids.tolist() == one.ids.tolist()
+        assert pipeline.top_k([row], 4).ids.tolist() == [one.ids.tolist()]
+    with pytest.raises(InputError, match="field 'mood'"):
+        pipeline.top_k({**rows[0], "mood": "a"}, 4)
+    with pytest.raises(InputError, match="'colour': expected one that a source or the ranker has"):
+        pipeline.top_k({**rows[0], "colour": 1}, 4)
