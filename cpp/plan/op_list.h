@@ -32,6 +32,8 @@ std::span<const OpEntry> classical_ops();
 std::span<const OpEntry> encoder_ops();
 std::span<const OpEntry> string_ops();
 std::span<const OpEntry> hashed_ops();
+std::span<const OpEntry> ngram_ops();
+std::span<const OpEntry> split_ops();
 std::span<const OpEntry> dense_layer_ops();
 std::span<const OpEntry> dense_quantized_ops();
 std::span<const OpEntry> pack_in_order_ops();

@@ -19,6 +19,7 @@ from pyrec_infer.ops import (
     linear_models,
     loops,
     masked,
+    ngrams,
     normalization,
     ordering,
     quantization,
@@ -67,6 +68,7 @@ OPS = register(
         linear_models,
         classical,
         strings,
+        ngrams,
         hashed,
     )
 )

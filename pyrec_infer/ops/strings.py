@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
-from pyrec_infer.hashing import Seed
+from pyrec_infer.hashing import SCHEMES, Seed
 from pyrec_infer.hashing.murmur3 import murmur3_32
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import STRING, Array, Dim, Info, Node, as_texts, fault, holds_strings, letters_of
+from pyrec_infer.ir import STRING, Array, Info, Node, as_texts, fault, holds_strings, letters_of
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
-from pyrec_infer.ops.core.registry import Op, required
+from pyrec_infer.ops.core.registry import Op, RowFlow, couples, required
 from pyrec_infer.ops.core.shapes import broadcast, fresh
+from pyrec_infer.strings.column import column_of
+from pyrec_infer.strings.hashes import hashes_of
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
@@ -72,6 +74,9 @@ def _infer_category_mapper(node: Node, inputs: Infos) -> list[Info]:
 
 
 def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
+    action = node.attribute("case_change_action", "NONE")
+    if action not in ("NONE", "LOWER", "UPPER"):
+        raise fault(ModelError, node, f"unknown case_change_action {action!r}")
     x = _text(node, required(node, inputs, 0))
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] != 1):
         raise fault(ShapeError, node, f"expected shape [C] or [1, C], got {x.shape}")
@@ -82,19 +87,24 @@ def _string_normalizer(node: Node, inputs: Arrays) -> list[Array]:
     else:
         lowered = {word.lower() for word in stopwords}
         items = [item for item in items if item.lower() not in lowered]
-    action = node.attribute("case_change_action", "NONE")
-    if action not in ("NONE", "LOWER", "UPPER"):
-        raise fault(ModelError, node, f"unknown case_change_action {action!r}")
     if action != "NONE":
         items = [item.lower() if action == "LOWER" else item.upper() for item in items]
-    result = as_texts(items or [""])
+    result = as_texts(items or [""] * bool(stopwords))
     return [result[None] if x.ndim == 2 else result]
 
 
 def _infer_string_normalizer(node: Node, inputs: Infos) -> list[Info]:
-    rank = required(node, inputs, 0).rank
+    shape = required(node, inputs, 0).shape
+    if shape is None or not node.attribute("stopwords", ()):
+        return [Info(STRING, shape)]
     size = fresh(node, 0, 0)
-    return [Info(STRING, None if rank is None else (size,) if rank == 1 else (1, size))]
+    return [Info(STRING, (size,) if len(shape) == 1 else (1, size))]
+
+
+def _normalizer_rows(node: Node, inputs: Infos, outputs: Sequence[Info]) -> RowFlow:
+    """Each string stays where it is, unless some are left out."""
+    rule = couples if node.attribute("stopwords", ()) else rows.elementwise
+    return rule(node, inputs, outputs)
 
 
 def _string_split(node: Node, inputs: Arrays) -> list[Array]:
@@ -208,12 +218,13 @@ def _murmur_dtype(node: Node) -> np.dtype[np.generic]:
 
 def _murmur(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
-    seed = int(node.attribute("seed", 0))
+    seed = Seed(int(node.attribute("seed", 0)) % 2**32)
     if holds_strings(x):
-        data = [item.encode() for item in x.reshape(-1).tolist()]
+        found, _ = hashes_of(node.name, column_of(x), SCHEMES["mmh3_32"], seed, None)
+        hashes = found.astype(np.uint32)
     else:
         data = [item.tobytes() for item in np.ascontiguousarray(x).reshape(-1)]
-    hashes = np.asarray([murmur3_32(item, Seed(seed)) for item in data], np.uint32)
+        hashes = np.asarray([murmur3_32(item, seed) for item in data], np.uint32)
     return [hashes.view(_murmur_dtype(node)).reshape(x.shape)]
 
 
@@ -221,68 +232,13 @@ def _infer_murmur(node: Node, inputs: Infos) -> list[Info]:
     return [Info(_murmur_dtype(node), required(node, inputs, 0).shape)]
 
 
-def _ngrams(node: Node) -> tuple[dict[tuple[object, ...], int], int]:
-    """Position in ngram_indexes of each n-gram of the pool, and the size of the output."""
-    pool = tuple(node.attribute("pool_strings", ())) or tuple(node.attribute("pool_int64s", ()))
-    starts = tuple(node.attribute("ngram_counts", ()))
-    indexes = tuple(node.attribute("ngram_indexes", ()))
-    found: dict[tuple[object, ...], int] = {}
-    for length, start in enumerate(starts, start=1):
-        end = starts[length] if length < len(starts) else len(pool)
-        if not 0 <= start <= end <= len(pool) or (end - start) % length:
-            raise fault(ModelError, node, "ngram_counts do not fit the pool")
-        for at in range(start, end, length):
-            found.setdefault(pool[at : at + length], len(found))
-    if len(found) > len(indexes) or any(not 0 <= index < 2**31 for index in indexes):
-        raise fault(ModelError, node, "ngram_indexes do not fit the pool")
-    return found, max(indexes, default=-1) + 1
-
-
-def _tfidf(node: Node, inputs: Arrays) -> list[Array]:
-    x = required(node, inputs, 0)
-    if x.ndim not in (1, 2):
-        raise fault(ShapeError, node, f"expected 1 or 2 axes, got {x.ndim}")
-    pool, width = _ngrams(node)
-    indexes = tuple(node.attribute("ngram_indexes", ()))
-    weights = tuple(node.attribute("weights", ())) or (1.0,) * len(indexes)
-    if len(weights) != len(indexes):
-        raise fault(ModelError, node, f"{len(weights)} weights")
-    mode = node.attribute("mode", "TF")
-    matrix = np.atleast_2d(x)
-    result = np.zeros((len(matrix), width), np.float32)
-    shortest, longest = int(node.attribute("min_gram_length", 1)), int(node.attribute("max_gram_length", 1))
-    skips = int(node.attribute("max_skip_count", 0))
-    for row, items in enumerate(matrix.tolist()):
-        for length in range(shortest, longest + 1):
-            # A single item has no gaps, so skipping would count it again.
-            for step in range(1, (skips if length > 1 else 0) + 2):
-                for start in range(len(items) - (length - 1) * step):
-                    gram = tuple(items[start : start + (length - 1) * step + 1 : step])
-                    at = pool.get(gram)
-                    if at is None:
-                        continue
-                    if mode == "IDF":
-                        result[row, indexes[at]] = weights[at]
-                    else:
-                        result[row, indexes[at]] += weights[at] if mode == "TFIDF" else 1
-    return [result[0] if x.ndim == 1 else result]
-
-
-def _infer_tfidf(node: Node, inputs: Infos) -> list[Info]:
-    shape = required(node, inputs, 0).shape
-    width = _ngrams(node)[1]
-    lead: tuple[int | Dim, ...] = () if shape is None else shape[:-1]
-    return [Info(np.dtype(np.float32), None if shape is None else (*lead, width))]
-
-
 OPS: tuple[Op, ...] = (
     Op("ai.onnx.ml.CategoryMapper", _infer_category_mapper, _category_mapper, rows.per_row),
-    Op("StringNormalizer", _infer_string_normalizer, _string_normalizer),
+    Op("StringNormalizer", _infer_string_normalizer, _string_normalizer, _normalizer_rows),
     Op("StringSplit", _infer_string_split, _string_split),
     Op("com.microsoft.Tokenizer", _infer_tokenizer, _tokenizer, rows.per_row),
     Op("StringConcat", _infer_string_concat, _string_concat, rows.elementwise),
     Op("RegexFullMatch", _infer_regex_full_match, _regex_full_match, rows.per_row),
     Op("pyrec.ChangeText", _infer_change_text, _change_text, rows.elementwise),
     Op("com.microsoft.MurmurHash3", _infer_murmur, _murmur, rows.per_row),
-    Op("TfIdfVectorizer", _infer_tfidf, _tfidf, rows.per_row),
 )

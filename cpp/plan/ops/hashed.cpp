@@ -7,6 +7,7 @@
 #include "hashing/buckets.h"
 #include "hashing/farmhash64.h"
 #include "hashing/hash.h"
+#include "hashing/murmur3.h"
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
 #include "plan/texts.h"
@@ -194,7 +195,38 @@ class CrossBucket {
   std::int64_t buckets_;
 };
 
+// Of onnxruntime's operators: the bytes of strings and of numbers, as they lie in memory.
+class MurmurHash3 {
+ public:
+  explicit MurmurHash3(const OpSpec& spec)
+      : seed_(static_cast<std::uint32_t>(spec.attributes.integer("seed", 0))),
+        made_(spec.attributes.integer("positive", 1) != 0 ? DType::kUint32 : DType::kInt32) {}
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor x = contiguous(context, required(in, 0));
+    const Tensor y = allocate(context, made_, x.shape);
+    const std::size_t size = item_size(x.dtype);
+    in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements,
+             [&](std::size_t begin, std::size_t count) {
+               for (std::size_t i = begin; i < begin + count; ++i) {
+                 if (x.dtype == DType::kText) require_utf8(x, static_cast<std::int64_t>(i));
+                 const std::string_view bytes =
+                     x.dtype == DType::kText
+                         ? x.as<Text>()[i]
+                         : std::string_view(reinterpret_cast<const char*>(x.data) + i * size, size);
+                 y.as<std::uint32_t>()[i] = murmur3::hash32(bytes, seed_);
+               }
+             });
+    out[0].tensor = y;
+  }
+
+ private:
+  std::uint32_t seed_;
+  DType made_;
+};
+
 constexpr OpEntry kOps[] = {
+    {"com.microsoft.MurmurHash3", make_op<MurmurHash3>},
     {"pyrec.CrossBucket", make_op<CrossBucket>},
     {"pyrec.HashBucket", make_op<HashBucket>},
 };

@@ -1,11 +1,15 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
 #include "plan/texts.h"
+#include "strings/letters.h"
 #include "strings/utf8.h"
+#include "tables/text_map.h"
 
 namespace pyrec {
 
@@ -42,26 +46,24 @@ struct StringConcat {
   }
 };
 
-char lower(char letter) {
-  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter;
+// Cases are changed of ASCII; the rest of Unicode is Python's.
+void require_ascii(std::span<const Text> texts) {
+  if (!std::ranges::all_of(texts, is_ascii)) throw OpError(ErrorKind::kElsewhere, "beyond ASCII");
 }
 
-char upper(char letter) {
-  return letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 32) : letter;
+using Change = char (*)(char);
+
+Tensor changed(Context& context, const Tensor& x, Change change) {
+  TextWriter writer(context, x.shape, text_bytes(x));
+  in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements,
+           [&](std::size_t begin, std::size_t count) {
+             for (const Text& text : std::span(x.as<Text>() + begin, count)) {
+               writer.end(std::ranges::transform(text, writer.begin(), change).out);
+             }
+           });
+  return writer.tensor();
 }
 
-// What Python's str.strip takes for white space among ASCII.
-bool is_space(char letter) {
-  return letter == ' ' || (letter >= '\t' && letter <= '\r') || (letter >= 0x1c && letter <= 0x1f);
-}
-
-std::string_view stripped(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
-// Of ASCII; the rest of Unicode is Python's.
 class ChangeText {
  public:
   explicit ChangeText(const OpSpec& spec) : change_(spec.attributes.text("change", "")) {
@@ -72,36 +74,76 @@ class ChangeText {
 
   void run(Context& context, Inputs in, std::span<Value> out) const {
     const Tensor x = contiguous(context, texts_at(in, 0));
-    const auto count = static_cast<std::size_t>(x.elements());
-    const Text* texts = x.as<Text>();
-    for (std::size_t i = 0; i < count; ++i) {
-      if (!is_ascii(texts[i])) throw OpError(ErrorKind::kElsewhere, "beyond ASCII");
-    }
+    const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
     if (change_ == "strip") {
-      const Tensor y = allocate(context, DType::kText, x.shape);
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::string_view kept = stripped(texts[i]);
-        y.as<Text>()[i] = {kept.data(), kept.size()};
-      }
-      out[0].tensor = y;
+      out[0].tensor = allocate(context, DType::kText, x.shape);
+      std::ranges::transform(texts, out[0].tensor.as<Text>(), stripped);
       return;
     }
-    TextWriter writer(context, x.shape, text_bytes(x));
-    const auto change = change_ == "lower" ? &lower : &upper;
-    in_parts(count, kWatchedElements, [&](std::size_t begin, std::size_t some) {
-      for (std::size_t i = begin; i < begin + some; ++i) {
-        const std::string_view text = texts[i];
-        writer.end(std::transform(text.begin(), text.end(), writer.begin(), change));
-      }
-    });
-    out[0].tensor = writer.tensor();
+    require_ascii(texts);
+    out[0].tensor = changed(context, x, change_ == "lower" ? lower_ascii : upper_ascii);
   }
 
  private:
   std::string change_;
 };
 
+class StringNormalizer {
+ public:
+  explicit StringNormalizer(const OpSpec& spec)
+      : sensitive_(spec.attributes.integer("is_case_sensitive", 0) != 0) {
+    const std::string action = spec.attributes.text("case_change_action", "NONE");
+    if (action != "NONE" && action != "LOWER" && action != "UPPER") {
+      throw OpError(ErrorKind::kModel, "unknown case_change_action '" + action + "'");
+    }
+    if (action != "NONE") change_ = action == "LOWER" ? lower_ascii : upper_ascii;
+    std::vector<std::string> words = spec.attributes.texts("stopwords");
+    for (std::string& word : words) {
+      if (sensitive_) break;
+      if (!is_ascii(word)) throw OpError(ErrorKind::kElsewhere, "beyond ASCII");
+      std::ranges::transform(word, word.begin(), lower_ascii);
+    }
+    stops_ = !words.empty();
+    words_ = TextMap(words);
+  }
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor x = contiguous(context, texts_at(in, 0));
+    if (x.rank() < 1 || x.rank() > 2 || (x.rank() == 2 && x.shape[0] != 1)) {
+      throw OpError(ErrorKind::kShape, "expected shape [C] or [1, C], got " + describe(x.shape));
+    }
+    const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
+    if (change_ != nullptr || (stops_ && !sensitive_)) require_ascii(texts);
+    const Tensor kept = stops_ ? without_stopwords(context, x) : x;
+    out[0].tensor = change_ == nullptr ? kept : changed(context, kept, change_);
+  }
+
+ private:
+  Tensor without_stopwords(Context& context, const Tensor& x) const {
+    const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
+    const Tensor asked = sensitive_ ? x : changed(context, x, lower_ascii);
+    std::vector<std::int64_t> places(texts.size());
+    words_.find({asked.as<Text>(), texts.size()}, places);
+    const auto kept = std::ranges::count(places, -1);
+    Shape shape = x.shape;
+    shape[x.rank() - 1] = std::max<std::int64_t>(kept, 1);
+    const Tensor y = allocate(context, DType::kText, shape);
+    Text* to = y.as<Text>();
+    if (kept == 0) *to = Text("", 0);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (places[i] < 0) *to++ = texts[i];
+    }
+    return y;
+  }
+
+  bool sensitive_;
+  bool stops_ = false;  // whether there are words to leave out
+  Change change_ = nullptr;
+  TextMap words_;
+};
+
 constexpr OpEntry kOps[] = {
+    {"StringNormalizer", make_op<StringNormalizer>},
     {"StringConcat", make_op<StringConcat>},
     {"pyrec.ChangeText", make_op<ChangeText>},
 };

@@ -38,9 +38,13 @@ READING = frozenset(
     {
         "Equal",
         "StringConcat",
+        "StringNormalizer",
+        "StringSplit",
+        "TfIdfVectorizer",
         "ai.onnx.ml.CategoryMapper",
         "ai.onnx.ml.LabelEncoder",
         "ai.onnx.ml.OneHotEncoder",
+        "com.microsoft.MurmurHash3",
         "pyrec.ChangeText",
         "pyrec.CrossBucket",
         "pyrec.HashBucket",
@@ -49,7 +53,9 @@ READING = frozenset(
 """Operators that read strings, or make them."""
 
 
-PARTLY_NATIVE = frozenset({"Cast", "CastLike", "pyrec.ChangeText", "pyrec.CrossBucket", "pyrec.HashBucket"})
+PARTLY_NATIVE = frozenset(
+    {"Cast", "CastLike", "StringNormalizer", "pyrec.ChangeText", "pyrec.CrossBucket", "pyrec.HashBucket"}
+)
 """Operators whose C++ form leaves some values to the reference: floats as text, letters beyond ASCII."""
 
 

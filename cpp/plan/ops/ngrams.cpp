@@ -1,0 +1,302 @@
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "plan/convert.h"
+#include "plan/op_list.h"
+#include "plan/texts.h"
+#include "tables/number_map.h"
+#include "tables/text_map.h"
+
+namespace pyrec {
+
+namespace {
+
+using Inputs = std::span<const Value* const>;
+
+[[noreturn]] void refuse(const char* rule) { throw OpError(ErrorKind::kModel, rule); }
+
+// Strings or whole numbers of a pool as the places of equal ones.
+class Pool {
+ public:
+  explicit Pool(const Attributes& attributes)
+      : strings_(attributes.texts("pool_strings")), numbers_(numbers_of(attributes)) {
+    if (strings_.empty() == numbers_.empty()) refuse("expected either pool_strings or pool_int64s");
+    texts_ = TextMap(strings_);
+    integers_ = NumberMap(numbers_);
+  }
+
+  std::size_t size() const { return strings_.empty() ? numbers_.size() : strings_.size(); }
+
+  std::int64_t place(std::size_t index) const {
+    if (!strings_.empty()) return texts_.find(strings_[index]);
+    std::int64_t found = -1;
+    integers_.find({&numbers_[index], 1}, {&found, 1});
+    return found;
+  }
+
+  void require_kind(DType dtype) const {
+    const bool text = dtype == DType::kText;
+    if (text == !strings_.empty() && (text || dtype == DType::kInt64 || dtype == DType::kInt32)) {
+      return;
+    }
+    throw OpError(ErrorKind::kDType, std::string("expected ") +
+                                         (strings_.empty() ? "int32 or int64" : "str") + ", got " +
+                                         dtype_name(dtype));
+  }
+
+  // The places of successive elements, -1 for those that the pool does not have.
+  void find(const Tensor& x, std::size_t first, std::span<std::int64_t> places) const {
+    if (x.dtype == DType::kText) {
+      texts_.find({x.as<Text>() + first, places.size()}, places);
+      return;
+    }
+    std::vector<std::uint64_t> keys(places.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const std::int64_t number = x.dtype == DType::kInt32 ? x.as<std::int32_t>()[first + i]
+                                                           : x.as<std::int64_t>()[first + i];
+      keys[i] = static_cast<std::uint64_t>(number);
+    }
+    integers_.find(keys, places);
+  }
+
+ private:
+  static std::vector<std::uint64_t> numbers_of(const Attributes& attributes) {
+    const std::vector<std::int64_t> numbers = attributes.integers("pool_int64s");
+    return {numbers.begin(), numbers.end()};
+  }
+
+  std::vector<std::string> strings_;
+  std::vector<std::uint64_t> numbers_;
+  TextMap texts_;
+  NumberMap integers_;
+};
+
+// N-grams as a tree: what follows a node by an item of the pool. Node 0 is the empty n-gram.
+class Tree {
+ public:
+  Tree() = default;
+
+  // Adds one; false if it is there.
+  bool add(std::span<const std::int64_t> gram, std::size_t number) {
+    std::uint32_t node = 0;
+    for (const std::int64_t item : gram) {
+      const auto next = static_cast<std::uint32_t>(grams_.size());
+      const auto [found, added] = edges_.try_emplace(edge(node, item), next);
+      if (added) grams_.push_back(-1);
+      node = found->second;
+    }
+    if (grams_[node] >= 0) return false;
+    grams_[node] = static_cast<std::int64_t>(number);
+    return true;
+  }
+
+  // After all were added: the edges in a form that is faster to look at.
+  void close(std::size_t items) {
+    std::vector<std::uint64_t> edges(edges_.size());
+    // Of the node that an edge leads to, its place is its number less one.
+    for (const auto& [key, node] : edges_) edges[node - 1] = key;
+    map_ = NumberMap(edges);
+    first_.assign(items, kNone);
+    for (const auto& [key, node] : edges_) {
+      if (key < items) first_[key] = node;
+    }
+    edges_.clear();
+  }
+
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+  std::uint32_t first(std::int64_t item) const { return first_[static_cast<std::size_t>(item)]; }
+
+  std::uint32_t next(std::uint32_t node, std::int64_t item) const {
+    const std::uint64_t key = edge(node, item);
+    std::int64_t place = -1;
+    map_.find({&key, 1}, {&place, 1});
+    return place < 0 ? kNone : static_cast<std::uint32_t>(place + 1);
+  }
+
+  // The number of the n-gram that a node is, or -1.
+  std::int64_t gram(std::uint32_t node) const { return grams_[node]; }
+
+ private:
+  static std::uint64_t edge(std::uint32_t node, std::int64_t item) {
+    return std::uint64_t{node} << 32 | static_cast<std::uint64_t>(item);
+  }
+
+  std::vector<std::int64_t> grams_{-1};
+  std::unordered_map<std::uint64_t, std::uint32_t> edges_;
+  std::vector<std::uint32_t> first_;
+  NumberMap map_;
+};
+
+class TfIdfVectorizer {
+ public:
+  explicit TfIdfVectorizer(const OpSpec& spec) : pool_(spec.attributes) {
+    const Attributes& attributes = spec.attributes;
+    if (pool_.size() > std::numeric_limits<std::int32_t>::max()) refuse("a pool that is too long");
+    read_sizes(attributes);
+    read_columns(attributes);
+    add_grams(attributes.integers("ngram_counts"));
+  }
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor x = contiguous(context, required(in, 0));
+    pool_.require_kind(x.dtype);
+    if (x.rank() != 1 && x.rank() != 2) {
+      throw OpError(ErrorKind::kShape, "expected 1 or 2 axes, got " + std::to_string(x.rank()));
+    }
+    const auto rows = static_cast<std::size_t>(x.rank() == 2 ? x.shape[0] : 1);
+    const auto length = static_cast<std::size_t>(x.shape[x.rank() - 1]);
+    Shape shape;
+    if (x.rank() == 2) shape.push_back(x.shape[0]);
+    shape.push_back(static_cast<std::int64_t>(width_));
+    const Tensor y = allocate(context, DType::kFloat32, shape);
+    std::fill_n(y.as<float>(), y.elements(), 0.0F);
+    const std::size_t block = std::max<std::size_t>(1, kBlock / std::max<std::size_t>(length, 1));
+    std::vector<std::int64_t> places(std::min(block, rows) * length);
+    std::vector<std::int64_t> hits;
+    in_parts(rows, block, [&](std::size_t begin, std::size_t count) {
+      const std::span<std::int64_t> found = std::span(places).first(count * length);
+      pool_.find(x, begin * length, found);
+      for (std::size_t i = 0; i < count; ++i) {
+        hits.clear();
+        collect(found.subspan(i * length, length), hits);
+        write(hits, y.as<float>() + (begin + i) * width_);
+      }
+    });
+    out[0].tensor = y;
+  }
+
+ private:
+  static constexpr std::size_t kBlock = 512;  // elements that are looked up together
+  enum class Mode { kTf, kIdf, kTfIdf };
+
+  void read_sizes(const Attributes& attributes) {
+    const auto counts = static_cast<std::int64_t>(attributes.integers("ngram_counts").size());
+    const std::int64_t shortest = attributes.integer("min_gram_length", 1);
+    const std::int64_t longest = attributes.integer("max_gram_length", 1);
+    const std::int64_t skips = attributes.integer("max_skip_count", 0);
+    if (shortest < 1 || longest < shortest || longest > counts || skips < 0) {
+      refuse("lengths of n-grams that do not fit ngram_counts");
+    }
+    shortest_ = static_cast<std::size_t>(shortest);
+    longest_ = static_cast<std::size_t>(longest);
+    skips_ = static_cast<std::size_t>(skips);
+    const std::string mode = attributes.text("mode", "TF");
+    if (mode != "TF" && mode != "IDF" && mode != "TFIDF") refuse("unknown mode");
+    mode_ = mode == "TF" ? Mode::kTf : mode == "IDF" ? Mode::kIdf : Mode::kTfIdf;
+  }
+
+  void read_columns(const Attributes& attributes) {
+    columns_ = attributes.integers("ngram_indexes");
+    const auto fits = [](std::int64_t column) {
+      return column >= 0 && column < std::numeric_limits<std::int32_t>::max();
+    };
+    if (columns_.empty() || !std::ranges::all_of(columns_, fits)) {
+      refuse("ngram_indexes do not fit the pool");
+    }
+    width_ = static_cast<std::size_t>(*std::ranges::max_element(columns_)) + 1;
+    for (const double weight : attributes.reals("weights")) {
+      weights_.push_back(static_cast<float>(weight));
+    }
+    if (weights_.empty()) weights_.assign(columns_.size(), 1.0F);
+    if (weights_.size() != columns_.size()) refuse("weights do not fit ngram_indexes");
+    if (mode_ == Mode::kIdf) require_one_weight();
+  }
+
+  // Where n-grams share a column, which of them was found would decide.
+  void require_one_weight() const {
+    std::unordered_map<std::int64_t, float> known;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      const auto [found, added] = known.try_emplace(columns_[i], weights_[i]);
+      if (!added && !(found->second == weights_[i])) refuse("one column has several weights");
+    }
+  }
+
+  void add_grams(const std::vector<std::int64_t>& counts) {
+    const auto size = static_cast<std::int64_t>(pool_.size());
+    std::vector<std::int64_t> items(pool_.size());
+    for (std::size_t i = 0; i < items.size(); ++i) items[i] = pool_.place(i);
+    std::size_t number = 0;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      const auto length = static_cast<std::int64_t>(i + 1);
+      const std::int64_t begin = counts[i], end = i + 1 < counts.size() ? counts[i + 1] : size;
+      if (begin < 0 || begin > end || end > size || (end - begin) % length != 0) {
+        refuse("ngram_counts do not fit the pool");
+      }
+      const bool counted = i + 1 >= shortest_ && i + 1 <= longest_;
+      for (std::int64_t at = begin; at < end; at += length, ++number) {
+        const auto gram = std::span(items).subspan(static_cast<std::size_t>(at), i + 1);
+        if (number >= columns_.size()) refuse("ngram_indexes do not fit the pool");
+        if (counted && !tree_.add(gram, number)) refuse("an n-gram is in the pool twice");
+      }
+    }
+    tree_.close(items.size());
+  }
+
+  // The n-grams of a row, as often as they are in it.
+  void collect(std::span<const std::int64_t> items, std::vector<std::int64_t>& hits) const {
+    // A single item has no gaps, so skipping would count it again.
+    std::size_t shortest = shortest_;
+    const std::size_t steps = std::min(skips_, items.size()) + 1;
+    for (std::size_t step = 1; step <= steps; ++step) {
+      if (step > 1) {
+        if (longest_ == 1) return;
+        shortest = std::max<std::size_t>(shortest, 2);
+        Watch::check();
+      }
+      for (std::size_t start = 0; start < items.size(); ++start) {
+        if (items[start] < 0) continue;
+        std::uint32_t node = tree_.first(items[start]);
+        std::size_t at = start;
+        for (std::size_t length = 1; node != Tree::kNone; ++length) {
+          if (length >= shortest && tree_.gram(node) >= 0) hits.push_back(tree_.gram(node));
+          at += step;
+          if (length == longest_ || at >= items.size() || items[at] < 0) break;
+          node = tree_.next(node, items[at]);
+        }
+      }
+    }
+  }
+
+  void write(std::vector<std::int64_t>& hits, float* row) const {
+    if (mode_ == Mode::kTfIdf) std::ranges::sort(hits);
+    for (std::size_t i = 0; i < hits.size();) {
+      const auto gram = static_cast<std::size_t>(hits[i]);
+      const auto column = static_cast<std::size_t>(columns_[gram]);
+      std::size_t behind = i + 1;
+      while (behind < hits.size() && hits[behind] == hits[i]) ++behind;
+      const auto count = static_cast<float>(behind - i);
+      if (mode_ == Mode::kIdf) {
+        row[column] = weights_[gram];
+      } else {
+        row[column] += mode_ == Mode::kTf ? count : count * weights_[gram];
+      }
+      i = behind;
+    }
+  }
+
+  Pool pool_;
+  Tree tree_;
+  Mode mode_ = Mode::kTf;
+  std::size_t shortest_ = 1, longest_ = 1, skips_ = 0;
+  std::size_t width_ = 0;
+  std::vector<std::int64_t> columns_;  // of each n-gram
+  std::vector<float> weights_;
+};
+
+constexpr OpEntry kOps[] = {
+    {"TfIdfVectorizer", make_op<TfIdfVectorizer>},
+};
+
+}  // namespace
+
+std::span<const OpEntry> ngram_ops() { return kOps; }
+
+}  // namespace pyrec

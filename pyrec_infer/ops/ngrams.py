@@ -1,0 +1,122 @@
+"""Counts of n-grams."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pyrec_infer.errors import DTypeError, ModelError, ShapeError
+from pyrec_infer.ir import Array, Dim, Info, Node, fault, holds_strings
+from pyrec_infer.ops.core import rows
+from pyrec_infer.ops.core.registry import Op, RowFlow, couples, required
+
+Grams: TypeAlias = dict[tuple[Any, ...], int]
+
+_MODES = ("TF", "IDF", "TFIDF")
+
+
+def _lengths(node: Node) -> tuple[int, int, int]:
+    """Items of the shortest and the longest n-gram, and how many may be skipped between two of them."""
+    shortest, longest = int(node.attribute("min_gram_length", 1)), int(node.attribute("max_gram_length", 1))
+    skips = int(node.attribute("max_skip_count", 0))
+    if not 1 <= shortest <= longest <= len(node.attribute("ngram_counts", ())) or skips < 0:
+        raise fault(ModelError, node, "lengths of n-grams that do not fit ngram_counts")
+    return shortest, longest, skips
+
+
+def _columns(node: Node) -> tuple[int, ...]:
+    """Where the count of each n-gram of the pool goes."""
+    columns = tuple(int(column) for column in node.attribute("ngram_indexes", ()))
+    if not columns or any(not 0 <= column < 2**31 - 1 for column in columns):
+        raise fault(ModelError, node, "ngram_indexes do not fit the pool")
+    return columns
+
+
+def _weights(node: Node, columns: Sequence[int]) -> list[np.float32]:
+    given = tuple(node.attribute("weights", ())) or (1.0,) * len(columns)
+    if len(given) != len(columns):
+        raise fault(ModelError, node, "weights do not fit ngram_indexes")
+    weights = [np.float32(weight) for weight in given]
+    if node.attribute("mode", "TF") == "IDF":
+        # Where n-grams share a column, which of them was found would decide.
+        known: dict[int, np.float32] = {}
+        for column, weight in zip(columns, weights, strict=True):
+            first = known.setdefault(column, weight)
+            if first is not weight and first != weight:
+                raise fault(ModelError, node, "one column has several weights")
+    return weights
+
+
+def _grams(node: Node, columns: Sequence[int]) -> Grams:
+    """The number of each n-gram of the pool that is counted."""
+    texts, numbers = tuple(node.attribute("pool_strings", ())), tuple(node.attribute("pool_int64s", ()))
+    if bool(texts) == bool(numbers):
+        raise fault(ModelError, node, "expected either pool_strings or pool_int64s")
+    pool, starts = texts or numbers, tuple(node.attribute("ngram_counts", ()))
+    shortest, longest, _ = _lengths(node)
+    found: Grams = {}
+    number = 0
+    for length, (start, end) in enumerate(zip(starts, (*starts[1:], len(pool)), strict=True), start=1):
+        if not 0 <= start <= end <= len(pool) or (end - start) % length:
+            raise fault(ModelError, node, "ngram_counts do not fit the pool")
+        for at in range(start, end, length):
+            if number >= len(columns):
+                raise fault(ModelError, node, "ngram_indexes do not fit the pool")
+            if shortest <= length <= longest:
+                if pool[at : at + length] in found:
+                    raise fault(ModelError, node, "an n-gram is in the pool twice")
+                found[pool[at : at + length]] = number
+            number += 1
+    return found
+
+
+def _windows(items: Sequence[Any], lengths: tuple[int, int, int]) -> Iterator[tuple[Any, ...]]:
+    shortest, longest, skips = lengths
+    for length in range(shortest, longest + 1):
+        # A single item has no gaps, so skipping would count it again.
+        for step in range(1, (min(skips, len(items)) if length > 1 else 0) + 2):
+            for start in range(len(items) - (length - 1) * step):
+                yield tuple(items[start : start + (length - 1) * step + 1 : step])
+
+
+def _tfidf(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    x = required(node, inputs, 0)
+    mode, columns = node.attribute("mode", "TF"), _columns(node)
+    lengths, grams, weights = _lengths(node), _grams(node, columns), _weights(node, columns)
+    if mode not in _MODES:
+        raise fault(ModelError, node, "unknown mode")
+    texts = bool(node.attribute("pool_strings", ()))
+    if texts != holds_strings(x) or not (texts or x.dtype in (np.int32, np.int64)):
+        wanted = "str" if texts else "int32 or int64"
+        raise fault(DTypeError, node, f"expected {wanted}, got {'str' if holds_strings(x) else x.dtype}")
+    if x.ndim not in (1, 2):
+        raise fault(ShapeError, node, f"expected 1 or 2 axes, got {x.ndim}")
+    matrix = np.atleast_2d(x)
+    result = np.zeros((len(matrix), max(columns) + 1), np.float32)
+    for row, items in zip(result, matrix.tolist(), strict=True):
+        found = Counter(grams[window] for window in _windows(items, lengths) if window in grams)
+        for gram, count in sorted(found.items()):
+            if mode == "IDF":
+                row[columns[gram]] = weights[gram]
+            else:
+                row[columns[gram]] += np.float32(count) * (weights[gram] if mode == "TFIDF" else 1)
+    return [result[0] if x.ndim == 1 else result]
+
+
+def _infer_tfidf(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    shape = required(node, inputs, 0).shape
+    width = max(_columns(node)) + 1
+    lead: tuple[int | Dim, ...] = () if shape is None else shape[:-1]
+    return [Info(np.dtype(np.float32), None if shape is None else (*lead, width))]
+
+
+def _tfidf_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    """A vector is one row, whatever its elements are."""
+    rank = required(node, inputs, 0).rank
+    return (rows.per_row if rank == 2 else couples)(node, inputs, outputs)
+
+
+OPS: tuple[Op, ...] = (Op("TfIdfVectorizer", _infer_tfidf, _tfidf, _tfidf_rows),)
