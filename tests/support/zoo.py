@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import pyrec_infer as pi
+from support.likeness import digest
 from support.shared import shared_folder
 
 ZOO = shared_folder() / "zoo"
@@ -27,6 +28,10 @@ def row_axes(model: pi.Model) -> dict[str, int]:
 
 ZOO_ROWS: list[tuple[str, str, float, float]] = []
 """Model, status, largest difference and seconds, as the zoo's test finds them."""
+
+
+_FIRST: dict[str, str] = {}
+"""By digest the first model that was asked for its twin."""
 
 
 class Export:
@@ -52,6 +57,15 @@ class Export:
         After `LOAD` the two are the same to any backend.
         """
         return self.name.endswith("_dynamo") and self.name.removesuffix("dynamo") + "ts" in MODELS
+
+    @cached_property
+    def twin(self) -> str | None:
+        """The model asked before this one whose graph is the same after `LOAD`: of two exporters, say.
+
+        What later phases make of the two is the same as well.
+        """
+        first = _FIRST.setdefault(digest(self.model._graph), self.name)
+        return None if first == self.name else first
 
     def has(self, kind: str) -> bool:
         return self.path.with_name(f"{kind}.npz").exists()
