@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import RawRows, regular
+from pyrec_infer.arguments import RawRows, as_array, regular
+from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
 from pyrec_infer.features.fitting import described, targets
 from pyrec_infer.features.golden import warn_if_uncovered
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
+from pyrec_infer.limits import UNLIMITED
 from pyrec_infer.ops.core.interpret import interpret
+from pyrec_infer.passes import Context
+from pyrec_infer.planning import make_ready
 from pyrec_infer.schema import Fitted, Schema
 from pyrec_infer.strings.tensors import as_plain
 
@@ -84,16 +88,51 @@ class FeatureReport:
         return asdict(self)
 
 
-def tensors(fitted: Fitted, raw: RawRows, rows: Any, others: Sequence[str] = ()) -> dict[str, Array]:
-    """The model's inputs that raw rows become, through the reference interpreter."""
-    front = fitted.front
+def _raw_inputs(fitted: Fitted, raw: RawRows, rows: Any, others: Sequence[str]) -> dict[str, Any]:
+    """What the graph of a schema reads of raw rows."""
     columns = raw.columns(rows, others)
-    for name in front.graph.inputs:
+    for name in fitted.front.graph.inputs:
         if name not in columns:
             raise InputError(f"field '{name}' is missing: expected {', '.join(raw.fields)}")
-    made = interpret(front.graph, [as_plain(columns[name]) for name in front.graph.inputs])
-    by_name = dict(zip(front.graph.outputs, made, strict=True))
-    return {name: np.asarray(by_name[value]) for name, value in front.feeds.items()}
+    return columns
+
+
+def tensors(fitted: Fitted, raw: RawRows, rows: Any) -> dict[str, Array]:
+    """The model's inputs that raw rows become, through the reference interpreter."""
+    graph = fitted.front.graph
+    columns = _raw_inputs(fitted, raw, rows, ())
+    made = interpret(graph, [as_plain(columns[name]) for name in graph.inputs])
+    return _by_input(fitted, dict(zip(graph.outputs, made, strict=True)))
+
+
+def served_tensors(
+    fitted: Fitted, raw: RawRows, rows: Any, backend: str, others: Sequence[str] = ()
+) -> dict[str, Array]:
+    """The model's inputs that raw rows become, through the plan and the backend that serve them.
+
+    Of the steps that a model's graph goes through when it is loaded, those that choose other operators
+    have nothing to do in the graph of a schema, so it is planned as it is.
+
+    Raises
+    ------
+    InputError
+        As for `Model.score`.
+    """
+    graph = fitted.front.graph
+    columns = _raw_inputs(fitted, raw, rows, others)
+    context = Context(strict_ids=True)
+    ready = make_ready(graph, context, backend, make_pool(backend, 1), UNLIMITED, {})
+    given: dict[str, Array] = {}
+    for name in graph.inputs:
+        dtype = graph.infos[name].dtype
+        assert dtype is not None
+        given[name] = as_array(name, columns[name], dtype)
+    rowed = (len(given[name]) for name in graph.inputs if graph.infos[name].rows == 0)
+    return _by_input(fitted, ready.run(given, (), next(rowed, 1)))
+
+
+def _by_input(fitted: Fitted, made: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: np.asarray(made[value]) for name, value in fitted.front.feeds.items()}
 
 
 def _wrong_rows(made: Array, wanted: Array, exact: bool) -> Array:
@@ -218,13 +257,14 @@ def check_features(schema: Schema, raw_rows: Any, expected: Mapping[str, ArrayLi
             infos[name] = Info(array.dtype, (Dim.symbol(size), *array.shape[1:]), axis)
     fitted = chosen.fit(Graph(tuple(infos), (), (), {}, infos))
     raw = RawRows(fitted.fields, fitted.limits)
-    made = tensors(fitted, raw, raw_rows, [item.name for item in schema.fields])
+    others = [item.name for item in schema.fields]
+    made = served_tensors(fitted, raw, raw_rows, select_backend(), others)
     checks = sorted(_checks(chosen, made, arrays), key=lambda check: check.first is None)
     return FeatureReport(tuple(checks), skipped)
 
 
-def require_golden(schema: Schema, fitted: Fitted, raw: RawRows) -> None:
-    """Refuse a schema that does not make of its golden rows what they are known to be.
+def require_golden(schema: Schema, fitted: Fitted, raw: RawRows, backend: str) -> None:
+    """Refuse a schema of which the backend does not make what its golden rows are known to be.
 
     Raises
     ------
@@ -236,7 +276,7 @@ def require_golden(schema: Schema, fitted: Fitted, raw: RawRows) -> None:
     if golden is None:
         return
     try:
-        made = tensors(fitted, raw, golden.rows(schema.fields))
+        made = served_tensors(fitted, raw, golden.rows(schema.fields), backend)
     except InputError as error:
         raise SchemaError(f"golden rows: {error}") from None
     expected = {name: golden.tensor(name, like) for name, like in made.items()}
@@ -245,4 +285,4 @@ def require_golden(schema: Schema, fitted: Fitted, raw: RawRows) -> None:
         raise SchemaError("golden rows: " + "\ngolden rows: ".join(wrong))
 
 
-__all__ = ["FeatureReport", "FieldCheck", "check_features", "require_golden", "tensors"]
+__all__ = ["FeatureReport", "FieldCheck", "check_features", "require_golden", "served_tensors", "tensors"]

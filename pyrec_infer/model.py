@@ -71,7 +71,7 @@ class Model:
         named = as_column_names("columns", columns)
         self._pool = make_pool(self._backend, threads)
         fixed = imported.fixed_rows
-        views = Views(imported.graph, named, imported.dropped_inputs, fixed, imported.presumed, schema)
+        views = Views(imported, named, self._backend, schema)
         self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature

@@ -13,7 +13,7 @@ from pyrec_infer.arguments import RawRows, Signature
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
 from pyrec_infer.checking import require_golden
 from pyrec_infer.errors import ShapeError
-from pyrec_infer.formats import fallback_model
+from pyrec_infer.formats import Imported, fallback_model
 from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.inference import analyze
@@ -56,32 +56,28 @@ class Views:
 
     Parameters
     ----------
-    graph : Graph
-        As it was imported.
-    columns, ignored
+    imported : Imported
+    columns
         See `Signature`.
-    fixed_rows : int
-        The number of rows that the file fixes its batch to, if that is more than one; else 0.
-    presumed : mapping of str to str
-        See `Context`.
+    backend : str
+        That will serve.
     schema : Schema, optional
         Of raw rows that inputs are made of.
     """
 
     def __init__(
         self,
-        graph: Graph,
+        imported: Imported,
         columns: Mapping[str, Sequence[str]],
-        ignored: frozenset[str],
-        fixed_rows: int,
-        presumed: Mapping[str, str],
+        backend: str,
         schema: Schema | None = None,
     ) -> None:
-        self._ignored = ignored
+        graph, presumed, fixed_rows = imported.graph, imported.presumed, imported.fixed_rows
+        self._ignored = imported.dropped_inputs
         fitted = None if schema is None else schema.fit(graph)
         self._raw = None if fitted is None else RawRows(fitted.fields, fitted.limits)
         if schema is not None and fitted is not None and self._raw is not None:
-            require_golden(schema, fitted, self._raw)
+            require_golden(schema, fitted, self._raw, backend)
         front = None if fitted is None else fitted.front
         if front is not None:
             presumed = {name: size for name, size in presumed.items() if name not in front.feeds}

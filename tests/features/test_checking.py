@@ -6,6 +6,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,11 @@ from support.models import FLOAT, INT64, make_model, ranker
 
 import pyrec_infer as pi
 from pyrec_infer import cli, features
+from pyrec_infer.backends.select import make_executor, select_backend
+from pyrec_infer.bundled import MODEL, SCHEMA
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
+from pyrec_infer.formats import import_model, model_source
+from pyrec_infer.passes import compile_graph
 
 NAMES = ["ann", "bob"]
 
@@ -95,6 +100,36 @@ def test_golden_rows_are_checked_when_a_model_is_loaded() -> None:
     with pytest.raises(SchemaError, match=r"golden rows: field 'name'.*row 0") as told:
         pi.load(source, schema=pi.Schema(drifted, good.golden))
     assert "bob" not in str(told.value)
+
+
+def test_a_fault_of_the_backend_is_found_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = pi.Schema(fields()).with_golden(ROWS, expected())
+    made: list[str] = []
+
+    def faulty(plan: Any, backend: str, *rest: Any) -> Any:
+        made.append(backend)
+        ready = make_executor(plan, backend, *rest)
+
+        def run(arrays: Any, offsets: Any) -> list[Any]:
+            found = ready.run(arrays, offsets)
+            outputs = zip(plan.outputs, found, strict=True)
+            return [np.where(a == 2, 1, a) if "name" in item.value else a for item, a in outputs]
+
+        return SimpleNamespace(run=run)
+
+    monkeypatch.setattr("pyrec_infer.planning.make_executor", faulty)
+    with pytest.raises(SchemaError, match=r"golden rows: field 'name', .*1 of 2 rows.*row 0$"):
+        pi.load(ranker().SerializeToString(), schema=schema)
+    assert made == [select_backend()]
+
+
+@pytest.mark.once
+def test_loading_chooses_no_other_operators_in_front_of_a_model() -> None:
+    given = [(MODEL, pi.Schema.load(SCHEMA)), (ranker().SerializeToString(), pi.Schema(fields()))]
+    for model, schema in given:
+        front = schema.fit(import_model(model_source(model)).graph).front.graph
+        before, after = ({node.op for node in graph.nodes} for graph in (front, compile_graph(front)))
+        assert after <= before | {"Reshape"}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +215,6 @@ def test_golden_rows_are_recorded_from_a_table(how: str) -> None:
         pi.load(source, schema=again)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("how", ["tensors", "function"])
 def test_what_training_makes_otherwise_is_not_recorded(how: str) -> None:
     def other(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -192,7 +226,6 @@ def test_what_training_makes_otherwise_is_not_recorded(how: str) -> None:
     assert "ann" not in str(told.value)
 
 
-@pytest.mark.once
 def test_tables_of_which_no_golden_rows_are_made() -> None:
     schema, source = pi.Schema(fields()), ranker().SerializeToString()
     with pytest.raises(RowCountError, match="at least 16 rows, got 3"):
@@ -244,7 +277,6 @@ def test_a_schema_without_golden_rows_is_a_draft(tmp_path: Path) -> None:
     assert told[0].filename == __file__
 
 
-@pytest.mark.once
 def test_whole_numbers_are_compared_to_the_last_place() -> None:
     field = features.Field("age", "item", to="age", dtype="integer")
     made, wanted = {"age": [2**22]}, {"age": np.asarray([2**22 + 1], np.float32)}

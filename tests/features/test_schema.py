@@ -386,7 +386,6 @@ def test_all_mistakes_are_listed_at_once() -> None:
     assert any("input 'x': several fields" in line for line in lines)
 
 
-@pytest.mark.once
 def test_what_may_be_negative_is_not_for_inputs_without_a_sign() -> None:
     bare: Any = features.Field("age", "item", to="age", dtype="integer")
     ages = {"age": np.asarray([5], np.uint8)}
