@@ -86,7 +86,7 @@ class RowCountError(ShapeError):
 
 
 class IdRangeError(InputError, IndexError):
-    """An id is outside its table, or is not an integer that its element type holds exactly.
+    """An id is outside its table, or a number is none that its type holds: an id exactly, others finite.
 
     Parameters
     ----------

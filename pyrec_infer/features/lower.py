@@ -65,8 +65,9 @@ class _Parts:
 class _Lowering:
     """Writes the graph of one schema."""
 
-    def __init__(self, infos: Mapping[str, Info]) -> None:
+    def __init__(self, infos: Mapping[str, Info], endless: frozenset[str]) -> None:
         self.infos = infos
+        self.endless = endless
         self.inputs: dict[str, Info] = {}
         self.writer = Writer()
         self.whole: dict[str, str] = {}
@@ -93,7 +94,7 @@ class _Lowering:
             if before and before[-1].width:
                 gone = self.writer.node("Unsqueeze", gone, self.writer.constant([1], np.int64))
             value = self.writer.node("Where", gone, constant, value)
-        self.feed(item.to, self.transformed(value, after, kind), item.width())
+        self.feed(item.to, self.transformed(value, after, kind), item.width(), self.bounded(item))
 
     def transformed(
         self, value: str, transforms: Sequence[Transform], kind: Kind, present: str | None = None
@@ -124,11 +125,12 @@ class _Lowering:
     def ragged(self, item: ListField, value: str) -> None:
         """Values as they are; what tells them apart reaches the model untouched, as it looks for inputs."""
         weights = (item.weights_to,) if item.weights_to else ()
-        for targets, raw, made in ((item.to, item.name, value), (weights, item.weights, item.weights)):
+        own, others = (item.name, value), (item.weights, item.weights)
+        for targets, (raw, made) in ((item.to, own), (weights, others)):
             if targets:
                 of_model = self.infos[str(targets[0])]
                 self.inputs[raw] = replace(of_model, dtype=self.inputs[raw].dtype)
-                self.feed(targets, made, 1)
+                self.feed(targets, made, 1, targets is weights or self.bounded(item))
         apart = {item.offsets_to: offset_input(item.name), item.lengths_to: count_input(item.name)}
         for target, name in apart.items():
             if target:
@@ -138,10 +140,12 @@ class _Lowering:
     def list(self, item: ListField, value: str, there: str) -> None:
         count, length = count_input(item.name), item.length
         padding = self.writer.constant(item.padding, DTYPES[item.kinds()[-1]])
-        self.feed(item.to, self.writer.node("Where", there, value, padding), length)
+        made = self.writer.node("Where", there, value, padding)
+        self.feed(item.to, made, length, self.bounded(item))
         if item.weights_to:
             zero = self.writer.constant(0, DTYPES["number"])
-            self.feed((item.weights_to,), self.writer.node("Where", there, item.weights, zero), length)
+            weights = self.writer.node("Where", there, item.weights, zero)
+            self.feed((item.weights_to,), weights, length, True)
         if item.lengths_to:
             self.feed((item.lengths_to,), count, 0)
         if item.mask_to:
@@ -153,15 +157,24 @@ class _Lowering:
         of = [self.combined.get(name, name) for name in item.of]
         value = of[0] if item.by is None else item.by.write(self.writer, of, kinds)
         self.combined[item.name] = self.transformed(value, item.transforms, kind)
-        self.feed(item.to, self.combined[item.name], item.width())
+        self.feed(item.to, self.combined[item.name], item.width(), self.endless.isdisjoint(item.of))
 
-    def feed(self, targets: Sequence[Target], value: str, length: int) -> None:
-        """Let a value [N], or a list [N, length], be an input, or columns of one."""
+    def bounded(self, item: Field) -> bool:
+        """Whether the field gives finite numbers, which the model's type has to hold."""
+        return item.name not in self.endless
+
+    def feed(self, targets: Sequence[Target], value: str, length: int, bounded: bool = False) -> None:
+        """Let a value [N], or a list [N, length], be an input, or columns of one.
+
+        A finite number that the input's type would make infinite is refused if it is ``bounded``.
+        """
         for target in targets:
             name = target if isinstance(target, str) else target[0]
             dtype = self.infos[name].dtype
             cast = value
-            if dtype is not None and dtype != STRING:
+            if bounded and dtype is not None and dtype.kind == "f" and dtype.itemsize < 8:
+                cast = self.writer.node("Cast", value, to=dtype.name, require_finite=1)
+            elif dtype is not None and dtype != STRING:
                 cast = self.writer.node("CastLike", value, self.writer.constant(0, dtype))
             if isinstance(target, str):
                 self.whole[name] = cast if length else self.with_axes(cast, name)
@@ -201,7 +214,7 @@ def lower(fields: Sequence[Field], combinations: Sequence[Combination], infos: M
     infos : mapping of str to Info
         Of the model's inputs.
     """
-    lowering = _Lowering(infos)
+    lowering = _Lowering(infos, frozenset(item.name for item in fields if item.infinity == "keep"))
     kinds = kinds_of(fields, combinations)
     for item in fields:
         lowering.field(item)

@@ -112,6 +112,17 @@ def _require_integral(node: Node, x: Array) -> None:
         raise fault(IdRangeError, node, rule, int(place[0]) if place else 0)
 
 
+def _require_finite(node: Node, x: Array, made: Array) -> None:
+    """Refuse finite numbers that another type makes infinite."""
+    wrong = np.isinf(made)
+    if x.dtype.kind == "f":
+        wrong &= np.isfinite(x)
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0])
+        rule = f"expected numbers that {made.dtype} holds, got a larger one"
+        raise fault(IdRangeError, node, rule, int(place[0]) if place else 0)
+
+
 def _infer_cast(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     return [Info(element_type(node, "to"), required(node, inputs, 0).shape)]
 
@@ -121,7 +132,10 @@ def _cast(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     with np.errstate(all="ignore"):
         if boolean(node.attribute("require_integral", 0)) and x.dtype.kind == "f":
             _require_integral(node, x)
-        return [convert(node, x, element_type(node, "to"))]
+        made = convert(node, x, element_type(node, "to"))
+        if boolean(node.attribute("require_finite", 0)) and made.dtype.kind == "f":
+            _require_finite(node, x, made)
+        return [made]
 
 
 def _infer_cast_like(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

@@ -23,20 +23,43 @@ bool exact_integer(T value) {
   }
 }
 
+std::int64_t row_of_element(const Tensor& tensor, std::int64_t index) {
+  return tensor.rank() == 0 ? index : index / tensor.shape.product(1, tensor.rank());
+}
+
 template <class T>
 void require_integral(const Tensor& tensor) {
   const T* x = tensor.as<T>();
   std::int64_t index = 0;
   for_each_outer(tensor.shape, 0, std::array{tensor.strides}, [&](std::int64_t offset) {
     if (!exact_integer(x[offset])) {
-      const std::int64_t row_elements =
-          tensor.rank() == 0 ? 1 : tensor.shape.product(1, tensor.rank());
       throw OpError(ErrorKind::kNotIntegral,
                     whole_numbers_rule(tensor.dtype, std::isnan(static_cast<float>(x[offset]))),
-                    index / row_elements);
+                    row_of_element(tensor, index));
     }
     ++index;
   });
+}
+
+// Refuses finite numbers that the type of `made`, which is contiguous, has made infinite.
+void require_finite(Context& context, const Tensor& given, const Tensor& made) {
+  if (made.dtype == DType::kFloat32) {
+    bool endless = false;
+    const auto* found = made.as<float>();
+    for (std::int64_t i = 0; i < made.elements(); ++i) endless |= std::isinf(found[i]);
+    if (!endless) return;
+  }
+  const Tensor from = cast(context, contiguous(context, given), DType::kFloat64);
+  const Tensor to = cast(context, made, DType::kFloat64);
+  const auto* x = from.as<double>();
+  const auto* y = to.as<double>();
+  for (std::int64_t i = 0; i < made.elements(); ++i) {
+    if (!std::isinf(y[i]) || std::isinf(x[i])) continue;
+    throw OpError(
+        ErrorKind::kIdRange,
+        std::string("expected numbers that ") + dtype_name(made.dtype) + " holds, got a larger one",
+        row_of_element(made, i));
+  }
 }
 
 // The decimal digits of whole numbers and booleans; floats are Python's.
@@ -73,7 +96,8 @@ class Cast {
  public:
   explicit Cast(const OpSpec& spec)
       : to_(dtype_from_name(spec.attributes.text("to", ""))),
-        require_integral_(spec.attributes.integer("require_integral", 0) != 0) {}
+        require_integral_(spec.attributes.integer("require_integral", 0) != 0),
+        require_finite_(spec.attributes.integer("require_finite", 0) != 0) {}
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Tensor& x = required(in, 0);
     if (require_integral_) {
@@ -92,11 +116,13 @@ class Cast {
       }
     }
     out[0].tensor = cast_any(context, x, to_);
+    if (require_finite_) require_finite(context, x, out[0].tensor);
   }
 
  private:
   DType to_;
   bool require_integral_;
+  bool require_finite_;
 };
 
 class CastLike {

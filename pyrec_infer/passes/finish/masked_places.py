@@ -48,7 +48,8 @@ class Positions:
         if rule is None and has(node, Trait.ELEMENTWISE):
             rule = _elementwise
         # A cast that refuses some values has to see them all.
-        if rule is None or node.bodies or not node.inputs or node.attribute("require_integral", 0):
+        refuses = node.attribute("require_integral", 0) or node.attribute("require_finite", 0)
+        if rule is None or node.bodies or not node.inputs or refuses:
             raise CannotPruneError
         found = rule(self, node, place)
         if not found:
