@@ -12,16 +12,26 @@ namespace {
 
 // Behind the groups of packed columns lie their scales and what sums start from where a row's zero
 // point is kZeroPoint: -kZeroPoint times the column's sum. Both are padded to whole vectors.
+// Where kListsFolds, the lists of groups follow, one for each panel, with room for one for each
+// vector.
 struct DotU8S8 {
   using Sum = VecU;
+  static constexpr bool kFolds = kFoldsGroups;
 
   const std::byte* rows;  // the scale and zero point of the first row
   std::size_t row_step;
   const float* column_scales;
   const std::int32_t* corrections;
+  const std::uint32_t* folds;
+  std::size_t fold_step;
 
   DotU8S8 at(std::size_t row, std::size_t column) const {
-    return {rows + row * row_step, row_step, column_scales + column, corrections + column};
+    return {rows + row * row_step,
+            row_step,
+            column_scales + column,
+            corrections + column,
+            folds + column / kLanes * fold_step,
+            fold_step};
   }
   VecU start(int row, int vector) const {
     std::int32_t zero_point;
@@ -30,6 +40,9 @@ struct DotU8S8 {
     return reinterpret_cast<VecU>(correction & broadcast(zero_point == 0 ? 0 : -1));
   }
   static VecU add(VecU sum, VecI a, VecI b) { return dot_u8s8(sum, a, b); }
+  static VecU add_two(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+    return dot_two_u8s8(sum, a, b, c, d);
+  }
   VecF finish(VecU sum, int row, int vector) const {
     float row_scale;
     __builtin_memcpy(&row_scale, of_row(row), sizeof row_scale);
@@ -48,8 +61,14 @@ struct ProductU8S8 {
     const std::size_t step = quantized_row_size(k);
     const std::byte* scales = packed + groups_size(k, n, 4);
     const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
-    dot = {a + (step - kRowRecordTail), step, reinterpret_cast<const float*>(scales),
-           reinterpret_cast<const std::int32_t*>(scales + padded * sizeof(float))};
+    const auto* corrections =
+        reinterpret_cast<const std::int32_t*>(scales + padded * sizeof(float));
+    dot = {a + (step - kRowRecordTail),
+           step,
+           reinterpret_cast<const float*>(scales),
+           corrections,
+           reinterpret_cast<const std::uint32_t*>(corrections + padded),
+           fold_list_size(k)};
     product = {a, step, packed, ceil_divide(k, 4), bias, bias_step, c, ldc, relu, upcoming};
   }
 

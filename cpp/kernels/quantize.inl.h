@@ -129,7 +129,65 @@ void quantize_rows_u8(const float* x, std::size_t ldx, std::size_t m, std::size_
 }
 
 std::size_t packed_size_s8(std::size_t k, std::size_t n) {
-  return groups_size(k, n, 4) + ceil_divide(n, kLanes) * kLanes * 2 * sizeof(float);
+  const std::size_t vectors = ceil_divide(n, kLanes);
+  return groups_size(k, n, 4) + vectors * (kLanes * 2 + fold_list_size(k)) * sizeof(float);
+}
+
+// A group finds its partner among the latest that have none.
+constexpr std::size_t kFoldWindow = 8;
+
+// Whether dot_two_u8s8 takes two groups of a panel, each of `step` bytes.
+inline bool fit_in_panel(const std::byte* b, const std::byte* d, std::size_t step) {
+  for (std::size_t place = 0; place < step; place += kLanes * kGroupBytes) {
+    if (!fit_together(load_groups(b + place), load_groups(d + place))) return false;
+  }
+  return true;
+}
+
+// Writes a panel's list of groups; see DotU8S8.
+inline void list_panel(const std::byte* panel, std::size_t step, std::size_t groups,
+                       std::uint32_t* list) {
+  std::uint32_t pairs = 0;
+  std::uint32_t* next = list + 1;
+  std::uint32_t* end = next + groups;  // those without a partner, from here backwards
+  std::uint32_t waiting[kFoldWindow];
+  std::size_t count = 0;
+  const auto take = [&](std::size_t place) {
+    const std::uint32_t taken = waiting[place];
+    for (--count; place < count; ++place) waiting[place] = waiting[place + 1];
+    return taken;
+  };
+  for (std::uint32_t l = 0; l < groups; ++l) {
+    std::size_t w = 0;
+    while (w < count && !fit_in_panel(panel + waiting[w] * step, panel + l * step, step)) ++w;
+    if (w < count) {
+      *next++ = take(w);
+      *next++ = l;
+      ++pairs;
+      continue;
+    }
+    if (count == kFoldWindow) *--end = take(0);
+    waiting[count++] = l;
+  }
+  while (count > 0) *--end = take(0);
+  *list = pairs;
+}
+
+// The same of all panels.
+inline void list_folds(std::byte* packed, std::size_t k, std::size_t n, std::size_t widest) {
+  const std::size_t size = fold_list_size(k);
+  if (size == 0) return;
+  const std::size_t groups = ceil_divide(k, 4);
+  const std::size_t padded = ceil_divide(n, kLanes) * kLanes;
+  auto* list =
+      reinterpret_cast<std::uint32_t*>(packed + groups_size(k, n, 4) + padded * 2 * sizeof(float));
+  const Panels panels = panels_of(n, widest);
+  for (std::size_t p = 0; p < panels.count; ++p) {
+    const std::size_t step = panels.width(p) * kGroupBytes;
+    list_panel(packed, step, groups, list);
+    packed += groups * step;
+    list += panels.width(p) / kLanes * size;
+  }
 }
 
 // What the sums of each packed column start from; see DotU8S8.
@@ -190,6 +248,7 @@ inline void pack_panels_s8(const float* b, std::size_t k, std::size_t n, std::si
   if (n == 0) return;
   with_columns(b, n, row_step, column_step,
                [=](const auto& columns) { pack_s8_from(columns, k, n, widest, packed); });
+  list_folds(packed, k, n, widest);
 }
 
 void pack_s8(const float* b, std::size_t k, std::size_t n, std::size_t row_step,

@@ -49,7 +49,7 @@ void screen_part(const ScreenPart& part) {
       const VecI a = broadcast_group(own), b = broadcast_group(own + 4);
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
-        sums[i][v] = dot_u7s7(sums[i][v], a, first[v], b, second[v]);
+        sums[i][v] = dot_two_u8s8(sums[i][v], a, first[v], b, second[v]);
       }
     }
   }

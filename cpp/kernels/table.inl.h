@@ -10,5 +10,5 @@
   {.isa = isa_name,                        \
    .lanes = kLanes,                        \
    .multiplies_bf16 = kMultipliesBf16,     \
-   .skips_groups = kCanSkipGroups,         \
+   .skips_groups = kSkipsGroups,           \
    LIST(PYREC_TABLE_ENTRY)}

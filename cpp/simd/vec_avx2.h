@@ -30,6 +30,19 @@ constexpr int kSkipRows = 2;
 constexpr int kSkipVectors = 6;
 constexpr std::size_t kSkipFewest = 2;
 
+// Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
+// lists.
+constexpr bool kListsFolds = true;
+constexpr int kFoldRows = 4;  // of a block, where the right side comes from memory each time
+constexpr std::int16_t kFoldLimit = 258;  // 127 times it is below 2^15
+#ifdef __AVXVNNI__
+constexpr bool kSkipsGroups = true;  // and they are faster than others where there are zeros
+constexpr bool kFoldsGroups = false;
+#else
+constexpr bool kSkipsGroups = false;
+constexpr bool kFoldsGroups = true;
+#endif
+
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
 
@@ -201,6 +214,8 @@ inline VecI broadcast_group(const std::uint8_t* p) {
 }
 // Keeps the compiler from loading x again for each use.
 inline void hold(VecI& x) { asm("" : "+x"(x)); }
+// Has it load anew what p points to: more would have to stay in registers than there are.
+inline void hold(const std::byte*& p) { asm("" : "+r"(p)); }
 // Lane i is lane order[i] of x.
 inline VecF permute(VecF x, const std::int32_t* order) {
   return _mm256_permutevar8x32_ps(x, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(order)));
@@ -275,8 +290,9 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   return sum + multiply_pairs(reinterpret_cast<VecI>(pairs), broadcast(0x00010001));
 #endif
 }
-// The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
-inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+// The same of two pairs of lanes, where the products of each half of b and d fit 16 bits together,
+// as those of bytes of -64 to 64 do.
+inline VecU dot_two_u8s8(VecU sum, VecI a, VecI b, VecI c, VecI d) {
 #ifdef __AVXVNNI__
   return dot_u8s8(dot_u8s8(sum, a, b), c, d);
 #else
@@ -287,6 +303,21 @@ inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
   const VecI both = reinterpret_cast<VecI>(_mm256_add_epi16(first, second));
   return sum + multiply_pairs(both, broadcast(0x00010001));
 #endif
+}
+// Whether dot_two_u8s8 takes b and d.
+inline bool fit_together(VecI b, VecI d) {
+  const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
+  const auto sums = [&](VecI x, auto bounded) {
+    return _mm256_maddubs_epi16(ones, bounded(reinterpret_cast<__m256i>(x), zero));
+  };
+  const auto above = [](__m256i x, __m256i y) { return _mm256_max_epi8(x, y); };
+  const auto below = [](__m256i x, __m256i y) { return _mm256_min_epi8(x, y); };
+  const __m256i most = _mm256_add_epi16(sums(b, above), sums(d, above));
+  const __m256i least = _mm256_add_epi16(sums(b, below), sums(d, below));
+  const __m256i limit = _mm256_set1_epi16(kFoldLimit);
+  const __m256i beyond = _mm256_or_si256(_mm256_cmpgt_epi16(most, limit),
+                                         _mm256_cmpgt_epi16(_mm256_sub_epi16(zero, limit), least));
+  return _mm256_testz_si256(beyond, beyond) != 0;
 }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {

@@ -35,6 +35,13 @@ constexpr bool kCanSkipGroups = true;
 constexpr int kSkipRows = 3;
 constexpr int kSkipVectors = 8;
 constexpr std::size_t kSkipFewest = 3;
+constexpr bool kSkipsGroups = true;  // and they are faster than others where there are zeros
+
+// Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
+// lists.
+constexpr bool kListsFolds = false;
+constexpr int kFoldRows = 1;  // of a block
+constexpr bool kFoldsGroups = false;
 
 // dot_bf16_pairs is an instruction.
 #ifdef __AVX512BF16__
@@ -214,6 +221,8 @@ inline VecI broadcast_group(const std::uint8_t* p) {
 }
 // Keeps the compiler from loading x again for each use.
 inline void hold(VecI& x) { asm("" : "+v"(x)); }
+// Has it load anew what p points to: more would have to stay in registers than there are.
+inline void hold(const std::byte*& p) { asm("" : "+r"(p)); }
 // Lane i is lane order[i] of x.
 inline VecF permute(VecF x, const std::int32_t* order) {
   return _mm512_permutexvar_ps(_mm512_loadu_si512(order), x);
@@ -270,8 +279,9 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   return sum + multiply_pairs(reinterpret_cast<VecI>(pairs), broadcast(0x00010001));
 #endif
 }
-// The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
-inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+// The same of two pairs of lanes, where the products of each half of b and d fit 16 bits together,
+// as those of bytes of -64 to 64 do.
+inline VecU dot_two_u8s8(VecU sum, VecI a, VecI b, VecI c, VecI d) {
 #ifdef __AVX512VNNI__
   return dot_u8s8(dot_u8s8(sum, a, b), c, d);
 #else
@@ -294,6 +304,8 @@ inline void store_bf16(std::uint16_t* p, VecF x, VecF y) {
 }
 #endif
 
+// Whether dot_two_u8s8 takes b and d.
+inline bool fit_together(VecI, VecI) { return true; }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
 #ifdef __AVX512BF16__

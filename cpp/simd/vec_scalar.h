@@ -27,6 +27,13 @@ constexpr bool kCanSkipGroups = false;
 constexpr int kSkipRows = 1;
 constexpr int kSkipVectors = 1;
 constexpr std::size_t kSkipFewest = 1;
+constexpr bool kSkipsGroups = false;  // and they are faster than others where there are zeros
+
+// Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
+// lists.
+constexpr bool kListsFolds = false;
+constexpr int kFoldRows = 1;  // of a block
+constexpr bool kFoldsGroups = false;
 
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
@@ -213,6 +220,7 @@ inline VecI load_groups(const std::byte* p) {
 }
 // Of use where registers are.
 inline void hold(VecI&) {}
+inline void hold(const std::byte*&) {}
 // Lane i is lane order[i] of x.
 inline VecF permute(VecF x, const std::int32_t* order) {
   VecF y{};
@@ -254,10 +262,13 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   const VecI odd = reinterpret_cast<VecI>(right >> 8);
   return sum + multiply_pairs(a & 0x00ff00ff, even) + multiply_pairs((a >> 8) & 0x00ff00ff, odd);
 }
-// The same of two pairs of lanes, the bytes of a up to 127 and those of b -64 to 64.
-inline VecU dot_u7s7(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+// The same of two pairs of lanes, where the products of each half of b and d fit 16 bits together,
+// as those of bytes of -64 to 64 do.
+inline VecU dot_two_u8s8(VecU sum, VecI a, VecI b, VecI c, VecI d) {
   return dot_u8s8(dot_u8s8(sum, a, b), c, d);
 }
+// Whether dot_two_u8s8 takes b and d.
+inline bool fit_together(VecI, VecI) { return true; }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
   const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);

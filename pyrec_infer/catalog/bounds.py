@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, quantize
 from pyrec_infer.passes.finish.screen_layers import ScreenedLayer
 
 Floats64 = NDArray[np.float64]
+Sum: TypeAlias = Floats64
+"""A sum of what is known of an item: the factors of 1, of the size of its score's sum, and of the scale and
+the length of its row at each layer in int8. None is negative, so double precision loses a share alone."""
 
 _UNIT = 2.0**-24
 _LEAST = 2.0**-125
@@ -114,31 +118,32 @@ class LayerBound:
             None if rounding is None else rounding * _SLACK,
         )
 
-    def narrow(self, error: Floats64, measures: NDArray[np.float32]) -> tuple[Floats64, Floats64]:
+    def narrow(self, error: Sum, scale: Sum, length: Sum, one: Sum) -> tuple[Sum, Sum]:
         """Bounds of the result's error and of its norm, from that of the input's error."""
         assert self.rounding is not None
         inexact = sum_error(self.features)
-        scale, length = measures.astype(np.float64).T
         root = np.sqrt(self.features)
-        left = root * (scale * _HALF_STEP + _TINY_ROW)
-        exactly = length * (1 + inexact) + root * _LOST_SQUARE
+        left = root * (scale * _HALF_STEP + _TINY_ROW * one)
+        exactly = length * (1 + inexact) + root * _LOST_SQUARE * one
         rounded = exactly + left
         made = rounded * (self.norm + self.rounding)
-        exact = inexact * (self.bias + self.length * (exactly + error))
-        own = 6 * _UNIT * (made + self.bias)
-        total = self.norm * (error + left) + self.rounding * rounded + exact + own + self.least
-        return total, made + self.bias + own + self.least
+        bias, least = self.bias * one, self.least * one
+        exact = inexact * (bias + self.length * (exactly + error))
+        own = 6 * _UNIT * (made + bias)
+        total = self.norm * (error + left) + self.rounding * rounded + exact + own + least
+        return total, made + bias + own + least
 
-    def wide(self, error: Floats64, norm: Floats64) -> tuple[Floats64, Floats64]:
+    def wide(self, error: Sum, norm: Sum, one: Sum) -> tuple[Sum, Sum]:
         """The same of a layer in float32."""
         inexact = sum_error(self.features)
-        own = inexact * (2 * self.bias + self.length * (2 * norm + error)) + self.least
-        return self.norm * error + own, self.norm * norm + self.bias + own
+        bias, least = self.bias * one, self.least * one
+        own = inexact * (2 * bias + self.length * (2 * norm + error)) + least
+        return self.norm * error + own, self.norm * norm + bias + own
 
-    def last(self, error: Floats64, norm: Floats64, sums: Floats64) -> Floats64:
-        """A bound of the error of the sums, whose bias may be anything that both have."""
+    def last(self, error: Sum, norm: Sum, size: Sum, one: Sum) -> Sum:
+        """A bound of the error of sums of a size, whose bias may be anything that both have."""
         inexact = sum_error(self.features)
-        return self.norm * error + inexact * 3 * (sums + self.length * (2 * norm + error)) + self.least
+        return self.norm * error + inexact * 3 * (size + self.length * (2 * norm + error)) + self.least * one
 
 
 class ScoreBound:
@@ -150,7 +155,19 @@ class ScoreBound:
     """
 
     def __init__(self, layers: Sequence[ScreenedLayer]) -> None:
-        self._layers = [LayerBound.of(layer) for layer in layers]
+        narrow = sum(layer.narrow for layer in layers)
+        one, size, *measured = np.eye(2 + 2 * narrow)
+        own = iter(zip(measured[::2], measured[1::2], strict=True))
+        error = norm = largest = 0 * one
+        for layer in layers[:-1]:
+            bound = LayerBound.of(layer)
+            if layer.narrow:
+                error, norm = bound.narrow(error, *next(own), one)
+            else:
+                error, norm = bound.wide(error, norm, one)
+            largest = largest + norm + error
+        self._error = LayerBound.of(layers[-1]).last(error, norm, size, one) * _SLACK
+        self._largest = largest + size + self._error
 
     def errors(self, sums: NDArray[np.float32], measures: Sequence[NDArray[np.float32]]) -> Floats64:
         """How far each of the sums can be from that in float32; infinite where that is not known.
@@ -161,20 +178,15 @@ class ScoreBound:
         measures : sequence of ndarray of float32, shape (N, 2)
             One for each layer in int8.
         """
-        error = np.zeros(len(sums))
-        norm = largest = error
-        own = iter(measures)
+        columns = [np.abs(sums), *(column for each in measures for column in each.T)]
+        error, largest = (np.full(len(sums), numbers[0]) for numbers in (self._error, self._largest))
         with np.errstate(all="ignore"):
-            for layer in self._layers[:-1]:
-                if layer.rounding is None:
-                    error, norm = layer.wide(error, norm)
-                else:
-                    error, norm = layer.narrow(error, next(own))
-                largest = largest + norm + error
-            size = np.abs(sums.astype(np.float64))
-            error = self._layers[-1].last(error, norm, size)
-            known = largest + size + error < _LARGEST
-        return np.where(known, error * _SLACK, np.inf)
+            for column, least, most in zip(columns, self._error[1:], self._largest[1:], strict=True):
+                values = column.astype(np.float64)
+                error += least * values
+                largest += most * values
+            # Of NaN nothing is known either.
+            return np.where(largest < _LARGEST, error, np.inf)
 
 
 __all__ = ["LayerBound", "ScoreBound", "sum_error"]

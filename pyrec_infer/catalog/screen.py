@@ -9,6 +9,7 @@ from math import inf, log, log1p
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.backends.select import int8_cost
 from pyrec_infer.calls import find_best
 from pyrec_infer.catalog.bounds import ScoreBound
 from pyrec_infer.catalog.part import ModelPart
@@ -32,9 +33,6 @@ _TINY_SIGMOID = 2.0**-100
 
 _ITEMS_FOR_EACH = 16
 """Items for each result, below which too many are near the best."""
-
-_INT8_COST = 0.65
-"""What an int8 layer takes, where that of float32 takes 1 and skips zeros."""
 
 _LAYER_COST = 8_000.0
 """What else an int8 layer takes for each item: its rows are rounded and measured."""
@@ -179,7 +177,7 @@ def make_screen(part: ModelPart, states: States, exact: ReadyPlan) -> tuple[Scre
     if near is None:
         return None, f"all are scored: {screened.why_not}"
     narrow = [2 * layer.weights.size for layer in screened.layers if layer.narrow]
-    saved = sum(each * (1 - _INT8_COST) - _LAYER_COST for each in narrow) / candidate_cost(plan)
+    saved = sum(each * (1 - int8_cost(part.backend)) - _LAYER_COST for each in narrow) / candidate_cost(plan)
     if saved < _LEAST_SAVED:
         return None, f"all are scored: int8 layers would save {max(saved, 0):.0%} of a score"
     alone = exact if plan.few is None else part.ready(replace(plan, few=None, few_rows=0))

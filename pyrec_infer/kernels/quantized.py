@@ -210,6 +210,13 @@ def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     # The largest products there are, all of one sign.
     for left, right in ((127, -127), (-63, -127), (63, 127), (127, 127)):
         yield np.full((3, 999), left, np.float32), np.full((999, 20), right, np.float32), None, "none", None
+    # Products of eight numbers that just fit 16 bits in halves of four, and others that just do not.
+    for odd in ((2, 2), (3, 2), (2, 3)):
+        b = np.zeros((5, 8, 20), np.float32)
+        b[:, 0::4], b[:, 1::4] = 127, 2
+        b[::2, 1::4] = np.asarray(odd, np.float32)[:, None]
+        b[..., 1::2] *= -1
+        yield np.full((9, 39), 127, np.float32), b.reshape(40, 20)[:39], None, "none", None
     a = normal(rng, 6, 40)
     a[1, 2], a[2, 4], a[3, 39] = np.nan, np.inf, -np.inf
     a[4] = 0

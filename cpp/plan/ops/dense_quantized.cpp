@@ -14,8 +14,9 @@ namespace pyrec {
 
 namespace {
 
-// Rows that are converted before they are multiplied: they stay in cache in between.
-constexpr std::size_t kRowsAtOnce = 128;
+// Rows that are converted before they are multiplied: they stay in cache in between, and while one
+// panel of weights after the other passes by. Wider panels are worth reading for more rows only.
+std::size_t rows_at_once(const Kernels& kernels) { return 8 * kernels.lanes; }
 
 // How a layer's rows and weights are laid out, and their product.
 struct Int8 {
@@ -103,7 +104,8 @@ class NarrowLayer {
     const auto strides_of = [&](const Shape& batch) {
       return batch_strides(batch, own, given_ ? matrices->strides : Shape());
     };
-    const BufferRef rows = context.arena.allocate(Precision::kRows.size(k) * kRowsAtOnce);
+    const BufferRef rows =
+        context.arena.allocate(Precision::kRows.size(k) * rows_at_once(context.kernels));
     out[0].tensor =
         dense_rows(context, Precision::kName, x, own, static_cast<std::int64_t>(n), optional(in, 2),
                    strides_of, [&](const DenseRun& run) {
@@ -157,10 +159,11 @@ class NarrowLayer {
         form_ ? allocate(context, DType::kUint8, {shape[0], static_cast<std::int64_t>(size)})
               : allocate(context, DType::kFloat32, shape);
     if (m == 0) return y;
-    const BufferRef rows =
-        context.arena.allocate(narrow_ ? 0 : Precision::kRows.size(k) * kRowsAtOnce);
-    const BufferRef sums = context.arena.allocate(form_ ? n * sizeof(float) * kRowsAtOnce : 0);
-    in_parts(m, kRowsAtOnce, [&](std::size_t begin, std::size_t count) {
+    const BufferRef rows = context.arena.allocate(
+        narrow_ ? 0 : Precision::kRows.size(k) * rows_at_once(context.kernels));
+    const BufferRef sums =
+        context.arena.allocate(form_ ? n * sizeof(float) * rows_at_once(context.kernels) : 0);
+    in_parts(m, rows_at_once(context.kernels), [&](std::size_t begin, std::size_t count) {
       float* to = form_ ? reinterpret_cast<float*>(sums.get()->data()) : y.as<float>() + begin * n;
       const std::byte* from = x.data + begin * Precision::kRows.size(k);
       if (!narrow_) {
@@ -187,7 +190,7 @@ class NarrowLayer {
 
   void multiply(Context& context, const DenseRun& run, std::size_t k, std::size_t n,
                 const std::byte* packed, std::byte* rows) const {
-    in_parts(run.m, kRowsAtOnce, [&](std::size_t begin, std::size_t m) {
+    in_parts(run.m, rows_at_once(context.kernels), [&](std::size_t begin, std::size_t m) {
       Precision::kRows.convert(context.kernels, run.x + begin * run.lda, run.lda, m, k, nullptr,
                                rows);
       multiply_rows(context, rows, packed, run.bias ? run.bias + begin * run.bias_step : nullptr,
