@@ -96,7 +96,9 @@ def schema() -> pi.Schema:
     fields += [Field(name, "item", to=name, transforms=[Vocabulary(known[name])]) for name in NAMES[1]]
     history = Vocabulary(known["history"])
     fields.append(ListField("history", "request", to="history", transforms=[history], length=HISTORY))
-    return pi.Schema(fields)
+    made = Rows.make(32)
+    table = {**made.items, **{name: [value] * 32 for name, value in made.request.items()}}
+    return pi.record_golden(pi.Schema(fields), table, ranker(False))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@
 #include "core/error.h"
 #include "strings/text_builder.h"
 #include "strings/utf8.h"
+#include "strings/views.h"
 
 namespace py = pybind11;
 
@@ -73,47 +74,25 @@ py::tuple texts_of_bytes(const py::array& array, std::int64_t per_row, bool name
   return finish(read.builder);
 }
 
-using Bytes = PlainArray<std::uint8_t>;
-
-// Arrow's views of 16 bytes: a length, then up to 12 bytes, or 4 of them, a buffer and a place in
-// it. None for views that leave their buffers; those of missing elements are not looked at.
-py::object texts_of_views(const Bytes& views, const std::vector<Bytes>& buffers,
+// None for views that leave their buffers; those of missing elements are not looked at.
+py::object texts_of_views(const ByteArray& views, const std::vector<ByteArray>& buffers,
                           const std::optional<PlainArray<bool>>& missing) {
-  constexpr std::size_t kView = 16, kInline = 12;
-  const auto count = static_cast<std::size_t>(views.size()) / kView;
-  if (missing && static_cast<std::size_t>(missing->size()) != count) {
+  const std::vector<std::string_view> memory = bytes_of(buffers);
+  const TextViews texts(bytes_of(views), memory);
+  if (missing && static_cast<std::size_t>(missing->size()) != texts.size()) {
     throw OpError(ErrorKind::kShape, "expected one mark for each view");
   }
   const bool* gone = missing ? missing->data() : nullptr;
-  std::vector<std::string_view> memory;
-  for (const Bytes& buffer : buffers) {
-    memory.emplace_back(reinterpret_cast<const char*>(buffer.data()),
-                        static_cast<std::size_t>(buffer.size()));
-  }
-  TextBuilder builder(count);
+  TextBuilder builder(texts.size());
   bool inside = true;
   {
     std::optional<GilRelease> release;
-    if (static_cast<std::size_t>(count) > kLongBatch) release.emplace();
-    const auto* view = reinterpret_cast<const char*>(views.data());
-    for (std::size_t i = 0; inside && i < count; ++i, view += kView) {
-      std::int32_t length = 0, place = 0, offset = 0;
-      std::memcpy(&length, view, 4);
-      if (gone != nullptr && gone[i]) length = 0;
-      const auto size = static_cast<std::size_t>(length);
-      if (length >= 0 && size <= kInline) {
-        builder.append({view + 4, size});
-        continue;
-      }
-      std::memcpy(&place, view + 8, 4);
-      std::memcpy(&offset, view + 12, 4);
-      inside = length >= 0 && place >= 0 && static_cast<std::size_t>(place) < memory.size() &&
-               offset >= 0;
-      if (!inside) break;
-      const std::string_view buffer = memory[static_cast<std::size_t>(place)];
-      const auto begin = static_cast<std::size_t>(offset);
-      inside = begin <= buffer.size() && size <= buffer.size() - begin;
-      if (inside) builder.append(buffer.substr(begin, size));
+    if (texts.size() > kLongBatch) release.emplace();
+    for (std::size_t i = 0; inside && i < texts.size(); ++i) {
+      const auto text =
+          gone != nullptr && gone[i] ? std::optional(std::string_view()) : texts.at(i);
+      inside = text.has_value();
+      if (inside) builder.append(*text);
     }
   }
   if (!inside) return py::none();
@@ -190,6 +169,16 @@ bool are_offsets(const py::array& offsets, py::ssize_t size) {
 }
 
 }  // namespace
+
+std::string_view bytes_of(const ByteArray& array) {
+  return {reinterpret_cast<const char*>(array.data()), static_cast<std::size_t>(array.size())};
+}
+
+std::vector<std::string_view> bytes_of(const std::vector<ByteArray>& arrays) {
+  std::vector<std::string_view> made;
+  for (const ByteArray& array : arrays) made.push_back(bytes_of(array));
+  return made;
+}
 
 Texts borrow_texts(const py::array& offsets, const py::array& data) {
   if ((data.flags() & kPlain) != kPlain || data.ndim() != 1 || data.itemsize() != 1) {

@@ -15,6 +15,8 @@
 #include "core/error.h"
 #include "plan/tensor_tools.h"
 #include "plan/texts.h"
+#include "strings/utf8.h"
+#include "strings/views.h"
 
 namespace py = pybind11;
 
@@ -59,18 +61,53 @@ bool append_part(const py::tuple& part, Text fill, std::vector<Text>& texts) {
   });
 }
 
-// Parts in Arrow's layout one after another, borrowed: offsets, bytes, which of the strings each
-// element is or None, which elements are missing or None. `fill` stands for the missing ones.
-py::object strings_of_texts(const py::list& parts, const std::string& fill) {
+// Views of one part; false where a string that is there leaves its buffer, is no UTF-8 or ends in a
+// zero.
+bool append_views(const py::tuple& part, Text fill, std::vector<Text>& texts) {
+  const auto views = part[0].cast<ByteArray>();
+  const std::vector<std::string_view> memory = bytes_of(part[1].cast<std::vector<ByteArray>>());
+  const auto missing = part[2].is_none() ? std::nullopt : std::optional(part[2].cast<Flags>());
+  const TextViews words(bytes_of(views), memory);
+  if (missing && static_cast<std::size_t>(missing->size()) != words.size()) {
+    throw OpError(ErrorKind::kShape, "expected one mark for each string");
+  }
+  texts.reserve(texts.size() + words.size());
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (missing && missing->data()[i]) {
+      texts.push_back(fill);
+      continue;
+    }
+    const auto text = words.at(i);
+    if (!text || (!is_ascii(*text) && !is_utf8(*text)) || text->ends_with('\0')) return false;
+    texts.push_back({text->data(), text->size()});
+  }
+  return true;
+}
+
+// Parts of a column one after another, borrowed; `fill` stands for what is missing. None where
+// append(part, fill, texts) finds one that takes a closer look.
+template <class Append>
+py::object strings_of(const py::list& parts, const std::string& fill, const Append& append) {
   std::vector<Text> texts;
   auto own = std::make_shared<const std::string>(fill);
   std::vector<Strings::Keeper> kept{own};
   for (const auto& item : parts) {
-    if (!append_part(item.cast<py::tuple>(), *own, texts)) return py::none();
+    if (!append(item.cast<py::tuple>(), *own, texts)) return py::none();
     kept.push_back(keeper_of(py::reinterpret_borrow<py::object>(item)));
   }
   const auto count = static_cast<std::int64_t>(texts.size());
   return py::cast(Strings(std::move(texts), {count}, std::move(kept)));
+}
+
+// Parts in Arrow's layout: offsets, bytes, which of the strings each element is or None, which
+// elements are missing or None.
+py::object strings_of_texts(const py::list& parts, const std::string& fill) {
+  return strings_of(parts, fill, append_part);
+}
+
+// Parts of Arrow's views: the views, the buffers, which elements are missing or None.
+py::object strings_of_views(const py::list& parts, const std::string& fill) {
+  return strings_of(parts, fill, append_views);
 }
 
 PyObject* decoded(std::string_view text) {
@@ -204,6 +241,7 @@ void bind_text_tensor(py::module_& module) {
           },
           py::arg("dtype") = py::none(), py::arg("copy") = py::none());
   module.def("strings_of_texts", &strings_of_texts, py::arg("parts"), py::arg("fill"));
+  module.def("strings_of_views", &strings_of_views, py::arg("parts"), py::arg("fill"));
 }
 
 }  // namespace pyrec

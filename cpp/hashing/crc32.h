@@ -14,6 +14,7 @@ namespace pyrec {
 
 struct Crc32 {
   static constexpr const char* kName = "crc32";
+  static constexpr bool kGoesOn = true;  // the hash of a text is the seed of what follows it
 
   static std::uint64_t hash(std::string_view text, const HashSeed& seed) {
     std::uint32_t state = ~static_cast<std::uint32_t>(seed.first);

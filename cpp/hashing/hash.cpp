@@ -21,6 +21,12 @@ namespace {
 template <class H, class At>
 void hash_all(const At& at, std::string_view prefix, HashSeed seed,
               std::span<const std::uint64_t> seeds, std::span<std::uint64_t> hashes) {
+  if constexpr (requires { H::kGoesOn; }) {
+    if (seeds.empty() && !prefix.empty()) {
+      seed.first = H::hash(prefix, seed);
+      prefix = {};
+    }
+  }
   std::string joined(prefix);
   for (std::size_t i = 0; i < hashes.size(); ++i) {
     std::string_view text = at(i);

@@ -29,13 +29,16 @@ from pyrec_infer.arguments.arrow_memory import (
 )
 from pyrec_infer.arguments.arrow_values import (
     LOST_END,
+    Views,
     described,
+    has_views,
     is_list,
     is_text,
     lists_of,
     nothing_of,
     texts_of,
     values_of,
+    views_of,
 )
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
@@ -58,10 +61,16 @@ def _told(label: str) -> Iterator[None]:
         raise type(error)(f"{label}: {error}") from None
 
 
+def _both(first: Array | None, second: Array | None) -> Array | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second
+
+
 def _either(count: int, first: Array | None, second: Array | None) -> Array:
     """Which of the elements one of two masks has."""
-    found = np.zeros(count, np.bool_) if first is None else first
-    return found if second is None else found | second
+    found = _both(first, second)
+    return np.zeros(count, np.bool_) if found is None else found
 
 
 def _any(flags: list[Array]) -> Array | None:
@@ -158,11 +167,23 @@ class ArrowColumn:
             with _told(label):
                 made = texts_of(self.field_of, piece, first)
             if gone is not None and gone.any():
-                missing = gone if made.missing is None else made.missing | gone
-                made = Texts(made.offsets, made.data, made.places, missing)
+                made = Texts(made.offsets, made.data, made.places, _both(gone, made.missing))
             parts.append(made)
             first += piece.count
         return parts
+
+    def views(self, label: str) -> list[Views] | None:
+        """Views of strings piece by piece, borrowed and not looked at; None if it has none.
+
+        Raises
+        ------
+        InputError
+            If the structures contradict themselves.
+        """
+        if not has_views(self.field_of):
+            return None
+        with _told(label):
+            return [(*views_of(piece), _both(gone, piece.missing())) for piece, gone in self._pieces]
 
 
 def is_arrow(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from pyrec_infer.arguments.arrow_memory import (
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings, blank_of, is_wasteful
 from pyrec_infer.strings import Texts, of_offsets, of_views
+
+VIEW_BYTES = 16
+"""Of one view: a length, then its own bytes, or some of them and where all are."""
+
+Views: TypeAlias = tuple[Array, list[Array], Array | None]
+"""Views, the buffers that they look into, and which elements are missing."""
 
 NUMBERS = {
     "c": np.int8,
@@ -179,7 +185,7 @@ def texts_of(field: Field, piece: Piece, first: int) -> Texts:
             raise MalformedError
         made = of_offsets(offsets, piece.buffer(2, np.uint8, 0, int(offsets[-1])), missing)
     else:
-        made = of_views(*_views(piece), missing)
+        made = of_views(*views_of(piece), missing)
     if made is None:
         raise MalformedError
     if field.format in _UTF8:
@@ -205,7 +211,12 @@ def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
     return Texts(words.offsets, words.data, places, missing)
 
 
-def _views(piece: Piece) -> tuple[Array, list[Array]]:
+def has_views(field: Field) -> bool:
+    """Whether these are strings of which each element says where its bytes are."""
+    return field.dictionary is None and field.format == "vu"
+
+
+def views_of(piece: Piece) -> tuple[Array, list[Array]]:
     """Views of 16 bytes, and the buffers that they look into, whose sizes come last."""
     extra = piece.array.n_buffers - 3
     if not 0 <= extra <= MOST_COLUMNS:
@@ -213,7 +224,7 @@ def _views(piece: Piece) -> tuple[Array, list[Array]]:
     sizes = piece.buffer(int(extra) + 2, np.int64, 0, int(extra)).tolist()
     if any(not 0 <= size <= MOST_ELEMENTS for size in sizes):
         raise MalformedError
-    views = piece.buffer(1, np.uint8, 16 * piece.first, 16 * piece.count)
+    views = piece.buffer(1, np.uint8, VIEW_BYTES * piece.first, VIEW_BYTES * piece.count)
     return views, [piece.buffer(2 + i, np.uint8, 0, size) for i, size in enumerate(sizes)]
 
 
@@ -296,11 +307,15 @@ __all__ = [
     "LOST_END",
     "NO_UTF8",
     "NUMBERS",
+    "VIEW_BYTES",
+    "Views",
     "described",
+    "has_views",
     "is_list",
     "is_text",
     "lists_of",
     "nothing_of",
     "texts_of",
     "values_of",
+    "views_of",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyrec_infer.arguments.arrays import as_strings, is_pandas, regular
 from pyrec_infer.arguments.arrow import ArrowColumn, arrow_column, is_arrow
+from pyrec_infer.arguments.arrow_values import VIEW_BYTES
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField
@@ -115,24 +116,41 @@ def arrow_texts(label: str, column: ArrowColumn, item: Field) -> Values | None:
     None where that takes a closer look: they are none, one is missing that may not be, or one ends in NUL.
     """
     native = compiled()
-    parts = column.texts(label) if native is not None and item.dtype == "string" else None
-    if native is None or parts is None or column.field_of.format == "n":
+    if native is None or item.dtype != "string" or column.field_of.format == "n":
         return None
-    whole = all(part.missing is None for part in parts)
-    missing = None if whole else np.concatenate([part.gone() for part in parts])
+    fill = item.default if item.missing == "default" else ""
+    views = column.views(label)
+    if views is not None:
+        gone = [(len(view) // VIEW_BYTES, flags) for view, _, flags in views]
+        parts: list[Any] = views
+        make = native.strings_of_views
+    else:
+        texts = column.texts(label)
+        if texts is None:
+            return None
+        gone = [(len(part), part.missing) for part in texts]
+        parts = [
+            (
+                part.offsets,
+                part.data,
+                None if part.places is None else part.places.astype(np.int64, copy=False),
+                part.missing,
+            )
+            for part in texts
+        ]
+        make = native.strings_of_texts
+    missing = _marks(gone)
     if missing is not None and item.missing == "error" and missing.any():
         return None
-    given = [
-        (
-            part.offsets,
-            part.data,
-            None if part.places is None else part.places.astype(np.int64, copy=False),
-            part.missing,
-        )
-        for part in parts
-    ]
-    made: Any = native.strings_of_texts(given, item.default if item.missing == "default" else "")
+    made: Any = make(parts, fill)
     return None if made is None else Values(made, None if item.missing == "default" else missing)
+
+
+def _marks(parts: Sequence[tuple[int, Array | None]]) -> Array | None:
+    """Which elements of all parts are missing, of the number in each and its marks."""
+    if all(flags is None for _, flags in parts):
+        return None
+    return np.concatenate([np.zeros(count, np.bool_) if flags is None else flags for count, flags in parts])
 
 
 def _of_array(label: str, value: Any, item: Field) -> Values:

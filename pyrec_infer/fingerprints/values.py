@@ -13,7 +13,7 @@ from pyrec_infer.errors import DTypeError, InputError
 from pyrec_infer.hashing import Modulo, Scheme, find_scheme
 from pyrec_infer.hashing.seeds import as_seed
 from pyrec_infer.strings.column import Column
-from pyrec_infer.strings.hashes import hashes_of, refuse_missing, to_buckets, with_sign
+from pyrec_infer.strings.hashes import hashes_of, name_in_front, refuse_missing, to_buckets, with_sign
 
 SeedLike: TypeAlias = int | tuple[int, int] | bytes | None
 
@@ -74,7 +74,7 @@ def fingerprint(
     chosen = _chosen(scheme, seed)
     start = as_seed(chosen, seed, name)
     column = read_column(_LABEL, values)
-    hashes, gone = hashes_of(_LABEL, column, chosen, start, name)
+    hashes, gone = hashes_of(_LABEL, column, chosen, start, name_in_front(chosen, name))
     refuse_missing(_LABEL, gone, column.shape)
     return with_sign(chosen, hashes).reshape(column.shape)
 
@@ -155,7 +155,7 @@ def hash_to_bucket(
     start = as_seed(chosen, seed, name)
     column = read_column(_LABEL, values)
     masked = None if mask_value is None else _equal(column, mask_value)
-    hashes, gone = hashes_of(_LABEL, column, chosen, start, name)
+    hashes, gone = hashes_of(_LABEL, column, chosen, start, name_in_front(chosen, name))
     if null == "mask":
         masked = gone if masked is None else masked if gone is None else masked | gone
         masked = np.zeros(len(hashes), np.bool_) if masked is None else masked

@@ -16,7 +16,7 @@ from pyrec_infer.ops.core.registry import Op, required
 from pyrec_infer.ops.core.shapes import broadcast
 from pyrec_infer.strings.column import column_of
 from pyrec_infer.strings.crosses import crossed
-from pyrec_infer.strings.hashes import hashes_of, to_buckets
+from pyrec_infer.strings.hashes import hashes_of, name_in_front, to_buckets
 
 _INT64 = np.dtype(np.int64)
 
@@ -38,14 +38,21 @@ def _seed(node: Node, scheme: Scheme) -> Seed:
     return Seed(first, second)
 
 
+def _prefix(node: Node, scheme: Scheme) -> bytes:
+    """What is hashed in front of each string."""
+    return name_in_front(scheme, node.attribute("field")) + str(node.attribute("before", "")).encode()
+
+
 def _hash_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = required(node, inputs, 0)
     scheme = _scheme(node, SCHEMES)
-    hashes, _ = hashes_of(node.name, column_of(x), scheme, _seed(node, scheme), node.attribute("field"))
+    hashes, _ = hashes_of(node.name, column_of(x), scheme, _seed(node, scheme), _prefix(node, scheme))
     buckets, first = int(node.attribute("buckets", 0)), int(node.attribute("first", 0))
     if not buckets:
         return [hashes.view(np.int64).reshape(x.shape)]
-    return [to_buckets(hashes, scheme, None, buckets, first).reshape(x.shape)]
+    made = to_buckets(hashes, scheme, None, buckets, first).reshape(x.shape)
+    mask = node.attribute("mask")
+    return [made if mask is None else np.where(np.asarray(x == mask, np.bool_), np.int64(0), made)]
 
 
 def _infer_hash_bucket(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -72,12 +79,15 @@ def native_attributes(node: Node) -> dict[str, Any]:
         # A key is read where it is used, at each call.
         return {"in_python": 1}
     if node.op == "pyrec.HashBucket":
-        scheme, name = _scheme(node, SCHEMES), node.attribute("field")
+        scheme, mask = _scheme(node, SCHEMES), node.attribute("mask")
         return {
             "algorithm": scheme.algorithm,
             "modulo": scheme.modulo,
             "narrow": int(scheme.bits == 32),
-            "prefix": f"{name}=" if scheme.names == "prefix" and name is not None else "",
+            "prefix": _prefix(node, scheme).decode(),
+            "masked": int(mask is not None),
+            "mask_text": mask if isinstance(mask, str) else "",
+            "mask_number": mask if isinstance(mask, int) else 0,
             "digits": int(scheme.of_numbers is None and scheme.numbers in ("decimal", "keras")),
         }
     if node.op == "pyrec.CrossBucket":

@@ -220,7 +220,7 @@ def _murmur(node: Node, inputs: Arrays) -> list[Array]:
     x = required(node, inputs, 0)
     seed = Seed(int(node.attribute("seed", 0)) % 2**32)
     if holds_strings(x):
-        found, _ = hashes_of(node.name, column_of(x), SCHEMES["mmh3_32"], seed, None)
+        found, _ = hashes_of(node.name, column_of(x), SCHEMES["mmh3_32"], seed, b"")
         hashes = found.astype(np.uint32)
     else:
         data = [item.tobytes() for item in np.ascontiguousarray(x).reshape(-1)]

@@ -53,7 +53,7 @@ def _tf_feature(label: str, column: Column, scheme: Scheme) -> Hashes:
                 f"{label}: scheme {scheme.name!r} takes strings and whole numbers, got {column.numbers.dtype}"
             )
         return column.numbers.astype(np.int64).view(np.uint64)
-    hashes, gone = hashes_of(label, column, scheme, Seed(), None)
+    hashes, gone = hashes_of(label, column, scheme, Seed(), b"")
     refuse_missing(label, gone, column.shape)
     return hashes
 

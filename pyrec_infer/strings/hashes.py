@@ -17,8 +17,13 @@ Hashes: TypeAlias = NDArray[np.uint64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 
+def name_in_front(scheme: Scheme, name: str | None) -> bytes:
+    """What a scheme hashes of a column's name in front of each of its strings."""
+    return f"{name}=".encode() if scheme.names == "prefix" and name is not None else b""
+
+
 def hashes_of(
-    label: str, column: Column, scheme: Scheme, seed: Seed, name: str | None
+    label: str, column: Column, scheme: Scheme, seed: Seed, prefix: bytes
 ) -> tuple[Hashes, Flags | None]:
     """Hashes one after another, and which values are missing; None if none is, or each has a hash."""
     parts = column.texts
@@ -27,7 +32,6 @@ def hashes_of(
         if not isinstance(made, Texts):
             return made, None
         parts = [made]
-    prefix = f"{name}=".encode() if scheme.names == "prefix" and name is not None else b""
     found = [part.spread(digests(part, scheme, seed, prefix, None)) for part in parts]
     hashes = found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.uint64), *found])
     if all(part.missing is None for part in parts):
@@ -118,4 +122,4 @@ def to_buckets(
     return (sizes % np.uint64(buckets)).astype(np.int64) + first
 
 
-__all__ = ["digests", "hashes_of", "of_numbers", "refuse_missing", "to_buckets", "with_sign"]
+__all__ = ["digests", "hashes_of", "name_in_front", "of_numbers", "refuse_missing", "to_buckets", "with_sign"]

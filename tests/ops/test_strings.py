@@ -126,6 +126,23 @@ def test_hashes(scheme: str) -> None:
 
 @needs_native
 @pytest.mark.once
+@pytest.mark.parametrize("scheme", ["crc32", "farmhash64", "spark_feature_hasher", "vw"])
+def test_hashes_behind_a_text(scheme: str) -> None:
+    """The text is hashed in front of each string, and the mask alone has bucket 0."""
+    words = [word for word in WORDS if word != "\ud800"]
+    attributes: dict[str, Any] = {"scheme": scheme, "buckets": 1 << 10, "first": 1, "field": "f"}
+    behind = Node("pyrec.HashBucket", ("x",), ("y",), {**attributes, "before": "ä=", "mask": words[1]})
+    agree(behind, objects(words))
+    (made,) = OPS[behind.op].evaluate(behind, [objects(words)])
+    whole = Node("pyrec.HashBucket", ("x",), ("y",), {**attributes, "mask": "ä=" + words[1]})
+    (expected,) = OPS[whole.op].evaluate(whole, [objects(["ä=" + word for word in words])])
+    np.testing.assert_array_equal(made, expected)
+    assert set(np.flatnonzero(made == 0)) == {place for place, word in enumerate(words) if word == words[1]}
+    agree(Node(whole.op, ("x",), ("y",), {**attributes, "mask": -7}), np.asarray([0, -7, 2**63 - 1]))
+
+
+@needs_native
+@pytest.mark.once
 @pytest.mark.parametrize("scheme", ["tf_cross_v1", "tf_cross_v2"])
 def test_crosses(scheme: str) -> None:
     node = Node(

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "hashing/buckets.h"
 #include "hashing/farmhash64.h"
@@ -64,7 +65,10 @@ class HashBucket {
         digits_(spec.attributes.integer("digits", 0) != 0),
         narrow_(spec.attributes.integer("narrow", 0) != 0),
         buckets_(spec.attributes.integer("buckets", 0)),
-        first_(spec.attributes.integer("first", 0)) {
+        first_(spec.attributes.integer("first", 0)),
+        masked_(spec.attributes.integer("masked", 0) != 0),
+        mask_text_(spec.attributes.text("mask_text", "")),
+        mask_number_(spec.attributes.integer("mask_number", 0)) {
     if (spec.attributes.integer("in_python", 0) != 0) {
       throw OpError(ErrorKind::kElsewhere, "a secret key");
     }
@@ -86,6 +90,7 @@ class HashBucket {
                hash(x, begin, {made + begin, count});
                to_buckets({made + begin, count}, modulo_, narrow_,
                           static_cast<std::uint64_t>(buckets_), static_cast<std::uint64_t>(first_));
+               if (masked_) mask(x, begin, {made + begin, count});
              });
     out[0].tensor = y;
   }
@@ -113,6 +118,26 @@ class HashBucket {
     });
   }
 
+  // The mask has bucket 0.
+  void mask(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
+    if (x.dtype == DType::kText) {
+      const Text* texts = x.as<Text>() + begin;
+      for (std::size_t i = 0; i < made.size(); ++i) {
+        if (std::string_view(texts[i]) == mask_text_) made[i] = 0;
+      }
+      return;
+    }
+    dispatch(x.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if constexpr (kIsInteger<T>) {
+        const T* numbers = x.as<T>() + begin;
+        for (std::size_t i = 0; i < made.size(); ++i) {
+          if (std::cmp_equal(numbers[i], mask_number_)) made[i] = 0;
+        }
+      }
+    });
+  }
+
   Hash hash_{};
   Modulo modulo_{};
   HashSeed seed_;
@@ -121,6 +146,9 @@ class HashBucket {
   bool narrow_;
   std::int64_t buckets_;
   std::int64_t first_;
+  bool masked_;
+  std::string mask_text_;
+  std::int64_t mask_number_;
 };
 
 // TensorFlow's FingerprintCat64.

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.features.transforms.combine import Combine
-from pyrec_infer.features.transforms.ids import equals, is_of, whole
+from pyrec_infer.features.transforms.ids import is_of, whole
 from pyrec_infer.features.transforms.transform import IDS, Kind, Transform
 from pyrec_infer.hashing import CROSSES, SCHEMES, Seed
 from pyrec_infer.hashing.seeds import as_seed
@@ -76,20 +74,15 @@ class Hash(Transform):
     def write(self, writer: Writer, value: str, kind: Kind) -> str:
         start = _seed_of(SCHEMES[self.scheme], self.seed, self.name_of_field)
         first = int(self.mask is not None and self.buckets > 1)
-        named = {} if self.name_of_field is None else {"field": self.name_of_field}
-        made = writer.node(
+        given = {"field": self.name_of_field, "mask": self.mask}
+        return writer.node(
             "pyrec.HashBucket",
             value,
             scheme=self.scheme,
             buckets=self.buckets - first,
             first=first,
             seed=(str(start.first), str(start.second)),
-            **named,
-        )
-        if self.mask is None:
-            return made
-        return writer.node(
-            "Where", equals(writer, value, kind, self.mask), writer.constant(0, np.int64), made
+            **{key: item for key, item in given.items() if item is not None},
         )
 
 
