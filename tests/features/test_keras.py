@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
+from support.models import make_model
 
 import pyrec_infer as pi
 from pyrec_infer.errors import SchemaError
@@ -56,13 +58,14 @@ def saved(
     layers: Mapping[str, tuple[str, dict[str, Any], list[str]]] = LAYERS,
     files: Mapping[str, str] | None = None,
     weights: bytes | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> bytes:
-    """A ``.keras`` file."""
+    """A ``.keras`` file; ``sizes`` says how many values some inputs have in a row."""
     given: list[Any] = [
         {
             "class_name": "InputLayer",
             "name": name,
-            "config": {"name": name, "dtype": dtype},
+            "config": {"name": name, "dtype": dtype, "batch_shape": [None, (sizes or {}).get(name, 1)]},
             "inbound_nodes": [],
         }
         for name, dtype in INPUTS.items()
@@ -91,6 +94,31 @@ def test_layers_make_what_keras_makes() -> None:
     assert len(report.checks) == len(EXPECTED)
     assert {field.name: field.side for field in schema.fields}["city"] == "request"
     assert pi.Schema.from_json(schema.to_json()) == schema
+
+
+MASKED = {**LOOKUP, "num_oov_indices": 1, "vocabulary": ["a", "b", "c"], "mask_token": ""}
+
+
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
+def test_a_mask_has_no_column(mode: str) -> None:
+    made = saved({"kinds": ("StringLookup", {**MASKED, "output_mode": mode}, ["city"])})
+    schema, values = pi.Schema.from_keras(made), ["a", "", "z", "c"]
+    expected = np.asarray([[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    assert pi.check_features(schema, {"city": values}, {"kinds": expected}).same
+    node, kind = helper.make_node("Identity", ["kinds"], ["y"]), (TensorProto.INT64, ["N", 4])
+    model = pi.load(make_model([node], {"kinds": kind}, {"y": kind}).SerializeToString(), schema=schema)
+    np.testing.assert_array_equal(model.run({"city": values})["y"], expected)
+
+
+def test_inputs_of_several_values_are_lists() -> None:
+    layers = {"kinds": ("StringLookup", MASKED, ["city"])}
+    schema = pi.Schema.from_keras(saved(layers, sizes={"city": 3}))
+    rows = {"city": [["a", "b", "c"], ["a", "a", ""], ["z", "b", "z"]]}
+    assert pi.check_features(schema, rows, {"kinds": np.asarray([[2, 3, 4], [2, 2, 0], [1, 3, 1]])}).same
+    counted = {"kinds": ("StringLookup", {**MASKED, "output_mode": "count"}, ["city"])}
+    for wrong in (counted, {**layers, "more": layers["kinds"]}):
+        with pytest.raises(SchemaError, match=r"layer 'city' .* has lists that"):
+            pi.Schema.from_keras(saved(wrong, sizes={"city": 3}))
 
 
 def test_layers_feed_the_inputs_that_they_are_given() -> None:
@@ -146,8 +174,8 @@ BAD: dict[str, tuple[bytes, str]] = {
         "turns ids back",
     ),
     "counts": (
-        saved({"c": ("Hashing", {"num_bins": 3, "output_mode": "count"}, ["city"])}),
-        "output_mode 'count'",
+        saved({"c": ("Hashing", {"num_bins": 3, "output_mode": "tf_idf"}, ["city"])}),
+        "output_mode 'tf_idf'",
     ),
     "a matrix of numbers": (
         saved({"n": ("Normalization", {"mean": [1, 2], "variance": [1, 2]}, ["age"])}),

@@ -107,6 +107,32 @@ def test_encoders_and_imputers() -> None:
     )
 
 
+def test_infrequent_categories_share_a_code() -> None:
+    """Also where unknown values are among them, have no column, or a code of their own."""
+    p, columns = preprocessing, ["city", "shop"]
+    for rule in ("ignore", "infrequent_if_exist"):
+        encoder = p.OneHotEncoder(handle_unknown=rule, min_frequency=2)
+        check(fitted(("a", encoder, columns)), SEEN, LATER)
+    check(fitted(("a", p.OneHotEncoder(max_categories=2), columns)), SEEN)
+    for unknown in (-1, 9):
+        own = {"handle_unknown": "use_encoded_value", "unknown_value": unknown}
+        check(fitted(("a", p.OrdinalEncoder(min_frequency=2, **own), columns)), SEEN, LATER)
+    check(fitted(("a", p.OrdinalEncoder(max_categories=2), columns)), SEEN)
+
+
+def test_means_of_a_target_and_thresholds() -> None:
+    p = preprocessing
+    target = p.TargetEncoder(target_type="continuous", cv=2)
+    steps = [("a", target, ["city", "shop"]), ("b", p.Binarizer(threshold=1.0), ["price", "weight"])]
+    made = compose.ColumnTransformer(steps).fit(SEEN.fillna(1.0), [1.0, 0.0, 3.0, 2.0])
+    check(made, SEEN.fillna(1.0), LATER.fillna(1.0))
+
+
+def test_another_mark_of_what_is_missing_is_refused() -> None:
+    with pytest.raises(SchemaError, match="field 'price': SimpleImputer takes another value"):
+        pi.Schema.from_sklearn(fitted(("a", impute.SimpleImputer(missing_values=-4.0), ["price"])), to="X")
+
+
 def test_a_category_without_a_column_and_unknown_ones_behind_all() -> None:
     p = preprocessing
     count = SEEN["city"].nunique()
@@ -140,7 +166,7 @@ def test_what_is_not_known_is_refused() -> None:
     for transformer, message in (
         (fitted(("a", p.PowerTransformer(), ["price"])), "'price': PowerTransformer is not known"),
         (fitted(("a", p.FunctionTransformer(np.square), ["price"])), "another function"),
-        (fitted(("a", p.OneHotEncoder(min_frequency=2), ["city"])), "groups infrequent categories"),
+        (fitted(("a", p.OneHotEncoder(min_frequency=2, drop="first"), ["city"])), "and drops one"),
         (fitted(("a", p.StandardScaler(), ["price"]), ("b", p.MinMaxScaler(), ["price"])), "several"),
         (fitted(("a", impute.SimpleImputer(add_indicator=True), ["weight"])), "tell what was missing"),
         (compose.ColumnTransformer([("a", p.StandardScaler(), ["price"])]), "not fitted"),

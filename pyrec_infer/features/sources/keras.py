@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Combination, Field, Side
+from pyrec_infer.features.fields import Combination, Field, ListField, Side
 from pyrec_infer.features.sources.feature_space import space_fields
 from pyrec_infer.features.sources.keras_layers import (
     READERS,
@@ -14,6 +14,7 @@ from pyrec_infer.features.sources.keras_layers import (
     Folders,
     Layer,
     kind_of,
+    length_of,
     mistake,
     output,
     read_layer,
@@ -117,9 +118,17 @@ def _joined(
     found: list[Field | Combination] = []
     for name in names:
         own = uses.get(name, ())
-        kind = kind_of(layers[name])
+        kind, length = kind_of(layers[name]), length_of(layers[name])
         plain = [one for one in own[:1] if len(own) == 1]
         first = plain[0] if plain else None
+        if length > 1:
+            if first is None or any(name in cross.of for cross in crosses):
+                raise mistake(layers[name], "has lists that several layers read")
+            if first.width() > 0:
+                raise mistake(layers[name], f"has lists that layer '{first.name}' counts")
+            here = sides.get(name, side)
+            found.append(ListField(name, here, first.to, kind, first.transforms, length=length, most=length))
+            continue
         found.append(
             Field(
                 name,

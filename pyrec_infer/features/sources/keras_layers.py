@@ -15,7 +15,7 @@ import numpy as np
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.text import MOST_BYTES
 from pyrec_infer.features.transforms.hashes import Hash
-from pyrec_infer.features.transforms.ids import OneHot, Vocabulary
+from pyrec_infer.features.transforms.ids import OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Standardise
 from pyrec_infer.features.transforms.transform import Kind, Transform
 from pyrec_infer.interrupts import let_interrupts_pass
@@ -103,7 +103,7 @@ def output(layer: Layer, size: int) -> list[Transform]:
     mode = layer.config.get("output_mode", "int")
     if mode == "int":
         return []
-    if mode in ("one_hot", "multi_hot"):
+    if mode in ("one_hot", "multi_hot", "count"):
         return [OneHot(size)]
     raise mistake(layer, f"output_mode {mode!r} is not known")
 
@@ -116,7 +116,10 @@ def _lookup(layer: Layer, archive: Archive) -> list[Transform]:
         raise mistake(layer, "shares unknown values out in a way that is not known")
     words = _words(layer, archive, layer.kind == "IntegerLookup")
     made = Vocabulary(words, int(config.get("num_oov_indices", 1)), config.get("mask_token"))
-    return [made, *output(layer, made.first + len(words))]
+    if config.get("mask_token") is None or config.get("output_mode", "int") == "int":
+        return [made, *output(layer, made.first + len(words))]
+    # The mask has no column.
+    return [made, Shift(-1), *output(layer, made.first + len(words) - 1)]
 
 
 def _hashing(layer: Layer, archive: Archive) -> list[Transform]:
@@ -199,6 +202,15 @@ def read_layer(reader: Reader, layer: Layer, archive: Archive) -> list[Transform
         raise mistake(layer, "its configuration lacks a number, or has another type") from None
 
 
+def length_of(layer: Layer) -> int:
+    """How many values an input has in each row."""
+    shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
+    sizes = shape[1:] if isinstance(shape, list) else []
+    if len(sizes) > 1 or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise mistake(layer, f"has rows of shape {sizes}, expected one value in each, or lists of one length")
+    return int(sizes[0]) if sizes else 1
+
+
 def kind_of(layer: Layer) -> Kind:
     dtype = layer.config.get("dtype")
     name = dtype.get("config", {}).get("name") if isinstance(dtype, Mapping) else dtype
@@ -207,4 +219,14 @@ def kind_of(layer: Layer) -> Kind:
     return "integer" if str(name).startswith(("int", "uint")) else "number"
 
 
-__all__ = ["READERS", "Archive", "Folders", "Layer", "kind_of", "mistake", "output", "read_layer"]
+__all__ = [
+    "READERS",
+    "Archive",
+    "Folders",
+    "Layer",
+    "kind_of",
+    "length_of",
+    "mistake",
+    "output",
+    "read_layer",
+]

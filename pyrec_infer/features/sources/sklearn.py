@@ -10,9 +10,10 @@ import numpy as np
 
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Field, Side
-from pyrec_infer.features.transforms.ids import OneHot, Shift, Vocabulary
+from pyrec_infer.features.transforms.ids import Lookup, OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Standardise
 from pyrec_infer.features.transforms.transform import Kind, Transform
+from pyrec_infer.strings.missing import is_missing
 
 
 @dataclass(frozen=True)
@@ -79,36 +80,65 @@ def _categories(transformer: Any, column: _Column, place: int) -> tuple[_Column,
     raise _refuse(name, transformer, "has categories that are neither strings nor whole numbers alone")
 
 
+def _parted(transformer: Any, place: int, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """The categories of a column, and those that share one code behind the others' codes."""
+    groups = getattr(transformer, "infrequent_categories_", None)
+    rare = set() if groups is None or groups[place] is None else set(np.asarray(groups[place]).tolist())
+    return [value for value in values if value not in rare], [value for value in values if value in rare]
+
+
+def _grouped(column: _Column, common: Sequence[Any], rare: Sequence[Any], oov: int) -> _Column:
+    """The place of a category, the rare ones having one together; unknown values, if any, come first."""
+    made = column.then(Vocabulary([*common, *rare], oov=oov))
+    return made.then(Bucketise(range(1, len(common) + oov + 1))) if rare and len(common) + oov else made
+
+
 def _ordinal(transformer: Any, column: _Column, place: int) -> _Column:
     made, values = _categories(transformer, column, place)
+    common, rare = _parted(transformer, place, values)
     if transformer.handle_unknown == "error":
-        return made.then(Vocabulary(values, oov=0))
+        return _grouped(made, common, rare, 0)
     unknown = transformer.unknown_value
-    if unknown == len(values):
+    if unknown == -1:
+        return _grouped(made, common, rare, 1).then(Shift(-1))
+    if unknown == len(values) and not rare:
         return made.then(Vocabulary(values, oov=1, oov_last=True))
-    if unknown != -1:
-        raise _refuse(column.field.name, transformer, f"gives unknown values neither -1 nor {len(values)}")
-    return made.then(Vocabulary(values, oov=1), Shift(-1))
+    if unknown != unknown:
+        raise _refuse(column.field.name, transformer, "gives NaN to unknown values")
+    codes = [*range(len(common)), *[len(common)] * len(rare)]
+    return made.then(Lookup([*common, *rare], codes, default=float(unknown)))
 
 
 def _one_hot(transformer: Any, column: _Column, place: int) -> _Column:
     made, values = _categories(transformer, column, place)
-    if getattr(transformer, "infrequent_categories_", None) is not None and any(
-        one is not None for one in transformer.infrequent_categories_
-    ):
-        raise _refuse(column.field.name, transformer, "groups infrequent categories")
+    common, rare = _parted(transformer, place, values)
     dropped = None if transformer.drop_idx_ is None else transformer.drop_idx_[place]
-    width = len(values)
+    if rare and dropped is not None:
+        raise _refuse(column.field.name, transformer, "groups infrequent categories and drops one")
     if dropped is not None:
         # Last in the list it has no column.
-        values = [*values[:dropped], *values[dropped + 1 :], values[dropped]]
-        width -= 1
-    if width < 1:
-        raise _refuse(column.field.name, transformer, "leaves no column of it")
+        common = [*values[:dropped], *values[dropped + 1 :], values[dropped]]
+    width = len(common) + bool(rare) - (dropped is not None)
+    if width < 1 or not common:
+        raise _refuse(column.field.name, transformer, "leaves no column of it that tells values apart")
     if transformer.handle_unknown == "error":
-        return made.then(Vocabulary(values, oov=0), OneHot(width), width=width)
+        return _grouped(made, common, rare, 0).then(OneHot(width), width=width)
+    if rare and transformer.handle_unknown != "ignore":
+        return made.then(Vocabulary(common, oov=1, oov_last=True), OneHot(width), width=width)
     # The first place is that of unknown values, which have no column.
-    return made.then(Vocabulary(values, oov=1), Shift(-1), OneHot(width), width=width)
+    return _grouped(made, common, rare, 1).then(Shift(-1), OneHot(width), width=width)
+
+
+def _target(transformer: Any, column: _Column, place: int) -> _Column:
+    if transformer.target_type_ == "multiclass":
+        raise _refuse(column.field.name, transformer, "encodes several classes")
+    made, values = _categories(transformer, column, place)
+    means = [float(mean) for mean in transformer.encodings_[place]]
+    return made.then(Lookup(values, means, default=float(transformer.target_mean_)))
+
+
+def _binarizer(transformer: Any, column: _Column, place: int) -> _Column:
+    return _typed(column, "number").then(Bucketise([float(transformer.threshold)], right=True))
 
 
 def _imputer(transformer: Any, column: _Column, place: int) -> _Column:
@@ -116,8 +146,12 @@ def _imputer(transformer: Any, column: _Column, place: int) -> _Column:
         raise _refuse(column.field.name, transformer, "adds columns that tell what was missing")
     if column.field.transforms:
         raise _refuse(column.field.name, transformer, "comes after another transformer")
+    if not is_missing(transformer.missing_values):
+        raise _refuse(column.field.name, transformer, "takes another value than NaN for a missing one")
     value = transformer.statistics_[place]
     value = value.item() if isinstance(value, np.generic) else value
+    if is_missing(value):
+        raise _refuse(column.field.name, transformer, "saw no value of it, and leaves it out")
     if isinstance(value, str):
         return _Column(replace(column.field, dtype="string", missing="default", default=value))
     return _Column(
@@ -140,9 +174,11 @@ READERS: Mapping[str, Reader] = {
     "RobustScaler": _robust,
     "MaxAbsScaler": _max_abs,
     "MinMaxScaler": _min_max,
+    "Binarizer": _binarizer,
     "KBinsDiscretizer": _bins,
     "OrdinalEncoder": _ordinal,
     "OneHotEncoder": _one_hot,
+    "TargetEncoder": _target,
     "SimpleImputer": _imputer,
     "FunctionTransformer": _function,
 }
