@@ -58,7 +58,7 @@ from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.pipeline import Pipeline, Recommendations, Source  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
 from pyrec_infer.recording import record_golden  # noqa: E402
-from pyrec_infer.retrieval import Retrieved, Retriever  # noqa: E402
+from pyrec_infer.retrieval import Retrieved, Retriever, Vectors  # noqa: E402
 from pyrec_infer.schema import Schema  # noqa: E402
 from pyrec_infer.selection import DPP, MMR, Filter  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
@@ -105,6 +105,7 @@ __all__ = [
     "UncoveredSchemaWarning",
     "UnexpectedInputError",
     "UnsupportedModelError",
+    "Vectors",
     "available_backends",
     "check_features",
     "cross_fingerprint",

@@ -344,6 +344,7 @@ class Model:
         output: Output = None,
         by: str | None = None,
         attributes: Any = None,
+        vectors: Any = None,
     ) -> Catalog:
         """A catalogue of items, with everything that depends on an item alone computed once.
 
@@ -352,8 +353,7 @@ class Model:
         items : mapping of str to array_like
             The inputs that belong to an item, one row for each. Their other sizes are the catalogue's.
         ids : array_like, optional
-            Names of the items: whole numbers or strings; their row numbers by default. Of an id that
-            occurs several times, the last row counts.
+            Whole numbers or strings; row numbers by default. Of equal ids the last row counts.
         candidates : iterable of str
             Inputs that come with each call, one row for each item; with a schema by default its fields of
             that side. All others belong to the request.
@@ -364,12 +364,12 @@ class Model:
         output : str, (str, int), list of these, optional
             As for `score`.
         by : str, optional
-            An expression as for `top_k`, in place of ``output``: its value is the items' score. Further
-            names are given with the items, the candidates or the request.
+            An expression as for `top_k`, in place of ``output``. Further names are given with any side.
         attributes : mapping of str to array_like, or table, optional
             What filters, caps and quotas ask of items, one value for each: strings, numbers or booleans, some
-            of which may be missing. An attribute may also be an input of the items. They are kept as they are
-            given, beside what the model needs of the items.
+            missing. An attribute may also be an input of the items.
+        vectors : array_like, shape (N, D), or Vectors, optional
+            Kept beside the records and changed with them: `Catalog.retriever` searches them.
 
         Returns
         -------
@@ -395,7 +395,7 @@ class Model:
             items, candidates, output, by, tuple(precision_notes(self._precision, self._backend))
         )
         stored = self.precision.precision if precision is None else precision
-        return Catalog(part, items, ids, candidates, stored, attributes)
+        return Catalog(part, items, ids, candidates, stored, attributes, vectors)
 
     def explain(
         self,

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Inputs, as_count, as_names
-from pyrec_infer.calls import RowsCall, SeveralCall
-from pyrec_infer.catalog.calls import CatalogCall, CheckedCall
+from pyrec_infer.catalog.calls import CatalogCall, prepare_call
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.lists import ranking_of_lists
 from pyrec_infer.catalog.part import ModelPart
@@ -20,7 +19,7 @@ from pyrec_infer.catalog.search import Tally, ranking_of
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
-from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
+from pyrec_infer.retrieval import Retriever, SharedRetriever, VectorParts
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import is_by_request
@@ -59,23 +58,43 @@ class Catalog(FilteredItems):
         candidates: Iterable[str],
         precision: str,
         attributes: Any = None,
+        vectors: Any = None,
     ) -> None:
         self._scorer, arrays = make_scorer(part, items, candidates, precision)
         scorer, count = self._scorer, self._scorer.count_of(arrays)
         names = np.arange(count) if ids is None else ids
-        self._native = part.backend != "numba"
+        self._native, self._pool = part.backend != "numba", part.pool
         self._inputs = tuple(part.signature.infos)
         columns = read_attributes(attributes)
-        super().__init__([scorer.stride], names, count, self._native, columns)
+        self._vectors = None if vectors is None else VectorParts(vectors, 1, part.backend)
+        form = None if self._vectors is None else self._vectors.form
+        strides = [scorer.stride, *([] if form is None else form.strides)]
+        super().__init__(strides, names, count, self._native, columns)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store, scorer.given.reader)
         self._writer = scorer.writer(self._store) if self._native else None
-        self._enter(arrays, names, count, columns)
+        self._enter(
+            arrays, names, count, columns, None if self._vectors is None else self._vectors.first_items()
+        )
 
     def __repr__(self) -> str:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
+
+    @property
+    def retriever(self) -> Retriever:
+        """The vectors of the items, of the same store: with the same ids, attributes and filters. What
+        changes the items changes them in the same step.
+
+        Raises
+        ------
+        InputError
+            If the catalogue was made without vectors.
+        """
+        if self._vectors is None:
+            raise InputError("retriever: expected a catalogue that was made with vectors")
+        return SharedRetriever(self, self._vectors, self._pool)
 
     @property
     def request_names(self) -> tuple[str, ...]:
@@ -277,7 +296,9 @@ class Catalog(FilteredItems):
         return only(best) if one else best
 
     @memory_errors_typed
-    def upsert(self, items: Inputs, ids: ArrayLike, attributes: Any = None) -> None:
+    def upsert(
+        self, items: Inputs, ids: ArrayLike, attributes: Any = None, vectors: ArrayLike | None = None
+    ) -> None:
         """Put items in, or in the place of those of the same id.
 
         Parameters
@@ -288,12 +309,16 @@ class Catalog(FilteredItems):
             Of an id that occurs several times, the last row counts.
         attributes : mapping of str to array_like, or table
             All attributes that the catalogue was made with, one value for each item.
+        vectors : array_like of numbers, shape (M, D)
+            Where the catalogue was made with vectors, one for each item.
         """
+        if self._vectors is None and vectors is not None:
+            raise InputError("vectors: expected with a catalogue that was made with vectors alone")
         self._changing()
         columns = read_attributes(attributes)
-        if not self._put_at_once(items, ids, columns):
+        if not self._put_at_once(items, ids, columns, vectors):
             arrays = self._scorer.item_arrays(items)
-            self._enter(arrays, ids, self._scorer.count_of(arrays), columns)
+            self._enter(arrays, ids, self._scorer.count_of(arrays), columns, vectors)
 
     @memory_errors_typed
     def prepare(
@@ -318,28 +343,9 @@ class Catalog(FilteredItems):
         request_names = as_names("request_names", request_names)
         candidate_names = as_names("candidate_names", candidate_names)
         max_rows = None if max_rows is None else as_count("max_rows", max_rows)
-        names = (*request_names, *candidate_names)
-        scorer = self._scorer
-        if scorer.takes_rows:
-            scorer.require_fields(request_names, candidate_names)
-
-            def score(request: Any, candidates: Any, ids: ArrayLike | None = None) -> Any:
-                return self.score(request, ids, candidates or None)
-
-            return RowsCall(score, request_names, candidate_names, max_rows)
-        scorer.require(dict.fromkeys(request_names), dict.fromkeys(candidate_names))
-        for name in names:
-            if name not in scorer.names:
-                raise InputError(f"input '{name}' is not read by this catalogue's score; leave it out")
-        places = (*request_names, RECORDS, ROWS, *candidate_names)
-        call = scorer.positional(places, frozenset(request_names), max_rows)
-        checked = call.in_backend(call) or call
-        general = CheckedCall(self._store, self._id_type, checked, names, len(request_names))
-        quick: CatalogCall | None = None
-        if self._native and self._id_type.kind == "i":
-            quick = call.in_backend(general, self._store)
-        made: Any = quick or general
-        return made if scorer.wanted.keys is None else SeveralCall(made, scorer.wanted.unpack)
+        return prepare_call(
+            self._scorer, self._store, self._id_type, self.score, request_names, candidate_names, max_rows
+        )
 
     def explain(self, passes: bool = False) -> Explanation:
         """What a score does, and what a record holds.
@@ -358,11 +364,16 @@ class Catalog(FilteredItems):
         """
         store = self._store
         made = explain_catalog(
-            self._scorer, store.size(), store.capacity(), store.taken(), self._attributes.stride
+            self._scorer,
+            store.size(),
+            store.capacity(),
+            store.taken(),
+            self._attributes.stride,
+            None if self._vectors is None else self._vectors.form,
         )
         return with_changes(made, self._scorer.changes()) if passes else made
 
-    def _put_at_once(self, items: Inputs, ids: ArrayLike, attributes: Columns) -> bool:
+    def _put_at_once(self, items: Inputs, ids: ArrayLike, attributes: Columns, vectors: Any) -> bool:
         """Do a change with nothing unusual without Python in the way; else False, and nothing has changed."""
         # Ids that are unsigned need a closer look than it takes.
         if self._writer is None or self._id_type.kind == "u":
@@ -372,25 +383,34 @@ class Catalog(FilteredItems):
         arrays = self._scorer.given.of_items(items)
         if arrays is None or len(attributes) != len(self._attributes):
             return False
+        if self._vectors is not None and len(ids) > _AT_ONCE:
+            return False
+        own = None if self._vectors is None else self._vectors.records(self._vectors.read(vectors, len(ids)))
         if not attributes:
-            return self._writer.put(arrays, ids, None)
+            return self._writer.put(arrays, ids, own)
         turn = self._known.begin()
-        done = self._writer.put(arrays, ids, turn.value.encode(attributes, len(ids)))
+        rest = turn.value.encode(attributes, len(ids))
+        done = self._writer.put(arrays, ids, rest if own is None else np.hstack([own, rest]))
         if done:
             self._forget_old_words(turn)
         return done
 
-    def _enter(self, arrays: Mapping[str, Array], ids: ArrayLike, count: int, attributes: Columns) -> None:
+    def _enter(
+        self, arrays: Mapping[str, Array], ids: ArrayLike, count: int, attributes: Columns, vectors: Any
+    ) -> None:
         """Compute the items' records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, count, "item")
         turn = self._known.begin()
         known = turn.value.encode(attributes, count)
+        own = None if self._vectors is None else self._vectors.read(vectors, count)
         if count == 0:
             return
         batch = self._store.take(len(keys))
         if self._writer is None or not self._writer.write(batch, self._scorer.block(arrays, chosen)):
             for begin, records in self._scorer.encode(arrays, chosen, count):
                 batch.write(begin, records)
+        if self._vectors is not None and own is not None:
+            self._vectors.write(batch, own, chosen)
         self._write_attributes(batch, known, chosen)
         self._put(keys, batch, turn)
 
@@ -410,6 +430,10 @@ class Catalog(FilteredItems):
         )
         scores[absent] = np.nan
         return scores
+
+
+_AT_ONCE = 1 << 12
+"""Items whose vectors' records may lie in memory together before they are put in."""
 
 
 def _require_choice(missing: object, choices: tuple[str, ...]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pyrec_infer.catalog.scorer import Scorer
+from pyrec_infer.retrieval.vectors import VectorForm
 from pyrec_infer.tools.explain import Explanation
 
 
-def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attributes: int) -> Explanation:
+def explain_catalog(
+    scorer: Scorer, items: int, capacity: int, used: int, attributes: int, vectors: VectorForm | None
+) -> Explanation:
     """Describe a catalogue.
 
     Parameters
@@ -17,8 +20,11 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attrib
         Records that the catalogue has room for, and those that are not free.
     attributes : int
         Bytes of the attributes of an item.
+    vectors : VectorForm or None
+        What is kept of an item's vector, if anything.
     """
-    pairs, stride = scorer.explain(), scorer.stride + attributes
+    kept = 0 if vectors is None else sum(vectors.strides)
+    pairs, stride = scorer.explain(), scorer.stride + attributes + kept
     search = scorer.search()
     layout = [
         {
@@ -40,6 +46,9 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attrib
         "record": layout,
         "item_steps": list(scorer.item_steps),
         "search": search,
+        "vectors": None
+        if vectors is None
+        else {"width": vectors.width, "metric": vectors.metric, "bytes": kept},
     }
     lines = [
         f"catalogue of {items} items, {stride} bytes each: {used * stride / 1e6:.1f} MB in use, "
@@ -51,6 +60,10 @@ def explain_catalog(scorer: Scorer, items: int, capacity: int, used: int, attrib
         f"{item['dtype']}{item['shape']}  {item['value']}"
         for item in layout
     ]
+    if vectors is not None:
+        lines.append(
+            f"    {kept:>13} bytes of a vector of {vectors.width} numbers, searched by {vectors.metric}"
+        )
     lines.append(f"  the best of many items: {search['path']}, {search['why']}")
     return Explanation("\n".join([*lines, "", str(pairs)]), {**pairs.as_dict(), "catalog": data})
 

@@ -105,6 +105,10 @@ class Scorer:
         self.products = make_product_search(part, self.pairs)
 
     @property
+    def backend(self) -> str:
+        return self._part.backend
+
+    @property
     def wanted(self) -> Wanted:
         return self._part.wanted
 

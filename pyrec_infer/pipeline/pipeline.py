@@ -73,18 +73,18 @@ class Pipeline:
 
     Notes
     -----
-    The ranker's records and a retriever's vectors are stores of their own, each with its ids: an item of both
-    stages enters each by its `upsert`.
+    A catalogue that was made with vectors is a store for both stages: its `Catalog.retriever` is a source,
+    and an item enters both by one `Catalog.upsert`, whole or not at all. Other retrievers have stores of
+    their own, each with its ids and its own `upsert`.
 
     Examples
     --------
     >>> import numpy as np
     >>> import pyrec_infer as pi
     >>> from pyrec_infer.bundled import MODEL, items, users
-    >>> user = users(1, 500)[0]
-    >>> shop = pi.load(MODEL).catalog({**items(500), "affinity": user.affinity})
-    >>> near = pi.Retriever(np.random.default_rng(0).standard_normal((500, 8)))
-    >>> pipeline = pi.Pipeline(pi.Source(near, query="taste", k=50), shop)
+    >>> user, vectors = users(1, 500)[0], np.random.default_rng(0).standard_normal((500, 8))
+    >>> shop = pi.load(MODEL).catalog({**items(500), "affinity": user.affinity}, vectors=vectors)
+    >>> pipeline = pi.Pipeline(pi.Source(shop.retriever, query="taste", k=50), shop)
     >>> found = pipeline.top_k({**user.request, "taste": np.ones(8)}, k=10)
     >>> found.count, found.sources.all()
     (10, np.True_)
@@ -137,7 +137,8 @@ class Pipeline:
             How many; fewer candidates give fewer results.
         **rules
             Further arguments of `Catalog.top_k` but ``ids``, ``missing`` and ``candidates``. Masks and boosts
-            have a value for each item of the ranker, in the order of its `ids`.
+            have a value for each item of the ranker, in the order of its `ids`. What ``where``, ``allow`` and
+            ``exclude`` leave out, a retriever of the ranker's own items does not retrieve.
 
         Returns
         -------
@@ -158,11 +159,12 @@ class Pipeline:
                 raise InputError(f"{name}: expected by the ranker alone, the sources say what is ranked")
         given = request if isinstance(request, Mapping) else _columns(request)
         self._require_known(given)
+        within: dict[str, Any] = {name: rules[name] for name in _WITHIN if name in rules}
         times: dict[str, float] = {}
         found = []
         begin = time.perf_counter()
         for name, source in zip(self._names, self._sources, strict=True):
-            found.append(source.retrieve(given))
+            found.append(source.retrieve(given, within if source.shares_items(self._ranker) else None))
             begin = _lap(times, name, begin)
         own, count = self._requests(given, found)
         merged = self._merged(found, 1 if count is None else count)
@@ -273,6 +275,10 @@ class Pipeline:
                 wide = np.broadcast_to(values, (len(lists), total))
                 made[name] = np.concatenate([wide[row, own] for row, own in enumerate(places)])
         return made
+
+
+_WITHIN = ("where", "allow", "exclude")
+"""Rules that say which items there are for a call."""
 
 
 class _Best(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_count, regular
+from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import DTypeError, InputError, MissingInputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.model import Model
@@ -85,12 +86,35 @@ class Source:
             return frozenset(info.name for info in self.query.inputs)
         return frozenset((self.query,)) if isinstance(self.query, str) else None
 
-    def retrieve(self, request: Request) -> tuple[Array, Floats]:
+    def shares_items(self, ranker: Catalog) -> bool:
+        """Whether its items are those of a ranker, in the same store.
+
+        Parameters
+        ----------
+        ranker : Catalog
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> import pyrec_infer as pi
+        >>> from pyrec_infer.bundled import MODEL, items
+        >>> shop = pi.load(MODEL).catalog(items(2), candidates=["affinity"], vectors=[[1.0], [2.0]])
+        >>> pi.Source(shop.retriever, "taste").shares_items(shop)
+        True
+        """
+        return isinstance(self.retriever, Retriever) and self.retriever.shares_items(ranker)
+
+    def retrieve(self, request: Request, rules: Mapping[str, Any] | None = None) -> tuple[Array, Floats]:
         """The candidates of one request or of several.
 
         Parameters
         ----------
         request : mapping of str to array_like
+        rules : mapping of str to object, optional
+            For a retriever, further arguments of `Retriever.top_k`.
 
         Returns
         -------
@@ -99,7 +123,7 @@ class Source:
         """
         if isinstance(self.retriever, Retriever):
             queries = regular("query", self._query(request))
-            found = self.retriever.top_k(queries, self.k)
+            found = self.retriever.top_k(queries, self.k, **(rules or {}))
             single = queries.ndim == 1
             return (found.ids[0], found.scores[0]) if single else (found.ids, found.scores)
         ids, scores = self.retriever(request, self.k)

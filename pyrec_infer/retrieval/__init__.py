@@ -1,5 +1,6 @@
 """Exact retrieval: the items whose vectors have the largest products with a request's."""
 
 from pyrec_infer.retrieval.retriever import Retrieved, Retriever
+from pyrec_infer.retrieval.shared import SharedRetriever, VectorParts, Vectors
 
-__all__ = ["Retrieved", "Retriever"]
+__all__ = ["Retrieved", "Retriever", "SharedRetriever", "VectorParts", "Vectors"]

@@ -94,8 +94,8 @@ class NumbaIndex:
         self._form, self._view, self._rows, self._chosen = form, view, rows, chosen
         own = rows if chosen is None else rows[chosen]
         self.count = len(own)
-        self._vectors = np.ascontiguousarray(view.part(0)[own]).view(np.float32)
-        self._biases = form.biases(view.part(1)[own])
+        self._vectors = np.ascontiguousarray(view.part(form.first)[own]).view(np.float32)
+        self._biases = form.biases(view.part(form.first + 1)[own])
 
     def restricted(self, flags: NDArray[np.bool_]) -> NumbaIndex:
         return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
@@ -202,8 +202,9 @@ def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, po
     """The index of the items of some rows, in their order."""
     if backend == "numba":
         return NumbaIndex(form, view, rows)
-    codes = view.part(2) if form.coded else None
-    return NativeIndex(view.part(0), view.part(1), codes, rows, form.biased, backend, pool)
+    vectors, details = view.part(form.first), view.part(form.first + 1)
+    codes = view.part(form.first + 2) if form.coded else None
+    return NativeIndex(vectors, details, codes, rows, form.biased, backend, pool)
 
 
 __all__ = ["Boosts", "Index", "NativeIndex", "make_index"]

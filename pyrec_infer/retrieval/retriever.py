@@ -122,20 +122,16 @@ class Retriever(FilteredItems):
         threads: int = 1,
         attributes: Any = None,
     ) -> None:
-        _require_choice("metric", metric, METRICS)
-        _require_choice("precision", precision, PRECISIONS)
         threads = as_threads(threads)
         vectors = as_vectors("item_vectors", item_vectors)
-        if precision == "int8" and vectors.shape[1] > MOST_CODED:
-            raise InputError(f"precision: int8 takes vectors of up to {MOST_CODED} numbers")
-        names = np.arange(len(vectors)) if ids is None else ids
         self._backend = select_backend()
+        coded = require_form(metric, precision, vectors.shape[1], self._backend)
+        names = np.arange(len(vectors)) if ids is None else ids
         self._pool = make_pool(self._backend, threads)
         self._precision = precision
-        native = self._backend != "numba"
-        self._form = VectorForm(metric, vectors.shape[1], native and precision == "int8")
+        self._form = VectorForm(metric, vectors.shape[1], coded)
         columns = read_attributes(attributes)
-        super().__init__(self._form.strides, names, len(vectors), native, columns)
+        super().__init__(self._form.strides, names, len(vectors), self._backend != "numba", columns)
         self._enter("item_vectors", vectors, names, columns)
 
     def __repr__(self) -> str:
@@ -224,7 +220,7 @@ class Retriever(FilteredItems):
             lambda attribute, places: self._stored(choice, attribute, places),
             find,
             lambda places: self._id_type.shown(state.view.ids(0, places)),
-            lambda places: state.view.part(0)[state.rows[places]].view(np.float32),
+            lambda places: state.view.part(self._form.first)[state.rows[places]].view(np.float32),
         )
         best = named(best_under(search, k, rules), search.ids)
         return Retrieved(*best, ranking.refined, True)
@@ -265,7 +261,7 @@ class Retriever(FilteredItems):
             raise IdRangeError("ids: expected ids that the retriever has", int(np.argmax(absent)))
         current_budget().require(2 * 4 * self._form.width * len(rows))
         found = np.full((len(rows), self._form.width), np.nan, np.float32)
-        found[~absent] = view.part(0)[rows[~absent]].view(np.float32)
+        found[~absent] = view.part(self._form.first)[rows[~absent]].view(np.float32)
         return found
 
     @memory_errors_typed
@@ -340,9 +336,18 @@ def _one_or_more(queries: ArrayLike) -> Array:
     return given[np.newaxis] if given.ndim == 1 else given
 
 
+def require_form(metric: Metric, precision: Precision, width: int, backend: str) -> bool:
+    """Whether vectors of so many numbers have codes; refuses what there is not."""
+    _require_choice("metric", metric, METRICS)
+    _require_choice("precision", precision, PRECISIONS)
+    if precision == "int8" and width > MOST_CODED:
+        raise InputError(f"precision: int8 takes vectors of up to {MOST_CODED} numbers")
+    return backend != "numba" and precision == "int8"
+
+
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InputError(f"{name}: expected one of {', '.join(choices)}")
 
 
-__all__ = ["PRECISIONS", "Precision", "Retrieved", "Retriever"]
+__all__ = ["PRECISIONS", "Precision", "Retrieved", "Retriever", "require_form"]

@@ -89,11 +89,14 @@ class VectorForm:
     width : int
     coded : bool
         Whether records have codes of seven bits too.
+    first : int
+        The number of the first of these parts of records.
     """
 
     metric: Metric
     width: int
     coded: bool
+    first: int = 0
 
     @property
     def biased(self) -> bool:

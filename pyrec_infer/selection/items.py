@@ -149,7 +149,7 @@ class FilteredItems(StoredItems):
         [['a']]
         """
         found = self._attributes.find(attribute)
-        return Filter(self, Where(read_condition(found, equals, in_, min, max, missing)))
+        return Filter(self._owner, Where(read_condition(found, equals, in_, min, max, missing)))
 
     @memory_errors_typed
     def filter(self, items: ArrayLike) -> Filter:
@@ -176,7 +176,7 @@ class FilteredItems(StoredItems):
         order = view.order(0)
         mask = as_mask("items", items, len(order))
         ids = items if mask is None else self._id_type.shown(view.ids(0, order[mask]))
-        return Filter(self, Members(self._id_type.known("items", ids)))
+        return Filter(self._owner, Members(self._id_type.known("items", ids)))
 
     def _choose_rows(self, where: Any, allow: Any, exclude: Any, count: int) -> RowChoice:
         """Which of all items ``count`` requests may find, by the arguments of a call, of one state of the
@@ -187,7 +187,7 @@ class FilteredItems(StoredItems):
         InputError
             If the filter is of others; `DTypeError` if it is none, or ids are of another type.
         """
-        prepared = None if where is None else require_filter(where, self)
+        prepared = None if where is None else require_filter(where, self._owner)
         named = self._named(allow, exclude, count)
         state, found, flags = self._read_where(prepared, *named.sets())
         rows, size = state.rows, len(state.view.records)
@@ -212,7 +212,7 @@ class FilteredItems(StoredItems):
             found = self._choose_rows(where, allow, exclude, count)
             state = found.state
             return Choice(state.view, state.rows, found.places(), found.excluded, state.attributes, found)
-        prepared = None if where is None else require_filter(where, self)
+        prepared = None if where is None else require_filter(where, self._owner)
         named = self._named(allow, exclude, count)
         bounds: Rows64 | None = None
         if is_by_request(ids):

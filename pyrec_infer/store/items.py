@@ -117,6 +117,15 @@ class StoredItems:
         self._seen: State | None = None
 
     @property
+    def _owner(self) -> StoredItems:
+        """What holds the items, where it is another that shows them."""
+        return self
+
+    def shares_items(self, other: StoredItems) -> bool:
+        """Whether another has the same items, which change together."""
+        return self._store is other._store
+
+    @property
     def _attributes(self) -> Attributes:
         return self._known.value
 

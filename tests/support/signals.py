@@ -1,14 +1,19 @@
-"""Signals whose handlers raise, sent while Python code runs."""
+"""What interrupts Python code: signals whose handlers raise, and exceptions at any step of it."""
 
 from __future__ import annotations
 
 import gc
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+
+import pyrec_infer as pi
 
 swallowed = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
 """A signal may come where Python ignores what is raised, as in another library's `__del__`."""
@@ -26,3 +31,35 @@ def handler(number: int, what: Callable[[int, Any], object]) -> Iterator[None]:
     finally:
         signal.signal(number, previous)
         gc.callbacks[:] = callbacks
+
+
+CHANGING = tuple(str(Path(pi.__file__).parent / name) for name in ("catalog", "retrieval", "store"))
+"""Where the steps of a change are; what is called from there only makes what they commit."""
+
+
+class Interruption(BaseException):
+    """What a signal's handler raises."""
+
+
+def interrupt_at(number: int, work: Callable[[], object]) -> bool:
+    """Run with an exception before one of the steps of the interpreter; whether it came to that."""
+    left = number
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = True
+        if event == "opcode" and frame.f_code.co_filename.startswith(CHANGING):
+            left -= 1
+            if left < 0:
+                sys.settrace(None)
+                raise Interruption
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    except Interruption:
+        return True
+    finally:
+        sys.settrace(None)
+    return False

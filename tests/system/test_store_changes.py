@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from onnx import helper
 from support.models import FLOAT, make_model
-from support.signals import handler, swallowed
+from support.signals import Interruption, handler, interrupt_at, swallowed
 
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError, InputError
@@ -58,38 +57,6 @@ def restore(catalog: pi.Catalog, kind: str) -> None:
     """Make it what it was at first: items 0 to 9."""
     catalog.remove(catalog.ids)
     catalog.upsert({"i": np.arange(10, dtype=np.float32)}, names_of(kind, range(10)))
-
-
-CHANGING = tuple(str(Path(pi.__file__).parent / name) for name in ("catalog", "store"))
-"""Where the steps of a change are; what is called from there only makes what they commit."""
-
-
-class Interruption(BaseException):
-    """What a signal's handler raises."""
-
-
-def interrupt_at(number: int, work: Callable[[], object]) -> bool:
-    """Run with an exception before one of the steps of the interpreter; whether it came to that."""
-    left = number
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal left
-        frame.f_trace_opcodes = True
-        if event == "opcode" and frame.f_code.co_filename.startswith(CHANGING):
-            left -= 1
-            if left < 0:
-                sys.settrace(None)
-                raise Interruption
-        return trace
-
-    sys.settrace(trace)
-    try:
-        work()
-    except Interruption:
-        return True
-    finally:
-        sys.settrace(None)
-    return False
 
 
 CHANGES: dict[str, Callable[[pi.Catalog, str], object]] = {
