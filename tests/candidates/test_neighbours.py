@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.candidate_models import Csr, interactions
+from support.candidate_models import NEIGHBOURS, STORED, Csr, interactions, uneven
 
 import pyrec_infer as pi
 from pyrec_infer.candidates.products import SparseProducts
@@ -91,6 +92,22 @@ def test_likeness_by_the_formulas(weighting: Any) -> None:
         assert (np.diff(found.scores[item, :count]) <= 0).all()
     few = pi.ItemItemRecommender.fit(Csr(dense), 3, weighting).similar_items(np.arange(25), 25)
     assert few.ids.tolist() == found.ids[:, :3].tolist()
+
+
+@pytest.mark.parametrize("weighting", NEIGHBOURS)
+def test_stored_answers_of_implicit(weighting: Any) -> None:
+    recommended, similar = json.loads(STORED.read_text())["neighbours"][weighting]
+    rows = Csr(uneven(12, 14))
+    ours = pi.ItemItemRecommender.fit(rows, 5, weighting)
+    found, (ids, scores) = ours.recommend(np.arange(12), rows, 4), map(np.asarray, recommended)
+    # What a user has met stands there with the score 0 where there is nothing else.
+    results = (scores > 0) & (ids >= 0)
+    assert results.any(axis=1).all()
+    np.testing.assert_array_equal(found.ids[:, : ids.shape[1]][results], ids[results])
+    np.testing.assert_allclose(found.scores[:, : ids.shape[1]][results], scores[results], rtol=1e-5)
+    near = ours.similar_items(2, 4)
+    assert near.ids.tolist() == similar[0]
+    np.testing.assert_allclose(near.scores, similar[1], rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -47,6 +47,14 @@ def test_stored_answers_of_implicit() -> None:
     compare(model.recommend(users, rows, 4, recalculate_user=True), DATA["answers"]["recalculated"])
 
 
+def test_stored_answers_of_implicit_trained_by_rank() -> None:
+    stored, rows = DATA["bpr"], Csr(np.asarray(DATA["dense"]))
+    factors = {name: np.asarray(stored[name], np.float32) for name in ("user_factors", "item_factors")}
+    model = pi.from_implicit(SimpleNamespace(**factors))
+    for name, answer in ask(model, rows, len(DATA["dense"])).items():
+        compare(answer, stored["answers"][name])
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["als", "bpr", "lmf"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

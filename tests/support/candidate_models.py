@@ -76,6 +76,25 @@ def trained(kind: str, dense: Array) -> Any:
     return model
 
 
+def neighbours(kind: str, dense: Array, count: int) -> Any:
+    """A fitted item-item model of implicit."""
+    import implicit.nearest_neighbours
+    import scipy.sparse
+
+    model = getattr(implicit.nearest_neighbours, NEIGHBOURS[kind])(K=count, num_threads=1)
+    model.fit(scipy.sparse.csr_matrix(dense), show_progress=False)
+    return model
+
+
+NEIGHBOURS = {"cosine": "CosineRecommender", "tfidf": "TFIDFRecommender", "bm25": "BM25Recommender"}
+
+
+def uneven(users: int, items: int) -> Array:
+    """Interactions whose values all differ, so that no scores are equal."""
+    values = np.random.default_rng(1).uniform(0.5, 1.5, (users, items)).round(3)
+    return (interactions(users, items, 0.4) * values).astype(np.float32)
+
+
 def ask(model: Any, rows: Any, count: int) -> dict[str, Any]:
     """What a model answers, its own or ours."""
     rows = copy.deepcopy(rows)  # implicit changes them where items are chosen
@@ -101,6 +120,13 @@ def reference() -> dict[str, Any]:
     made["recalculated"] = [
         part.tolist() for part in model.recommend(np.arange(8), rows, N=4, recalculate_user=True)
     ]
+    ranked = trained("bpr", dense)
+    alike = {}
+    met = uneven(12, 14)
+    for kind in NEIGHBOURS:
+        found = neighbours(kind, met, 5)
+        answers = found.recommend(np.arange(12), scipy.sparse.csr_matrix(met), N=4), found.similar_items(2, 4)
+        alike[kind] = [[part.tolist() for part in answer] for answer in answers]
     vectors = np.random.default_rng(3).standard_normal((9, 5)).round(3).astype(np.float32)
     keys = [f"item{number}" for number in range(9)]
     kept = KeyedVectors(5)
@@ -112,6 +138,12 @@ def reference() -> dict[str, Any]:
         "regularization": model.regularization,
         "alpha": model.alpha,
         "answers": made,
+        "bpr": {
+            "user_factors": ranked.user_factors.tolist(),
+            "item_factors": ranked.item_factors.tolist(),
+            "answers": ask(ranked, rows, 8),
+        },
+        "neighbours": alike,
         "keys": keys,
         "vectors": vectors.tolist(),
         "nearest": kept.most_similar(positive=keys[:2], negative=keys[2:3], topn=4),
