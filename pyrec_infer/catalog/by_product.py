@@ -13,7 +13,9 @@ from pyrec_infer.calls import find_best
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import Array
+from pyrec_infer.limits import current_budget
 from pyrec_infer.passes.common.affine import Affine, share_of
+from pyrec_infer.passes.common.quotients import Quotient, Root, divided_beforehand
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.plan import ProductPlan
 from pyrec_infer.retrieval.index import Index, NativeIndex
@@ -34,6 +36,8 @@ all."""
 _BLOCK = 1 << 13
 """Items whose numbers are looked at together."""
 
+_F32 = np.dtype(np.float32).itemsize
+
 _OUTWARD = 1 + 2.0**-20
 """More than double precision changes a bound by."""
 
@@ -51,12 +55,16 @@ class _Numbers:
         None where some cannot be searched, because they are not finite, or too large.
     longest : float
         No item's vector is longer.
+    least, most : float
+        Between them is the number by whose power vectors are divided.
     searches, misses : int
         How often they were searched, and how often that did not show which items are the best.
     """
 
     index: Index | None
     longest: float
+    least: float = field(default=1.0)
+    most: float = field(default=1.0)
     searches: int = field(default=0)
     misses: int = field(default=0)
 
@@ -95,6 +103,13 @@ def _bound_of(affine: Affine, longest: float) -> _Bound | None:
     least = affine.rest + (len(query) + 2) * 2.0**-148
     apart = (reach * longest + own * sizes[-1]) * _OUTWARD + least
     return _Bound(query, float(factors[-1]), float(apart)) if np.isfinite(apart) else None
+
+
+def _divided(vectors: NDArray[np.float32], by: Root) -> NDArray[np.float32]:
+    """Items' numbers, and 1 behind them, divided by a power of one of them."""
+    with np.errstate(all="ignore"):
+        shares = vectors[:, by.number, np.newaxis].astype(np.float64) ** -by.power
+        return np.concatenate([vectors * shares, shares], axis=1).astype(np.float32)
 
 
 class ProductSearch:
@@ -150,7 +165,7 @@ class ProductSearch:
         numbers = state.kept("numbers", lambda: self._numbers(state))
         if numbers.index is None or 2 * numbers.misses > numbers.searches + 4:
             return None
-        bounds = self._bounds(arrays, requests, numbers.longest)
+        bounds = self._bounds(arrays, requests, numbers)
         if bounds is None:
             return None
         index = scope_of(choice, numbers.index, within)
@@ -166,13 +181,26 @@ class ProductSearch:
         return None
 
     def _numbers(self, state: State) -> _Numbers:
-        """The numbers of all items, where they lie, and how long their vectors are."""
+        """The numbers of all items, where they lie or divided, and how long their vectors are."""
         records = state.view.records[:, self.product.begin : self.product.end]
+        divisor, least, most = self.product.divisor, 1.0, 1.0
+        places = records
+        if divisor is not None:
+            first = divisor.number * _F32
+            by = records[:, first : first + _F32][state.rows].view(np.float32)
+            least, most = float(by.min(initial=np.inf)), float(by.max(initial=0))
+            if not 0 < least <= most < np.inf:
+                return _Numbers(None, np.inf)
+            current_budget().require(len(records) * (records.shape[1] + _F32))
+            places = np.zeros((len(records), records.shape[1] + _F32), np.uint8)
         details = np.zeros((len(records), 2), np.float32)
         longest = 0.0
         for begin in range(0, len(state.rows), _BLOCK):
             rows = state.rows[begin : begin + _BLOCK]
             vectors = records[rows].view(np.float32)
+            if divisor is not None:
+                vectors = _divided(vectors, divisor)
+                places[rows] = vectors.view(np.uint8)
             with np.errstate(all="ignore"):
                 squares = np.einsum("ij,ij->i", vectors, vectors).astype(np.float64)
             # Of squares that are summed in float32.
@@ -183,11 +211,11 @@ class ProductSearch:
             details[rows, 1] = np.nextafter(lengths.astype(np.float32), np.float32(np.inf))
             longest = max(longest, float(lengths.max()))
         index = NativeIndex(
-            records, details.view(np.uint8), None, state.rows, False, self._backend, self._pool
+            places, details.view(np.uint8), None, state.rows, False, self._backend, self._pool
         )
-        return _Numbers(index, longest)
+        return _Numbers(index, longest, least, most)
 
-    def _bounds(self, arrays: Mapping[str, Array], requests: int, longest: float) -> list[_Bound] | None:
+    def _bounds(self, arrays: Mapping[str, Array], requests: int, numbers: _Numbers) -> list[_Bound] | None:
         """The factors of each request and their bounds; None where one has none."""
         plan, made = self._request.plan, dict[str, Array]()
         if plan.outputs:
@@ -199,12 +227,21 @@ class ProductSearch:
         for number in range(requests):
             known = {name: value[number : number + 1] for name, value in made.items()}
             with np.errstate(all="ignore"):
-                affine = self.product.factors(known)
-                bound = None if affine is None else _bound_of(affine, longest)
+                affine = self._affine(known, numbers)
+                bound = None if affine is None else _bound_of(affine, numbers.longest)
             if bound is None or not np.linalg.norm(bound.query.astype(np.float64)) < LONGEST:
                 return None
             bounds.append(bound)
         return bounds
+
+    def _affine(self, known: Mapping[str, Array], numbers: _Numbers) -> Affine | None:
+        """What a request's score is, before its functions, of what is searched."""
+        made, divisor = self.product.factors(known), self.product.divisor
+        if not isinstance(made, Quotient):
+            return made if divisor is None else None
+        if divisor is None or not made.by.alike(divisor):
+            return None
+        return divided_beforehand(made, numbers.least, numbers.most)
 
     def _search(
         self,
@@ -247,9 +284,10 @@ def describe_search(search: ProductSearch) -> dict[str, Any]:
     """How the best items are found, and why so."""
     product = search.product
     rises = " of ".join([*reversed(product.functions), f"an inner product of {product.width} numbers"])
+    divided = "" if product.divisor is None else ", divided by a power of one of them"
     why = (
-        f"the score is {rises} of the record with the request's; all are scored where they are fewer than "
-        f"{FEWEST}, of some ids or have just changed, with boosts, and where others may be as good"
+        f"the score is {rises} of the record with the request's{divided}; all are scored where they are "
+        f"fewer than {FEWEST}, of some ids or have just changed, with boosts, and where others may be as good"
     )
     data = {"path": "retrieval", "why": why, "numbers": product.width}
     return {**data, "functions": list(product.functions), "fewest_items": FEWEST}

@@ -16,6 +16,9 @@ USER, ITEM = 5, 7
 
 DOTS = ("sum", "matmul", "machine", "plain")
 
+COSINES = ("cosine", "lengths")
+"""Divided by the vectors' lengths: the root of a product of squares, not below a floor, or their product."""
+
 
 def _dot(kind: str, width: int) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     """From vectors ``u`` and ``v`` to ``dot`` [N, 1]."""
@@ -40,6 +43,30 @@ def _dot(kind: str, width: int) -> tuple[list[onnx.NodeProto], dict[str, NDArray
             helper.make_node("Concat", ["u", "v"], ["uv"], axis=1),
             helper.make_node("MatMul", ["uv", "weights"], ["dot"]),
         ], {"weights": np.linspace(-1, 1, 2 * width, dtype=np.float32)[:, None]}
+    if kind in COSINES:
+        dot, last = _dot("sum", width)
+        dot[-1].output[0] = "whole"
+        if kind == "cosine":
+            sides = [
+                node
+                for name in "uv"
+                for node in (
+                    helper.make_node("Mul", [name, name], [name * 2]),
+                    helper.make_node("ReduceSum", [name * 2, "last"], [f"of {name}"], keepdims=1),
+                )
+            ]
+            sides += [
+                helper.make_node("Mul", ["of u", "of v"], ["squares"]),
+                helper.make_node("Sqrt", ["squares"], ["root"]),
+                helper.make_node("Max", ["root", "floor"], ["length"]),
+            ]
+        else:
+            sides = [helper.make_node("ReduceL2", [name, "last"], [f"of {name}"]) for name in "uv"]
+            sides.append(helper.make_node("Mul", ["of v", "of u"], ["length"]))
+        return [*dot, *sides, helper.make_node("Div", ["whole", "length"], ["dot"])], {
+            **last,
+            "floor": np.float32(1e-8),
+        }
     # A factorisation machine over two fields: half of the square of the sum less the sum of the squares.
     return [
         helper.make_node("Add", ["u", "v"], ["s"]),
@@ -93,4 +120,4 @@ def two_towers(
     return made.SerializeToString()
 
 
-__all__ = ["DOTS", "ITEM", "USER", "two_towers"]
+__all__ = ["COSINES", "DOTS", "ITEM", "USER", "two_towers"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 from support.models import FLOAT, make_model
-from support.product_models import DOTS, ITEM, USER, two_towers
+from support.product_models import COSINES, DOTS, ITEM, USER, two_towers
 
 import pyrec_infer as pi
 from pyrec_infer.catalog import by_product, search
@@ -80,6 +80,8 @@ FORMS: list[dict[str, Any]] = [
     {"width": 12, "dot": "plain", "user_bias": True, "activation": "Sigmoid", "scale": 0.125},
     {"width": 5, "dot": "sum", "user_bias": True, "activation": "Relu", "scale": 1e-20},
     {"width": 16, "dot": "matmul", "item_bias": True, "activation": "Exp"},
+    {"width": 9, "dot": "cosine", "activation": "Sigmoid", "scale": 8.0},
+    {"width": 4, "dot": "lengths", "scale": -3.0},
 ]
 
 
@@ -104,9 +106,9 @@ def test_the_best_are_those_of_all_scores(form: int, count: int, k: int, seed: i
     same(found, catalog, np.repeat(requests, 2, axis=0), k)
 
 
-@pytest.mark.parametrize("dot", DOTS)
+@pytest.mark.parametrize("dot", [*DOTS, *COSINES])
 def test_the_search_shows_the_best(dot: str, backend: str) -> None:
-    catalog = made(two_towers(16, dot, item_bias=True, activation="Sigmoid", scale=0.05))
+    catalog = made(two_towers(16, dot, item_bias=dot in DOTS, activation="Sigmoid", scale=0.05))
     request = users(1)["user"]
     for turn in range(3):
         found = catalog.top_k({"user": request}, 5)
@@ -177,6 +179,20 @@ def test_unusual_items(values: str, activation: str) -> None:
     for _ in range(2):
         same(catalog.top_k({"user": requests}, 20), catalog, requests, 20)
         same(catalog.top_k({"user": requests[:2]}, 20), catalog, requests[:2], 20)
+
+
+@pytest.mark.parametrize("dot", COSINES)
+@pytest.mark.parametrize("values", ["zero", "tiny", "long", "infinite", "apart"])
+def test_unusual_lengths(dot: str, values: str) -> None:
+    given = items(COUNT)
+    size = {"zero": 0.0, "tiny": 1e-12, "long": 1e18, "infinite": np.inf, "apart": 1e-4}[values]
+    with np.errstate(invalid="ignore"):
+        given[[3, 300]] *= np.float32(size)
+    catalog = made(two_towers(6, dot, activation="Sigmoid"), given)
+    requests = users(3)["user"]
+    requests[1] *= np.float32(1e-6)
+    for _ in range(2):
+        same(catalog.top_k({"user": requests}, 20), catalog, requests, 20)
 
 
 def test_scores_that_rounding_makes_alike_are_those_of_earlier_items() -> None:

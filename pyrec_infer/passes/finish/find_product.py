@@ -14,6 +14,7 @@ from pyrec_infer.ops.fused import ACTIVATIONS, F32
 from pyrec_infer.ops.lookup_parts import LOOKUPS
 from pyrec_infer.passes.clean.remove_dead import keep_outputs
 from pyrec_infer.passes.common.affine import Affine, Value, apply, looked_up, numbers, parts_of
+from pyrec_infer.passes.common.quotients import Quotient, Root, Term, apply_divided
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 
 _LOOKUPS = (*LOOKUPS, "pyrec.LookupExact")
@@ -64,6 +65,8 @@ class ItemProduct:
         What the score is of it, one function after the other.
     begin, end : int
         Bytes of the record between which the item's numbers lie.
+    divisor : Root or None
+        By what item's number the sum is divided on the way.
     """
 
     request: tuple[str, ...]
@@ -73,34 +76,38 @@ class ItemProduct:
     functions: tuple[str, ...]
     begin: int
     end: int
+    divisor: Root | None = None
 
     @property
     def width(self) -> int:
         """How many numbers of a record there are."""
         return (self.end - self.begin) // F32.itemsize
 
-    def factors(self, known: Mapping[str, Array]) -> Affine | None:
+    def factors(self, known: Mapping[str, Array]) -> Affine | Quotient | None:
         """What the sum is of the item's numbers, by the values of one request; None where it is none."""
-        values: dict[str, Value] = {**self.constants, **known}
+        values: dict[str, Term] = {**self.constants, **known}
         for node in self.nodes:
             made = self._lookup(node, values) if node.op in _LOOKUPS else _applied(node, values)
             if made is None:
                 return None
             values[node.outputs[0]] = made
         found = values[self.value]
-        return found if isinstance(found, Affine) and np.prod(found.shape) == 1 else None
+        return found if isinstance(found, Affine | Quotient) and np.prod(found.shape) == 1 else None
 
-    def _lookup(self, node: Node, values: Mapping[str, Value]) -> Value | None:
-        found: list[Value] = (
-            [values[node.inputs[0]]] if node.op == "pyrec.LookupSum" and node.inputs[0] else []
-        )
+    def _lookup(self, node: Node, values: Mapping[str, Term]) -> Value | None:
+        found: list[Value] = []
+        if node.op == "pyrec.LookupSum" and node.inputs[0]:
+            bias = values[node.inputs[0]]
+            if isinstance(bias, Root | Quotient):
+                return None
+            found.append(bias)
         for part in parts_of(node):
             if part.table:
                 first = (part.offset - self.begin) // F32.itemsize
                 found.append(numbers(first, (1, part.width), self.width))
                 continue
             value, row = values[part.source], np.asarray([1, part.width])
-            if np.prod(value.shape) != part.width:
+            if isinstance(value, Root | Quotient) or np.prod(value.shape) != part.width:
                 return None
             made = apply(_AS_ROW, [value, row]) if isinstance(value, Affine) else value.reshape(row)
             if made is None:
@@ -121,8 +128,8 @@ class ItemProduct:
 _AS_ROW = Node("Reshape", ("x", "shape"), ("row",))
 
 
-def _applied(node: Node, values: Mapping[str, Value]) -> Value | None:
-    return apply(node, [values[name] if name else None for name in node.inputs])
+def _applied(node: Node, values: Mapping[str, Term]) -> Term | None:
+    return apply_divided(node, [values[name] if name else None for name in node.inputs])
 
 
 def _varying(graph: Graph) -> set[str]:
@@ -243,9 +250,10 @@ def find_product(graph: Graph) -> ItemProduct | str:
         return "what it is multiplied with is not of one shape for every request"
     found = ItemProduct(request, tuple(nodes), constants, value, functions, *span)
     given = {name: array for name, array in known.items() if array is not None}
-    if found.factors(given) is None:
+    made = found.factors(given)
+    if made is None:
         return "it is more than a sum of the record's numbers times the request's"
-    return found
+    return replace(found, divisor=made.by) if isinstance(made, Quotient) else found
 
 
 def request_graph(graph: Graph, product: ItemProduct) -> Graph:
