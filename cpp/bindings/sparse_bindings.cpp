@@ -33,9 +33,10 @@ std::span<const T> axis(const PlainArray<T>& array) {
 
 using Sizes = std::optional<std::pair<PlainArray<double>, PlainArray<double>>>;
 
-py::tuple search(const SparseMatrix& matrix, ThreadPool& pool, const SparseMatrix& rows,
-                 std::size_t k, bool without_own,
-                 const std::optional<PlainArray<std::uint8_t>>& allowed, const Sizes& sizes) {
+py::tuple search_sparse(const SparseMatrix& matrix, ThreadPool& pool, const SparseMatrix& rows,
+                        std::size_t k, bool without_own,
+                        const std::optional<PlainArray<std::uint8_t>>& allowed,
+                        const Sizes& sizes) {
   if (rows.width() != matrix.rows()) throw OpError(ErrorKind::kShape, "expected rows that fit");
   ProductRules rules;
   rules.without_own = without_own;
@@ -84,7 +85,7 @@ void bind_sparse(py::module_& module) {
              return std::make_unique<SparseMatrix>(ends, places, numbers, width);
            }),
            py::arg("bounds"), py::arg("columns"), py::arg("values"), py::arg("width"))
-      .def("top_products", &search, py::arg("pool"), py::arg("rows"), py::arg("k"),
+      .def("top_products", &search_sparse, py::arg("pool"), py::arg("rows"), py::arg("k"),
            py::arg("without_own"), py::arg("allowed"), py::arg("sizes"));
 }
 

@@ -15,6 +15,7 @@
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "bindings/text_arrow.h"
 #include "bindings/text_reader.h"
 #include "core/error.h"
 #include "strings/text_builder.h"
@@ -26,6 +27,8 @@ namespace py = pybind11;
 namespace pyrec {
 
 namespace {
+
+constexpr int kPlain = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
 
 // Memory that an array of NumPy keeps.
 template <class T>
@@ -62,6 +65,36 @@ py::tuple texts_of_variable(const py::array& array) { return with_mask(read_vari
 
 py::tuple texts_of_objects(const py::object& items, std::int64_t per_row, bool names) {
   return with_mask(read_objects(items, {per_row, names}));
+}
+
+// Strings of any plain form along one axis, none of which is missing; None for all that needs a
+// closer look.
+py::object texts_of_plain(const py::object& items) {
+  if (PyList_CheckExact(items.ptr()) || PyTuple_CheckExact(items.ptr())) {
+    std::optional<ReadTexts> read = read_plain_texts(items);
+    return read ? finish(read->builder) : py::object(py::none());
+  }
+  if (!py::isinstance<py::array>(items)) {
+    std::optional<TextBuilder> builder = read_arrow_texts(items);
+    return builder ? finish(*builder) : py::object(py::none());
+  }
+  const auto array = py::reinterpret_borrow<py::array>(items);
+  const char kind = array.ndim() == 1 && array.size() > 0 ? array.dtype().kind() : ' ';
+  const bool dense = (array.flags() & kPlain) == kPlain;
+  if (kind == 'O' && dense) {
+    std::optional<ReadTexts> read = read_plain_texts(array);
+    return read ? finish(read->builder) : py::object(py::none());
+  }
+  // An object for missing ones may be a string itself.
+  if (kind == 'T' && dense && !py::hasattr(array.dtype(), "na_object")) {
+    ReadTexts read = read_variable(array);
+    return finish(read.builder);
+  }
+  if (kind == 'U' && dense && array.dtype().byteorder() != '>') {
+    ReadTexts read = read_codes(array, {1, true});
+    return finish(read.builder);
+  }
+  return py::none();
 }
 
 py::tuple texts_of_codes(const py::array& array, std::int64_t per_row, bool names) {
@@ -140,8 +173,6 @@ std::int64_t first_no_utf8(const py::array& offsets, const py::array& data) {
   return found ? static_cast<std::int64_t>(*found) : -1;
 }
 
-constexpr int kPlain = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
-
 // f(span) with offsets in their own type, which is int32 or int64.
 template <class F>
 auto visit_offsets(const py::array& offsets, const F& f) {
@@ -194,6 +225,7 @@ Texts borrow_texts(const py::array& offsets, const py::array& data) {
 void bind_strings(py::module_& module) {
   module.def("texts_of_objects", &texts_of_objects, py::arg("items"), py::arg("per_row"),
              py::arg("names"));
+  module.def("texts_of_plain", &texts_of_plain, py::arg("items"));
   module.def("texts_of_codes", &texts_of_codes, py::arg("array"), py::arg("per_row"),
              py::arg("names"));
   module.def("texts_of_bytes", &texts_of_bytes, py::arg("array"), py::arg("per_row"),

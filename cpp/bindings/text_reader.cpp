@@ -240,6 +240,22 @@ ReadTexts read_objects(const py::object& items, Reading reading) {
   return made;
 }
 
+std::optional<ReadTexts> read_plain_texts(const py::object& items, bool once) {
+  const bool list = PyList_Check(items.ptr()) || PyTuple_Check(items.ptr());
+  PyObject* const* from =
+      list ? PySequence_Fast_ITEMS(items.ptr())
+           : static_cast<PyObject* const*>(py::reinterpret_borrow<py::array>(items).data());
+  const auto count =
+      static_cast<std::size_t>(list ? PySequence_Fast_GET_SIZE(items.ptr()) : py::len(items));
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) prefetch(from[i + kAhead]);
+    if (from[i] == nullptr || !PyUnicode_CheckExact(from[i])) return std::nullopt;
+    const py::ssize_t size = PyUnicode_GET_LENGTH(from[i]);
+    if (size > 0 && PyUnicode_READ_CHAR(from[i], size - 1) == 0) return std::nullopt;
+  }
+  return read_objects(items, {0, true, once});
+}
+
 ReadTexts read_codes(const py::array& array, Reading reading) {
   if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
     throw OpError(ErrorKind::kDType, "expected aligned memory");

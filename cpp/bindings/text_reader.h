@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct Reading {
 
 // A list, a tuple, or an array of objects of one axis. Throws OpError(kDType) for another type.
 ReadTexts read_objects(const pybind11::object& items, Reading reading);
+
+// The same of a dense array, a list or a tuple, where each object is a string itself; nothing where
+// one is not, or ends in a zero.
+std::optional<ReadTexts> read_plain_texts(const pybind11::object& items, bool once = false);
 
 // Arrays of one axis of the kinds U, S and T.
 ReadTexts read_codes(const pybind11::array& array, Reading reading);

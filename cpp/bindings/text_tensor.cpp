@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -110,6 +111,40 @@ py::object strings_of_views(const py::list& parts, const std::string& fill) {
   return strings_of(parts, fill, append_views);
 }
 
+bool ends_in_zero(const Tensor& tensor) {
+  const std::span<const Text> texts(tensor.as<Text>(), static_cast<std::size_t>(tensor.elements()));
+  return std::ranges::any_of(texts, [](Text text) { return text.ends_with('\0'); });
+}
+
+// Of an array along one axis; nothing where one may be missing.
+std::optional<ReadTexts> read_any_length(const py::array& array) {
+  // An object for missing ones may be a string itself.
+  if (py::hasattr(array.dtype(), "na_object")) return std::nullopt;
+  return read_variable(array);
+}
+
+// A list, a tuple or an array of objects or of strings of any length, all of which are strings that
+// an array of any kind can hold; None for all that needs a closer look.
+py::object strings_of_objects(const py::object& items) {
+  Shape shape;
+  std::optional<ReadTexts> read;
+  if (PyList_CheckExact(items.ptr()) || PyTuple_CheckExact(items.ptr())) {
+    shape.push_back(static_cast<std::int64_t>(PySequence_Fast_GET_SIZE(items.ptr())));
+    if (shape.elements() > 0) read = read_plain_texts(items, true);
+  } else if (py::isinstance<py::array>(items)) {
+    const auto array = py::reinterpret_borrow<py::array>(items);
+    const bool plain = (array.flags() & py::array::c_style) != 0 && array.ndim() <= kMaxRank;
+    const char kind = plain && array.size() > 0 ? array.dtype().kind() : ' ';
+    if (kind != 'O' && kind != 'T') return py::none();
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape.push_back(array.shape(axis));
+    const py::array flat = array.ndim() == 1 ? array : py::array(array.attr("reshape")(-1));
+    read = kind == 'O' ? read_plain_texts(flat, true) : read_any_length(flat);
+  }
+  if (!read) return py::none();
+  Strings made(std::move(*read), shape);
+  return ends_in_zero(made.tensor()) ? py::none() : py::cast(std::move(made));
+}
+
 PyObject* decoded(std::string_view text) {
   PyObject* made =
       PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
@@ -123,7 +158,12 @@ Strings::Strings(const py::array& array) {
   if (array.ndim() > kMaxRank) throw OpError(ErrorKind::kShape, "expected at most 8 axes");
   for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) shape_.push_back(array.shape(axis));
   const std::int64_t per_row = array.ndim() == 0 ? 0 : shape_.product(1, shape_.rank());
-  ReadTexts read = read_array(array.attr("reshape")(-1), {per_row, true, true});
+  take(read_array(array.attr("reshape")(-1), {per_row, true, true}));
+}
+
+Strings::Strings(ReadTexts read, const Shape& shape) : shape_(shape) { take(std::move(read)); }
+
+void Strings::take(ReadTexts read) {
   const std::vector<std::int64_t>& offsets = read.builder.offsets();
   std::shared_ptr<const char> bytes = read.builder.release();
   texts_.resize(static_cast<std::size_t>(shape_.elements()));
@@ -181,6 +221,15 @@ Strings Strings::at(const py::object& index) const {
   return {std::move(chosen), shape, kept_};
 }
 
+Strings Strings::reshaped(const std::vector<std::int64_t>& sizes) const {
+  Shape shape;
+  for (const std::int64_t size : sizes) shape.push_back(size);
+  if (checked_elements(shape) != size()) {
+    throw OpError(ErrorKind::kShape, "expected a shape of as many elements");
+  }
+  return {texts_, shape, kept_};
+}
+
 bool borrow_strings(const py::handle& item, Tensor& tensor) {
   if (!py::isinstance<Strings>(item)) return false;
   tensor = item.cast<const Strings&>().tensor();
@@ -234,12 +283,14 @@ void bind_text_tensor(py::module_& module) {
              return self.shape()[0];
            })
       .def("__getitem__", &Strings::at, py::arg("index"))
+      .def("reshape", &Strings::reshaped, py::arg("shape"))
       .def(
           "__array__",
           [](const Strings& self, const py::object&, const py::object&) {
             return texts_to_array(self.tensor());
           },
           py::arg("dtype") = py::none(), py::arg("copy") = py::none());
+  module.def("strings_of_objects", &strings_of_objects, py::arg("items"));
   module.def("strings_of_texts", &strings_of_texts, py::arg("parts"), py::arg("fill"));
   module.def("strings_of_views", &strings_of_views, py::arg("parts"), py::arg("fill"));
 }

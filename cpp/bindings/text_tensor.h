@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/text_reader.h"
 #include "core/tensor.h"
 
 namespace pyrec {
@@ -23,6 +24,8 @@ class Strings {
   // Of an array of any kind and shape. Throws OpError(kDType) where an element is no string.
   explicit Strings(const pybind11::array& array);
   Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept);
+  // Of elements none of which is missing.
+  Strings(ReadTexts read, const Shape& shape);
   // What tensors borrow stays where it is when it is moved, not when it is copied.
   Strings(const Strings&) = delete;
   Strings& operator=(const Strings&) = delete;
@@ -38,7 +41,11 @@ class Strings {
   // of that axis. Throws pybind11::index_error for a row that there is not.
   Strings at(const pybind11::object& index) const;
 
+  // The same strings in another shape of as many. Throws OpError(kShape) for others.
+  Strings reshaped(const std::vector<std::int64_t>& sizes) const;
+
  private:
+  void take(ReadTexts read);
   std::size_t per_row() const;
 
   Shape shape_;

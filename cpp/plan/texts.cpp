@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "strings/utf8.h"
+
 namespace pyrec {
 
 TextWriter::TextWriter(Context& context, const Shape& shape, std::size_t bytes)
@@ -52,6 +54,13 @@ Tensor copy_texts(Context& context, const Tensor& tensor) {
              }
            });
   return writer.tensor();
+}
+
+void require_utf8(const Tensor& tensor, std::int64_t element) {
+  const std::string_view text = tensor.as<Text>()[element];
+  if (!is_ascii(text) && !is_utf8(text)) {
+    throw OpError(ErrorKind::kDType, "expected strings in UTF-8", row_of(tensor, element));
+  }
 }
 
 std::int64_t row_of(const Tensor& tensor, std::int64_t element) {

@@ -41,6 +41,12 @@ void copy(char* to, const char* from, std::size_t size) {
   }
 }
 
+std::uint64_t word_at(const std::uint32_t* from) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
 // The length without zeros at the end.
 template <class Code>
 std::size_t trimmed(const Code* from, std::size_t width) {
@@ -57,12 +63,21 @@ std::size_t trimmed(const Code* from, std::size_t width) {
 
 // Whether all are ASCII, and then the bytes of them.
 bool narrow(char* __restrict to, const std::uint32_t* __restrict from, std::size_t count) {
-  std::uint32_t any = 0;
-  for (std::size_t i = 0; i < count; ++i) {
+  // Two codes of a word move together; most widths are too small for vectors.
+  const auto pair = [](std::uint64_t word) { return (word | word >> 24) & 0xffff; };
+  std::uint64_t any = 0;
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const std::uint64_t first = word_at(from + i), second = word_at(from + i + 2);
+    any |= first | second;
+    const auto bytes = static_cast<std::uint32_t>(pair(first) | pair(second) << 16);
+    std::memcpy(to + i, &bytes, sizeof bytes);
+  }
+  for (; i < count; ++i) {
     any |= from[i];
     to[i] = static_cast<char>(from[i]);
   }
-  return any < 0x80;
+  return (any & 0xffffff80ffffff80) == 0;
 }
 
 }  // namespace

@@ -35,6 +35,25 @@ inline char* put_utf8(char* at, std::uint32_t code) {
   return at;
 }
 
+// A character and its bytes.
+struct Decoded {
+  std::uint32_t code;
+  std::uint32_t size;
+};
+
+// The first character of a text that is UTF-8 and not empty.
+inline Decoded decode_utf8(const char* text) {
+  const auto byte = [=](std::size_t at) -> std::uint32_t {
+    return static_cast<unsigned char>(text[at]);
+  };
+  const std::uint32_t lead = byte(0);
+  if (lead < 0x80) return {lead, 1};
+  if (lead < 0xe0) return {(lead & 0x1f) << 6 | (byte(1) & 0x3f), 2};
+  if (lead < 0xf0) return {(lead & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f), 3};
+  return {(lead & 0x07) << 18 | (byte(1) & 0x3f) << 12 | (byte(2) & 0x3f) << 6 | (byte(3) & 0x3f),
+          4};
+}
+
 bool is_ascii(std::string_view text);
 
 // As the Unicode standard defines it (table 3-7): no longer form than needed, no surrogates.

@@ -86,6 +86,7 @@ void ItemIndex::find(const Keys& keys, std::span<std::int64_t> rows,
                      std::span<std::int64_t> places) const {
   std::array<std::int64_t, kTogether> found;
   std::array<std::uint64_t, kTogether> hashes;
+  std::array<std::size_t, kTogether> likely;
   const std::size_t mask = (std::size_t{1} << place_bits_) - 1;
   for (std::size_t begin = 0; begin < keys.size(); begin += kTogether) {
     const std::size_t count = std::min(kTogether, keys.size() - begin);
@@ -98,17 +99,22 @@ void ItemIndex::find(const Keys& keys, std::span<std::int64_t> rows,
       }
     }
     // Where a key most likely lies; whether it does is seen when its id is there.
-    for (std::size_t i = 0; !text_ && i < count; ++i) {
-      const std::int64_t key = keys.numbers[begin + i];
-      const std::size_t next = is_direct(key) ? places_[static_cast<std::size_t>(key)]
-                                              : slots_[home(hash_key(key, seed_))] & mask;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int64_t key = text_ ? 0 : keys.numbers[begin + i];
+      const bool direct = !text_ && is_direct(key);
+      if (!text_ && !direct) hashes[i] = hash_key(key, seed_);
+      const std::size_t next =
+          direct ? places_[static_cast<std::size_t>(key)] : slots_[home(hashes[i])] & mask;
+      likely[i] = next;
       if (next == 0) continue;
       __builtin_prefetch(&rows_[next - 1]);
-      if (!is_direct(key)) __builtin_prefetch(&ids_[next - 1]);
+      if (!direct) __builtin_prefetch(&ids_[next - 1]);
+    }
+    for (std::size_t i = 0; text_ && i < count; ++i) {
+      if (likely[i] != 0) __builtin_prefetch(text_at(likely[i] - 1).data());
     }
     for (std::size_t i = 0; i < count; ++i) {
       found[i] = text_ ? probe(keys.at(begin + i), hashes[i]).place : place_of(keys, begin + i);
-      if (text_ && found[i] >= 0) __builtin_prefetch(&rows_[static_cast<std::size_t>(found[i])]);
     }
     for (std::size_t i = 0; i < count; ++i) {
       rows[begin + i] = found[i] < 0 ? kAbsent : rows_[static_cast<std::size_t>(found[i])];

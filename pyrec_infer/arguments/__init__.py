@@ -15,7 +15,7 @@ from pyrec_infer.arguments.scalars import (
 )
 from pyrec_infer.arguments.signature import Signature
 from pyrec_infer.arguments.tables import Inputs, as_columns
-from pyrec_infer.arguments.texts import read_column
+from pyrec_infer.arguments.texts import plain_names, read_column
 
 __all__ = [
     "Inputs",
@@ -30,6 +30,7 @@ __all__ = [
     "as_threads",
     "described_columns",
     "plain_columns",
+    "plain_names",
     "raw_columns",
     "read_column",
     "read_gaps",

@@ -12,6 +12,7 @@ from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, as_texts, holds_strings
 from pyrec_infer.limits import require_own_elements
 from pyrec_infer.strings.missing import is_missing
+from pyrec_infer.strings.tensors import tensor_of
 
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
 
@@ -223,6 +224,9 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     InputError
         If a value is missing.
     """
+    plain: Array | None = tensor_of(value) if dtype.kind == "U" else None
+    if plain is not None:
+        return plain
     label = f"input '{name}'"
     # Strings of a list would be padded to the longest.
     texts = dtype.kind == "U" and isinstance(value, (list, tuple)) and holds_texts(value)

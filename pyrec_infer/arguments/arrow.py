@@ -204,7 +204,7 @@ def _capsule(capsule: Any, name: bytes, kind: type[Any]) -> Any:
     return structure
 
 
-def _with_sizes_checked(value: Any) -> Any:
+def with_sizes_checked(value: Any) -> Any:
     """The same, of pyarrow after a check that buffers are as large as lengths and offsets say."""
     if type(value).__module__.partition(".")[0] != "pyarrow":
         return value
@@ -221,7 +221,7 @@ def _with_sizes_checked(value: Any) -> Any:
 
 def _pieces_of(value: Any) -> tuple[Field, list[Piece]]:
     """The type of a table or column and its chunks."""
-    value = _with_sizes_checked(value)
+    value = with_sizes_checked(value)
     if callable(getattr(type(value), "__arrow_c_stream__", None)):
         capsule = value.__arrow_c_stream__()
         return _streamed(capsule, _capsule(capsule, b"arrow_array_stream", CStream))
@@ -294,4 +294,4 @@ def arrow_table(value: Any) -> list[tuple[str, ArrowColumn]] | None:
         raise _contradiction("the table") from None
 
 
-__all__ = ["LOST_END", "ArrowColumn", "arrow_column", "arrow_table", "is_arrow"]
+__all__ = ["LOST_END", "ArrowColumn", "arrow_column", "arrow_table", "is_arrow", "with_sizes_checked"]

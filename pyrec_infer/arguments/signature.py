@@ -50,11 +50,11 @@ def with_rows(name: str, array: Array, info: Info, rows: int | None) -> Array:
     rest = [size for i, size in enumerate(info.shape) if i != axis]
     ones = all(isinstance(size, int) and size == 1 for size in rest)
     if rows == 1 and array.ndim == rank - 1 and not (ones and array.size != 1):
-        return np.expand_dims(array, axis)
+        return array.reshape((*array.shape[:axis], 1, *array.shape[axis:]))
     if array.ndim <= 1 and ones:
         return array.reshape([array.size if i == axis else 1 for i in range(rank)])
     if array.ndim == 2 and rank == 1 and array.shape[1] == 1:
-        return array[:, 0]
+        return array.reshape(array.shape[:1])
     raise ShapeError(f"input '{name}': expected rank {rank}, got shape {list(array.shape)}")
 
 
@@ -187,8 +187,8 @@ class Signature:
         """One argument as the model's input."""
         info = self.infos[name]
         assert info.dtype is not None
-        if is_tensor(value) and info.dtype.kind == "U" and value.ndim == info.rank:
-            return value  # type: ignore[no-any-return]
+        if is_tensor(value) and info.dtype.kind == "U":
+            return with_rows(name, value, info, rows)
         value = as_plain(value)
         # Aligned strides are multiples of the element size, and an equal dtype has its byte order.
         ready = type(value) is np.ndarray and value.dtype == info.dtype and value.ndim == info.rank

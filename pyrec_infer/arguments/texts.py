@@ -16,7 +16,8 @@ from pyrec_infer.arguments.arrays import (
     numbers_of_objects,
     regular,
 )
-from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.arguments.arrow import arrow_column, is_arrow, with_sizes_checked
+from pyrec_infer.arguments.arrow_memory import MalformedError
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import require_own_elements
@@ -61,6 +62,17 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
     return _of_array(label, regular(label, value), names)
 
 
+def plain_names(value: Any) -> strings.Texts | None:
+    """Names of things of any plain form along one axis; None for all that needs a closer look."""
+    package = type(value).__module__.partition(".")[0]
+    if package == "pandas" or not hasattr(type(value), "__len__"):
+        return None
+    try:
+        return strings.of_plain(with_sizes_checked(value))
+    except MalformedError:
+        return None
+
+
 @contextmanager
 def _labelled(label: str) -> Iterator[None]:
     try:
@@ -79,4 +91,4 @@ def _of_array(label: str, array: Array, names: bool) -> Column:
         return column_of(array, names)
 
 
-__all__ = ["read_column"]
+__all__ = ["plain_names", "read_column"]

@@ -18,6 +18,7 @@ from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.texts import PARTLY_NATIVE
 from pyrec_infer.ops.hashed import native_attributes
 from pyrec_infer.ops.scans import scan_attributes
+from pyrec_infer.ops.tokens import pattern_attributes
 from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
 from pyrec_infer.sources import lookup_labels, node_label
@@ -87,6 +88,7 @@ class _Lowering:
             unknown = Info(None, None)
             found.update(scan_attributes(node, [self.infos.get(name, unknown) for name in node.outputs]))
         found.update(native_attributes(node))
+        found.update(pattern_attributes(node))
         if labels := lookup_labels(node, self.sources):
             found["labels"] = labels
         return {

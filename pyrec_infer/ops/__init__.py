@@ -30,6 +30,7 @@ from pyrec_infer.ops import (
     sequences,
     slicing,
     strings,
+    tokens,
     unary,
 )
 from pyrec_infer.ops.core.registry import Op, RowFlow, has, ids_place, register, with_trait
@@ -68,6 +69,7 @@ OPS = register(
         linear_models,
         classical,
         strings,
+        tokens,
         ngrams,
         hashed,
     )

@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
-from pyrec_infer.ir import Array, Dim, Info, Node, fault, holds_strings
+from pyrec_infer.ir import Array, Dim, Info, Node, as_texts, fault, holds_strings
+from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, couples, required
+from pyrec_infer.ops.tokens import tokens_of
 
 Grams: TypeAlias = dict[tuple[Any, ...], int]
 
@@ -119,4 +121,22 @@ def _tfidf_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Inf
     return (rows.per_row if rank == 2 else couples)(node, inputs, outputs)
 
 
-OPS: tuple[Op, ...] = (Op("TfIdfVectorizer", _infer_tfidf, _tfidf, _tfidf_rows),)
+def _token_counts(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """The counts of each text's tokens; what fills rows up is counted nowhere."""
+    x = required(node, inputs, 0)
+    texts, width = tokens_of(node, x), max(_columns(node)) + 1
+    current_budget().require(4 * width * len(texts))
+    counts = [_tfidf(node, [as_texts(text)])[0] for text in texts]
+    return [np.stack(counts) if counts else np.zeros((0, width), np.float32)]
+
+
+def _infer_token_counts(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    shape = required(node, inputs, 0).shape
+    width = max(_columns(node)) + 1
+    return [Info(np.dtype(np.float32), None if shape is None else (shape[0], width))]
+
+
+OPS: tuple[Op, ...] = (
+    Op("TfIdfVectorizer", _infer_tfidf, _tfidf, _tfidf_rows),
+    Op("pyrec.TokenCounts", _infer_token_counts, _token_counts, rows.per_row),
+)

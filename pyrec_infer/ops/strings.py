@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -17,16 +16,13 @@ from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, couples, required
 from pyrec_infer.ops.core.shapes import broadcast, fresh
+from pyrec_infer.ops.core.texts import TEXT_BYTES
 from pyrec_infer.strings.column import column_of
 from pyrec_infer.strings.hashes import hashes_of
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
 INT64 = np.dtype(np.int64)
-
-
-_STRING = 64
-"""Bytes that a string takes beside its letters."""
 
 
 def _text(node: Node, x: Array) -> Array:
@@ -38,18 +34,8 @@ def _text(node: Node, x: Array) -> Array:
 def _roomy_items(x: Array) -> list[str]:
     """The strings; what repeats few to more than a call may hold is refused before others are made."""
     items: list[str] = x.reshape(-1).tolist()
-    current_budget().require(_STRING * len(items) + sum(map(len, items)))
+    current_budget().require(TEXT_BYTES * len(items) + sum(map(len, items)))
     return items
-
-
-def _table(parts: list[list[str]], padding: str, shape: tuple[int, ...]) -> Array:
-    """Lists of strings along a new last axis."""
-    width = max(map(len, parts), default=0)
-    current_budget().require(8 * len(parts) * width)
-    table = np.full((len(parts), width), padding, object)
-    for row, part in zip(table, parts, strict=True):
-        row[: len(part)] = part
-    return table.reshape(*shape, width)
 
 
 def _category_mapper(node: Node, inputs: Arrays) -> list[Array]:
@@ -107,64 +93,6 @@ def _normalizer_rows(node: Node, inputs: Infos, outputs: Sequence[Info]) -> RowF
     return rule(node, inputs, outputs)
 
 
-def _string_split(node: Node, inputs: Arrays) -> list[Array]:
-    x = _text(node, required(node, inputs, 0))
-    delimiter = str(node.attribute("delimiter", "")) or None
-    limit = node.attribute("maxsplit")
-    items, most = x.reshape(-1).tolist(), -1 if limit is None else limit
-    pieces = sum((item.count(delimiter) if delimiter else len(item) // 2) + 1 for item in items)
-    current_budget().require(_STRING * pieces + sum(map(len, items)))
-    parts = [item.split(delimiter, most) for item in items]
-    return [_table(parts, "", x.shape), np.asarray([len(part) for part in parts], np.int64).reshape(x.shape)][
-        : len(node.outputs)
-    ]
-
-
-def _infer_string_split(node: Node, inputs: Infos) -> list[Info]:
-    shape = required(node, inputs, 0).shape
-    longer = None if shape is None else (*shape, fresh(node, 0, len(shape)))
-    return [Info(STRING, longer), Info(INT64, shape)][: len(node.outputs)]
-
-
-def _tokenizer(node: Node, inputs: Arrays) -> list[Array]:
-    x = _text(node, required(node, inputs, 0))
-    expression = str(node.attribute("tokenexp", ""))
-    separators = [str(item) for item in node.attribute("separators", ())]
-    if bool(expression) == bool(separators):
-        raise fault(ModelError, node, "expected either tokenexp or separators")
-    by_character = separators == [""]
-    try:
-        pattern = re.compile(expression or "|".join(f"(?:{item})" for item in separators))
-    except re.error as error:
-        raise fault(ModelError, node, f"bad pattern: {error}") from None
-    shortest = max(node.attribute("mincharnum", 1), 1)
-    parts, budget = [], current_budget()
-    for item in x.reshape(-1).tolist():
-        budget.take(_STRING + len(item))
-        if expression:
-            found = [match.group() for match in pattern.finditer(item)]
-        else:
-            found = list(item) if by_character else _between(pattern, item)
-        kept = [token for token in found if len(token) >= shortest]
-        budget.take(_STRING * len(kept))
-        parts.append(["\x02", *kept, "\x03"] if node.attribute("mark", 0) else kept)
-    return [_table(parts, str(node.attribute("pad_value", "#")), x.shape)]
-
-
-def _between(pattern: re.Pattern[str], text: str) -> list[str]:
-    """The pieces between matches; groups in the pattern are not pieces."""
-    ends = [0]
-    for match in pattern.finditer(text):
-        ends += match.span()
-    ends.append(len(text))
-    return [text[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True)]
-
-
-def _infer_tokenizer(node: Node, inputs: Infos) -> list[Info]:
-    shape = required(node, inputs, 0).shape
-    return [Info(STRING, None if shape is None else (*shape, fresh(node, 0, len(shape))))]
-
-
 def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
     a, b = (_text(node, required(node, inputs, index)) for index in range(2))
     try:
@@ -174,27 +102,13 @@ def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
         raise fault(ShapeError, node, f"shapes {a.shape} and {b.shape} do not broadcast") from None
     count = math.prod(shape)
     letters = sum(letters_of(x) * (count // max(x.size, 1)) for x in (a, b))
-    current_budget().require(_STRING * count + letters)
+    current_budget().require(TEXT_BYTES * count + letters)
     return [np.asarray(np.add(as_texts(a), as_texts(b)), object)]
 
 
 def _infer_string_concat(node: Node, inputs: Infos) -> list[Info]:
     shapes = [required(node, inputs, index).shape for index in range(2)]
     return [Info(STRING, broadcast(shapes))]
-
-
-def _regex_full_match(node: Node, inputs: Arrays) -> list[Array]:
-    x = _text(node, required(node, inputs, 0))
-    try:
-        pattern = re.compile(str(node.attribute("pattern", "")))
-    except re.error as error:
-        raise fault(ModelError, node, f"bad pattern: {error}") from None
-    found = [pattern.fullmatch(item) is not None for item in x.reshape(-1).tolist()]
-    return [np.asarray(found, np.bool_).reshape(x.shape)]
-
-
-def _infer_regex_full_match(node: Node, inputs: Infos) -> list[Info]:
-    return [Info(np.dtype(np.bool_), required(node, inputs, 0).shape)]
 
 
 _CHANGES: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "upper": str.upper, "strip": str.strip}
@@ -235,10 +149,7 @@ def _infer_murmur(node: Node, inputs: Infos) -> list[Info]:
 OPS: tuple[Op, ...] = (
     Op("ai.onnx.ml.CategoryMapper", _infer_category_mapper, _category_mapper, rows.per_row),
     Op("StringNormalizer", _infer_string_normalizer, _string_normalizer, _normalizer_rows),
-    Op("StringSplit", _infer_string_split, _string_split),
-    Op("com.microsoft.Tokenizer", _infer_tokenizer, _tokenizer, rows.per_row),
     Op("StringConcat", _infer_string_concat, _string_concat, rows.elementwise),
-    Op("RegexFullMatch", _infer_regex_full_match, _regex_full_match, rows.per_row),
     Op("pyrec.ChangeText", _infer_change_text, _change_text, rows.elementwise),
     Op("com.microsoft.MurmurHash3", _infer_murmur, _murmur, rows.per_row),
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import read_column, regular
+from pyrec_infer.arguments import plain_names, read_column, regular
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings
 from pyrec_infer.limits import require_own_elements
@@ -64,6 +64,9 @@ class IdType:
         if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1 and self.kind == "i":
             require_own_elements(label, ids)
             return np.ascontiguousarray(ids), None
+        plain = plain_names(ids) if self.text else None
+        if plain is not None:
+            return plain, None
         names = _given(label, ids)
         if len(names) == 0:
             return of_objects([], 1, True) if self.text else np.empty(0, np.int64), None

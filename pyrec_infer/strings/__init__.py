@@ -8,6 +8,7 @@ from pyrec_infer.strings.texts import (
     of_integers,
     of_objects,
     of_offsets,
+    of_plain,
     of_variable,
     of_views,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "of_integers",
     "of_objects",
     "of_offsets",
+    "of_plain",
     "of_variable",
     "of_views",
 ]

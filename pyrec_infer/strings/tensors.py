@@ -15,6 +15,11 @@ def is_tensor(value: Any) -> bool:
     return native is not None and type(value) is native.Strings
 
 
+def tensor_of(items: Any) -> Any:
+    """Such a tensor of a list or an array of strings; None for all that needs a closer look."""
+    return None if native is None else native.strings_of_objects(items)
+
+
 def as_plain(value: Any) -> Any:
     """An array in the place of such a tensor; all else as it is."""
     return np.asarray(value) if is_tensor(value) else value
@@ -30,4 +35,4 @@ def take_rows(value: Any, chosen: NDArray[np.int64] | slice, axis: int) -> Any:
     return np.take(value, chosen, axis)
 
 
-__all__ = ["as_plain", "is_tensor", "take_rows"]
+__all__ = ["as_plain", "is_tensor", "take_rows", "tensor_of"]

@@ -94,6 +94,15 @@ class Texts:
         return int(_core.first_no_utf8(self.offsets, self.data))
 
 
+def of_plain(items: Any) -> Texts | None:
+    """Strings of any plain form along one axis, none of which is missing, as names of things; None for all
+    that needs a closer look."""
+    if native is None:
+        return None
+    made = native.texts_of_plain(items)
+    return None if made is None else Texts(*made)
+
+
 def of_objects(items: list[Any] | tuple[Any, ...] | NDArray[Any], per_row: int, names: bool) -> Texts:
     """Strings and bytes of Python; None, NaN and pandas' NA and NaT are missing.
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto
-from support.models import one_node
+from onnx import TensorProto, helper
+from support.models import make_model, one_node
 
 import pyrec_infer as pi
 from pyrec_infer.extension import native
 from pyrec_infer.ir import Node
 from pyrec_infer.ops import OPS
+from pyrec_infer.strings.tensors import tensor_of
 
 WORDS = ("", "a", "B", "Ab", "b\0", "ä", "straße", "\u2003x\x1cy", "a,b,,c", " a  b ", "ab" * 9)
 ROWS = st.lists(st.sampled_from(WORDS), max_size=7)
@@ -74,7 +75,7 @@ def test_normalized(rows: list[str], words: list[str], action: str, exact: bool,
 
 @needs_native
 @pytest.mark.once
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(ROWS, st.sampled_from(["", ",", "ab", "b", "ß"]), st.sampled_from([None, -1, 0, 1, 2]))
 def test_split(rows: list[str], delimiter: str, most: int | None) -> None:
     attributes = {"delimiter": delimiter} | ({} if most is None else {"maxsplit": most})
@@ -201,3 +202,34 @@ def test_letters_are_changed_row_by_row() -> None:
     model = pi.load(normalizer.SerializeToString())
     assert not model.explain().as_dict()["coupled"]
     assert model.run({"x": ["Ä", "STRASSE", "ΑΣ"]})["y"].tolist() == ["ä", "strasse", "ας"]
+
+
+@needs_native
+@pytest.mark.once
+@settings(max_examples=20, deadline=None)
+@given(ROWS, st.sampled_from([list, tuple, objects, lambda rows: objects(rows)[:, None]]))
+def test_strings_are_handed_over_as_they_are(rows: list[str], form: Any) -> None:
+    """And those that an array of a fixed width could not hold are refused as ever."""
+    value = form(rows)
+    made = tensor_of(value)
+    if made is None:
+        assert not rows or any(row.endswith("\0") for row in rows)
+        return
+    assert np.asarray(made).tolist() == np.asarray(value, object).tolist()
+    assert np.asarray(made.reshape((1, len(rows)))).tolist() == [rows]
+    with pytest.raises(pi.ShapeError):
+        made.reshape((len(rows) + 1,))
+
+
+@pytest.mark.parametrize("value", [["a", None], ["a", 1], ["a\0"], [["a"], ["b", "c"]], ("a", b"\xff")])
+def test_what_is_no_string_is_refused(value: Any) -> None:
+    node = helper.make_node(
+        "LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["a"], values_int64s=[1]
+    )
+    inputs, outputs = {"x": (TensorProto.STRING, ["N"])}, {"y": (TensorProto.INT64, ["N"])}
+    encoder = make_model([node], inputs, outputs, domains={"ai.onnx.ml": 4})
+    model = pi.load(encoder.SerializeToString())
+    assert model.run({"x": ["a", "b"]})["y"].tolist() == [1, -1]
+    assert model.run({"x": objects(["b", "a"], 2, 1)})["y"].tolist() == [-1, 1]
+    with pytest.raises(pi.InputError):
+        model.run({"x": value})

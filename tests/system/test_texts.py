@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 import pyrec_infer as pi
 from pyrec_infer import extension
-from pyrec_infer.arguments import read_column
+from pyrec_infer.arguments import plain_names, read_column
 from pyrec_infer.strings import Texts, fallback, texts
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+needs_native = pytest.mark.skipif(extension.native is None, reason="no native code in this build")
 
 
 NO_UTF8 = (
@@ -108,6 +111,73 @@ def test_nulls_of_every_form() -> None:
     assert words_of(np.asarray(given_, np.dtypes.StringDType(na_object=None))) == expected
     assert words_of(pa.nulls(2)) == [None, None]
     assert words_of(pa.array([None, None], pa.string()).dictionary_encode()) == [None, None]
+
+
+PLAIN = {
+    *("list", "tuple", "object", "StringDType", "string", "large_string", "string_view"),
+    *("chunks", "slice", "slice of views", "polars", "U"),
+}
+"""Forms that names are read from at once."""
+
+
+def plain_words(value: Any) -> list[bytes] | None:
+    made = plain_names(value)
+    return None if made is None else made.elements()
+
+
+@needs_native
+@settings(max_examples=12, deadline=None)
+@given(words=st.lists(WORDS.filter(lambda word: not word.endswith("\0")), min_size=1, max_size=6))
+@example(words=["", "a", "é", "日本", "𝄞", "longer than twelve bytes", "\0a"])
+def test_plain_names_are_the_same_bytes(words: list[str]) -> None:
+    expected = [word.encode() for word in words]
+    for form, value in forms(words).items():
+        found = plain_words(value)
+        assert found == expected or (found is None and form not in PLAIN), form
+
+
+@needs_native
+def test_names_that_need_a_closer_look_are_left() -> None:
+    gone: list[str | None] = ["a", None, "b"]
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xc3"], pa.binary()).buffers())
+    falling = [None, pa.py_buffer(np.asarray([0, 2, 1], np.int32)), pa.py_buffer(b"ab")]
+    far = np.frombuffer(np.asarray([13, 0, 0, 0], np.int32).tobytes(), np.uint8)
+    views = [None, pa.py_buffer(far), pa.py_buffer(b"only twelve.")]
+    for value in (
+        gone,
+        np.asarray(gone, object),
+        np.asarray(gone, np.dtypes.StringDType(na_object=None)),
+        pa.array(gone),
+        pa.array(gone, pa.string_view()),
+        pl.Series(gone),
+        pd.Series(["a"]),
+        pa.array([1]),
+        pa.array(["a"]).dictionary_encode(),
+        broken,
+        pa.Array.from_buffers(pa.string(), 2, falling),
+        pa.Array.from_buffers(pa.string_view(), 1, views),
+        np.asarray(["a"]).reshape(1, 1),
+        np.asarray([1]),
+        ["a", b"b"],
+        "a",
+        3,
+    ):
+        assert plain_words(value) is None
+
+
+@needs_native
+def test_a_stream_that_is_read_once_is_left() -> None:
+    class Stream:
+        asked = 0
+
+        def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+            self.asked += 1
+            return pa.chunked_array([["a"]]).__arrow_c_stream__(requested_schema)
+
+    stream = Stream()
+    assert plain_words(stream) is None
+    assert stream.asked == 0
+    assert words_of(stream) == [b"a"]
 
 
 def test_arrow_is_read_where_it_lies() -> None:

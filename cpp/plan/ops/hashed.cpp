@@ -12,7 +12,6 @@
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
 #include "plan/texts.h"
-#include "strings/utf8.h"
 
 namespace pyrec {
 
@@ -31,13 +30,6 @@ HashSeed read_seed(const Attributes& attributes) {
   const std::vector<std::string> texts = attributes.texts("seed");
   if (texts.size() != 2) return {};
   return {number_of(texts[0]), number_of(texts[1]), {}};
-}
-
-void require_utf8(const Tensor& tensor, std::int64_t element) {
-  const std::string_view text = tensor.as<Text>()[element];
-  if (!is_ascii(text) && !is_utf8(text)) {
-    throw OpError(ErrorKind::kDType, "expected strings in UTF-8", row_of(tensor, element));
-  }
 }
 
 // Calls f(texts, first) with the decimal digits of whole numbers, some at a time.

@@ -10,6 +10,8 @@
 
 #include "plan/convert.h"
 #include "plan/op_list.h"
+#include "plan/ops/elementwise.h"
+#include "plan/ops/tokens.h"
 #include "plan/texts.h"
 #include "tables/number_map.h"
 #include "tables/text_map.h"
@@ -51,10 +53,14 @@ class Pool {
                                          dtype_name(dtype));
   }
 
+  void find(std::span<const Text> texts, std::span<std::int64_t> places) const {
+    texts_.find(texts, places);
+  }
+
   // The places of successive elements, -1 for those that the pool does not have.
   void find(const Tensor& x, std::size_t first, std::span<std::int64_t> places) const {
     if (x.dtype == DType::kText) {
-      texts_.find({x.as<Text>() + first, places.size()}, places);
+      find({x.as<Text>() + first, places.size()}, places);
       return;
     }
     std::vector<std::uint64_t> keys(places.size());
@@ -135,46 +141,29 @@ class Tree {
   NumberMap map_;
 };
 
-class TfIdfVectorizer {
+// The n-grams of a pool and what they count for.
+class Grams {
  public:
-  explicit TfIdfVectorizer(const OpSpec& spec) : pool_(spec.attributes) {
-    const Attributes& attributes = spec.attributes;
+  explicit Grams(const Attributes& attributes) : pool_(attributes) {
     if (pool_.size() > std::numeric_limits<std::int32_t>::max()) refuse("a pool that is too long");
     read_sizes(attributes);
     read_columns(attributes);
     add_grams(attributes.integers("ngram_counts"));
   }
 
-  void run(Context& context, Inputs in, std::span<Value> out) const {
-    const Tensor x = contiguous(context, required(in, 0));
-    pool_.require_kind(x.dtype);
-    if (x.rank() != 1 && x.rank() != 2) {
-      throw OpError(ErrorKind::kShape, "expected 1 or 2 axes, got " + std::to_string(x.rank()));
-    }
-    const auto rows = static_cast<std::size_t>(x.rank() == 2 ? x.shape[0] : 1);
-    const auto length = static_cast<std::size_t>(x.shape[x.rank() - 1]);
-    Shape shape;
-    if (x.rank() == 2) shape.push_back(x.shape[0]);
-    shape.push_back(static_cast<std::int64_t>(width_));
-    const Tensor y = allocate(context, DType::kFloat32, shape);
-    std::fill_n(y.as<float>(), y.elements(), 0.0F);
-    const std::size_t block = std::max<std::size_t>(1, kBlock / std::max<std::size_t>(length, 1));
-    std::vector<std::int64_t> places(std::min(block, rows) * length);
-    std::vector<std::int64_t> hits;
-    in_parts(rows, block, [&](std::size_t begin, std::size_t count) {
-      const std::span<std::int64_t> found = std::span(places).first(count * length);
-      pool_.find(x, begin * length, found);
-      for (std::size_t i = 0; i < count; ++i) {
-        hits.clear();
-        collect(found.subspan(i * length, length), hits);
-        write(hits, y.as<float>() + (begin + i) * width_);
-      }
-    });
-    out[0].tensor = y;
+  const Pool& pool() const { return pool_; }
+  std::size_t width() const { return width_; }
+
+  // Counts those of a row of places, -1 for items that are not in the pool. `hits` is for them on
+  // the way.
+  void count(std::span<const std::int64_t> items, std::vector<std::int64_t>& hits,
+             float* row) const {
+    hits.clear();
+    collect(items, hits);
+    write(hits, row);
   }
 
  private:
-  static constexpr std::size_t kBlock = 512;  // elements that are looked up together
   enum class Mode { kTf, kIdf, kTfIdf };
 
   void read_sizes(const Attributes& attributes) {
@@ -291,8 +280,82 @@ class TfIdfVectorizer {
   std::vector<float> weights_;
 };
 
+class TfIdfVectorizer {
+ public:
+  explicit TfIdfVectorizer(const OpSpec& spec) : grams_(spec.attributes) {}
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor x = contiguous(context, required(in, 0));
+    grams_.pool().require_kind(x.dtype);
+    if (x.rank() != 1 && x.rank() != 2) {
+      throw OpError(ErrorKind::kShape, "expected 1 or 2 axes, got " + std::to_string(x.rank()));
+    }
+    const auto rows = static_cast<std::size_t>(x.rank() == 2 ? x.shape[0] : 1);
+    const auto length = static_cast<std::size_t>(x.shape[x.rank() - 1]);
+    Shape shape;
+    if (x.rank() == 2) shape.push_back(x.shape[0]);
+    shape.push_back(static_cast<std::int64_t>(grams_.width()));
+    const Tensor y = allocate(context, DType::kFloat32, shape);
+    std::fill_n(y.as<float>(), y.elements(), 0.0F);
+    const std::size_t block = std::max<std::size_t>(1, kBlock / std::max<std::size_t>(length, 1));
+    std::vector<std::int64_t> places(std::min(block, rows) * length);
+    std::vector<std::int64_t> hits;
+    in_parts(rows, block, [&](std::size_t begin, std::size_t count) {
+      const std::span<std::int64_t> found = std::span(places).first(count * length);
+      grams_.pool().find(x, begin * length, found);
+      for (std::size_t i = 0; i < count; ++i) {
+        grams_.count(found.subspan(i * length, length), hits,
+                     y.as<float>() + (begin + i) * grams_.width());
+      }
+    });
+    out[0].tensor = y;
+  }
+
+ private:
+  static constexpr std::size_t kBlock = 512;  // elements that are looked up together
+
+  Grams grams_;
+};
+
+// The counts of the tokens of each text.
+class TokenCounts {
+ public:
+  explicit TokenCounts(const OpSpec& spec) : tokens_(spec.attributes), grams_(spec.attributes) {
+    grams_.pool().require_kind(DType::kText);
+  }
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor& given = required(in, 0);
+    expect_dtype(given, DType::kText);
+    const Tensor x = contiguous(context, given);
+    const std::size_t width = grams_.width();
+    const Tensor y =
+        allocate(context, DType::kFloat32, {x.elements(), static_cast<std::int64_t>(width)});
+    std::fill_n(y.as<float>(), y.elements(), 0.0F);
+    std::vector<Text> found, room;
+    std::vector<std::int64_t> places, hits;
+    in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements / 256,
+             [&](std::size_t begin, std::size_t some) {
+               for (std::size_t i = begin; i < begin + some; ++i) {
+                 require_utf8(x, static_cast<std::int64_t>(i));
+                 found.clear();
+                 tokens_.append(x.as<Text>()[i], found, room);
+                 places.resize(found.size());
+                 grams_.pool().find(found, places);
+                 grams_.count(places, hits, y.as<float>() + i * width);
+               }
+             });
+    out[0].tensor = y;
+  }
+
+ private:
+  Tokens tokens_;
+  Grams grams_;
+};
+
 constexpr OpEntry kOps[] = {
     {"TfIdfVectorizer", make_op<TfIdfVectorizer>},
+    {"pyrec.TokenCounts", make_op<TokenCounts>},
 };
 
 }  // namespace

@@ -7,6 +7,8 @@
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
+#include "plan/ops/tokens.h"
+#include "plan/pattern.h"
 #include "plan/texts.h"
 #include "strings/letters.h"
 
@@ -117,8 +119,80 @@ class StringSplit {
   std::size_t most_ = SIZE_MAX;
 };
 
+class Tokenizer {
+ public:
+  explicit Tokenizer(const OpSpec& spec)
+      : tokens_(spec.attributes),
+        padding_(spec.attributes.text("pad_value", "#")),
+        marked_(spec.attributes.integer("mark", 0) != 0) {}
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor& given = required(in, 0);
+    expect_dtype(given, DType::kText);
+    const Tensor x = contiguous(context, given);
+    const auto count = static_cast<std::size_t>(x.elements());
+    std::vector<Text> found, room;
+    std::vector<std::size_t> ends(count);
+    in_parts(count, kWatchedElements / 256, [&](std::size_t begin, std::size_t some) {
+      for (std::size_t i = begin; i < begin + some; ++i) {
+        require_utf8(x, static_cast<std::int64_t>(i));
+        tokens_.append(x.as<Text>()[i], found, room);
+        ends[i] = found.size();
+      }
+    });
+    Pieces pieces(count);
+    const bool marked = marked_ && !found.empty();
+    std::size_t next = 0;
+    for (const std::size_t end : ends) {
+      if (marked) pieces.add(Text("\x02", 1));
+      for (; next < end; ++next) pieces.add(found[next]);
+      if (marked) pieces.add(Text("\x03", 1));
+      pieces.end_text();
+    }
+    out[0].tensor = pieces.table(context, x.shape, padding_);
+  }
+
+ private:
+  Tokens tokens_;
+  std::string padding_;
+  bool marked_;
+};
+
+class RegexFullMatch {
+ public:
+  explicit RegexFullMatch(const OpSpec& spec) : pattern_(read(spec.attributes)) {}
+
+  void run(Context& context, Inputs in, std::span<Value> out) const {
+    const Tensor& given = required(in, 0);
+    expect_dtype(given, DType::kText);
+    const Tensor x = contiguous(context, given);
+    const Tensor y = allocate(context, DType::kBool, x.shape);
+    in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements / 256,
+             [&](std::size_t begin, std::size_t some) {
+               for (std::size_t i = begin; i < begin + some; ++i) {
+                 require_utf8(x, static_cast<std::int64_t>(i));
+                 const Text text = x.as<Text>()[i];
+                 y.as<bool>()[i] = pattern_.longest(text, 0) == text.size();
+               }
+             });
+    out[0].tensor = y;
+  }
+
+ private:
+  static Pattern read(const Attributes& attributes) {
+    if (attributes.integer("in_python", 0) != 0) throw OpError(ErrorKind::kElsewhere, "groups");
+    const std::vector<std::int64_t> numbers = attributes.integers("patterns");
+    std::span<const std::int64_t> rest(numbers);
+    return Pattern(rest);
+  }
+
+  Pattern pattern_;
+};
+
 constexpr OpEntry kOps[] = {
+    {"RegexFullMatch", make_op<RegexFullMatch>},
     {"StringSplit", make_op<StringSplit>},
+    {"com.microsoft.Tokenizer", make_op<Tokenizer>},
 };
 
 }  // namespace

@@ -9,6 +9,9 @@ import numpy as np
 
 from pyrec_infer.ir import Info, Node
 
+TEXT_BYTES = 64
+"""Bytes that a string takes beside its letters."""
+
 MOVING = frozenset(
     {
         "Concat",
@@ -37,6 +40,7 @@ MOVING = frozenset(
 READING = frozenset(
     {
         "Equal",
+        "RegexFullMatch",
         "StringConcat",
         "StringNormalizer",
         "StringSplit",
@@ -45,18 +49,31 @@ READING = frozenset(
         "ai.onnx.ml.LabelEncoder",
         "ai.onnx.ml.OneHotEncoder",
         "com.microsoft.MurmurHash3",
+        "com.microsoft.Tokenizer",
         "pyrec.ChangeText",
         "pyrec.CrossBucket",
         "pyrec.HashBucket",
+        "pyrec.TokenCounts",
     }
 )
 """Operators that read strings, or make them."""
 
 
 PARTLY_NATIVE = frozenset(
-    {"Cast", "CastLike", "StringNormalizer", "pyrec.ChangeText", "pyrec.CrossBucket", "pyrec.HashBucket"}
+    {
+        "Cast",
+        "CastLike",
+        "RegexFullMatch",
+        "StringNormalizer",
+        "com.microsoft.Tokenizer",
+        "pyrec.ChangeText",
+        "pyrec.CrossBucket",
+        "pyrec.HashBucket",
+        "pyrec.TokenCounts",
+    }
 )
-"""Operators whose C++ form leaves some values to the reference: floats as text, letters beyond ASCII."""
+"""Operators whose C++ form leaves some values to the reference: floats as text, letters beyond ASCII, regular
+expressions with groups."""
 
 
 def is_text(info: Info | None) -> bool:
@@ -85,4 +102,4 @@ def _whole(dtype: np.dtype[Any] | None) -> bool:
     return dtype is not None and dtype.kind in "biu"
 
 
-__all__ = ["MOVING", "PARTLY_NATIVE", "READING", "is_text", "runs_in_phases", "touches_texts"]
+__all__ = ["MOVING", "PARTLY_NATIVE", "READING", "TEXT_BYTES", "is_text", "runs_in_phases", "touches_texts"]

@@ -18,6 +18,7 @@ from pyrec_infer.passes.recognise import (
     segment_tables,
     segments,
     sequenced_bags,
+    token_counts,
     transposes,
     views,
 )
@@ -39,6 +40,7 @@ RULES = joined(
     concatenations.RULES,
     pair_dots.RULES,
     layers.RULES,
+    token_counts.RULES,
     dice.RULES,
 )
 

@@ -1,0 +1,199 @@
+#include "bindings/text_arrow.h"
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "strings/utf8.h"
+
+namespace py = pybind11;
+
+namespace pyrec {
+
+namespace {
+
+constexpr std::int64_t kMost = std::int64_t{1} << 40;
+
+// The structures are those of the interface, member by member.
+struct ArrowSchema {
+  const char* format;
+  const char* name;
+  const char* metadata;
+  std::int64_t flags;
+  std::int64_t n_children;
+  ArrowSchema** children;
+  ArrowSchema* dictionary;
+  void (*release)(ArrowSchema*);
+  void* private_data;
+};
+
+struct ArrowArray {
+  std::int64_t length;
+  std::int64_t null_count;
+  std::int64_t offset;
+  std::int64_t n_buffers;
+  std::int64_t n_children;
+  const void** buffers;
+  ArrowArray** children;
+  ArrowArray* dictionary;
+  void (*release)(ArrowArray*);
+  void* private_data;
+};
+
+struct ArrowArrayStream {
+  int (*get_schema)(ArrowArrayStream*, ArrowSchema*);
+  int (*get_next)(ArrowArrayStream*, ArrowArray*);
+  const char* (*get_last_error)(ArrowArrayStream*);
+  void (*release)(ArrowArrayStream*);
+  void* private_data;
+};
+
+// A structure that a stream hands over.
+template <class T>
+struct Owned {
+  T value{};
+  Owned() = default;
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() {
+    if (value.release != nullptr) value.release(&value);
+  }
+};
+
+enum class Form { kNarrow, kWide, kViews, kOther };
+
+Form form_of(const ArrowSchema& schema) {
+  if (schema.format == nullptr || schema.dictionary != nullptr || schema.n_children != 0) {
+    return Form::kOther;
+  }
+  const std::string_view format = schema.format;
+  if (format == "u") return Form::kNarrow;
+  if (format == "U") return Form::kWide;
+  return format == "vu" ? Form::kViews : Form::kOther;
+}
+
+bool append_arrow_text(TextBuilder& builder, std::string_view text) {
+  if (!is_ascii(text) && !is_utf8(text)) return false;
+  builder.append(text);
+  return true;
+}
+
+template <class Offset>
+bool append_arrow_offsets(TextBuilder& builder, const ArrowArray& array) {
+  if (array.n_buffers < 3 || array.buffers[1] == nullptr) return false;
+  const auto* offsets = static_cast<const Offset*>(array.buffers[1]) + array.offset;
+  const auto* bytes = static_cast<const char*>(array.buffers[2]);
+  if (offsets[0] < 0) return false;
+  for (std::int64_t i = 0; i < array.length; ++i) {
+    const Offset begin = offsets[i], end = offsets[i + 1];
+    if (end < begin || std::int64_t{end} > kMost || (bytes == nullptr && end > begin)) return false;
+    const std::string_view text =
+        end == begin ? std::string_view()
+                     : std::string_view(bytes + begin, static_cast<std::size_t>(end - begin));
+    if (!append_arrow_text(builder, text)) return false;
+  }
+  return true;
+}
+
+// Views of 16 bytes: a length, then up to 12 bytes, or 4 of them, a buffer and a place in it. The
+// last buffer has the sizes of those between.
+bool append_arrow_views(TextBuilder& builder, const ArrowArray& array) {
+  constexpr std::int64_t kView = 16, kInline = 12, kBefore = 2;
+  if (array.n_buffers < kBefore + 1 || array.buffers[1] == nullptr) return false;
+  const std::int64_t others = array.n_buffers - kBefore - 1;
+  const auto* sizes = static_cast<const std::int64_t*>(array.buffers[array.n_buffers - 1]);
+  const char* view = static_cast<const char*>(array.buffers[1]) + kView * array.offset;
+  for (std::int64_t i = 0; i < array.length; ++i, view += kView) {
+    std::int32_t length = 0, place = 0, begin = 0;
+    std::memcpy(&length, view, 4);
+    if (length < 0) return false;
+    std::string_view text(view + 4, static_cast<std::size_t>(length));
+    if (length > kInline) {
+      std::memcpy(&place, view + 8, 4);
+      std::memcpy(&begin, view + 12, 4);
+      if (sizes == nullptr || place < 0 || place >= others || begin < 0) return false;
+      const auto* bytes = static_cast<const char*>(array.buffers[kBefore + place]);
+      if (bytes == nullptr || std::int64_t{begin} + length > sizes[place]) return false;
+      text = {bytes + begin, static_cast<std::size_t>(length)};
+    }
+    if (!append_arrow_text(builder, text)) return false;
+  }
+  return true;
+}
+
+bool append_arrow_array(TextBuilder& builder, Form form, const ArrowArray& array) {
+  const bool sound = array.length >= 0 && array.length <= kMost && array.offset >= 0 &&
+                     array.offset <= kMost && array.dictionary == nullptr;
+  if (!sound) return false;
+  if (array.length == 0) return true;
+  if (array.buffers == nullptr || array.n_buffers < 1) return false;
+  const bool whole =
+      array.null_count == 0 || (array.null_count == -1 && array.buffers[0] == nullptr);
+  if (!whole) return false;
+  switch (form) {
+    case Form::kNarrow:
+      return append_arrow_offsets<std::int32_t>(builder, array);
+    case Form::kWide:
+      return append_arrow_offsets<std::int64_t>(builder, array);
+    case Form::kViews:
+      return append_arrow_views(builder, array);
+    case Form::kOther:
+      break;
+  }
+  return false;
+}
+
+template <class T>
+T* pointer_in(const py::handle& capsule, const char* name) {
+  if (!PyCapsule_IsValid(capsule.ptr(), name)) return nullptr;
+  auto* found = static_cast<T*>(PyCapsule_GetPointer(capsule.ptr(), name));
+  return found->release == nullptr ? nullptr : found;
+}
+
+bool append_arrow_stream(TextBuilder& builder, const py::object& capsule) {
+  auto* stream = pointer_in<ArrowArrayStream>(capsule, "arrow_array_stream");
+  if (stream == nullptr || stream->get_schema == nullptr || stream->get_next == nullptr) {
+    return false;
+  }
+  Owned<ArrowSchema> schema;
+  if (stream->get_schema(stream, &schema.value) != 0) return false;
+  const Form form = form_of(schema.value);
+  while (form != Form::kOther) {
+    Owned<ArrowArray> array;
+    if (stream->get_next(stream, &array.value) != 0) return false;
+    if (array.value.release == nullptr) return true;
+    if (!append_arrow_array(builder, form, array.value)) return false;
+  }
+  return false;
+}
+
+bool append_arrow_column(TextBuilder& builder, const py::handle& column) {
+  if (py::hasattr(column, "__arrow_c_array__")) {
+    const py::object pair = column.attr("__arrow_c_array__")();
+    if (!py::isinstance<py::tuple>(pair) || py::len(pair) != 2) return false;
+    const py::object first = pair[py::int_(0)], second = pair[py::int_(1)];
+    const auto* schema = pointer_in<ArrowSchema>(first, "arrow_schema");
+    const auto* array = pointer_in<ArrowArray>(second, "arrow_array");
+    return schema != nullptr && array != nullptr &&
+           append_arrow_array(builder, form_of(*schema), *array);
+  }
+  // What has no length may be a stream that can be read once.
+  return py::hasattr(column, "__arrow_c_stream__") && py::hasattr(column, "__len__") &&
+         append_arrow_stream(builder, column.attr("__arrow_c_stream__")());
+}
+
+}  // namespace
+
+std::optional<TextBuilder> read_arrow_texts(const py::handle& column) {
+  TextBuilder builder(0);
+  try {
+    if (!append_arrow_column(builder, column)) return std::nullopt;
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+    return std::nullopt;
+  }
+  return builder;
+}
+
+}  // namespace pyrec
