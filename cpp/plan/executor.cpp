@@ -45,6 +45,7 @@ struct Executor::Workspace {
   // Lets go of every value, also of those that an error left behind.
   void settle() {
     outputs.clear();
+    upcoming = {};
     for (Tensor& tensor : inputs) tensor.reset();
     for (Value& value : globals) value.reset();
     derived.clear();
@@ -68,6 +69,7 @@ struct Executor::Workspace {
   std::vector<Tensor> inputs;  // what the caller gave, where several requests share it
   std::vector<Tensor> outputs;
   std::vector<std::int64_t> symbols;
+  Upcoming upcoming;
   std::vector<std::unique_ptr<Session>> derived;  // own the memory of the inputs that they made
   std::mutex making;  // held to make the memory that several threads write to
 };
@@ -270,6 +272,8 @@ Executor::Session::Session(const Executor& executor)
 Executor::Session::~Session() { executor_.give_back(std::move(workspace_)); }
 
 Tensor& Executor::Session::input(std::size_t index) { return workspace_->globals[index].tensor; }
+
+void Executor::Session::announce(const Upcoming& rows) { workspace_->upcoming = rows; }
 
 std::span<const Tensor> Executor::Session::run(std::span<const std::int64_t> offsets) {
   executor_.run(*workspace_, offsets);
@@ -702,6 +706,7 @@ void Executor::run_tile(Call& call, std::size_t index, const Tile& tile,
   worker.symbols[0] = count;
   worker.ids.clear();
   Context context{kernels_, worker.arena, worker.symbols};
+  context.upcoming = call.workspace.upcoming;
   try {
     for (std::size_t i = 0; i < phase.imports.size(); ++i) {
       const Import& import = phase.imports[i];

@@ -110,6 +110,8 @@ class Executor {
 
     // To be set for each input before the run, without an owner.
     Tensor& input(std::size_t index);
+    // Rows of a table that are written with the results, to be brought into the cache meanwhile.
+    void announce(const Upcoming& rows);
     // offsets: B + 1 row numbers for B requests, or empty for one request that owns all rows.
     std::span<const Tensor> run(std::span<const std::int64_t> offsets);
     // Gives the best candidates of each request instead of the only output, which holds one score

@@ -11,6 +11,9 @@ namespace pyrec {
 
 namespace {
 
+// Results of a tile that stay in the cache until they are copied, beside what they are made from.
+constexpr std::size_t kTileBytes = std::size_t{1} << 17;
+
 // An output with its axis of rows first.
 Tensor rows_first(const Tensor& tensor, int axis) {
   Shape shape, strides;
@@ -29,7 +32,10 @@ Tensor rows_first(const Tensor& tensor, int axis) {
 RecordWriter::RecordWriter(std::shared_ptr<const Executor> executor,
                            std::shared_ptr<ThreadPool> pool, std::vector<RecordField> fields,
                            std::size_t stride)
-    : executor_(std::move(executor)), pool_(std::move(pool)), fields_(std::move(fields)) {
+    : executor_(std::move(executor)),
+      pool_(std::move(pool)),
+      fields_(std::move(fields)),
+      stride_(stride) {
   bool fits = fields_.size() == executor_->output_count();
   std::vector<bool> used(stride);
   for (const RecordField& field : fields_) {
@@ -50,7 +56,10 @@ RecordWriter::RecordWriter(std::shared_ptr<const Executor> executor,
 }
 
 void RecordWriter::write(std::span<const Tensor> inputs, ItemStore::Batch& batch) const {
-  const auto tile = static_cast<std::size_t>(std::max<std::int64_t>(executor_->tile_rows(), 1));
+  const std::size_t cached =
+      std::max<std::size_t>(kTileBytes / std::max<std::size_t>(stride_, 1) / 8 * 8, 16);
+  const auto tile =
+      std::min(cached, static_cast<std::size_t>(std::max<std::int64_t>(executor_->tile_rows(), 1)));
   const std::size_t rows = batch.size();
   pool_->run((rows + tile - 1) / tile, [&](std::size_t number, std::size_t) {
     const std::size_t begin = number * tile;
@@ -70,6 +79,9 @@ void RecordWriter::write_tile(std::span<const Tensor> inputs, std::size_t begin,
                                          static_cast<std::int64_t>(item_size(whole.dtype)),
                         whole.dtype, shape, whole.strides, BufferRef()};
   }
+  const std::span<const ItemStore::Row> own = batch.rows().subspan(begin, count);
+  const std::vector<std::int64_t> rows(own.begin(), own.end());
+  session.announce({reinterpret_cast<std::uintptr_t>(batch.table()), stride_, rows.data(), count});
   const std::int64_t all[] = {0, static_cast<std::int64_t>(count)};
   const std::span<const Tensor> made = session.run(all);
   std::vector<Tensor> values;

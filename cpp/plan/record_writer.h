@@ -49,6 +49,7 @@ class RecordWriter {
   std::shared_ptr<const Executor> executor_;
   std::shared_ptr<ThreadPool> pool_;
   std::vector<RecordField> fields_;
+  std::size_t stride_;
   std::vector<std::pair<std::size_t, std::size_t>> gaps_;  // bytes of a record that no field has
 };
 

@@ -67,6 +67,9 @@ class ItemStore {
     std::byte* record(std::size_t number, std::size_t part = 0) const {
       return records_->row(rows_[number], part);
     }
+    // The first part of all records, and which of them are the batch's.
+    const std::byte* table() const { return records_->row(0); }
+    std::span<const Row> rows() const { return rows_; }
     // Lets record i, not yet written, lie where record order[i] would.
     void arrange(std::span<const std::int64_t> order);
     // Writes successive records from number `first` on, `width` bytes each: whole parts from number

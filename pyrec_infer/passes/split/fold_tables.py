@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyrec_infer.ir import Array, Graph, Node, Rate
+from pyrec_infer.memory import allocate
 from pyrec_infer.ops.lookup_parts import LookupPart, lookup_parts, make_lookup
 from pyrec_infer.passes.common.sides import Sides, find_rates
 
@@ -47,6 +49,17 @@ def _chosen(
             break
         found.add(i)
     return found
+
+
+def _room(rows: Mapping[int, int], columns: int) -> dict[int, NDArray[np.float32]]:
+    """Matrices of so many rows, side by side: together they may fill huge pages, which matter to rows that are
+    read in no order."""
+    ends = np.cumsum([0, *rows.values()]) * columns
+    memory = allocate(4 * int(ends[-1])).view(np.float32)
+    return {
+        i: memory[begin:end].reshape(count, columns)
+        for (i, count), begin, end in zip(rows.items(), ends, ends[1:], strict=False)
+    }
 
 
 def fold_tables(graph: Graph, sides: Sides) -> Graph:
@@ -93,12 +106,13 @@ def _folded(
     base, columns = layer.outputs[0], weights.shape[1]
     bounds = np.cumsum([0, *(part.width for part in parts)])
     folded, kept, rows = [], [], []
+    products = _room({i: constants[parts[i].table].shape[0] for i in sorted(chosen)}, columns)
     for i, part in enumerate(parts):
         own = weights[bounds[i] : bounds[i + 1]]
         if i in chosen:
             name = f"{base}/{part.table}/folded{i}"
-            product = constants[part.table].astype(np.float64) @ own.astype(np.float64)
-            constants[name] = product.astype(np.float32)
+            products[i][...] = constants[part.table].astype(np.float64) @ own.astype(np.float64)
+            constants[name] = products[i]
             folded.append(LookupPart(part.source, name, part.column, columns))
         else:
             kept.append(part)

@@ -56,3 +56,16 @@ def test_tables_of_items_are_folded_when_items_enter() -> None:
         sides = Sides(REQUEST, items)
         folded = fold_tables(fuse_lookups(graph, sides), sides)
         assert ops(folded).count("pyrec.LookupSum") == count
+
+
+def test_folded_tables_lie_side_by_side() -> None:
+    """Together they may fill huge pages, which each by itself would not."""
+    build = Builder()
+    parts = [build.lookup("user_ids", column, 8) for column in range(2)]
+    graph = build.graph(build.dense(build.node("Concat", *parts, axis=1), 16, 16))
+    folded = check(graph, split_graph(graph, REQUEST))
+    first, second = sorted(
+        (folded.constants[name] for name in folded.nodes[0].inputs if "/folded" in name),
+        key=lambda table: table.ctypes.data,
+    )
+    assert first.ctypes.data + first.nbytes == second.ctypes.data
