@@ -636,8 +636,11 @@ void Executor::run_other(Call& call, const Executor& other) const {
 
 // Whether so many rows are worth waking a thread for.
 bool Executor::shares(std::int64_t rows) const {
-  return pool_->threads() > 1 && tile_rows_ >= kLeastTile && rows >= 2 * kLeastTile;
+  return pool_->threads() > 1 && tile_rows_ > 1 && rows >= 2 * least_tile();
 }
+
+// Where a tile has few rows, each of them is much work.
+std::int64_t Executor::least_tile() const { return std::min(kLeastTile, tile_rows_); }
 
 // Where tiles end that threads share: large ones first, which read weights for many rows, and small
 // ones last, so that threads finish together, whether one came late or is slow.
@@ -649,8 +652,8 @@ std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows) const {
   for (std::int64_t end = 0; end < rows;) {
     const std::int64_t left = rows - end;
     const std::int64_t part = (left / parts + kStep - 1) / kStep * kStep;
-    const std::int64_t size = std::min(tile_rows_, std::max(kLeastTile, part));
-    end = left < size + kLeastTile && left <= tile_rows_ ? rows : std::min(rows, end + size);
+    const std::int64_t size = std::min(tile_rows_, std::max(least_tile(), part));
+    end = left < size + least_tile() && left <= tile_rows_ ? rows : std::min(rows, end + size);
     ends.push_back(end);
   }
   return ends;

@@ -104,6 +104,7 @@ void VectorIndex::read_details() {
 
 std::optional<std::uint32_t> VectorIndex::place_of(std::int64_t row) const {
   if (rows_.empty() || row < rows_.front() || row > rows_.back()) return std::nullopt;
+  if (plain_) return static_cast<std::uint32_t>(row);
   // Rows are different and rise, so at most as many stand before one as are less, and no fewer than
   // these without all that are missing.
   const auto number = static_cast<std::size_t>(row);

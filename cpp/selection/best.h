@@ -24,7 +24,10 @@ class Best {
  public:
   // Places that are left out rise.
   explicit Best(std::size_t k, std::span<const std::uint32_t> excluded = {})
-      : k_(k), room_(2 * k + kScoreBlock / 2), excluded_(excluded) {}
+      : k_(k), room_(2 * k + kScoreBlock / 2), excluded_(excluded) {
+    if (!excluded.empty()) marks_.resize(std::bit_ceil(excluded.size()) / 4 + 1);
+    for (const std::uint32_t place : excluded) marks_[word_of(place)] |= bit_of(place);
+  }
 
   // A normal number that is less, whatever the processor makes of others.
   static float below(float least) {
@@ -40,7 +43,7 @@ class Best {
   void add(float score, std::uint32_t place) {
     const Entry entry = entry_of(score, place);
     if (entry <= last_ || score < least_) return;
-    if (!excluded_.empty() && std::ranges::binary_search(excluded_, place)) return;
+    if (is_excluded(place)) return;
     entries_.push_back(entry);
     // An entry does not tell NaN from NaN, nor zeros apart.
     const auto bits = std::bit_cast<std::uint32_t>(score);
@@ -87,6 +90,14 @@ class Best {
  private:
   static constexpr std::uint32_t kMinusZero = 0x80000000;
 
+  // Most places are told from those that are left out by a bit of their own, without a search.
+  std::size_t word_of(std::uint32_t place) const { return place / 64 % marks_.size(); }
+  static std::uint64_t bit_of(std::uint32_t place) { return std::uint64_t{1} << place % 64; }
+  bool is_excluded(std::uint32_t place) const {
+    return !excluded_.empty() && (marks_[word_of(place)] & bit_of(place)) != 0 &&
+           std::ranges::binary_search(excluded_, place);
+  }
+
   // see(i) for scores among which are all that may be among the best.
   template <class See>
   void look(const Kernels& kernels, std::span<const float> scores, bool later, See&& see) {
@@ -106,6 +117,7 @@ class Best {
   std::size_t k_;
   std::size_t room_;
   std::span<const std::uint32_t> excluded_;
+  std::vector<std::uint64_t> marks_;  // of each place that is left out a bit, which others share
   float least_ = -std::numeric_limits<float>::infinity();
   Entry last_ = 0;  // of the k best, once there are as many
   std::vector<Entry> entries_;

@@ -52,8 +52,8 @@ def _chosen(
 
 
 def _room(rows: Mapping[int, int], columns: int) -> dict[int, NDArray[np.float32]]:
-    """Matrices of so many rows, side by side: together they may fill huge pages, which matter to rows that are
-    read in no order."""
+    """Matrices of so many rows, side by side: together they may fill huge pages, which matter to rows that
+    are read in no order."""
     ends = np.cumsum([0, *rows.values()]) * columns
     memory = allocate(4 * int(ends[-1])).view(np.float32)
     return {
