@@ -221,6 +221,30 @@ using ScreenS7 = void (*)(const std::uint8_t* queries, const float* scales, cons
                           std::size_t m, const ScreenBlock& block, std::size_t d,
                           std::uint64_t* marks);
 
+// Blocks of vectors that a screen reads at once, a little of each in turn.
+constexpr std::size_t kScreenStreams = 4;
+
+// kScreenItems vectors of d numbers, or their codes, where they lie.
+struct ScreenRows {
+  const std::byte* rows;
+  std::size_t step;           // bytes from a row to the next
+  const std::int32_t* start;  // of codes alone, as in a ScreenBlock
+  const float* scale;         // of codes alone
+  const float* bias;
+  const float* least;    // of each query
+  std::uint64_t* marks;  // of each query
+};
+
+// The same as screen_s7 of each of at most kScreenStreams blocks.
+using ScreenRowsS7 = void (*)(const std::uint8_t* queries, const float* scales, std::size_t m,
+                              const ScreenRows* blocks, std::size_t count, std::size_t d);
+
+// Which items of each of at most kScreenStreams blocks may have a score that is not less than
+// least[q]: the sum of the products of their numbers, in any order, and bias[i]. Steps are rounded
+// once or twice.
+using ScreenRowsF32 = void (*)(const float* queries, std::size_t m, const ScreenRows* blocks,
+                               std::size_t count, std::size_t d);
+
 // Writes the places, rising, of the numbers of x[0..n) that are above a bound, and gives how many
 // there are; NaN is above nothing. `places` has room for n.
 using FindAboveF32 = std::size_t (*)(const float* x, std::size_t n, float below,

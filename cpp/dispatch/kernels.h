@@ -96,7 +96,10 @@ namespace pyrec {
   INNER(reorder_s8, ReorderBytes)         \
   INNER(reorder_bf16, ReorderBytes)
 
-#define PYREC_KERNELS_screen(X, INNER) X(screen_s7, ScreenS7)
+#define PYREC_KERNELS_screen(X, INNER) \
+  X(screen_s7, ScreenS7)               \
+  X(screen_rows_s7, ScreenRowsS7)      \
+  X(screen_rows_f32, ScreenRowsF32)
 
 #define PYREC_KERNELS_find(X, INNER) X(find_above_f32, FindAboveF32)
 
@@ -126,7 +129,8 @@ namespace pyrec {
 #define PYREC_BYTE_KERNELS(X)   \
   X(gemm_u8s8, GemmU8S8)        \
   X(gemm_sparse_u8s8, GemmU8S8) \
-  X(screen_s7, ScreenS7)
+  X(screen_s7, ScreenS7)        \
+  X(screen_rows_s7, ScreenRowsS7)
 #define PYREC_BF16_KERNELS(X)       \
   X(lookup_sum_bf16, LookupSumBf16) \
   X(round_rows_bf16, RoundRowsBf16) \

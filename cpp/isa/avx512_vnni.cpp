@@ -3,6 +3,7 @@
 // After the vocabulary that it is compiled over.
 #include "kernels/gemm_u8s8.inl.h"
 #include "kernels/screen.inl.h"
+#include "kernels/screen_rows.inl.h"
 #include "kernels/table.inl.h"
 
 namespace pyrec {

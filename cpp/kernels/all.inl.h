@@ -24,5 +24,7 @@
 #include "kernels/reduce.inl.h"
 #include "kernels/round_bf16.inl.h"
 #include "kernels/screen.inl.h"
+#include "kernels/screen_rows.inl.h"
+#include "kernels/screen_rows_f32.inl.h"
 #include "kernels/table.inl.h"
 #include "kernels/transcendental.inl.h"

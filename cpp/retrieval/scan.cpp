@@ -19,7 +19,7 @@ static_assert(kBlock <= kScoreBlock);
 constexpr std::size_t kSample = 64;
 
 // So few queries that it takes longer to lay out a block's vectors than to multiply them.
-constexpr std::size_t kFewQueries = 2;
+constexpr std::size_t kFewQueries = 4;
 
 // A screen that leaves more than this share of a block's pairs, as it may where boosts differ much,
 // costs more than it saves: this block is multiplied whole, and the more blocks that follow without
@@ -59,12 +59,12 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       table_(index.table()),
       kernels_(kernels),
       group_(group),
-      by_rows_(!table_.screened() && group.count <= kFewQueries),
+      by_rows_(group.count <= kFewQueries),
       least_(group.count),
       boosts_(group.boosts, group.count),
       needed_(group.boosts.any() ? group.count : 0),
-      reach_(group.count),
-      marks_(group.count),
+      reach_(group.count * kScreenStreams),
+      marks_(group.count * kScreenStreams),
       found_(table_.screened() || by_rows_ ? group.count : 0),
       packed_(std::max(kernels.packed_size_f32(table_.width, kBlock),
                        kernels.packed_size_f32(table_.codes_stride / 4, kBlock))),
@@ -72,13 +72,6 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
       bias_(kBlock) {
   for (const auto& excluded : group.excluded) best_.emplace_back(group.k, excluded);
-  if (!by_rows_) return;
-  const std::size_t size = kernels.packed_size_f32(table_.width, 1);
-  packed_queries_.resize(group.count * size);
-  for (std::size_t query = 0; query < group.count; ++query) {
-    kernels.pack_f32(group.queries + query * table_.width, table_.width, 1, 1, 1,
-                     packed_queries_.data() + query * size);
-  }
 }
 
 // A bit for each item of a block that may be found.
@@ -88,18 +81,29 @@ std::uint64_t Scan::present(std::size_t block) const {
 }
 
 void Scan::run(std::size_t begin, std::size_t end) {
+  const auto look = [&](std::size_t block, std::size_t next) {
+    by_rows_ ? wait_for(block, next) : look_at(block, next);
+  };
   for (std::size_t block = begin; block < end; block += kSample) {
-    look_at(block, std::min(block + kSample, end - 1));
+    look(block, std::min(block + kSample, end - 1));
   }
-  for (std::size_t block = begin; block < end; ++block) {
-    if ((block - begin) % kSample != 0) look_at(block, std::min(block + 1, end - 1));
+  screen_waiting();
+  // Streams of blocks that lie side by side, a block of each in turn.
+  const std::size_t streams = by_rows_ ? kScreenStreams : 1;
+  const std::size_t each = (end - begin + streams - 1) / streams;
+  for (std::size_t i = 0; i < each; ++i) {
+    for (std::size_t block = begin + i; block < end; block += each) {
+      if ((block - begin) % kSample != 0) look(block, std::min(block + 1, end - 1));
+    }
   }
+  screen_waiting();
   for (std::size_t query = 0; query < found_.size(); ++query) refine(query);
 }
 
-void Scan::look_at(std::size_t block, std::size_t next) {
+// Whether a pair of the block may be found, and what its score has to reach.
+bool Scan::matters(std::size_t block, std::span<float> reach) {
   Watch::check();
-  if (present(block) == 0) return;
+  if (present(block) == 0) return false;
   for (std::size_t query = 0; query < group_.count; ++query) {
     least_[query] =
         std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
@@ -109,20 +113,76 @@ void Scan::look_at(std::size_t block, std::size_t next) {
     boosts_.need(least_, needed_);
   }
   const std::vector<float>& needed = group_.boosts.any() ? needed_ : least_;
-  if (!group_.bounds.reach(index_.bounds(block), needed, reach_)) return;
+  return group_.bounds.reach(index_.bounds(block), needed, reach);
+}
+
+// Whether the next block is to be screened; where a screen leaves too much some are not.
+bool Scan::screens_next() {
+  if (unscreened_ == 0) return true;
+  --unscreened_;
+  return false;
+}
+
+void Scan::look_at(std::size_t block, std::size_t next) {
+  if (!matters(block, reach_)) return;
   // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
   prefetch(next, 0, kBlock / 2);
-  const bool screened = unscreened_ == 0 && (by_rows_ || table_.screened());
-  if (!screened || !by_rows_) pack(block, screened);
+  const bool screened = screens_next() && table_.screened();
+  pack(block, screened);
   prefetch(next, kBlock / 2, kBlock);
-  if (!screened) {
-    unscreened_ -= std::min<std::size_t>(unscreened_, 1);
-    multiply(block);
-  } else if (by_rows_) {
-    screen_rows(block);
-  } else {
+  if (screened) {
     screen(block);
+  } else {
+    multiply(block);
   }
+}
+
+// Blocks that are read together. What lies side by side is prefetched best by the core itself.
+void Scan::wait_for(std::size_t block, std::size_t next) {
+  const std::span<float> reach = std::span(reach_).subspan(waiting_ * group_.count, group_.count);
+  if (!matters(block, reach)) return;
+  index_.prefetch_details(next);
+  if (!is_whole(block)) prefetch(next, 0, kBlock);
+  if (!screens_next()) {
+    pack(block, false);
+    multiply(block);
+    return;
+  }
+  blocks_[waiting_++] = block;
+  if (waiting_ == kScreenStreams) screen_waiting();
+}
+
+// Sums of products in another order than that of scores, or of codes, tell whose scores may be
+// among the best.
+void Scan::screen_waiting() {
+  const std::span waiting(blocks_, waiting_);
+  const bool coded = table_.screened();
+  const std::size_t room = kBlock * row_bytes(coded) / sizeof(float);
+  if (!std::ranges::all_of(waiting, [this](std::size_t block) { return is_whole(block); })) {
+    gathered_.resize(std::max(gathered_.size(), kScreenStreams * room));
+  }
+  ScreenRows rows[kScreenStreams];
+  for (std::size_t s = 0; s < waiting_; ++s) {
+    const std::size_t block = blocks_[s];
+    const Lying lying = find_block(block, coded, gathered_.data() + s * room);
+    rows[s].rows = lying.rows;
+    rows[s].step = lying.step;
+    if (coded) {
+      rows[s].start = index_.starts(block);
+      rows[s].scale = index_.scales(block);
+    }
+    rows[s].bias = index_.biases(block);
+    rows[s].least = reach_.data() + s * group_.count;
+    rows[s].marks = marks_.data() + s * group_.count;
+  }
+  if (coded) {
+    kernels_.screen_rows_s7(group_.codes.data(), group_.bounds.scales(), group_.count, rows,
+                            waiting_, table_.codes_stride);
+  } else {
+    kernels_.screen_rows_f32(group_.queries, group_.count, rows, waiting_, table_.width);
+  }
+  for (std::size_t s = 0; s < waiting_; ++s) note(blocks_[s], rows[s].marks);
+  waiting_ = 0;
 }
 
 void Scan::multiply(std::size_t block) {
@@ -142,24 +202,23 @@ void Scan::multiply(std::size_t block) {
 }
 
 void Scan::screen(std::size_t block) {
-  const std::span<const std::uint32_t> rows = index_.rows(block);
   const ScreenBlock items{packed_.data(), index_.starts(block), index_.scales(block),
                           index_.biases(block)};
   kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
                      items, table_.codes_stride, marks_.data());
-  follow(block);
+  note(block, marks_.data());
 }
 
-// What a screen has marked is refined.
-void Scan::follow(std::size_t block) {
-  const std::span<const std::uint32_t> rows = index_.rows(block);
+// Items of a block that are to be refined, those that are marked for each query.
+void Scan::note(std::size_t block, const std::uint64_t* marks_of) {
+  const std::size_t pairs = group_.count * index_.rows(block).size();
   const std::uint64_t found_here = present(block);
   if (group_.boosts.any()) {
     std::size_t count = 0;
-    for (const std::uint64_t marks : marks_) {
-      count += static_cast<std::size_t>(std::popcount(marks & found_here));
+    for (std::size_t query = 0; query < group_.count; ++query) {
+      count += static_cast<std::size_t>(std::popcount(marks_of[query] & found_here));
     }
-    if (count * kShare > group_.count * rows.size()) {
+    if (count * kShare > pairs) {
       unscreened_ = loose_;
       loose_ = std::min(2 * loose_ + 1, kMostUnscreened);
       pack(block, false);
@@ -168,46 +227,17 @@ void Scan::follow(std::size_t block) {
     }
     loose_ = 0;
   }
-  if (by_rows_) refined_ += group_.count * rows.size();
+  if (!table_.screened()) refined_ += pairs;
   for (std::size_t query = 0; query < group_.count; ++query) {
-    std::uint64_t marks = marks_[query] & found_here;
+    std::uint64_t marks = marks_of[query] & found_here;
     if (marks == 0) continue;
     for (; marks != 0; marks &= marks - 1) {
-      const auto i = static_cast<std::size_t>(std::countr_zero(marks));
-      prefetch_bytes(table_.vector(rows[i]), table_.width * sizeof(float));
-      note(query, block, i);
+      const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
+      prefetch_bytes(table_.vector(index_.row(number)), table_.width * sizeof(float));
+      found_[query].push_back(static_cast<std::uint32_t>(number));
     }
     if (found_[query].size() >= kBlock) refine(query);
   }
-}
-
-// Sums of products lane by lane, which the vectors are read for where they lie, tell whose scores
-// may be among the best.
-void Scan::screen_rows(std::size_t block) {
-  const std::span<const std::uint32_t> rows = index_.rows(block);
-  const bool whole = is_whole(block);
-  const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
-  const std::size_t step = whole ? table_.vectors_stride / sizeof(float) : table_.width;
-  const std::size_t size = packed_queries_.size() / group_.count;
-  for (std::size_t query = 0; query < group_.count; ++query) {
-    kernels_.gemm_f32(vectors, step, packed_queries_.data() + query * size,
-                      table_.biased ? index_.biases(block) : nullptr, table_.biased ? 1 : 0,
-                      Activation::kNone, scores_.data() + query * kBlock, 1, rows.size(), 1,
-                      table_.width, nullptr);
-  }
-  for (std::size_t query = 0; query < group_.count; ++query) {
-    std::uint32_t marks[kBlock];
-    const std::size_t count = kernels_.find_above_f32(scores_.data() + query * kBlock, rows.size(),
-                                                      Best::below(reach_[query]), marks);
-    marks_[query] = 0;
-    for (std::size_t i = 0; i < count; ++i) marks_[query] |= std::uint64_t{1} << marks[i];
-  }
-  follow(block);
-}
-
-// An item of a block that is to be refined.
-void Scan::note(std::size_t query, std::size_t block, std::size_t i) {
-  found_[query].push_back(static_cast<std::uint32_t>(block * kBlock + i));
 }
 
 // Computes the scores of what a query's screen has found.
@@ -223,14 +253,16 @@ void Scan::refine(std::size_t query) {
       places[i] = index_.place(found[begin + i]);
       bias_[i] = table_.of(rows[i]).bias;
     }
-    kernels_.pack_f32(gather({rows, count}), table_.width, kBlock, 1, table_.width, packed_.data());
+    gather(table_.vectors, table_.vectors_stride, table_.width * sizeof(float), {rows, count},
+           gathered_.data());
+    kernels_.pack_f32(gathered_.data(), table_.width, kBlock, 1, table_.width, packed_.data());
     kernels_.gemm_f32(group_.queries + query * table_.width, table_.width, packed_.data(),
                       table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
                       kBlock, 1, kBlock, table_.width, nullptr);
     if (group_.boosts.any()) group_.boosts.apply(query, {places, count}, scores_.data());
     best.collect(kernels_, scores_.data(), {places, count});
   }
-  if (!by_rows_) refined_ += found.size();
+  if (table_.screened()) refined_ += found.size();
   found.clear();
   seen(query);
 }
@@ -241,51 +273,50 @@ void Scan::seen(std::size_t query) {
   if (least > least_[query]) raise(group_.least[query], least);
 }
 
-// The vectors of some rows side by side, and zeros up to a block.
-const float* Scan::gather(std::span<const std::uint32_t> rows) {
-  const std::size_t width = table_.width;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(gathered_.data() + i * width, table_.vector(rows[i]), width * sizeof(float));
-  }
-  std::fill_n(gathered_.begin() + static_cast<std::ptrdiff_t>(rows.size() * width),
-              (kBlock - rows.size()) * width, 0.0f);
-  return gathered_.data();
-}
-
 // Whether a block's vectors lie as far from each other as rows do.
 bool Scan::is_whole(std::size_t block) const {
-  const std::span<const std::uint32_t> rows = index_.rows(block);
-  return rows.size() == kBlock && is_run(rows);
+  return index_.is_run(block) && index_.rows(block).size() == kBlock;
+}
+
+// Bytes of a row of codes, or of numbers.
+std::size_t Scan::row_bytes(bool coded) const {
+  return coded ? table_.codes_stride : table_.width * sizeof(float);
+}
+
+// The vectors or codes of some rows side by side, and zeros up to a block.
+void Scan::gather(const std::byte* from, std::size_t stride, std::size_t bytes,
+                  std::span<const std::uint32_t> rows, float* room) {
+  auto* to = reinterpret_cast<std::byte*>(room);
+  for (const std::uint32_t row : rows) {
+    std::memcpy(to, from + row * stride, bytes);
+    to += bytes;
+  }
+  std::memset(to, 0, (kBlock - rows.size()) * bytes);
+}
+
+// Where the block's codes or vectors lie, with room for them where its rows are apart.
+Scan::Lying Scan::find_block(std::size_t block, bool coded, float* room) const {
+  const std::byte* const from = coded ? table_.codes : table_.vectors;
+  const std::size_t stride = coded ? table_.codes_stride : table_.vectors_stride;
+  if (is_whole(block)) return {from + index_.first_row(block) * stride, stride};
+  gather(from, stride, row_bytes(coded), index_.rows(block), room);
+  return {reinterpret_cast<const std::byte*>(room), row_bytes(coded)};
 }
 
 // Lays what the block is multiplied by out: its codes, or its vectors.
-void Scan::pack(std::size_t block, bool by_codes) {
-  const std::span<const std::uint32_t> rows = index_.rows(block);
-  const bool whole = is_whole(block);
-  if (!by_codes) {
-    const float* vectors = whole ? table_.vector(rows.front()) : gather(rows);
-    const std::size_t step = whole ? table_.vectors_stride / sizeof(float) : table_.width;
-    kernels_.pack_f32(vectors, table_.width, kBlock, 1, step, packed_.data());
-    return;
-  }
-  const std::size_t words = table_.codes_stride / sizeof(float);
-  const float* codes = table_.packed_codes(rows.front());
-  if (!whole) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      std::memcpy(gathered_.data() + i * words, table_.packed_codes(rows[i]), table_.codes_stride);
-    }
-    codes = gathered_.data();
-  }
-  kernels_.pack_f32(codes, words, kBlock, 1, words, packed_.data());
+void Scan::pack(std::size_t block, bool coded) {
+  const Lying lying = find_block(block, coded, gathered_.data());
+  kernels_.pack_f32(reinterpret_cast<const float*>(lying.rows), row_bytes(coded) / sizeof(float),
+                    kBlock, 1, lying.step / sizeof(float), packed_.data());
 }
 
 void Scan::prefetch(std::size_t block, std::size_t begin, std::size_t end) const {
   const std::span<const std::uint32_t> rows = index_.rows(block);
   const bool screened = table_.screened();
-  const std::size_t bytes = screened ? table_.codes_stride : table_.width * sizeof(float);
+  const std::size_t bytes = row_bytes(screened);
   end = std::min(end, rows.size());
   // As a whole where what is read lies side by side.
-  const bool dense = is_run(rows) && (screened || table_.vectors_stride == bytes);
+  const bool dense = index_.is_run(block) && (screened || table_.vectors_stride == bytes);
   const std::size_t step = dense ? std::max<std::size_t>(end, 1) : 1;
   for (std::size_t i = begin; i < end; i += step) {
     const float* from = screened ? table_.packed_codes(rows[i]) : table_.vector(rows[i]);

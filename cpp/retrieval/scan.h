@@ -41,17 +41,28 @@ class Scan {
   std::size_t refined() const { return refined_; }
 
  private:
+  // Rows and the bytes from one to the next.
+  struct Lying {
+    const std::byte* rows;
+    std::size_t step;
+  };
+
+  bool matters(std::size_t block, std::span<float> reach);
   void look_at(std::size_t block, std::size_t next);
+  void wait_for(std::size_t block, std::size_t next);
+  void screen_waiting();
   std::uint64_t present(std::size_t block) const;
   void multiply(std::size_t block);
   void screen(std::size_t block);
-  void screen_rows(std::size_t block);
-  void follow(std::size_t block);
-  void note(std::size_t query, std::size_t block, std::size_t i);
+  bool screens_next();
+  void note(std::size_t block, const std::uint64_t* marks_of);
   void refine(std::size_t query);
-  const float* gather(std::span<const std::uint32_t> rows);
   bool is_whole(std::size_t block) const;
-  void pack(std::size_t block, bool by_codes);
+  std::size_t row_bytes(bool coded) const;
+  static void gather(const std::byte* from, std::size_t stride, std::size_t bytes,
+                     std::span<const std::uint32_t> rows, float* room);
+  Lying find_block(std::size_t block, bool coded, float* room) const;
+  void pack(std::size_t block, bool coded);
   void seen(std::size_t query);
   void prefetch(std::size_t block, std::size_t begin, std::size_t end) const;
 
@@ -59,7 +70,7 @@ class Scan {
   const VectorTable& table_;
   const Kernels& kernels_;
   QueryGroup& group_;
-  const bool by_rows_;  // few queries, whose products with vectors as they lie are the screen
+  const bool by_rows_;  // few queries, whose products with what lies in rows are the screen
   std::size_t refined_ = 0;
   std::vector<Best> best_;
   std::vector<float> least_;  // as the group's
@@ -71,10 +82,11 @@ class Scan {
   std::vector<std::uint64_t> marks_;
   std::vector<std::vector<std::uint32_t>> found_;  // items of each query, to be refined
   std::vector<float> packed_;
-  std::vector<float> packed_queries_;
   std::vector<float> scores_;
   std::vector<float> gathered_;
   std::vector<float> bias_;
+  std::size_t blocks_[kScreenStreams];  // that wait for others
+  std::size_t waiting_ = 0;
 };
 
 }  // namespace pyrec

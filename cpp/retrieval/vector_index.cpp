@@ -42,10 +42,6 @@ std::uint64_t bits_of(const std::uint8_t* flags) {
 
 }  // namespace
 
-bool is_run(std::span<const std::uint32_t> rows) {
-  return rows.back() == rows.front() + (rows.size() - 1);
-}
-
 VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t> rows)
     : table_(table) {
   if (rows.size() >= kMostScores) throw OpError(ErrorKind::kUnsupported, "too many items");
@@ -94,11 +90,16 @@ void VectorIndex::read_details() {
   for (std::size_t i = 0; i < size(); ++i) {
     if (i + kAhead < size()) __builtin_prefetch(&table_.of(rows_[i + kAhead]));
     const VectorDetails& details = table_.of(rows_[i]);
-    blocks_[i / kBlock].include(details, screened);
+    blocks_[i / kBlock].bounds.include(details, screened);
     if (biased) biases_[i] = details.bias;
     if (!screened) continue;
     scales_[i] = details.scale;
     starts_[i] = details.start;
+  }
+  for (std::size_t block = 0; block < blocks(); ++block) {
+    const std::span<const std::uint32_t> own = rows(block);
+    blocks_[block].first = own.front();
+    blocks_[block].run = own.back() == own.front() + (own.size() - 1);
   }
 }
 
@@ -124,7 +125,7 @@ std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std:
     std::uint64_t bits = 0;
     if (plain_ && own.size() == kBlock) {
       bits = bits_of(flags + block * kBlock);
-    } else if (own.size() == kBlock && is_run(own)) {
+    } else if (own.size() == kBlock && is_run(block)) {
       bits = bits_of(flags + own.front());
     } else {
       for (std::size_t i = 0; i < own.size(); ++i) {
@@ -135,6 +136,17 @@ std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std:
     count += static_cast<std::size_t>(std::popcount(mask[block]));
   }
   return count;
+}
+
+void VectorIndex::prefetch_details(std::size_t block) const {
+  constexpr std::size_t kLine = 64 / sizeof(float);
+  __builtin_prefetch(&blocks_[block]);
+  for (std::size_t i = 0; i < kBlock; i += kLine) {
+    if (table_.biased) __builtin_prefetch(biases(block) + i);
+    if (!table_.screened()) continue;
+    __builtin_prefetch(scales(block) + i);
+    __builtin_prefetch(starts(block) + i);
+  }
 }
 
 const float* VectorIndex::biases(std::size_t block) const {

@@ -30,9 +30,6 @@ struct SearchRules {
   }
 };
 
-// Whether rows, which rise, lie side by side.
-bool is_run(std::span<const std::uint32_t> rows);
-
 // The vectors of one state of a store, and the search for those with the largest products. A score
 // is the bias of the item and then one chain of multiply_add over the numbers in order, whatever
 // else is searched for at the same time. Immutable; the table's memory has to outlive it.
@@ -60,14 +57,23 @@ class VectorIndex {
   // Of a block's items, by row: those, the items' places in the order, and their bounds.
   std::span<const std::uint32_t> rows(std::size_t block) const;
   std::span<const std::uint32_t> places(std::size_t block) const;
-  const BlockBounds& bounds(std::size_t block) const { return blocks_[block]; }
+  const BlockBounds& bounds(std::size_t block) const { return blocks_[block].bounds; }
+  // The row of a block's first item, and whether the others lie side by side behind it.
+  std::uint32_t first_row(std::size_t block) const { return blocks_[block].first; }
+  bool is_run(std::size_t block) const { return blocks_[block].run; }
+  // Asks for what is read of a block besides its vectors or codes.
+  void prefetch_details(std::size_t block) const;
   // kBlock numbers of its details each, zeros at the end of all.
   const float* biases(std::size_t block) const;
   const float* scales(std::size_t block) const { return scales_.data() + block * kBlock; }
   const std::int32_t* starts(std::size_t block) const { return starts_.data() + block * kBlock; }
   // By the number of an item among all.
-  std::uint32_t row(std::size_t number) const { return rows_[number]; }
-  std::uint32_t place(std::size_t number) const { return places_[number]; }
+  std::uint32_t row(std::size_t number) const {
+    return plain_ ? static_cast<std::uint32_t>(number) : rows_[number];
+  }
+  std::uint32_t place(std::size_t number) const {
+    return plain_ ? static_cast<std::uint32_t>(number) : places_[number];
+  }
 
   // For each of `count` queries, `width` floats each, the places of the k items with the largest
   // scores and these: best first, equal scores by place. k is at most size(). Where the rules leave
@@ -79,13 +85,19 @@ class VectorIndex {
                      std::int64_t* places, float* scores, std::int64_t* counts) const;
 
  private:
+  struct Block {
+    BlockBounds bounds;
+    std::uint32_t first;
+    bool run;
+  };
+
   void read_details();
 
   VectorTable table_;
   bool plain_ = false;  // an item's number is its row and its place, and nothing is read to know it
   std::vector<std::uint32_t> rows_;
   std::vector<std::uint32_t> places_;
-  std::vector<BlockBounds> blocks_;
+  std::vector<Block> blocks_;
   std::vector<float> biases_;  // of one block where all are zero
   std::vector<float> scales_;
   std::vector<std::int32_t> starts_;

@@ -119,16 +119,21 @@ inline float sum_lanes(VecF x) {
   y = y + _mm_movehdup_ps(y);
   return _mm_cvtss_f32(y);
 }
-// Lane i is sum_lanes(x[i]), rounded alike.
-inline VecF sum_each(const VecF (&x)[kLanes]) {
+// Lane i is the sum of x[i]'s lanes, of floats as sum_lanes rounds it. For VecF and VecU.
+template <class Vec>
+inline Vec sum_each(const Vec (&x)[kLanes]) {
+  const auto sum = [](VecF a, VecF b) {
+    return reinterpret_cast<VecF>(reinterpret_cast<Vec>(a) + reinterpret_cast<Vec>(b));
+  };
   VecF y[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    y[i] = _mm256_blend_ps(x[i], x[i + 4], 0xf0) + _mm256_permute2f128_ps(x[i], x[i + 4], 0x21);
+    const VecF a = reinterpret_cast<VecF>(x[i]), b = reinterpret_cast<VecF>(x[i + 4]);
+    y[i] = sum(_mm256_blend_ps(a, b, 0xf0), _mm256_permute2f128_ps(a, b, 0x21));
   }
-  const VecF a = _mm256_blend_ps(y[0], y[1], 0xcc) + _mm256_shuffle_ps(y[0], y[1], 0x4e);
-  const VecF b = _mm256_blend_ps(y[2], y[3], 0xcc) + _mm256_shuffle_ps(y[2], y[3], 0x4e);
-  return _mm256_shuffle_ps(a, b, 0x88) + _mm256_shuffle_ps(a, b, 0xdd);
+  const VecF a = sum(_mm256_blend_ps(y[0], y[1], 0xcc), _mm256_shuffle_ps(y[0], y[1], 0x4e));
+  const VecF b = sum(_mm256_blend_ps(y[2], y[3], 0xcc), _mm256_shuffle_ps(y[2], y[3], 0x4e));
+  return reinterpret_cast<Vec>(sum(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd)));
 }
 // Lane j of x[i] becomes lane i of x[j].
 inline void transpose(VecF (&x)[kLanes]) {

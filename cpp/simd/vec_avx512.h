@@ -124,24 +124,28 @@ inline std::uint32_t nonzero_lanes(VecF x) {
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm512_mask_blend_ps(mask, no, yes); }
 
 inline float sum_lanes(VecF x) { return _mm512_reduce_add_ps(x); }
-// Lane i is sum_lanes(x[i]), rounded alike.
-inline VecF sum_each(const VecF (&x)[kLanes]) {
+// Lane i is the sum of x[i]'s lanes, of floats as sum_lanes rounds it. For VecF and VecU.
+template <class Vec>
+inline Vec sum_each(const Vec (&x)[kLanes]) {
+  const auto sum = [](VecF a, VecF b) {
+    return reinterpret_cast<VecF>(reinterpret_cast<Vec>(a) + reinterpret_cast<Vec>(b));
+  };
   const __m512i across =
       _mm512_set_epi32(27, 26, 25, 24, 15, 14, 13, 12, 19, 18, 17, 16, 7, 6, 5, 4);
   VecF y[8], z[4];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    y[i] =
-        _mm512_mask_blend_ps(0xff00, x[i], x[i + 8]) + _mm512_shuffle_f32x4(x[i], x[i + 8], 0x4e);
+    const VecF a = reinterpret_cast<VecF>(x[i]), b = reinterpret_cast<VecF>(x[i + 8]);
+    y[i] = sum(_mm512_mask_blend_ps(0xff00, a, b), _mm512_shuffle_f32x4(a, b, 0x4e));
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    z[i] = _mm512_mask_blend_ps(0xf0f0, y[i], y[i + 4]) +
-           _mm512_permutex2var_ps(y[i], across, y[i + 4]);
+    z[i] = sum(_mm512_mask_blend_ps(0xf0f0, y[i], y[i + 4]),
+               _mm512_permutex2var_ps(y[i], across, y[i + 4]));
   }
-  const VecF a = _mm512_mask_blend_ps(0xcccc, z[0], z[1]) + _mm512_shuffle_ps(z[0], z[1], 0x4e);
-  const VecF b = _mm512_mask_blend_ps(0xcccc, z[2], z[3]) + _mm512_shuffle_ps(z[2], z[3], 0x4e);
-  return _mm512_shuffle_ps(a, b, 0x88) + _mm512_shuffle_ps(a, b, 0xdd);
+  const VecF a = sum(_mm512_mask_blend_ps(0xcccc, z[0], z[1]), _mm512_shuffle_ps(z[0], z[1], 0x4e));
+  const VecF b = sum(_mm512_mask_blend_ps(0xcccc, z[2], z[3]), _mm512_shuffle_ps(z[2], z[3], 0x4e));
+  return reinterpret_cast<Vec>(sum(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd)));
 }
 // Lane j of x[i] becomes lane i of x[j].
 inline void transpose(VecF (&x)[kLanes]) {

@@ -135,9 +135,12 @@ inline VecF scale_or_zero(VecF x, VecF n, Mask mask) {
 
 inline float first_lane(VecF x) { return x[0]; }
 inline float sum_lanes(VecF x) { return (x[0] + x[2]) + (x[1] + x[3]); }
-// Lane i is sum_lanes(x[i]), rounded alike.
-inline VecF sum_each(const VecF (&x)[kLanes]) {
-  return VecF{sum_lanes(x[0]), sum_lanes(x[1]), sum_lanes(x[2]), sum_lanes(x[3])};
+// Lane i is the sum of x[i]'s lanes, of floats as sum_lanes rounds it. For VecF and VecU.
+template <class Vec>
+inline Vec sum_each(const Vec (&x)[kLanes]) {
+  Vec sums{};
+  for (std::size_t i = 0; i < kLanes; ++i) sums[i] = (x[i][0] + x[i][2]) + (x[i][1] + x[i][3]);
+  return sums;
 }
 // Lane j of x[i] becomes lane i of x[j].
 inline void transpose(VecF (&x)[kLanes]) {

@@ -1,4 +1,4 @@
-"""Products of codes of seven bits, compared with what a score has to reach."""
+"""Products of vectors or of their codes of seven bits, compared with what a score has to reach."""
 
 from __future__ import annotations
 
@@ -62,4 +62,70 @@ def _screen_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
             yield tuple(shifted(array) for array in (queries, scales, least, codes, start, scale, bias))
 
 
-KERNELS = (KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),)
+def screen_rows_s7(
+    queries: Array, scales: Array, least: Array, codes: Array, start: Array, scale: Array, bias: Array
+) -> Array:
+    """`screen_s7` of several blocks, the marks of each one's queries after those of the one before."""
+    marks = [screen_s7(queries, scales, *own) for own in zip(least, codes, start, scale, bias, strict=True)]
+    return np.concatenate([np.zeros((0, ITEMS), np.uint8), *marks])
+
+
+def _screen_rows(
+    queries: Array, scales: Array, least: Array, codes: Array, start: Array, scale: Array, bias: Array
+) -> Array:
+    marks = [_screen(queries, scales, *own) for own in zip(least, codes, start, scale, bias, strict=True)]
+    return np.concatenate([np.zeros((0, ITEMS), np.uint8), *marks])
+
+
+def _screen_rows_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Those of `screen_s7` of as many queries and numbers, as blocks of one call."""
+    alike: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
+    for _ in range(4):
+        for case in _screen_cases(rng):
+            alike.setdefault(case[0].shape, []).append(case)
+    for at, cases in enumerate(alike.values()):
+        queries, scales = cases[0][:2]
+        count = 4 - at % 5
+        parts = [np.stack([case[part] for case in cases])[:count] for part in range(2, 7)]
+        yield (queries, scales, *(shifted(part) for part in parts))
+
+
+@compiled
+def _vectors_loop(queries: Any, least: Any, vectors: Any, bias: Any, marks: Any) -> None:
+    for block in range(vectors.shape[0]):
+        for q in range(queries.shape[0]):
+            for i in range(vectors.shape[1]):
+                score = bias[block, i]
+                for at in range(queries.shape[1]):
+                    score += queries[q, at] * vectors[block, i, at]
+                marks[block * queries.shape[0] + q, i] = not score < least[block, q]
+
+
+def screen_rows_f32(queries: Array, least: Array, vectors: Array, bias: Array) -> Array:
+    """Whether ``queries @ vectors.T + bias`` is not less than ``least``, of each block."""
+    marks = np.zeros((len(vectors) * len(queries), ITEMS), np.uint8)
+    _vectors_loop(queries, least, vectors, bias, marks)
+    return marks
+
+
+def _vectors(queries: Array, least: Array, vectors: Array, bias: Array) -> Array:
+    scores = np.einsum("qd,bid->bqi", queries.astype(np.float64), vectors) + bias[:, np.newaxis]
+    return np.asarray(~(scores < least[:, :, np.newaxis]), np.uint8).reshape(-1, ITEMS)
+
+
+def _vectors_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Whole numbers whose sums float32 holds in any order."""
+    some = ((0, 8, 1), (1, 1, 1), (1, 64, 4), (2, 37, 3), (3, 7, 2), (5, 300, 4), (1, 0, 1), (2, 8, 0))
+    for m, d, count in some:
+        shapes = (m, d), (count, ITEMS, d), (count, ITEMS)
+        queries, vectors, bias = (rng.integers(-9, 9, shape).astype(np.float32) for shape in shapes)
+        least = (vectors[:, :1] @ queries.T)[:, 0] + bias[:, :1]
+        least[:, 1:2], least[:1, 3:4] = -np.inf, np.inf
+        yield tuple(shifted(array) for array in (queries, least, vectors, bias))
+
+
+KERNELS = (
+    KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),
+    KernelSpec("screen_rows_s7", _screen_rows, screen_rows_s7, EXACT, _screen_rows_cases),
+    KernelSpec("screen_rows_f32", _vectors, screen_rows_f32, EXACT, _vectors_cases),
+)

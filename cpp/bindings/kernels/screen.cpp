@@ -9,8 +9,18 @@
 namespace pyrec {
 namespace {
 
+// A matrix of marks, 0 or 1, kScreenItems in a row.
+py::object shown(const Call& call, const std::vector<std::uint64_t>& marks) {
+  py::array out = call.flat_output<std::uint8_t>(
+      {static_cast<py::ssize_t>(marks.size()), static_cast<py::ssize_t>(kScreenItems)});
+  auto* bits = mutable_data<std::uint8_t>(out);
+  for (const std::uint64_t found : marks) {
+    for (std::size_t i = 0; i < kScreenItems; ++i) *bits++ = found >> i & 1;
+  }
+  return out;
+}
+
 // queries [m, d], scales [m], least [m]; codes [kScreenItems, d], start, scale and bias of each.
-// Gives a matrix of marks, 0 or 1.
 py::object run_screen(const Call& call) {
   call.expect_arguments(7);
   const py::array queries = call.flat<std::uint8_t>(0, 2), scales = call.flat<float>(1, 1),
@@ -32,16 +42,70 @@ py::object run_screen(const Call& call) {
   std::vector<std::uint64_t> marks(m);
   call.kernels.screen_s7(data<std::uint8_t>(queries), data<float>(scales), data<float>(least), m,
                          block, d, marks.data());
-  py::array out = call.flat_output<std::uint8_t>(
-      {static_cast<py::ssize_t>(m), static_cast<py::ssize_t>(kScreenItems)});
-  auto* bits = mutable_data<std::uint8_t>(out);
-  for (const std::uint64_t found : marks) {
-    for (std::size_t i = 0; i < kScreenItems; ++i) *bits++ = found >> i & 1;
+  return shown(call, marks);
+}
+
+// Blocks of rows [blocks, kScreenItems, d], their biases and what their scores have to reach
+// [blocks, m].
+std::vector<ScreenRows> read_blocks(const Call& call, const py::array& rows, const py::array& bias,
+                                    const py::array& least, std::vector<std::uint64_t>& marks) {
+  const std::size_t count = size_of(rows, 0), m = size_of(least, 1);
+  call.expect(count <= kScreenStreams && size_of(rows, 1) == kScreenItems &&
+                  size_of(least, 0) == count && size_of(bias, 0) == count &&
+                  size_of(bias, 1) == kScreenItems,
+              "sizes differ");
+  const std::size_t step = size_of(rows, 2) * static_cast<std::size_t>(rows.itemsize());
+  marks.assign(count * m, ~std::uint64_t{0});
+  std::vector<ScreenRows> blocks(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    blocks[i].rows = static_cast<const std::byte*>(rows.data()) + i * kScreenItems * step;
+    blocks[i].step = step;
+    blocks[i].bias = data<float>(bias) + i * kScreenItems;
+    blocks[i].least = data<float>(least) + i * m;
+    blocks[i].marks = marks.data() + i * m;
   }
-  return out;
+  return blocks;
+}
+
+// queries [m, d], scales [m], least [blocks, m]; codes [blocks, kScreenItems, d], start, scale and
+// bias of each.
+py::object run_screen_codes(const Call& call) {
+  call.expect_arguments(7);
+  const py::array queries = call.flat<std::uint8_t>(0, 2), scales = call.flat<float>(1, 1),
+                  least = call.flat<float>(2, 2), codes = call.flat<std::int8_t>(3, 3),
+                  start = call.flat<std::int32_t>(4, 2), scale = call.flat<float>(5, 2),
+                  bias = call.flat<float>(6, 2);
+  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1);
+  call.expect(size_of(scales, 0) == m && size_of(least, 1) == m && size_of(codes, 2) == d &&
+                  d % 8 == 0 && start.size() == bias.size() && scale.size() == bias.size(),
+              "sizes differ");
+  std::vector<std::uint64_t> marks;
+  std::vector<ScreenRows> blocks = read_blocks(call, codes, bias, least, marks);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i].start = data<std::int32_t>(start) + i * kScreenItems;
+    blocks[i].scale = data<float>(scale) + i * kScreenItems;
+  }
+  call.kernels.screen_rows_s7(data<std::uint8_t>(queries), data<float>(scales), m, blocks.data(),
+                              blocks.size(), d);
+  return shown(call, marks);
+}
+
+// queries [m, d], least [blocks, m]; vectors [blocks, kScreenItems, d], bias of each.
+py::object run_screen_vectors(const Call& call) {
+  call.expect_arguments(4);
+  const py::array queries = call.flat<float>(0, 2), least = call.flat<float>(1, 2),
+                  vectors = call.flat<float>(2, 3), bias = call.flat<float>(3, 2);
+  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1);
+  call.expect(size_of(least, 1) == m && size_of(vectors, 2) == d, "sizes differ");
+  std::vector<std::uint64_t> marks;
+  const std::vector<ScreenRows> blocks = read_blocks(call, vectors, bias, least, marks);
+  call.kernels.screen_rows_f32(data<float>(queries), m, blocks.data(), blocks.size(), d);
+  return shown(call, marks);
 }
 
 Runner runner(ScreenS7 Kernels::*) { return run_screen; }
+Runner runner(ScreenRowsS7 Kernels::*) { return run_screen_codes; }
+Runner runner(ScreenRowsF32 Kernels::*) { return run_screen_vectors; }
 
 }  // namespace
 
