@@ -29,10 +29,8 @@ inline VecU dot_code_lanes(const std::uint8_t* query, const std::byte* row, std:
     j += kVector;
   }
   if (j < d) {
-    const auto rest = [count = (d - j) / sizeof(float)](const std::byte* p) {
-      return reinterpret_cast<VecI>(load_first(reinterpret_cast<const float*>(p), count));
-    };
-    sum = dot_u8s8(sum, rest(own + j), rest(row + j));
+    const std::size_t rest = (d - j) / sizeof(float);
+    sum = dot_u8s8(sum, load_first_groups(own + j, rest), load_first_groups(row + j, rest));
   }
   return sum;
 }

@@ -213,6 +213,11 @@ inline VecI load(const std::int32_t* p) {
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+// Those of the first count lanes; the others are zero.
+inline VecI load_first_groups(const std::byte* p, std::size_t count) {
+  return reinterpret_cast<VecI>(_mm256_maskload_epi32(
+      reinterpret_cast<const int*>(p), reinterpret_cast<__m256i>(first_lanes(count))));
+}
 // Four bytes in each lane, from memory: through a general register it would take three steps.
 inline VecI broadcast_group(const std::uint8_t* p) {
   return reinterpret_cast<VecI>(_mm256_broadcast_ss(reinterpret_cast<const float*>(p)));

@@ -218,6 +218,10 @@ inline VecI load(const std::int32_t* p) { return reinterpret_cast<VecI>(_mm512_l
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
 }
+// Those of the first count lanes; the others are zero.
+inline VecI load_first_groups(const std::byte* p, std::size_t count) {
+  return reinterpret_cast<VecI>(_mm512_maskz_loadu_epi32(first_lanes(count), p));
+}
 // Four bytes in each lane, from memory: through a general register it would take three steps.
 inline VecI broadcast_group(const std::uint8_t* p) {
   const __m128 x = _mm_load_ss(reinterpret_cast<const float*>(p));

@@ -221,6 +221,12 @@ inline VecI load_groups(const std::byte* p) {
   __builtin_memcpy(&x, p, sizeof x);
   return x;
 }
+// Those of the first count lanes; the others are zero.
+inline VecI load_first_groups(const std::byte* p, std::size_t count) {
+  VecI x{};
+  __builtin_memcpy(&x, p, count * sizeof(x[0]));
+  return x;
+}
 // Of use where registers are.
 inline void hold(VecI&) {}
 inline void hold(const std::byte*&) {}
