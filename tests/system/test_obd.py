@@ -116,7 +116,6 @@ def test_the_bundled_schema_is_that_of_the_logs() -> None:
     assert pi.Schema([*stored.fields, *stored.combinations]) == raw.schema(cross=False)
 
 
-@pytest.mark.once
 def test_the_bundled_schema_has_golden_rows_as_training_encodes_them() -> None:
     stored = pi.Schema.load(SCHEMA)
     assert stored.golden is not None
