@@ -118,7 +118,7 @@ class _Reader:
         """The least and the most times; None is any number."""
         found: tuple[int, int | None] = (1, 1)
         letter = self.peek()
-        if letter in ("*", "+", "?") and letter:
+        if letter in ("*", "+", "?"):
             self.at += 1
             found = (int(letter == "+"), 1 if letter == "?" else None)
         elif letter == "{":
@@ -130,7 +130,7 @@ class _Reader:
             found = (least, least if match[2] is None else int(match[3]) if match[3] else None)
         else:
             return found
-        if self.peek() in ("*", "+", "?", "{") and self.peek():
+        if self.peek() in ("*", "+", "?", "{"):
             raise _OtherFormError
         return found
 
