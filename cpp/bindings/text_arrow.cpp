@@ -1,11 +1,12 @@
 #include "bindings/text_arrow.h"
 
 #include <cstdint>
-#include <cstring>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "strings/utf8.h"
+#include "strings/views.h"
 
 namespace py = pybind11;
 
@@ -96,28 +97,26 @@ bool append_arrow_offsets(TextBuilder& builder, const ArrowArray& array) {
   return true;
 }
 
-// Views of 16 bytes: a length, then up to 12 bytes, or 4 of them, a buffer and a place in it. The
-// last buffer has the sizes of those between.
+// The last buffer has the sizes of those that views look into.
 bool append_arrow_views(TextBuilder& builder, const ArrowArray& array) {
-  constexpr std::int64_t kView = 16, kInline = 12, kBefore = 2;
-  if (array.n_buffers < kBefore + 1 || array.buffers[1] == nullptr) return false;
+  constexpr std::int64_t kBefore = 2, kMostBuffers = 1 << 20;
   const std::int64_t others = array.n_buffers - kBefore - 1;
+  if (others < 0 || others > kMostBuffers || array.buffers[1] == nullptr) return false;
   const auto* sizes = static_cast<const std::int64_t*>(array.buffers[array.n_buffers - 1]);
-  const char* view = static_cast<const char*>(array.buffers[1]) + kView * array.offset;
-  for (std::int64_t i = 0; i < array.length; ++i, view += kView) {
-    std::int32_t length = 0, place = 0, begin = 0;
-    std::memcpy(&length, view, 4);
-    if (length < 0) return false;
-    std::string_view text(view + 4, static_cast<std::size_t>(length));
-    if (length > kInline) {
-      std::memcpy(&place, view + 8, 4);
-      std::memcpy(&begin, view + 12, 4);
-      if (sizes == nullptr || place < 0 || place >= others || begin < 0) return false;
-      const auto* bytes = static_cast<const char*>(array.buffers[kBefore + place]);
-      if (bytes == nullptr || std::int64_t{begin} + length > sizes[place]) return false;
-      text = {bytes + begin, static_cast<std::size_t>(length)};
-    }
-    if (!append_arrow_text(builder, text)) return false;
+  std::vector<std::string_view> buffers(static_cast<std::size_t>(others));
+  for (std::int64_t i = 0; i < others && sizes != nullptr; ++i) {
+    const auto* bytes = static_cast<const char*>(array.buffers[kBefore + i]);
+    // No view of more than its own bytes looks into an empty one.
+    if (bytes == nullptr || sizes[i] < 0) continue;
+    buffers[static_cast<std::size_t>(i)] = {bytes, static_cast<std::size_t>(sizes[i])};
+  }
+  constexpr auto kView = static_cast<std::int64_t>(TextViews::kBytes);
+  const std::string_view all(static_cast<const char*>(array.buffers[1]) + kView * array.offset,
+                             static_cast<std::size_t>(kView * array.length));
+  const TextViews views(all, buffers);
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const std::optional<std::string_view> text = views.at(i);
+    if (!text || !append_arrow_text(builder, *text)) return false;
   }
   return true;
 }
