@@ -104,7 +104,7 @@ py::tuple mask(const IndexHandle& handle, const PlainArray<bool>& flags,
 }
 
 std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
-                                        const PlainArray<std::uint64_t>& mask) {
+                                        const PlainArray<std::uint64_t>& mask, bool copied) {
   const std::span allowed = read_mask(handle, mask);
   const std::size_t last = handle.index->size() % VectorIndex::kBlock;
   if (last != 0 && (allowed.back() >> last) != 0) {
@@ -114,7 +114,7 @@ std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
   made->kept = handle.kept;
   made->items = handle.items;
   const GilRelease release;
-  made->index = std::make_unique<VectorIndex>(*handle.index, allowed);
+  made->index = std::make_unique<VectorIndex>(*handle.index, allowed, copied);
   return made;
 }
 
@@ -202,7 +202,7 @@ void bind_retrieval(py::module_& module) {
            py::arg("vectors"), py::arg("details"), py::arg("codes"), py::arg("rows"),
            py::arg("biased"))
       .def("mask", &mask, py::arg("flags"), py::arg("within") = py::none())
-      .def("restricted", &restricted, py::arg("mask"))
+      .def("restricted", &restricted, py::arg("mask"), py::arg("copied"))
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),
            py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
            py::arg("bounds") = py::none(), py::arg("times") = py::none(),

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "core/watch.h"
 
@@ -13,10 +14,6 @@ namespace {
 
 constexpr std::size_t kBlock = VectorIndex::kBlock;
 static_assert(kBlock <= kScoreBlock);
-
-// Blocks of which one is looked at before all others: what is found there tells what the others
-// have to reach, in whatever order the items lie.
-constexpr std::size_t kSample = 64;
 
 // So few queries that it takes longer to lay out a block's vectors than to multiply them.
 constexpr std::size_t kFewQueries = 4;
@@ -71,7 +68,10 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       scores_(group.count * kBlock),
       gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
       bias_(kBlock) {
-  for (const auto& excluded : group.excluded) best_.emplace_back(group.k, excluded);
+  // Products of pairs that are found one by one cost more than a better bound does.
+  for (const auto& excluded : group.excluded) {
+    best_.push_back(found_.empty() ? Best(group.k, excluded) : Best::eager(group.k, excluded));
+  }
 }
 
 // A bit for each item of a block that may be found.
@@ -80,22 +80,32 @@ std::uint64_t Scan::present(std::size_t block) const {
   return group_.allowed.empty() ? all : all & group_.allowed[block];
 }
 
-void Scan::run(std::size_t begin, std::size_t end) {
-  const auto look = [&](std::size_t block, std::size_t next) {
-    by_rows_ ? wait_for(block, next) : look_at(block, next);
-  };
-  for (std::size_t block = begin; block < end; block += kSample) {
+void Scan::look_at_sample(std::size_t begin, std::size_t end) {
+  const std::size_t first = (begin + kSample - 1) / kSample * kSample;
+  for (std::size_t block = first; block < end; block += kSample) {
     look(block, std::min(block + kSample, end - 1));
   }
-  screen_waiting();
+  finish();
+}
+
+void Scan::look_at_others(std::size_t begin, std::size_t end) {
   // Streams of blocks that lie side by side, a block of each in turn.
   const std::size_t streams = by_rows_ ? kScreenStreams : 1;
   const std::size_t each = (end - begin + streams - 1) / streams;
   for (std::size_t i = 0; i < each; ++i) {
     for (std::size_t block = begin + i; block < end; block += each) {
-      if ((block - begin) % kSample != 0) look(block, std::min(block + 1, end - 1));
+      if (block % kSample != 0) look(block, std::min(block + 1, end - 1));
     }
   }
+  finish();
+}
+
+void Scan::look(std::size_t block, std::size_t next) {
+  by_rows_ ? wait_for(block, next) : look_at(block, next);
+}
+
+// What waits for more.
+void Scan::finish() {
   screen_waiting();
   for (std::size_t query = 0; query < found_.size(); ++query) refine(query);
 }
@@ -142,7 +152,7 @@ void Scan::wait_for(std::size_t block, std::size_t next) {
   const std::span<float> reach = std::span(reach_).subspan(waiting_ * group_.count, group_.count);
   if (!matters(block, reach)) return;
   index_.prefetch_details(next);
-  if (!is_whole(block)) prefetch(next, 0, kBlock);
+  if (!index_.is_whole(index_.lines(table_.screened()), block)) prefetch(next, 0, kBlock);
   if (!screens_next()) {
     pack(block, false);
     multiply(block);
@@ -155,18 +165,13 @@ void Scan::wait_for(std::size_t block, std::size_t next) {
 // Sums of products in another order than that of scores, or of codes, tell whose scores may be
 // among the best.
 void Scan::screen_waiting() {
-  const std::span waiting(blocks_, waiting_);
   const bool coded = table_.screened();
-  const std::size_t room = kBlock * row_bytes(coded) / sizeof(float);
-  if (!std::ranges::all_of(waiting, [this](std::size_t block) { return is_whole(block); })) {
-    gathered_.resize(std::max(gathered_.size(), kScreenStreams * room));
-  }
+  const std::size_t room = kBlock * table_.line_bytes(coded) / sizeof(float);
+  gathered_.resize(std::max(gathered_.size(), waiting_ * room));
   ScreenRows rows[kScreenStreams];
   for (std::size_t s = 0; s < waiting_; ++s) {
     const std::size_t block = blocks_[s];
-    const Lying lying = find_block(block, coded, gathered_.data() + s * room);
-    rows[s].rows = lying.rows;
-    rows[s].step = lying.step;
+    rows[s] = find_block(block, coded, gathered_.data() + s * room);
     if (coded) {
       rows[s].start = index_.starts(block);
       rows[s].scale = index_.scales(block);
@@ -228,12 +233,13 @@ void Scan::note(std::size_t block, const std::uint64_t* marks_of) {
     loose_ = 0;
   }
   if (!table_.screened()) refined_ += pairs;
+  const VectorIndex::Lines vectors = index_.lines(false);
   for (std::size_t query = 0; query < group_.count; ++query) {
     std::uint64_t marks = marks_of[query] & found_here;
     if (marks == 0) continue;
     for (; marks != 0; marks &= marks - 1) {
       const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
-      prefetch_bytes(table_.vector(index_.row(number)), table_.width * sizeof(float));
+      prefetch_bytes(index_.line(vectors, number), table_.line_bytes(false));
       found_[query].push_back(static_cast<std::uint32_t>(number));
     }
     if (found_[query].size() >= kBlock) refine(query);
@@ -245,16 +251,14 @@ void Scan::refine(std::size_t query) {
   std::vector<std::uint32_t>& found = found_[query];
   Best& best = best_[query];
   best.raise_to(group_.least[query].load(std::memory_order_relaxed));
-  std::uint32_t rows[kBlock], places[kBlock];
+  std::uint32_t places[kBlock];
   for (std::size_t begin = 0; begin < found.size(); begin += kBlock) {
     const std::size_t count = std::min(kBlock, found.size() - begin);
     for (std::size_t i = 0; i < count; ++i) {
-      rows[i] = index_.row(found[begin + i]);
       places[i] = index_.place(found[begin + i]);
-      bias_[i] = table_.of(rows[i]).bias;
+      if (table_.biased) bias_[i] = index_.biases(0)[found[begin + i]];
     }
-    gather(table_.vectors, table_.vectors_stride, table_.width * sizeof(float), {rows, count},
-           gathered_.data());
+    gather(false, std::span(found).subspan(begin, count), gathered_.data());
     kernels_.pack_f32(gathered_.data(), table_.width, kBlock, 1, table_.width, packed_.data());
     kernels_.gemm_f32(group_.queries + query * table_.width, table_.width, packed_.data(),
                       table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
@@ -273,54 +277,51 @@ void Scan::seen(std::size_t query) {
   if (least > least_[query]) raise(group_.least[query], least);
 }
 
-// Whether a block's vectors lie as far from each other as rows do.
-bool Scan::is_whole(std::size_t block) const {
-  return index_.is_run(block) && index_.rows(block).size() == kBlock;
-}
-
-// Bytes of a row of codes, or of numbers.
-std::size_t Scan::row_bytes(bool coded) const {
-  return coded ? table_.codes_stride : table_.width * sizeof(float);
-}
-
-// The vectors or codes of some rows side by side, and zeros up to a block.
-void Scan::gather(const std::byte* from, std::size_t stride, std::size_t bytes,
-                  std::span<const std::uint32_t> rows, float* room) {
+// The codes or vectors of some items side by side, and zeros up to a block.
+void Scan::gather(bool coded, std::span<const std::uint32_t> numbers, float* room) const {
+  const VectorIndex::Lines lines = index_.lines(coded);
+  const std::size_t bytes = table_.line_bytes(coded);
   auto* to = reinterpret_cast<std::byte*>(room);
-  for (const std::uint32_t row : rows) {
-    std::memcpy(to, from + row * stride, bytes);
+  for (const std::uint32_t number : numbers) {
+    std::memcpy(to, index_.line(lines, number), bytes);
     to += bytes;
   }
-  std::memset(to, 0, (kBlock - rows.size()) * bytes);
+  std::memset(to, 0, (kBlock - numbers.size()) * bytes);
 }
 
-// Where the block's codes or vectors lie, with room for them where its rows are apart.
-Scan::Lying Scan::find_block(std::size_t block, bool coded, float* room) const {
-  const std::byte* const from = coded ? table_.codes : table_.vectors;
-  const std::size_t stride = coded ? table_.codes_stride : table_.vectors_stride;
-  if (is_whole(block)) return {from + index_.first_row(block) * stride, stride};
-  gather(from, stride, row_bytes(coded), index_.rows(block), room);
-  return {reinterpret_cast<const std::byte*>(room), row_bytes(coded)};
+// Those of a block where they lie, or in room for them where they are apart.
+ScreenRows Scan::find_block(std::size_t block, bool coded, float* room) const {
+  const VectorIndex::Lines lines = index_.lines(coded);
+  ScreenRows found{};
+  found.rows = index_.line(lines, block * kBlock);
+  found.step = lines.step;
+  if (index_.is_whole(lines, block)) return found;
+  std::uint32_t numbers[kBlock];
+  const std::size_t count = index_.rows(block).size();
+  std::iota(numbers, numbers + count, static_cast<std::uint32_t>(block * kBlock));
+  gather(coded, {numbers, count}, room);
+  found.rows = reinterpret_cast<const std::byte*>(room);
+  found.step = table_.line_bytes(coded);
+  return found;
 }
 
 // Lays what the block is multiplied by out: its codes, or its vectors.
 void Scan::pack(std::size_t block, bool coded) {
-  const Lying lying = find_block(block, coded, gathered_.data());
-  kernels_.pack_f32(reinterpret_cast<const float*>(lying.rows), row_bytes(coded) / sizeof(float),
-                    kBlock, 1, lying.step / sizeof(float), packed_.data());
+  const ScreenRows lying = find_block(block, coded, gathered_.data());
+  kernels_.pack_f32(reinterpret_cast<const float*>(lying.rows),
+                    table_.line_bytes(coded) / sizeof(float), kBlock, 1, lying.step / sizeof(float),
+                    packed_.data());
 }
 
 void Scan::prefetch(std::size_t block, std::size_t begin, std::size_t end) const {
-  const std::span<const std::uint32_t> rows = index_.rows(block);
-  const bool screened = table_.screened();
-  const std::size_t bytes = row_bytes(screened);
-  end = std::min(end, rows.size());
+  const VectorIndex::Lines lines = index_.lines(table_.screened());
+  const std::size_t bytes = table_.line_bytes(table_.screened());
+  end = std::min(end, index_.rows(block).size());
   // As a whole where what is read lies side by side.
-  const bool dense = index_.is_run(block) && (screened || table_.vectors_stride == bytes);
+  const bool dense = index_.is_whole(lines, block) && lines.step == bytes;
   const std::size_t step = dense ? std::max<std::size_t>(end, 1) : 1;
   for (std::size_t i = begin; i < end; i += step) {
-    const float* from = screened ? table_.packed_codes(rows[i]) : table_.vector(rows[i]);
-    prefetch_bytes(from, std::min(step, end - i) * bytes);
+    prefetch_bytes(index_.line(lines, block * kBlock + i), std::min(step, end - i) * bytes);
   }
 }
 

@@ -29,25 +29,26 @@ struct QueryGroup {
   Boosts boosts;
 };
 
+// Blocks of which a sample has one: what is found there tells what the others have to reach, in
+// whatever order the items lie.
+inline constexpr std::size_t kSample = 64;
+
 // One thread's share of a search: blocks of items, against a group of queries.
 class Scan {
  public:
   Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group);
 
-  // Blocks `begin` to `end`.
-  void run(std::size_t begin, std::size_t end);
+  // Of blocks `begin` to `end` those of a sample, or all others.
+  void look_at_sample(std::size_t begin, std::size_t end);
+  void look_at_others(std::size_t begin, std::size_t end);
   std::vector<Entry> take(std::size_t query) { return best_[query].take(); }
   // How many products were computed in float32.
   std::size_t refined() const { return refined_; }
 
  private:
-  // Rows and the bytes from one to the next.
-  struct Lying {
-    const std::byte* rows;
-    std::size_t step;
-  };
-
   bool matters(std::size_t block, std::span<float> reach);
+  void look(std::size_t block, std::size_t next);
+  void finish();
   void look_at(std::size_t block, std::size_t next);
   void wait_for(std::size_t block, std::size_t next);
   void screen_waiting();
@@ -57,11 +58,8 @@ class Scan {
   bool screens_next();
   void note(std::size_t block, const std::uint64_t* marks_of);
   void refine(std::size_t query);
-  bool is_whole(std::size_t block) const;
-  std::size_t row_bytes(bool coded) const;
-  static void gather(const std::byte* from, std::size_t stride, std::size_t bytes,
-                     std::span<const std::uint32_t> rows, float* room);
-  Lying find_block(std::size_t block, bool coded, float* room) const;
+  void gather(bool coded, std::span<const std::uint32_t> numbers, float* room) const;
+  ScreenRows find_block(std::size_t block, bool coded, float* room) const;
   void pack(std::size_t block, bool coded);
   void seen(std::size_t query);
   void prefetch(std::size_t block, std::size_t begin, std::size_t end) const;

@@ -3,25 +3,22 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <functional>
 #include <limits>
-#include <memory>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
-#include "retrieval/scan.h"
+#include "retrieval/group_search.h"
 
 namespace pyrec {
 
 namespace {
 
-// So many that they stay in cache with a block of items.
+// So many queries that they stay in cache with a block of items.
 constexpr std::size_t kQueries = 96;
 
 // What the entries of one thread may take, where queries are many and k is large.
 constexpr std::size_t kEntryBytes = std::size_t{1} << 26;
-
-// Parts that a thread takes one after the other, so that a slow one holds up little.
-constexpr std::size_t kPartsOfThread = 4;
 
 constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
@@ -62,7 +59,8 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
   read_details();
 }
 
-VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed)
+VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed,
+                         bool copied)
     : table_(whole.table_) {
   std::size_t count = 0;
   for (const std::uint64_t bits : allowed) count += static_cast<std::size_t>(std::popcount(bits));
@@ -76,6 +74,7 @@ VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t
     }
   }
   read_details();
+  if (copied) copy_lines();
 }
 
 // Lays what is known of the vectors beside their rows.
@@ -98,9 +97,31 @@ void VectorIndex::read_details() {
   }
   for (std::size_t block = 0; block < blocks(); ++block) {
     const std::span<const std::uint32_t> own = rows(block);
-    blocks_[block].first = own.front();
     blocks_[block].run = own.back() == own.front() + (own.size() - 1);
   }
+}
+
+void VectorIndex::copy_lines() {
+  constexpr std::size_t kAhead = 16, kLine = 64;
+  const Lines from = lines(table_.screened());
+  const std::size_t bytes = table_.line_bytes(table_.screened());
+  std::vector<std::byte> made(blocks() * kBlock * bytes);
+  for (std::size_t i = 0; i < size(); ++i) {
+    if (i + kAhead < size()) {
+      const std::byte* const later = line(from, i + kAhead);
+      for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(later + at);
+    }
+    std::memcpy(made.data() + i * bytes, line(from, i), bytes);
+  }
+  copy_ = std::move(made);
+}
+
+VectorIndex::Lines VectorIndex::lines(bool coded) const {
+  if (!copy_.empty() && coded == table_.screened()) {
+    return {copy_.data(), table_.line_bytes(coded), true};
+  }
+  if (coded) return {table_.codes, table_.codes_stride, false};
+  return {table_.vectors, table_.vectors_stride, false};
 }
 
 std::optional<std::uint32_t> VectorIndex::place_of(std::int64_t row) const {
@@ -125,7 +146,7 @@ std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std:
     std::uint64_t bits = 0;
     if (plain_ && own.size() == kBlock) {
       bits = bits_of(flags + block * kBlock);
-    } else if (own.size() == kBlock && is_run(block)) {
+    } else if (own.size() == kBlock && blocks_[block].run) {
       bits = bits_of(flags + own.front());
     } else {
       for (std::size_t i = 0; i < own.size(); ++i) {
@@ -168,11 +189,11 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
                                 std::int64_t* places, float* scores, std::int64_t* counts) const {
   std::fill_n(counts, count, 0);
   if (k == 0) return 0;
+  std::fill_n(places, count * k, 0);
+  std::fill_n(scores, count * k, -std::numeric_limits<float>::infinity());
   const std::size_t fit = std::max<std::size_t>(1, kEntryBytes / sizeof(Entry) / (2 * k));
   const std::size_t together = std::min(kQueries, fit);
-  const std::size_t threads = pool.threads();
-  const std::size_t parts = threads == 1 ? 1 : std::min(blocks(), kPartsOfThread * threads);
-  std::size_t refined = 0;
+  GroupSearch search(*this, kernels, pool);
   for (std::size_t begin = 0; begin < count; begin += together) {
     QueryGroup group(*this, queries + begin * table_.width, std::min(together, count - begin), k);
     group.allowed = rules.allowed;
@@ -180,34 +201,17 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
     for (std::size_t query = 0; query < group.count; ++query) {
       group.excluded.push_back(rules.excluded_by(begin + query));
     }
-    std::vector<std::unique_ptr<Scan>> scans(threads);
-    pool.run(parts, [&](std::size_t part, std::size_t worker) {
-      if (!scans[worker]) scans[worker] = std::make_unique<Scan>(*this, kernels, group);
-      scans[worker]->run(blocks() * part / parts, blocks() * (part + 1) / parts);
-    });
-    std::erase(scans, nullptr);
-    for (const std::unique_ptr<Scan>& scan : scans) refined += scan->refined();
-    for (std::size_t query = 0; query < group.count; ++query) {
-      std::vector<Entry> found;
-      for (const std::unique_ptr<Scan>& scan : scans) {
-        const std::vector<Entry> more = scan->take(query);
-        found.insert(found.end(), more.begin(), more.end());
-      }
-      keep_first(found, k);
-      std::sort(found.begin(), found.end(), std::greater<>{});
-      counts[begin + query] = static_cast<std::int64_t>(found.size());
-      std::int64_t* const to_places = places + (begin + query) * k;
-      float* const to_scores = scores + (begin + query) * k;
-      std::fill_n(to_places, k, 0);
-      std::fill_n(to_scores, k, -std::numeric_limits<float>::infinity());
-      for (std::size_t i = 0; i < found.size(); ++i) {
-        to_places[i] = static_cast<std::int64_t>(row_of(found[i]));
-        to_scores[i] =
-            is_number(found[i]) ? score_of(found[i]) : std::numeric_limits<float>::quiet_NaN();
+    std::size_t query = begin;
+    for (const std::vector<Entry>& found : search.find(group)) {
+      counts[query] = static_cast<std::int64_t>(found.size());
+      std::size_t to = query++ * k;
+      for (const Entry entry : found) {
+        places[to] = static_cast<std::int64_t>(row_of(entry));
+        scores[to++] = is_number(entry) ? score_of(entry) : std::numeric_limits<float>::quiet_NaN();
       }
     }
   }
-  return refined;
+  return search.refined();
 }
 
 }  // namespace pyrec

@@ -10,6 +10,7 @@
 #include "dispatch/kernels.h"
 #include "retrieval/boosts.h"
 #include "retrieval/bounds.h"
+#include "retrieval/guesses.h"
 #include "retrieval/vector_table.h"
 
 namespace pyrec {
@@ -41,8 +42,9 @@ class VectorIndex {
   // `rows` of all items in order, all different.
   VectorIndex(const VectorTable& table, std::span<const std::int64_t> rows);
   // Those of another index alone that are allowed, a bit for each item of each block. Their places
-  // stay what they are there.
-  VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed);
+  // stay what they are there. With `copied` what a search reads of all of them, their codes or else
+  // their vectors, is copied, to lie side by side.
+  VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed, bool copied);
 
   // A bit for each item of each block whose row is flagged, and where `within` is not empty has its
   // bit there; returns how many there are.
@@ -58,9 +60,20 @@ class VectorIndex {
   std::span<const std::uint32_t> rows(std::size_t block) const;
   std::span<const std::uint32_t> places(std::size_t block) const;
   const BlockBounds& bounds(std::size_t block) const { return blocks_[block].bounds; }
-  // The row of a block's first item, and whether the others lie side by side behind it.
-  std::uint32_t first_row(std::size_t block) const { return blocks_[block].first; }
-  bool is_run(std::size_t block) const { return blocks_[block].run; }
+  // Where codes lie, or vectors, and the bytes from one to the next.
+  struct Lines {
+    const std::byte* from;
+    std::size_t step;
+    bool copied;  // one after the other by number, zeros at the end of the last block
+  };
+  Lines lines(bool coded) const;
+  const std::byte* line(const Lines& lines, std::size_t number) const {
+    return lines.from + (lines.copied ? number : row(number)) * lines.step;
+  }
+  // Whether those of a block lie one after the other, as many as a block has.
+  bool is_whole(const Lines& lines, std::size_t block) const {
+    return lines.copied || (blocks_[block].run && rows(block).size() == kBlock);
+  }
   // Asks for what is read of a block besides its vectors or codes.
   void prefetch_details(std::size_t block) const;
   // kBlock numbers of its details each, zeros at the end of all.
@@ -75,6 +88,8 @@ class VectorIndex {
     return plain_ ? static_cast<std::uint32_t>(number) : places_[number];
   }
 
+  Guesses& guesses() const { return guesses_; }
+
   // For each of `count` queries, `width` floats each, the places of the k items with the largest
   // scores and these: best first, equal scores by place. k is at most size(). Where the rules leave
   // fewer, places are 0 and scores minus infinity behind them. Queries and biases are finite, and
@@ -87,11 +102,11 @@ class VectorIndex {
  private:
   struct Block {
     BlockBounds bounds;
-    std::uint32_t first;
-    bool run;
+    bool run;  // rows lie side by side
   };
 
   void read_details();
+  void copy_lines();
 
   VectorTable table_;
   bool plain_ = false;  // an item's number is its row and its place, and nothing is read to know it
@@ -101,6 +116,8 @@ class VectorIndex {
   std::vector<float> biases_;  // of one block where all are zero
   std::vector<float> scales_;
   std::vector<std::int32_t> starts_;
+  std::vector<std::byte> copy_;  // of codes where there are any, or of vectors; empty: none
+  mutable Guesses guesses_;
 };
 
 }  // namespace pyrec

@@ -26,15 +26,11 @@ struct VectorTable {
   bool biased;               // whether any bias is not zero
 
   bool screened() const { return codes != nullptr; }
-  const float* vector(std::size_t row) const {
-    return reinterpret_cast<const float*>(vectors + row * vectors_stride);
-  }
   const VectorDetails& of(std::size_t row) const {
     return *reinterpret_cast<const VectorDetails*>(details + row * details_stride);
   }
-  const float* packed_codes(std::size_t row) const {
-    return reinterpret_cast<const float*>(codes + row * codes_stride);
-  }
+  // Of a vector's codes, or of its numbers.
+  std::size_t line_bytes(bool coded) const { return coded ? codes_stride : width * sizeof(float); }
 };
 
 }  // namespace pyrec

@@ -24,9 +24,11 @@ class Best {
  public:
   // Places that are left out rise.
   explicit Best(std::size_t k, std::span<const std::uint32_t> excluded = {})
-      : k_(k), room_(2 * k + kScoreBlock / 2), excluded_(excluded) {
-    if (!excluded.empty()) marks_.resize(std::bit_ceil(excluded.size()) / 4 + 1);
-    for (const std::uint32_t place : excluded) marks_[word_of(place)] |= bit_of(place);
+      : Best(k, excluded, 2 * k + kScoreBlock / 2) {}
+  // With room for some more than k, so that the bound rises sooner: where it saves more than that
+  // costs.
+  static Best eager(std::size_t k, std::span<const std::uint32_t> excluded) {
+    return Best(k, excluded, k + k / 4 + kScoreBlock / 32);
   }
 
   // A normal number that is less, whatever the processor makes of others.
@@ -89,6 +91,12 @@ class Best {
 
  private:
   static constexpr std::uint32_t kMinusZero = 0x80000000;
+
+  Best(std::size_t k, std::span<const std::uint32_t> excluded, std::size_t room)
+      : k_(k), room_(room), excluded_(excluded) {
+    if (!excluded.empty()) marks_.resize(std::bit_ceil(excluded.size()) / 4 + 1);
+    for (const std::uint32_t place : excluded) marks_[word_of(place)] |= bit_of(place);
+  }
 
   // Most places are told from those that are left out by a bit of their own, without a search.
   std::size_t word_of(std::uint32_t place) const { return place / 64 % marks_.size(); }

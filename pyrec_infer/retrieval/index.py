@@ -19,6 +19,9 @@ _SPARSE = 0.25
 """Where a smaller part of the items may be found, they are laid out by themselves; else what may not is
 passed over in the blocks of all."""
 
+_COPIED = 1 / 32
+"""A filter that lets no larger part through has a copy of what a search reads of its items."""
+
 _PRODUCTS = 1 << 20
 """Products that are held at once."""
 
@@ -62,8 +65,9 @@ class Index(Protocol):
         """
         ...
 
-    def restricted(self, flags: NDArray[np.bool_]) -> Index:
-        """Those items alone whose rows are flagged; their places stay what they are."""
+    def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> Index:
+        """Those items alone whose rows are flagged; their places stay what they are. What is to last for many
+        searches may take longer to make and more memory."""
         ...
 
 
@@ -97,7 +101,7 @@ class NumbaIndex:
         self._vectors = np.ascontiguousarray(view.part(form.first)[own]).view(np.float32)
         self._biases = form.biases(view.part(form.first + 1)[own])
 
-    def restricted(self, flags: NDArray[np.bool_]) -> NumbaIndex:
+    def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> NumbaIndex:
         return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
 
     def search(
@@ -173,10 +177,11 @@ class NativeIndex:
         self._backend, self._pool = backend, pool
         return self
 
-    def restricted(self, flags: NDArray[np.bool_]) -> NativeIndex:
+    def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> NativeIndex:
         mask, count = self._index.mask(flags, self._mask)
         sparse = count < _SPARSE * self.count
-        index = self._index.restricted(mask) if sparse else self._index
+        copied = lasting and count <= _COPIED * self.count
+        index = self._index.restricted(mask, copied) if sparse else self._index
         made = object.__new__(NativeIndex)
         return made._set(index, count, None if sparse else mask, self._backend, self._pool)
 

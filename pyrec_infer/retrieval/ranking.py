@@ -24,7 +24,7 @@ def scope_of(choice: RowChoice, whole: Index, within: Flags | None = None) -> In
         return whole
     if choice.prepared is None:
         return whole.restricted(flags)
-    return state.kept((whole, choice.prepared), lambda: whole.restricted(flags))
+    return state.kept((whole, choice.prepared), lambda: whole.restricted(flags, lasting=True))
 
 
 class Ranking:

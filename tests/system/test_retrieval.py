@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.products import brute_force
 
 import pyrec_infer as pi
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, ResourceLimitError, ShapeError
@@ -19,43 +19,6 @@ from pyrec_infer.retrieval.retriever import PRECISIONS
 from pyrec_infer.retrieval.vectors import METRICS
 
 Array = NDArray[Any]
-
-FUSED = pi.available_backends()[0] != "numba" and os.environ.get("PYREC_INFER_BACKEND", "") not in (
-    "numba",
-    "scalar",
-)
-"""Whether a step of a sum is rounded once."""
-
-
-def step(product: Array, left: Array, right: Array) -> Array:
-    """One step of the float32 sum that defines a product."""
-    if not FUSED:
-        return product + left * right
-    # Double precision holds the product of two floats; the second rounding of the sum shows in one of 2**29.
-    return (product.astype(np.float64) + left.astype(np.float64) * right).astype(np.float32)
-
-
-def scaled(vectors: Array) -> Array:
-    lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-
-
-def brute_force(metric: str, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
-    """Rows and scores by the definition: all products, a stable sort."""
-    if metric == "cosine":
-        queries, items = scaled(queries), scaled(items)
-    products = np.zeros((len(queries), len(items)), np.float32)
-    if metric == "l2":
-        products += (-0.5 * np.square(items, dtype=np.float64).sum(axis=1)).astype(np.float32)
-    for at in range(items.shape[1]):
-        products = step(products, queries[:, at, np.newaxis], items[np.newaxis, :, at])
-    products += np.float32(0)
-    rows = np.argsort(-products, axis=1, kind="stable")[:, :k]
-    scores = np.take_along_axis(products, rows, axis=1)
-    if metric == "l2":
-        squares = np.square(queries, dtype=np.float64).sum(axis=1, keepdims=True).astype(np.float32)
-        scores = np.minimum(2 * scores - squares, np.float32(0))
-    return rows, scores
 
 
 def gaussian(rng: np.random.Generator, n: int, d: int) -> Array:

@@ -1,0 +1,110 @@
+#include "retrieval/group_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <memory>
+
+namespace pyrec {
+
+namespace {
+
+// Parts that a thread takes one after the other, so that a slow one holds up little.
+constexpr std::size_t kPartsOfThread = 4;
+
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+// Of a sample's best scores the number of one that at least k of all reach, unless chance has it
+// that a sample has as many as in one of ten thousand.
+std::size_t rank_in_sample(std::size_t k) {
+  const double expected = static_cast<double>(k) / kSample;
+  return static_cast<std::size_t>(expected + 4 * std::sqrt(expected) + 4);
+}
+
+// Whether an entry's score is larger than that of another, as entries compare scores.
+bool is_above(Entry entry, Entry other) { return entry >> 32 > other >> 32; }
+
+}  // namespace
+
+GroupSearch::Found GroupSearch::find(QueryGroup& group) {
+  const std::size_t rank = rank_in_sample(group.k);
+  const std::size_t sampled = index_.blocks() / kSample;
+  // Neighbours may be alike: what is found has to come from many blocks. Boosts may leave NaN,
+  // which is above nothing.
+  const bool guesses = rank < group.k && 4 * rank <= sampled && !group.boosts.any();
+  Found found;
+  if (guesses && index_.guesses().are_good()) found = search_above_guess(group, rank);
+  if (found.empty()) found = search(group);
+  for (std::vector<Entry>& own : found) {
+    keep_first(own, group.k);
+    std::sort(own.begin(), own.end(), std::greater<>{});
+  }
+  return found;
+}
+
+// look(scan, begin, end) for parts of the blocks.
+template <class Look>
+GroupSearch::Found GroupSearch::on_threads(QueryGroup& group, Look look) {
+  const std::size_t threads = pool_.threads(), blocks = index_.blocks();
+  const std::size_t parts = threads == 1 ? 1 : std::min(blocks, kPartsOfThread * threads);
+  std::vector<std::unique_ptr<Scan>> scans(threads);
+  pool_.run(parts, [&](std::size_t part, std::size_t worker) {
+    if (!scans[worker]) scans[worker] = std::make_unique<Scan>(index_, kernels_, group);
+    look(*scans[worker], blocks * part / parts, blocks * (part + 1) / parts);
+  });
+  std::erase(scans, nullptr);
+  Found found(group.count);
+  for (const std::unique_ptr<Scan>& scan : scans) {
+    refined_ += scan->refined();
+    for (std::size_t query = 0; query < group.count; ++query) {
+      const std::vector<Entry> more = scan->take(query);
+      found[query].insert(found[query].end(), more.begin(), more.end());
+    }
+  }
+  return found;
+}
+
+GroupSearch::Found GroupSearch::search(QueryGroup& group) {
+  return on_threads(group, [](Scan& scan, std::size_t begin, std::size_t end) {
+    scan.look_at_sample(begin, end);
+    scan.look_at_others(begin, end);
+  });
+}
+
+// With bounds that a sample tells, which may be wrong: none where fewer than k are above one.
+GroupSearch::Found GroupSearch::search_above_guess(QueryGroup& group, std::size_t rank) {
+  const std::size_t wanted = group.k, refined_before = refined_;
+  group.k = rank;
+  Found found = on_threads(group, [](Scan& scan, std::size_t begin, std::size_t end) {
+    scan.look_at_sample(begin, end);
+  });
+  group.k = wanted;
+  std::vector<Entry> bounds(group.count);  // all of the sample that are above one were found
+  for (std::size_t query = 0; query < group.count; ++query) {
+    std::vector<Entry>& own = found[query];
+    keep_first(own, rank);
+    const bool full = own.size() == rank;
+    if (full) bounds[query] = *std::min_element(own.begin(), own.end());
+    group.least[query] = full ? score_of(bounds[query]) : kNone;
+  }
+  const Found others = on_threads(group, [](Scan& scan, std::size_t begin, std::size_t end) {
+    scan.look_at_others(begin, end);
+  });
+  bool right = true;
+  for (std::size_t query = 0; query < group.count; ++query) {
+    std::vector<Entry>& own = found[query];
+    own.insert(own.end(), others[query].begin(), others[query].end());
+    const Entry bound = bounds[query];
+    if (bound == 0) continue;
+    std::erase_if(own, [bound](Entry entry) { return !is_above(entry, bound); });
+    right &= own.size() >= wanted;
+  }
+  index_.guesses().count(right);
+  if (right) return found;
+  refined_ = refined_before;
+  for (std::atomic<float>& least : group.least) least = kNone;
+  return {};
+}
+
+}  // namespace pyrec

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "dispatch/kernels.h"
+#include "retrieval/scan.h"
+#include "retrieval/vector_index.h"
+
+namespace pyrec {
+
+// Searches for groups of queries on all threads.
+class GroupSearch {
+ public:
+  using Found = std::vector<std::vector<Entry>>;  // of each query
+
+  GroupSearch(const VectorIndex& index, const Kernels& kernels, ThreadPool& pool)
+      : index_(index), kernels_(kernels), pool_(pool) {}
+
+  // The k best of each query, best first.
+  Found find(QueryGroup& group);
+  // How many scores were computed.
+  std::size_t refined() const { return refined_; }
+
+ private:
+  template <class Look>
+  Found on_threads(QueryGroup& group, Look look);
+  Found search(QueryGroup& group);
+  Found search_above_guess(QueryGroup& group, std::size_t rank);
+
+  const VectorIndex& index_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  std::size_t refined_ = 0;
+};
+
+}  // namespace pyrec

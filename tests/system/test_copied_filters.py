@@ -1,0 +1,53 @@
+"""Filters that let so little through that a retriever copies it, against the definition, while items change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.products import brute_force
+
+import pyrec_infer as pi
+from pyrec_infer.retrieval.retriever import PRECISIONS
+from pyrec_infer.retrieval.vectors import METRICS
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("metric", METRICS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_a_filter_finds_what_it_lets_through(metric: Any, precision: Any, data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    width = data.draw(st.sampled_from([1, 5, 8, 17]))
+    count = data.draw(st.integers(1000, 5000))
+    items = rng.integers(-3, 4, (count, width)).astype(np.float32)
+    rank = rng.permutation(count)
+    shop = pi.Retriever(items, metric=metric, precision=precision, attributes={"rank": rank})
+    size = data.draw(st.integers(1, count // 32))
+    where = shop.where("rank", max=size - 1)
+    for _ in range(2):
+        kept = np.flatnonzero(rank < size)
+        for queries in (1, 5):
+            given_queries = rng.integers(-3, 4, (queries, width)).astype(np.float32)
+            rows, scores = brute_force(metric, given_queries, items[kept], 7)
+            found = shop.top_k(given_queries, 7, where=where)
+            np.testing.assert_array_equal(found.ids, kept[rows])
+            np.testing.assert_array_equal(found.scores, scores)
+            out = kept[rows[0, :2]]
+            left = np.setdiff1d(kept, out)
+            rows, scores = brute_force(metric, given_queries, items[left], 7)
+            found = shop.top_k(given_queries, 7, where=where, exclude=out)
+            assert found.counts.tolist() == [min(7, len(left))] * queries
+            np.testing.assert_array_equal(found.ids[:, : len(left)], left[rows])
+            boost = rng.standard_normal(count).astype(np.float32)
+            boosted = shop.top_k(given_queries, 7, where=where, boost=boost)
+            same = shop.top_k(given_queries, 7, allow=kept, boost=boost)
+            np.testing.assert_array_equal(boosted.ids, same.ids)
+            np.testing.assert_array_equal(boosted.scores, same.scores)
+        changed = rng.choice(count, 20, replace=False)
+        items[changed] = rng.integers(-3, 4, (20, width))
+        rank[changed] = rng.permutation(rank[changed])
+        shop.upsert(items[changed], changed, {"rank": rank[changed]})
