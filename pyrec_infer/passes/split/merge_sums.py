@@ -46,9 +46,10 @@ class _Merger:
         self.constants: dict[str, Array] = dict(graph.constants)
 
     def reader(self, name: str) -> Node | None:
-        """The only node that reads a value."""
+        """The only node that reads a value, and reads it once: in ``x + x`` a layer would be made twice."""
         readers = self.graph.consumers.get(name, ())
-        return readers[0] if len(readers) == 1 and name not in self.graph.outputs else None
+        only = len(readers) == 1 and name not in self.graph.outputs and readers[0].inputs.count(name) == 1
+        return readers[0] if only else None
 
     def is_sum(self, node: Node) -> bool:
         """Whether a node adds rows [N, H] of float32 and ends with no activation."""

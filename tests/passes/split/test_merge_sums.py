@@ -118,3 +118,11 @@ def test_a_value_that_is_repeated_along_an_axis_is_not_a_bias() -> None:
     narrow = build.dense("p", 2, 1)
     graph = build.graph(build.node("Add", build.dense("i", 4, 3), narrow))
     assert "Add" in ops(check(graph, merge_sums(graph, Sides(REQUEST))))
+
+
+def test_a_layer_that_is_added_to_itself_is_made_once() -> None:
+    build = Builder()
+    once = build.dense("i", 4, 3)
+    graph = build.graph(build.node("Relu", build.node("Add", once, once)))
+    merged = check(graph, merge_sums(graph, Sides(REQUEST)))
+    assert ops(merged).count("pyrec.Dense") == 1
