@@ -82,7 +82,8 @@ def multiplications(graph: Graph, sides: Sides) -> dict[str, int]:
     found = dict.fromkeys(("REQUEST", "ITEM", "PAIR"), 0)
     for node in graph.nodes:
         if node.op == "pyrec.Dense":
-            found[rates[node.outputs[0]].name] += node_flops(replace(node, attributes={}), infos) // 2
+            rate = rates[node.outputs[0]].name
+            found[rate] = found.get(rate, 0) + node_flops(replace(node, attributes={}), infos) // 2
     return found
 
 
