@@ -1,4 +1,4 @@
-"""Filters that let so little through that a retriever copies it, against the definition, while items change."""
+"""Filters that let so little through that a retriever copies it, while items change, by definition."""
 
 from __future__ import annotations
 

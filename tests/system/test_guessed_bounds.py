@@ -1,4 +1,4 @@
-"""Searches among so many items that a sample of them tells what the best may have to reach, right or wrong."""
+"""Searches among so many items that a sample tells what the best may have to reach, right or wrong."""
 
 from __future__ import annotations
 
