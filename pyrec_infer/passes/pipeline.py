@@ -74,6 +74,7 @@ from pyrec_infer.passes.split.split_lookups import split_lookups
 from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split.split_products import split_products
 from pyrec_infer.passes.split.split_sums import split_sums
+from pyrec_infer.passes.split.turn_products import turn_products
 from pyrec_infer.passes.step import EVERY, Aim, Change, State, States, Step, Watch, run
 
 LOAD: tuple[Step, ...] = (
@@ -137,6 +138,7 @@ SPLIT: tuple[Step, ...] = (
     Step(split_lookups, BY_SIDE, clean=True),
     Step(split_sums, BY_SIDE, clean=True),
     Step(split_pair_dots, BY_SIDE, clean=True),
+    Step(turn_products, BY_SIDE, clean=True),
     Step(split_products, BY_SIDE, clean=True),
     Step(fold_dots, BY_SIDE, aim=Aim.MANY, clean=True),
     Step(pack_matrices, BY_SIDE, clean=True),
