@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import Inputs, as_bounds, as_column_names, as_count, as_names, as_threads
+from pyrec_infer.arguments import Inputs, as_bounds, as_column_names, as_count, as_names, as_threads, held
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.calls import (
     PreparedCall,
@@ -391,9 +391,9 @@ class Model:
         500
         """
         candidates = as_names("candidates", candidates) or tuple(self._signature.of_side("candidate"))
-        part = self._ranking.part(
-            items, candidates, output, by, tuple(precision_notes(self._precision, self._backend))
-        )
+        items = held(items)
+        notes = tuple(precision_notes(self._precision, self._backend))
+        part = self._ranking.part(items, candidates, output, by, notes)
         stored = self.precision.precision if precision is None else precision
         return Catalog(part, items, ids, candidates, stored, attributes, vectors)
 

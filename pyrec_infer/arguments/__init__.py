@@ -14,7 +14,7 @@ from pyrec_infer.arguments.scalars import (
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
-from pyrec_infer.arguments.tables import Inputs, as_columns
+from pyrec_infer.arguments.tables import Inputs, as_columns, held
 from pyrec_infer.arguments.texts import plain_names, read_column
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "as_names",
     "as_threads",
     "described_columns",
+    "held",
     "plain_columns",
     "plain_names",
     "raw_columns",

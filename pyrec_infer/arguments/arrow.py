@@ -126,6 +126,9 @@ class ArrowColumn:
         DTypeError
             If these are no lists, or of a type that no model takes.
         """
+        if self.field_of.format == "n":
+            count = sum(piece.count for piece, _ in self._pieces)
+            return (np.zeros(0), None), np.zeros(count + 1, np.int64), np.ones(count, np.bool_)
         if not is_list(self.field_of):
             raise DTypeError(f"{label}: expected lists, got {described(self.field_of.format)}")
         parts: list[Array] = []

@@ -77,9 +77,9 @@ def _padded(lists: Lists, kept: Array, item: ListField) -> Array:
     chosen = _begins(lists, kept, item)[:, None] + places
     there = np.broadcast_to((places >= 0) & (places < kept[:, None]), chosen.shape)
     flat = lists.values.array
-    if not flat.size:
-        return np.full(chosen.shape, blank_of(flat), flat.dtype)
-    return flat[np.where(there, chosen, 0)]
+    made = np.full(chosen.shape, blank_of(flat), flat.dtype)
+    made[there] = flat[chosen[there]]
+    return made
 
 
 __all__ = ["ListColumns", "list_columns"]

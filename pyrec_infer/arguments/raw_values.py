@@ -18,8 +18,8 @@ from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField
 from pyrec_infer.features.lower import DTYPES
 from pyrec_infer.interrupts import let_interrupts_pass
-from pyrec_infer.ir import Array
-from pyrec_infer.strings.missing import is_absent
+from pyrec_infer.ir import Array, blank_of
+from pyrec_infer.strings.missing import is_absent, is_missing
 
 _ROW = re.compile(r" \(row (\d+)\)$")
 
@@ -172,6 +172,10 @@ def _of_array(label: str, value: Any, item: Field) -> Values:
 def _typed(label: str, found: Values, item: Field) -> Values:
     array, missing = found.array, found.missing
     kind = array.dtype.kind
+    if not array.size or (missing is not None and missing.all()):
+        # Where no value is present, the type of the column is only its maker's guess.
+        blank = np.empty(0, DTYPES[item.dtype])
+        return Values(np.full(array.shape, blank_of(blank), blank.dtype), missing)
     if item.dtype == "string":
         if kind not in "OUST":
             raise DTypeError(f"{label}: expected strings, got {array.dtype}")
@@ -272,9 +276,9 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
             return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
     else:
         rows = _rows_of(label, value)
-    gone = np.asarray([_is_gone(row) for row in rows], np.bool_)
+    gone = np.asarray([_is_no_list(row) for row in rows], np.bool_)
     _refuse_gone(label, gone, item)
-    parts = [() if _is_gone(row) else _elements(label, row, place) for place, row in enumerate(rows)]
+    parts = [() if _is_no_list(row) else _elements(label, row, place) for place, row in enumerate(rows)]
     bounds = np.concatenate(([0], np.cumsum([len(part) for part in parts], dtype=np.int64)))
     flat = [element for part in parts for element in part]
     with _rows_named(bounds):
@@ -306,11 +310,20 @@ def _holds_lists(value: Any) -> bool:
 
 def _rows_of(label: str, value: Any) -> Sequence[Any]:
     """Lists, or the one list that is given."""
+    if _is_no_list(value):
+        return [value]
+    if is_pandas(value) and np.asarray(value.isna()).all():
+        return [None] * len(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise DTypeError(f"{label}: expected a list in each row, got {type(value).__name__}")
     rows = list(value)
     nested = any(isinstance(row, (list, tuple, np.ndarray)) for row in rows)
     return rows if nested or (rows and all(map(_is_gone, rows))) else [rows]
+
+
+def _is_no_list(row: Any) -> bool:
+    """Whether a list is missing; pandas and JSON of pandas have NaN for it."""
+    return row is np.ma.masked or is_missing(row)
 
 
 def _elements(label: str, row: Any, place: int) -> Sequence[Any]:

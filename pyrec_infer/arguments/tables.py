@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from pyrec_infer.arguments.arrays import is_pandas
 from pyrec_infer.arguments.arrow import arrow_table, is_arrow
 from pyrec_infer.errors import DTypeError, InputError
 
@@ -55,10 +56,16 @@ def as_columns(values: Any) -> Mapping[str, Any]:
     )
 
 
+def held(values: Any) -> Any:
+    """The same as often as it is read: of an Arrow table its columns, as a stream can be read only once."""
+    known = isinstance(values, (Mapping, list, tuple)) or values is None
+    return values if known or is_pandas(values) or not is_arrow(values) else as_columns(values)
+
+
 def _require_once(names: list[str]) -> None:
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
     if twice:
         raise InputError(f"input '{min(twice)}': the table has several columns of this name")
 
 
-__all__ = ["Inputs", "Table", "as_columns"]
+__all__ = ["Inputs", "Table", "as_columns", "held"]

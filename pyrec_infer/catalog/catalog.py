@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Inputs, as_count, as_names
+from pyrec_infer.arguments import Inputs, as_count, as_names, held
 from pyrec_infer.catalog.calls import CatalogCall, prepare_call
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.lists import ranking_of_lists
@@ -179,6 +179,7 @@ class Catalog(FilteredItems):
         (2,)
         """
         _require_choice(missing, ("error", "nan"))
+        request, candidates = held(request), held(candidates)
         if ids is not None and self._item_call is not None:
             arrays = self._scorer.given.of_stored(request, candidates)
             found = None if arrays is None else self._item_call(*arrays, ids=ids)
@@ -272,6 +273,7 @@ class Catalog(FilteredItems):
         """
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
+        request, candidates = held(request), held(candidates)
         several = any(map(is_by_request, (ids, exclude))) or any(np.ndim(x) > 1 for x in (boost, scale))  # type: ignore[arg-type]
         requests = self._scorer.count_requests(request) if several else 1
         choice = self._choose(ids, where, allow, exclude, requests)
@@ -315,7 +317,7 @@ class Catalog(FilteredItems):
         if self._vectors is None and vectors is not None:
             raise InputError("vectors: expected with a catalogue that was made with vectors alone")
         self._changing()
-        columns = read_attributes(attributes)
+        items, columns = held(items), read_attributes(attributes)
         if not self._put_at_once(items, ids, columns, vectors):
             arrays = self._scorer.item_arrays(items)
             self._enter(arrays, ids, self._scorer.count_of(arrays), columns, vectors)

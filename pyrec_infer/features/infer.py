@@ -56,6 +56,9 @@ class _Inference:
     notes: list[str]
 
     def field(self, name: str, column: Column, to: Target, info: TensorInfo) -> Field | None:
+        if not column.values.size:
+            self.notes.append(f"field '{name}': left out, no row has a value")
+            return None
         length = self.length(column, to, info)
         if length is None:
             return self.left_out(name, column, f"has shape {list(info.shape)}")[0]

@@ -386,6 +386,13 @@ def test_all_mistakes_are_listed_at_once() -> None:
     assert any("input 'x': several fields" in line for line in lines)
 
 
+@pytest.mark.parametrize("boundaries", [[1.0, {}], [None, 1.0], ["a", 2.0], [[1.0], 2.0], [2.0, 1.0]])
+def test_boundaries_that_are_none_are_mistakes(boundaries: Any) -> None:
+    field = features.Field("age", "item", dtype="number", transforms=[features.Bucketise(boundaries)])
+    with pytest.raises(SchemaError, match="field 'age': bucketise: boundaries: expected"):
+        pi.Schema([field])
+
+
 def test_what_may_be_negative_is_not_for_inputs_without_a_sign() -> None:
     bare: Any = features.Field("age", "item", to="age", dtype="integer")
     ages = {"age": np.asarray([5], np.uint8)}

@@ -44,7 +44,7 @@ class FindingError(Exception):
         self.kind = kind
 
 
-class _Calls:
+class Calls:
     """Makes calls that may be refused, and counts them."""
 
     def __init__(self) -> None:
@@ -53,13 +53,27 @@ class _Calls:
     def __call__(self, name: str, call: Callable[[], Any]) -> Any:
         """The call's result, or None where it was refused."""
         try:
+            return self.raising(name, call)
+        except PyrecError:
+            return None
+
+    def required(self, name: str, call: Callable[[], Any]) -> Any:
+        """The call's result; a refusal is a fault."""
+        try:
+            return self.raising(name, call)
+        except PyrecError as error:
+            raise FindingError(f"property refused {name}", str(error)) from error
+
+    def raising(self, name: str, call: Callable[[], Any]) -> Any:
+        """The call's result; a refusal is raised."""
+        try:
             found = call()
         except PyrecError as error:
             self.outcomes[f"{name} refused"] += 1
             text = str(error)
             if SECRET_TEXT in text or str(SECRET_NUMBER) in text:
                 raise FindingError(f"disclosure {name}", text) from error
-            return None
+            raise
         except Exception as error:
             raise FindingError(f"raw exception {name} {type(error).__name__}", str(error)[:300]) from error
         self.outcomes[name] += 1
@@ -96,7 +110,7 @@ def exercise(model: bytes, calls: int, backends: tuple[str, ...] = ()) -> Outcom
         An exception that is no `PyrecError`, an error that shows a value, or two results that should be the
         same and are not.
     """
-    call = _Calls()
+    call = Calls()
     random = Random(calls)
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
@@ -160,7 +174,7 @@ def _require_equal(what: str, found: Any, expected: Any) -> None:
 class _Session:
     """The calls of one loaded model."""
 
-    def __init__(self, call: _Calls, random: Random, model: pi.Model) -> None:
+    def __init__(self, call: Calls, random: Random, model: pi.Model) -> None:
         self.call, self.random, self.model = call, random, model
         self.rows = random.choice(ROWS)
         names = [info.name for info in model.inputs]
@@ -338,7 +352,7 @@ def _as_scores(value: Any, shape: tuple[int, ...], axes: tuple[Any, ...]) -> Any
     return value.reshape(shape) if value.size == np.prod(shape) else value
 
 
-def _compare_backend(call: _Calls, random: Random, model: pi.Model, source: Any, backend: str) -> None:
+def _compare_backend(call: Calls, random: Random, model: pi.Model, source: Any, backend: str) -> None:
     """The same finite results on another backend."""
     with _forced(backend):
         other = call("load elsewhere", lambda: pi.load(source, max_bytes=MAX_BYTES))

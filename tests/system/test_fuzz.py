@@ -11,6 +11,7 @@ import onnx
 import pytest
 from fuzz.campaign import Finding, Report, make_trial, minimise, read_find, signature
 from fuzz.exercise import FindingError, exercise
+from fuzz.rows import exercise_rows
 from fuzz.seeds import BUILDERS, Seeds
 from fuzz.threads import Shop, run
 from fuzz.values import fitting
@@ -213,6 +214,39 @@ def test_faults_are_found(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     relu = one_node("Relu", {"x": (FLOAT, ["N", 3])}).SerializeToString()
     with pytest.raises(FindingError, match=kind[fault]):
         exercise(relu, 3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_of_random_schemas(seed: int) -> None:
+    assert exercise_rows(seed)
+
+
+@pytest.mark.parametrize("fault", ["raises", "prints", "differs", "accepts"])
+def test_faults_with_rows_are_found(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    score = pi.Model.score
+
+    def faulty(self: pi.Model, request: Any, candidates: Any, **options: Any) -> Any:
+        if fault == "raises":
+            raise KeyError("x")
+        if fault == "prints":
+            raise InputError("expected no kept-secret-71")
+        try:
+            return score(self, request, candidates, **options) + np.float32(isinstance(candidates, list))
+        except PyrecError:
+            if fault == "accepts":
+                return np.zeros(len(candidates), np.float32)
+            raise
+
+    monkeypatch.setattr(pi.Model, "score", faulty)
+    kind = {"raises": "raw exception score", "prints": "disclosure score"}
+    with pytest.raises(FindingError, match=kind.get(fault, "property")):
+        list(map(exercise_rows, range(9)))
+
+
+def test_findings_with_rows_are_kept(tmp_path: Path) -> None:
+    trial = make_trial(Seeds(), 19)
+    kept = Finding("property tensor", trial, Verdict("property tensor", "", {})).save(tmp_path)
+    assert read_find(kept) == trial == Trial(b"", 19)
 
 
 def test_findings_are_made_small_and_kept(tmp_path: Path) -> None:

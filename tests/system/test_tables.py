@@ -71,6 +71,26 @@ def test_tables_score_as_their_arrays(model: pi.Model, form: str) -> None:
     np.testing.assert_array_equal(model.score(given_own, given_late), expected)
 
 
+def test_streams_that_can_be_read_once(model: pi.Model) -> None:
+    def stream(columns: dict[str, Array]) -> Any:
+        table = arrow({name: np.asarray(value) for name, value in columns.items()})
+        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=3))
+
+    user, ids = users(1, 7)[0], np.arange(7)
+    own = {name: np.reshape(value, 1) for name, value in user.request.items()}
+    late, shop = {"affinity": user.affinity}, items(7)
+    expected = model.score(own, {**shop, **late})
+    np.testing.assert_array_equal(model.score(stream(own), stream({**shop, **late})), expected)
+    catalog = model.catalog(stream(shop), candidates=["affinity"])
+    assert len(catalog) == 7
+    np.testing.assert_allclose(catalog.score(stream(own), ids, stream(late)), expected, rtol=1e-5)
+    for which in (None, ids, [ids]):
+        best = catalog.top_k(stream(own), 2, ids=which, candidates=stream(late))
+        np.testing.assert_array_equal(np.ravel(best.ids), np.argsort(-expected, kind="stable")[:2])
+    catalog.upsert(stream({name: value[::-1] for name, value in shop.items()}), ids[::-1])
+    np.testing.assert_allclose(catalog.score(own, ids, late), expected, rtol=1e-5)
+
+
 def columns_of(table: Any) -> dict[str, Array]:
     return {name: regular(name, column) for name, column in as_columns(table).items()}
 

@@ -158,8 +158,9 @@ class Bucketise(_OfNumbers):
         return len(self.boundaries)
 
     def mistakes(self) -> Iterator[str]:
-        yield from finite("boundaries", *self.boundaries)
-        if any(not a < b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
+        wrong = [*finite("boundaries", *self.boundaries)]
+        yield from wrong
+        if not wrong and any(not a < b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
             yield "boundaries: expected numbers in ascending order"
 
     def borders(self) -> Iterator[Any]:

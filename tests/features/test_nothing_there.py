@@ -1,0 +1,117 @@
+"""Rows and lists that are missing, in each of the ways in which tables say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from onnx import helper
+from support.models import FLOAT, INT64, make_model
+
+import pyrec_infer as pi
+from pyrec_infer.features import Field, ListField, Vocabulary
+
+WORDS = ["a", "b"]
+
+
+def model(missing: Any = "zero", length: int = 2, **own: Any) -> pi.Model:
+    """The word's id, and ten times the sum of the list's ids."""
+    nodes = [
+        helper.make_node("ReduceSum", ["list", "axis"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "ten"], ["part"]),
+        helper.make_node("Add", ["part", "word"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["score"], to=FLOAT),
+    ]
+    inputs = {"word": (INT64, ["N"]), "list": (INT64, ["N", length])}
+    graph = make_model(
+        nodes, inputs, {"score": (FLOAT, ["N"])}, {"axis": np.asarray([1]), "ten": np.asarray(10)}
+    )
+    known = own.pop("transforms", [Vocabulary(WORDS)])
+    fields = [
+        Field("word", "item", to="word", transforms=[Vocabulary(WORDS)], missing=missing),
+        ListField("list", "item", to="list", transforms=known, length=length, missing=missing, **own),
+    ]
+    return pi.load(graph.SerializeToString(), schema=pi.Schema(fields))
+
+
+NOTHING = [None, None]
+COLUMNS = {
+    "None": NOTHING,
+    "objects": np.asarray(NOTHING, object),
+    "NaN": [float("nan")] * 2,
+    "pyarrow": pa.nulls(2),
+    "pyarrow lists": pa.array(NOTHING, pa.list_(pa.null())),
+    "pyarrow chunks": pa.chunked_array([pa.nulls(1), pa.nulls(0), pa.nulls(1)]),
+    "polars": pl.Series("x", NOTHING),
+    "polars lists": pl.Series("x", [[], None], dtype=pl.List(pl.Null)),
+    "pandas": pd.Series(NOTHING),
+    "pandas floats": pd.Series([np.nan, np.nan]),
+    "pandas lists": pd.Series([["a"], np.nan]).iloc[[1, 1]],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in COLUMNS if "lists" not in name])
+def test_columns_without_a_value(name: str) -> None:
+    scores = model().score({}, {"word": COLUMNS[name], "list": [["a"], ["b", "a"]]})
+    np.testing.assert_array_equal(scores, [10, 30])
+    with pytest.raises(pi.InputError, match=r"field 'word': expected a value .* \(row 0\)"):
+        model("error").score({}, {"word": COLUMNS[name], "list": [["a"], ["b", "a"]]})
+
+
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "NaN"])
+def test_lists_without_a_value(name: str) -> None:
+    np.testing.assert_array_equal(model().score({}, {"word": ["a", "b"], "list": COLUMNS[name]}), [1, 2])
+    if name != "polars lists":
+        with pytest.raises(pi.InputError, match=r"field 'list': expected a list .* \(row 0\)"):
+            model("error").score({}, {"word": ["a", "b"], "list": COLUMNS[name]})
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), pd.NA], ids=repr)
+def test_rows_without_a_list(nothing: Any) -> None:
+    """pandas has NaN where a list is missing, as after a join, and so have its dictionaries."""
+    rows = [{"word": "a", "list": nothing}, {"word": "b", "list": ["b"]}]
+    loaded = model()
+    for given in (rows, pd.DataFrame(rows), {name: [row[name] for row in rows] for name in rows[0]}):
+        np.testing.assert_array_equal(loaded.score({}, given), [1, 22])
+    np.testing.assert_array_equal(loaded.score({}, rows[0]), [1])
+    with pytest.raises(pi.InputError, match=r"field 'list': expected a list .* \(row 0\)"):
+        model("error").score({}, rows[0])
+
+
+def test_what_fills_a_list_is_no_value_of_another_row() -> None:
+    loaded = model(transforms=(), dtype="integer", keep="last", pad="left")
+    large = 2**63 - 1
+    expected = loaded.score({}, [{"word": "a", "list": []}, {"word": "a", "list": [3]}])
+    np.testing.assert_array_equal(expected, [1, 31])
+    for lists in ([[], [large]], [(), (large,)], pa.array([[], [large]])):
+        scores = loaded.score({}, {"word": ["a", "a"], "list": lists})
+        assert scores[0] == 1
+    narrow = pi.load(
+        make_model(
+            [helper.make_node("ReduceSum", ["list", "axis"], ["score"], keepdims=0)],
+            {"list": (FLOAT, ["N", 2])},
+            {"score": (FLOAT, ["N"])},
+            {"axis": np.asarray([1])},
+        ).SerializeToString(),
+        schema=pi.Schema([ListField("list", "item", to="list", dtype="integer", length=2, keep="last")]),
+    )
+    for lists in ([[], [large]], pa.array([[], [large]]), np.array([(), (large,)], object)):
+        with pytest.raises(pi.IdRangeError, match=r"field 'list': expected whole .* \(row 1\)"):
+            narrow.score({}, {"list": lists})
+    np.testing.assert_array_equal(narrow.score({}, {"list": pa.array([[], [large, 1, 2]])}), [0, 3])
+
+
+def test_tables_without_a_value_give_no_field() -> None:
+    made = pi.Schema.infer({"word": pl.Series([None, None]), "list": [["a"], ["b", "a"]]}, source())
+    assert [item.name for item in made.fields] == ["list"]
+    assert "field 'word': left out, no row has a value" in made.notes
+
+
+def source() -> bytes:
+    nodes = [helper.make_node("Add", ["word", "list"], ["whole"])]
+    inputs = {"word": (INT64, ["N", 1]), "list": (INT64, ["N", 2])}
+    return make_model(nodes, inputs, {"whole": (INT64, ["N", 2])}).SerializeToString()
