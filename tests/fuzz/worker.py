@@ -54,6 +54,12 @@ def _status(process: int, field: str) -> int:
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith(field)), 0)
 
 
+def _limit_memory() -> None:
+    if not sanitized():
+        most = _status(os.getpid(), "VmSize") + BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+
 def serve(connection: Connection, errors: str) -> None:
     """Try what comes, until the other side closes."""
     descriptor = os.open(errors, os.O_WRONLY | os.O_APPEND)
@@ -64,9 +70,7 @@ def serve(connection: Connection, errors: str) -> None:
     sys.modules["onnxruntime"] = None  # type: ignore[assignment]
     from .exercise import FindingError, exercise, other_backends
 
-    if not sanitized():
-        most = _status(os.getpid(), "VmSize") + BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    _limit_memory()
     others = other_backends()
     connection.send(None)
     while True:
@@ -79,8 +83,10 @@ def serve(connection: Connection, errors: str) -> None:
                 outcomes = exercise(trial.model, trial.calls, others if trial.calls % 3 == 0 else ())
             else:
                 # What tables need takes long to import.
+                resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
                 from .rows import exercise_rows
 
+                _limit_memory()
                 outcomes = exercise_rows(trial.calls)
             verdict = Verdict("", "", outcomes)
         except FindingError as error:
