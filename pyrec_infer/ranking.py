@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import Signature
 from pyrec_infer.calls import as_scores, empty_outputs, find_best
 from pyrec_infer.catalog.part import ModelPart
-from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.expressions import parse
 from pyrec_infer.ir import Array, Graph, Rows
@@ -214,7 +214,10 @@ class Ranking:
         if way.ready.plan.selects_in_tiles and not way.view.moved:
             arrays, requests, rows = _arrays(way.view, way.ready.plan, request, candidates, bounds)
             if rows > 0 and requests > 0:
-                return find_best(way.ready, arrays, bounds, requests, rows, name, asked(rows))
+                try:
+                    return find_best(way.ready, arrays, bounds, requests, rows, name, asked(rows))
+                except IdRangeError as error:
+                    raise way.view.signature.located(error, arrays) from None
         scores = self.score(way, request, candidates, bounds)
         return asked(len(scores)).best(scores, bounds or (0, len(scores)))
 
@@ -276,7 +279,10 @@ def call(
         empty = empty_outputs(plan)
         if empty is not None:
             return empty, rows
-    made = ready.run(arrays, offsets, rows)
+    try:
+        made = ready.run(arrays, offsets, rows)
+    except IdRangeError as error:
+        raise view.signature.located(error, arrays) from None
     if counted:
         name, axis = next((item.value, item.axis) for item in plan.outputs)
         rows = made[name].shape[axis] if axis >= 0 and name in made else rows

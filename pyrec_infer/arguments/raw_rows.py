@@ -22,9 +22,10 @@ from pyrec_infer.errors import (
 )
 from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField, known_fields
-from pyrec_infer.features.lower import count_input, missing_input, raw_inputs
+from pyrec_infer.features.lower import count_input, first_unknown, missing_input, offset_input, raw_inputs
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
+from pyrec_infer.strings.tensors import as_plain
 
 _LONGEST = 1 << 40
 """Places of a list, above which nobody has the memory for one."""
@@ -158,6 +159,21 @@ class RawRows:
             return None
         specs = [(item.name, self._plain[item.name], *_places(item, places)) for item in fields]
         return native.RowReader(specs, len(inputs))
+
+    def located(self, error: IdRangeError, arrays: Mapping[str, Any]) -> IdRangeError:
+        """An error of a call on these of the graph's inputs; of an unknown value in lists without padding,
+        whose places are no rows, it names the field and the list's row."""
+        for name, item in self.fields.items():
+            flat = isinstance(item, ListField) and item.ragged and f"'{name}'" in str(error)
+            place = first_unknown(item, as_plain(arrays[name])) if flat and name in arrays else None
+            if place is None:
+                continue
+            if offset_input(name) in arrays:
+                row = int(np.searchsorted(arrays[offset_input(name)], place, "right")) - 1
+            else:
+                row = int(np.searchsorted(np.cumsum(arrays[count_input(name)]), place, "right"))
+            return IdRangeError(f"field '{name}': expected values that its vocabulary has, got another", row)
+        return error
 
     def columns(self, values: Any, others: Collection[str]) -> dict[str, Any]:
         """The graph's inputs for the raw values of one side.

@@ -12,6 +12,7 @@ from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import as_names
 from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.errors import (
+    IdRangeError,
     InputError,
     MissingInputError,
     RowCountError,
@@ -147,6 +148,10 @@ class Signature:
     def row_reader(self, inputs: Sequence[str], side: str) -> Any:
         """See `RawRows.reader`; None where calls take no raw rows."""
         return None if self._raw is None else self._raw.reader(inputs, side)
+
+    def located(self, error: IdRangeError, arrays: Mapping[str, Any]) -> IdRangeError:
+        """See `RawRows.located`; the error where calls take no raw rows."""
+        return error if self._raw is None else self._raw.located(error, arrays)
 
     def shown(self) -> list[str]:
         """The inputs, those that belong to another one's field left out."""

@@ -21,7 +21,7 @@ from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
-from pyrec_infer.errors import InputError, RowCountError, ShapeError
+from pyrec_infer.errors import IdRangeError, InputError, RowCountError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
@@ -189,7 +189,10 @@ class Scorer:
         count = next(by_row, 1)
         for item, ready in self._derived:
             given = {name: arrays[name] for name in item.graph.inputs}
-            found.update(ready.run(given, (), count))
+            try:
+                found.update(ready.run(given, (), count))
+            except IdRangeError as error:
+                raise self._part.signature.located(error, arrays) from None
         return found
 
     def count_of(self, arrays: Mapping[str, Array]) -> int:

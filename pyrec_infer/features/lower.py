@@ -10,7 +10,8 @@ import numpy as np
 
 from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
 from pyrec_infer.features.transforms.transform import Kind, Transform
-from pyrec_infer.ir import BATCH, STRING, Dim, Graph, Info, Rows, verify
+from pyrec_infer.ir import BATCH, STRING, Array, Dim, Graph, Info, Rows, verify
+from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.load.prepend_features import Front
 
@@ -223,4 +224,20 @@ def lower(fields: Sequence[Field], combinations: Sequence[Combination], infos: M
     return lowering.finish()
 
 
-__all__ = ["DTYPES", "count_input", "lower", "missing_input", "offset_input", "raw_inputs"]
+def first_unknown(item: Field, values: Array) -> int | None:
+    """The place of the first raw value of a field that its transforms refuse; None if they take all."""
+    writer, value, kind = Writer(), item.name, item.dtype
+    for transform in item.transforms:
+        value, kind = transform.write(writer, value, kind), transform.gives(kind)
+        known = transform.refuses()
+        if known:
+            infos = {item.name: Info(DTYPES[item.dtype], (Dim.symbol(item.name),))}
+            graph = Graph((item.name,), (value,), tuple(writer.nodes), writer.constants, infos)
+            ids = np.asarray(interpret(graph, [values])[0])
+            wrong = np.flatnonzero((ids < 0) | (ids >= known))
+            if wrong.size:
+                return int(wrong[0])
+    return None
+
+
+__all__ = ["DTYPES", "count_input", "first_unknown", "lower", "missing_input", "offset_input", "raw_inputs"]

@@ -109,17 +109,32 @@ def test_lists_of_strings_in_any_form(form: str) -> None:
     np.testing.assert_array_equal(best.ids, np.argsort(-expected, kind="stable"))
 
 
-def test_an_unknown_value_is_refused_by_its_field() -> None:
-    for words in (False, True):
-        _, model = models("scripted-sum-first", words)
-        rows: Any = [["1000"], ["nobody"]] if words else [[1000], [5]]
-        for ask in (
-            lambda model=model, rows=rows: model.score({"x": dense(1)}, {"tags": rows}),
-            lambda model=model, rows=rows: model.catalog({"tags": rows}),
-        ):
-            with pytest.raises(IdRangeError, match="'tags'") as told:
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("words", [False, True])
+def test_an_unknown_value_is_refused_by_its_field_and_row(name: str, words: bool) -> None:
+    _, model = models(name, words)
+    rows: list[list[int]] = [[], [TAGS[1], TAGS[2]], [], [TAGS[3], 71_4253, TAGS[4]], [5]]
+    given = raw(name, rows, [[1.0] * len(row) for row in rows], words)
+    last = {key: value[-1:] for key, value in given.items()}
+    known = model.catalog({key: value[:3] for key, value in given.items()})
+    x = dense(5)
+    asked = {
+        3: (
+            lambda: model.score({"x": x[:1]}, given),
+            lambda: model.score({"x": x[:2]}, given, offsets=[0, 1, 5]),
+            lambda: model.top_k({"x": x[:1]}, given, k=2),
+            lambda: model.run({**given, "x": x}),
+            lambda: model.prepare([], [*given, "x"])(*given.values(), x),
+            lambda: model.catalog(given),
+            lambda: known.upsert(given, range(5)),
+        ),
+        0: (lambda: model.score(last, {"x": x}), lambda: known.upsert(last, [7])),
+    }
+    for row, calls in asked.items():
+        for ask in calls:
+            with pytest.raises(IdRangeError, match=rf"field 'tags': .*vocabulary.* \(row {row}\)") as told:
                 ask()
-            assert "nobody" not in str(told.value)
+            assert "714253" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -99,7 +99,7 @@ def _element_type(random: Random, values: list[Any]) -> pa.DataType:
         unsigned = [pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
         return random.choice(signed + [k for k in unsigned if low >= 0 and high < 2**k.bit_width])
     sizes = [abs(value) for value in present]
-    exact = all(np.float32(value) == value or math.isnan(value) for value in sizes if value < 1e38)
+    exact = all(float(np.float32(value)) == value or math.isnan(value) for value in sizes if value < 1e38)
     narrow = exact and all(value < 1e38 or not math.isfinite(value) for value in sizes)
     return random.choice([pa.float64(), *([pa.float32()] if narrow else [])])
 

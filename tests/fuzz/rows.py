@@ -14,7 +14,7 @@ import pyrec_infer as pi
 from pyrec_infer.arguments import RawRows
 from pyrec_infer.backends.select import select_backend
 from pyrec_infer.checking import served_tensors, tensors
-from pyrec_infer.errors import IdRangeError, PyrecError
+from pyrec_infer.errors import PyrecError
 from pyrec_infer.features.fields import Combination, Field
 from pyrec_infer.formats import import_model
 
@@ -257,11 +257,6 @@ def _exercise_bags(call: Calls, random: Random) -> None:
         )
         try:
             found = call.raising(f"bags {name}", lambda given=given, x=x: model.score({}, {**given, "x": x}))
-        except IdRangeError as error:
-            # The row of an unknown value is not known of values that follow each other.
-            if not refused or "'tags'" not in str(error):
-                raise FindingError("property bags named", _shown(error)) from error
-            continue
         except PyrecError as error:
             _require_named(error, refused, [item])
             continue
