@@ -64,7 +64,9 @@ class Executor:
         few_rows: int = 0,
         derivations: Sequence[tuple[Executor, bool, list[int], list[int]]] = ...,
     ) -> None: ...
-    def run(self, arrays: Sequence[_Array], offsets: Sequence[int]) -> list[_Array]: ...
+    def run(
+        self, arrays: Sequence[_Array], offsets: Sequence[int], to_caller: bool = False
+    ) -> list[_Array]: ...
     def run_best(
         self,
         arrays: Sequence[_Array],

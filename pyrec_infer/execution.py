@@ -114,8 +114,9 @@ class ReadyPlan:
         given = [values[item.name] for item in self._given]
         if not len(offsets) and all(item.request or item.rows < 0 for item in self.plan.inputs):
             offsets = (0, rows)
-        made = self.executor.run(given, offsets) if self.plan.outputs else []
-        values.update((item.value, value) for item, value in zip(self.plan.outputs, made, strict=True))
+        made = self.executor.run(given, offsets, not self.plan.epilogue) if self.plan.outputs else []
+        results = {item.value: value for item, value in zip(self.plan.outputs, made, strict=True)}
+        values.update(results)
         if self.plan.epilogue:
             for name in {name for node in self.plan.epilogue for name in node.inputs if name}:
                 values.setdefault(name, self.plan.constants.get(name))
@@ -123,7 +124,9 @@ class ReadyPlan:
         for name in self.plan.results:
             if name not in values:
                 values[name] = self.plan.constants[name]
-        return {name: _shown(values[name]) for name in self.plan.results}
+        # What is of a fixed width already has no other reader.
+        done = {name for name, value in results.items() if value.dtype.kind == "U"}
+        return {name: values[name] if name in done else _shown(values[name]) for name in self.plan.results}
 
     def _run_prologue(self, values: dict[str, Any], offsets: Sequence[int], rows: int) -> None:
         counts = np.diff(offsets) if len(offsets) else np.asarray([rows])

@@ -332,7 +332,7 @@ Tensor borrow_input(const py::handle& item, DType wanted, HeldTexts& held) {
 }
 
 py::list run_plan(const ExecutorHandle& handle, const py::sequence& arrays,
-                  const std::vector<std::int64_t>& offsets) {
+                  const std::vector<std::int64_t>& offsets, bool to_caller) {
   Executor::Session session(*handle.executor);
   const HeldTexts held = give_inputs(*handle.executor, session, arrays);
   std::span<const Tensor> made;
@@ -346,7 +346,10 @@ py::list run_plan(const ExecutorHandle& handle, const py::sequence& arrays,
     session.require_room(bytes);
   });
   py::list outputs;
-  for (const Tensor& tensor : made) outputs.append(copy_to_array(tensor));
+  for (const Tensor& tensor : made) {
+    const bool shown = to_caller && tensor.dtype == DType::kText;
+    outputs.append(shown ? texts_to_caller(tensor) : copy_to_array(tensor));
+  }
   return outputs;
 }
 
@@ -612,7 +615,7 @@ void bind_plan(py::module_& module) {
            py::arg("tile_rows"), py::arg("max_bytes"), py::arg("alternative") = py::none(),
            py::arg("few") = py::none(), py::arg("few_rows") = 0,
            py::arg("derivations") = py::list())
-      .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"))
+      .def("run", &run_plan, py::arg("arrays"), py::arg("offsets"), py::arg("to_caller") = false)
       .def("run_best", &run_plan_best, py::arg("arrays"), py::arg("offsets"), py::arg("shared"),
            py::arg("k"), py::arg("times").noconvert(), py::arg("plus").noconvert(),
            py::arg("taken").noconvert(), py::arg("numbers"), py::arg("by_request"))

@@ -101,7 +101,9 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
   if (spec.reader) {
     std::vector<Tensor*> inputs(given, nullptr);
     for (std::size_t i = 0; i < spec.places.size(); ++i) {
-      if (spec.places[i] < given) inputs[spec.places[i]] = &session.input(i);
+      if (spec.places[i] >= given) continue;
+      inputs[spec.places[i]] = &session.input(i);
+      __builtin_prefetch(&session.input(i), 1);
     }
     if (!spec.reader->read(arguments[0], memory, inputs)) return {};
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -57,7 +58,7 @@ bool read_number(const RawField& field, PyObject* item, double& number) {
 
 Text kept(std::string_view text, RowMemory& memory) {
   if (text.empty()) return {};
-  char* to = memory.take_bytes(text.size());
+  char* to = memory.take_bytes(text.size(), 1);
   std::memcpy(to, text.data(), text.size());
   return {to, text.size()};
 }
@@ -85,6 +86,11 @@ Items items_of(PyObject* list) {
   return {PySequence_Fast_ITEMS(list), static_cast<std::size_t>(PySequence_Fast_GET_SIZE(list))};
 }
 
+// Without code of Python's.
+bool is_name(PyObject* key, PyObject* name) {
+  return key == name || (PyUnicode_CheckExact(key) && PyUnicode_Compare(key, name) == 0);
+}
+
 template <class T>
 Tensor tensor_of(T* data, const Shape& shape) {
   return {
@@ -106,35 +112,55 @@ bool mark(const RawField& field, RowMemory& memory, RawInputs& inputs, std::size
   return true;
 }
 
-// Calls f(read, default) for a field's kind; read(item, element) is false for another type.
+// Calls f(read, default) for a field's kind; read(item, element) is false for another type, and
+// default() gives the element of a missing value.
 template <class F>
 bool visit_kind(const RawField& field, RowMemory& memory, const F& f) {
   switch (field.kind) {
-    case Kind::kText:
+    case Kind::kText: {
+      std::optional<Text> own;
       return f([&](PyObject* item, Text& to) { return read_string(item, memory, to); },
-               kept(field.text, memory));
+               [&] {
+                 if (!own) own = kept(field.text, memory);
+                 return *own;
+               });
+    }
     case Kind::kInteger:
       return f([&](PyObject* item, std::int64_t& to) { return read_integer(field, item, to); },
-               field.integer);
+               [&] { return field.integer; });
     default:
       return f([&](PyObject* item, double& to) { return read_number(field, item, to); },
-               field.number);
+               [&] { return field.number; });
   }
+}
+
+constexpr auto kAhead = static_cast<std::size_t>(kObjectsAhead);
+
+// A request comes with cold caches: what it consists of is asked for together, and read later.
+void prefetch_first(Items items) {
+  for (PyObject* item : items.first(std::min(items.size(), kAhead))) prefetch_object(item);
+}
+
+// read(i) for each of some objects, until it is false.
+template <class Read>
+bool read_each(Items items, const Read& read) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i + kAhead < items.size()) prefetch_object(items[i + kAhead]);
+    if (!read(i)) return false;
+  }
+  return true;
 }
 
 bool read_values(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
   inputs.rows = static_cast<std::int64_t>(items.size());
-  return visit_kind(field, memory, [&](const auto& read, auto missing) {
-    auto* to = memory.take<decltype(missing)>(inputs.rows);
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      if (items[i] == Py_None && mark(field, memory, inputs, i)) {
-        to[i] = missing;
-      } else if (!read(items[i], to[i])) {
-        return false;
-      }
-    }
+  return visit_kind(field, memory, [&](const auto& read, const auto& missing) {
+    auto* to = memory.take<decltype(missing())>(inputs.rows);
     inputs.values = tensor_of(to, {inputs.rows});
-    return true;
+    return read_each(items, [&](std::size_t i) {
+      if (items[i] != Py_None || !mark(field, memory, inputs, i)) return read(items[i], to[i]);
+      to[i] = missing();
+      return true;
+    });
   });
 }
 
@@ -161,20 +187,22 @@ bool read_list_rows(const RawField& field, std::span<const Items> rows, RowMemor
     counts[row] = static_cast<std::int64_t>(span_of(field, size).count);
   }
   inputs.counts = tensor_of(counts, {inputs.rows});
-  return visit_kind(field, memory, [&](const auto& read, auto zero) {
-    using T = decltype(zero);
+  return visit_kind(field, memory, [&](const auto& read, const auto& missing) {
+    using T = decltype(missing());
     T* to = memory.take<T>(inputs.rows * field.length);
     std::fill_n(to, inputs.rows * field.length, T{});
     inputs.values = tensor_of(to, {inputs.rows, field.length});
     for (const Items& row : rows) {
       const Span span = span_of(field, row.size());
-      for (std::size_t i = 0; i < row.size(); ++i) {
+      const bool plain = read_each(row, [&](std::size_t i) {
         T element{};
         if (!read(row[i], element)) return false;
         if (i >= span.begin && i - span.begin < span.count) {
           to[span.place + (i - span.begin)] = element;
         }
-      }
+        return true;
+      });
+      if (!plain) return false;
       to += field.length;
     }
     return true;
@@ -252,14 +280,17 @@ py::object read_rows(const RowReader& reader, const py::object& rows) {
 
 }  // namespace
 
-char* RowMemory::take_bytes(std::size_t size) {
-  constexpr std::size_t kAligned = 16, kLargest = std::size_t{1} << 20;
-  size = (size + kAligned) / kAligned * kAligned;  // never nothing
-  if (size > left_) {
-    left_ = std::max(size, next_);
+char* RowMemory::take_bytes(std::size_t size, std::size_t aligned) {
+  constexpr std::size_t kLargest = std::size_t{1} << 20;
+  const std::size_t skipped = left_ % aligned;  // pieces end where anything may
+  if (pieces_.empty() || size + skipped > left_) {
+    left_ = (std::max(size, next_) + kAligned - 1) / kAligned * kAligned;
     pieces_.push_back(std::make_unique_for_overwrite<std::byte[]>(left_));
     at_ = pieces_.back().get();
     next_ = std::min(2 * next_, kLargest);
+  } else {
+    at_ += skipped;
+    left_ -= skipped;
   }
   std::byte* const taken = at_;
   at_ += size;
@@ -276,6 +307,7 @@ bool read_raw(const RawField& field, const py::handle& value, RowMemory& memory,
 
 RowReader::RowReader(std::vector<Place> fields, std::size_t inputs)
     : fields_(std::move(fields)), inputs_(inputs) {
+  for (const Place& field : fields_) names_.push_back(field.name.ptr());
   std::vector<bool> made(inputs, false);
   for (const Place& field : fields_) {
     for (int place : {field.value, field.count, field.missing}) {
@@ -299,9 +331,10 @@ bool RowReader::read_fields(RowMemory& memory, std::span<Tensor* const> inputs,
     if (to != nullptr) *to = input;
   };
   std::int64_t rows = -1;
+  RawInputs made;
   for (std::size_t i = 0; i < fields_.size(); ++i) {
     const Place& field = fields_[i];
-    RawInputs made;
+    for (Tensor* part : {&made.values, &made.counts, &made.missing}) part->data = nullptr;
     if (!read(i, made) || (rows >= 0 && made.rows != rows)) return false;
     rows = made.rows;
     give(field.value, made.values);
@@ -309,6 +342,21 @@ bool RowReader::read_fields(RowMemory& memory, std::span<Tensor* const> inputs,
     if (field.missing >= 0) {
       give(field.missing, made.missing.data == nullptr ? all_present(rows, memory) : made.missing);
     }
+  }
+  return true;
+}
+
+// The values of a row that has the fields in order: borrowed, as neither this nor reading them runs
+// code of Python's. False for another row.
+bool RowReader::in_order(PyObject* row, std::vector<PyObject*>& values) const {
+  if (!PyDict_CheckExact(row)) return false;
+  if (static_cast<std::size_t>(PyDict_GET_SIZE(row)) != names_.size()) return false;
+  PyObject *key = nullptr, *value = nullptr;
+  py::ssize_t at = 0;
+  for (PyObject* name : names_) {
+    if (PyDict_Next(row, &at, &key, &value) == 0 || !is_name(key, name)) return false;
+    prefetch_object(value);
+    values.push_back(value);
   }
   return true;
 }
@@ -332,13 +380,23 @@ bool RowReader::append_row(const py::handle& row, std::vector<py::object>& value
 
 bool RowReader::read(const py::handle& rows, RowMemory& memory,
                      std::span<Tensor* const> inputs) const {
+  const auto read_row = [&](const auto& row) {
+    return read_fields(memory, inputs, [&](std::size_t i, RawInputs& made) {
+      return read_raw(fields_[i].field, py::handle(row[i]), memory, made);
+    });
+  };
+  std::vector<PyObject*> borrowed;
+  borrowed.reserve(fields_.size());
+  if (in_order(rows.ptr(), borrowed)) {
+    for (PyObject* value : borrowed) {
+      if (is_list(value)) prefetch_first(items_of(value));
+    }
+    return read_row(borrowed);
+  }
   std::vector<py::object> values;
   if (!PyList_CheckExact(rows.ptr())) {
     values.reserve(fields_.size());
-    if (!append_row(rows, values)) return false;
-    return read_fields(memory, inputs, [&](std::size_t i, RawInputs& made) {
-      return read_raw(fields_[i].field, values[i], memory, made);
-    });
+    return append_row(rows, values) && read_row(values);
   }
   const auto list = py::reinterpret_borrow<py::list>(rows);
   const std::size_t count = list.size();

@@ -42,11 +42,15 @@ class RowMemory {
  public:
   template <class T>
   T* take(std::int64_t count) {
-    return reinterpret_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+    return reinterpret_cast<T*>(
+        take_bytes(static_cast<std::size_t>(count) * sizeof(T), alignof(T)));
   }
-  char* take_bytes(std::size_t size);
+  // Never null. Alignments are powers of two, no larger than that of any type.
+  char* take_bytes(std::size_t size, std::size_t aligned);
 
  private:
+  static constexpr std::size_t kAligned = alignof(std::max_align_t);
+
   std::vector<std::unique_ptr<std::byte[]>> pieces_;
   std::byte* at_ = nullptr;
   std::size_t left_ = 0;
@@ -86,11 +90,13 @@ class RowReader {
   bool read(const pybind11::handle& rows, RowMemory& memory, std::span<Tensor* const> inputs) const;
 
  private:
+  bool in_order(PyObject* row, std::vector<PyObject*>& values) const;
   bool append_row(const pybind11::handle& row, std::vector<pybind11::object>& values) const;
   template <class Read>
   bool read_fields(RowMemory& memory, std::span<Tensor* const> inputs, const Read& read) const;
 
   std::vector<Place> fields_;
+  std::vector<PyObject*> names_;  // of the fields, which keep them
   std::size_t inputs_;
 };
 

@@ -88,14 +88,6 @@ bool is_long_text(PyObject* item) {
   return static_cast<std::size_t>(size) >= kLongText;
 }
 
-constexpr py::ssize_t kAhead = 16;  // objects between a prefetch and its use
-
-// An object's head, and what follows it.
-void prefetch(const PyObject* item) {
-  __builtin_prefetch(item);
-  __builtin_prefetch(reinterpret_cast<const char*>(item) + 64);
-}
-
 // What NumPy's C interface has for its strings of any length, since version 2.0.
 struct VariableStrings {
   struct View {
@@ -215,7 +207,7 @@ ReadTexts read_objects(const py::object& items, Reading reading) {
     PyObject* const* from = PySequence_Fast_ITEMS(items.ptr());
     ReadTexts made{TextBuilder(static_cast<std::size_t>(count)), {}, {}};
     for (py::ssize_t i = 0; i < count; ++i) {
-      if (i + kAhead < count) prefetch(from[i + kAhead]);
+      if (i + kObjectsAhead < count) prefetch_object(from[i + kObjectsAhead]);
       take(made, from[i]);
     }
     return made;
@@ -230,10 +222,10 @@ ReadTexts read_objects(const py::object& items, Reading reading) {
   for (py::ssize_t i = 0; i < array.size(); ++i, from += array.strides(0)) {
     PyObject* item = nullptr;
     std::memcpy(&item, from, sizeof item);
-    if (i + kAhead < array.size()) {
+    if (i + kObjectsAhead < array.size()) {
       PyObject* next = nullptr;
-      std::memcpy(&next, from + kAhead * array.strides(0), sizeof next);
-      prefetch(next);
+      std::memcpy(&next, from + kObjectsAhead * array.strides(0), sizeof next);
+      prefetch_object(next);
     }
     take(made, item == nullptr ? Py_None : item);
   }
@@ -246,9 +238,9 @@ std::optional<ReadTexts> read_plain_texts(const py::object& items, bool once) {
       list ? PySequence_Fast_ITEMS(items.ptr())
            : static_cast<PyObject* const*>(py::reinterpret_borrow<py::array>(items).data());
   const auto count =
-      static_cast<std::size_t>(list ? PySequence_Fast_GET_SIZE(items.ptr()) : py::len(items));
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i + kAhead < count) prefetch(from[i + kAhead]);
+      list ? PySequence_Fast_GET_SIZE(items.ptr()) : static_cast<py::ssize_t>(py::len(items));
+  for (py::ssize_t i = 0; i < count; ++i) {
+    if (i + kObjectsAhead < count) prefetch_object(from[i + kObjectsAhead]);
     if (from[i] == nullptr || !PyUnicode_CheckExact(from[i])) return std::nullopt;
     const py::ssize_t size = PyUnicode_GET_LENGTH(from[i]);
     if (size > 0 && PyUnicode_READ_CHAR(from[i], size - 1) == 0) return std::nullopt;

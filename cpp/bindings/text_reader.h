@@ -30,6 +30,15 @@ struct Reading {
   bool once = false;
 };
 
+// Objects between a prefetch and its use.
+inline constexpr pybind11::ssize_t kObjectsAhead = 32;
+
+// An object's head, and what follows it.
+inline void prefetch_object(const PyObject* item) {
+  __builtin_prefetch(item);
+  __builtin_prefetch(reinterpret_cast<const char*>(item) + 64);
+}
+
 // A list, a tuple, or an array of objects of one axis. Throws OpError(kDType) for another type.
 ReadTexts read_objects(const pybind11::object& items, Reading reading);
 

@@ -152,6 +152,37 @@ PyObject* decoded(std::string_view text) {
   return made;
 }
 
+// A string's characters, up to a width: zeros behind them.
+void write_codes(std::string_view text, std::size_t width, std::uint32_t* to) {
+  std::uint32_t* const end = to + width;
+  if (is_ascii(text)) {
+    for (const char byte : text) *to++ = static_cast<unsigned char>(byte);
+  } else {
+    for (std::size_t at = 0; at < text.size();) {
+      const Decoded next = decode_utf8(text.data() + at);
+      *to++ = next.code;
+      at += next.size;
+    }
+  }
+  std::fill(to, end, 0U);
+}
+
+// The most characters of any of them; nothing where one ends in a zero, or is no UTF-8.
+std::optional<std::size_t> longest_of(std::span<const Text> texts) {
+  std::size_t longest = 0;
+  for (const Text& text : texts) {
+    if (text.ends_with('\0')) return std::nullopt;
+    std::size_t size = text.size();
+    if (!is_ascii(text)) {
+      if (!is_utf8(text)) return std::nullopt;
+      size -= static_cast<std::size_t>(std::ranges::count_if(
+          text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }));
+    }
+    longest = std::max(longest, size);
+  }
+  return longest;
+}
+
 }  // namespace
 
 Strings::Strings(const py::array& array) {
@@ -262,6 +293,25 @@ py::array texts_to_array(const Tensor& tensor) {
     // A new array of objects holds None, or nothing.
     Py_XDECREF(std::exchange(*to++, made));
   });
+  return array;
+}
+
+py::array texts_to_caller(const Tensor& tensor) {
+  // Wider ones may take less memory as objects, which whoever sees the objects decides.
+  constexpr std::size_t kNarrow = 16, kRoomy = std::size_t{1} << 18;
+  const std::span<const Text> texts(tensor.as<Text>(), static_cast<std::size_t>(tensor.elements()));
+  const auto longest = tensor.contiguous() ? longest_of(texts) : std::nullopt;
+  if (!longest || (*longest > kNarrow && *longest * texts.size() > kRoomy)) {
+    return texts_to_array(tensor);
+  }
+  const std::size_t width = std::max<std::size_t>(*longest, 1);
+  const std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
+  py::array array(py::dtype("U" + std::to_string(width)), shape);
+  auto* to = static_cast<std::uint32_t*>(array.mutable_data());
+  for (const Text& text : texts) {
+    write_codes(text, width, to);
+    to += width;
+  }
   return array;
 }
 

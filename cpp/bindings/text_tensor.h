@@ -62,6 +62,10 @@ bool borrow_texts(const pybind11::handle& item, std::vector<Strings>& held, Tens
 // An array of the tensor's strings as objects; those of the same bytes at the same place are one.
 pybind11::array texts_to_array(const Tensor& tensor);
 
+// The same as callers of the package get them: of a fixed width, where that loses nothing and takes
+// little memory, else as objects.
+pybind11::array texts_to_caller(const Tensor& tensor);
+
 void bind_text_tensor(pybind11::module_& module);
 
 }  // namespace pyrec

@@ -50,7 +50,11 @@ BufferRef Arena::allocate(std::size_t bytes) {
   const std::uint32_t size_class = class_of(bytes);
   if (size_class >= kClasses) throw std::bad_alloc();
   if (Buffer* buffer = free_[size_class]; buffer != nullptr) {
-    free_[size_class] = std::exchange(buffer->next_, nullptr);
+    Buffer* const next = std::exchange(buffer->next_, nullptr);
+    free_[size_class] = next;
+    // The next step's, which a request that comes with cold caches would wait for.
+    __builtin_prefetch(next, 1);
+    if (next != nullptr) __builtin_prefetch(next->data(), 1);
     cached_ -= buffer->capacity_;
     count_use(buffer->capacity_);
     return BufferRef(buffer);

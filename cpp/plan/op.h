@@ -37,6 +37,13 @@ class Op {
   // every one must be set, as a new tensor or as a view that shares an input's owner.
   virtual void run(Context& context, std::span<const Value* const> in,
                    std::span<Value> out) const = 0;
+
+  // Brings what a run with these inputs will read into the cache, as far as it can be told after
+  // so many rounds before; between two rounds other operators have theirs. Only where it
+  // looks_ahead(), which few do: what hangs together by chains of addresses.
+  static constexpr int kRounds = 3;
+  virtual bool looks_ahead() const { return false; }
+  virtual void prefetch(std::span<const Value* const>, int) const {}
 };
 
 // What an operator is made from.
@@ -64,8 +71,20 @@ class StatefulOp final : public Op {
            std::span<Value> out) const override {
     state_.run(context, in, out);
   }
+  bool looks_ahead() const override { return kLooksAhead; }
+  void prefetch(std::span<const Value* const> in, int round) const override {
+    if constexpr (kLooksAhead) {
+      if (round > 0) return state_.prefetch(in, round);
+      for (std::size_t at = 0; at < sizeof(State); at += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(&state_) + at);
+      }
+    }
+  }
 
  private:
+  static constexpr bool kLooksAhead =
+      requires(const State& state, std::span<const Value* const> in) { state.prefetch(in, 1); };
+
   State state_;
 };
 

@@ -94,6 +94,10 @@ Program::Program(std::vector<Step> steps, std::size_t slots, std::vector<std::in
     calls_.push_back({step.op.get(), range_from(first_argument, arguments_.size()),
                       range_from(first_result, results_),
                       range_from(first_release, release_.size())});
+    const auto read = std::span(arguments_).subspan(first_argument);
+    const bool early = std::ranges::none_of(
+        read, [](Source source) { return source.kind == Source::Kind::kResult; });
+    if (early && step.op->looks_ahead()) early_.push_back(calls_.back());
   }
   for (std::uint32_t result = 0; result < results_; ++result) {
     if (!released[result]) kept_.push_back(result);
@@ -118,6 +122,18 @@ void Program::Frame::clear() {
   for (Value& value : values) value.reset();
 }
 
+// A request comes with cold caches, and a step that follows a chain of addresses would wait for
+// each of them: all such steps go down theirs side by side.
+void Program::prefetch(const Frame& frame) const {
+  for (const Call& call : early_) __builtin_prefetch(call.op);
+  for (int round = 0; round < Op::kRounds; ++round) {
+    for (const Call& call : early_) {
+      call.op->prefetch({frame.arguments.data() + call.arguments.begin, call.arguments.count},
+                        round);
+    }
+  }
+}
+
 void Program::run_steps(Context& context, Frame& frame, std::size_t& step) const {
   constexpr std::size_t kWatchedSteps = 8;
   for (; step < calls_.size(); ++step) {
@@ -135,6 +151,7 @@ void Program::run(Context& context, Frame& frame, std::span<const Value* const> 
                   std::span<Value> outputs) const {
   for (const InputUse& use : input_uses_) frame.arguments[use.argument] = inputs[use.input];
   std::size_t step = 0;
+  if (early_.size() > 1) prefetch(frame);
   try {
     run_steps(context, frame, step);
   } catch (const StepError&) {

@@ -84,12 +84,14 @@ class Program {
     bool last;  // no later output is the same value
   };
 
+  void prefetch(const Frame& frame) const;
   void run_steps(Context& context, Frame& frame, std::size_t& step) const;
 
   std::vector<Step> steps_;
   std::size_t input_count_;
   std::vector<Value> constants_;
   std::vector<Call> calls_;
+  std::vector<Call> early_;  // those that look ahead, and read inputs alone
   std::vector<Source> arguments_;
   std::vector<InputUse> input_uses_;
   std::vector<std::uint32_t> release_;  // results that no later step reads

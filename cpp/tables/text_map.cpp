@@ -6,10 +6,12 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <vector>
 
 #include "core/error.h"
 #include "hashing/bytes.h"
 #include "hashing/key_hash.h"
+#include "tables/shelf.h"
 
 namespace pyrec {
 
@@ -69,8 +71,14 @@ TextMap::TextMap(std::span<const std::string> texts) : seed_(random_seed()) {
   if (texts.size() > std::numeric_limits<std::int32_t>::max() || words > kMost) {
     throw OpError(ErrorKind::kModel, "more strings than a map holds");
   }
-  starts_.resize(std::max<std::size_t>(texts.size(), 1) + 1);
-  std::vector<std::uint32_t> buckets, ends(starts_.size());
+  if (texts.empty()) return;
+  buckets_ = texts.size();
+  memory_ = take_from_shelf((buckets_ + 1 + words) * kWord);
+  auto* const starts = reinterpret_cast<std::uint32_t*>(memory_.get());
+  std::uint32_t* const records = starts + buckets_ + 1;
+  starts_ = starts;
+  records_ = records;
+  std::vector<std::uint32_t> buckets, ends(buckets_ + 1);
   for (const std::string& text : texts) {
     buckets.push_back(static_cast<std::uint32_t>(bucket_of(text)));
     ++ends[buckets.back() + 1];
@@ -81,41 +89,38 @@ TextMap::TextMap(std::span<const std::string> texts) : seed_(random_seed()) {
     order[ends[buckets[i]]++] = static_cast<std::uint32_t>(i);
   }
   // Now an end is where the bucket's strings end in that order.
-  records_.reserve(words);
-  std::size_t next = 0;
-  for (std::size_t bucket = 0; bucket + 1 < starts_.size(); ++bucket) {
+  std::size_t next = 0, end = 0;
+  for (std::size_t bucket = 0; bucket < buckets_; ++bucket) {
+    starts[bucket + 1] = static_cast<std::uint32_t>(end);
     for (; next < ends[bucket]; ++next) {
-      starts_[bucket + 1] = static_cast<std::uint32_t>(records_.size());
-      if (find(texts[order[next]], bucket) < 0) append(texts[order[next]], order[next]);
+      const std::string& text = texts[order[next]];
+      if (find(text, bucket) >= 0) continue;
+      std::uint32_t* const record = records + end;
+      record[0] = order[next];
+      record[1] = static_cast<std::uint32_t>(text.size());
+      if (!text.empty()) std::memcpy(record + kHead, text.data(), text.size());
+      end += words_of(text.size());
+      starts[bucket + 1] = static_cast<std::uint32_t>(end);
     }
-    starts_[bucket + 1] = static_cast<std::uint32_t>(records_.size());
   }
-}
-
-void TextMap::append(std::string_view text, std::size_t place) {
-  const std::size_t at = records_.size();
-  records_.resize(at + words_of(text.size()));
-  records_[at] = static_cast<std::uint32_t>(place);
-  records_[at + 1] = static_cast<std::uint32_t>(text.size());
-  if (!text.empty()) std::memcpy(&records_[at + kHead], text.data(), text.size());
 }
 
 std::size_t TextMap::bucket_of(std::string_view text) const {
   __extension__ using Wide = unsigned __int128;
   const std::uint64_t hash = hash_key(text, seed_);
-  return static_cast<std::size_t>(static_cast<Wide>(hash) * (starts_.size() - 1) >> 64);
+  return static_cast<std::size_t>(static_cast<Wide>(hash) * buckets_ >> 64);
 }
 
 void TextMap::prefetch(std::size_t bucket) const {
   constexpr std::size_t kLine = 64 / kWord;
-  const std::uint32_t* record = records_.data() + starts_[bucket];
+  const std::uint32_t* record = records_ + starts_[bucket];
   __builtin_prefetch(record);
   __builtin_prefetch(record + kLine - 1);
 }
 
 std::int64_t TextMap::find(std::string_view text, std::size_t bucket) const {
-  const std::uint32_t* record = records_.data() + starts_[bucket];
-  const std::uint32_t* const end = records_.data() + starts_[bucket + 1];
+  const std::uint32_t* record = records_ + starts_[bucket];
+  const std::uint32_t* const end = records_ + starts_[bucket + 1];
   for (; record != end; record += words_of(record[1])) {
     if (record[1] == text.size() &&
         same(reinterpret_cast<const char*>(record + kHead), text.data(), text.size())) {
@@ -126,11 +131,11 @@ std::int64_t TextMap::find(std::string_view text, std::size_t bucket) const {
 }
 
 std::int64_t TextMap::find(std::string_view text) const {
-  return records_.empty() ? -1 : find(text, bucket_of(text));
+  return buckets_ == 0 ? -1 : find(text, bucket_of(text));
 }
 
 void TextMap::find(std::span<const std::string_view> texts, std::span<std::int64_t> places) const {
-  if (texts.size() == 1 || records_.empty()) {
+  if (texts.size() == 1 || buckets_ == 0) {
     for (std::size_t i = 0; i < texts.size(); ++i) places[i] = find(texts[i]);
     return;
   }
@@ -158,6 +163,20 @@ void TextMap::find(std::span<const std::string_view> texts, std::span<std::int64
       places[unknown[i]] = place;
       if (memory) memory->at(text) = {text.data(), text.size(), place};
     }
+  }
+}
+
+void TextMap::prefetch_starts(std::span<const std::string_view> texts) const {
+  if (buckets_ == 0) return;
+  for (const std::string_view text : texts.first(std::min(texts.size(), kTogether))) {
+    __builtin_prefetch(&starts_[bucket_of(text)]);
+  }
+}
+
+void TextMap::prefetch_buckets(std::span<const std::string_view> texts) const {
+  if (buckets_ == 0) return;
+  for (const std::string_view text : texts.first(std::min(texts.size(), kTogether))) {
+    prefetch(bucket_of(text));
   }
 }
 

@@ -25,8 +25,11 @@ Fallbacks: TypeAlias = Mapping[Node, Callback]
 class Executor(Protocol):
     """A plan that a backend has made ready."""
 
-    def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
-        """The plan's outputs for one array per plan input; ``offsets`` is empty for one request."""
+    def run(self, arrays: Sequence[Array], offsets: Sequence[int], to_caller: bool = False) -> list[Array]:
+        """The plan's outputs for one array per plan input; ``offsets`` is empty for one request.
+
+        Strings come as objects or, ``to_caller``, perhaps in the fixed width that callers get.
+        """
         ...
 
 

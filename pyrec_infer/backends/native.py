@@ -248,10 +248,10 @@ class NativeExecutor:
             derivations,
         )
 
-    def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
+    def run(self, arrays: Sequence[Array], offsets: Sequence[int], to_caller: bool = False) -> list[Array]:
         """See `Executor.run`."""
         try:
-            return self._executor.run(arrays, offsets)
+            return self._executor.run(arrays, offsets, to_caller)
         except PyrecError as error:
             raise self._worded(error, arrays, offsets) from None
 

@@ -197,7 +197,7 @@ class NumbaExecutor:
         return sizes, counts[True], counts[False]
 
     @memory_errors_typed
-    def run(self, arrays: Sequence[Array], offsets: Sequence[int]) -> list[Array]:
+    def run(self, arrays: Sequence[Array], offsets: Sequence[int], to_caller: bool = False) -> list[Array]:
         """See `Executor.run`."""
         arrays = [as_plain(array) for array in arrays]
         with limited(self._max_bytes) as budget:

@@ -35,6 +35,7 @@ from pyrec_infer.passes.context import (
 from pyrec_infer.passes.finish.choose_precision import choose_precision
 from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
 from pyrec_infer.passes.finish.order_neurons import order_neurons
+from pyrec_infer.passes.finish.pad_lists import pad_lists
 from pyrec_infer.passes.finish.prune_masked import prune_masked
 from pyrec_infer.passes.finish.screen_layers import screen_layers
 from pyrec_infer.passes.load.expand_composites import expand_composites
@@ -162,6 +163,7 @@ FINISH: tuple[Step, ...] = (
     Step(order_neurons, BY_SIDE, orders_neurons, aim=Aim.MANY, clean=True),
     Step(hand_over_rows, BY_SIDE, clean=True),
     Step(require_ids, when=refuses_ids),
+    Step(pad_lists, clean=True),
 )
 """For each graph that becomes a plan."""
 

@@ -120,6 +120,8 @@ def test_each_request_is_read_anew(catalog: pi.Catalog) -> None:
     np.testing.assert_array_equal(catalog.score(MappingProxyType(plain()), IDS), scores)
     np.testing.assert_array_equal(catalog.score({**plain(), "code": 3}, IDS), scores + 1)
     np.testing.assert_array_equal(catalog.score({**plain(), "words": ["a"]}, IDS), scores - 110)
+    for names in (reversed(plain()), ["".join([*name]) for name in plain()]):
+        np.testing.assert_array_equal(catalog.score({name: plain()[name] for name in names}, IDS), scores)
     np.testing.assert_array_equal(catalog.score(plain(), IDS), scores)
 
 

@@ -14,7 +14,7 @@ from support.models import make_model, one_node
 
 import pyrec_infer as pi
 from pyrec_infer.extension import native
-from pyrec_infer.ir import Node
+from pyrec_infer.ir import Node, as_array_of_strings
 from pyrec_infer.ops import OPS
 from pyrec_infer.strings.tensors import tensor_of
 
@@ -233,3 +233,26 @@ def test_what_is_no_string_is_refused(value: Any) -> None:
     assert model.run({"x": objects(["b", "a"], 2, 1)})["y"].tolist() == [-1, 1]
     with pytest.raises(pi.InputError):
         model.run({"x": value})
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["a,bc", "", "x" * 17],
+        ["ä,😀b", "\ud800,\udfff"],
+        ["a\0,c", "d"],
+        ["a,\0b"],
+        ["word,w"] * 9_000 + ["x" * 17],
+        ["word,w"] * 9_000 + ["x" * 1_000],
+        [],
+    ],
+    ids=["short", "not ASCII", "zeros", "zeros inside", "many", "wasteful", "none"],
+)
+def test_results_are_as_wide_as_their_longest(texts: list[str]) -> None:
+    model = one_node("StringSplit", {"x": (TensorProto.STRING, [None])}, outputs=("y", "n"), delimiter=",")
+    pieces = [text.split(",") for text in texts]
+    widest = max(map(len, pieces), default=0)
+    expected = as_array_of_strings([piece for row in pieces for piece in row + [""] * (widest - len(row))])
+    made = pi.load(model.SerializeToString()).run({"x": objects(texts)})["y"]
+    assert made.dtype == expected.dtype
+    assert made.tolist() == expected.reshape(len(texts), widest).tolist()

@@ -150,6 +150,14 @@ class Places {
     });
   }
 
+  // For few elements; more take long enough by themselves.
+  void prefetch(const Tensor& x, int round) const {
+    if (x.dtype != DType::kText || !x.contiguous() || x.elements() > kFew) return;
+    const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
+    if (round == 1) texts_.prefetch_starts(texts);
+    if (round == 2) texts_.prefetch_buckets(texts);
+  }
+
   // The place of the first key that is equal to one of them.
   std::size_t first_equal(const Side& keys, std::size_t place) const {
     if (dtype_ == DType::kText) return static_cast<std::size_t>(texts_.find(keys.texts[place]));
@@ -161,6 +169,7 @@ class Places {
  private:
   using Look = std::function<void(std::size_t, std::span<std::int64_t>)>;
   static constexpr std::size_t kBlock = 512;
+  static constexpr std::int64_t kFew = 64;
 
   DType dtype_ = DType::kInt64;
   TextMap texts_;
@@ -178,6 +187,8 @@ class Results {
     for (std::size_t i = 0; in_order_ && i + 1 < numbers.size(); ++i) {
       in_order_ = numbers[i] == numbers[0] + i;
     }
+    if (in_order_) first_ = numbers.front();
+    if (!numbers.empty()) other_ = numbers.back();
   }
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
@@ -207,8 +218,8 @@ class Results {
           return;
         }
         for (std::int64_t place : found) {
-          const std::uint64_t number = numbers[0] + static_cast<std::uint64_t>(place);
-          *to++ = result_of<To>(place < 0 ? numbers.back() : number);
+          const std::uint64_t number = first_ + static_cast<std::uint64_t>(place);
+          *to++ = result_of<To>(place < 0 ? other_ : number);
         }
       });
     });
@@ -218,7 +229,9 @@ class Results {
  private:
   Side values_;  // the last of them for what no key is
   std::vector<Text> texts_;
-  bool in_order_ = false;  // whether those of keys are whole numbers one after another
+  bool in_order_ = false;    // whether those of keys are whole numbers one after another
+  std::uint64_t first_ = 0;  // of these
+  std::uint64_t other_ = 0;  // the last of all numbers
 };
 
 void require_same_size(const Side& keys, const Side& values) {
@@ -241,6 +254,10 @@ class LabelEncoder {
 
   void run(Context& context, Inputs in, std::span<Value> out) const {
     out[0].tensor = results_.of(context, contiguous(context, required(in, 0)), places_);
+  }
+
+  void prefetch(Inputs in, int round) const {
+    if (const Tensor* x = optional(in, 0)) places_.prefetch(*x, round);
   }
 
  private:

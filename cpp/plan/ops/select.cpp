@@ -58,6 +58,48 @@ class Where {
   }
 };
 
+// Of values [B, L] those at places [L] below their row's count [B], padding for the others.
+class PadLists {
+ public:
+  explicit PadLists(const OpSpec&) {}
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor values = contiguous(context, required(in, 0));
+    const Tensor counts = contiguous(context, required(in, 1));
+    const Tensor places = contiguous(context, required(in, 2));
+    const Tensor& padding = required(in, 3);
+    expect_dtype(padding, values.dtype);
+    expect_dtype(counts, DType::kInt64);
+    expect_dtype(places, DType::kInt64);
+    if (values.rank() != 2 || !(counts.shape == Shape{values.shape[0]}) ||
+        !(places.shape == Shape{values.shape[1]}) || padding.rank() != 0) {
+      throw OpError(ErrorKind::kShape,
+                    "expected lists, a count for each, places and a scalar, got shapes " +
+                        describe(values.shape) + ", " + describe(counts.shape) + ", " +
+                        describe(places.shape) + " and " + describe(padding.shape));
+    }
+    const Tensor made = allocate(context, values.dtype, values.shape);
+    const std::int64_t length = values.shape[1];
+    dispatch_size(values.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      const T fill = *padding.as<T>();
+      const auto* place = places.as<std::int64_t>();
+      in_parts(static_cast<std::size_t>(values.shape[0]),
+               std::max<std::size_t>(1, kWatchedElements / static_cast<std::size_t>(length + 1)),
+               [&](std::size_t begin, std::size_t count) {
+                 for (std::size_t row = begin; row < begin + count; ++row) {
+                   const std::int64_t end = counts.as<std::int64_t>()[row];
+                   const T* from = values.as<T>() + static_cast<std::int64_t>(row) * length;
+                   T* to = made.as<T>() + static_cast<std::int64_t>(row) * length;
+                   for (std::int64_t i = 0; i < length; ++i) {
+                     to[i] = blend(place[i] < end, from[i], fill);
+                   }
+                 }
+               });
+    });
+    out[0].tensor = made;
+  }
+};
+
 template <class T>
 T bound_or(const Tensor* bound, DType dtype, T fallback) {
   if (!bound) return fallback;
@@ -127,6 +169,7 @@ class Clip {
 constexpr OpEntry kOps[] = {
     {"Clip", make_op<Clip>},
     {"Where", make_op<Where>},
+    {"pyrec.PadLists", make_op<PadLists>},
 };
 
 }  // namespace

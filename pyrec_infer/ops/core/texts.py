@@ -33,6 +33,7 @@ MOVING = frozenset(
         "Where",
         "ai.onnx.ml.ArrayFeatureExtractor",
         "ai.onnx.ml.ZipMap",
+        "pyrec.PadLists",
     }
 )
 """Operators that move elements without a look at them."""
