@@ -110,8 +110,8 @@ def test_a_fault_of_the_backend_is_found_at_load(monkeypatch: pytest.MonkeyPatch
         made.append(backend)
         ready = make_executor(plan, backend, *rest)
 
-        def run(arrays: Any, offsets: Any) -> list[Any]:
-            found = ready.run(arrays, offsets)
+        def run(arrays: Any, offsets: Any, to_caller: bool) -> list[Any]:
+            found = ready.run(arrays, offsets, to_caller)
             outputs = zip(plan.outputs, found, strict=True)
             return [np.where(a == 2, 1, a) if "name" in item.value else a for item, a in outputs]
 
