@@ -45,8 +45,8 @@ def _side_by_side(origins: Sequence[Origin], width: int | None) -> Origin:
 class Sources:
     """The inputs, with their columns, that the values of a graph are made from.
 
-    Values that only hold sizes are made from nothing. Of a choice (``Where``, ``Gather``) only what is
-    chosen counts, if that comes from an input at all.
+    Values that only hold sizes are made from nothing. Of a choice (``Where``, ``Gather``, padding) only
+    what is chosen counts, if that comes from an input at all.
     """
 
     def __init__(self, graph: Graph | None = None, infos: Mapping[str, Info] | None = None) -> None:
@@ -123,7 +123,7 @@ class Sources:
             chosen = self._origins(node.inputs[1:]) if node.op == "Where" else []
             return _side_by_side(chosen or self._origins(node.inputs), width)
         first = self._found.get(node.inputs[0], _NOTHING)
-        if (has(node, Trait.VIEW) or node.op in ("Expand", "Tile")) and any(first):
+        if (has(node, Trait.VIEW) or node.op in ("Expand", "Tile", "pyrec.PadLists")) and any(first):
             return first if len(first) in (1, width) else (_all_of(first),)
         if len(first) > 1:
             picked = self._picked(node, place, len(first))
