@@ -22,6 +22,8 @@ Axes: TypeAlias = tuple[int, ...]
 Reduce: TypeAlias = Callable[[Array, Axes, bool], Any]
 
 _EXTREMES = ("ReduceMax", "ReduceMin")
+_PRODUCT = "ReduceProd"
+"""Exporters make a number of elements of a shape by it, so it takes named sizes too."""
 
 
 def _axes(node: Node, given: Sequence[int], rank: int) -> Axes:
@@ -144,7 +146,7 @@ _REDUCTIONS: Mapping[str, Reduce] = {
 
 def _evaluate(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     data, given = required(node, inputs, 0), optional(inputs, 1)
-    check_kind(node, data.dtype, NUMBERS + "b" if node.op in _EXTREMES else NUMBERS)
+    check_kind(node, data.dtype, NUMBERS + {_PRODUCT: "O"}.get(node.op, "b" if node.op in _EXTREMES else ""))
     axes = _axes(node, () if given is None else [int(axis) for axis in given.reshape(-1)], data.ndim)
     keep = boolean(node.attribute("keepdims", 1))
     function = _REDUCTIONS[node.op]
@@ -178,5 +180,14 @@ def _rows_of_reduce(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> R
 
 
 OPS = tuple(
-    Op(name, _infer, _evaluate, _rows_of_reduce, traits=REDUCES, flops=one_each_read) for name in _REDUCTIONS
+    Op(
+        name,
+        _infer,
+        _evaluate,
+        _rows_of_reduce,
+        symbolic=name == _PRODUCT,
+        traits=REDUCES,
+        flops=one_each_read,
+    )
+    for name in _REDUCTIONS
 )

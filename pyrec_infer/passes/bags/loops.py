@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrec_infer.ir import Dim, Graph, Node, Size, same_size
 from pyrec_infer.passes.bags.parts import emptiness, ends_of_lengths, looked_up, summed_lengths
+from pyrec_infer.passes.bags.rectangles import counts_bags, equal_bags, is_left_out, reduced_rows
 from pyrec_infer.passes.bags.terms import MODES, SCALAR_VIEWS, Term, reduced
 from pyrec_infer.passes.common.rules import Site
 
@@ -199,8 +200,34 @@ def _counts(bags: Term, vectors: list[str], site: Site) -> bool:
     return node is not None and list(node.inputs) == vectors
 
 
+def _rectangle(bag: Bag, bags: Term, site: Site) -> str | None:
+    """The bags, where all are as long and stand in a matrix of ids."""
+    start, shape = bag.start, site.shape(bag.ids)
+    if start[0] != "at" or start[2] != 0 or bag.end != ("at", start[1], 1) or not shape:
+        return None
+    found = equal_bags(start[1], shape[0], site)
+    if found is None or not counts_bags(bags, start[1], found[2], found[0]):
+        return None
+    of = bag.weights or bag.ids if bag.kept is None else bag.kept[0]
+    same = site.shape(of)
+    if same is None or not same_size(same[0], shape[0]) or (bag.weights and bag.mode != "sum"):
+        return None
+    rows = bag.ids
+    if bag.table:
+        if site.infos[bag.table].rank != 2 or site.infos[rows].rank != 1:
+            return None
+        rows = site.node("Gather", bag.table, rows, axis=0)
+    if site.infos[rows].dtype != np.float32:
+        return None
+    left_out = "" if bag.kept is None else is_left_out(*bag.kept, site)
+    return reduced_rows(bag.mode, rows, found[:2], bag.weights, site, bag.guarded, left_out)
+
+
 def bags_of(bag: Bag, bags: Term, site: Site) -> str | None:
     """The node that makes all bags, of which there are so many."""
+    made = _rectangle(bag, bags, site)
+    if made is not None:
+        return made
     table, ids, weights = bag.table, bag.ids, bag.weights
     if not table:
         if site.infos[ids].dtype != np.float32 or site.infos[ids].rank != 2:
