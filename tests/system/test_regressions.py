@@ -139,38 +139,6 @@ def test_values_and_offsets_have_their_own_numbers_of_rows() -> None:
     np.testing.assert_array_equal(made, offsets + 7)
 
 
-def test_words_are_counted_in_the_graph() -> None:
-    nodes = [
-        helper.make_node(
-            "Tokenizer",
-            ["text"],
-            ["tokens"],
-            domain="com.microsoft",
-            mark=0,
-            mincharnum=2,
-            pad_value="#",
-            tokenexp="[a-z]+",
-        ),
-        helper.make_node("Flatten", ["tokens"], ["flat"]),
-        helper.make_node(
-            "TfIdfVectorizer",
-            ["flat"],
-            ["counts"],
-            mode="TF",
-            min_gram_length=1,
-            max_gram_length=1,
-            max_skip_count=0,
-            ngram_counts=[0],
-            ngram_indexes=[0, 1],
-            pool_strings=["red", "shoe"],
-        ),
-    ]
-    model = _model(nodes, {"text": (TEXT, ["batch", 1])}, {"counts": (FLOAT, ["batch", 2])})
-    text = np.array([["a red, red shoe"], ["blue"], ["shoe"]])
-    np.testing.assert_array_equal(model.run({"text": text})["counts"], [[2, 1], [0, 0], [0, 1]])
-    np.testing.assert_array_equal(model.score({}, {"text": text}), [[2, 1], [0, 0], [0, 1]])
-
-
 def test_an_element_of_each_row_is_taken_inside_the_row() -> None:
     """``x[arange(N), i]`` is how exporters write the last item of a history."""
     nodes = [

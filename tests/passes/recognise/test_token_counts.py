@@ -15,7 +15,7 @@ TEXTS = ["a red, red shoe", "", "shoe", "red shoe äh"]
 
 
 def model(
-    pool: tuple[str, ...] = ("red", "shoe", "red", "shoe"), columns: int = 2, **changes: Any
+    pool: tuple[str, ...] = ("red", "shoe", "red", "shoe"), columns: int = 2, grams: int = 2, **changes: Any
 ) -> pi.Model:
     cut = {"mark": 0, "mincharnum": 2, "pad_value": "#", "tokenexp": "[a-z]+", **changes}
     nodes = [
@@ -27,16 +27,20 @@ def model(
             ["counts"],
             mode="TF",
             min_gram_length=1,
-            max_gram_length=2,
+            max_gram_length=grams,
             max_skip_count=0,
-            ngram_counts=[0, 2],
-            ngram_indexes=[2, 1, 0],
+            ngram_counts=[0, 2][:grams],
+            ngram_indexes=[2, 1, 0] if grams == 2 else [0, 1],
             pool_strings=list(pool),
         ),
     ]
     inputs = {"text": (TensorProto.STRING, ["N"] if columns == 1 else ["N", columns - 1])}
     proto = make_model(
-        nodes, inputs, {"counts": (TensorProto.FLOAT, ["N", 3])}, opset=20, domains={"com.microsoft": 1}
+        nodes,
+        inputs,
+        {"counts": (TensorProto.FLOAT, ["N", grams + 1])},
+        opset=20,
+        domains={"com.microsoft": 1},
     )
     return pi.load(proto.SerializeToString())
 
@@ -50,6 +54,13 @@ def test_rows_are_counted_by_themselves(columns: int) -> None:
     assert not found.explain().as_dict()["coupled"]
     items = found.catalog({"text": texts}, ids=["a", "b", "c", "d"])
     assert items.score({}, ["c", "a"]).tolist() == [expected[2], expected[0]]
+
+
+def test_single_words_are_counted_as_they_are_scored() -> None:
+    found = model(("red", "shoe"), grams=1)
+    texts = {"text": np.array([["a red, red shoe"], ["blue"], ["shoe"]])}
+    expected = [[2, 1], [0, 0], [0, 1]]
+    assert found.run(texts)["counts"].tolist() == found.score({}, texts).tolist() == expected
 
 
 @pytest.mark.parametrize(
