@@ -88,6 +88,8 @@ LOAD: tuple[Step, ...] = (
     # Another axis is the rows' now, and that of the batch has size 1.
     Step(name_squeezed_axes, when=moves_rows),
     Step(expand_composites),
+    # Of composites no shape was known.
+    Step(name_squeezed_axes, when=places_rows),
     Step(separate_labels),
     Step(widen_half),
     Step(fold_constants),

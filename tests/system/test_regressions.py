@@ -139,6 +139,25 @@ def test_values_and_offsets_have_their_own_numbers_of_rows() -> None:
     np.testing.assert_array_equal(made, offsets + 7)
 
 
+def test_axes_are_dropped_behind_an_operator_that_is_made_of_others() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "half", "zero"], ["q"]),
+        helper.make_node(
+            "QLinearSigmoid", ["q", "half", "zero", "half", "zero"], ["s"], domain="com.microsoft"
+        ),
+        helper.make_node("Squeeze", ["s"], ["flat"]),
+        helper.make_node("DequantizeLinear", ["flat", "half", "zero"], ["y"]),
+    ]
+    constants = {"half": np.asarray(0.5, np.float32), "zero": np.asarray(0, np.int8)}
+    model = _model(nodes, {"x": (FLOAT, ["batch", 1])}, {"y": (FLOAT, None)}, constants)
+    x = np.asarray([[-4], [0], [3]], np.float32)
+    expected = model.run({"x": x})["y"]
+    assert expected.shape == (3,)
+    np.testing.assert_array_equal(model.score({}, {"x": x}), expected)
+    np.testing.assert_array_equal(model.score({}, {"x": x[:1]}), expected[:1])
+    np.testing.assert_array_equal(model.catalog({"x": x}).score({}), expected)
+
+
 def test_an_element_of_each_row_is_taken_inside_the_row() -> None:
     """``x[arange(N), i]`` is how exporters write the last item of a history."""
     nodes = [

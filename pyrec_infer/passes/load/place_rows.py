@@ -24,7 +24,7 @@ def name_squeezed_axes(graph: Graph) -> Graph:
     [1]
     """
     for node in graph.nodes:
-        if node.op != "Squeeze" or len([name for name in node.inputs if name]) != 1:
+        if not _names_no_axes(node):
             continue
         # What one Squeeze leaves tells the shapes behind it.
         shape = analyze(graph).infos[node.inputs[0]].shape
@@ -99,8 +99,15 @@ def fix_rows(graph: Graph, count: int) -> Graph:
 
 
 def is_placed(graph: Graph, fixed_rows: int) -> bool:
-    """Whether a graph as it was imported serves calls with candidates along its batch as it is."""
-    return not fixed_rows and name_squeezed_axes(graph) is graph
+    """Whether a graph as it was imported serves calls with candidates along its batch as it is.
+
+    What a Squeeze drops may be known only after later steps.
+    """
+    return not fixed_rows and not any(map(_names_no_axes, graph.nodes))
+
+
+def _names_no_axes(node: Node) -> bool:
+    return node.op == "Squeeze" and len([name for name in node.inputs if name]) == 1
 
 
 __all__ = ["fix_rows", "is_placed", "move_rows", "name_squeezed_axes", "open_sizes"]
