@@ -89,7 +89,10 @@ def _require_named(
 ) -> None:
     """An error has to name one of the fields and rows that plain Python refuses, or what it is made of."""
     text = str(error)
-    sources = {item.name: (item.name, *getattr(item, "of", ())) for item in made}
+    sources = {
+        item.name: (item.name, *getattr(item, "of", ()), getattr(item, "weights", "") or item.name)
+        for item in made
+    }
     named = [(name, row) for name, row in refused if any(f"'{one}" in text for one in sources[name])]
     if not any(f"(row {row})" in text for _, row in named):
         raise FindingError("property named", f"{_shown(error)}, expected one of {refused}")
