@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "hashing/bytes.h"
+#include "strings/bytes.h"
 
 namespace pyrec::city {
 

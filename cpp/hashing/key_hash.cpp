@@ -2,7 +2,7 @@
 
 #include <random>
 
-#include "hashing/bytes.h"
+#include "strings/bytes.h"
 
 namespace pyrec {
 

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "hashing/bytes.h"
 #include "hashing/seed.h"
+#include "strings/bytes.h"
 
 namespace pyrec {
 

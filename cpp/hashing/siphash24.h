@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "hashing/bytes.h"
 #include "hashing/seed.h"
+#include "strings/bytes.h"
 
 namespace pyrec {
 

@@ -56,10 +56,12 @@ Tensor copy_texts(Context& context, const Tensor& tensor) {
   return writer.tensor();
 }
 
-void require_utf8(const Tensor& tensor, std::int64_t element) {
-  const std::string_view text = tensor.as<Text>()[element];
-  if (!is_ascii(text) && !is_utf8(text)) {
-    throw OpError(ErrorKind::kDType, "expected strings in UTF-8", row_of(tensor, element));
+void require_utf8(const Tensor& tensor, std::int64_t element, std::int64_t count) {
+  const Text* texts = tensor.as<Text>();
+  for (std::int64_t i = element; i < element + count; ++i) {
+    if (!is_ascii(texts[i]) && !is_utf8(texts[i])) {
+      throw OpError(ErrorKind::kDType, "expected strings in UTF-8", row_of(tensor, i));
+    }
   }
 }
 

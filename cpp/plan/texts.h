@@ -55,8 +55,9 @@ std::size_t copied_bytes(const Tensor& tensor);
 // A copy with bytes of its own.
 Tensor copy_texts(Context& context, const Tensor& tensor);
 
-// Refuses, with its row, an element of a contiguous tensor that is not UTF-8.
-void require_utf8(const Tensor& tensor, std::int64_t element);
+// Refuses, with its row, an element of a contiguous tensor that is not UTF-8; of several, the
+// first.
+void require_utf8(const Tensor& tensor, std::int64_t element, std::int64_t count = 1);
 
 // Which row an element of a contiguous tensor is in; -1 for a scalar's.
 std::int64_t row_of(const Tensor& tensor, std::int64_t element);

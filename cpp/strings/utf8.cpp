@@ -1,20 +1,6 @@
 #include "strings/utf8.h"
 
-#include <cstring>
-
 namespace pyrec {
-
-bool is_ascii(std::string_view text) {
-  std::size_t at = 0;
-  std::uint64_t any = 0;
-  for (; at + 8 <= text.size(); at += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data() + at, 8);
-    any |= word;
-  }
-  for (; at < text.size(); ++at) any |= static_cast<unsigned char>(text[at]);
-  return (any & 0x8080808080808080) == 0;
-}
 
 bool is_utf8(std::string_view text) {
   std::size_t at = 0;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "strings/bytes.h"
 #include "strings/texts.h"
 
 namespace pyrec {
@@ -54,7 +55,23 @@ inline Decoded decode_utf8(const char* text) {
           4};
 }
 
-bool is_ascii(std::string_view text);
+inline bool is_ascii(std::string_view text) {
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  const char* const from = text.data();
+  const std::size_t size = text.size();
+  // The ends of most strings are all of them; the words may overlap.
+  if (size >= 8) {
+    std::uint64_t any = read64(from + size - 8);
+    for (std::size_t at = 0; at + 8 < size; at += 8) any |= read64(from + at);
+    return (any & kHigh) == 0;
+  }
+  if (size >= 4) {
+    return ((read32(from) | read32(from + size - 4)) & static_cast<std::uint32_t>(kHigh)) == 0;
+  }
+  if (size == 0) return true;
+  const char any = static_cast<char>(from[0] | from[size / 2] | from[size - 1]);
+  return static_cast<unsigned char>(any) < 0x80;
+}
 
 // As the Unicode standard defines it (table 3-7): no longer form than needed, no surrogates.
 bool is_utf8(std::string_view text);

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/error.h"
-#include "hashing/bytes.h"
 #include "hashing/key_hash.h"
+#include "strings/bytes.h"
 #include "tables/shelf.h"
 
 namespace pyrec {

@@ -90,9 +90,7 @@ class HashBucket {
  private:
   void hash(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
     if (x.dtype == DType::kText) {
-      for (std::size_t i = 0; i < made.size(); ++i) {
-        require_utf8(x, static_cast<std::int64_t>(begin + i));
-      }
+      require_utf8(x, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(made.size()));
       hash_texts(hash_, {x.as<Text>() + begin, made.size()}, prefix_, seed_, {}, made);
       return;
     }
