@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "hashing/key_hash.h"
 
@@ -10,11 +11,27 @@ namespace pyrec {
 namespace {
 
 constexpr std::size_t kTogether = 32;  // numbers between a prefetch and its use
+constexpr std::size_t kFarthest = 4;   // numbers for each that is there, which take less than slots
 
 }  // namespace
 
-NumberMap::NumberMap(std::span<const std::uint64_t> numbers)
-    : slots_(numbers.size() + numbers.size() / 2 + 1), seed_(random_seed()) {
+NumberMap::NumberMap(std::span<const std::uint64_t> numbers) {
+  if (numbers.empty()) return;
+  const auto [least, most] = std::ranges::minmax(
+      numbers, {}, [](std::uint64_t number) { return static_cast<std::int64_t>(number); });
+  const std::uint64_t range = most - least;
+  const bool fits = numbers.size() <= std::numeric_limits<std::int32_t>::max();
+  if (fits && range / kFarthest < numbers.size()) {
+    least_ = least;
+    near_.assign(range + 1, -1);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      std::int32_t& place = near_[numbers[i] - least];
+      if (place < 0) place = static_cast<std::int32_t>(i);
+    }
+    return;
+  }
+  slots_.resize(numbers.size() + numbers.size() / 2 + 1);
+  seed_ = random_seed();
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     auto& slot = const_cast<Slot&>(slot_of(numbers[i], home(numbers[i])));
     if (slot.place < 0) slot = {numbers[i], static_cast<std::int64_t>(i)};
@@ -35,6 +52,13 @@ const NumberMap::Slot& NumberMap::slot_of(std::uint64_t number, std::size_t from
 }
 
 void NumberMap::find(std::span<const std::uint64_t> numbers, std::span<std::int64_t> places) const {
+  if (!near_.empty()) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const std::uint64_t at = numbers[i] - least_;
+      places[i] = at < near_.size() ? near_[at] : -1;
+    }
+    return;
+  }
   if (slots_.empty()) {
     std::ranges::fill(places, -1);
     return;

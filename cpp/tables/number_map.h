@@ -25,7 +25,10 @@ class NumberMap {
   std::size_t home(std::uint64_t number) const;
   const Slot& slot_of(std::uint64_t number, std::size_t from) const;
 
-  std::vector<Slot> slots_;  // a third of them is free
+  // The place of each number from the least one on, -1 for none, where they lie close together.
+  std::vector<std::int32_t> near_;
+  std::uint64_t least_ = 0;
+  std::vector<Slot> slots_;  // else; a third of them is free
   std::uint64_t seed_ = 0;
 };
 

@@ -256,3 +256,15 @@ def test_results_are_as_wide_as_their_longest(texts: list[str]) -> None:
     made = pi.load(model.SerializeToString()).run({"x": objects(texts)})["y"]
     assert made.dtype == expected.dtype
     assert made.tolist() == expected.reshape(len(texts), widest).tolist()
+
+
+@needs_native
+@pytest.mark.once
+@pytest.mark.parametrize("first", [-(2**63), -3, 0, 2**63 - 9])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_numbers_that_lie_close_together_are_found(first: int, step: int) -> None:
+    """And those that do not: of equal ones the first; what is beside them, or far away, is none."""
+    keys = [first + step * place for place in (2, 0, 1, 0)]
+    attributes = {"keys_int64s": tuple(keys), "values_int64s": (10, 11, 12, 13), "default_int64": -7}
+    near = [key + by for key in keys for by in (-1, 0, 1) if -(2**63) <= key + by < 2**63]
+    compare("ai.onnx.ml.LabelEncoder", attributes, np.asarray([*near, -(2**63), -1, 0, 2**63 - 1]))
