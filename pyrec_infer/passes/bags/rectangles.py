@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.ir import Size, same_size
-from pyrec_infer.ops.core.shapes import product
+from pyrec_infer.ops.core.shapes import product, same_shape
+from pyrec_infer.passes.bags.parts import filled_with
 from pyrec_infer.passes.bags.terms import Term
 from pyrec_infer.passes.common.rules import Site
 
@@ -41,6 +42,7 @@ def reduced_rows(
         Whether a bag of which all is left out is zeros.
     """
     count, length = bags
+    rows = _without_ones(rows, site)
     shape = site.shape(rows)
     if shape is None or len(shape) != 2:
         return None
@@ -66,6 +68,15 @@ def reduced_rows(
     if mode == "sum":
         return total
     return site.node("Div", total, site.node("Max", number, one) if guarded else number)
+
+
+def _without_ones(rows: str, site: Site) -> str:
+    """What is multiplied by ones, which stand where no weights are given."""
+    node = site.source(rows, "Mul")
+    for inner, factor in () if node is None else (node.inputs, node.inputs[::-1]):
+        if filled_with(factor, 1, site) and same_shape(site.shape(inner), site.shape(rows)):
+            return inner
+    return rows
 
 
 def is_left_out(ids: str, padding: int, added: int, site: Site) -> str:
