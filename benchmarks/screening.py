@@ -29,7 +29,8 @@ Run = Callable[[], Any]
 
 
 def _select(calls: Sequence[Call], k: int) -> Any:
-    scores = np.concatenate([np.ravel(call()) for call in calls])
+    # A runtime may write its next scores where the last ones lie.
+    scores = np.concatenate([np.ravel(call()).copy() for call in calls])
     part = np.argpartition(-scores, k)[:k]
     return np.sort(scores[part])[::-1]
 

@@ -43,7 +43,8 @@ namespace pyrec {
   X(sum_f32, ReduceF32)                \
   X(sum_squares_f32, ReduceF32)        \
   X(max_f32, ReduceF32)                \
-  X(min_f32, ReduceF32)
+  X(min_f32, ReduceF32)                \
+  X(rounding_squares_f32, RoundingSquaresF32)
 
 #define PYREC_KERNELS_rows(X, INNER) \
   X(softmax_f32, RowsF32)            \

@@ -50,6 +50,14 @@ float sum_f32(const float* x, std::size_t n) {
 float sum_squares_f32(const float* x, std::size_t n) {
   return sum_of(x, n, [](VecF v) { return v * v; });
 }
+float rounding_squares_f32(const float* x, float factor, std::size_t n) {
+  const VecF each = broadcast(factor);
+  return sum_of(x, n, [=](VecF v) {
+    const VecF scaled = v * each;
+    const VecF left = scaled - to_float(to_integer(scaled));
+    return left * left;
+  });
+}
 float max_f32(const float* x, std::size_t n) {
   return max_of(x, n, [](VecF v) { return v; });
 }

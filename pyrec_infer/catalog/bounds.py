@@ -18,15 +18,19 @@ from pyrec_infer.passes.finish.screen_layers import ScreenedLayer
 
 Floats64 = NDArray[np.float64]
 Sum: TypeAlias = Floats64
-"""A sum of what is known of an item: the factors of 1, of the size of its score's sum, and of the scale and
-the length of its row at each layer in int8. None is negative, so double precision loses a share alone."""
+"""A sum of what is known of an item: the factors of 1, of the size of its score's sum, and of what was
+measured of its row at each layer in int8. None is negative, so double precision loses a share alone."""
+
+MEASURES = 3
+"""What is measured of an item's row at a layer in int8: its scale, its length, and the length of what
+rounding takes from it."""
 
 _UNIT = 2.0**-24
 _LEAST = 2.0**-125
 """More than float32 loses where a result is too small for it, or is taken for zero."""
 
-_HALF_STEP = 0.5 + 2.0**-14
-"""What rounding to a whole number leaves of a number, in steps, with float32's own rounding."""
+_LOST_OF_STEP = 2.0**-13
+"""More than float32's own rounding adds to what rounding to a whole number leaves of a number, in steps."""
 
 _TINY_ROW = 2.0**-100
 """Rows whose numbers are all below it become zeros."""
@@ -36,6 +40,15 @@ _LOST_SQUARE = 2.0**-62
 
 _LARGEST = 2.0**60
 """Nothing overflows below it."""
+
+_LARGEST_GATE = 2.0**19
+"""Gates and weights below it make no tiny number large: three gates and a weight multiply one."""
+
+_LOST_BY_GATES = 2.0**-42
+"""More than gates make of what is lost where a number of a row is too small."""
+
+_LOST_OF_GATES = 2.0**-41
+"""More than is lost of a number of what `measure_gates` measures."""
 
 _SLACK = 1 + 2.0**-30
 """More than double precision loses in norms, and in the few sums that follow."""
@@ -118,12 +131,13 @@ class LayerBound:
             None if rounding is None else rounding * _SLACK,
         )
 
-    def narrow(self, error: Sum, scale: Sum, length: Sum, one: Sum) -> tuple[Sum, Sum]:
-        """Bounds of the result's error and of its norm, from that of the input's error."""
+    def narrow(self, error: Sum, measured: Sequence[Sum], one: Sum) -> tuple[Sum, Sum]:
+        """Bounds of the result's error and of its norm, from that of the input's error and its measures."""
+        scale, length, rounding = measured
         assert self.rounding is not None
         inexact = sum_error(self.features)
         root = np.sqrt(self.features)
-        left = root * (scale * _HALF_STEP + _TINY_ROW * one)
+        left = rounding * (1 + inexact) + root * (scale * _LOST_OF_STEP + _TINY_ROW * one)
         exactly = length * (1 + inexact) + root * _LOST_SQUARE * one
         rounded = exactly + left
         made = rounded * (self.norm + self.rounding)
@@ -146,6 +160,46 @@ class LayerBound:
         return self.norm * error + inexact * 3 * (size + self.length * (2 * norm + error)) + self.least * one
 
 
+@dataclass(frozen=True)
+class GatedBound:
+    """The constants of a last layer whose row is another layer's after products and sums with others.
+
+    Attributes
+    ----------
+    features, steps : int
+        Of a row, and how many products and sums.
+    least : float
+        What can be lost where numbers are too small.
+    finite : bool
+        Whether the layer's weights are small enough for it.
+    """
+
+    features: int
+    steps: int
+    least: float
+    finite: bool
+
+    @classmethod
+    def of(cls, layer: ScreenedLayer) -> GatedBound:
+        """Those of a layer."""
+        features = len(layer.weights)
+        least = (2 * features + 16) * _LEAST + features * _LOST_BY_GATES
+        return cls(features, layer.steps, least, bool(np.linalg.norm(layer.weights) < _LARGEST_GATE))
+
+    def errors(
+        self, error: Floats64, norm: Floats64, size: Floats64, measured: NDArray[np.float32]
+    ) -> Floats64:
+        """Bounds of the error of sums of a size, from those of the layer's row and its gates' measures."""
+        inexact = sum_error(self.features + 4 * self.steps)
+        reach, others, gates = measured.astype(np.float64).T
+        reach = reach * (1 + inexact) + np.sqrt(self.features) * _LOST_OF_GATES
+        others = others * (1 + inexact) + self.features * _LOST_OF_GATES
+        magnitude = reach * (2 * norm + error) + 2 * others
+        made = reach * error + inexact * 3 * (size + magnitude) + self.least
+        known = (gates < _LARGEST_GATE) & (magnitude < _LARGEST) & (made < _LARGEST)
+        return np.where(known & self.finite, made * _SLACK, np.inf)
+
+
 class ScoreBound:
     """Bounds the error of sums that `screen_layers` makes.
 
@@ -156,17 +210,20 @@ class ScoreBound:
 
     def __init__(self, layers: Sequence[ScreenedLayer]) -> None:
         narrow = sum(layer.narrow for layer in layers)
-        one, size, *measured = np.eye(2 + 2 * narrow)
-        own = iter(zip(measured[::2], measured[1::2], strict=True))
+        one, size, *measured = np.eye(2 + MEASURES * narrow)
         error = norm = largest = 0 * one
         for layer in layers[:-1]:
             bound = LayerBound.of(layer)
             if layer.narrow:
-                error, norm = bound.narrow(error, *next(own), one)
+                error, norm = bound.narrow(error, measured[:MEASURES], one)
+                del measured[:MEASURES]
             else:
                 error, norm = bound.wide(error, norm, one)
             largest = largest + norm + error
-        self._error = LayerBound.of(layers[-1]).last(error, norm, size, one) * _SLACK
+        self._gated = GatedBound.of(layers[-1]) if layers[-1].steps else None
+        if self._gated is None:
+            error = LayerBound.of(layers[-1]).last(error, norm, size, one)
+        self._error, self._norm = error * _SLACK, norm * _SLACK
         self._largest = largest + size + self._error
 
     def errors(self, sums: NDArray[np.float32], measures: Sequence[NDArray[np.float32]]) -> Floats64:
@@ -175,18 +232,29 @@ class ScoreBound:
         Parameters
         ----------
         sums : ndarray of float32, shape (N,)
-        measures : sequence of ndarray of float32, shape (N, 2)
-            One for each layer in int8.
+        measures : sequence of ndarray of float32, shape (N, 3)
+            One for each layer in int8, and one of the last layer's gates.
         """
-        columns = [np.abs(sums), *(column for each in measures for column in each.T)]
-        error, largest = (np.full(len(sums), numbers[0]) for numbers in (self._error, self._largest))
+        gates = None if self._gated is None else measures[-1]
+        narrow = measures if gates is None else measures[:-1]
+        size = np.abs(sums).astype(np.float64)
+        values = [size, *(column for each in narrow for column in each.T.astype(np.float64))]
         with np.errstate(all="ignore"):
-            for column, least, most in zip(columns, self._error[1:], self._largest[1:], strict=True):
-                values = column.astype(np.float64)
-                error += least * values
-                largest += most * values
-            # Of NaN nothing is known either.
-            return np.where(largest < _LARGEST, error, np.inf)
+            error = _total(self._error, values)
+            if self._gated is not None and gates is not None:
+                error = self._gated.errors(error, _total(self._norm, values), size, gates)
+            most = [np.asarray(value.max(initial=0.0)) for value in values]
+            if not _total(self._largest, most) < _LARGEST:
+                # Of NaN nothing is known either.
+                error = np.where(_total(self._largest, values) < _LARGEST, error, np.inf)
+        return error
 
 
-__all__ = ["LayerBound", "ScoreBound", "sum_error"]
+def _total(factors: Sum, values: Sequence[Floats64]) -> Floats64:
+    total = factors[1] * values[0] + factors[0]
+    for factor, value in zip(factors[2:], values[1:], strict=True):
+        total += factor * value
+    return np.asarray(total)
+
+
+__all__ = ["GatedBound", "LayerBound", "ScoreBound", "sum_error"]

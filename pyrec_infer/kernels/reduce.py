@@ -36,6 +36,16 @@ def _sum_squares_loop(x: Any) -> Any:
     return total
 
 
+@compiled
+def _rounding_squares_loop(x: Any, factor: Any) -> Any:
+    total = np.float32(0)
+    for i in range(x.size):
+        scaled = x[i] * factor
+        left = scaled - np.rint(scaled)
+        total += left * left
+    return total
+
+
 def _max_loop(x: Any) -> Any:
     largest = x[0]
     for i in range(x.size):
@@ -67,6 +77,14 @@ def _reduction(loop: Callable[..., Any]) -> Callable[..., Array]:
 
 sum_f32 = _reduction(_sum_loop)
 sum_squares_f32 = _reduction(_sum_squares_loop)
+
+
+def rounding_squares_f32(x: Array, factor: float) -> Array:
+    """The sum of the squares of what rounding takes from each number times a factor."""
+    flat = np.ascontiguousarray(x).reshape(-1)
+    return np.asarray(_rounding_squares_loop(flat, np.float32(factor)), dtype=np.float32)
+
+
 max_f32 = _reduction(_max_loop)
 min_f32 = _reduction(_min_loop)
 
@@ -89,6 +107,18 @@ def _cases(smallest: int) -> Cases:
     return cases
 
 
+def _rounding_squares(x: Array, factor: float) -> Array:
+    scaled = x.astype(np.float64) * np.float32(factor)
+    return np.asarray(np.sum(np.square(scaled - np.rint(scaled))))
+
+
+def _rounding_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for n in LENGTHS:
+        yield normal(rng, n), 40.0
+        yield shifted(normal(rng, n)), 0.3
+    yield np.asarray([0.5, -0.5, 1.5, 126.5, 3.0, 0.0, 1e-40], np.float32), 1.0
+
+
 KERNELS = (
     KernelSpec(
         "sum_f32",
@@ -103,6 +133,14 @@ KERNELS = (
         sum_squares_f32,
         reduction(lambda x: x.size, lambda x: np.square(x.astype(np.float64)).sum()),
         _cases(0),
+    ),
+    KernelSpec(
+        "rounding_squares_f32",
+        _rounding_squares,
+        rounding_squares_f32,
+        # A product's own rounding moves what is left of it.
+        reduction(lambda x, _: x.size, lambda x, factor: x.size * (1 + np.abs(x * factor).max(initial=0))),
+        _rounding_cases,
     ),
     KernelSpec("max_f32", in_double(np.max), max_f32, EXACT, _cases(1)),
     KernelSpec("min_f32", in_double(np.min), min_f32, EXACT, _cases(1)),

@@ -77,15 +77,19 @@ def _product_bf16(x: Array, weights: Array) -> Array:
 
 
 def measure_rows(x: Array) -> Array:
-    """The scale by which each row is rounded, and its length before that: [N, 2]."""
-    _, scales = quantize_rows(x)
+    """Of each row the scale by which it is rounded, its length before that, and the length of what rounding
+    takes from it: [N, 3].
+    """
+    whole, scales = quantize_rows(x)
     with np.errstate(all="ignore"):
-        return np.concatenate([scales, np.linalg.norm(x, axis=-1, keepdims=True)], axis=-1)
+        measured = [np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (x, x - whole * scales)]
+        measured[1] = np.where(scales > 0, measured[1], scales)
+        return np.concatenate([scales, *measured], axis=-1)
 
 
 def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     (made,) = _DENSE.infer(node, inputs)
-    shape = None if made.shape is None else (made.shape[0], 2)
+    shape = None if made.shape is None else (made.shape[0], 3)
     return [made, Info(made.dtype, shape)][: len(node.outputs)]
 
 

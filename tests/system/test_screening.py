@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from fuzz.screened import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -105,6 +106,15 @@ def test_the_best_are_those_of_all_scores(seed: int, activation: str, spread: fl
 
 
 @native
+def test_random_networks_over_items_that_are_nearly_alike() -> None:
+    """``python -m tests.fuzz.screened`` does the same with a thousand networks."""
+    tally = run(12)
+    assert tally.faults == []
+    assert (tally.models, tally.requests) == (12, 24)
+    assert tally.refined < 0.9 * tally.items
+
+
+@native
 @pytest.mark.usefixtures("in_blocks")
 def test_few_items_are_scored_again_and_int8_alone_would_be_wrong() -> None:
     rng = np.random.default_rng(3)
@@ -183,6 +193,43 @@ def test_no_error_is_beyond_its_bound(outlier: float) -> None:
     errors = np.abs(exact.astype(np.float64) - near)
     assert (errors <= bounds).all()
     assert (errors > bounds / 400).any()
+
+
+@native
+@pytest.mark.parametrize("size", [0.3, 1e3])
+def test_no_error_behind_gates_is_beyond_its_bound(size: float) -> None:
+    """The same where a gate and a sum stand before the last layer."""
+    rng = np.random.default_rng(11)
+    first, last = _layers(rng, 1.0)
+    signs = np.sign(last.weights[:, 0])
+    direction = np.sign(first.weights.sum(1))
+    step = rng.integers(0, 126, (200, 48)) + np.where(direction > 0, 0.49, 0.51)
+    rows = np.asarray(step * np.logspace(-6, 6, 200)[:, None] / 127, np.float32)
+    rows[:, 0] = rows.max(1)
+    gate = (np.abs(rng.standard_normal((200, 40))) * size * signs).astype(np.float32)
+    addend = rng.standard_normal((200, 40)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Mul", ["h", "gate"], ["g"]),
+        helper.make_node("Add", ["g", "addend"], ["y"]),
+        helper.make_node("MatMul", ["y", "v"], ["score"]),
+    ]
+    inputs = {"x": (FLOAT, ["N", 48]), "gate": (FLOAT, ["N", 40]), "addend": (FLOAT, ["N", 40])}
+    constants = {"w": first.weights, "v": last.weights}
+    model = make_model(nodes, inputs, {"score": (FLOAT, ["N", 1])}, constants).SerializeToString()
+    given = {"x": rows, "gate": gate, "addend": addend}
+    exact, near = (
+        pi.load(model, threads=1, precision=precision).score({}, given) for precision in ("fp32", "int8")
+    )
+    lengths = [np.linalg.norm(each, axis=1) for each in (gate * last.weights[:, 0], gate, addend)]
+    gates = np.stack([lengths[0], (np.abs(addend) @ np.abs(last.weights))[:, 0], lengths[1] + lengths[2]], 1)
+    bound = ScoreBound([first, ScreenedLayer(last.weights, None, False, 2)])
+    bounds = bound.errors(near, [measure_rows(rows), gates.astype(np.float32)])
+    errors = np.abs(exact.astype(np.float64) - near)
+    assert (errors <= bounds).all()
+    assert (errors > bounds / 100).any()
+    large = np.full_like(gates, 1e6, np.float32)
+    assert np.isinf(bound.errors(near, [measure_rows(rows), large])).all()
 
 
 def test_equal_scores_of_a_saturated_sigmoid_are_all_kept() -> None:

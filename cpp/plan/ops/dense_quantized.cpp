@@ -95,7 +95,7 @@ class NarrowLayer {
     const std::byte* packed = given_ ? matrices->data : packed_.data();
     if (narrow_ || form_ || measured_) {
       if (x.rank() != 2 || (matrices && matrices->rank() != 2)) refuse(x);
-      if (measured_) out[1].tensor = allocate(context, DType::kFloat32, {x.shape[0], 2});
+      if (measured_) out[1].tensor = allocate(context, DType::kFloat32, {x.shape[0], 3});
       out[0].tensor = hand_over(context, x, k, n, packed, optional(in, 2),
                                 measured_ ? out[1].tensor.as<float>() : nullptr);
       return;
@@ -175,8 +175,10 @@ class NarrowLayer {
       if (measures != nullptr) {
         for (std::size_t i = 0; i < count; ++i) {
           const RowMeasures row = measures_of(from + i * own.size(k), k);
-          measures[2 * (begin + i)] = row.scale;
-          measures[2 * (begin + i) + 1] = row.length;
+          float* of_row = measures + 3 * (begin + i);
+          of_row[0] = row.scale;
+          of_row[1] = row.length;
+          of_row[2] = row.rounding;
         }
       }
       multiply_rows(context, from, packed, start.rows ? start.rows + begin * start.step : nullptr,
@@ -219,7 +221,7 @@ class NarrowLayer {
   bool narrow_;             // the input has narrow rows
   const NarrowRows* form_;  // of the result; null: float32 numbers
   bool ordered_;            // the result is handed over in the order of the bias
-  bool measured_;           // the scale and length of each row are a second result
+  bool measured_;           // RowMeasures of each row are a second result
   std::size_t k_ = 0, n_ = 0;
   AlignedArray<std::byte> packed_;
 };

@@ -11,7 +11,8 @@ namespace pyrec {
 
 namespace {
 
-constexpr std::size_t kLengthInTail = sizeof(float) + sizeof(std::int32_t);
+constexpr std::size_t kMeasuredInTail = sizeof(float) + sizeof(std::int32_t);
+static_assert(kMeasuredInTail + 2 * sizeof(float) <= kRowRecordTail);
 
 std::size_t rounded_row_bytes(std::size_t k) { return rounded_row_size(k) * sizeof(std::uint16_t); }
 
@@ -43,8 +44,15 @@ void quantize_measured(const Kernels& kernels, const float* x, std::size_t ldx, 
   kernels.quantize_rows_u8(x, ldx, m, k, order, rows);
   const std::size_t size = quantized_row_size(k);
   for (std::size_t i = 0; i < m; ++i) {
-    const float length = std::sqrt(kernels.sum_squares_f32(x + i * ldx, k));
-    std::memcpy(rows + (i + 1) * size - kRowRecordTail + kLengthInTail, &length, sizeof length);
+    std::byte* tail = rows + (i + 1) * size - kRowRecordTail;
+    float scale;
+    std::memcpy(&scale, tail, sizeof scale);
+    float measured[2] = {std::sqrt(kernels.sum_squares_f32(x + i * ldx, k)), scale};
+    // Neither zero nor NaN.
+    if (scale > 0.0f) {
+      measured[1] *= std::sqrt(kernels.rounding_squares_f32(x + i * ldx, 1.0f / scale, k));
+    }
+    std::memcpy(tail + kMeasuredInTail, measured, sizeof measured);
   }
 }
 
@@ -82,7 +90,9 @@ RowMeasures measures_of(const std::byte* row, std::size_t k) {
   const std::byte* tail = row + (quantized_row_size(k) - kRowRecordTail);
   RowMeasures measures;
   std::memcpy(&measures.scale, tail, sizeof measures.scale);
-  std::memcpy(&measures.length, tail + kLengthInTail, sizeof measures.length);
+  std::memcpy(&measures.length, tail + kMeasuredInTail, sizeof measures.length);
+  std::memcpy(&measures.rounding, tail + kMeasuredInTail + sizeof measures.length,
+              sizeof measures.rounding);
   return measures;
 }
 

@@ -30,13 +30,14 @@ struct NarrowRows {
 };
 
 extern const NarrowRows kInt8Rows;
-// The same with the length of each row, before it was rounded, in its tail.
+// The same with what was measured of each row, before it was rounded, in its tail.
 extern const NarrowRows kMeasuredInt8Rows;
 
 // What a layer's error is bounded by, of a row of kMeasuredInt8Rows.
 struct RowMeasures {
   float scale;
   float length;
+  float rounding;  // the length of what rounding has taken from the row
 };
 RowMeasures measures_of(const std::byte* row, std::size_t k);
 extern const NarrowRows kBf16Rows;

@@ -11,6 +11,8 @@ from pyrec_infer.ir import Array, Graph, Info, Node, Rate
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.common.sides import Sides, find_rates
+from pyrec_infer.passes.common.writer import Writer
+from pyrec_infer.passes.finish.follow_gates import Gates, follow_gates, measure_gates
 from pyrec_infer.passes.load.fuse_dense import has_constant_weights
 
 SMALLEST = 32
@@ -31,11 +33,14 @@ class ScreenedLayer:
         None: none or, of the last layer, numbers that both have.
     narrow : bool
         Whether it runs in int8, with its own rows' measures.
+    steps : int
+        Of the last layer: products and sums with others between the layer before and its row.
     """
 
     weights: Array
     bias: Array | None
     narrow: bool
+    steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,9 @@ class Screened:
     ----------
     graph : Graph
         Its outputs: the sums that the score is made of, [N, 1], then for each layer in int8 what was
-        measured of its rows, [N, 2]: the scale by which a row is rounded and its length before that.
+        measured of its rows, [N, 3]: the scale by which a row is rounded, its length before that, and the
+        length of what rounding takes from it. Last, where gates stand before the last layer, what
+        `measure_gates` measures of them.
     layers : tuple of ScreenedLayer
         From the first that is in int8 to the last, which has one column.
     activation : str
@@ -119,11 +126,30 @@ class _Finder:
         plain = node.attribute("activation", "") in ("", "Relu")
         return known and plain and self.only_reader(node.outputs[0])
 
-    def chain(self) -> tuple[list[Node], str]:
-        """The layers from the first that can be in int8 to the last, and the activation."""
+    def gates(self, last: Node) -> Gates | None:
+        """What stands between the last layer and a wide one, whose row it takes after gates and sums."""
+        wide = {
+            node.outputs[0]
+            for node in self.graph.nodes
+            if self.is_hidden(node) and self.rates[node.outputs[0]] == Rate.PAIR and self.is_known(node)
+        }
+        return follow_gates(self.graph, self.infos, last.inputs[0], frozenset(wide))
+
+    def is_known(self, node: Node) -> bool:
+        """Whether a layer is wide and has finite numbers."""
+        try:
+            return self.is_wide(node)
+        except _UnboundedError:
+            return False
+
+    def chain(self) -> tuple[list[Node], str, Gates | None]:
+        """The layers from the first that can be in int8 to the last, the activation, and the last gates."""
         last, activation = self.last()
         if self.shape(last)[1] != 1:
             raise _UnboundedError("the last layer has several columns")
+        gates = self.gates(last)
+        if gates is not None:
+            return [self.graph.producers[gates.source], last], activation, gates
         found = [last]
         while True:
             node = self.graph.producers.get(found[-1].inputs[0])
@@ -141,16 +167,15 @@ class _Finder:
             raise _UnboundedError(
                 f"no layer of {SMALLEST} features and columns or more stands before the last one"
             )
-        return [*hidden, last], activation
+        return [*hidden, last], activation, None
 
     def is_wide(self, node: Node) -> bool:
         return min(self.shape(node)) >= SMALLEST
 
-    def layer(self, node: Node, narrow: bool) -> ScreenedLayer:
+    def layer(self, node: Node, narrow: bool, steps: int = 0) -> ScreenedLayer:
         bias = node.inputs[2] if len(node.inputs) > 2 else ""
-        return ScreenedLayer(
-            self.graph.constants[node.inputs[1]], self.graph.constants.get(bias) if bias else None, narrow
-        )
+        constants = self.graph.constants
+        return ScreenedLayer(constants[node.inputs[1]], constants.get(bias) if bias else None, narrow, steps)
 
 
 def screen_layers(graph: Graph, sides: Sides) -> Screened:
@@ -174,7 +199,7 @@ def screen_layers(graph: Graph, sides: Sides) -> Screened:
     """
     finder = _Finder(graph, sides)
     try:
-        chain, activation = finder.chain()
+        chain, activation, gates = finder.chain()
     except _UnboundedError as error:
         return Screened(graph, why_not=str(error))
     last = chain[-1]
@@ -187,7 +212,13 @@ def screen_layers(graph: Graph, sides: Sides) -> Screened:
     sums = last.outputs[0]
     plain = {key: value for key, value in last.attributes.items() if key != "activation"}
     changed[last] = replace(last, attributes=plain)
-    nodes = tuple(changed.get(node, node) for node in graph.nodes)
-    made = graph.with_(nodes=nodes, outputs=(sums, *measures))
+    writer = Writer(f"{sums}/gates", last.name, finder.infos)
+    if gates is not None:
+        row = writer.constant(graph.constants[last.inputs[1]].reshape(1, -1))
+        measures.append(measure_gates(gates, row, writer.fresh(), writer))
+    nodes = (*(changed.get(node, node) for node in graph.nodes), *writer.nodes)
+    constants = {**graph.constants, **writer.constants}
+    made = graph.with_(nodes=nodes, constants=constants, outputs=(sums, *measures))
     layers = tuple(finder.layer(node, finder.is_wide(node)) for node in chain[:-1])
-    return Screened(made, (*layers, finder.layer(last, False)), activation)
+    steps = 0 if gates is None else len(gates.steps)
+    return Screened(made, (*layers, finder.layer(last, False, steps)), activation)

@@ -1,0 +1,163 @@
+"""Screened results beside those of scoring all: ``python -m tests.fuzz.screened --models 1000``.
+
+Random networks (layers with ReLU, some behind cross layers, weights of all sizes, outliers among them) over
+items many of which are alike or nearly alike, so that the last result has rivals within the error of int8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import onnx
+from onnx import helper
+
+import pyrec_infer as pi
+from pyrec_infer.catalog import screen
+from pyrec_infer.top_k import best_rows
+
+USER, ITEM = 16, 24
+WIDTH = USER + ITEM
+
+Floats = np.ndarray
+
+
+@dataclass
+class Tally:
+    """What was compared.
+
+    Attributes
+    ----------
+    models, requests : int
+        How many of each were screened.
+    items, refined : int
+        How many were to be found, and how many of them were scored in full.
+    faults : list of str
+    """
+
+    models: int = 0
+    requests: int = 0
+    items: int = 0
+    refined: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        share = self.refined / max(self.items, 1)
+        return f"{self.models} models, {self.requests} requests, {share:.1%} of the items scored in full"
+
+
+class Network:
+    """Writes a random network of one score."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, Floats] = {}
+
+    def node(self, op: str, *inputs: str, **attributes: int) -> str:
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        return name
+
+    def layer(self, x: str, features: int, columns: int, size: float) -> str:
+        weights = self.rng.standard_normal((features, columns)) * size * (2 / features) ** 0.5
+        if self.rng.random() < 0.2:
+            weights[self.rng.integers(features)] *= 30
+        names = [f"w{len(self.nodes)}", f"b{len(self.nodes)}"]
+        self.constants[names[0]] = weights.astype(np.float32)
+        self.constants[names[1]] = (self.rng.standard_normal(columns) * 0.1 * size).astype(np.float32)
+        return self.node("Gemm", x, *names)
+
+    def crossed(self, first: str, layers: int, size: float) -> str:
+        """Cross layers: the last one is turned, and the one before it becomes int8."""
+        x = first
+        for _ in range(layers):
+            x = self.node("Add", self.node("Mul", first, self.layer(x, WIDTH, WIDTH, size)), x)
+        return x
+
+    def made(self) -> bytes:
+        from support.models import FLOAT, make_model
+
+        rng = self.rng
+        x, features = self.node("Concat", "user", "item", axis=1), WIDTH
+        size = float(10 ** rng.uniform(-2, 2)) if rng.random() < 0.3 else 1.0
+        if rng.random() < 0.3:
+            x = self.crossed(x, int(rng.integers(3, 5)), min(size, 3.0))
+        else:
+            for columns in rng.integers(32, 130, rng.integers(2, 4)).tolist():
+                x, features = self.node("Relu", self.layer(x, features, columns, size)), columns
+        sums = self.layer(x, features, 1, float(10 ** rng.uniform(-1, 1.5)))
+        if rng.random() < 0.5:
+            sums = self.node("Add", sums, self.layer("item", ITEM, 1, 1.0))
+        last = self.node(str(rng.choice(["Identity", "Sigmoid"])), sums)
+        self.nodes.append(helper.make_node("Identity", [last], ["score"]))
+        inputs = {"user": (FLOAT, ["N", USER]), "item": (FLOAT, ["N", ITEM])}
+        made = make_model(self.nodes, inputs, {"score": (FLOAT, ["N", 1])}, self.constants)
+        return bytes(made.SerializeToString())
+
+
+def items(rng: np.random.Generator, count: int) -> Floats:
+    """Half of them are others over again, or nearly so; a few have unusual numbers."""
+    made = rng.standard_normal((count, ITEM))
+    half = count // 2
+    made[half:] = made[rng.integers(half, size=count - half)]
+    made[half:] *= 1 + rng.choice([0, 1e-7, 1e-5, 1e-3], (count - half, 1)) * rng.standard_normal(
+        (count - half, ITEM)
+    )
+    if rng.random() < 0.1:
+        made[rng.integers(count, size=3), rng.integers(ITEM)] = rng.choice(
+            [np.nan, np.inf, 1e30, -1e38, 1e-40]
+        )
+    return made.astype(np.float32)
+
+
+def _compare(catalog: pi.Catalog, users: Floats, k: int) -> tuple[int, str]:
+    """How many items were scored in full, and what is wrong with the results."""
+    # One request over few items is scored by another way.
+    found = catalog.top_k({"user": users}, k)
+    for place, user in enumerate(users):
+        scores = catalog.score({"user": user[None]})
+        rows = best_rows(scores, k)
+        same = found.ids[place].tolist() == rows.tolist()
+        if not same or found.scores[place].tobytes() != scores[rows].tobytes() or not found.certified:
+            return found.refined, f"request {place}: other results than by scoring all"
+    return found.refined, ""
+
+
+def run(models: int, requests: int = 2, count: int = 400, seed: int = 0) -> Tally:
+    """Compare the results of so many networks, each for two requests or more, which are all screened."""
+    tally = Tally()
+    with mock.patch.multiple(screen, _LEAST_SAVED=-1e9, _BLOCK=128):
+        for place in range(models):
+            rng = np.random.default_rng([seed, place])
+            catalog = pi.load(Network(rng).made(), threads=1).catalog({"item": items(rng, count)})
+            screens, why = catalog._scorer.screening
+            if screens is None:
+                tally.faults.append(f"model {place} is not screened: {why}")
+                continue
+            screens._most = 1.0
+            tally.models += 1
+            users = rng.standard_normal((requests, USER)).astype(np.float32)
+            refined, fault = _compare(catalog, users, int(rng.integers(1, 25)))
+            tally.requests += requests
+            tally.items += count * requests
+            tally.refined += refined
+            if fault:
+                tally.faults.append(f"model {place}, {fault}")
+    return tally
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.screened", description=__doc__)
+    parser.add_argument("--models", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    found = run(given.models, given.requests, seed=given.seed)
+    print(found, *found.faults, sep="\n")
+    sys.exit(bool(found.faults))
