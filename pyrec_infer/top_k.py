@@ -208,7 +208,10 @@ def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Ra
 
 def named(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Ranked:
     """Results with names in the place of their rows."""
-    present = np.arange(ranked.ids.shape[1]) < ranked.counts[:, np.newaxis]
+    shape = ranked.ids.shape
+    if ranked.counts.tolist() == [shape[1]] * shape[0]:
+        return ranked.with_ids(names(ranked.ids.reshape(-1)).reshape(shape))
+    present = np.arange(shape[1]) < ranked.counts[:, np.newaxis]
     found = names(ranked.ids[present])
     ids = np.zeros(ranked.ids.shape, found.dtype)
     ids[present] = found

@@ -35,6 +35,15 @@ const std::byte* read_part(const py::array& part, std::size_t bytes) {
   return static_cast<const std::byte*>(part.data());
 }
 
+// Codes of at least so many bytes, in groups of eight, side by side.
+const std::byte* read_codes(const py::array& part, std::size_t bytes) {
+  const std::byte* const codes = read_part(part, bytes);
+  if (part.strides(0) != part.shape(1) || part.shape(1) % 8 != 0) {
+    throw OpError(ErrorKind::kShape, "expected padded codes");
+  }
+  return codes;
+}
+
 // An index, and the arrays in whose memory its vectors lie.
 struct IndexHandle {
   std::vector<py::array> kept;
@@ -43,8 +52,8 @@ struct IndexHandle {
 
   IndexHandle() = default;
   IndexHandle(const py::array& vectors, const py::array& details,
-              const std::optional<py::array>& codes, const PlainArray<std::int64_t>& rows,
-              bool biased)
+              const std::optional<py::array>& codes, const std::optional<py::array>& coarse,
+              const PlainArray<std::int64_t>& rows, bool biased)
       : kept{vectors, details}, items(static_cast<std::size_t>(rows.size())) {
     VectorTable table{};
     table.vectors = read_part(vectors, sizeof(float));
@@ -55,14 +64,16 @@ struct IndexHandle {
     table.details_stride = static_cast<std::size_t>(details.strides(0));
     table.biased = biased;
     py::ssize_t least = std::min(vectors.shape(0), details.shape(0));
+    if (codes.has_value() != coarse.has_value()) {
+      throw OpError(ErrorKind::kShape, "expected codes of both kinds");
+    }
     if (codes) {
-      table.codes = read_part(*codes, table.width);
+      table.codes = read_codes(*codes, table.width);
+      table.coarse = read_codes(*coarse, (table.width + 1) / 2);
       table.codes_stride = static_cast<std::size_t>(codes->shape(1));
-      const bool apart = codes->strides(0) != codes->shape(1);
-      if (apart || table.codes_stride % 8 != 0)
-        throw OpError(ErrorKind::kShape, "expected padded codes");
-      least = std::min(least, codes->shape(0));
-      kept.push_back(*codes);
+      table.coarse_stride = static_cast<std::size_t>(coarse->shape(1));
+      least = std::min({least, codes->shape(0), coarse->shape(0)});
+      kept.insert(kept.end(), {*codes, *coarse});
     }
     const std::span given(rows.data(), static_cast<std::size_t>(rows.size()));
     const auto out = [&](std::int64_t row) { return row < 0 || row >= least; };
@@ -198,9 +209,9 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
 void bind_retrieval(py::module_& module) {
   py::class_<IndexHandle>(module, "VectorIndex")
       .def(py::init<const py::array&, const py::array&, const std::optional<py::array>&,
-                    const PlainArray<std::int64_t>&, bool>(),
-           py::arg("vectors"), py::arg("details"), py::arg("codes"), py::arg("rows"),
-           py::arg("biased"))
+                    const std::optional<py::array>&, const PlainArray<std::int64_t>&, bool>(),
+           py::arg("vectors"), py::arg("details"), py::arg("codes"), py::arg("coarse"),
+           py::arg("rows"), py::arg("biased"))
       .def("mask", &mask, py::arg("flags"), py::arg("within") = py::none())
       .def("restricted", &restricted, py::arg("mask"), py::arg("copied"))
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),

@@ -243,6 +243,13 @@ struct ScreenRows {
 using ScreenRowsS7 = void (*)(const std::uint8_t* queries, const float* scales, std::size_t m,
                               const ScreenRows* blocks, std::size_t count, std::size_t d);
 
+// The same of codes of four bits without a sign, row by row: byte j holds those of numbers j and,
+// in its upper half, d / 2 + j. Sums begin with starts[q]; start is not read. A query is d numbers
+// of -127 to 127; d is a multiple of 16.
+using ScreenRowsU4 = void (*)(const std::int8_t* queries, const std::int32_t* starts,
+                              const float* scales, std::size_t m, const ScreenRows* blocks,
+                              std::size_t count, std::size_t d);
+
 // Which items of each of at most kScreenStreams blocks may have a score that is not less than
 // least[q]: the sum of the products of their numbers, in any order, and bias[i]. Steps are rounded
 // once or twice.

@@ -11,19 +11,28 @@ namespace {
 // Bytes of one stream that are read before some of the next.
 constexpr std::size_t kTurnBytes = 1024;
 
-// Queries whose sums stay in cache beside what is read.
+// Queries whose sums of long rows stay in cache beside what is read.
 constexpr std::size_t kTurnQueries = 4;
 
-// Codes of d numbers, d a multiple of 8; products lane by lane.
-inline VecU dot_code_lanes(const std::uint8_t* query, const std::byte* row, std::size_t d) {
+// Codes of d numbers, d a multiple of 8; products lane by lane. Of kSteps pairs of vectors where
+// that is not 0.
+template <int kSteps>
+[[gnu::always_inline]] inline VecU dot_code_lanes(const std::uint8_t* query, const std::byte* row,
+                                                  std::size_t d) {
   constexpr std::size_t kVector = kLanes * sizeof(float), kStep = 2 * kVector;
   const auto* own = reinterpret_cast<const std::byte*>(query);
   VecU sum{};
-  std::size_t j = 0;
-  for (; j + kStep <= d; j += kStep) {
+  const auto step = [&](std::size_t j) __attribute__((always_inline)) {
     sum = dot_two_u8s8(sum, load_groups(own + j), load_groups(row + j),
                        load_groups(own + j + kVector), load_groups(row + j + kVector));
+  };
+  if constexpr (kSteps > 0) {
+#pragma GCC unroll 16
+    for (int j = 0; j < kSteps; ++j) step(static_cast<std::size_t>(j) * kStep);
+    return sum;
   }
+  std::size_t j = 0;
+  for (; j + kStep <= d; j += kStep) step(j);
   if (j + kVector <= d) {
     sum = dot_u8s8(sum, load_groups(own + j), load_groups(row + j));
     j += kVector;
@@ -35,44 +44,84 @@ inline VecU dot_code_lanes(const std::uint8_t* query, const std::byte* row, std:
   return sum;
 }
 
+// Marks the items of one vector of scores that are not less.
+template <class Sum, class Score>
+[[gnu::always_inline]] inline void mark(const ScreenRows& block, std::size_t q, std::size_t first,
+                                        const Sum (&sums)[kLanes], Score score) {
+  const VecF least = broadcast(block.least[q]);
+  const Mask found = not_less(score(q, block, first, sum_each(sums)), least);
+  block.marks[q] |= static_cast<std::uint64_t>(set_lanes(found)) << first;
+}
+
+// Items `begin` to `end` of each block, one block after the other.
+template <class Sum, class Dot, class Score>
+[[gnu::always_inline]] inline void screen_short_rows(std::size_t m, const ScreenRows* blocks,
+                                                     std::size_t count, std::size_t begin,
+                                                     std::size_t end, Dot dot, Score score) {
+  for (std::size_t s = 0; s < count; ++s) {
+    const ScreenRows& block = blocks[s];
+    for (std::size_t q = 0; q < m; ++q) {
+      for (std::size_t i = begin; i < end; i += kLanes) {
+        const std::byte* row = block.rows + i * block.step;
+        Sum sums[kLanes];
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < kLanes; ++r) sums[r] = dot(q, row + r * block.step);
+        mark(block, q, i, sums, score);
+      }
+    }
+  }
+}
+
+// A vector of items of each block, `turn` rows of one block before those of the next.
+template <class Sum, class Dot, class Score>
+[[gnu::always_inline]] inline void screen_long_rows(std::size_t m, const ScreenRows* blocks,
+                                                    std::size_t count, std::size_t i,
+                                                    std::size_t turn, Dot dot, Score score) {
+  Sum sums[kScreenStreams][kTurnQueries][kLanes];
+  for (std::size_t first = 0; first < m; first += kTurnQueries) {
+    const std::size_t together = smaller(kTurnQueries, m - first);
+    for (std::size_t begin = 0; begin < kLanes; begin += turn) {
+      const std::size_t end = smaller(begin + turn, kLanes);
+      for (std::size_t s = 0; s < count; ++s) {
+        for (std::size_t r = begin; r < end; ++r) {
+          const std::byte* row = blocks[s].rows + (i + r) * blocks[s].step;
+          for (std::size_t q = 0; q < together; ++q) sums[s][q][r] = dot(first + q, row);
+        }
+      }
+    }
+    for (std::size_t s = 0; s < count; ++s) {
+      for (std::size_t q = 0; q < together; ++q) mark(blocks[s], first + q, i, sums[s][q], score);
+    }
+  }
+}
+
 // dot(query, row) gives products lane by lane; score(query, block, first, sums) those of a vector
 // of items.
 template <class Dot, class Score>
 inline void screen_rows(std::size_t m, const ScreenRows* blocks, std::size_t count,
                         std::size_t bytes, Dot dot, Score score) {
   using Sum = decltype(dot(std::size_t{}, static_cast<const std::byte*>(nullptr)));
-  const std::size_t fit = kTurnBytes / (bytes + 1), turn = fit < 1 ? 1 : smaller(fit, kLanes);
   for (std::size_t s = 0; s < count; ++s) {
     for (std::size_t q = 0; q < m; ++q) blocks[s].marks[q] = 0;
   }
-  Sum sums[kScreenStreams][kTurnQueries][kLanes];
-  for (std::size_t first = 0; first < m; first += kTurnQueries) {
-    const std::size_t together = smaller(kTurnQueries, m - first);
+  const std::size_t turn = smaller(kTurnBytes / (bytes + 1), kScreenItems);
+  if (turn < kLanes) {
     for (std::size_t i = 0; i < kScreenItems; i += kLanes) {
-      for (std::size_t begin = 0; begin < kLanes; begin += turn) {
-        const std::size_t end = smaller(begin + turn, kLanes);
-        for (std::size_t s = 0; s < count; ++s) {
-          for (std::size_t r = begin; r < end; ++r) {
-            const std::byte* row = blocks[s].rows + (i + r) * blocks[s].step;
-            for (std::size_t q = 0; q < together; ++q) sums[s][q][r] = dot(first + q, row);
-          }
-        }
-      }
-      for (std::size_t s = 0; s < count; ++s) {
-        for (std::size_t q = 0; q < together; ++q) {
-          const VecF least = broadcast(blocks[s].least[first + q]);
-          const Mask found = not_less(score(first + q, blocks[s], i, sum_each(sums[s][q])), least);
-          blocks[s].marks[first + q] |= static_cast<std::uint64_t>(set_lanes(found)) << i;
-        }
-      }
+      screen_long_rows<Sum>(m, blocks, count, i, turn < 1 ? 1 : turn, dot, score);
     }
+    return;
+  }
+  const std::size_t together = turn / kLanes * kLanes;
+  for (std::size_t i = 0; i < kScreenItems; i += together) {
+    screen_short_rows<Sum>(m, blocks, count, i, smaller(i + together, kScreenItems), dot, score);
   }
 }
 
-void screen_rows_s7(const std::uint8_t* queries, const float* scales, std::size_t m,
-                    const ScreenRows* blocks, std::size_t count, std::size_t d) {
-  const auto dot = [=](std::size_t q, const std::byte* row) {
-    return dot_code_lanes(queries + q * d, row, d);
+template <int kSteps>
+void screen_rows_s7_of(const std::uint8_t* queries, const float* scales, std::size_t m,
+                       const ScreenRows* blocks, std::size_t count, std::size_t d) {
+  const auto dot = [=](std::size_t q, const std::byte* row) __attribute__((always_inline)) {
+    return dot_code_lanes<kSteps>(queries + q * d, row, d);
   };
   const auto score = [=](std::size_t q, const ScreenRows& block, std::size_t i, VecU sums) {
     const VecI whole = reinterpret_cast<VecI>(sums + reinterpret_cast<VecU>(load(block.start + i)));
@@ -80,6 +129,17 @@ void screen_rows_s7(const std::uint8_t* queries, const float* scales, std::size_
                         load(block.bias + i));
   };
   screen_rows(m, blocks, count, d, dot, score);
+}
+
+// Widths that are usual have loops of their own.
+void screen_rows_s7(const std::uint8_t* queries, const float* scales, std::size_t m,
+                    const ScreenRows* blocks, std::size_t count, std::size_t d) {
+  constexpr std::size_t kStep = 2 * kLanes * sizeof(float);
+  const auto run = d == kStep       ? screen_rows_s7_of<1>
+                   : d == 2 * kStep ? screen_rows_s7_of<2>
+                   : d == 4 * kStep ? screen_rows_s7_of<4>
+                                    : screen_rows_s7_of<0>;
+  run(queries, scales, m, blocks, count, d);
 }
 
 }  // namespace

@@ -53,7 +53,10 @@ Coded encode(std::span<const float> query, std::uint8_t* codes) {
 
 void BlockBounds::include(const VectorDetails& details, bool screened) {
   norm = std::max(norm, details.norm);
-  if (screened) residual = std::max(residual, details.residual);
+  if (screened) {
+    residual = std::max(residual, details.residual);
+    coarse_residual = std::max(coarse_residual, details.coarse_residual);
+  }
   bias = std::max(bias, details.bias);
   bias_size = std::max(bias_size, std::abs(details.bias));
 }
@@ -80,22 +83,25 @@ QueryBounds::QueryBounds(const float* queries, std::size_t count, std::size_t wi
   }
 }
 
-bool QueryBounds::reach(const BlockBounds& block, std::span<const float> least,
-                        std::span<float> reach) const {
-  const double norm = block.norm, residual = block.residual;
+float QueryBounds::reach(const BlockBounds& block, std::size_t number, float least) const {
+  const Query& query = queries_[number];
+  const double needed = least, norm = block.norm, residual = block.residual;
   const double bias = bias_share_ * double{block.bias_size};
   const double highest = double{block.bias} + bias_rounded_ * double{block.bias_size};
+  const double size = query.norm * norm + query.rest;
+  const bool possible = !((highest + size) + (std::abs(highest) + size) * 0x1p-40 < needed);
+  const double apart =
+      query.norm_share * norm + query.residual_share * residual + bias + query.rest;
+  const double lower = needed - apart - std::abs(needed) * 0x1p-22;
+  return possible ? static_cast<float>(lower) : std::numeric_limits<float>::infinity();
+}
+
+bool QueryBounds::reach(const BlockBounds& block, std::span<const float> least,
+                        std::span<float> reach_of) const {
   bool any = false;
   for (std::size_t i = 0; i < queries_.size(); ++i) {
-    const Query& query = queries_[i];
-    const double needed = least[i];
-    const double size = query.norm * norm + query.rest;
-    const bool possible = !((highest + size) + (std::abs(highest) + size) * 0x1p-40 < needed);
-    const double apart =
-        query.norm_share * norm + query.residual_share * residual + bias + query.rest;
-    const double lower = needed - apart - std::abs(needed) * 0x1p-22;
-    reach[i] = possible ? static_cast<float>(lower) : std::numeric_limits<float>::infinity();
-    any |= possible;
+    reach_of[i] = reach(block, i, least[i]);
+    any |= reach_of[i] < std::numeric_limits<float>::infinity();
   }
   return any;
 }

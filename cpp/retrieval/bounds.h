@@ -14,6 +14,7 @@ namespace pyrec {
 struct BlockBounds {
   float norm = 0;
   float residual = 0;
+  float coarse_residual = 0;
   float bias = -std::numeric_limits<float>::infinity();
   float bias_size = 0;  // of its absolute value
 
@@ -35,6 +36,8 @@ class QueryBounds {
   // infinity where no pair of the block has such a score. Returns whether there is a query for
   // which one may have.
   bool reach(const BlockBounds& block, std::span<const float> least, std::span<float> reach) const;
+  // The same of one query.
+  float reach(const BlockBounds& block, std::size_t query, float least) const;
 
  private:
   struct Query {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "core/bits.h"
 #include "core/watch.h"
 
 namespace pyrec {
@@ -23,6 +24,10 @@ constexpr std::size_t kFewQueries = 4;
 // a screen, the more of these there are.
 constexpr std::size_t kShare = 4;
 constexpr std::size_t kMostUnscreened = 15;
+
+// The same of coarse codes, and blocks whose coarse codes are not read.
+constexpr std::size_t kCoarseShare = 32;
+constexpr std::size_t kMostFine = 63;
 
 // Raised by any thread; what the others have not seen yet costs them time alone.
 void raise(std::atomic<float>& least, float to) {
@@ -49,6 +54,19 @@ QueryGroup::QueryGroup(const VectorIndex& index, const float* given, std::size_t
              index.table().codes_stride),
       least(many) {
   for (std::atomic<float>& each : least) each = -std::numeric_limits<float>::infinity();
+  const VectorTable& table = index.table();
+  if (table.coarse == nullptr || count > kFewQueries) return;
+  constexpr int kZero = 64, kCoarseZero = 8;
+  const std::size_t padded = 2 * table.coarse_stride;
+  signed_codes.resize(count * padded);
+  starts.resize(count);
+  for (std::size_t query = 0; query < count; ++query) {
+    for (std::size_t i = 0; i < table.width; ++i) {
+      const int code = codes[query * table.codes_stride + i] - kZero;
+      signed_codes[query * padded + i] = static_cast<std::int8_t>(code);
+      starts[query] -= kCoarseZero * code;
+    }
+  }
 }
 
 Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
@@ -61,7 +79,11 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       boosts_(group.boosts, group.count),
       needed_(group.boosts.any() ? group.count : 0),
       reach_(group.count * kScreenStreams),
+      screening_(kMostUnscreened),
+      coarsely_(kMostFine),
+      coarse_(!group.starts.empty() && !group.boosts.any()),
       marks_(group.count * kScreenStreams),
+      passed_(coarse_ ? group.count : 0),
       found_(table_.screened() || by_rows_ ? group.count : 0),
       packed_(std::max(kernels.packed_size_f32(table_.width, kBlock),
                        kernels.packed_size_f32(table_.codes_stride / 4, kBlock))),
@@ -81,11 +103,13 @@ std::uint64_t Scan::present(std::size_t block) const {
 }
 
 void Scan::look_at_sample(std::size_t begin, std::size_t end) {
+  in_sample_ = true;
   const std::size_t first = (begin + kSample - 1) / kSample * kSample;
   for (std::size_t block = first; block < end; block += kSample) {
     look(block, std::min(block + kSample, end - 1));
   }
   finish();
+  in_sample_ = false;
 }
 
 void Scan::look_at_others(std::size_t begin, std::size_t end) {
@@ -107,11 +131,12 @@ void Scan::look(std::size_t block, std::size_t next) {
 // What waits for more.
 void Scan::finish() {
   screen_waiting();
+  for (std::size_t query = 0; query < passed_.size(); ++query) narrow(query, 0);
   for (std::size_t query = 0; query < found_.size(); ++query) refine(query);
 }
 
 // Whether a pair of the block may be found, and what its score has to reach.
-bool Scan::matters(std::size_t block, std::span<float> reach) {
+bool Scan::matters(std::size_t block, Form form, std::span<float> reach) {
   Watch::check();
   if (present(block) == 0) return false;
   for (std::size_t query = 0; query < group_.count; ++query) {
@@ -123,22 +148,17 @@ bool Scan::matters(std::size_t block, std::span<float> reach) {
     boosts_.need(least_, needed_);
   }
   const std::vector<float>& needed = group_.boosts.any() ? needed_ : least_;
-  return group_.bounds.reach(index_.bounds(block), needed, reach);
-}
-
-// Whether the next block is to be screened; where a screen leaves too much some are not.
-bool Scan::screens_next() {
-  if (unscreened_ == 0) return true;
-  --unscreened_;
-  return false;
+  BlockBounds bounds = index_.bounds(block);
+  if (form == Form::kCoarse) bounds.residual = bounds.coarse_residual;
+  return group_.bounds.reach(bounds, needed, reach);
 }
 
 void Scan::look_at(std::size_t block, std::size_t next) {
-  if (!matters(block, reach_)) return;
+  if (!matters(block, table_.read(), reach_)) return;
   // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
   prefetch(next, 0, kBlock / 2);
-  const bool screened = screens_next() && table_.screened();
-  pack(block, screened);
+  const bool screened = screening_.comes_next() && table_.screened();
+  pack(block, screened ? Form::kCodes : Form::kVectors);
   prefetch(next, kBlock / 2, kBlock);
   if (screened) {
     screen(block);
@@ -149,12 +169,17 @@ void Scan::look_at(std::size_t block, std::size_t next) {
 
 // Blocks that are read together. What lies side by side is prefetched best by the core itself.
 void Scan::wait_for(std::size_t block, std::size_t next) {
+  // What a sample has to reach is low at first.
+  const bool coarsely = coarse_ && !in_sample_ && coarsely_.comes_next();
+  const Form form = coarsely ? Form::kCoarse : table_.read();
+  if (form != waiting_form_) screen_waiting();
+  waiting_form_ = form;
   const std::span<float> reach = std::span(reach_).subspan(waiting_ * group_.count, group_.count);
-  if (!matters(block, reach)) return;
-  index_.prefetch_details(next);
-  if (!index_.is_whole(index_.lines(table_.screened()), block)) prefetch(next, 0, kBlock);
-  if (!screens_next()) {
-    pack(block, false);
+  if (!matters(block, form, reach)) return;
+  index_.prefetch_details(next, form);
+  if (!index_.is_whole(index_.lines(form), block)) prefetch(next, 0, kBlock);
+  if (!screening_.comes_next()) {
+    pack(block, Form::kVectors);
     multiply(block);
     return;
   }
@@ -165,28 +190,36 @@ void Scan::wait_for(std::size_t block, std::size_t next) {
 // Sums of products in another order than that of scores, or of codes, tell whose scores may be
 // among the best.
 void Scan::screen_waiting() {
-  const bool coded = table_.screened();
-  const std::size_t room = kBlock * table_.line_bytes(coded) / sizeof(float);
+  const Form form = waiting_form_;
+  const std::size_t room = kBlock * table_.line_bytes(form) / sizeof(float);
   gathered_.resize(std::max(gathered_.size(), waiting_ * room));
   ScreenRows rows[kScreenStreams];
   for (std::size_t s = 0; s < waiting_; ++s) {
     const std::size_t block = blocks_[s];
-    rows[s] = find_block(block, coded, gathered_.data() + s * room);
-    if (coded) {
+    rows[s] = find_block(block, form, gathered_.data() + s * room);
+    if (form == Form::kCodes) {
       rows[s].start = index_.starts(block);
       rows[s].scale = index_.scales(block);
     }
+    if (form == Form::kCoarse) rows[s].scale = index_.coarse_scales(block);
     rows[s].bias = index_.biases(block);
     rows[s].least = reach_.data() + s * group_.count;
     rows[s].marks = marks_.data() + s * group_.count;
   }
-  if (coded) {
-    kernels_.screen_rows_s7(group_.codes.data(), group_.bounds.scales(), group_.count, rows,
-                            waiting_, table_.codes_stride);
-  } else {
-    kernels_.screen_rows_f32(group_.queries, group_.count, rows, waiting_, table_.width);
+  const float* const scales = group_.bounds.scales();
+  switch (form) {
+    case Form::kVectors:
+      kernels_.screen_rows_f32(group_.queries, group_.count, rows, waiting_, table_.width);
+      break;
+    case Form::kCodes:
+      kernels_.screen_rows_s7(group_.codes.data(), scales, group_.count, rows, waiting_,
+                              table_.codes_stride);
+      break;
+    case Form::kCoarse:
+      kernels_.screen_rows_u4(group_.signed_codes.data(), group_.starts.data(), scales,
+                              group_.count, rows, waiting_, 2 * table_.coarse_stride);
   }
-  for (std::size_t s = 0; s < waiting_; ++s) note(blocks_[s], rows[s].marks);
+  for (std::size_t s = 0; s < waiting_; ++s) note(blocks_[s], form, rows[s].marks);
   waiting_ = 0;
 }
 
@@ -211,39 +244,83 @@ void Scan::screen(std::size_t block) {
                           index_.biases(block)};
   kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
                      items, table_.codes_stride, marks_.data());
-  note(block, marks_.data());
+  note(block, Form::kCodes, marks_.data());
 }
 
 // Items of a block that are to be refined, those that are marked for each query.
-void Scan::note(std::size_t block, const std::uint64_t* marks_of) {
+void Scan::note(std::size_t block, Form form, const std::uint64_t* marks_of) {
   const std::size_t pairs = group_.count * index_.rows(block).size();
   const std::uint64_t found_here = present(block);
-  if (group_.boosts.any()) {
+  const bool coarsely = form == Form::kCoarse;
+  if (coarsely || group_.boosts.any()) {
     std::size_t count = 0;
     for (std::size_t query = 0; query < group_.count; ++query) {
-      count += static_cast<std::size_t>(std::popcount(marks_of[query] & found_here));
+      count += count_set(marks_of[query] & found_here);
     }
-    if (count * kShare > pairs) {
-      unscreened_ = loose_;
-      loose_ = std::min(2 * loose_ + 1, kMostUnscreened);
-      pack(block, false);
+    const bool paid = count * (coarsely ? kCoarseShare : kShare) <= pairs;
+    (coarsely ? coarsely_ : screening_).count(paid);
+    if (!paid && !coarsely) {
+      pack(block, Form::kVectors);
       multiply(block);
       return;
     }
-    loose_ = 0;
   }
-  if (!table_.screened()) refined_ += pairs;
-  const VectorIndex::Lines vectors = index_.lines(false);
+  if (form == Form::kVectors) refined_ += pairs;
+  const Form next = coarsely ? Form::kCodes : Form::kVectors;
+  const VectorIndex::Lines lines = index_.lines(next);
   for (std::size_t query = 0; query < group_.count; ++query) {
     std::uint64_t marks = marks_of[query] & found_here;
     if (marks == 0) continue;
     for (; marks != 0; marks &= marks - 1) {
       const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
-      prefetch_bytes(index_.line(vectors, number), table_.line_bytes(false));
-      found_[query].push_back(static_cast<std::uint32_t>(number));
+      prefetch_bytes(index_.line(lines, number), table_.line_bytes(next));
+      if (coarsely) __builtin_prefetch(&table_.of(index_.row(number)));
+      (coarsely ? passed_ : found_)[query].push_back(static_cast<std::uint32_t>(number));
     }
+    if (coarsely && passed_[query].size() >= 2 * kBlock) narrow(query, kBlock);
     if (found_[query].size() >= kBlock) refine(query);
   }
+}
+
+// Of what has passed by its coarse codes, finds what may be among the best by its codes; the last
+// ones, whose codes are on their way, may go on waiting.
+void Scan::narrow(std::size_t query, std::size_t waiting) {
+  std::vector<std::uint32_t>& passed = passed_[query];
+  const float least =
+      std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
+  const VectorIndex::Lines vectors = index_.lines(Form::kVectors);
+  const std::span ready = std::span(passed).first(passed.size() - waiting);
+  for (std::size_t begin = 0; begin < ready.size(); begin += kBlock) {
+    const std::span numbers = ready.subspan(begin, std::min(kBlock, ready.size() - begin));
+    BlockBounds bounds;
+    std::int32_t starts[kBlock] = {};
+    float scales[kBlock] = {}, biases[kBlock] = {};
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const VectorDetails& details = table_.of(index_.row(numbers[i]));
+      bounds.include(details, true);
+      starts[i] = details.start;
+      scales[i] = details.scale;
+      biases[i] = details.bias;
+    }
+    gather(Form::kCodes, numbers, gathered_.data());
+    const float reach = group_.bounds.reach(bounds, query, least);
+    std::uint64_t marks = 0;
+    ScreenRows rows{reinterpret_cast<const std::byte*>(gathered_.data()),
+                    table_.codes_stride,
+                    starts,
+                    scales,
+                    biases,
+                    &reach,
+                    &marks};
+    kernels_.screen_rows_s7(group_.codes.data() + query * table_.codes_stride,
+                            group_.bounds.scales() + query, 1, &rows, 1, table_.codes_stride);
+    for (marks &= ~std::uint64_t{0} >> (kBlock - numbers.size()); marks != 0; marks &= marks - 1) {
+      const std::uint32_t number = numbers[static_cast<std::size_t>(std::countr_zero(marks))];
+      prefetch_bytes(index_.line(vectors, number), table_.line_bytes(Form::kVectors));
+      found_[query].push_back(number);
+    }
+  }
+  passed.erase(passed.begin(), passed.end() - static_cast<std::ptrdiff_t>(waiting));
 }
 
 // Computes the scores of what a query's screen has found.
@@ -258,7 +335,7 @@ void Scan::refine(std::size_t query) {
       places[i] = index_.place(found[begin + i]);
       if (table_.biased) bias_[i] = index_.biases(0)[found[begin + i]];
     }
-    gather(false, std::span(found).subspan(begin, count), gathered_.data());
+    gather(Form::kVectors, std::span(found).subspan(begin, count), gathered_.data());
     kernels_.pack_f32(gathered_.data(), table_.width, kBlock, 1, table_.width, packed_.data());
     kernels_.gemm_f32(group_.queries + query * table_.width, table_.width, packed_.data(),
                       table_.biased ? bias_.data() : nullptr, 0, Activation::kNone, scores_.data(),
@@ -278,9 +355,9 @@ void Scan::seen(std::size_t query) {
 }
 
 // The codes or vectors of some items side by side, and zeros up to a block.
-void Scan::gather(bool coded, std::span<const std::uint32_t> numbers, float* room) const {
-  const VectorIndex::Lines lines = index_.lines(coded);
-  const std::size_t bytes = table_.line_bytes(coded);
+void Scan::gather(Form form, std::span<const std::uint32_t> numbers, float* room) const {
+  const VectorIndex::Lines lines = index_.lines(form);
+  const std::size_t bytes = table_.line_bytes(form);
   auto* to = reinterpret_cast<std::byte*>(room);
   for (const std::uint32_t number : numbers) {
     std::memcpy(to, index_.line(lines, number), bytes);
@@ -290,8 +367,8 @@ void Scan::gather(bool coded, std::span<const std::uint32_t> numbers, float* roo
 }
 
 // Those of a block where they lie, or in room for them where they are apart.
-ScreenRows Scan::find_block(std::size_t block, bool coded, float* room) const {
-  const VectorIndex::Lines lines = index_.lines(coded);
+ScreenRows Scan::find_block(std::size_t block, Form form, float* room) const {
+  const VectorIndex::Lines lines = index_.lines(form);
   ScreenRows found{};
   found.rows = index_.line(lines, block * kBlock);
   found.step = lines.step;
@@ -299,23 +376,23 @@ ScreenRows Scan::find_block(std::size_t block, bool coded, float* room) const {
   std::uint32_t numbers[kBlock];
   const std::size_t count = index_.rows(block).size();
   std::iota(numbers, numbers + count, static_cast<std::uint32_t>(block * kBlock));
-  gather(coded, {numbers, count}, room);
+  gather(form, {numbers, count}, room);
   found.rows = reinterpret_cast<const std::byte*>(room);
-  found.step = table_.line_bytes(coded);
+  found.step = table_.line_bytes(form);
   return found;
 }
 
 // Lays what the block is multiplied by out: its codes, or its vectors.
-void Scan::pack(std::size_t block, bool coded) {
-  const ScreenRows lying = find_block(block, coded, gathered_.data());
+void Scan::pack(std::size_t block, Form form) {
+  const ScreenRows lying = find_block(block, form, gathered_.data());
   kernels_.pack_f32(reinterpret_cast<const float*>(lying.rows),
-                    table_.line_bytes(coded) / sizeof(float), kBlock, 1, lying.step / sizeof(float),
+                    table_.line_bytes(form) / sizeof(float), kBlock, 1, lying.step / sizeof(float),
                     packed_.data());
 }
 
 void Scan::prefetch(std::size_t block, std::size_t begin, std::size_t end) const {
-  const VectorIndex::Lines lines = index_.lines(table_.screened());
-  const std::size_t bytes = table_.line_bytes(table_.screened());
+  const VectorIndex::Lines lines = index_.lines(table_.read());
+  const std::size_t bytes = table_.line_bytes(table_.read());
   end = std::min(end, index_.rows(block).size());
   // As a whole where what is read lies side by side.
   const bool dense = index_.is_whole(lines, block) && lines.step == bytes;

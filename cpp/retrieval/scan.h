@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,10 @@ struct QueryGroup {
   std::size_t count;
   std::size_t k;
   std::vector<std::uint8_t> codes;
+  // For products with coarse codes: without the 64 that codes have added, and minus 8 times the
+  // sum of each query's.
+  std::vector<std::int8_t> signed_codes;
+  std::vector<std::int32_t> starts;
   QueryBounds bounds;
   std::vector<std::atomic<float>> least;   // no score below it is among the k best of all
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
@@ -32,6 +37,26 @@ struct QueryGroup {
 // Blocks of which a sample has one: what is found there tells what the others have to reach, in
 // whatever order the items lie.
 inline constexpr std::size_t kSample = 64;
+
+// What may not pay: after each time that it did not, it is left more and more often.
+class Trial {
+ public:
+  explicit Trial(std::size_t most) : most_(most) {}
+  bool comes_next() {
+    if (left_ == 0) return true;
+    --left_;
+    return false;
+  }
+  void count(bool paid) {
+    if (!paid) left_ = pause_;
+    pause_ = paid ? 0 : std::min(2 * pause_ + 1, most_);
+  }
+
+ private:
+  std::size_t most_;
+  std::size_t left_ = 0;
+  std::size_t pause_ = 0;
+};
 
 // One thread's share of a search: blocks of items, against a group of queries.
 class Scan {
@@ -46,7 +71,7 @@ class Scan {
   std::size_t refined() const { return refined_; }
 
  private:
-  bool matters(std::size_t block, std::span<float> reach);
+  bool matters(std::size_t block, Form form, std::span<float> reach);
   void look(std::size_t block, std::size_t next);
   void finish();
   void look_at(std::size_t block, std::size_t next);
@@ -55,12 +80,12 @@ class Scan {
   std::uint64_t present(std::size_t block) const;
   void multiply(std::size_t block);
   void screen(std::size_t block);
-  bool screens_next();
-  void note(std::size_t block, const std::uint64_t* marks_of);
+  void note(std::size_t block, Form form, const std::uint64_t* marks_of);
+  void narrow(std::size_t query, std::size_t waiting);
   void refine(std::size_t query);
-  void gather(bool coded, std::span<const std::uint32_t> numbers, float* room) const;
-  ScreenRows find_block(std::size_t block, bool coded, float* room) const;
-  void pack(std::size_t block, bool coded);
+  void gather(Form form, std::span<const std::uint32_t> numbers, float* room) const;
+  ScreenRows find_block(std::size_t block, Form form, float* room) const;
+  void pack(std::size_t block, Form form);
   void seen(std::size_t query);
   void prefetch(std::size_t block, std::size_t begin, std::size_t end) const;
 
@@ -75,16 +100,20 @@ class Scan {
   BlockBoosts boosts_;
   std::vector<float> needed_;  // of products
   std::vector<float> reach_;
-  std::size_t unscreened_ = 0;  // blocks that come next
-  std::size_t loose_ = 0;       // how many shall be, after another whose screen leaves too many
+  Trial screening_;
+  Trial coarsely_;
+  const bool coarse_;  // whether there are coarse codes to be read
+  bool in_sample_ = false;
   std::vector<std::uint64_t> marks_;
-  std::vector<std::vector<std::uint32_t>> found_;  // items of each query, to be refined
+  std::vector<std::vector<std::uint32_t>> passed_;  // items of each query by their coarse codes
+  std::vector<std::vector<std::uint32_t>> found_;   // those to be refined
   std::vector<float> packed_;
   std::vector<float> scores_;
   std::vector<float> gathered_;
   std::vector<float> bias_;
   std::size_t blocks_[kScreenStreams];  // that wait for others
   std::size_t waiting_ = 0;
+  Form waiting_form_ = Form::kVectors;
 };
 
 }  // namespace pyrec

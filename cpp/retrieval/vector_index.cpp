@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/bits.h"
 #include "core/error.h"
 #include "retrieval/group_search.h"
 
@@ -62,8 +63,10 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
 VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed,
                          bool copied)
     : table_(whole.table_) {
+  // Where what is read lies apart, each code takes a line of memory whatever its size.
+  table_.coarse = nullptr;
   std::size_t count = 0;
-  for (const std::uint64_t bits : allowed) count += static_cast<std::size_t>(std::popcount(bits));
+  for (const std::uint64_t bits : allowed) count += count_set(bits);
   rows_.reserve(count);
   places_.reserve(count);
   for (std::size_t block = 0; block < whole.blocks(); ++block) {
@@ -86,6 +89,7 @@ void VectorIndex::read_details() {
   biases_.resize(biased ? padded : kBlock);
   scales_.resize(screened ? padded : 0);
   starts_.resize(screened ? padded : 0);
+  coarse_scales_.resize(table_.coarse != nullptr ? padded : 0);
   for (std::size_t i = 0; i < size(); ++i) {
     if (i + kAhead < size()) __builtin_prefetch(&table_.of(rows_[i + kAhead]));
     const VectorDetails& details = table_.of(rows_[i]);
@@ -94,6 +98,7 @@ void VectorIndex::read_details() {
     if (!screened) continue;
     scales_[i] = details.scale;
     starts_[i] = details.start;
+    if (table_.coarse != nullptr) coarse_scales_[i] = details.coarse_scale;
   }
   for (std::size_t block = 0; block < blocks(); ++block) {
     const std::span<const std::uint32_t> own = rows(block);
@@ -103,8 +108,8 @@ void VectorIndex::read_details() {
 
 void VectorIndex::copy_lines() {
   constexpr std::size_t kAhead = 16, kLine = 64;
-  const Lines from = lines(table_.screened());
-  const std::size_t bytes = table_.line_bytes(table_.screened());
+  const Lines from = lines(table_.read());
+  const std::size_t bytes = table_.line_bytes(table_.read());
   std::vector<std::byte> made(blocks() * kBlock * bytes);
   for (std::size_t i = 0; i < size(); ++i) {
     if (i + kAhead < size()) {
@@ -116,11 +121,18 @@ void VectorIndex::copy_lines() {
   copy_ = std::move(made);
 }
 
-VectorIndex::Lines VectorIndex::lines(bool coded) const {
-  if (!copy_.empty() && coded == table_.screened()) {
-    return {copy_.data(), table_.line_bytes(coded), true};
+VectorIndex::Lines VectorIndex::lines(Form form) const {
+  if (!copy_.empty() && form == table_.read()) {
+    return {copy_.data(), table_.line_bytes(form), true};
   }
-  if (coded) return {table_.codes, table_.codes_stride, false};
+  switch (form) {
+    case Form::kCodes:
+      return {table_.codes, table_.codes_stride, false};
+    case Form::kCoarse:
+      return {table_.coarse, table_.coarse_stride, false};
+    case Form::kVectors:
+      break;
+  }
   return {table_.vectors, table_.vectors_stride, false};
 }
 
@@ -154,17 +166,18 @@ std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std:
       }
     }
     mask[block] = within.empty() ? bits : bits & within[block];
-    count += static_cast<std::size_t>(std::popcount(mask[block]));
+    count += count_set(mask[block]);
   }
   return count;
 }
 
-void VectorIndex::prefetch_details(std::size_t block) const {
+void VectorIndex::prefetch_details(std::size_t block, Form form) const {
   constexpr std::size_t kLine = 64 / sizeof(float);
   __builtin_prefetch(&blocks_[block]);
   for (std::size_t i = 0; i < kBlock; i += kLine) {
     if (table_.biased) __builtin_prefetch(biases(block) + i);
-    if (!table_.screened()) continue;
+    if (form == Form::kCoarse) __builtin_prefetch(coarse_scales(block) + i);
+    if (form != Form::kCodes) continue;
     __builtin_prefetch(scales(block) + i);
     __builtin_prefetch(starts(block) + i);
   }

@@ -42,8 +42,8 @@ class VectorIndex {
   // `rows` of all items in order, all different.
   VectorIndex(const VectorTable& table, std::span<const std::int64_t> rows);
   // Those of another index alone that are allowed, a bit for each item of each block. Their places
-  // stay what they are there. With `copied` what a search reads of all of them, their codes or else
-  // their vectors, is copied, to lie side by side.
+  // stay what they are there; coarse codes are not read. With `copied` what a search reads of all
+  // of them, their codes or else their vectors, is copied, to lie side by side.
   VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed, bool copied);
 
   // A bit for each item of each block whose row is flagged, and where `within` is not empty has its
@@ -60,13 +60,13 @@ class VectorIndex {
   std::span<const std::uint32_t> rows(std::size_t block) const;
   std::span<const std::uint32_t> places(std::size_t block) const;
   const BlockBounds& bounds(std::size_t block) const { return blocks_[block].bounds; }
-  // Where codes lie, or vectors, and the bytes from one to the next.
+  // Where vectors or codes lie, and the bytes from one to the next.
   struct Lines {
     const std::byte* from;
     std::size_t step;
     bool copied;  // one after the other by number, zeros at the end of the last block
   };
-  Lines lines(bool coded) const;
+  Lines lines(Form form) const;
   const std::byte* line(const Lines& lines, std::size_t number) const {
     return lines.from + (lines.copied ? number : row(number)) * lines.step;
   }
@@ -75,10 +75,13 @@ class VectorIndex {
     return lines.copied || (blocks_[block].run && rows(block).size() == kBlock);
   }
   // Asks for what is read of a block besides its vectors or codes.
-  void prefetch_details(std::size_t block) const;
+  void prefetch_details(std::size_t block, Form form) const;
   // kBlock numbers of its details each, zeros at the end of all.
   const float* biases(std::size_t block) const;
   const float* scales(std::size_t block) const { return scales_.data() + block * kBlock; }
+  const float* coarse_scales(std::size_t block) const {
+    return coarse_scales_.data() + block * kBlock;
+  }
   const std::int32_t* starts(std::size_t block) const { return starts_.data() + block * kBlock; }
   // By the number of an item among all.
   std::uint32_t row(std::size_t number) const {
@@ -116,6 +119,7 @@ class VectorIndex {
   std::vector<float> biases_;  // of one block where all are zero
   std::vector<float> scales_;
   std::vector<std::int32_t> starts_;
+  std::vector<float> coarse_scales_;
   std::vector<std::byte> copy_;  // of codes where there are any, or of vectors; empty: none
   mutable Guesses guesses_;
 };

@@ -5,32 +5,44 @@
 
 namespace pyrec {
 
-// What is known of a vector besides its numbers; the last three where it has codes.
+// What is known of a vector besides its numbers; the last five where it has codes.
 struct VectorDetails {
   float bias;          // what its products begin with
   float norm;          // no less than its length
   float scale;         // of its codes
   float residual;      // no less than the length of the vector less the scale times the codes
   std::int32_t start;  // -64 times the sum of its codes
+  float coarse_scale;  // the same of its coarse codes
+  float coarse_residual;
 };
+
+// What lies by row.
+enum class Form { kVectors, kCodes, kCoarse };
 
 // Where the vectors of a store lie, by row. All is aligned for float.
 struct VectorTable {
   const std::byte* vectors;
   const std::byte* details;
   const std::byte* codes;      // null: none
+  const std::byte* coarse;     // null: none, or they are not to be read
   std::size_t width;           // numbers of a vector
   std::size_t vectors_stride;  // bytes, a multiple of those of a float
   std::size_t details_stride;
-  std::size_t codes_stride;  // bytes, a multiple of 8: codes of -64 to 64, then zeros
-  bool biased;               // whether any bias is not zero
+  std::size_t codes_stride;   // bytes, a multiple of 8: codes of -64 to 64, then zeros
+  std::size_t coarse_stride;  // bytes, a multiple of 8: codes of -7 to 7 with 8 added, two in each
+  bool biased;                // whether any bias is not zero
 
   bool screened() const { return codes != nullptr; }
   const VectorDetails& of(std::size_t row) const {
     return *reinterpret_cast<const VectorDetails*>(details + row * details_stride);
   }
-  // Of a vector's codes, or of its numbers.
-  std::size_t line_bytes(bool coded) const { return coded ? codes_stride : width * sizeof(float); }
+  // What a search reads of all items of a block.
+  Form read() const { return screened() ? Form::kCodes : Form::kVectors; }
+  // Of one item.
+  std::size_t line_bytes(Form form) const {
+    if (form == Form::kVectors) return width * sizeof(float);
+    return form == Form::kCodes ? codes_stride : coarse_stride;
+  }
 };
 
 }  // namespace pyrec

@@ -211,7 +211,7 @@ class ProductSearch:
             details[rows, 1] = np.nextafter(lengths.astype(np.float32), np.float32(np.inf))
             longest = max(longest, float(lengths.max()))
         index = NativeIndex(
-            places, details.view(np.uint8), None, state.rows, False, self._backend, self._pool
+            places, details.view(np.uint8), None, None, state.rows, False, self._backend, self._pool
         )
         return _Numbers(index, longest, least, most)
 

@@ -1,4 +1,4 @@
-"""Products of vectors or of their codes of seven bits, compared with what a score has to reach."""
+"""Products of vectors or of their codes of seven or four bits, compared with what a score has to reach."""
 
 from __future__ import annotations
 
@@ -91,6 +91,66 @@ def _screen_rows_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 @compiled
+def _halves_loop(
+    queries: Any, starts: Any, scales: Any, least: Any, codes: Any, scale: Any, bias: Any, marks: Any
+) -> None:
+    half = codes.shape[2]
+    for block in range(codes.shape[0]):
+        for q in range(queries.shape[0]):
+            for i in range(codes.shape[1]):
+                total = starts[q]
+                for at in range(half):
+                    total += np.int32(queries[q, at]) * np.int32(codes[block, i, at] & 15)
+                    total += np.int32(queries[q, half + at]) * np.int32(codes[block, i, at] >> 4)
+                score = scales[q] * (scale[block, i] * np.float32(total)) + bias[block, i]
+                marks[block * queries.shape[0] + q, i] = not score < least[block, q]
+
+
+def screen_rows_u4(
+    queries: Array, starts: Array, scales: Array, least: Array, codes: Array, scale: Array, bias: Array
+) -> Array:
+    """Whether ``scales * (scale * (starts + queries @ numbers.T)) + bias`` is not less than ``least``, of
+    each block: the lower halves of the codes' bytes are the first numbers, the upper ones the others."""
+    marks = np.zeros((len(codes) * len(queries), ITEMS), np.uint8)
+    _halves_loop(queries, starts, scales, least, codes, scale, bias, marks)
+    return marks
+
+
+def _halves_scores(
+    queries: Array, starts: Array, scales: Array, codes: Array, scale: Array, bias: Array
+) -> Array:
+    numbers = np.concatenate([codes & 15, codes >> 4], axis=2).astype(np.int64)
+    sums = np.einsum("qd,bid->bqi", queries.astype(np.int64), numbers) + starts[:, np.newaxis]
+    scores = scales[:, np.newaxis] * (scale.astype(np.float64)[:, np.newaxis] * sums)
+    return np.asarray(scores + bias[:, np.newaxis])
+
+
+def _halves(
+    queries: Array, starts: Array, scales: Array, least: Array, codes: Array, scale: Array, bias: Array
+) -> Array:
+    scores = _halves_scores(queries, starts, scales, codes, scale, bias)
+    return np.asarray(~(scores < least[:, :, np.newaxis]), np.uint8).reshape(-1, ITEMS)
+
+
+def _halves_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Numbers whose products and sums float32 holds: the comparison is exact, at the bound too."""
+    some = ((0, 16, 1), (1, 16, 1), (1, 64, 4), (2, 48, 3), (3, 80, 2), (5, 304, 4), (1, 0, 1), (4, 256, 2))
+    for m, d, count in some:
+        queries = rng.integers(-127, 127, (m, d), np.int8, endpoint=True)
+        codes = rng.integers(0, 255, (count, ITEMS, d // 2), np.uint8, endpoint=True)
+        if m > 2:
+            queries[0], queries[1], codes[:, :9] = 127, -127, 255
+        starts = -8 * queries.sum(axis=1, dtype=np.int32)
+        scales, scale = (
+            np.exp2(rng.integers(-3, 3, size)).astype(np.float32) for size in ((m,), (count, ITEMS))
+        )
+        bias = rng.integers(-50, 50, (count, ITEMS)).astype(np.float32)
+        least = _halves_scores(queries, starts, scales, codes, scale, bias)[:, :, 5].astype(np.float32)
+        least[:, 1:2], least[:1, 3:4] = -np.inf, np.inf
+        yield tuple(shifted(array) for array in (queries, starts, scales, least, codes, scale, bias))
+
+
+@compiled
 def _vectors_loop(queries: Any, least: Any, vectors: Any, bias: Any, marks: Any) -> None:
     for block in range(vectors.shape[0]):
         for q in range(queries.shape[0]):
@@ -127,5 +187,6 @@ def _vectors_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 KERNELS = (
     KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),
     KernelSpec("screen_rows_s7", _screen_rows, screen_rows_s7, EXACT, _screen_rows_cases),
+    KernelSpec("screen_rows_u4", _halves, screen_rows_u4, EXACT, _halves_cases),
     KernelSpec("screen_rows_f32", _vectors, screen_rows_f32, EXACT, _vectors_cases),
 )

@@ -146,8 +146,9 @@ class NativeIndex:
 
     Parameters
     ----------
-    vectors, details, codes : ndarray of uint8
-        By row: what records hold of vectors, see `VectorForm`. Borrowed; vectors may lie apart.
+    vectors, details, codes, coarse : ndarray of uint8
+        By row: what records hold of vectors, see `VectorForm`; the last two or neither. Borrowed; vectors may
+        lie apart.
     rows : ndarray of int64
         Of all items in order.
     biased : bool
@@ -162,12 +163,13 @@ class NativeIndex:
         vectors: NDArray[np.uint8],
         details: NDArray[np.uint8],
         codes: NDArray[np.uint8] | None,
+        coarse: NDArray[np.uint8] | None,
         rows: Rows64,
         biased: bool,
         backend: str,
         pool: Any,
     ) -> None:
-        made = native.VectorIndex(vectors, details, codes, rows, biased)
+        made = native.VectorIndex(vectors, details, codes, coarse, rows, biased)
         self._set(made, len(rows), None, backend, pool)
 
     def _set(
@@ -208,8 +210,8 @@ def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, po
     if backend == "numba":
         return NumbaIndex(form, view, rows)
     vectors, details = view.part(form.first), view.part(form.first + 1)
-    codes = view.part(form.first + 2) if form.coded else None
-    return NativeIndex(vectors, details, codes, rows, form.biased, backend, pool)
+    codes, coarse = (view.part(form.first + part) if form.coded else None for part in (2, 3))
+    return NativeIndex(vectors, details, codes, coarse, rows, form.biased, backend, pool)
 
 
 __all__ = ["Boosts", "Index", "NativeIndex", "make_index"]

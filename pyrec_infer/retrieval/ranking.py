@@ -72,7 +72,8 @@ class Ranking:
         if self._boosts is not None:
             return Ranked(places, products, counts)
         scores = self._form.scores(self._given, products)
-        scores[np.isneginf(products)] = -np.inf
+        if scores is not products:
+            scores[np.isneginf(products)] = -np.inf
         return Ranked(places, scores, counts)
 
 

@@ -77,7 +77,7 @@ class Retriever(FilteredItems):
     precision : {"fp32", "int8"}
         How items are searched: by all float32 products, or by products of codes of seven bits, after which
         only those pairs are multiplied in float32 that may be among the results. The results are the same.
-        An item takes 4 D + 8 bytes, with codes 5 D + 20; the search with them takes a fraction of the time.
+        An item takes 4 D + 8 bytes, with codes 5.5 D + 28; the search with them takes a fraction of the time.
     threads : int
         Threads that share a search. They belong to the retriever and are started when first needed.
     attributes : mapping of str to array_like, or table, optional

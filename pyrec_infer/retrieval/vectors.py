@@ -25,8 +25,12 @@ LONGEST = 2.0**60
 
 _MOST_CODE = 64
 
+_MOST_COARSE = 7
+"""Coarse codes are -7 to 7; with 8 added they take four bits."""
+
 _GROUP = 8
-"""Codes that are multiplied at once: of each vector there are whole groups, padded with zeros."""
+"""Codes that are multiplied at once: of each vector there are whole groups, padded with zeros. Coarse ones
+are two in a byte, in whole groups of bytes."""
 
 _BLOCK = 1 << 12
 """Vectors that are read at once, so that what is between stays small."""
@@ -105,17 +109,18 @@ class VectorForm:
 
     @property
     def strides(self) -> list[int]:
-        """Bytes of each part of a record: the vector, what is known of it, its codes."""
-        codes = [-(-self.width // _GROUP) * _GROUP] if self.coded else []
+        """Bytes of each part of a record: the vector, what is known of it, its codes, its coarse codes."""
+        codes = [-(-self.width // of) * _GROUP for of in (_GROUP, 2 * _GROUP)] if self.coded else []
         return [4 * self.width, self._details.itemsize, *codes]
 
     @property
     def _details(self) -> np.dtype[Any]:
         """The number that products begin with and the vector's length; where there are codes their scale, the
-        length of what they leave, and minus 64 times their sum."""
+        length of what they leave, minus 64 times their sum, and the first two of the coarse ones."""
         fields = [("bias", np.float32), ("norm", np.float32)]
         coded = [("scale", np.float32), ("residual", np.float32), ("start", np.int32)]
-        return np.dtype([*fields, *coded] if self.coded else fields)
+        coarse = [("coarse_scale", np.float32), ("coarse_residual", np.float32)]
+        return np.dtype([*fields, *coded, *coarse] if self.coded else fields)
 
     def lengths(self, label: str, vectors: Floats) -> Doubles:
         """The length of each vector; refuses those that cannot be searched."""
@@ -144,8 +149,11 @@ class VectorForm:
             records = np.zeros((len(part), int(ends[-1])), np.uint8)
             records[:, : ends[1]] = np.ascontiguousarray(part).view(np.uint8)
             if self.coded:
-                codes = _encode(part, details)
-                records[:, ends[2] : ends[2] + self.width] = codes.view(np.uint8)
+                codes, details["scale"], details["residual"] = _encode(part, _MOST_CODE)
+                details["start"] = -_MOST_CODE * codes.sum(axis=1)
+                records[:, ends[2] : ends[2] + self.width] = codes.astype(np.int8).view(np.uint8)
+                codes, details["coarse_scale"], details["coarse_residual"] = _encode(part, _MOST_COARSE)
+                records[:, ends[3] :] = _packed(codes, int(ends[4] - ends[3]))
             records[:, ends[1] : ends[2]] = details.view(np.uint8).reshape(len(part), -1)
             yield begin, records
 
@@ -172,18 +180,22 @@ class VectorForm:
         return scores
 
 
-def _encode(vectors: Floats, details: NDArray[Any]) -> NDArray[np.int8]:
-    """Codes of -64 to 64, and what is known of them."""
-    scale = (np.abs(vectors).max(axis=1) / np.float32(_MOST_CODE))[:, np.newaxis]
+def _encode(vectors: Floats, most: int) -> tuple[Floats, Floats, Floats]:
+    """Whole numbers of minus ``most`` to ``most`` for each vector, their scale, and the length of what they
+    leave."""
+    scale = (np.abs(vectors).max(axis=1) / np.float32(most))[:, np.newaxis]
     ratio = np.divide(vectors, scale, where=scale > 0, out=np.zeros_like(vectors))
-    codes = np.clip(np.rint(ratio), -_MOST_CODE, _MOST_CODE)
+    codes: Floats = np.clip(np.rint(ratio), -most, most)
     # Double precision holds the product of a scale and a code.
     left = vectors - scale.astype(np.float64) * codes
-    details["scale"] = scale[:, 0]
-    details["residual"] = _upward(np.sqrt(np.square(left).sum(axis=1)))
-    details["start"] = -_MOST_CODE * codes.sum(axis=1)
-    small: NDArray[np.int8] = codes.astype(np.int8)
-    return small
+    return codes, scale[:, 0], _upward(np.sqrt(np.square(left).sum(axis=1)))
+
+
+def _packed(codes: Floats, size: int) -> NDArray[np.uint8]:
+    """Coarse codes in so many bytes each: the first half in the lower half of each byte."""
+    whole = np.zeros((len(codes), 2 * size), np.uint8)
+    whole[:, : codes.shape[1]] = codes + np.float32(_MOST_COARSE + 1)
+    return whole[:, :size] + np.uint8(1 << 4) * whole[:, size:]
 
 
 __all__ = ["LONGEST", "METRICS", "Floats", "Metric", "VectorForm", "as_vectors"]

@@ -62,6 +62,8 @@ class Excluded:
 
     def in_rows(self, rows: Rows64) -> ExcludedRows:
         """The same by the keys' rows; -1 is none."""
+        if rows.min(initial=0) >= 0:
+            return ExcludedRows(rows, self.owners)
         present = rows >= 0
         return ExcludedRows(rows[present], None if self.owners is None else self.owners[present])
 

@@ -192,7 +192,7 @@ class FilteredItems(StoredItems):
         state, found, flags = self._read_where(prepared, *named.sets())
         rows, size = state.rows, len(state.view.records)
         for label, given, alone in (("allow", allow, True), ("exclude", exclude, False)):
-            mask = as_mask(label, given, len(rows))
+            mask = None if given is None else as_mask(label, given, len(rows))
             if mask is not None:
                 flags, prepared = both(flags, state.flags_of(mask if alone else ~mask)), None
         if named.allowed is not None:

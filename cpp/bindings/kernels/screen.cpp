@@ -90,6 +90,28 @@ py::object run_screen_codes(const Call& call) {
   return shown(call, marks);
 }
 
+// queries [m, d], starts [m], scales [m], least [blocks, m]; codes [blocks, kScreenItems, d / 2],
+// scale and bias of each.
+py::object run_screen_halves(const Call& call) {
+  call.expect_arguments(7);
+  const py::array queries = call.flat<std::int8_t>(0, 2), starts = call.flat<std::int32_t>(1, 1),
+                  scales = call.flat<float>(2, 1), least = call.flat<float>(3, 2),
+                  codes = call.flat<std::uint8_t>(4, 3), scale = call.flat<float>(5, 2),
+                  bias = call.flat<float>(6, 2);
+  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1);
+  call.expect(size_of(starts, 0) == m && size_of(scales, 0) == m && size_of(least, 1) == m &&
+                  2 * size_of(codes, 2) == d && d % 16 == 0 && scale.size() == bias.size(),
+              "sizes differ");
+  std::vector<std::uint64_t> marks;
+  std::vector<ScreenRows> blocks = read_blocks(call, codes, bias, least, marks);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i].scale = data<float>(scale) + i * kScreenItems;
+  }
+  call.kernels.screen_rows_u4(data<std::int8_t>(queries), data<std::int32_t>(starts),
+                              data<float>(scales), m, blocks.data(), blocks.size(), d);
+  return shown(call, marks);
+}
+
 // queries [m, d], least [blocks, m]; vectors [blocks, kScreenItems, d], bias of each.
 py::object run_screen_vectors(const Call& call) {
   call.expect_arguments(4);
@@ -105,6 +127,7 @@ py::object run_screen_vectors(const Call& call) {
 
 Runner runner(ScreenS7 Kernels::*) { return run_screen; }
 Runner runner(ScreenRowsS7 Kernels::*) { return run_screen_codes; }
+Runner runner(ScreenRowsU4 Kernels::*) { return run_screen_halves; }
 Runner runner(ScreenRowsF32 Kernels::*) { return run_screen_vectors; }
 
 }  // namespace
