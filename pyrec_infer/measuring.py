@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrec_infer.arguments import Inputs
 from pyrec_infer.backends.select import bf16_note
 from pyrec_infer.codecs import PrecisionName
-from pyrec_infer.errors import PyrecError
+from pyrec_infer.errors import InputError, PyrecError
 from pyrec_infer.outputs import default_output
 from pyrec_infer.passes.finish.choose_precision import NARROW_LAYERS
 from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
@@ -18,7 +18,10 @@ def measure(ranking: Ranking, precision: PrecisionName, calibration: Inputs | No
     given = None if calibration is None else view.signature.expand(calibration)
     if precision == "fp32":
         return PrecisionReport(precision)
-    outputs = (default_output(view.graph),)
+    try:
+        outputs = (default_output(view.graph),)
+    except InputError as error:
+        return PrecisionReport(precision, note=str(error))
     narrow = ranking.whole(frozenset(), outputs, strict_ids=False)
     layers = sum(node.op in NARROW_LAYERS for phase in narrow.plan.phases for node in phase.nodes)
     reason = "no layer can have this precision, only what catalogues store" if not layers else ""

@@ -121,7 +121,13 @@ def read_by(by: Any, graph: Graph, further: Iterable[str]) -> Wanted:
 
 def default_output(graph: Graph) -> str:
     """The output that is meant where none is named: the first of floating type that has one score for
-    each row; failing that, the first that has rows, or just the first."""
+    each row; failing that, the first that has rows, or just the first.
+
+    Raises
+    ------
+    InputError
+        If there is none, or what makes several of them does not tell which are scores.
+    """
     if not graph.outputs:
         raise InputError("the model has no outputs")
     infos = analyze(graph).infos
@@ -133,7 +139,12 @@ def default_output(graph: Graph) -> str:
         single = rows and (_width(info, graph) == 1 or class_count(graph, name) == 2)
         return not floating, not rows, not single
 
-    return min(graph.outputs, key=rank)
+    chosen = min(graph.outputs, key=rank)
+    if infos[chosen].dtype is None:
+        unknown = [name for name in graph.outputs if infos[name].dtype is None]
+        if len(unknown) > 1:
+            raise InputError(f"output: expected one by name, nothing tells which is the score of {unknown}")
+    return chosen
 
 
 def _width(info: Info, graph: Graph) -> int | None:

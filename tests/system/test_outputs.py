@@ -337,3 +337,25 @@ def test_every_order_of_names_is_one_call() -> None:
     assert {key: value.tolist() for key, value in first.items()} == {
         key: value.tolist() for key, value in second.items()
     }
+
+
+@pytest.mark.filterwarnings("ignore:these operators run in onnxruntime")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_no_label_is_taken_for_a_score(precision: Any) -> None:
+    """What onnxruntime alone can run does not say what it makes."""
+    attributes = {
+        "domain": "ai.onnx.ml",
+        "kernel_type": "LINEAR",
+        "kernel_params": [0.0, 0.0, 0.0],
+        "coefficients": [0.5] * WIDTH + [-0.5] * WIDTH,
+        "classlabels_ints": [0, 1],
+        "rho": [0.0],
+    }
+    node = helper.make_node("SVMClassifier", ["x"], ["label", "margins"], **attributes)
+    outputs = {"label": (INT64, ["N"]), "margins": (FLOAT, ["N", 2])}
+    proto = make_model([node], {"x": (FLOAT, ["N", WIDTH])}, outputs, domains={"ai.onnx.ml": 1})
+    model = pi.load(proto.SerializeToString(), precision=precision)
+    x = data(3)[1]
+    with pytest.raises(InputError, match=r"output: expected one by name.*'label', 'margins'"):
+        model.score({}, x)
+    assert np.array_equal(model.score({}, x, output="margins"), model.run(x)["margins"])
