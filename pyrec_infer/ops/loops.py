@@ -15,6 +15,7 @@ from pyrec_infer.ops.core.inference import infer_graph
 from pyrec_infer.ops.core.interpret import Value, interpret
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, couples
 from pyrec_infer.ops.core.shapes import integers
+from pyrec_infer.ops.counting import count_trips
 from pyrec_infer.ops.subgraphs import (
     BYTES_OF_OBJECT,
     MAX_ITERATIONS,
@@ -55,8 +56,8 @@ def _loop_body(node: Node) -> Graph:
 
 
 def _trips(node: Node, body: Graph, inputs: Infos, infos: dict[str, Info]) -> Size | None:
-    """The number of iterations where it is sure to be the trip count."""
-    trips = integers(inputs[0])
+    """The number of iterations where it is known: the trip count, or what a condition counts."""
+    trips = (MAX_ITERATIONS,) if inputs[0] is None else integers(inputs[0])
     if trips is None or len(trips) != 1:
         return None
     condition, initial = body.outputs[0], inputs[1]
@@ -67,9 +68,13 @@ def _trips(node: Node, body: Graph, inputs: Infos, infos: dict[str, Info]) -> Si
     endless = condition == body.inputs[1] or (
         constant is not None and constant.size == 1 and boolean(constant)
     )
-    if not started or not endless:
+    if not started or (inputs[0] is None and endless):
         return None
-    return trips[0] if isinstance(trips[0], Dim) else max(0, trips[0])
+    if isinstance(trips[0], Dim):
+        return trips[0] if endless else None
+    if endless:
+        return max(0, trips[0])
+    return count_trips(body, _carried(node), max(0, trips[0]), inputs[2:], infos)
 
 
 def fixpoint(body: Graph, first: int, state: list[Info], fixed: dict[str, Info]) -> dict[str, Info]:

@@ -286,9 +286,28 @@ _rows_of_split: RowRule = rows.guarded()(
 )
 
 
+@rows.guarded()
+def _rows_of_reverse_sequence(node: Node, inputs: rows.Inputs, outputs: rows.Outputs) -> RowAxis | None:
+    """Sequences that are rows, each with its own length; or of rows on a later axis, with common ones."""
+    data, lengths = optional(inputs, 0), optional(inputs, 1)
+    if data is None or lengths is None or data.rank is None or not rows.batched(data):
+        return None
+    _, batch = _time_and_batch(node, data.rank)
+    if data.rows == batch:
+        return batch if lengths.rows == 0 else None
+    return data.rows if data.rows > 1 and not rows.batched(lengths) else None
+
+
 OPS = (
     Op("Concat", _infer_concat, _concat, _rows_of_concat, True, MOVES | VARIADIC, no_flops),
     Op("Split", _infer_split, _split, _rows_of_split, True, MOVES, no_flops),
     Op("Slice", _infer_slice, _slice, _rows_of_slice, True, MOVES, no_flops),
-    Op("ReverseSequence", _infer_reverse_sequence, _reverse_sequence),
+    Op(
+        "ReverseSequence",
+        _infer_reverse_sequence,
+        _reverse_sequence,
+        _rows_of_reverse_sequence,
+        traits=MOVES,
+        flops=no_flops,
+    ),
 )

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pyrec_infer.errors import IdRangeError, ModelError, PyrecError
-from pyrec_infer.ir import Dim, Info, Node
+from pyrec_infer.ir import Dim, Graph, Info, Node, Rows
 from pyrec_infer.ops import expansion, filling, indexing, layout, ordering, slicing
-from pyrec_infer.ops.core.inference import constant_info
+from pyrec_infer.ops.core.inference import analyze, constant_info
 
 pytestmark = pytest.mark.once
 
@@ -362,3 +362,31 @@ def test_shape_arithmetic_runs_on_symbols() -> None:
     assert run("Concat", [row, ints([-1])], axis=0).tolist() == [N, -1]
     assert run("Slice", [sizes, ints([0]), ints([2])]).tolist() == [N, 26]
     assert run("Squeeze", [row, ints([0])]).tolist() == N
+
+
+@pytest.mark.parametrize(
+    ("axes", "rows", "lengths", "expected"),
+    [
+        ((0, 1), 1, 0, (1, False)),
+        ((1, 0), 0, 0, (0, False)),
+        ((1, 0), 1, 0, (Rows.OPAQUE, True)),
+        ((1, 0), 0, Rows.INVARIANT, (Rows.OPAQUE, True)),
+        ((0, 1), 2, Rows.INVARIANT, (2, False)),
+        ((0, 1), 2, 0, (Rows.OPAQUE, True)),
+        ((0, 1), Rows.INVARIANT, 0, (Rows.OPAQUE, True)),
+    ],
+)
+def test_rows_of_reversed_sequences(
+    axes: tuple[int, int], rows: int, lengths: int, expected: tuple[int, bool]
+) -> None:
+    time, batch = axes
+    node = Node("ReverseSequence", ("x", "n"), ("y",), {"time_axis": time, "batch_axis": batch})
+    shape: list[int | Dim] = [4, 4, 4]
+    if rows >= 0:
+        shape[rows] = Dim.symbol("N")
+    infos = {
+        "x": Info(np.dtype(np.float32), tuple(shape), rows),
+        "n": Info(np.dtype(np.int64), (shape[batch],), lengths),
+    }
+    analysis = analyze(Graph(("x", "n"), ("y",), (node,), {}, infos))
+    assert (analysis.infos["y"].rows, node in analysis.coupled) == expected

@@ -136,6 +136,85 @@ def test_loop_shapes() -> None:
     assert stacked.shape == (4, Dim.symbol("N"), 2)
 
 
+COUNTING = {
+    "one counter": ("i cond x n", "go y m y", (("Add", "n step", "m"), ("Less", "m most", "go")), 0, 7, 5),
+    "the iteration": ("i cond x n", "go y n y", (("Add", "i step", "m"), ("Less", "m most", "go")), 0, 7, 5),
+    "the trip count first": (
+        "i cond x n",
+        "go y m y",
+        (("Add", "n step", "m"), ("Less", "m most", "go")),
+        0,
+        3,
+        3,
+    ),
+    "a counter cast": (
+        "i cond x n",
+        "go y m y",
+        (("Add", "n step", "m"), ("Cast", "m", "f"), ("Less", "f half", "go")),
+        0,
+        9,
+        5,
+    ),
+    "the condition": ("i cond x n", "go y n y", (("Not", "cond", "go"),), 0, 7, 1),
+    "a sum of floats": (
+        "i cond x n",
+        "go y m y",
+        (("Add", "n part", "m"), ("Less", "m half", "go")),
+        0.0,
+        9,
+        None,
+    ),
+    "a value that is not known": (
+        "i cond x n",
+        "go y n y",
+        (("ReduceMax", "y", "top"), ("Cast", "top", "t"), ("Less", "t half", "go")),
+        0,
+        9,
+        None,
+    ),
+    "too long to count": (
+        "i cond x n",
+        "go y m y",
+        (("Add", "n step", "m"), ("Less", "n far", "go")),
+        0,
+        2**30,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COUNTING)
+def test_loops_that_count(case: str) -> None:
+    inputs, outputs, nodes, start, limit, expected = COUNTING[case]
+    inside = body(
+        inputs,
+        outputs,
+        Node("Add", ("x", "x"), ("y",)),
+        *(
+            Node(op, tuple(read.split()), (made,), {"to": "float32"} if op == "Cast" else {})
+            for op, read, made in nodes
+        ),
+        step=np.asarray(1),
+        most=np.asarray(5),
+        far=np.asarray(2**40),
+        half=np.float32(4.5),
+        part=np.float32(1),
+    )
+    node = make("Loop", 4, 3, (inside,))
+    x, counter = np.zeros(2, np.float32), np.asarray(start, np.float32 if isinstance(start, float) else None)
+    known = [Info(value.dtype, value.shape, constant=value) for value in map(np.asarray, (limit, True))]
+    x_info = Info(x.dtype, x.shape)
+    stacked = OPS["Loop"].infer(node, [*known, x_info, Info(counter.dtype, (), constant=counter)])[2]
+    assert stacked.shape is not None
+    if expected is None:
+        assert isinstance(stacked.shape[0], Dim)
+    else:
+        assert stacked.shape == (expected, 2)
+    if limit < 10:
+        made = OPS["Loop"].evaluate(node, [np.asarray(limit), np.asarray(True), x, counter])[2]
+        assert expected in (None, len(made))
+
+
 def test_loop_that_changes_a_shape() -> None:
     inside = body("i cond x", "cond y", Node("Concat", ("x", "x"), ("y",), {"axis": 0}))
     node = make("Loop", 3, 1, (inside,))
