@@ -41,6 +41,7 @@ from pyrec_infer.passes.finish.screen_layers import screen_layers
 from pyrec_infer.passes.load.expand_composites import expand_composites
 from pyrec_infer.passes.load.fuse_dense import fuse_dense
 from pyrec_infer.passes.load.inline_branches import inline_branches
+from pyrec_infer.passes.load.pick_from_flat import pick_from_flat
 from pyrec_infer.passes.load.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.load.place_bags import place_bags
 from pyrec_infer.passes.load.place_rows import fix_rows, move_rows, name_squeezed_axes
@@ -98,6 +99,7 @@ LOAD: tuple[Step, ...] = (
     Step(fold_constants),
     Step(resolve_sizes),
     Step(take_from_parts),
+    Step(pick_from_flat),
     Step(pick_in_rows),
     Step(unflatten_products),
     Step(remove_identities),

@@ -12,7 +12,7 @@ from pyrec_infer.ops.core.shapes import integers
 _ROWS = Dim.symbol(BATCH)
 
 
-def _counts_rows(node: Node | None, infos: Mapping[str, Info]) -> bool:
+def counts_rows(node: Node | None, infos: Mapping[str, Info]) -> bool:
     """Whether a node makes 0, 1, ... up to the number of rows."""
     if node is None or node.op != "Range":
         return False
@@ -67,7 +67,7 @@ def pick_in_rows(graph: Graph) -> Graph:
             continue
         if joined.attribute("axis", 0) % 2 != 1 or not rest or any(infos[name].rows != 0 for name in rest):
             continue
-        if not _counts_rows(_column(joined.inputs[0], graph, infos), infos):
+        if not counts_rows(_column(joined.inputs[0], graph, infos), infos):
             continue
         place = rest[0]
         if len(rest) > 1:
