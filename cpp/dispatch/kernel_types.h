@@ -243,12 +243,26 @@ struct ScreenRows {
 using ScreenRowsS7 = void (*)(const std::uint8_t* queries, const float* scales, std::size_t m,
                               const ScreenRows* blocks, std::size_t count, std::size_t d);
 
-// The same of codes of four bits without a sign, row by row: byte j holds those of numbers j and,
-// in its upper half, d / 2 + j. Sums begin with starts[q]; start is not read. A query is d numbers
+// Codes of kScreenItems vectors of d numbers, of four bits without a sign, in a matrix of groups
+// [d / 8, kScreenItems, 4]: byte j of group g holds that of number 4 g + j of an item and, in its
+// upper half, of number d / 2 + 4 g + j.
+struct ScreenPanels {
+  const std::byte* codes;
+  const std::uint32_t* details;  // the scale of an item in the upper half, in the lower one what
+                                 // its codes leave, both as bfloat16
+  const float* bias;
+  const float* least;     // of each query
+  std::uint64_t* marks;   // of each query
+  const std::byte* next;  // codes that are brought into cache meanwhile
+};
+
+// Which items of each block may have a score that is not less than least[q]: bit i of marks[q] is
+// set if scales[q] * (scale[i] * float(starts[q] + the products' sum)) + (sizes[q] * left[i] +
+// bias[i]) is not less, rounded once or twice where a sum follows a product. A query is d numbers
 // of -127 to 127; d is a multiple of 16.
-using ScreenRowsU4 = void (*)(const std::int8_t* queries, const std::int32_t* starts,
-                              const float* scales, std::size_t m, const ScreenRows* blocks,
-                              std::size_t count, std::size_t d);
+using ScreenU4 = void (*)(const std::int8_t* queries, const std::int32_t* starts,
+                          const float* scales, const float* sizes, std::size_t m,
+                          const ScreenPanels* blocks, std::size_t count, std::size_t d);
 
 // Which items of each of at most kScreenStreams blocks may have a score that is not less than
 // least[q]: the sum of the products of their numbers, in any order, and bias[i]. Steps are rounded

@@ -100,7 +100,7 @@ namespace pyrec {
 #define PYREC_KERNELS_screen(X, INNER) \
   X(screen_s7, ScreenS7)               \
   X(screen_rows_s7, ScreenRowsS7)      \
-  X(screen_rows_u4, ScreenRowsU4)      \
+  X(screen_u4, ScreenU4)               \
   X(screen_rows_f32, ScreenRowsF32)
 
 #define PYREC_KERNELS_find(X, INNER) X(find_above_f32, FindAboveF32)
@@ -133,7 +133,7 @@ namespace pyrec {
   X(gemm_sparse_u8s8, GemmU8S8)   \
   X(screen_s7, ScreenS7)          \
   X(screen_rows_s7, ScreenRowsS7) \
-  X(screen_rows_u4, ScreenRowsU4)
+  X(screen_u4, ScreenU4)
 #define PYREC_BF16_KERNELS(X)       \
   X(lookup_sum_bf16, LookupSumBf16) \
   X(round_rows_bf16, RoundRowsBf16) \

@@ -4,7 +4,7 @@
 #include "kernels/gemm_u8s8.inl.h"
 #include "kernels/screen.inl.h"
 #include "kernels/screen_rows.inl.h"
-#include "kernels/screen_rows_u4.inl.h"
+#include "kernels/screen_u4.inl.h"
 #include "kernels/table.inl.h"
 
 namespace pyrec {

@@ -26,6 +26,6 @@
 #include "kernels/screen.inl.h"
 #include "kernels/screen_rows.inl.h"
 #include "kernels/screen_rows_f32.inl.h"
-#include "kernels/screen_rows_u4.inl.h"
+#include "kernels/screen_u4.inl.h"
 #include "kernels/table.inl.h"
 #include "kernels/transcendental.inl.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace pyrec {
 
@@ -17,6 +18,11 @@ constexpr float kZero = 64;
 double rounded(std::size_t width) {
   const double steps = (static_cast<double>(width) + 2) * kUnit;
   return steps < 0.5 ? steps / (1 - steps) : std::numeric_limits<double>::infinity();
+}
+
+// A float that is no less.
+float upward(double x) {
+  return std::nextafter(static_cast<float>(x), std::numeric_limits<float>::infinity());
 }
 
 struct Coded {
@@ -53,17 +59,21 @@ Coded encode(std::span<const float> query, std::uint8_t* codes) {
 
 void BlockBounds::include(const VectorDetails& details, bool screened) {
   norm = std::max(norm, details.norm);
-  if (screened) {
-    residual = std::max(residual, details.residual);
-    coarse_residual = std::max(coarse_residual, details.coarse_residual);
-  }
+  if (screened) residual = std::max(residual, details.residual);
   bias = std::max(bias, details.bias);
   bias_size = std::max(bias_size, std::abs(details.bias));
 }
 
+void BlockBounds::include(const BlockBounds& other) {
+  norm = std::max(norm, other.norm);
+  residual = std::max(residual, other.residual);
+  bias = std::max(bias, other.bias);
+  bias_size = std::max(bias_size, other.bias_size);
+}
+
 QueryBounds::QueryBounds(const float* queries, std::size_t count, std::size_t width,
                          std::uint8_t* codes, std::size_t codes_stride)
-    : scales_(count), queries_(count) {
+    : scales_(count), sizes_(count), queries_(count) {
   const double sum = rounded(width);
   constexpr double kScreen = 6 * kUnit;  // roundings of the score of the codes
   // Without codes, another sum of the products is as far from the exact one as the score is.
@@ -75,6 +85,7 @@ QueryBounds::QueryBounds(const float* queries, std::size_t count, std::size_t wi
     if (own != nullptr) std::fill_n(own, codes_stride, static_cast<std::uint8_t>(kZero));
     const Coded coded = encode({queries + i * width, width}, own);
     scales_[i] = coded.scale;
+    sizes_[i] = upward(coded.size * kOutward);
     const double rest = (2 * static_cast<double>(width) + 2 + coded.norm) * kLeast;
     const double other = coded_too ? kScreen * coded.size : sum * coded.norm;
     queries_[i] = {(coded.residual + sum * coded.norm + other) * kOutward,

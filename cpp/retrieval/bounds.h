@@ -14,11 +14,11 @@ namespace pyrec {
 struct BlockBounds {
   float norm = 0;
   float residual = 0;
-  float coarse_residual = 0;
   float bias = -std::numeric_limits<float>::infinity();
   float bias_size = 0;  // of its absolute value
 
   void include(const VectorDetails& details, bool screened);
+  void include(const BlockBounds& other);
 };
 
 // What scores can be, for some queries and any block of items. docs/retrieval.md has the proof.
@@ -30,6 +30,8 @@ class QueryBounds {
 
   // The scale of each query's codes.
   const float* scales() const { return scales_.data(); }
+  // What the residual of an item's codes counts by, where the screen counts each item's own.
+  const float* sizes() const { return sizes_.data(); }
 
   // Writes for each query what the score of the codes, or without codes a sum of the same products
   // in any order, is not less than where a pair's score is not less than least[query]: plus
@@ -50,6 +52,7 @@ class QueryBounds {
   double bias_share_;  // of the items' biases in the difference
   double bias_rounded_;
   std::vector<float> scales_;
+  std::vector<float> sizes_;
   std::vector<Query> queries_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "core/bits.h"
 #include "core/watch.h"
+#include "retrieval/prefetch.h"
 
 namespace pyrec {
 
@@ -25,8 +26,7 @@ constexpr std::size_t kFewQueries = 4;
 constexpr std::size_t kShare = 4;
 constexpr std::size_t kMostUnscreened = 15;
 
-// The same of coarse codes, and blocks whose coarse codes are not read.
-constexpr std::size_t kCoarseShare = 32;
+// Stretches of blocks without a look at their coarse codes.
 constexpr std::size_t kMostFine = 63;
 
 // Raised by any thread; what the others have not seen yet costs them time alone.
@@ -34,12 +34,6 @@ void raise(std::atomic<float>& least, float to) {
   float now = least.load(std::memory_order_relaxed);
   while (now < to && !least.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
   }
-}
-
-void prefetch_bytes(const void* begin, std::size_t bytes) {
-  constexpr std::size_t kLine = 64;
-  const auto* p = static_cast<const std::byte*>(begin);
-  for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(p + at, 0, 2);
 }
 
 }  // namespace
@@ -82,7 +76,7 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
       screening_(kMostUnscreened),
       coarsely_(kMostFine),
       coarse_(!group.starts.empty() && !group.boosts.any()),
-      marks_(group.count * kScreenStreams),
+      marks_(group.count * std::max(kScreenStreams, coarse_ ? 2 * kStretch : 0)),
       passed_(coarse_ ? group.count : 0),
       found_(table_.screened() || by_rows_ ? group.count : 0),
       packed_(std::max(kernels.packed_size_f32(table_.width, kBlock),
@@ -103,16 +97,18 @@ std::uint64_t Scan::present(std::size_t block) const {
 }
 
 void Scan::look_at_sample(std::size_t begin, std::size_t end) {
-  in_sample_ = true;
   const std::size_t first = (begin + kSample - 1) / kSample * kSample;
   for (std::size_t block = first; block < end; block += kSample) {
     look(block, std::min(block + kSample, end - 1));
   }
   finish();
-  in_sample_ = false;
 }
 
 void Scan::look_at_others(std::size_t begin, std::size_t end) {
+  if (coarse_) {
+    look_coarsely(begin, end);
+    return finish();
+  }
   // Streams of blocks that lie side by side, a block of each in turn.
   const std::size_t streams = by_rows_ ? kScreenStreams : 1;
   const std::size_t each = (end - begin + streams - 1) / streams;
@@ -136,25 +132,27 @@ void Scan::finish() {
 }
 
 // Whether a pair of the block may be found, and what its score has to reach.
-bool Scan::matters(std::size_t block, Form form, std::span<float> reach) {
+bool Scan::matters(std::size_t block, std::span<float> reach) {
   Watch::check();
   if (present(block) == 0) return false;
-  for (std::size_t query = 0; query < group_.count; ++query) {
-    least_[query] =
-        std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
-  }
+  see_least();
   if (group_.boosts.any()) {
     boosts_.look_at(index_.places(block));
     boosts_.need(least_, needed_);
   }
   const std::vector<float>& needed = group_.boosts.any() ? needed_ : least_;
-  BlockBounds bounds = index_.bounds(block);
-  if (form == Form::kCoarse) bounds.residual = bounds.coarse_residual;
-  return group_.bounds.reach(bounds, needed, reach);
+  return group_.bounds.reach(index_.bounds(block), needed, reach);
+}
+
+void Scan::see_least() {
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    least_[query] =
+        std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
+  }
 }
 
 void Scan::look_at(std::size_t block, std::size_t next) {
-  if (!matters(block, table_.read(), reach_)) return;
+  if (!matters(block, reach_)) return;
   // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
   prefetch(next, 0, kBlock / 2);
   const bool screened = screening_.comes_next() && table_.screened();
@@ -169,15 +167,9 @@ void Scan::look_at(std::size_t block, std::size_t next) {
 
 // Blocks that are read together. What lies side by side is prefetched best by the core itself.
 void Scan::wait_for(std::size_t block, std::size_t next) {
-  // What a sample has to reach is low at first.
-  const bool coarsely = coarse_ && !in_sample_ && coarsely_.comes_next();
-  const Form form = coarsely ? Form::kCoarse : table_.read();
-  if (form != waiting_form_) screen_waiting();
-  waiting_form_ = form;
-  const std::span<float> reach = std::span(reach_).subspan(waiting_ * group_.count, group_.count);
-  if (!matters(block, form, reach)) return;
-  index_.prefetch_details(next, form);
-  if (!index_.is_whole(index_.lines(form), block)) prefetch(next, 0, kBlock);
+  if (!matters(block, reach_of(waiting_))) return;
+  index_.prefetch_details(next);
+  if (!index_.is_whole(index_.lines(table_.read()), block)) prefetch(next, 0, kBlock);
   if (!screening_.comes_next()) {
     pack(block, Form::kVectors);
     multiply(block);
@@ -190,7 +182,7 @@ void Scan::wait_for(std::size_t block, std::size_t next) {
 // Sums of products in another order than that of scores, or of codes, tell whose scores may be
 // among the best.
 void Scan::screen_waiting() {
-  const Form form = waiting_form_;
+  const Form form = table_.read();
   const std::size_t room = kBlock * table_.line_bytes(form) / sizeof(float);
   gathered_.resize(std::max(gathered_.size(), waiting_ * room));
   ScreenRows rows[kScreenStreams];
@@ -201,23 +193,15 @@ void Scan::screen_waiting() {
       rows[s].start = index_.starts(block);
       rows[s].scale = index_.scales(block);
     }
-    if (form == Form::kCoarse) rows[s].scale = index_.coarse_scales(block);
     rows[s].bias = index_.biases(block);
     rows[s].least = reach_.data() + s * group_.count;
     rows[s].marks = marks_.data() + s * group_.count;
   }
-  const float* const scales = group_.bounds.scales();
-  switch (form) {
-    case Form::kVectors:
-      kernels_.screen_rows_f32(group_.queries, group_.count, rows, waiting_, table_.width);
-      break;
-    case Form::kCodes:
-      kernels_.screen_rows_s7(group_.codes.data(), scales, group_.count, rows, waiting_,
-                              table_.codes_stride);
-      break;
-    case Form::kCoarse:
-      kernels_.screen_rows_u4(group_.signed_codes.data(), group_.starts.data(), scales,
-                              group_.count, rows, waiting_, 2 * table_.coarse_stride);
+  if (form == Form::kCodes) {
+    kernels_.screen_rows_s7(group_.codes.data(), group_.bounds.scales(), group_.count, rows,
+                            waiting_, table_.codes_stride);
+  } else {
+    kernels_.screen_rows_f32(group_.queries, group_.count, rows, waiting_, table_.width);
   }
   for (std::size_t s = 0; s < waiting_; ++s) note(blocks_[s], form, rows[s].marks);
   waiting_ = 0;
@@ -251,76 +235,31 @@ void Scan::screen(std::size_t block) {
 void Scan::note(std::size_t block, Form form, const std::uint64_t* marks_of) {
   const std::size_t pairs = group_.count * index_.rows(block).size();
   const std::uint64_t found_here = present(block);
-  const bool coarsely = form == Form::kCoarse;
-  if (coarsely || group_.boosts.any()) {
+  if (group_.boosts.any()) {
     std::size_t count = 0;
     for (std::size_t query = 0; query < group_.count; ++query) {
       count += count_set(marks_of[query] & found_here);
     }
-    const bool paid = count * (coarsely ? kCoarseShare : kShare) <= pairs;
-    (coarsely ? coarsely_ : screening_).count(paid);
-    if (!paid && !coarsely) {
+    const bool paid = count * kShare <= pairs;
+    screening_.count(paid);
+    if (!paid) {
       pack(block, Form::kVectors);
       multiply(block);
       return;
     }
   }
   if (form == Form::kVectors) refined_ += pairs;
-  const Form next = coarsely ? Form::kCodes : Form::kVectors;
-  const VectorIndex::Lines lines = index_.lines(next);
+  const VectorIndex::Lines lines = index_.lines(Form::kVectors);
   for (std::size_t query = 0; query < group_.count; ++query) {
     std::uint64_t marks = marks_of[query] & found_here;
     if (marks == 0) continue;
     for (; marks != 0; marks &= marks - 1) {
       const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
-      prefetch_bytes(index_.line(lines, number), table_.line_bytes(next));
-      if (coarsely) __builtin_prefetch(&table_.of(index_.row(number)));
-      (coarsely ? passed_ : found_)[query].push_back(static_cast<std::uint32_t>(number));
+      prefetch_bytes(index_.line(lines, number), table_.line_bytes(Form::kVectors));
+      found_[query].push_back(static_cast<std::uint32_t>(number));
     }
-    if (coarsely && passed_[query].size() >= 2 * kBlock) narrow(query, kBlock);
     if (found_[query].size() >= kBlock) refine(query);
   }
-}
-
-// Of what has passed by its coarse codes, finds what may be among the best by its codes; the last
-// ones, whose codes are on their way, may go on waiting.
-void Scan::narrow(std::size_t query, std::size_t waiting) {
-  std::vector<std::uint32_t>& passed = passed_[query];
-  const float least =
-      std::max(best_[query].least(), group_.least[query].load(std::memory_order_relaxed));
-  const VectorIndex::Lines vectors = index_.lines(Form::kVectors);
-  const std::span ready = std::span(passed).first(passed.size() - waiting);
-  for (std::size_t begin = 0; begin < ready.size(); begin += kBlock) {
-    const std::span numbers = ready.subspan(begin, std::min(kBlock, ready.size() - begin));
-    BlockBounds bounds;
-    std::int32_t starts[kBlock] = {};
-    float scales[kBlock] = {}, biases[kBlock] = {};
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-      const VectorDetails& details = table_.of(index_.row(numbers[i]));
-      bounds.include(details, true);
-      starts[i] = details.start;
-      scales[i] = details.scale;
-      biases[i] = details.bias;
-    }
-    gather(Form::kCodes, numbers, gathered_.data());
-    const float reach = group_.bounds.reach(bounds, query, least);
-    std::uint64_t marks = 0;
-    ScreenRows rows{reinterpret_cast<const std::byte*>(gathered_.data()),
-                    table_.codes_stride,
-                    starts,
-                    scales,
-                    biases,
-                    &reach,
-                    &marks};
-    kernels_.screen_rows_s7(group_.codes.data() + query * table_.codes_stride,
-                            group_.bounds.scales() + query, 1, &rows, 1, table_.codes_stride);
-    for (marks &= ~std::uint64_t{0} >> (kBlock - numbers.size()); marks != 0; marks &= marks - 1) {
-      const std::uint32_t number = numbers[static_cast<std::size_t>(std::countr_zero(marks))];
-      prefetch_bytes(index_.line(vectors, number), table_.line_bytes(Form::kVectors));
-      found_[query].push_back(number);
-    }
-  }
-  passed.erase(passed.begin(), passed.end() - static_cast<std::ptrdiff_t>(waiting));
 }
 
 // Computes the scores of what a query's screen has found.

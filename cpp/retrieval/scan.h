@@ -38,6 +38,9 @@ struct QueryGroup {
 // whatever order the items lie.
 inline constexpr std::size_t kSample = 64;
 
+// Blocks side by side whose coarse codes have one bound.
+inline constexpr std::size_t kStretch = 16;
+
 // What may not pay: after each time that it did not, it is left more and more often.
 class Trial {
  public:
@@ -71,7 +74,8 @@ class Scan {
   std::size_t refined() const { return refined_; }
 
  private:
-  bool matters(std::size_t block, Form form, std::span<float> reach);
+  void see_least();
+  bool matters(std::size_t block, std::span<float> reach);
   void look(std::size_t block, std::size_t next);
   void finish();
   void look_at(std::size_t block, std::size_t next);
@@ -81,6 +85,13 @@ class Scan {
   void multiply(std::size_t block);
   void screen(std::size_t block);
   void note(std::size_t block, Form form, const std::uint64_t* marks_of);
+  void look_coarsely(std::size_t begin, std::size_t end);
+  void add_stretches(const std::size_t (&firsts)[2], const std::size_t (&ends)[2]);
+  std::span<float> reach_of(std::size_t part) {
+    return std::span(reach_).subspan(part * group_.count, group_.count);
+  }
+  void screen_panels();
+  void note_panels(std::size_t block, const std::uint64_t* marks_of);
   void narrow(std::size_t query, std::size_t waiting);
   void refine(std::size_t query);
   void gather(Form form, std::span<const std::uint32_t> numbers, float* room) const;
@@ -103,7 +114,6 @@ class Scan {
   Trial screening_;
   Trial coarsely_;
   const bool coarse_;  // whether there are coarse codes to be read
-  bool in_sample_ = false;
   std::vector<std::uint64_t> marks_;
   std::vector<std::vector<std::uint32_t>> passed_;  // items of each query by their coarse codes
   std::vector<std::vector<std::uint32_t>> found_;   // those to be refined
@@ -113,7 +123,8 @@ class Scan {
   std::vector<float> bias_;
   std::size_t blocks_[kScreenStreams];  // that wait for others
   std::size_t waiting_ = 0;
-  Form waiting_form_ = Form::kVectors;
+  std::vector<std::size_t> stretch_;  // blocks whose coarse codes are read together
+  std::vector<ScreenPanels> panels_;
 };
 
 }  // namespace pyrec

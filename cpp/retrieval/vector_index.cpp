@@ -58,6 +58,7 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
   }
   plain_ = rows_.size() == end && rows_ == places_;
   read_details();
+  if (table_.coarse != nullptr) lay_panels();
 }
 
 VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed,
@@ -89,7 +90,7 @@ void VectorIndex::read_details() {
   biases_.resize(biased ? padded : kBlock);
   scales_.resize(screened ? padded : 0);
   starts_.resize(screened ? padded : 0);
-  coarse_scales_.resize(table_.coarse != nullptr ? padded : 0);
+  coarse_.resize(table_.coarse != nullptr ? padded : 0);
   for (std::size_t i = 0; i < size(); ++i) {
     if (i + kAhead < size()) __builtin_prefetch(&table_.of(rows_[i + kAhead]));
     const VectorDetails& details = table_.of(rows_[i]);
@@ -98,12 +99,26 @@ void VectorIndex::read_details() {
     if (!screened) continue;
     scales_[i] = details.scale;
     starts_[i] = details.start;
-    if (table_.coarse != nullptr) coarse_scales_[i] = details.coarse_scale;
+    if (table_.coarse != nullptr) coarse_[i] = details.coarse;
   }
   for (std::size_t block = 0; block < blocks(); ++block) {
     const std::span<const std::uint32_t> own = rows(block);
     blocks_[block].run = own.back() == own.front() + (own.size() - 1);
   }
+}
+
+void VectorIndex::lay_panels() {
+  constexpr std::size_t kGroup = 4;
+  const std::size_t bytes = table_.coarse_stride;
+  std::vector<std::byte> made(blocks() * kBlock * bytes);
+  for (std::size_t i = 0; i < size(); ++i) {
+    const std::byte* const from = table_.coarse + rows_[i] * bytes;
+    std::byte* to = made.data() + i / kBlock * kBlock * bytes + i % kBlock * kGroup;
+    for (std::size_t at = 0; at < bytes; at += kGroup, to += kBlock * kGroup) {
+      std::memcpy(to, from + at, kGroup);
+    }
+  }
+  panels_ = std::move(made);
 }
 
 void VectorIndex::copy_lines() {
@@ -125,14 +140,7 @@ VectorIndex::Lines VectorIndex::lines(Form form) const {
   if (!copy_.empty() && form == table_.read()) {
     return {copy_.data(), table_.line_bytes(form), true};
   }
-  switch (form) {
-    case Form::kCodes:
-      return {table_.codes, table_.codes_stride, false};
-    case Form::kCoarse:
-      return {table_.coarse, table_.coarse_stride, false};
-    case Form::kVectors:
-      break;
-  }
+  if (form == Form::kCodes) return {table_.codes, table_.codes_stride, false};
   return {table_.vectors, table_.vectors_stride, false};
 }
 
@@ -171,13 +179,12 @@ std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std:
   return count;
 }
 
-void VectorIndex::prefetch_details(std::size_t block, Form form) const {
+void VectorIndex::prefetch_details(std::size_t block) const {
   constexpr std::size_t kLine = 64 / sizeof(float);
   __builtin_prefetch(&blocks_[block]);
   for (std::size_t i = 0; i < kBlock; i += kLine) {
     if (table_.biased) __builtin_prefetch(biases(block) + i);
-    if (form == Form::kCoarse) __builtin_prefetch(coarse_scales(block) + i);
-    if (form != Form::kCodes) continue;
+    if (!table_.screened()) continue;
     __builtin_prefetch(scales(block) + i);
     __builtin_prefetch(starts(block) + i);
   }

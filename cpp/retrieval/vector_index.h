@@ -75,14 +75,17 @@ class VectorIndex {
     return lines.copied || (blocks_[block].run && rows(block).size() == kBlock);
   }
   // Asks for what is read of a block besides its vectors or codes.
-  void prefetch_details(std::size_t block, Form form) const;
+  void prefetch_details(std::size_t block) const;
   // kBlock numbers of its details each, zeros at the end of all.
   const float* biases(std::size_t block) const;
   const float* scales(std::size_t block) const { return scales_.data() + block * kBlock; }
-  const float* coarse_scales(std::size_t block) const {
-    return coarse_scales_.data() + block * kBlock;
-  }
   const std::int32_t* starts(std::size_t block) const { return starts_.data() + block * kBlock; }
+  // The coarse codes of its items side by side, as ScreenPanels has them, and what is known of
+  // these.
+  const std::byte* panels(std::size_t block) const {
+    return panels_.data() + block * kBlock * table_.coarse_stride;
+  }
+  const std::uint32_t* coarse(std::size_t block) const { return coarse_.data() + block * kBlock; }
   // By the number of an item among all.
   std::uint32_t row(std::size_t number) const {
     return plain_ ? static_cast<std::uint32_t>(number) : rows_[number];
@@ -109,6 +112,7 @@ class VectorIndex {
   };
 
   void read_details();
+  void lay_panels();
   void copy_lines();
 
   VectorTable table_;
@@ -119,7 +123,8 @@ class VectorIndex {
   std::vector<float> biases_;  // of one block where all are zero
   std::vector<float> scales_;
   std::vector<std::int32_t> starts_;
-  std::vector<float> coarse_scales_;
+  std::vector<std::byte> panels_;
+  std::vector<std::uint32_t> coarse_;
   std::vector<std::byte> copy_;  // of codes where there are any, or of vectors; empty: none
   mutable Guesses guesses_;
 };

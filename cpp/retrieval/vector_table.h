@@ -5,19 +5,20 @@
 
 namespace pyrec {
 
-// What is known of a vector besides its numbers; the last five where it has codes.
+// What is known of a vector besides its numbers; the last four where it has codes.
 struct VectorDetails {
   float bias;          // what its products begin with
   float norm;          // no less than its length
   float scale;         // of its codes
   float residual;      // no less than the length of the vector less the scale times the codes
   std::int32_t start;  // -64 times the sum of its codes
-  float coarse_scale;  // the same of its coarse codes
-  float coarse_residual;
+  // Of its coarse codes the scale in the upper half, in the lower one the residual, both as
+  // bfloat16.
+  std::uint32_t coarse;
 };
 
 // What lies by row.
-enum class Form { kVectors, kCodes, kCoarse };
+enum class Form { kVectors, kCodes };
 
 // Where the vectors of a store lie, by row. All is aligned for float.
 struct VectorTable {
@@ -40,8 +41,7 @@ struct VectorTable {
   Form read() const { return screened() ? Form::kCodes : Form::kVectors; }
   // Of one item.
   std::size_t line_bytes(Form form) const {
-    if (form == Form::kVectors) return width * sizeof(float);
-    return form == Form::kCodes ? codes_stride : coarse_stride;
+    return form == Form::kVectors ? width * sizeof(float) : codes_stride;
   }
 };
 

@@ -91,63 +91,101 @@ def _screen_rows_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 @compiled
-def _halves_loop(
-    queries: Any, starts: Any, scales: Any, least: Any, codes: Any, scale: Any, bias: Any, marks: Any
+def _panels_loop(
+    queries: Any,
+    starts: Any,
+    scales: Any,
+    sizes: Any,
+    least: Any,
+    codes: Any,
+    scale: Any,
+    left: Any,
+    bias: Any,
+    marks: Any,
 ) -> None:
-    half = codes.shape[2]
+    half = queries.shape[1] // 2
     for block in range(codes.shape[0]):
         for q in range(queries.shape[0]):
-            for i in range(codes.shape[1]):
+            for i in range(scale.shape[1]):
                 total = starts[q]
                 for at in range(half):
-                    total += np.int32(queries[q, at]) * np.int32(codes[block, i, at] & 15)
-                    total += np.int32(queries[q, half + at]) * np.int32(codes[block, i, at] >> 4)
-                score = scales[q] * (scale[block, i] * np.float32(total)) + bias[block, i]
+                    both = codes[block, at // 4, 4 * i + at % 4]
+                    total += np.int32(queries[q, at]) * np.int32(both & 15)
+                    total += np.int32(queries[q, half + at]) * np.int32(both >> 4)
+                rest = sizes[q] * left[block, i] + bias[block, i]
+                score = scales[q] * (scale[block, i] * np.float32(total)) + rest
                 marks[block * queries.shape[0] + q, i] = not score < least[block, q]
 
 
-def screen_rows_u4(
-    queries: Array, starts: Array, scales: Array, least: Array, codes: Array, scale: Array, bias: Array
+def _known(details: Array) -> tuple[Array, Array]:
+    """The two numbers of bfloat16 in each: that of the upper half and that of the lower one."""
+    both = details.view(np.uint32)
+    return (both & np.uint32(0xFFFF0000)).view(np.float32), (both << np.uint32(16)).view(np.float32)
+
+
+def screen_u4(
+    queries: Array,
+    starts: Array,
+    scales: Array,
+    sizes: Array,
+    least: Array,
+    codes: Array,
+    details: Array,
+    bias: Array,
 ) -> Array:
-    """Whether ``scales * (scale * (starts + queries @ numbers.T)) + bias`` is not less than ``least``, of
-    each block: the lower halves of the codes' bytes are the first numbers, the upper ones the others."""
+    """Whether ``scales * (scale * (starts + queries @ numbers.T)) + (sizes * left + bias)`` is not less than
+    ``least``, of each block: groups of four bytes of each item, whose lower halves are the first numbers, the
+    upper ones the others; scale and left are in the upper and lower halves of the details."""
     marks = np.zeros((len(codes) * len(queries), ITEMS), np.uint8)
-    _halves_loop(queries, starts, scales, least, codes, scale, bias, marks)
+    _panels_loop(queries, starts, scales, sizes, least, codes, *_known(details), bias, marks)
     return marks
 
 
-def _halves_scores(
-    queries: Array, starts: Array, scales: Array, codes: Array, scale: Array, bias: Array
+def _panels_scores(
+    queries: Array, starts: Array, scales: Array, sizes: Array, codes: Array, details: Array, bias: Array
 ) -> Array:
-    numbers = np.concatenate([codes & 15, codes >> 4], axis=2).astype(np.int64)
+    scale, left = (part.astype(np.float64)[:, np.newaxis] for part in _known(details))
+    groups = codes.reshape(len(codes), -1, ITEMS, 4).transpose(0, 2, 1, 3).reshape(len(codes), ITEMS, -1)
+    numbers = np.concatenate([groups & 15, groups >> 4], axis=2).astype(np.int64)
     sums = np.einsum("qd,bid->bqi", queries.astype(np.int64), numbers) + starts[:, np.newaxis]
-    scores = scales[:, np.newaxis] * (scale.astype(np.float64)[:, np.newaxis] * sums)
-    return np.asarray(scores + bias[:, np.newaxis])
+    rest = sizes[:, np.newaxis] * left + bias[:, np.newaxis]
+    return np.asarray(scales[:, np.newaxis] * (scale * sums) + rest)
 
 
-def _halves(
-    queries: Array, starts: Array, scales: Array, least: Array, codes: Array, scale: Array, bias: Array
+def _panels(
+    queries: Array,
+    starts: Array,
+    scales: Array,
+    sizes: Array,
+    least: Array,
+    codes: Array,
+    details: Array,
+    bias: Array,
 ) -> Array:
-    scores = _halves_scores(queries, starts, scales, codes, scale, bias)
+    scores = _panels_scores(queries, starts, scales, sizes, codes, details, bias)
     return np.asarray(~(scores < least[:, :, np.newaxis]), np.uint8).reshape(-1, ITEMS)
 
 
-def _halves_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+def _panels_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     """Numbers whose products and sums float32 holds: the comparison is exact, at the bound too."""
-    some = ((0, 16, 1), (1, 16, 1), (1, 64, 4), (2, 48, 3), (3, 80, 2), (5, 304, 4), (1, 0, 1), (4, 256, 2))
+    some = ((0, 16, 1), (1, 16, 1), (1, 64, 4), (2, 48, 3), (3, 80, 2), (5, 304, 4), (1, 0, 1), (4, 256, 9))
     for m, d, count in some:
         queries = rng.integers(-127, 127, (m, d), np.int8, endpoint=True)
-        codes = rng.integers(0, 255, (count, ITEMS, d // 2), np.uint8, endpoint=True)
+        codes = rng.integers(0, 255, (count, d // 8, 4 * ITEMS), np.uint8, endpoint=True)
         if m > 2:
-            queries[0], queries[1], codes[:, :9] = 127, -127, 255
+            queries[0], queries[1], codes[:, :, :36] = 127, -127, 255
         starts = -8 * queries.sum(axis=1, dtype=np.int32)
-        scales, scale = (
-            np.exp2(rng.integers(-3, 3, size)).astype(np.float32) for size in ((m,), (count, ITEMS))
+        scales, sizes = (np.exp2(rng.integers(-3, 3, m)).astype(np.float32) for _ in range(2))
+        scale, left = (
+            np.exp2(rng.integers(-3, 3, (count, ITEMS))).astype(np.float32).view(np.uint32) for _ in range(2)
         )
+        details = (scale | left >> np.uint32(16)).view(np.int32)
         bias = rng.integers(-50, 50, (count, ITEMS)).astype(np.float32)
-        least = _halves_scores(queries, starts, scales, codes, scale, bias)[:, :, 5].astype(np.float32)
+        scores = _panels_scores(queries, starts, scales, sizes, codes, details, bias)
+        least = scores[:, :, 5].astype(np.float32)
         least[:, 1:2], least[:1, 3:4] = -np.inf, np.inf
-        yield tuple(shifted(array) for array in (queries, starts, scales, least, codes, scale, bias))
+        given = queries, starts, scales, sizes, least, codes, details, bias
+        yield tuple(shifted(array) for array in given)
 
 
 @compiled
@@ -187,6 +225,6 @@ def _vectors_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 KERNELS = (
     KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),
     KernelSpec("screen_rows_s7", _screen_rows, screen_rows_s7, EXACT, _screen_rows_cases),
-    KernelSpec("screen_rows_u4", _halves, screen_rows_u4, EXACT, _halves_cases),
+    KernelSpec("screen_u4", _panels, screen_u4, EXACT, _panels_cases),
     KernelSpec("screen_rows_f32", _vectors, screen_rows_f32, EXACT, _vectors_cases),
 )

@@ -28,6 +28,11 @@ _MOST_CODE = 64
 _MOST_COARSE = 7
 """Coarse codes are -7 to 7; with 8 added they take four bits."""
 
+_CUT = np.float32(0.36)
+"""Of the root of the mean square of a vector's numbers: a scale that leaves little of normal ones."""
+
+_HALF = 1 << 16
+
 _GROUP = 8
 """Codes that are multiplied at once: of each vector there are whole groups, padded with zeros. Coarse ones
 are two in a byte, in whole groups of bytes."""
@@ -116,11 +121,12 @@ class VectorForm:
     @property
     def _details(self) -> np.dtype[Any]:
         """The number that products begin with and the vector's length; where there are codes their scale, the
-        length of what they leave, minus 64 times their sum, and the first two of the coarse ones."""
+        length of what they leave, minus 64 times their sum, and the first two of the coarse ones, see
+        `_encode_coarsely`."""
         fields = [("bias", np.float32), ("norm", np.float32)]
         coded = [("scale", np.float32), ("residual", np.float32), ("start", np.int32)]
-        coarse = [("coarse_scale", np.float32), ("coarse_residual", np.float32)]
-        return np.dtype([*fields, *coded, *coarse] if self.coded else fields)
+        coarse = ("coarse", np.uint32)
+        return np.dtype([*fields, *coded, coarse] if self.coded else fields)
 
     def lengths(self, label: str, vectors: Floats) -> Doubles:
         """The length of each vector; refuses those that cannot be searched."""
@@ -149,10 +155,12 @@ class VectorForm:
             records = np.zeros((len(part), int(ends[-1])), np.uint8)
             records[:, : ends[1]] = np.ascontiguousarray(part).view(np.uint8)
             if self.coded:
-                codes, details["scale"], details["residual"] = _encode(part, _MOST_CODE)
+                scale = np.abs(part).max(axis=1) / np.float32(_MOST_CODE)
+                codes, details["residual"] = _encode(part, scale, _MOST_CODE)
+                details["scale"] = scale
                 details["start"] = -_MOST_CODE * codes.sum(axis=1)
                 records[:, ends[2] : ends[2] + self.width] = codes.astype(np.int8).view(np.uint8)
-                codes, details["coarse_scale"], details["coarse_residual"] = _encode(part, _MOST_COARSE)
+                codes, details["coarse"] = _encode_coarsely(part, squares)
                 records[:, ends[3] :] = _packed(codes, int(ends[4] - ends[3]))
             records[:, ends[1] : ends[2]] = details.view(np.uint8).reshape(len(part), -1)
             yield begin, records
@@ -180,15 +188,36 @@ class VectorForm:
         return scores
 
 
-def _encode(vectors: Floats, most: int) -> tuple[Floats, Floats, Floats]:
-    """Whole numbers of minus ``most`` to ``most`` for each vector, their scale, and the length of what they
-    leave."""
-    scale = (np.abs(vectors).max(axis=1) / np.float32(most))[:, np.newaxis]
+def _encode(vectors: Floats, scales: Floats, most: int) -> tuple[Floats, Floats]:
+    """Whole numbers of minus ``most`` to ``most`` for each vector, and the length of what they leave."""
+    scale = scales[:, np.newaxis]
     ratio = np.divide(vectors, scale, where=scale > 0, out=np.zeros_like(vectors))
     codes: Floats = np.clip(np.rint(ratio), -most, most)
     # Double precision holds the product of a scale and a code.
     left = vectors - scale.astype(np.float64) * codes
-    return codes, scale[:, 0], _upward(np.sqrt(np.square(left).sum(axis=1)))
+    return codes, _upward(np.sqrt(np.square(left).sum(axis=1)))
+
+
+def _encode_coarsely(vectors: Floats, squares: Doubles) -> tuple[Floats, NDArray[np.uint32]]:
+    """Coarse codes of each vector, and in the upper half of a number their scale, in the lower one the length
+    of what they leave, both as bfloat16.
+
+    The codes' scale is the one of two that leaves less: that of the largest number, or a smaller one that cuts
+    large numbers off.
+    """
+    whole = np.abs(vectors).max(axis=1) / np.float32(_MOST_COARSE)
+    cut = np.minimum(whole, _CUT * np.sqrt(squares / vectors.shape[1]).astype(np.float32))
+    scales, other_scales = (
+        (scale.view(np.uint32) + np.uint32(_HALF) // 2 & np.uint32(-_HALF % 2**32)).view(np.float32)
+        for scale in (whole, cut)
+    )
+    codes, left = _encode(vectors, scales, _MOST_COARSE)
+    other_codes, other_left = _encode(vectors, other_scales, _MOST_COARSE)
+    better = other_left < left
+    codes[better] = other_codes[better]
+    scales[better], left[better] = other_scales[better], other_left[better]
+    upper: NDArray[np.uint32] = left.view(np.uint32) + np.uint32(_HALF - 1) >> np.uint32(16)
+    return codes, scales.view(np.uint32) | upper
 
 
 def _packed(codes: Floats, size: int) -> NDArray[np.uint8]:

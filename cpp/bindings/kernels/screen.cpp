@@ -90,25 +90,35 @@ py::object run_screen_codes(const Call& call) {
   return shown(call, marks);
 }
 
-// queries [m, d], starts [m], scales [m], least [blocks, m]; codes [blocks, kScreenItems, d / 2],
-// scale and bias of each.
-py::object run_screen_halves(const Call& call) {
-  call.expect_arguments(7);
+// queries [m, d], starts, scales and sizes [m], least [blocks, m]; codes [blocks, d / 8,
+// 4 * kScreenItems], details and bias [blocks, kScreenItems].
+py::object run_screen_panels(const Call& call) {
+  call.expect_arguments(8);
   const py::array queries = call.flat<std::int8_t>(0, 2), starts = call.flat<std::int32_t>(1, 1),
-                  scales = call.flat<float>(2, 1), least = call.flat<float>(3, 2),
-                  codes = call.flat<std::uint8_t>(4, 3), scale = call.flat<float>(5, 2),
-                  bias = call.flat<float>(6, 2);
-  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1);
-  call.expect(size_of(starts, 0) == m && size_of(scales, 0) == m && size_of(least, 1) == m &&
-                  2 * size_of(codes, 2) == d && d % 16 == 0 && scale.size() == bias.size(),
+                  scales = call.flat<float>(2, 1), sizes = call.flat<float>(3, 1),
+                  least = call.flat<float>(4, 2), codes = call.flat<std::uint8_t>(5, 3),
+                  details = call.flat<std::int32_t>(6, 2), bias = call.flat<float>(7, 2);
+  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1), count = size_of(codes, 0);
+  call.expect(size_of(starts, 0) == m && size_of(scales, 0) == m && size_of(sizes, 0) == m &&
+                  size_of(least, 0) == count && size_of(least, 1) == m && d % 16 == 0 &&
+                  size_of(codes, 1) == d / 8 && size_of(codes, 2) == 4 * kScreenItems &&
+                  size_of(details, 0) == count && size_of(details, 1) == kScreenItems &&
+                  size_of(bias, 0) == count && size_of(bias, 1) == kScreenItems,
               "sizes differ");
-  std::vector<std::uint64_t> marks;
-  std::vector<ScreenRows> blocks = read_blocks(call, codes, bias, least, marks);
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    blocks[i].scale = data<float>(scale) + i * kScreenItems;
+  std::vector<std::uint64_t> marks(count * m, ~std::uint64_t{0});
+  std::vector<ScreenPanels> blocks(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto* own = static_cast<const std::byte*>(codes.data()) + i * d / 2 * kScreenItems;
+    const auto* known = reinterpret_cast<const std::uint32_t*>(data<std::int32_t>(details));
+    blocks[i] = {own,
+                 known + i * kScreenItems,
+                 data<float>(bias) + i * kScreenItems,
+                 data<float>(least) + i * m,
+                 marks.data() + i * m,
+                 own};
   }
-  call.kernels.screen_rows_u4(data<std::int8_t>(queries), data<std::int32_t>(starts),
-                              data<float>(scales), m, blocks.data(), blocks.size(), d);
+  call.kernels.screen_u4(data<std::int8_t>(queries), data<std::int32_t>(starts),
+                         data<float>(scales), data<float>(sizes), m, blocks.data(), count, d);
   return shown(call, marks);
 }
 
@@ -127,7 +137,7 @@ py::object run_screen_vectors(const Call& call) {
 
 Runner runner(ScreenS7 Kernels::*) { return run_screen; }
 Runner runner(ScreenRowsS7 Kernels::*) { return run_screen_codes; }
-Runner runner(ScreenRowsU4 Kernels::*) { return run_screen_halves; }
+Runner runner(ScreenU4 Kernels::*) { return run_screen_panels; }
 Runner runner(ScreenRowsF32 Kernels::*) { return run_screen_vectors; }
 
 }  // namespace
