@@ -25,7 +25,8 @@ struct ScreenPart {
 };
 
 template <int kRows, int kVectors>
-void screen_part(const ScreenPart& part) {
+void screen_part(const ScreenPart& given) {
+  const ScreenPart part = given;  // no mark that is written changes it
   VecU sums[kRows][kVectors];
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors; ++v) {
@@ -53,6 +54,12 @@ void screen_part(const ScreenPart& part) {
       }
     }
   }
+  VecF scales[kVectors], biases[kVectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) {
+    scales[v] = load(part.scale + static_cast<std::size_t>(v) * kLanes);
+    biases[v] = load(part.bias + static_cast<std::size_t>(v) * kLanes);
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
     std::uint64_t found = 0;
@@ -61,10 +68,10 @@ void screen_part(const ScreenPart& part) {
     for (int v = 0; v < kVectors; ++v) {
       const std::size_t at = static_cast<std::size_t>(v) * kLanes;
       const VecF sum = to_float(reinterpret_cast<VecI>(sums[i][v]));
-      const VecF score = multiply_add(own, sum * load(part.scale + at), load(part.bias + at));
+      const VecF score = multiply_add(own, sum * scales[v], biases[v]);
       found |= static_cast<std::uint64_t>(set_lanes(not_less(score, least))) << at;
     }
-    part.marks[i] |= found << part.first;
+    if (found != 0) part.marks[i] |= found << part.first;
   }
 }
 

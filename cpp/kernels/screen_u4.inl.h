@@ -11,7 +11,8 @@
 namespace pyrec {
 namespace {
 
-constexpr int kPanelVectors = kScreenItems / kLanes < 8 ? static_cast<int>(kScreenItems / kLanes) : 8;
+constexpr int kPanelVectors =
+    kScreenItems / kLanes < 8 ? static_cast<int>(kScreenItems / kLanes) : 8;
 constexpr std::size_t kPanelItems = kPanelVectors * kLanes;
 static_assert(kScreenItems % kPanelItems == 0);
 

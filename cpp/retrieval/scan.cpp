@@ -20,6 +20,9 @@ static_assert(kBlock <= kScoreBlock);
 // So few queries that it takes longer to lay out a block's vectors than to multiply them.
 constexpr std::size_t kFewQueries = 4;
 
+// Of many queries, that are multiplied with a block while a part of the next one is read.
+constexpr std::size_t kScreenParts = 4;
+
 // A screen that leaves more than this share of a block's pairs, as it may where boosts differ much,
 // costs more than it saves: this block is multiplied whole, and the more blocks that follow without
 // a screen, the more of these there are.
@@ -107,8 +110,15 @@ void Scan::look_at_sample(std::size_t begin, std::size_t end) {
 void Scan::look_at_others(std::size_t begin, std::size_t end) {
   if (coarse_) {
     look_coarsely(begin, end);
-    return finish();
+  } else if (by_rows_ || group_.boosts.any()) {
+    look_one_by_one(begin, end);
+  } else {
+    look_at_stretches(begin, end);
   }
+  finish();
+}
+
+void Scan::look_one_by_one(std::size_t begin, std::size_t end) {
   // Streams of blocks that lie side by side, a block of each in turn.
   const std::size_t streams = by_rows_ ? kScreenStreams : 1;
   const std::size_t each = (end - begin + streams - 1) / streams;
@@ -117,7 +127,26 @@ void Scan::look_at_others(std::size_t begin, std::size_t end) {
       if (block % kSample != 0) look(block, std::min(block + 1, end - 1));
     }
   }
-  finish();
+}
+
+// What a score has to reach is worked out once for several blocks.
+void Scan::look_at_stretches(std::size_t begin, std::size_t end) {
+  for (std::size_t at = begin; at < end; at += kStretch) {
+    Watch::check();
+    see_least();
+    const std::size_t last = std::min(at + kStretch, end);
+    if (!group_.bounds.reach(bounds_of(at, last), least_, reach_)) continue;
+    for (std::size_t block = at; block < last; ++block) {
+      if (block % kSample == 0 || present(block) == 0) continue;
+      multiply_or_screen(block, std::min(block + 1, end - 1));
+    }
+  }
+}
+
+BlockBounds Scan::bounds_of(std::size_t begin, std::size_t end) const {
+  BlockBounds bounds;
+  for (std::size_t block = begin; block < end; ++block) bounds.include(index_.bounds(block));
+  return bounds;
 }
 
 void Scan::look(std::size_t block, std::size_t next) {
@@ -152,17 +181,21 @@ void Scan::see_least() {
 }
 
 void Scan::look_at(std::size_t block, std::size_t next) {
-  if (!matters(block, reach_)) return;
+  if (matters(block, reach_)) multiply_or_screen(block, next);
+}
+
+void Scan::multiply_or_screen(std::size_t block, std::size_t next) {
+  const bool screened = screening_.comes_next() && table_.screened();
+  if (screened) {
+    pack(block, Form::kCodes);
+    screen(block, next);
+    return;
+  }
   // In two parts: a core waits for so many lines and no more, and what comes after waits with them.
   prefetch(next, 0, kBlock / 2);
-  const bool screened = screening_.comes_next() && table_.screened();
-  pack(block, screened ? Form::kCodes : Form::kVectors);
+  pack(block, Form::kVectors);
   prefetch(next, kBlock / 2, kBlock);
-  if (screened) {
-    screen(block);
-  } else {
-    multiply(block);
-  }
+  multiply(block);
 }
 
 // Blocks that are read together. What lies side by side is prefetched best by the core itself.
@@ -223,11 +256,19 @@ void Scan::multiply(std::size_t block) {
   }
 }
 
-void Scan::screen(std::size_t block) {
+// Meanwhile the next one's codes come, a part with some queries each.
+void Scan::screen(std::size_t block, std::size_t next) {
   const ScreenBlock items{packed_.data(), index_.starts(block), index_.scales(block),
                           index_.biases(block)};
-  kernels_.screen_s7(group_.codes.data(), group_.bounds.scales(), reach_.data(), group_.count,
-                     items, table_.codes_stride, marks_.data());
+  const std::size_t parts = std::min(kScreenParts, (group_.count + kFewQueries - 1) / kFewQueries);
+  for (std::size_t part = 0; part < parts; ++part) {
+    const std::size_t query = group_.count * part / parts;
+    const std::size_t count = group_.count * (part + 1) / parts - query;
+    prefetch(next, kBlock * part / parts, kBlock * (part + 1) / parts);
+    kernels_.screen_s7(group_.codes.data() + query * table_.codes_stride,
+                       group_.bounds.scales() + query, reach_.data() + query, count, items,
+                       table_.codes_stride, marks_.data() + query);
+  }
   note(block, Form::kCodes, marks_.data());
 }
 

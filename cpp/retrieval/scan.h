@@ -38,7 +38,7 @@ struct QueryGroup {
 // whatever order the items lie.
 inline constexpr std::size_t kSample = 64;
 
-// Blocks side by side whose coarse codes have one bound.
+// Blocks side by side that have one bound.
 inline constexpr std::size_t kStretch = 16;
 
 // What may not pay: after each time that it did not, it is left more and more often.
@@ -76,14 +76,18 @@ class Scan {
  private:
   void see_least();
   bool matters(std::size_t block, std::span<float> reach);
+  void look_one_by_one(std::size_t begin, std::size_t end);
+  void look_at_stretches(std::size_t begin, std::size_t end);
+  BlockBounds bounds_of(std::size_t begin, std::size_t end) const;
   void look(std::size_t block, std::size_t next);
   void finish();
   void look_at(std::size_t block, std::size_t next);
+  void multiply_or_screen(std::size_t block, std::size_t next);
   void wait_for(std::size_t block, std::size_t next);
   void screen_waiting();
   std::uint64_t present(std::size_t block) const;
   void multiply(std::size_t block);
-  void screen(std::size_t block);
+  void screen(std::size_t block, std::size_t next);
   void note(std::size_t block, Form form, const std::uint64_t* marks_of);
   void look_coarsely(std::size_t begin, std::size_t end);
   void add_stretches(const std::size_t (&firsts)[2], const std::size_t (&ends)[2]);

@@ -43,11 +43,8 @@ void Scan::look_coarsely(std::size_t begin, std::size_t end) {
 void Scan::add_stretches(const std::size_t (&firsts)[2], const std::size_t (&ends)[2]) {
   bool matters[2];
   for (std::size_t half = 0; half < 2; ++half) {
-    BlockBounds bounds;
     const std::size_t last = std::min(firsts[half] + kStretch, ends[half]);
-    for (std::size_t block = firsts[half]; block < last; ++block) {
-      bounds.include(index_.bounds(block));
-    }
+    BlockBounds bounds = bounds_of(firsts[half], last);
     bounds.residual = 0;  // the screen counts those of the items
     matters[half] = firsts[half] < last && group_.bounds.reach(bounds, least_, reach_of(half));
   }

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import as_array
+from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.errors import InputError, ShapeError
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
@@ -29,9 +30,7 @@ _MOST_COARSE = 7
 """Coarse codes are -7 to 7; with 8 added they take four bits."""
 
 _CUT = np.float32(0.36)
-"""Of the root of the mean square of a vector's numbers: a scale that leaves little of normal ones."""
-
-_HALF = 1 << 16
+"""Of the root of the mean square of a vector's numbers: the scale that leaves least of Gaussian ones."""
 
 _GROUP = 8
 """Codes that are multiplied at once: of each vector there are whole groups, padded with zeros. Coarse ones
@@ -202,22 +201,23 @@ def _encode_coarsely(vectors: Floats, squares: Doubles) -> tuple[Floats, NDArray
     """Coarse codes of each vector, and in the upper half of a number their scale, in the lower one the length
     of what they leave, both as bfloat16.
 
-    The codes' scale is the one of two that leaves less: that of the largest number, or a smaller one that cuts
-    large numbers off.
+    The codes' scale is the one of two that leaves less: that of the largest number, or a smaller one that
+    cuts large numbers off.
     """
     whole = np.abs(vectors).max(axis=1) / np.float32(_MOST_COARSE)
     cut = np.minimum(whole, _CUT * np.sqrt(squares / vectors.shape[1]).astype(np.float32))
-    scales, other_scales = (
-        (scale.view(np.uint32) + np.uint32(_HALF) // 2 & np.uint32(-_HALF % 2**32)).view(np.float32)
-        for scale in (whole, cut)
-    )
-    codes, left = _encode(vectors, scales, _MOST_COARSE)
-    other_codes, other_left = _encode(vectors, other_scales, _MOST_COARSE)
+    halves, other_halves = round_bf16(whole), round_bf16(cut)
+    codes, left = _encode(vectors, widen_bf16(halves), _MOST_COARSE)
+    other_codes, other_left = _encode(vectors, widen_bf16(other_halves), _MOST_COARSE)
     better = other_left < left
-    codes[better] = other_codes[better]
-    scales[better], left[better] = other_scales[better], other_left[better]
-    upper: NDArray[np.uint32] = left.view(np.uint32) + np.uint32(_HALF - 1) >> np.uint32(16)
-    return codes, scales.view(np.uint32) | upper
+    codes[better], left[better], halves[better] = (
+        other_codes[better],
+        other_left[better],
+        other_halves[better],
+    )
+    upward = left.view(np.uint32) + np.uint32(0xFFFF) >> np.uint32(16)
+    details: NDArray[np.uint32] = halves.astype(np.uint32) << np.uint32(16) | upward
+    return codes, details
 
 
 def _packed(codes: Floats, size: int) -> NDArray[np.uint8]:

@@ -1,0 +1,51 @@
+"""Queries along what coarse codes leave of an item: they see nothing of it, and it is among the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.products import brute_force
+
+import pyrec_infer as pi
+
+COUNT = 6_000
+
+
+@pytest.mark.parametrize("width", [3, 8, 17, 32, 64, 100])
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_items_are_found_by_what_their_coarse_codes_leave(metric: Any, width: int) -> None:
+    rng = np.random.default_rng(width)
+    codes = rng.choice([-6, -5, 5, 6], width)
+    codes[0] = 7
+    left = rng.uniform(-0.45, 0.45, (COUNT, width))
+    left[:, 0] = 0
+    items = (codes + left).astype(np.float32)
+    for chosen in ([4321], [2000, 1500, 100]):
+        along = left[chosen] - left[chosen] @ codes[:, np.newaxis] * codes / (codes @ codes)
+        queries = along.astype(np.float32)
+        found = pi.Retriever(items, metric=metric, precision="int8").top_k(queries, 3)
+        rows, scores = brute_force(metric, queries, items, 3)
+        np.testing.assert_array_equal(found.ids, rows)
+        np.testing.assert_array_equal(found.scores, scores)
+
+
+@pytest.mark.parametrize("width", [1, 8, 24, 33, 64, 200])
+@pytest.mark.parametrize("queries", [1, 4])
+def test_every_width_is_screened(queries: int, width: int) -> None:
+    rng = np.random.default_rng(width)
+    items, given = (rng.standard_normal((n, width)).astype(np.float32) for n in (9_000, queries))
+    retriever = pi.Retriever(items, precision="int8", threads=2)
+    found = retriever.top_k(given, 20)
+    rows, scores = brute_force("ip", given, items, 20)
+    np.testing.assert_array_equal(found.ids, rows)
+    np.testing.assert_array_equal(found.scores, scores)
+    retriever.remove(rows[0])
+    retriever.upsert(items[rows[0, :10]], rows[0, :10])
+    # The order is now another one, that of equal products too.
+    order = np.concatenate([np.setdiff1d(np.arange(len(items)), rows[0]), rows[0, :10]])
+    again, scores = brute_force("ip", given, items[order], 20)
+    found = retriever.top_k(given, 20)
+    np.testing.assert_array_equal(found.ids, order[again])
+    np.testing.assert_array_equal(found.scores, scores)
