@@ -255,7 +255,7 @@ py::object to_python(const Tensor& tensor, const std::shared_ptr<const RowMemory
   if (tensor.data == nullptr) return py::none();
   if (tensor.dtype != DType::kText) return copy_to_array(tensor);
   const Text* texts = tensor.as<Text>();
-  return py::cast(Strings(std::vector<Text>(texts, texts + tensor.elements()), tensor.shape,
+  return py::cast(Strings(ScratchVector<Text>(texts, texts + tensor.elements()), tensor.shape,
                           std::vector<Strings::Keeper>{memory}));
 }
 

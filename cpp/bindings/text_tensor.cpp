@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "plan/tensor_tools.h"
 #include "plan/texts.h"
+#include "strings/recent.h"
 #include "strings/utf8.h"
 #include "strings/views.h"
 
@@ -33,7 +34,7 @@ Strings::Keeper keeper_of(py::object object) {
 }
 
 // One part of a column; false where a string that is there ends in a zero.
-bool append_part(const py::tuple& part, Text fill, std::vector<Text>& texts) {
+bool append_part(const py::tuple& part, Text fill, ScratchVector<Text>& texts) {
   const Texts words = borrow_texts(part[0].cast<py::array>(), part[1].cast<py::array>());
   const auto places = part[2].is_none() ? std::nullopt : std::optional(part[2].cast<Places>());
   const auto missing = part[3].is_none() ? std::nullopt : std::optional(part[3].cast<Flags>());
@@ -62,9 +63,41 @@ bool append_part(const py::tuple& part, Text fill, std::vector<Text>& texts) {
   });
 }
 
+// The text of each view, the first one's where equal views are near, or `fill` where one is
+// missing; false for one that takes a closer look.
+bool read_views(const TextViews& words, const bool* missing, Text fill, Text* texts) {
+  constexpr std::size_t kBlock = 256, kAnyway = 16;
+  Recent<Text, 9> recent;
+  std::size_t known = 0, asked = 0;
+  for (std::size_t begin = 0; begin < words.size(); begin += kBlock) {
+    // Where views hardly repeat, most are not asked for.
+    const bool asks = known >= asked / 4 || begin / kBlock % kAnyway == 0;
+    if (asks) known = asked = 0;
+    for (std::size_t i = begin; i < std::min(begin + kBlock, words.size()); ++i) {
+      if (missing != nullptr && missing[i]) {
+        texts[i] = fill;
+        continue;
+      }
+      if (asks) {
+        ++asked;
+        if (const Text* before = recent.find(words.key(i))) {
+          ++known;
+          texts[i] = *before;
+          continue;
+        }
+      }
+      const auto text = words.at(i);
+      if (!text || (!is_ascii(*text) && !is_utf8(*text)) || text->ends_with('\0')) return false;
+      if (asks) recent.add(words.key(i), *text);
+      texts[i] = *text;
+    }
+  }
+  return true;
+}
+
 // Views of one part; false where a string that is there leaves its buffer, is no UTF-8 or ends in a
 // zero.
-bool append_views(const py::tuple& part, Text fill, std::vector<Text>& texts) {
+bool append_views(const py::tuple& part, Text fill, ScratchVector<Text>& texts) {
   const auto views = part[0].cast<ByteArray>();
   const std::vector<std::string_view> memory = bytes_of(part[1].cast<std::vector<ByteArray>>());
   const auto missing = part[2].is_none() ? std::nullopt : std::optional(part[2].cast<Flags>());
@@ -72,24 +105,16 @@ bool append_views(const py::tuple& part, Text fill, std::vector<Text>& texts) {
   if (missing && static_cast<std::size_t>(missing->size()) != words.size()) {
     throw OpError(ErrorKind::kShape, "expected one mark for each string");
   }
-  texts.reserve(texts.size() + words.size());
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (missing && missing->data()[i]) {
-      texts.push_back(fill);
-      continue;
-    }
-    const auto text = words.at(i);
-    if (!text || (!is_ascii(*text) && !is_utf8(*text)) || text->ends_with('\0')) return false;
-    texts.push_back({text->data(), text->size()});
-  }
-  return true;
+  const std::size_t before = texts.size();
+  texts.resize(before + words.size());
+  return read_views(words, missing ? missing->data() : nullptr, fill, texts.data() + before);
 }
 
 // Parts of a column one after another, borrowed; `fill` stands for what is missing. None where
 // append(part, fill, texts) finds one that takes a closer look.
 template <class Append>
 py::object strings_of(const py::list& parts, const std::string& fill, const Append& append) {
-  std::vector<Text> texts;
+  ScratchVector<Text> texts;
   auto own = std::make_shared<const std::string>(fill);
   std::vector<Strings::Keeper> kept{own};
   for (const auto& item : parts) {
@@ -197,7 +222,7 @@ Strings::Strings(ReadTexts read, const Shape& shape) : shape_(shape) { take(std:
 void Strings::take(ReadTexts read) {
   const std::vector<std::int64_t>& offsets = read.builder.offsets();
   std::shared_ptr<const char> bytes = read.builder.release();
-  texts_.resize(static_cast<std::size_t>(shape_.elements()));
+  texts_.assign(static_cast<std::size_t>(shape_.elements()), Text());
   for (std::size_t i = 0; i < texts_.size(); ++i) {
     const std::size_t place = read.places.empty() ? i : read.places[i];
     const auto begin = static_cast<std::size_t>(offsets[place]);
@@ -207,7 +232,7 @@ void Strings::take(ReadTexts read) {
   kept_.push_back(std::move(bytes));
 }
 
-Strings::Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept)
+Strings::Strings(ScratchVector<Text> texts, const Shape& shape, std::vector<Keeper> kept)
     : shape_(shape), texts_(std::move(texts)), kept_(std::move(kept)) {}
 
 Tensor Strings::tensor() const {
@@ -226,7 +251,7 @@ Strings Strings::at(const py::object& index) const {
     if (place < 0 || place >= shape_[0]) throw py::index_error("no such row");
     return texts_.begin() + place * static_cast<std::ptrdiff_t>(width);
   };
-  std::vector<Text> chosen;
+  ScratchVector<Text> chosen;
   Shape shape;
   if (py::isinstance<py::slice>(index)) {
     py::ssize_t begin = 0, end = 0, step = 0, count = 0;

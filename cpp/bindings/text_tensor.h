@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bindings/text_reader.h"
+#include "core/scratch.h"
 #include "core/tensor.h"
 
 namespace pyrec {
@@ -23,7 +24,7 @@ class Strings {
 
   // Of an array of any kind and shape. Throws OpError(kDType) where an element is no string.
   explicit Strings(const pybind11::array& array);
-  Strings(std::vector<Text> texts, const Shape& shape, std::vector<Keeper> kept);
+  Strings(ScratchVector<Text> texts, const Shape& shape, std::vector<Keeper> kept);
   // Of elements none of which is missing.
   Strings(ReadTexts read, const Shape& shape);
   // What tensors borrow stays where it is when it is moved, not when it is copied.
@@ -49,7 +50,7 @@ class Strings {
   std::size_t per_row() const;
 
   Shape shape_;
-  std::vector<Text> texts_;
+  ScratchVector<Text> texts_;
   std::vector<Keeper> kept_;
 };
 

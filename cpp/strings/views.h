@@ -10,6 +10,8 @@
 #include <span>
 #include <string_view>
 
+#include "strings/recent.h"
+
 namespace pyrec {
 
 class TextViews {
@@ -20,6 +22,9 @@ class TextViews {
       : views_(views), buffers_(buffers) {}
 
   std::size_t size() const { return views_.size() / kBytes; }
+
+  // Equal ones are of equal strings at one place.
+  ViewKey key(std::size_t index) const { return ViewKey::of_bytes(views_.data() + index * kBytes); }
 
   // Nothing for a view that leaves its buffer.
   std::optional<std::string_view> at(std::size_t index) const {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "hashing/key_hash.h"
 #include "strings/bytes.h"
+#include "strings/recent.h"
 #include "tables/shelf.h"
 
 namespace pyrec {
@@ -20,7 +21,7 @@ namespace {
 constexpr std::size_t kHead = 2;  // words of a record before its bytes
 constexpr std::size_t kWord = sizeof(std::uint32_t);
 constexpr std::size_t kTogether = 32;  // strings between a prefetch and its use
-constexpr std::size_t kRemembered = 256;
+constexpr int kRememberedBits = 8;     // of the number of strings that are remembered
 
 std::size_t words_of(std::size_t size) { return kHead + (size + kWord - 1) / kWord; }
 
@@ -39,28 +40,6 @@ bool same(const char* a, const char* b, std::size_t size) {
   }
   return size == 0 || (a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1]);
 }
-
-// What was found for the strings at some addresses.
-class Memory {
- public:
-  struct Entry {
-    const char* data = nullptr;
-    std::size_t size = 0;
-    std::int64_t place = 0;
-
-    bool is_of(std::string_view text) const {
-      return data == text.data() && size == text.size() && data != nullptr;
-    }
-  };
-
-  Entry& at(std::string_view text) {
-    const auto address = reinterpret_cast<std::uintptr_t>(text.data());
-    return entries_[(address * 0x9e3779b97f4a7c15ULL) >> 56];
-  }
-
- private:
-  std::array<Entry, kRemembered> entries_;
-};
 
 }  // namespace
 
@@ -140,16 +119,16 @@ void TextMap::find(std::span<const std::string_view> texts, std::span<std::int64
     return;
   }
   // For few strings it would take longer than it saves.
-  std::optional<Memory> memory;
-  if (texts.size() >= kRemembered / 4) memory.emplace();
+  std::optional<Recent<std::int64_t, kRememberedBits>> memory;
+  if (texts.size() >= std::size_t{1} << kRememberedBits >> 2) memory.emplace();
   std::array<std::uint32_t, kTogether> buckets, unknown;
   for (std::size_t begin = 0; begin < texts.size(); begin += kTogether) {
     const std::size_t count = std::min(kTogether, texts.size() - begin);
     std::size_t left = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const std::string_view text = texts[begin + i];
-      if (memory && memory->at(text).is_of(text)) {
-        places[begin + i] = memory->at(text).place;
+      if (const std::int64_t* place = memory ? memory->find(ViewKey::of(text)) : nullptr) {
+        places[begin + i] = *place;
         continue;
       }
       buckets[left] = static_cast<std::uint32_t>(bucket_of(text));
@@ -161,7 +140,7 @@ void TextMap::find(std::span<const std::string_view> texts, std::span<std::int64
       const std::string_view text = texts[unknown[i]];
       const std::int64_t place = find(text, buckets[i]);
       places[unknown[i]] = place;
-      if (memory) memory->at(text) = {text.data(), text.size(), place};
+      if (memory) memory->add(ViewKey::of(text), place);
     }
   }
 }

@@ -12,6 +12,8 @@
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
 #include "plan/texts.h"
+#include "strings/distinct.h"
+#include "strings/utf8.h"
 
 namespace pyrec {
 
@@ -79,53 +81,66 @@ class HashBucket {
     auto* made = y.as<std::uint64_t>();
     in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements,
              [&](std::size_t begin, std::size_t count) {
-               hash(x, begin, {made + begin, count});
-               to_buckets({made + begin, count}, modulo_, narrow_,
-                          static_cast<std::uint64_t>(buckets_), static_cast<std::uint64_t>(first_));
-               if (masked_) mask(x, begin, {made + begin, count});
+               if (x.dtype == DType::kText) {
+                 texts_to_buckets(x, begin, {made + begin, count});
+               } else {
+                 numbers_to_buckets(x, begin, {made + begin, count});
+               }
              });
     out[0].tensor = y;
   }
 
  private:
-  void hash(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
-    if (x.dtype == DType::kText) {
-      require_utf8(x, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(made.size()));
-      hash_texts(hash_, {x.as<Text>() + begin, made.size()}, prefix_, seed_, {}, made);
-      return;
+  void texts_to_buckets(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
+    DistinctTexts distinct;
+    for (std::size_t first = 0; first < made.size(); first += DistinctTexts::kMost) {
+      const std::size_t count = std::min(DistinctTexts::kMost, made.size() - first);
+      const std::span<const Text> texts(x.as<Text>() + begin + first, count);
+      const std::span<std::uint64_t> here = made.subspan(first, count);
+      const bool repeats = distinct.read(texts);
+      const std::span<const Text> looked_at = repeats ? distinct.texts() : texts;
+      if (!std::ranges::all_of(looked_at,
+                               [](Text text) { return is_ascii(text) || is_utf8(text); })) {
+        require_utf8(x, static_cast<std::int64_t>(begin + first), static_cast<std::int64_t>(count));
+      }
+      std::array<std::uint64_t, DistinctTexts::kMost> buckets;
+      to_buckets(looked_at, std::span(buckets).first(looked_at.size()));
+      for (std::size_t i = 0; i < count; ++i) here[i] = buckets[repeats ? distinct.place(i) : i];
     }
+  }
+
+  void to_buckets(std::span<const Text> texts, std::span<std::uint64_t> made) const {
+    hash_texts(hash_, texts, prefix_, seed_, {}, made);
+    reduce(made);
+    if (!masked_) return;
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      if (texts[i] == mask_text_) made[i] = 0;
+    }
+  }
+
+  void numbers_to_buckets(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
     if (!digits_) throw OpError(ErrorKind::kElsewhere, "numbers as bits");
     dispatch(x.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       if constexpr (kIsInteger<T>) {
-        for_digits(
-            x.as<T>() + begin, made.size(), [&](std::span<const Text> texts, std::size_t first) {
-              hash_texts(hash_, texts, prefix_, seed_, {}, made.subspan(first, texts.size()));
-            });
+        const T* numbers = x.as<T>() + begin;
+        for_digits(numbers, made.size(), [&](std::span<const Text> texts, std::size_t first) {
+          hash_texts(hash_, texts, prefix_, seed_, {}, made.subspan(first, texts.size()));
+        });
+        reduce(made);
+        // The mask has bucket 0.
+        for (std::size_t i = 0; masked_ && i < made.size(); ++i) {
+          if (std::cmp_equal(numbers[i], mask_number_)) made[i] = 0;
+        }
       } else {
         throw OpError(ErrorKind::kElsewhere, "numbers that are not whole");
       }
     });
   }
 
-  // The mask has bucket 0.
-  void mask(const Tensor& x, std::size_t begin, std::span<std::uint64_t> made) const {
-    if (x.dtype == DType::kText) {
-      const Text* texts = x.as<Text>() + begin;
-      for (std::size_t i = 0; i < made.size(); ++i) {
-        if (std::string_view(texts[i]) == mask_text_) made[i] = 0;
-      }
-      return;
-    }
-    dispatch(x.dtype, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      if constexpr (kIsInteger<T>) {
-        const T* numbers = x.as<T>() + begin;
-        for (std::size_t i = 0; i < made.size(); ++i) {
-          if (std::cmp_equal(numbers[i], mask_number_)) made[i] = 0;
-        }
-      }
-    });
+  void reduce(std::span<std::uint64_t> made) const {
+    pyrec::to_buckets(made, modulo_, narrow_, static_cast<std::uint64_t>(buckets_),
+                      static_cast<std::uint64_t>(first_));
   }
 
   Hash hash_{};
