@@ -261,7 +261,7 @@ class KeyedVectors:
 
 def _read_sessions(sessions: Any) -> tuple[list[Array], bool]:
     """Each session's ids, and whether one was given, and no list."""
-    several = isinstance(sessions, Sequence) and not isinstance(sessions, (str, bytes))
+    several = isinstance(sessions, Sequence) and not isinstance(sessions, (str, bytes, memoryview))
     if several and len(sessions) and all(np.ndim(session) == 1 for session in sessions):
         return [np.asarray(session) for session in sessions], False
     return [np.atleast_1d(np.asarray(sessions))], True

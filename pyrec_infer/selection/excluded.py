@@ -101,7 +101,10 @@ def require_lists(label: str, given: Any, count: int) -> Sequence[Any]:
 
 def is_by_request(given: Any) -> bool:
     """Whether there are lists of ids, and not ids."""
-    return isinstance(given, Sequence) and len(given) > 0 and not any(map(_is_id, given))
+    # A view of memory is a sequence too, one whose elements Python may not be able to make.
+    if not isinstance(given, Sequence) or isinstance(given, memoryview):
+        return False
+    return len(given) > 0 and not any(map(_is_id, given))
 
 
 def _is_id(item: Any) -> bool:

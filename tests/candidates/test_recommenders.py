@@ -184,6 +184,8 @@ def test_sessions() -> None:
     alone = songs.recommend_session([5, 6], N=20)
     assert len(alone.ids) == 8
     assert not set(alone.ids.tolist()) & {5, 6}
+    viewed = songs.recommend_session(memoryview(np.asarray([5, 6], ">i8")), N=20)
+    assert viewed.ids.tolist() == alone.ids.tolist()
     assert songs.recommend_session([99], missing="skip").ids.tolist() == []
     gone = songs.recommend_session([[99], [5]], N=2, missing="skip")
     assert gone.ids[0].tolist() == [-1, -1]

@@ -309,6 +309,16 @@ BAD = [
         ShapeError,
         "a list of ids for each of 1 requests",
     ),
+    (
+        lambda: known().top_k([[1, 1]], 1, exclude=memoryview(np.ones(2, np.float16))),
+        DTypeError,
+        "exclude: expected whole numbers",
+    ),
+    (
+        lambda: known().top_k([[1, 1]], 1, exclude=memoryview(np.ones((1, 2), np.int64))),
+        ShapeError,
+        "exclude: expected one axis",
+    ),
     (lambda: known().top_k([[1, 1]], 1, allow=[[1], [2]]), ShapeError, "allow: expected one axis"),
     (lambda: pickle.dumps(known()), TypeError, "cannot be pickled"),
 ]
