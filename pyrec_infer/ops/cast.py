@@ -15,7 +15,10 @@ from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, boolean, element_type, required
 from pyrec_infer.ops.core.traits import ELEMENTWISE, no_flops
 
-_INTEGER = re.compile(r"\s*[+-]?\d+")
+_INTEGER = re.compile(r"\s*[+-]?\d+", re.ASCII)
+_MOST_DIGITS = 4096
+"""Far more than a number of 64 bits has, and no more than Python turns into one."""
+
 _SPECIAL = {"nan": "NaN", "inf": "INF", "-inf": "-INF"}
 
 
@@ -45,20 +48,31 @@ def to_integer(x: Array, dtype: np.dtype[Any]) -> Array:
     return np.asarray(low.astype(dtype) ^ (upper.astype(dtype) << top_bit))
 
 
-def _parse_integer(text: str) -> int:
+def _parse_integer(text: str, dtype: np.dtype[Any]) -> int:
+    """A number of 64 bits, of which narrower types take the low ones."""
     found = _INTEGER.match(text)
-    if found is None:
+    if found is None or len(found.group().strip()) > _MOST_DIGITS:
         raise ValueError
-    return int(found.group())
+    value = int(found.group())
+    if not -(2**63) <= value < 2 ** (64 if dtype.kind == "u" else 63):
+        raise ValueError
+    return value
+
+
+def _parse_float(text: str) -> float:
+    # Python also takes other digits, and underscores between them.
+    if "_" in text or not text.isascii():
+        raise ValueError
+    return float(text)
 
 
 def _from_strings(node: Node, x: Array, dtype: np.dtype[Any]) -> Array:
     texts = [str(item) for item in x.reshape(-1)]
     try:
         if dtype.kind == "f":
-            floats = np.array([float(text) for text in texts], np.float64)
+            floats = np.array([_parse_float(text) for text in texts], np.float64)
             return floats.astype(np.float32 if dtype.itemsize == 2 else dtype).astype(dtype).reshape(x.shape)
-        values = [_parse_integer(text) for text in texts]
+        values = [_parse_integer(text, dtype) for text in texts]
     except ValueError as error:
         let_interrupts_pass(error)
         raise fault(InputError, node, "a string is not a number") from None

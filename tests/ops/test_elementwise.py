@@ -265,6 +265,29 @@ def test_integer_division_by_zero_is_an_error(op: str) -> None:
         native.run_node(BACKENDS[0], op, {}, inputs, 1, [False, False])
 
 
+@pytest.mark.parametrize(
+    ("text", "dtype", "expected"),
+    [
+        (str(2**63 - 1), "int64", 2**63 - 1),
+        (str(-(2**63)), "int64", -(2**63)),
+        (str(2**64 - 1), "uint64", 2**64 - 1),
+        (str(2**32 + 5), "int32", 5),
+        (str(2**63), "int64", None),
+        (str(-(2**63) - 1), "int64", None),
+        (str(2**64), "uint64", None),
+        ("9" * 5000, "int64", None),
+        ("\u0661", "int64", None),
+    ],
+)
+def test_strings_as_whole_numbers(text: str, dtype: str, expected: int | None) -> None:
+    node = Node("Cast", ("x",), ("y",), {"to": dtype})
+    if expected is None:
+        with pytest.raises(PyrecError, match="not a number"):
+            OPS["Cast"].evaluate(node, [np.array([text])])
+    else:
+        assert OPS["Cast"].evaluate(node, [np.array([text])])[0].tolist() == [expected]
+
+
 def test_strings() -> None:
     def cast(x: Array, to: str) -> Array:
         return OPS["Cast"].evaluate(Node("Cast", ("x",), ("y",), {"to": to}), [x])[0]
@@ -280,6 +303,9 @@ def test_strings() -> None:
     with pytest.raises(PyrecError, match="not a number") as caught:
         cast(np.array(["secret"]), "int64")
     assert "secret" not in str(caught.value)
+    for text in ("1_0", "\u0661", "\uff11"):
+        with pytest.raises(PyrecError, match="not a number"):
+            cast(np.array([text]), "float32")
     equal = OPS["Equal"].evaluate(
         Node("Equal", ("a", "b"), ("y",)), [np.array(["a", "bc"]), np.array(["bc"])]
     )
