@@ -8,15 +8,18 @@ from typing import TypeAlias
 from pyrec_infer.ir import Graph, Info, Node
 from pyrec_infer.ops import Trait, has, ids_place
 from pyrec_infer.ops.core.shapes import constant_integers
-from pyrec_infer.ops.lookup_parts import LOOKUPS, lookup_parts
+from pyrec_infer.ops.lookup_parts import LOOKUPS, NO_ID, lookup_parts
 
 Source: TypeAlias = tuple[str, int]
-"""An input and one of its columns, -1 if it is not known which."""
+"""An input and one of its columns, -1 if it is not known which, `_PLACE` for places of its values in a
+list, which has some of them only."""
 
 Origin: TypeAlias = tuple[frozenset[Source], ...]
 """What the columns of a value, those of its last axis, are made from; one entry stands for all."""
 
 _NOTHING: Origin = (frozenset(),)
+_PLACE = -2
+NOT_IN_VOCABULARY = "expected values that its vocabulary has, got another"
 _MOST_COLUMNS = 4096
 _MOST_NAMED = 3
 
@@ -40,6 +43,10 @@ def _side_by_side(origins: Sequence[Origin], width: int | None) -> Origin:
         return (_all_of(_all_of(origin) for origin in origins),)
     spread = [origin if len(origin) == width else (_all_of(origin),) * width for origin in origins]
     return tuple(_all_of(column) for column in zip(*spread, strict=True))
+
+
+def _marked(sources: frozenset[Source], column: int) -> frozenset[Source]:
+    return frozenset((source, column) for source, _ in sources)
 
 
 class Sources:
@@ -82,11 +89,14 @@ class Sources:
         origin = self._found.get(name, _NOTHING)
         return origin[column] if 0 <= column < len(origin) else _all_of(origin)
 
-    def label(self, name: str, column: int = -1) -> str | None:
-        """The same in words; None if it is made from no input."""
+    def label(self, name: str, column: int = -1, ids: bool = False) -> str | None:
+        """The same in words; None if it is made from no input. Of ``ids`` it says why one may be wrong."""
         columns: dict[str, set[int]] = {}
         for source, number in sorted(self.of(name, column)):
             columns.setdefault(source, set()).add(number)
+        if ids and list(columns.values()) == [{_PLACE}]:
+            (source,) = columns
+            return f"field '{self._names.get(source, source)}': {NOT_IN_VOCABULARY}"
         named = [self._named(source, numbers) for source, numbers in columns.items()]
         if not named:
             return None
@@ -97,7 +107,7 @@ class Sources:
     def by_column(self, name: str) -> tuple[str, ...]:
         """The same for each column of a value, or nothing where one entry stands for all."""
         count = len(self._found.get(name, _NOTHING))
-        labels = [self.label(name, column) or "" for column in range(count)]
+        labels = [self.label(name, column, ids=True) or "" for column in range(count)]
         return tuple(labels) if count > 1 and all(labels) else ()
 
     def _named(self, name: str, columns: set[int]) -> str:
@@ -119,6 +129,8 @@ class Sources:
         if node.op in _SIZES or not node.inputs:
             return _NOTHING
         width = _width(self._infos[node.outputs[place]])
+        if node.op == "ai.onnx.ml.LabelEncoder" and node.attribute("default_int64") == NO_ID:
+            return tuple(_marked(column, _PLACE) for column in self._found.get(node.inputs[0], _NOTHING))
         if has(node, Trait.ELEMENTWISE) or node.op in _PLACED:
             chosen = self._origins(node.inputs[1:]) if node.op == "Where" else []
             return _side_by_side(chosen or self._origins(node.inputs), width)
@@ -132,7 +144,9 @@ class Sources:
         if node.op == "Concat":
             return self._joined(node, width)
         names = node.inputs[:1] if node.op.startswith("Gather") and any(first) else node.inputs
-        return (_all_of(_all_of(origin) for origin in self._origins(names)),)
+        made = _all_of(_all_of(origin) for origin in self._origins(names))
+        # What has been looked up is no place any more.
+        return (frozenset((source, max(column, -1)) for source, column in made),)
 
     def _joined(self, node: Node, width: int | None) -> Origin:
         rank = self._infos[node.outputs[0]].rank
@@ -188,14 +202,17 @@ def lookup_labels(node: Node, sources: Sources) -> tuple[str, ...]:
         return sources.by_column(node.inputs[0])
     if node.op not in LOOKUPS:
         return ()
-    return tuple(sources.label(part.source, part.column) or node.title for part in lookup_parts(node))
+    return tuple(
+        sources.label(part.source, part.column, ids=True) or node.title for part in lookup_parts(node)
+    )
 
 
 def node_label(node: Node, sources: Sources) -> str:
     """For error messages: what a node reads, its ids where it has them."""
-    place = ids_place(node) or 0
+    ids = ids_place(node)
+    place = ids or 0
     name = node.inputs[place] if place < len(node.inputs) else ""
-    return sources.label(name) or node.title
+    return sources.label(name, ids=ids is not None) or node.title
 
 
-__all__ = ["Sources", "lookup_labels", "node_label"]
+__all__ = ["NOT_IN_VOCABULARY", "Sources", "lookup_labels", "node_label"]

@@ -25,6 +25,7 @@ from pyrec_infer.features.fields import Field, ListField, known_fields
 from pyrec_infer.features.lower import count_input, first_unknown, missing_input, offset_input, raw_inputs
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
+from pyrec_infer.sources import NOT_IN_VOCABULARY
 from pyrec_infer.strings.tensors import as_plain
 
 _LONGEST = 1 << 40
@@ -172,7 +173,7 @@ class RawRows:
                 row = int(np.searchsorted(arrays[offset_input(name)], place, "right")) - 1
             else:
                 row = int(np.searchsorted(np.cumsum(arrays[count_input(name)]), place, "right"))
-            return IdRangeError(f"field '{name}': expected values that its vocabulary has, got another", row)
+            return IdRangeError(f"field '{name}': {NOT_IN_VOCABULARY}", row)
         return error
 
     def columns(self, values: Any, others: Collection[str]) -> dict[str, Any]:

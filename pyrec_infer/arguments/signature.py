@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,14 @@ class Signature:
     def located(self, error: IdRangeError, arrays: Mapping[str, Any]) -> IdRangeError:
         """See `RawRows.located`; the error where calls take no raw rows."""
         return error if self._raw is None else self._raw.located(error, arrays)
+
+    @contextmanager
+    def naming(self, arrays: Mapping[str, Any]) -> Iterator[None]:
+        """Let errors of a call on these arrays be as of `located`."""
+        try:
+            yield
+        except IdRangeError as error:
+            raise self.located(error, arrays) from None
 
     def shown(self) -> list[str]:
         """The inputs, those that belong to another one's field left out."""

@@ -67,7 +67,8 @@ def ranking_of_lists(
         own.update({**arrays, RECORDS: choice.view.records, ROWS: rows[chosen]})
         adjustment = Adjustment() if boosts is None else boosts.chosen(chosen)
         ends = np.searchsorted(chosen, bounds).tolist()
-        found = _best_of_lists(scorer, own, ends, Selection(k, adjustment=adjustment))
+        with signature.naming({**arrays, **beside}):
+            found = _best_of_lists(scorer, own, ends, Selection(k, adjustment=adjustment))
         return found.with_ids(chosen[found.ids]) if len(chosen) else found
 
     return rank

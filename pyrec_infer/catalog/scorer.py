@@ -21,7 +21,7 @@ from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
-from pyrec_infer.errors import IdRangeError, InputError, RowCountError, ShapeError
+from pyrec_infer.errors import InputError, RowCountError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
@@ -189,10 +189,8 @@ class Scorer:
         count = next(by_row, 1)
         for item, ready in self._derived:
             given = {name: arrays[name] for name in item.graph.inputs}
-            try:
+            with self.signature.naming(arrays):
                 found.update(ready.run(given, (), count))
-            except IdRangeError as error:
-                raise self._part.signature.located(error, arrays) from None
         return found
 
     def count_of(self, arrays: Mapping[str, Array]) -> int:
@@ -267,7 +265,9 @@ class Scorer:
             axis = signature.infos[name].rows
             if axis >= 0 and array.shape[axis] != len(rows):
                 raise RowCountError(f"input '{name}': expected {len(rows)} rows, got {array.shape[axis]}")
-        return self._call(*arrays, records, rows, *rest)
+        given = dict(zip((*self.request_names, *self.candidate_names), (*arrays, *rest), strict=True))
+        with signature.naming(given):
+            return self._call(*arrays, records, rows, *rest)
 
     def best(
         self,
@@ -322,7 +322,8 @@ class Scorer:
             found = selection.best(scores, (0, len(scores)))
         else:
             arrays.update(late_arrays(self.signature, late, count, len(rows)))
-            found = self._find_best(view.records, chosen, arrays, count, selection)
+            with self.signature.naming(arrays):
+                found = self._find_best(view.records, chosen, arrays, count, selection)
         return found._replace(ids=found.ids % len(rows)) if late else _placed(found, kept)
 
     def require_one_score(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from pyrec_infer.arguments import Inputs
 from pyrec_infer.catalog.by_product import FEWEST, ProductSearch
 from pyrec_infer.catalog.scorer import Scorer
+from pyrec_infer.ir import Array
 from pyrec_infer.selection.excluded import without
 from pyrec_infer.selection.items import Choice
 from pyrec_infer.selection.masks import Flags, among
@@ -74,13 +75,18 @@ def ranking_of(
 
     search, whole = scorer.products, choice.whole
     by_product: Callable[[int, Flags | None], Ranked | None] | None = None
+    arrays: dict[str, Array] = {}
     plain = candidates is not None or boosts is not None or len(rows) < FEWEST
     if isinstance(search, ProductSearch) and whole is not None and not plain:
-        by_product = partial(search.best, whole, *scorer.requests(request, {}))
+        arrays, count = scorer.requests(request, {})
+        by_product = partial(search.best, whole, arrays, count)
 
     def rank(k: int, within: Flags | None) -> Ranked:
         chosen = kept
-        found = None if by_product is None else by_product(k, within)
+        found = None
+        if by_product is not None:
+            with scorer.signature.naming(arrays):
+                found = by_product(k, within)
         if found is not None:
             tally.refined += found.refined or 0
             return found

@@ -10,6 +10,7 @@ from pyrec_infer.features.fields import Combination
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.plain import FIELDS, VERSION
 from pyrec_infer.features.transforms import COMBINES, TRANSFORMS
+from pyrec_infer.features.transforms.hashes import MODULOS
 
 Plain = dict[str, Any]
 
@@ -38,6 +39,7 @@ _ONE_OF_SEVERAL: Mapping[str, Plain] = {
     "mask": _RAW,
     "low": {"type": ["number", "null"]},
     "high": {"type": ["number", "null"]},
+    "modulo": {"enum": [*MODULOS, None]},
     "most": {"type": ["integer", "null"]},
     "name_of_field": {"type": ["string", "null"]},
     "seed": {"anyOf": [{"type": ["integer", "null"]}, {"type": "array", "items": {"type": "integer"}}]},

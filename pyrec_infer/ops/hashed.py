@@ -50,7 +50,7 @@ def _hash_bucket(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     buckets, first = int(node.attribute("buckets", 0)), int(node.attribute("first", 0))
     if not buckets:
         return [hashes.view(np.int64).reshape(x.shape)]
-    made = to_buckets(hashes, scheme, None, buckets, first).reshape(x.shape)
+    made = to_buckets(hashes, scheme, node.attribute("modulo"), buckets, first).reshape(x.shape)
     mask = node.attribute("mask")
     return [made if mask is None else np.where(np.asarray(x == mask, np.bool_), np.int64(0), made)]
 
@@ -82,7 +82,7 @@ def native_attributes(node: Node) -> dict[str, Any]:
         scheme, mask = _scheme(node, SCHEMES), node.attribute("mask")
         return {
             "algorithm": scheme.algorithm,
-            "modulo": scheme.modulo,
+            "modulo": node.attribute("modulo", scheme.modulo),
             "narrow": int(scheme.bits == 32),
             "prefix": _prefix(node, scheme).decode(),
             "masked": int(mask is not None),

@@ -9,6 +9,9 @@ from pyrec_infer.codecs import find_codec
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir import Attribute, Node, fault
 
+NO_ID = -(2**31)
+"""What a value gets that is in no table: no id, in integers of any width and in float32."""
+
 LOOKUPS = ("pyrec.Lookup", "pyrec.LookupSum")
 """The second adds its parts to a bias, which it reads first."""
 
@@ -101,4 +104,4 @@ def make_lookup(
     return Node(op, inputs, (output,), attributes, name=label)
 
 
-__all__ = ["LOOKUPS", "LookupPart", "lookup_parts", "make_lookup"]
+__all__ = ["LOOKUPS", "NO_ID", "LookupPart", "lookup_parts", "make_lookup"]

@@ -118,8 +118,17 @@ def test_an_unknown_value_is_refused_by_its_field_and_row(name: str, words: bool
     last = {key: value[-1:] for key, value in given.items()}
     known = model.catalog({key: value[:3] for key, value in given.items()})
     x = dense(5)
-    asked = {
+    late, full = model.catalog({"x": x}, candidates=[*given]), model.catalog({"x": x})
+    requests = [{key: value[place] for key, value in given.items()} for place in range(5)]
+    asked: dict[int, tuple[Any, ...]] = {
         3: (
+            lambda: late.score({}, candidates=given),
+            lambda: late.score({}, ids=range(5), candidates=given),
+            lambda: late.top_k({}, 2, candidates=given),
+            lambda: late.prepare([], [*given])(*given.values()),
+            lambda: full.top_k(requests, 2),
+            lambda: model.score(given, {"x": x}, offsets=range(6)),
+            lambda: model.top_k(given, {"x": x}, k=1, offsets=range(6)),
             lambda: model.score({"x": x[:1]}, given),
             lambda: model.score({"x": x[:2]}, given, offsets=[0, 1, 5]),
             lambda: model.top_k({"x": x[:1]}, given, k=2),
@@ -128,7 +137,13 @@ def test_an_unknown_value_is_refused_by_its_field_and_row(name: str, words: bool
             lambda: model.catalog(given),
             lambda: known.upsert(given, range(5)),
         ),
-        0: (lambda: model.score(last, {"x": x}), lambda: known.upsert(last, [7])),
+        0: (
+            lambda: full.score(requests[3]),
+            lambda: full.top_k(requests[3], 2),
+            lambda: full.prepare([*given])(*requests[3].values()),
+            lambda: model.score(last, {"x": x}),
+            lambda: known.upsert(last, [7]),
+        ),
     }
     for row, calls in asked.items():
         for ask in calls:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.features.transforms.combine import Combine
 from pyrec_infer.features.transforms.ids import is_of, whole
 from pyrec_infer.features.transforms.transform import IDS, Kind, Transform
-from pyrec_infer.hashing import CROSSES, SCHEMES, Seed
+from pyrec_infer.hashing import CROSSES, SCHEMES, Modulo, Seed
 from pyrec_infer.hashing.seeds import as_seed
 from pyrec_infer.passes.common.writer import Writer
+
+MODULOS = get_args(Modulo)
 
 
 def _seed_of(scheme: Any, seed: Any, name: str | None) -> Seed:
@@ -33,6 +35,8 @@ class Hash(Transform):
         The ``name`` of `hash_to_bucket`.
     mask : str or int, optional
         A value whose bucket is 0; all others are from 1 on then, and what is missing by the rule "oov" is 0.
+    modulo : str, optional
+        ``"unsigned"``, ``"floor"`` or ``"abs"``, as of `hash_to_bucket`; by default that of the scheme.
     """
 
     buckets: int
@@ -40,6 +44,7 @@ class Hash(Transform):
     seed: Any = None
     name_of_field: Any = None
     mask: Any = None
+    modulo: Any = None
     name: ClassVar[str] = "hash"
     takes = IDS
 
@@ -64,6 +69,8 @@ class Hash(Transform):
             return
         if scheme.power_of_two and isinstance(self.buckets, int) and self.buckets & (self.buckets - 1):
             yield f"buckets: expected a power of two for scheme {self.scheme!r}"
+        if self.modulo is not None and self.modulo not in MODULOS:
+            yield f"modulo: expected one of {', '.join(MODULOS)}, or none"
         if self.mask is not None and not (is_of("string", self.mask) or is_of("integer", self.mask)):
             yield "mask: expected a string or a whole number"
         try:
@@ -74,7 +81,7 @@ class Hash(Transform):
     def write(self, writer: Writer, value: str, kind: Kind) -> str:
         start = _seed_of(SCHEMES[self.scheme], self.seed, self.name_of_field)
         first = int(self.mask is not None and self.buckets > 1)
-        given = {"field": self.name_of_field, "mask": self.mask}
+        given = {"field": self.name_of_field, "mask": self.mask, "modulo": self.modulo}
         return writer.node(
             "pyrec.HashBucket",
             value,
@@ -131,4 +138,4 @@ class Cross(Combine):
         )
 
 
-__all__ = ["Cross", "Hash"]
+__all__ = ["MODULOS", "Cross", "Hash"]

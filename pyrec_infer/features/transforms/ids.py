@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.features.transforms.transform import IDS, INTEGER, Kind, Transform, in_order
+from pyrec_infer.ops.lookup_parts import NO_ID
 from pyrec_infer.passes.common.writer import Writer
-
-NO_ID = -(2**31)
-"""An id that no table has, of any width of integer and in float32."""
 
 
 def whole(label: str, value: Any, least: int) -> Iterator[str]:
@@ -127,7 +125,7 @@ class Vocabulary(Transform):
     def write(self, writer: Writer, value: str, kind: Kind) -> str:
         begin = self.first_unknown
         several = self.oov > 1
-        default = NO_ID if several or not self.oov else begin
+        default = -1 if several else begin if self.oov else NO_ID
         found = encode(writer, value, kind, self.values, self.first, default)
         if several:
             other = _shared_out(writer, value, kind, self.oov)
@@ -269,7 +267,6 @@ class Lookup(Transform):
 
 
 __all__ = [
-    "NO_ID",
     "Lookup",
     "Modulo",
     "OneHot",

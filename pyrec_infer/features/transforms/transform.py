@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
+
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.passes.common.writer import Writer
 
@@ -14,10 +16,10 @@ Kind: TypeAlias = Literal["string", "integer", "number"]
 
 
 def in_order(label: str, values: Any) -> tuple[Any, ...]:
-    """Several values; a string is one, and what has no order is none."""
+    """Several values, NumPy's as Python's own; a string is one, and what has no order is none."""
     if isinstance(values, (str, bytes, Mapping, Set)):
         raise SchemaError(f"{label}: expected a sequence, got {type(values).__name__}")
-    return tuple(values)
+    return tuple(value.item() if isinstance(value, np.generic) else value for value in values)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,8 @@ class ItemCut:
             shape = self.row_shape(info)
             if info.dtype is not None and info.dtype.kind in "UO":
                 raise UnsupportedModelError(
-                    f"a catalogue cannot store the strings {name!r} that {self.readers(name)} reads"
+                    f"a catalogue cannot store the strings {name!r} that {self.readers(name)} reads;"
+                    " give them with the candidates, or combine hashes of them"
                 )
             if shape is None or info.dtype is None or prod(shape) == 0:
                 raise UnsupportedModelError(
