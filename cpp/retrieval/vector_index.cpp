@@ -109,16 +109,16 @@ void VectorIndex::read_details() {
 
 void VectorIndex::lay_panels() {
   constexpr std::size_t kGroup = 4;
-  const std::size_t bytes = table_.coarse_stride;
-  std::vector<std::byte> made(blocks() * kBlock * bytes);
+  const std::size_t bytes = table_.coarse_stride, all = blocks() * kBlock * bytes;
+  panels_ = std::make_unique<Region>(all, all);
+  panels_->commit(all);
   for (std::size_t i = 0; i < size(); ++i) {
     const std::byte* const from = table_.coarse + rows_[i] * bytes;
-    std::byte* to = made.data() + i / kBlock * kBlock * bytes + i % kBlock * kGroup;
+    std::byte* to = panels_->data() + i / kBlock * kBlock * bytes + i % kBlock * kGroup;
     for (std::size_t at = 0; at < bytes; at += kGroup, to += kBlock * kGroup) {
       std::memcpy(to, from + at, kGroup);
     }
   }
-  panels_ = std::move(made);
 }
 
 void VectorIndex::copy_lines() {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "retrieval/bounds.h"
 #include "retrieval/guesses.h"
 #include "retrieval/vector_table.h"
+#include "tables/region.h"
 
 namespace pyrec {
 
@@ -83,7 +85,7 @@ class VectorIndex {
   // The coarse codes of its items side by side, as ScreenPanels has them, and what is known of
   // these.
   const std::byte* panels(std::size_t block) const {
-    return panels_.data() + block * kBlock * table_.coarse_stride;
+    return panels_->data() + block * kBlock * table_.coarse_stride;
   }
   const std::uint32_t* coarse(std::size_t block) const { return coarse_.data() + block * kBlock; }
   // By the number of an item among all.
@@ -123,7 +125,7 @@ class VectorIndex {
   std::vector<float> biases_;  // of one block where all are zero
   std::vector<float> scales_;
   std::vector<std::int32_t> starts_;
-  std::vector<std::byte> panels_;
+  std::unique_ptr<Region> panels_;  // null: none
   std::vector<std::uint32_t> coarse_;
   std::vector<std::byte> copy_;  // of codes where there are any, or of vectors; empty: none
   mutable Guesses guesses_;
