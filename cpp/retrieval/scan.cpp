@@ -132,11 +132,11 @@ void Scan::look_one_by_one(std::size_t begin, std::size_t end) {
 // What a score has to reach is worked out once for several blocks.
 void Scan::look_at_stretches(std::size_t begin, std::size_t end) {
   for (std::size_t at = begin; at < end; at += kStretch) {
-    Watch::check();
     see_least();
     const std::size_t last = std::min(at + kStretch, end);
     if (!group_.bounds.reach(bounds_of(at, last), least_, reach_)) continue;
     for (std::size_t block = at; block < last; ++block) {
+      Watch::check();
       if (block % kSample == 0 || present(block) == 0) continue;
       multiply_or_screen(block, std::min(block + 1, end - 1));
     }
