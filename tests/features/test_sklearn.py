@@ -27,6 +27,9 @@ SEEN = pd.DataFrame(
         "size": [10.0, 20.0, 30.0, 50.0],
         "clicks": [0.0, 5.0, 1e6, 2.0],
         "unused": [1, 2, 3, 4],
+        "member": [True, False, False, True],
+        "rank": [1.0, np.nan, 2.0, 2.0],
+        "share": [0.5, 0.25, 0.5, 1.0],
     }
 )
 LATER = pd.DataFrame(
@@ -38,6 +41,9 @@ LATER = pd.DataFrame(
         "size": [20.0, -5.0],
         "clicks": [3.0, 0.0],
         "unused": [0, 0],
+        "member": [True, True],
+        "rank": [np.nan, 9.0],
+        "share": [0.5, 0.75],
     }
 )
 
@@ -161,13 +167,42 @@ def test_unknown_categories_that_are_errors_there_are_in_no_table_here() -> None
         model.run({"city": ["kyiv"]})
 
 
+def test_categories_that_are_booleans_and_whole_floats() -> None:
+    p = preprocessing
+    ignore = p.OneHotEncoder(handle_unknown="ignore")
+    filled = pipeline.Pipeline([("i", impute.SimpleImputer(strategy="most_frequent")), ("e", ignore)])
+    steps = [("a", p.OneHotEncoder(drop="if_binary"), ["member", "size"]), ("b", filled, ["rank"])]
+    check(fitted(*steps), SEEN)
+    check(fitted(("a", ignore, ["member", "size"]), ("b", filled, ["rank"])), SEEN, LATER)
+
+
+def test_a_column_that_several_transformers_take() -> None:
+    p = preprocessing
+    bins = p.KBinsDiscretizer(2, encode="onehot-dense")
+    steps = [("a", p.StandardScaler(), ["price", "clicks"]), ("b", bins, ["price"])]
+    check(fitted(*steps, ("c", "passthrough", ["price", "size"])), SEEN, LATER)
+    coded = p.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    check(
+        fitted(("a", p.OneHotEncoder(handle_unknown="ignore"), ["city"]), ("b", coded, ["city"])), SEEN, LATER
+    )
+
+
 def test_what_is_not_known_is_refused() -> None:
     p = preprocessing
     for transformer, message in (
         (fitted(("a", p.PowerTransformer(), ["price"])), "'price': PowerTransformer is not known"),
         (fitted(("a", p.FunctionTransformer(np.square), ["price"])), "another function"),
         (fitted(("a", p.OneHotEncoder(min_frequency=2, drop="first"), ["city"])), "and drops one"),
-        (fitted(("a", p.StandardScaler(), ["price"]), ("b", p.MinMaxScaler(), ["price"])), "several"),
+        (
+            fitted(("a", p.StandardScaler(), ["shop"]), ("b", p.OneHotEncoder(), ["shop"])),
+            "'shop': transformers take it as values of different types",
+        ),
+        (
+            fitted(("a", impute.SimpleImputer(), ["weight"]), ("b", p.StandardScaler(), ["weight"])),
+            "'weight': .*missing in different ways",
+        ),
+        (fitted(("a", p.OneHotEncoder(), ["weight"])), "'weight': .*a category for what is missing"),
+        (fitted(("a", p.OneHotEncoder(), ["share"])), "'share': .*neither strings nor whole numbers"),
         (fitted(("a", impute.SimpleImputer(add_indicator=True), ["weight"])), "tell what was missing"),
         (compose.ColumnTransformer([("a", p.StandardScaler(), ["price"])]), "not fitted"),
         (p.StandardScaler(), "expected a fitted ColumnTransformer"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.features.fields import Field, Side
+from pyrec_infer.features.fields import Combination, Field, Side
 from pyrec_infer.features.transforms.ids import Lookup, OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Standardise
 from pyrec_infer.features.transforms.transform import Kind, Transform
@@ -33,7 +33,11 @@ def _refuse(name: str, transformer: Any, reason: str) -> SchemaError:
 
 
 def _typed(column: _Column, kind: Kind) -> _Column:
-    return column if column.field.transforms else _Column(replace(column.field, dtype=kind), column.width)
+    default = column.field.default
+    if kind == "integer" and isinstance(default, float) and default % 1 == 0:
+        default = int(default)
+    made = replace(column.field, dtype=kind, default=default)
+    return column if column.field.transforms else _Column(made, column.width)
 
 
 def _standard(transformer: Any, column: _Column, place: int) -> _Column:
@@ -74,9 +78,12 @@ def _categories(transformer: Any, column: _Column, place: int) -> tuple[_Column,
     ]
     if all(isinstance(value, str) for value in values):
         return _typed(column, "string"), values
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        return _typed(column, "integer"), values
     name = column.field.name
+    if any(map(is_missing, values)):
+        raise _refuse(name, transformer, "has a category for what is missing: put a SimpleImputer before it")
+    # Booleans are 0 and 1, and numbers of pandas that were missing somewhere are whole floats.
+    if all(isinstance(value, (int, float)) and value % 1 == 0 for value in values):
+        return _typed(column, "integer"), [int(value) for value in values]
     raise _refuse(name, transformer, "has categories that are neither strings nor whole numbers alone")
 
 
@@ -201,7 +208,7 @@ def _through(transformer: Any, column: _Column, place: int) -> _Column:
     return reader(transformer, column, place)
 
 
-def fields_of(transformer: Any, to: str, sides: Mapping[str, Side], side: Side) -> list[Field]:
+def fields_of(transformer: Any, to: str, sides: Mapping[str, Side], side: Side) -> list[Field | Combination]:
     """The fields of a fitted ColumnTransformer, whose columns are those of a model's input in order."""
     if type(transformer).__name__ != "ColumnTransformer":
         raise SchemaError(f"expected a fitted ColumnTransformer, got {type(transformer).__name__}")
@@ -210,20 +217,36 @@ def fields_of(transformer: Any, to: str, sides: Mapping[str, Side], side: Side) 
     names = [str(name) for name in getattr(transformer, "feature_names_in_", ())]
     if not names:
         raise SchemaError("expected a ColumnTransformer that was fitted on a table with names")
-    found: dict[str, Field] = {}
+    found: dict[str, list[Field]] = {}
     first = 0
     for _, one, chosen in transformer.transformers_:
         if isinstance(one, str) and one == "drop":
             continue
         columns = _chosen(chosen, names)
         for place, name in enumerate(columns):
-            if name in found:
-                raise SchemaError(f"field '{name}': several transformers take it")
             field = Field(name, sides.get(name, side), nan="keep", infinity="keep")
             column = _through(one, _Column(field), place)
-            found[name] = replace(column.field, to=(to, first))
+            found.setdefault(name, []).append(replace(column.field, to=(to, first)))
             first += column.width
-    return list(found.values())
+    return [item for uses in found.values() for item in _uses(uses)]
+
+
+def _uses(uses: Sequence[Field]) -> Iterator[Field | Combination]:
+    """One column, which each of these takes."""
+    first = uses[0]
+    if len(uses) == 1:
+        yield first
+        return
+    plain = replace(first, to=(), transforms=())
+    rules = {(use.dtype, use.missing, repr(use.default), use.nan) for use in uses}
+    if len(rules) > 1:
+        raise SchemaError(
+            f"field '{first.name}': transformers take it as values of different types, "
+            "or treat what is missing in different ways"
+        )
+    yield plain
+    for place, use in enumerate(uses):
+        yield Combination(f"{first.name}/{place}", [first.name], None, use.to, use.transforms)
 
 
 def _chosen(chosen: Any, names: Sequence[str]) -> list[str]:
