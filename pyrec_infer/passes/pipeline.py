@@ -39,6 +39,7 @@ from pyrec_infer.passes.finish.pad_lists import pad_lists
 from pyrec_infer.passes.finish.prune_masked import prune_masked
 from pyrec_infer.passes.finish.screen_layers import screen_layers
 from pyrec_infer.passes.load.expand_composites import expand_composites
+from pyrec_infer.passes.load.expose_products import expose_products
 from pyrec_infer.passes.load.fuse_dense import fuse_dense
 from pyrec_infer.passes.load.inline_branches import inline_branches
 from pyrec_infer.passes.load.pick_from_flat import pick_from_flat
@@ -101,6 +102,9 @@ LOAD: tuple[Step, ...] = (
     Step(take_from_parts),
     Step(pick_from_flat),
     Step(pick_in_rows),
+    Step(expose_products),
+    # Of what rounding stood between.
+    Step(remove_dead),
     Step(unflatten_products),
     Step(remove_identities),
     Step(merge_duplicates),

@@ -461,6 +461,12 @@ COMPOSITES = [
     ),
     Case("com.microsoft.QLinearSigmoid", [_array(np.uint8, 3, 4), *QUANTIZED, *RESULT]),
     Case("com.microsoft.QLinearLeakyRelu", [_array(np.uint8, 3, 4), *QUANTIZED, *RESULT], {"alpha": 0.1}),
+    Case("com.microsoft.QLinearGlobalAveragePool", [_array(np.uint8, 3, 4, 5), *QUANTIZED, *RESULT]),
+    Case(
+        "com.microsoft.QLinearAveragePool",
+        [_array(np.uint8, 3, 4, 7), *QUANTIZED, *RESULT],
+        {"kernel_shape": [3], "strides": [2], "pads": [1, 1], "count_include_pad": 1},
+    ),
     Case(
         "com.microsoft.QLinearConcat",
         [*RESULT, _array(np.uint8, 3, 4), *QUANTIZED, _array(np.uint8, 3, 4, seed=1), *QUANTIZED],
@@ -510,6 +516,14 @@ def test_expanded_composite_equals_onnxruntime(case: Case) -> None:
         assert np.abs(np.asarray(got).astype(int) - expected).max() <= 1
     else:
         np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
+
+
+def test_pools_of_channels_that_come_last_stay() -> None:
+    pool = Node(
+        "com.microsoft.QLinearGlobalAveragePool", ("x", "s", "z", "s", "z"), ("y",), {"channels_last": 1}
+    )
+    infos = dict.fromkeys(("x", "s", "z"), Info(None, None))
+    assert expand_composites(Graph(("x", "s", "z"), ("y",), (pool,), {}, infos)).nodes == (pool,)
 
 
 def test_composites_inside_bodies_are_expanded() -> None:

@@ -251,6 +251,8 @@ def _qlinear_reduce_mean(node: Node, make: _Maker) -> None:
     _quantized(node, make, y, node.inputs[3], _input(node, 4))
 
 
+_WINDOW = ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
+
 _MICROSOFT: Mapping[str, Rule] = {
     "BiasGelu": _bias_gelu,
     "DequantizeLinear": _renamed("DequantizeLinear"),
@@ -262,7 +264,9 @@ _MICROSOFT: Mapping[str, Rule] = {
     "Gelu": _gelu,
     "MatMulIntegerToFloat": _matmul_to_float,
     "QLinearAdd": _qlinear_binary("Add"),
+    "QLinearAveragePool": _qlinear_unary("AveragePool", *_WINDOW),
     "QLinearConcat": _qlinear_concat,
+    "QLinearGlobalAveragePool": _qlinear_unary("GlobalAveragePool"),
     "QLinearLeakyRelu": _qlinear_unary("LeakyRelu", "alpha"),
     "QLinearMul": _qlinear_binary("Mul"),
     "QLinearReduceMean": _qlinear_reduce_mean,
@@ -298,7 +302,8 @@ def expand_composites(graph: Graph) -> Graph:
     for node in graph.nodes:
         rule = RULES.get(node.op)
         bodies = tuple(expand_composites(body) for body in node.bodies)
-        if rule is None:
+        # Pools of channels that come last have no primitive node.
+        if rule is None or node.attribute("channels_last", 0):
             if any(new is not old for new, old in zip(bodies, node.bodies, strict=True)):
                 changed = True
                 node = replace(node, bodies=bodies)
