@@ -167,19 +167,31 @@ bool append_arrow_stream(TextBuilder& builder, const py::object& capsule) {
   return false;
 }
 
-bool append_arrow_column(TextBuilder& builder, const py::handle& column) {
-  if (py::hasattr(column, "__arrow_c_array__")) {
-    const py::object pair = column.attr("__arrow_c_array__")();
-    if (!py::isinstance<py::tuple>(pair) || py::len(pair) != 2) return false;
-    const py::object first = pair[py::int_(0)], second = pair[py::int_(1)];
-    const auto* schema = pointer_in<ArrowSchema>(first, "arrow_schema");
-    const auto* array = pointer_in<ArrowArray>(second, "arrow_array");
-    return schema != nullptr && array != nullptr &&
-           append_arrow_array(builder, form_of(*schema), *array);
+// Of its type, as Python looks for special methods. To ask for an attribute that there is not may
+// run code of the column's own, and makes an error in any case, which takes longer than to read it.
+bool has_method(const py::handle& column, const char* name) {
+  const py::str key(name);
+  for (const auto& base : py::reinterpret_borrow<py::tuple>(Py_TYPE(column.ptr())->tp_mro)) {
+    PyObject* const members = reinterpret_cast<PyTypeObject*>(base.ptr())->tp_dict;
+    if (members != nullptr && PyDict_Contains(members, key.ptr()) == 1) return true;
   }
-  // What has no length may be a stream that can be read once.
-  return py::hasattr(column, "__arrow_c_stream__") && py::hasattr(column, "__len__") &&
-         append_arrow_stream(builder, column.attr("__arrow_c_stream__")());
+  return false;
+}
+
+bool append_arrow_column(TextBuilder& builder, const py::handle& column) {
+  if (has_method(column, "__arrow_c_stream__")) {
+    // What has no length may be a stream that can be read once.
+    return has_method(column, "__len__") &&
+           append_arrow_stream(builder, column.attr("__arrow_c_stream__")());
+  }
+  if (!has_method(column, "__arrow_c_array__")) return false;
+  const py::object pair = column.attr("__arrow_c_array__")();
+  if (!py::isinstance<py::tuple>(pair) || py::len(pair) != 2) return false;
+  const py::object first = pair[py::int_(0)], second = pair[py::int_(1)];
+  const auto* schema = pointer_in<ArrowSchema>(first, "arrow_schema");
+  const auto* array = pointer_in<ArrowArray>(second, "arrow_array");
+  return schema != nullptr && array != nullptr &&
+         append_arrow_array(builder, form_of(*schema), *array);
 }
 
 }  // namespace

@@ -136,6 +136,30 @@ def test_plain_names_are_the_same_bytes(words: list[str]) -> None:
         assert found == expected or (found is None and form not in PLAIN), form
 
 
+class Exported:
+    """A column that keeps count of the names that it is asked for and does not have."""
+
+    def __init__(self, words: list[str], asked: list[str]) -> None:
+        self.column, self.asked = pl.Series(words), asked
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        raise AttributeError(name)
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.column.__arrow_c_stream__(requested_schema)
+
+
+@needs_native
+def test_methods_of_columns_are_looked_for_in_their_types() -> None:
+    asked: list[str] = []
+    assert plain_words(Exported(["a", "\u00e4"], asked)) == [b"a", "\u00e4".encode()]
+    assert asked == []
+
+
 @needs_native
 def test_names_that_need_a_closer_look_are_left() -> None:
     gone: list[str | None] = ["a", None, "b"]
