@@ -34,6 +34,8 @@ def as_count(label: str, value: Any, least: int = 0) -> int:
     except TypeError as error:
         let_interrupts_pass(error)
         raise DTypeError(f"{label}: expected a whole number, got {type(value).__name__}") from None
+    if isinstance(value, bool):
+        raise DTypeError(f"{label}: expected a whole number, got bool")
     if count < least:
         raise InputError(f"{label}: expected at least {least}, got {count}")
     return min(count, sys.maxsize)

@@ -283,6 +283,7 @@ class Catalog(FilteredItems):
             require_rows(choice.rows)
         total = len(choice.rows)
         bounds, tally = choice.bounds, Tally()
+        form = None if self._vectors is None else self._vectors.form
         boosts = read_boosts(boost, scale, total, requests if bounds is None else None)
         search = Search(
             ranking_of(self._scorer, choice, request, candidates, boosts, tally)
@@ -292,6 +293,7 @@ class Catalog(FilteredItems):
             lambda attribute, places: self._stored(choice, attribute, places),
             find,
             lambda places: self._id_type.shown(choice.view.ids(0, places)),
+            None if form is None else lambda places: form.stored(choice.view, choice.rows[places]),
         )
         best = named(best_under(search, k, rules), search.ids).found_by(tally.refined)
         one = len(best.counts) == 1 and bounds is None and not isinstance(request, (list, tuple))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.pipeline.merge import Merged, merge
 from pyrec_infer.pipeline.source import Floats, Request, Source
 from pyrec_infer.retrieval import Retriever
+from pyrec_infer.selection import DPP, MMR
 from pyrec_infer.selection.boosts import read_boosts
+from pyrec_infer.selection.diversity import given_vectors
 from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.tools.explain import Explanation
 
@@ -74,8 +77,9 @@ class Pipeline:
     Notes
     -----
     A catalogue that was made with vectors is a store for both stages: its `Catalog.retriever` is a source,
-    and an item enters both by one `Catalog.upsert`, whole or not at all. Other retrievers have stores of
-    their own, each with its ids and its own `upsert`.
+    and an item enters both by one `Catalog.upsert`, whole or not at all. Both stages of a call then see the
+    items as they are when it begins: nothing that is retrieved has gone before it is ranked. Other
+    retrievers have stores of their own, each with its ids and its own `upsert`.
 
     Examples
     --------
@@ -136,9 +140,10 @@ class Pipeline:
         k : int
             How many; fewer candidates give fewer results.
         **rules
-            Further arguments of `Catalog.top_k` but ``ids``, ``missing`` and ``candidates``. Masks and boosts
-            have a value for each item of the ranker, in the order of its `ids`. What ``where``, ``allow`` and
-            ``exclude`` leave out, a retriever of the ranker's own items does not retrieve.
+            Further arguments of `Catalog.top_k` but ``ids``, ``missing`` and ``candidates``. Masks, boosts
+            and vectors of a diversity have a value for each item of the ranker, in the order of its `ids`.
+            What ``where``, ``allow`` and ``exclude`` leave out, a retriever of the ranker's own items does
+            not retrieve.
 
         Returns
         -------
@@ -163,13 +168,19 @@ class Pipeline:
         times: dict[str, float] = {}
         found = []
         begin = time.perf_counter()
-        for name, source in zip(self._names, self._sources, strict=True):
-            found.append(source.retrieve(given, within if source.shares_items(self._ranker) else None))
+        shared = [source.shares_items(self._ranker) for source in self._sources]
+        # Both stages, and what has a value for each item, are about the same state of the items.
+        one = any(shared) or any(rules.get(name) is not None for name in _BY_ITEM)
+        ranker = self._ranker._pinned() if one else self._ranker
+        for name, source, own_items in zip(self._names, self._sources, shared, strict=True):
+            found.append(
+                source.retrieve(given, within, ranker.retriever) if own_items else source.retrieve(given)
+            )
             begin = _lap(times, name, begin)
         own, count = self._requests(given, found)
         merged = self._merged(found, 1 if count is None else count)
         begin = _lap(times, "merge", begin)
-        best = self._rank(own, merged, k, rules)
+        best = self._rank(ranker, own, merged, k, rules)
         _lap(times, "rank", begin)
         if count is not None or isinstance(request, (list, tuple)):
             return Recommendations(*best, times)
@@ -244,15 +255,17 @@ class Pipeline:
             for row in range(count)
         ]
 
-    def _rank(self, own: dict[str, Any], merged: list[Merged], k: int, rules: dict[str, Any]) -> _Best:
+    def _rank(
+        self, ranker: Catalog, own: dict[str, Any], merged: list[Merged], k: int, rules: dict[str, Any]
+    ) -> _Best:
         """The best of each request's candidates."""
-        present = [self._ranker.contains(each.ids) for each in merged]
+        present = [ranker.contains(each.ids) for each in merged]
         skipped = np.asarray([np.count_nonzero(~there) for there in present], np.int64)
         if self._missing == "error" and skipped.any():
             first = int(np.argmin(present[int(np.argmax(skipped > 0))]))
             raise IdRangeError("candidates: expected ids of the ranker", first)
         lists = [each.ids[there] for each, there in zip(merged, present, strict=True)]
-        best = self._ranker.top_k(own, k, ids=lists, missing="skip", **self._of_lists(rules, lists))
+        best = ranker.top_k(own, k, ids=lists, missing="skip", **_of_lists(ranker, rules, lists))
         given = np.zeros((*best.ids.shape, len(self._sources)), bool)
         for row, count in enumerate(best.counts.tolist()):
             order = np.argsort(merged[row].ids, kind="stable")
@@ -260,25 +273,12 @@ class Pipeline:
             given[row, :count] = merged[row].given[order[at]]
         return _Best(best.ids, best.scores, best.counts, given, skipped)
 
-    def _of_lists(self, rules: dict[str, Any], lists: list[Array]) -> dict[str, Any]:
-        """Rules with a value for each item of the ranker as those of its lists."""
-        total, made = len(self._ranker), dict(rules)
-        masks = {name: as_mask(name, rules.get(name), total) for name in ("allow", "exclude")}
-        boosts = read_boosts(rules.get("boost"), rules.get("scale"), total, len(lists))
-        if boosts is None and all(mask is None for mask in masks.values()):
-            return made
-        # Items may have gone meanwhile.
-        places = [np.minimum(self._ranker.places(ids), max(total - 1, 0)) for ids in lists]
-        numbers = {} if boosts is None else {"boost": boosts.plus, "scale": boosts.times}
-        for name, values in {**masks, **numbers}.items():
-            if values is not None:
-                wide = np.broadcast_to(values, (len(lists), total))
-                made[name] = np.concatenate([wide[row, own] for row, own in enumerate(places)])
-        return made
-
 
 _WITHIN = ("where", "allow", "exclude")
 """Rules that say which items there are for a call."""
+
+_BY_ITEM = ("allow", "exclude", "boost", "scale", "diversity")
+"""Rules that may have a value for each item of the ranker."""
 
 
 class _Best(NamedTuple):
@@ -289,6 +289,28 @@ class _Best(NamedTuple):
     counts: NDArray[np.int64]
     sources: NDArray[np.bool_]
     skipped: NDArray[np.int64]
+
+
+def _of_lists(ranker: Catalog, rules: dict[str, Any], lists: list[Array]) -> dict[str, Any]:
+    """Rules with a value for each item of the ranker as those of its lists."""
+    total, made = len(ranker), dict(rules)
+    masks = {name: as_mask(name, rules.get(name), total) for name in ("allow", "exclude")}
+    boosts = read_boosts(rules.get("boost"), rules.get("scale"), total, len(lists))
+    diversity: MMR | DPP | None = rules.get("diversity")
+    vectors = None
+    if isinstance(diversity, (MMR, DPP)):
+        vectors = given_vectors(diversity.by, total)
+    if boosts is None and vectors is None and all(mask is None for mask in masks.values()):
+        return made
+    places = [ranker.places(ids) for ids in lists]
+    if diversity is not None and vectors is not None:
+        made["diversity"] = replace(diversity, by=vectors[np.concatenate(places)])
+    numbers = {} if boosts is None else {"boost": boosts.plus, "scale": boosts.times}
+    for name, values in {**masks, **numbers}.items():
+        if values is not None:
+            wide = np.broadcast_to(values, (len(lists), total))
+            made[name] = np.concatenate([wide[row, own] for row, own in enumerate(places)])
+    return made
 
 
 def _columns(request: Any) -> Mapping[str, Any]:

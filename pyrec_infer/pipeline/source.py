@@ -107,7 +107,9 @@ class Source:
         """
         return isinstance(self.retriever, Retriever) and self.retriever.shares_items(ranker)
 
-    def retrieve(self, request: Request, rules: Mapping[str, Any] | None = None) -> tuple[Array, Floats]:
+    def retrieve(
+        self, request: Request, rules: Mapping[str, Any] | None = None, items: Retriever | None = None
+    ) -> tuple[Array, Floats]:
         """The candidates of one request or of several.
 
         Parameters
@@ -115,6 +117,8 @@ class Source:
         request : mapping of str to array_like
         rules : mapping of str to object, optional
             For a retriever, further arguments of `Retriever.top_k`.
+        items : Retriever, optional
+            What is searched in the place of a retriever: its items as they are for this call.
 
         Returns
         -------
@@ -123,7 +127,7 @@ class Source:
         """
         if isinstance(self.retriever, Retriever):
             queries = regular("query", self._query(request))
-            found = self.retriever.top_k(queries, self.k, **(rules or {}))
+            found = (self.retriever if items is None else items).top_k(queries, self.k, **(rules or {}))
             single = queries.ndim == 1
             return (found.ids[0], found.scores[0]) if single else (found.ids, found.scores)
         ids, scores = self.retriever(request, self.k)

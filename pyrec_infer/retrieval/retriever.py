@@ -220,7 +220,7 @@ class Retriever(FilteredItems):
             lambda attribute, places: self._stored(choice, attribute, places),
             find,
             lambda places: self._id_type.shown(state.view.ids(0, places)),
-            lambda places: state.view.part(self._form.first)[state.rows[places]].view(np.float32),
+            lambda places: self._form.stored(state.view, state.rows[places]),
         )
         best = named(best_under(search, k, rules), search.ids)
         return Retrieved(*best, ranking.refined, True)
@@ -261,7 +261,7 @@ class Retriever(FilteredItems):
             raise IdRangeError("ids: expected ids that the retriever has", int(np.argmax(absent)))
         current_budget().require(2 * 4 * self._form.width * len(rows))
         found = np.full((len(rows), self._form.width), np.nan, np.float32)
-        found[~absent] = view.part(self._form.first)[rows[~absent]].view(np.float32)
+        found[~absent] = self._form.stored(view, rows[~absent])
         return found
 
     @memory_errors_typed

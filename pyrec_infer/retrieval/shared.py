@@ -12,7 +12,7 @@ from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.retrieval.retriever import Precision, Retriever, require_form
 from pyrec_infer.retrieval.vectors import Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import FilteredItems
-from pyrec_infer.store import Batch, State
+from pyrec_infer.store import Batch, State, StoredItems
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,8 @@ class SharedRetriever(Retriever):
         self._items._seen = state
 
     @property
-    def _owner(self) -> FilteredItems:
-        return self._items
+    def _owner(self) -> StoredItems:
+        return self._items._owner
 
     def remove(self, ids: ArrayLike) -> int:
         """Take items out of the catalogue. See `Catalog.remove`."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import as_array
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.store import Rows64, StoreView
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
 
@@ -163,6 +164,10 @@ class VectorForm:
                 records[:, ends[3] :] = _packed(codes, int(ends[4] - ends[3]))
             records[:, ends[1] : ends[2]] = details.view(np.uint8).reshape(len(part), -1)
             yield begin, records
+
+    def stored(self, view: StoreView, rows: Rows64) -> Floats:
+        """The vectors of some rows, as products take them; a copy."""
+        return view.part(self.first)[rows].view(np.float32)
 
     def queries(self, vectors: Floats) -> Floats:
         """What is multiplied with the items' vectors."""

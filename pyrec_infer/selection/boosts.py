@@ -30,14 +30,22 @@ def read_boosts(boost: Any, scale: Any, total: int, requests: int | None) -> Adj
 def _read(label: str, given: Any, total: int, requests: int | None) -> NDArray[np.float32] | None:
     if given is None:
         return None
+    exact = as_array(label, given, np.dtype(np.float32))
     with np.errstate(over="ignore"):
-        numbers = as_array(label, given, np.dtype(np.float32)).astype(np.float32)
+        numbers = exact.astype(np.float32)
     if numbers.shape != (total,) and (requests is None or numbers.shape != (requests, total)):
         raise ShapeError(f"{label}: expected shape [{total}], got {list(numbers.shape)}")
-    good = np.isfinite(numbers) if label == "scale" else ~np.isnan(numbers)
-    if not good.all():
-        expected = "finite numbers" if label == "scale" else "numbers, not NaN"
-        raise InputError(f"{label}: expected {expected} (row {int(np.argwhere(~good)[0][-1])})")
+    if np.isfinite(numbers).all():
+        return numbers
+    # What float32 does not hold would be as good as all else that it does not hold.
+    beyond = np.isinf(numbers) & ~np.isinf(exact)
+    for bad, expected in (
+        (np.isnan(numbers), "finite numbers" if label == "scale" else "numbers, not NaN"),
+        (np.isinf(numbers) & (label == "scale"), "finite numbers"),
+        (beyond, "numbers that float32 holds"),
+    ):
+        if bad.any():
+            raise InputError(f"{label}: expected {expected} (row {int(np.argwhere(bad)[0][-1])})")
     return numbers
 
 

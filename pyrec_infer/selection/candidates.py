@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_array, as_count, regular
-from pyrec_infer.errors import ShapeError
+from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.masks import Flags, as_mask, both
@@ -54,8 +54,8 @@ class Asked:
         self._scored: int | None = None
         self._columns = read_attributes(attributes)
         self._attributes = Attributes(self._columns)
-        self._rules = read_rules(self._attributes.find, max_per, min_per, diversity, self._k)
-        self.plain = self._rules == Rules()
+        self._given_rules = max_per, min_per, diversity
+        self.plain = self._rules() == Rules()
 
     def selection(self, rows: int) -> Selection:
         """The same of so many candidates, but for the rules that are not plain."""
@@ -72,6 +72,7 @@ class Asked:
         if self.plain:
             return whole.best(scores, bounds)
         records = self._attributes.encode(self._columns, total)
+        rules = self._rules()  # the strings are known from now on
 
         def rank(k: int, within: Flags | None) -> Ranked:
             taken = whole.taken if within is None else both(whole.taken, within)
@@ -82,7 +83,7 @@ class Asked:
 
         names = np.arange(total) if self._names is None else self._names
         search = Search(rank, total, stored, self._attributes.find, lambda places: names[places])
-        return best_under(search, self._k, self._rules)
+        return best_under(search, self._k, rules)
 
     def result(self, ranked: Ranked, several: bool) -> Ranked | TopK:
         """Results by the candidates' names, of several requests or of one."""
@@ -90,6 +91,9 @@ class Asked:
         found = ranked if names is None else named(ranked, lambda rows: names[rows])
         found = found.found_by(self._scored)
         return found if several else only(found)
+
+    def _rules(self) -> Rules:
+        return read_rules(self._attributes.find, *self._given_rules, self._k)
 
     def _taken(self, rows: int) -> Flags | None:
         """Which candidates may be among the best; None: all."""
@@ -100,11 +104,27 @@ class Asked:
                 continue
             flags = as_mask(label, given, rows)
             if flags is None:
-                flags = np.zeros(rows, np.bool_)
-                if regular(label, given).size:
-                    flags = np.isin(names, as_array(label, given, names.dtype))
+                flags = np.isin(names, _ids(label, given, names))
             taken = both(taken, flags == alone)
         return taken
+
+
+def _ids(label: str, given: Any, names: Array) -> Array:
+    """Ids of the kind that the candidates' names have.
+
+    Raises
+    ------
+    ShapeError
+        If they do not lie along one axis; `DTypeError` if they are of another kind.
+    """
+    ids = regular(label, given)
+    if ids.ndim != 1:
+        raise ShapeError(f"{label}: expected one axis, got shape {list(ids.shape)}")
+    if not ids.size:
+        return names[:0]
+    if ids.dtype.kind == "f" and names.dtype.kind in "iu":
+        raise DTypeError(f"{label}: expected whole numbers, got {ids.dtype}")
+    return as_array(label, given, names.dtype)
 
 
 __all__ = ["Asked"]

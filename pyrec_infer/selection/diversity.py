@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments import as_count
+from pyrec_infer.arguments import as_array, as_count
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.store import Attribute, Rows64
@@ -44,7 +44,8 @@ class MMR(_Diversity):
     by : str, array_like, callable, or None
         What likeness is of. The name of an attribute, or a list of names: the share of them that are equal; a
         missing value is equal to none. Vectors, one for each of the items of the call, shape (N, D), or a
-        callable that gives them for ids: the cosine, 0 where it is less. None: a retriever's own vectors.
+        callable that gives them for ids: the cosine, 0 where it is less. None: those that a
+        retriever or a catalogue has.
     diversity : float
         From 0, the best items alone, to 1, likeness alone. Scores count as they are: where they are far from
         numbers of 0 to 1, it has to follow.
@@ -103,6 +104,24 @@ def require_diversity(given: Any) -> Diversity:
     if not isinstance(given, (MMR, DPP)):
         raise DTypeError(f"diversity: expected MMR or DPP, got {type(given).__name__}")
     return given
+
+
+def given_vectors(by: Any, total: int) -> NDArray[np.float32] | None:
+    """The vectors that a diversity is told by, one for each of so many items; None where it is by others.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one for each.
+    """
+    if by is None or callable(by) or isinstance(by, str):
+        return None
+    if isinstance(by, (list, tuple)) and by and all(isinstance(name, str) for name in by):
+        return None
+    vectors = as_array("diversity", by, np.dtype(np.float32))
+    if vectors.ndim != 2 or len(vectors) != total:
+        raise ShapeError(f"diversity: expected vectors of shape [{total}, *], got {list(vectors.shape)}")
+    return vectors.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

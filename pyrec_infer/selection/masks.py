@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import regular
-from pyrec_infer.errors import ShapeError
+from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.store import Rows64
 
 Flags = NDArray[np.bool_]
@@ -23,7 +23,7 @@ def as_mask(label: str, given: Any, count: int | None = None) -> Flags | None:
     Raises
     ------
     ShapeError
-        If there is not one for each.
+        If there is not one for each; `DTypeError` if there are ids among them.
     """
     if isinstance(given, (list, tuple)):
         if not given or not isinstance(given[0], (bool, np.bool_)):
@@ -32,6 +32,8 @@ def as_mask(label: str, given: Any, count: int | None = None) -> Flags | None:
         return None
     mask = regular(label, given)
     if mask.dtype.kind != "b":
+        if isinstance(given, (list, tuple)):
+            raise DTypeError(f"{label}: expected booleans or ids, got some of each")
         return None
     if mask.ndim != 1:
         raise ShapeError(f"{label}: expected one axis of booleans, got shape {list(mask.shape)}")

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments import as_array
-from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.selection.caps import Cap, Counts, Quota, groups_of, read_caps, read_quotas, walk
 from pyrec_infer.selection.diversity import (
     Diversity,
     Likeness,
     diversify,
+    given_vectors,
     of_attributes,
     of_vectors,
     require_diversity,
@@ -105,18 +105,14 @@ def best_under(search: Search, k: int, rules: Rules) -> Ranked:
 
 def _likeness(search: Search, by: Any, places: Rows64) -> Likeness:
     """How alike the items of some places are, by what a diversity says."""
-    names = [by] if isinstance(by, str) else by
-    if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
-        return of_attributes([(found := search.find(name), search.stored(found, places)) for name in names])
+    vectors = given_vectors(by, search.total)
+    if vectors is not None:
+        return of_vectors(vectors[places], len(places))
     if callable(by):
         return of_vectors(by(search.ids(places)), len(places))
     if by is not None:
-        vectors = as_array("diversity", by, np.dtype(np.float32))
-        if vectors.ndim != 2 or len(vectors) != search.total:
-            raise ShapeError(
-                f"diversity: expected vectors of shape [{search.total}, *], got {list(vectors.shape)}"
-            )
-        return of_vectors(vectors[places], len(places))
+        names = [by] if isinstance(by, str) else by
+        return of_attributes([(found := search.find(name), search.stored(found, places)) for name in names])
     if search.vectors is None:
         raise InputError(
             "diversity: expected `by`: the name of an attribute, vectors, or what gives them for ids"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from pyrec_infer.store.attributes import Attributes, Columns
 from pyrec_infer.store.base import Batch, Keys, Rows64, StoreView
 from pyrec_infer.store.ids import IdType, take_keys
 from pyrec_infer.store.making import make_store
+from pyrec_infer.store.pinned import PinnedStore
 from pyrec_infer.store.turns import Shared, Turn
 
 _Made = TypeVar("_Made")
@@ -50,6 +51,13 @@ class State:
         # Of items that have entered together, and not changed since.
         self._in_order = bool((self.rows == np.arange(len(self.rows))).all())
         self._kept: dict[Hashable, Any] = {}
+
+    def seen_by(self, store: PinnedStore) -> State:
+        """The same state, what is kept of it included, as it is seen where nothing changes."""
+        made = object.__new__(State)
+        made.__dict__.update(self.__dict__)
+        made.view = store.everything()
+        return made
 
     def flags_of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A boolean for each row, from one for each item in order; false or none where there is no item."""
@@ -115,15 +123,26 @@ class StoredItems:
         parts = [*strides, self._attributes.stride] if self._attributes.by_name else strides
         self._store = make_store(parts, self._id_type.text, room, native)
         self._seen: State | None = None
+        self._pinned_from: StoredItems | None = None
 
     @property
     def _owner(self) -> StoredItems:
         """What holds the items, where it is another that shows them."""
-        return self
+        return self if self._pinned_from is None else self._pinned_from
 
     def shares_items(self, other: StoredItems) -> bool:
         """Whether another has the same items, which change together."""
         return self._store is other._store
+
+    def _pinned(self) -> Self:
+        """The same for one reader: all that it asks is answered of the items as they are now."""
+        state, _ = self._read()
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        store: Any = PinnedStore(self._store, state.view, state.rows)
+        made._pinned_from, made._store = self, store
+        made._known, made._seen = Shared(state.attributes), state.seen_by(store)
+        return made
 
     @property
     def _attributes(self) -> Attributes:
