@@ -117,6 +117,12 @@ class ArrowColumn:
             flags.append(_either(piece.count, gone, missing))
         return self._joined(label, parts), _any(flags)
 
+    @property
+    def is_bytes(self) -> bool:
+        """Whether these are strings that nobody says are UTF-8."""
+        held = self.field_of.dictionary or self.field_of
+        return held.format in ("z", "Z", "vz")
+
     def lists(self, label: str) -> tuple[tuple[Array, Array | None], Array, Array | None]:
         """The elements of lists of any length one after another, and which are missing; where each list
         begins, and the last one ends; and which lists are missing.

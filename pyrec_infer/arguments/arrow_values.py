@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +19,8 @@ from pyrec_infer.arguments.arrow_memory import (
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings, blank_of, is_wasteful
 from pyrec_infer.strings import Texts, of_offsets, of_views
+
+_ROW = re.compile(r" \(row (\d+)\)$")
 
 VIEW_BYTES = 16
 """Of one view: a length, then its own bytes, or some of them and where all are."""
@@ -84,11 +89,31 @@ def _places(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     return places if missing is None else np.where(missing, 0, places), missing
 
 
+@contextmanager
+def _rows_named(having: Callable[[int], Array], first: int = 0) -> Iterator[None]:
+    """Errors that name one of some values as those that name the first of the rows that have it."""
+    try:
+        yield
+    except DTypeError as error:
+        found = _ROW.search(str(error))
+        if found is None:
+            raise
+        rows = np.flatnonzero(having(int(found[1])))
+        where = f" (row {first + rows[0]})" if len(rows) else ", in what no row has"
+        raise DTypeError(_ROW.sub(where, str(error))) from None
+
+
+def _having(places: Array, missing: Array | None) -> Callable[[int], Array]:
+    """Which elements are a dictionary's word."""
+    return lambda word: (places == word) if missing is None else (places == word) & ~missing
+
+
 def _decoded(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     if field.dictionary is None:
         raise MalformedError
     places, missing = _places(field, piece)
-    words, gone = values_of(field.dictionary, Piece.whole(piece.array.dictionary.contents, piece.owner))
+    with _rows_named(_having(places, missing)):
+        words, gone = values_of(field.dictionary, Piece.whole(piece.array.dictionary.contents, piece.owner))
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
             raise MalformedError
@@ -172,7 +197,7 @@ def is_text(field: Field) -> bool:
 def texts_of(field: Field, piece: Piece, first: int) -> Texts:
     """Strings, or a dictionary of them, borrowed unless they are views; the first has that row."""
     if field.dictionary is not None:
-        return _dictionary_of_texts(field, field.dictionary, piece)
+        return _dictionary_of_texts(field, field.dictionary, piece, first)
     if field.format == "n":
         nothing = np.zeros(piece.count + 1, np.int64)
         return Texts(nothing, np.empty(0, np.uint8), None, np.ones(piece.count, np.bool_))
@@ -197,9 +222,10 @@ def texts_of(field: Field, piece: Piece, first: int) -> Texts:
     return made
 
 
-def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
+def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece, first: int) -> Texts:
     places, missing = _places(field, piece)
-    words = texts_of(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner), 0).plain()
+    with _rows_named(_having(places, missing), first):
+        words = texts_of(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner), 0).plain()
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
             raise MalformedError
@@ -271,7 +297,8 @@ def lists_of(field: Field, piece: Piece) -> tuple[Array, Array | None, Array, Ar
     sizes = ends - begins
     held = sizes > 0
     first, last = (int(begins[held].min()), int(ends[held].max())) if held.any() else (0, 0)
-    values, gone = values_of(field.children[0], piece.child(0, first, last - first))
+    with _rows_named(lambda place: (begins <= first + place) & (first + place < ends)):
+        values, gone = values_of(field.children[0], piece.child(0, first, last - first))
     if values.ndim != 1:
         raise ShapeError("expected lists of values, got lists of lists")
     starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)[:-1])) if len(sizes) else sizes

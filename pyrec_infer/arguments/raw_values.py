@@ -126,7 +126,7 @@ def arrow_texts(label: str, column: ArrowColumn, item: Field) -> Values | None:
         make = native.strings_of_views
     else:
         texts = column.texts(label)
-        if texts is None:
+        if texts is None or (column.is_bytes and any(part.first_no_utf8 >= 0 for part in texts)):
             return None
         gone = [(len(part), part.missing) for part in texts]
         parts = [

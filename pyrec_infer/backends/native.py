@@ -281,14 +281,15 @@ class NativeExecutor:
     def _worded(self, error: PyrecError, arrays: Sequence[Array], offsets: Sequence[int]) -> PyrecError:
         """A failed call's error as the operators' references raise it, so that all backends say the same.
 
-        What ran out of memory would do so again. Errors of ids, which good models meet, are worded alike
-        by the executor; those of nodes that run in Python have a row, which counts from their tile.
+        What ran out of memory would do so again, and Python reads no strings that are none. Errors of ids,
+        which good models meet, are worded alike by the executor; those of nodes that run in Python have a
+        row, which counts from their tile.
         """
         if isinstance(error, ResourceLimitError) or (isinstance(error, IdRangeError) and error.row is None):
             return error
         try:
             self._interpreted().run(arrays, offsets)
-        except MemoryError:
+        except (MemoryError, UnicodeDecodeError):
             pass
         except PyrecError as same:
             return same

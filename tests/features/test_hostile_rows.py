@@ -148,6 +148,36 @@ def test_views_and_dictionaries_that_lie_are_refused(model: pi.Model, sizes: lis
             model.score(REQUEST, {"word": ["a"] * 3, "list": [["a"]] * 3, **item})
 
 
+BYTES = [
+    pa.binary(),
+    pa.large_binary(),
+    pa.binary_view(),
+    pa.dictionary(pa.int8(), pa.binary()),
+    pa.dictionary(pa.int32(), pa.large_binary()),
+]
+
+
+@pytest.mark.parametrize("kind", BYTES, ids=str)
+def test_bytes_that_are_no_utf8_are_refused_by_row(model: pi.Model, kind: pa.DataType) -> None:
+    words = [b"a", b"b", b"a", b"\xffsecret", b"b", b"\xffsecret"]
+    wrong = pa.array([b"?", *words], kind)[1:]
+    lists = pa.array([[b"a"], [], [b"b", b"a"], [b"a", b"\xffsecret"], [], [b"a"]], pa.list_(kind))
+    good = {"word": ["a"] * 6, "list": [["a"]] * 6}
+    for name, column in (("word", wrong), ("list", lists)):
+        with pytest.raises(pi.InputError, match=rf"'{name}'.*UTF-8 \(row 3\)$") as told:
+            model.score(REQUEST, {**good, name: column})
+        assert "secret" not in str(told.value)
+        assert told.value.__cause__ is None
+
+
+def test_dictionaries_of_strings_that_are_none_are_refused_by_row(model: pi.Model) -> None:
+    offsets, data = pa.py_buffer(np.asarray([0, 1, 2, 3], np.int32)), pa.py_buffer(b"\xffab")
+    words = pa.Array.from_buffers(pa.string(), 3, [None, offsets, data])
+    column = pa.DictionaryArray.from_arrays(pa.array([1, None, 2, 2, 0]), words)
+    with pytest.raises(pi.InputError, match=r"'word'.*UTF-8 \(row 4\)$"):
+        model.score(REQUEST, {"word": column, "list": [["a"]] * 5})
+
+
 WRONG = [7, b"a", b"\xff", "x\0", "\ud800", np.str_("a"), 3.5, float("nan"), None, True, ["a"], {}]
 WRONG_LISTS = [7, "abc", None, ["a", 3], ["a", None], [["a"]], [], (), np.array(["a"]), ["\ud800"], ["x\0"]]
 
