@@ -23,6 +23,10 @@ namespace {
 // call and for the next of many calls, far too short to be seen as load.
 constexpr std::chrono::microseconds kAwait{100};
 
+// And this long where a loop was told of: as long as a call works before its rows are shared. Who
+// slept in between would come late by the time of another waking.
+constexpr std::chrono::microseconds kExpected{500};
+
 // A caller looks this long whether the others' last parts are done: as long as one may take.
 constexpr std::chrono::microseconds kFinish{200};
 
@@ -70,7 +74,7 @@ struct ThreadPool::Team {
   std::condition_variable wake;
   std::condition_variable done;
   std::atomic<std::size_t> sleeping{0};  // written under the lock
-  std::size_t expected = 0;              // how often a loop was told of that was still to come
+  std::atomic<std::size_t> expected{0};  // how often a loop was told of that was still to come
   bool stop = false;
   std::exception_ptr error;
   std::size_t count = 0;
@@ -105,24 +109,31 @@ struct ThreadPool::Team {
       const std::uint64_t now = state.load(std::memory_order_relaxed);
       return (now & kOpen) != 0 && now / kNumber != seen;
     };
+    std::size_t known = expected;
+    auto most = kAwait;
     while (true) {
-      if (spins && spin_until(kAwait, ready)) return true;
-      std::unique_lock lock(mutex);
-      ++sleeping;
-      const std::size_t known = expected;
-      wake.wait(lock, [&] { return stop || ready() || expected != known; });
-      --sleeping;
-      if (stop) return false;
+      const auto called = [&] { return ready() || expected != known; };
+      if (!spins || !spin_until(most, called)) {
+        std::unique_lock lock(mutex);
+        ++sleeping;
+        wake.wait(lock, [&] { return stop || called(); });
+        --sleeping;
+        if (stop) return false;
+      }
       if (ready()) return true;
+      known = expected;
+      most = kExpected;
     }
   }
 
   void expect() {
-    if (!spins || sleeping.load(std::memory_order_relaxed) == 0) return;
+    if (!spins) return;
+    ++expected;
+    if (sleeping == 0) return;
     cpus.keep_off_caller(threads);
+    // Nobody is then between a look at the number and sleep.
     {
       const std::lock_guard lock(mutex);
-      ++expected;
     }
     wake.notify_all();
   }

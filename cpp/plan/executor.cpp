@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/sharing.h"
 #include "core/watch.h"
 #include "plan/convert_input.h"
 #include "plan/tensor_tools.h"
@@ -710,6 +711,8 @@ void Executor::run_tile(Call& call, std::size_t index, const Tile& tile,
   worker.ids.clear();
   Context context{kernels_, worker.arena, worker.symbols};
   context.upcoming = call.workspace.upcoming;
+  const bool waits = phase.kind == Phase::Kind::kRequest && call.shares_tiles && shares(call.rows);
+  const Sharing sharing(waits ? pool_.get() : nullptr);
   try {
     for (std::size_t i = 0; i < phase.imports.size(); ++i) {
       const Import& import = phase.imports[i];

@@ -9,7 +9,7 @@ from pyrec_infer.ir import Array
 from support.models import FLOAT, make_model
 
 
-def dlrm() -> bytes:
+def dlrm(width: int = 48) -> bytes:
     """Dot products of all pairs of 13 vectors, eight of them the request's, into three layers."""
     names = [*(f"u{i}" for i in range(8)), *(f"i{i}" for i in range(4)), "x"]
     left, right = np.triu_indices(len(names), 1)
@@ -33,9 +33,9 @@ def dlrm() -> bytes:
         "fields": np.array([-1, 13, 8]),
         "square": np.array([-1, 169]),
         "pairs": left * 13 + right,
-        "w0": random.normal(size=(86, 48)).astype(np.float32) / 20,
-        "b0": random.normal(size=48).astype(np.float32),
-        "w1": random.normal(size=(48, 32)).astype(np.float32) / 7,
+        "w0": random.normal(size=(86, width)).astype(np.float32) / 20,
+        "b0": random.normal(size=width).astype(np.float32),
+        "w1": random.normal(size=(width, 32)).astype(np.float32) / 7,
         "w2": random.normal(size=(32, 1)).astype(np.float32) / 6,
     }
     inputs = {name: (FLOAT, ["N", 8]) for name in names}

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import helper
+from support.dot_models import dlrm, sides
 from support.models import FLOAT, ITEMS, USERS, make_model, ranker
 from support.resident import in_fresh_process, resident_bytes
 
@@ -75,6 +76,18 @@ def test_scores_do_not_depend_on_the_number_of_threads() -> None:
         expected = one.score(*given).tobytes()
         assert two.score(*given).tobytes() == expected
         assert four.score(*given).tobytes() == expected
+
+
+def test_a_matrix_that_threads_fold_for_a_request_is_the_one_that_a_thread_folds() -> None:
+    content = dlrm(width=600)
+    models = [pi.load(content, threads=threads) for threads in (1, 2, 3)]
+    steps = [step for phase in models[1].explain(sides(1)[0]).as_dict()["phases"] for step in phase["steps"]]
+    assert "pyrec.FoldDots" in {step["operator"] for step in steps}
+    for seed in range(5):
+        request, items, rest = sides(4000, seed)
+        one, *others = (model.score(request, {**items, **rest}) for model in models)
+        for other in others:
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "core/sharing.h"
 #include "plan/op_list.h"
 #include "plan/ops/dense.h"
 #include "plan/ops/dense_layer.h"
@@ -113,19 +114,22 @@ class FoldDots {
   // The first rows of a matrix, from vectors [F, D].
   void fold(Context& context, const Tensor& vectors, const float* base, float* matrix) const {
     const std::size_t width = unsigned_size(vectors.shape[1]), n = unsigned_size(columns_);
-    BufferRef turned;
-    const Block* before = nullptr;
-    for (const Block& block : blocks_) {
-      if (!before || before->left != block.left) {
-        turned = turn(context, vectors, block.left);
-        before = &block;
-      }
-      const std::size_t k = block.left.size();
-      context.kernels.gemm_f32(reinterpret_cast<const float*>(turned.get()->data()), k,
-                               block.weights.data(), base, n, Activation::kNone, matrix, n, width,
-                               n, k, nullptr);
-      matrix += width * n;
-      if (base) base += width * n;
+    std::vector<BufferRef> turned(blocks_.size());
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const bool again = i > 0 && blocks_[i].left == blocks_[i - 1].left;
+      turned[i] = again ? turned[i - 1] : turn(context, vectors, blocks_[i].left);
+    }
+    const auto multiply = [&](std::size_t i, std::size_t) {
+      const std::size_t k = blocks_[i].left.size(), first = i * width * n;
+      context.kernels.gemm_f32(reinterpret_cast<const float*>(turned[i].get()->data()), k,
+                               blocks_[i].weights.data(), base ? base + first : nullptr, n,
+                               Activation::kNone, matrix + first, n, width, n, k, nullptr);
+    };
+    ThreadPool* const pool = Sharing::current();
+    if (pool && blocks_.size() * width * n >= kShared) {
+      pool->run(blocks_.size(), multiply);
+    } else {
+      for (std::size_t i = 0; i < blocks_.size(); ++i) multiply(i, 0);
     }
   }
 
@@ -147,6 +151,8 @@ class FoldDots {
   }
 
   static constexpr std::int64_t kMostFields = std::int64_t{1} << 20;
+  // Numbers of a result that take longer than to hand work over.
+  static constexpr std::size_t kShared = std::size_t{1} << 14;
 
   std::vector<Block> blocks_;
   std::int64_t columns_ = 0;
