@@ -296,6 +296,7 @@ void Scan::note(std::size_t block, Form form, const std::uint64_t* marks_of) {
     if (marks == 0) continue;
     for (; marks != 0; marks &= marks - 1) {
       const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
+      if (best_[query].is_excluded(index_.place(number))) continue;
       prefetch_bytes(index_.line(lines, number), table_.line_bytes(Form::kVectors));
       found_[query].push_back(static_cast<std::uint32_t>(number));
     }

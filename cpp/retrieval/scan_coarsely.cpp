@@ -86,6 +86,7 @@ void Scan::note_panels(std::size_t block, const std::uint64_t* marks_of) {
     if (marks_of[query] == 0) continue;
     for (std::uint64_t marks = marks_of[query] & present(block); marks != 0; marks &= marks - 1) {
       const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
+      if (best_[query].is_excluded(index_.place(number))) continue;
       prefetch_bytes(index_.line(lines, number), table_.line_bytes(Form::kCodes));
       __builtin_prefetch(&table_.of(index_.row(number)));
       passed_[query].push_back(static_cast<std::uint32_t>(number));

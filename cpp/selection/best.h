@@ -42,6 +42,11 @@ class Best {
   float least() const { return least_; }
   void raise_to(float least) { least_ = std::max(least_, least); }
 
+  bool is_excluded(std::uint32_t place) const {
+    return !excluded_.empty() && (marks_[word_of(place)] & bit_of(place)) != 0 &&
+           std::ranges::binary_search(excluded_, place);
+  }
+
   void add(float score, std::uint32_t place) {
     const Entry entry = entry_of(score, place);
     if (entry <= last_ || score < least_) return;
@@ -101,11 +106,6 @@ class Best {
   // Most places are told from those that are left out by a bit of their own, without a search.
   std::size_t word_of(std::uint32_t place) const { return place / 64 % marks_.size(); }
   static std::uint64_t bit_of(std::uint32_t place) { return std::uint64_t{1} << place % 64; }
-  bool is_excluded(std::uint32_t place) const {
-    return !excluded_.empty() && (marks_[word_of(place)] & bit_of(place)) != 0 &&
-           std::ranges::binary_search(excluded_, place);
-  }
-
   // see(i) for scores among which are all that may be among the best.
   template <class See>
   void look(const Kernels& kernels, std::span<const float> scores, bool later, See&& see) {

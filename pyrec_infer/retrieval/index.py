@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,6 @@ from pyrec_infer.top_k import Adjustment, Ranked
 _SPARSE = 0.25
 """Where a smaller part of the items may be found, they are laid out by themselves; else what may not is
 passed over in the blocks of all."""
-
-_COPIED = 1 / 32
-"""A filter that lets no larger part through has a copy of what a search reads of its items."""
 
 _PRODUCTS = 1 << 20
 """Products that are held at once."""
@@ -171,6 +169,7 @@ class NativeIndex:
     ) -> None:
         made = native.VectorIndex(vectors, details, codes, coarse, rows, biased)
         self._set(made, len(rows), None, backend, pool)
+        self._copies: list[ref[NativeIndex]] = []
 
     def _set(
         self, index: Any, count: int, mask: NDArray[np.uint64] | None, backend: str, pool: Any
@@ -182,10 +181,19 @@ class NativeIndex:
     def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> NativeIndex:
         mask, count = self._index.mask(flags, self._mask)
         sparse = count < _SPARSE * self.count
-        copied = lasting and count <= _COPIED * self.count
+        copied = lasting and sparse and count <= self._left()
         index = self._index.restricted(mask, copied) if sparse else self._index
         made = object.__new__(NativeIndex)
-        return made._set(index, count, None if sparse else mask, self._backend, self._pool)
+        made._set(index, count, None if sparse else mask, self._backend, self._pool)
+        if copied:
+            self._copies.append(ref(made))
+        return made
+
+    def _left(self) -> int:
+        """Of how many items what a search reads may still be copied: all copies that there are together are
+        no larger than that of all items."""
+        self._copies = [each for each in self._copies if each() is not None]
+        return self.count - sum(made.count for each in self._copies if (made := each()) is not None)
 
     def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None

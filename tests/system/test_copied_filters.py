@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.products import brute_force
 
 import pyrec_infer as pi
+from pyrec_infer.retrieval.index import NativeIndex
 from pyrec_infer.retrieval.retriever import PRECISIONS
 from pyrec_infer.retrieval.vectors import METRICS
 
@@ -51,3 +52,26 @@ def test_a_filter_finds_what_it_lets_through(metric: Any, precision: Any, data: 
         items[changed] = rng.integers(-3, 4, (20, width))
         rank[changed] = rng.permutation(rank[changed])
         shop.upsert(items[changed], changed, {"rank": rank[changed]})
+
+
+def test_copies_of_filters_are_no_larger_than_what_is_searched() -> None:
+    rng = np.random.default_rng(5)
+    items = rng.integers(-3, 4, (640, 5)).astype(np.float32)
+    shop = pi.Retriever(items, attributes={"rank": rng.permutation(640)})
+    filters = [shop.where("rank", min=64 * part, max=64 * part + 149) for part in range(8)]
+
+    def found() -> Any:
+        return [shop.top_k(items[:3], 9, where=where).ids.tolist() for where in filters]
+
+    def left() -> int:
+        assert shop._seen is not None
+        index: Any = shop._seen.kept("index", lambda: None)
+        return index._left() if isinstance(index, NativeIndex) else 40
+
+    # Four copies of 150 items are less than all 640, five would be more.
+    first = found()
+    assert left() == 40
+    assert found() == first
+    shop.upsert(items[:1], [0], {"rank": [700]})
+    found()
+    assert left() == 40
