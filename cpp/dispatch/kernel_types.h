@@ -26,9 +26,11 @@ using MultiplyAddF32 = void (*)(const float* a, std::size_t a_step, const float*
 // f over x[0..n); n >= 1 for max and min, which give NaN if any element is NaN.
 using ReduceF32 = float (*)(const float* x, std::size_t n);
 
-// The sum of the squares of what is left of each factor * x[i] when the nearest whole number is
-// taken away; |factor * x[i]| < 2^22.
-using RoundingSquaresF32 = float (*)(const float* x, float factor, std::size_t n);
+// For each of m rows of n numbers, ldx floats apart, two numbers: the sum of its squares, and that
+// of what is left of each factors[row] * x[i] when the nearest whole number is taken away;
+// |factors[row] * x[i]| < 2^22.
+using RowSquaresF32 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t n,
+                               const float* factors, float* squares);
 
 // y[r] = softmax or log-softmax of row r of a [rows, n] matrix; y may be x. All -inf gives NaN.
 using RowsF32 = void (*)(const float* x, float* y, std::size_t rows, std::size_t n);

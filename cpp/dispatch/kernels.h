@@ -44,7 +44,7 @@ namespace pyrec {
   X(sum_squares_f32, ReduceF32)        \
   X(max_f32, ReduceF32)                \
   X(min_f32, ReduceF32)                \
-  X(rounding_squares_f32, RoundingSquaresF32)
+  X(row_squares_f32, RowSquaresF32)
 
 #define PYREC_KERNELS_rows(X, INNER) \
   X(softmax_f32, RowsF32)            \

@@ -95,15 +95,26 @@ void sparse_block(const SparseBlock& block) {
     }
     prefetch_some(block.upcoming, kVectors * kSparseBlockK / 2 / kWorkPerLine);
     const float* row = block.a + i * block.lda;
-    for (std::uint64_t mask = block.masks[i * block.mask_step]; mask != 0; mask &= mask - 1) {
+    std::uint64_t mask = block.masks[i * block.mask_step];
+    const auto next = [&]() __attribute__((always_inline)) {
       const auto l = static_cast<std::size_t>(__builtin_ctzll(mask));
+      mask &= mask - 1;
+      return l;
+    };
+    const auto add = [&](std::size_t l) __attribute__((always_inline)) {
       const VecF left = broadcast(row[l]);
       const float* right = block.b + l * kStep;
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
         sums[v] = multiply_add(left, load(right + static_cast<std::size_t>(v) * kLanes), sums[v]);
       }
+    };
+    for (std::size_t fours = count_bits(mask) / 4; fours > 0; --fours) {
+      const std::size_t four[4] = {next(), next(), next(), next()};
+#pragma GCC unroll 4
+      for (const std::size_t l : four) add(l);
     }
+    while (mask != 0) add(next());
     float* c = block.c + i * block.ldc;
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {

@@ -50,6 +50,12 @@ _LOST_BY_GATES = 2.0**-42
 _LOST_OF_GATES = 2.0**-41
 """More than is lost of a number of what `measure_gates` measures."""
 
+_LOST_OF_WEIGHTS = 2.0**-148
+"""More than is lost of half a weight that is too small."""
+
+_LOST_OF_PRODUCTS = 2.0**-36
+"""Share of lengths that double precision loses in products of matrices, and more."""
+
 _SLACK = 1 + 2.0**-30
 """More than double precision loses in norms, and in the few sums that follow."""
 
@@ -81,6 +87,33 @@ def _norm(matrix: Floats64) -> float:
     largest = float(np.linalg.eigvalsh(gram)[-1])
     # The product and the eigenvalue are wrong by a tiny share of the trace, which bounds both.
     return float(np.sqrt(max(largest, 0.0) + 2.0**-35 * float(np.trace(gram))))
+
+
+@dataclass(frozen=True)
+class NarrowErrors:
+    """Bounds for a layer in int8 beside the same one in float32.
+
+    Attributes
+    ----------
+    moved : Sum
+        Of the distance of its result before the activation from that of exact arithmetic on the exact input.
+    exact : Sum
+        Of that of float32's result.
+    norm : Sum
+        Of its result's length.
+    input : Sum
+        Of its input's.
+    """
+
+    moved: Sum
+    exact: Sum
+    norm: Sum
+    input: Sum
+
+    @property
+    def total(self) -> Sum:
+        """Of the distance between both results."""
+        return self.moved + self.exact
 
 
 @dataclass(frozen=True)
@@ -131,8 +164,8 @@ class LayerBound:
             None if rounding is None else rounding * _SLACK,
         )
 
-    def narrow(self, error: Sum, measured: Sequence[Sum], one: Sum) -> tuple[Sum, Sum]:
-        """Bounds of the result's error and of its norm, from that of the input's error and its measures."""
+    def narrow(self, error: Sum, measured: Sequence[Sum], one: Sum) -> NarrowErrors:
+        """What int8 does to the result, from a bound of the input's error and its measures."""
         scale, length, rounding = measured
         assert self.rounding is not None
         inexact = sum_error(self.features)
@@ -144,8 +177,8 @@ class LayerBound:
         bias, least = self.bias * one, self.least * one
         exact = inexact * (bias + self.length * (exactly + error))
         own = 6 * _UNIT * (made + bias)
-        total = self.norm * (error + left) + self.rounding * rounded + exact + own + least
-        return total, made + bias + own + least
+        moved = self.norm * (error + left) + self.rounding * rounded + own
+        return NarrowErrors(moved, exact + least, made + bias + own + least, exactly)
 
     def wide(self, error: Sum, norm: Sum, one: Sum) -> tuple[Sum, Sum]:
         """The same of a layer in float32."""
@@ -158,6 +191,43 @@ class LayerBound:
         """A bound of the error of sums of a size, whose bias may be anything that both have."""
         inexact = sum_error(self.features)
         return self.norm * error + inexact * 3 * (size + self.length * (2 * norm + error)) + self.least * one
+
+
+@dataclass(frozen=True)
+class HalvedBound:
+    """The constants of a last layer w behind a layer x W + b in int8 with a ReLU whose halves are made apart.
+
+    Attributes
+    ----------
+    hidden, last : LayerBound
+        Of W and of w.
+    through : float
+        |W w|.
+    """
+
+    hidden: LayerBound
+    last: LayerBound
+    through: float
+
+    @classmethod
+    def of(cls, hidden: ScreenedLayer, last: ScreenedLayer) -> HalvedBound:
+        """Those of two layers."""
+        bounds = LayerBound.of(hidden), LayerBound.of(last)
+        both = hidden.weights.astype(np.float64) @ last.weights.astype(np.float64)
+        lost = bounds[0].length * bounds[1].length * _LOST_OF_PRODUCTS
+        return cls(*bounds, (float(np.linalg.norm(both)) + lost) * _SLACK)
+
+    def errors(self, before: Sum, made: NarrowErrors, size: Sum, one: Sum) -> Sum:
+        """A bound of the error of sums of a size, from those of the layer's input and result."""
+        hidden, last = self.hidden, self.last
+        inexact, linear = sum_error(last.features), sum_error(hidden.features)
+        half = 0.5 * last.length * (hidden.bias * one + hidden.length * made.input)
+        moved = 0.5 * (last.length * made.moved + self.through * before)
+        sums = 4 * inexact * (size + last.length * (2 * made.norm + made.total))
+        lost = np.sqrt(hidden.features) * made.input + np.sqrt(last.features) * made.norm
+        least = last.least + (2 * hidden.features + 16) * _LEAST
+        own = 2 * (inexact + linear) * half + _LOST_OF_WEIGHTS * lost + least * one
+        return np.asarray(moved + last.length * made.exact + sums + own)
 
 
 @dataclass(frozen=True)
@@ -212,17 +282,21 @@ class ScoreBound:
         narrow = sum(layer.narrow for layer in layers)
         one, size, *measured = np.eye(2 + MEASURES * narrow)
         error = norm = largest = 0 * one
+        last = layers[-1]
         for layer in layers[:-1]:
-            bound = LayerBound.of(layer)
+            bound, before = LayerBound.of(layer), error
             if layer.narrow:
-                error, norm = bound.narrow(error, measured[:MEASURES], one)
+                made = bound.narrow(error, measured[:MEASURES], one)
+                error, norm = made.total, made.norm
                 del measured[:MEASURES]
             else:
                 error, norm = bound.wide(error, norm, one)
             largest = largest + norm + error
-        self._gated = GatedBound.of(layers[-1]) if layers[-1].steps else None
-        if self._gated is None:
-            error = LayerBound.of(layers[-1]).last(error, norm, size, one)
+        self._gated = GatedBound.of(last) if last.steps else None
+        if layers[-2].halved:
+            error = HalvedBound.of(layers[-2], last).errors(before, made, size, one)
+        elif self._gated is None:
+            error = LayerBound.of(last).last(error, norm, size, one)
         self._error, self._norm = error * _SLACK, norm * _SLACK
         self._largest = largest + size + self._error
 
@@ -238,22 +312,23 @@ class ScoreBound:
         gates = None if self._gated is None else measures[-1]
         narrow = measures if gates is None else measures[:-1]
         size = np.abs(sums).astype(np.float64)
-        values = [size, *(column for each in narrow for column in each.T.astype(np.float64))]
+        values = [each.astype(np.float64) for each in narrow]
         with np.errstate(all="ignore"):
-            error = _total(self._error, values)
+            error = _total(self._error, size, values)
             if self._gated is not None and gates is not None:
-                error = self._gated.errors(error, _total(self._norm, values), size, gates)
-            most = [np.asarray(value.max(initial=0.0)) for value in values]
-            if not _total(self._largest, most) < _LARGEST:
+                error = self._gated.errors(error, _total(self._norm, size, values), size, gates)
+            most = [np.full(MEASURES, value.max(initial=0.0)) for value in values]
+            if not _total(self._largest, size.max(initial=0.0), most) < _LARGEST:
                 # Of NaN nothing is known either.
-                error = np.where(_total(self._largest, values) < _LARGEST, error, np.inf)
+                error = np.where(_total(self._largest, size, values) < _LARGEST, error, np.inf)
         return error
 
 
-def _total(factors: Sum, values: Sequence[Floats64]) -> Floats64:
-    total = factors[1] * values[0] + factors[0]
-    for factor, value in zip(factors[2:], values[1:], strict=True):
-        total += factor * value
+def _total(factors: Sum, size: Floats64, measured: Sequence[Floats64]) -> Floats64:
+    total = factors[1] * size + factors[0]
+    for place, values in enumerate(measured):
+        begin = 2 + MEASURES * place
+        total = total + values @ factors[begin : begin + MEASURES]
     return np.asarray(total)
 
 

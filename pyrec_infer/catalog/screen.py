@@ -34,7 +34,7 @@ _TINY_SIGMOID = 2.0**-100
 _ITEMS_FOR_EACH = 16
 """Items for each result, below which too many are near the best."""
 
-_LAYER_COST = 8_000.0
+_LAYER_COST = 5_000.0
 """What else an int8 layer takes for each item: its rows are rounded and measured."""
 
 _LEAST_SAVED = 0.2

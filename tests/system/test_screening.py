@@ -232,6 +232,48 @@ def test_no_error_behind_gates_is_beyond_its_bound(size: float) -> None:
     assert np.isinf(bound.errors(near, [measure_rows(rows), large])).all()
 
 
+@native
+@pytest.mark.parametrize("outlier", [1.0, 1e4])
+def test_no_error_of_a_halved_relu_is_beyond_its_bound(
+    outlier: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where the signs of the layer's sums are known: only a wrong size of each is left."""
+    rng = np.random.default_rng(13)
+    first, last = _layers(rng, outlier)
+    signs = np.where(np.arange(40) % 2, 1, -1)
+    direction = np.sign(first.weights @ (last.weights[:, 0] * signs))
+    step = rng.integers(0, 126, (200, 48)) + np.where(direction > 0, 0.49, 0.51)
+    rows = np.asarray(step * np.logspace(-6, 6, 200)[:, None] / 127, np.float32)
+    rows[:, 0] = rows.max(1)
+    nodes = [
+        helper.make_node("Add", ["user", "item"], ["s"]),
+        helper.make_node("Relu", ["s"], ["x"]),
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["score"]),
+    ]
+    bias = (signs * 50 * outlier).astype(np.float32)
+    constants = {"w": first.weights, "b": bias, "v": last.weights}
+    inputs = {name: (FLOAT, ["N", 48]) for name in ("user", "item")}
+    model = make_model(nodes, inputs, {"score": (FLOAT, ["N", 1])}, constants).SerializeToString()
+    catalog = pi.load(model, threads=1).catalog({"item": rows})
+    bound = catalog._scorer.screening[0]._bound
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def errors(sums: np.ndarray, measures: Sequence[np.ndarray]) -> np.ndarray:
+        made: np.ndarray = ScoreBound.errors(bound, sums, measures)
+        seen.append((sums, made))
+        return made
+
+    monkeypatch.setattr(bound, "errors", errors)
+    # One request over few items is scored by another way.
+    catalog.top_k({"user": np.zeros((2, 48), np.float32)}, 5)
+    sums, bounds = seen[0]
+    wrong = np.abs(catalog.score({"user": np.zeros((1, 48), np.float32)}).astype(np.float64) - sums)
+    assert (wrong <= bounds).all()
+    assert (wrong > bounds / 100).any()
+
+
 def test_equal_scores_of_a_saturated_sigmoid_are_all_kept() -> None:
     sums = np.linspace(-120, 120, 4001, dtype=np.float32)
     scores = sigmoid(sums).astype(np.float32)

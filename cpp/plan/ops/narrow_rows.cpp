@@ -43,16 +43,21 @@ void quantize_measured(const Kernels& kernels, const float* x, std::size_t ldx, 
                        std::size_t k, const std::int32_t* order, std::byte* rows) {
   kernels.quantize_rows_u8(x, ldx, m, k, order, rows);
   const std::size_t size = quantized_row_size(k);
-  for (std::size_t i = 0; i < m; ++i) {
-    std::byte* tail = rows + (i + 1) * size - kRowRecordTail;
-    float scale;
-    std::memcpy(&scale, tail, sizeof scale);
-    float measured[2] = {std::sqrt(kernels.sum_squares_f32(x + i * ldx, k)), scale};
-    // Neither zero nor NaN.
-    if (scale > 0.0f) {
-      measured[1] *= std::sqrt(kernels.rounding_squares_f32(x + i * ldx, 1.0f / scale, k));
+  float scales[kSummedRows], factors[kSummedRows], squares[2 * kSummedRows];
+  for (std::size_t begin = 0; begin < m; begin += kSummedRows) {
+    const std::size_t count = std::min(kSummedRows, m - begin);
+    std::byte* tails = rows + (begin + 1) * size - kRowRecordTail;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::memcpy(&scales[i], tails + i * size, sizeof scales[i]);
+      // Of a scale that is zero or NaN nothing is measured.
+      factors[i] = scales[i] > 0.0f ? 1.0f / scales[i] : 0.0f;
     }
-    std::memcpy(tail + kMeasuredInTail, measured, sizeof measured);
+    kernels.row_squares_f32(x + begin * ldx, ldx, count, k, factors, squares);
+    for (std::size_t i = 0; i < count; ++i) {
+      const float rounding = scales[i] > 0.0f ? std::sqrt(squares[2 * i + 1]) : 1.0f;
+      const float measured[2] = {std::sqrt(squares[2 * i]), scales[i] * rounding};
+      std::memcpy(tails + i * size + kMeasuredInTail, measured, sizeof measured);
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.passes.common.writer import Writer
 from pyrec_infer.passes.finish.follow_gates import Gates, follow_gates, measure_gates
+from pyrec_infer.passes.finish.halve_relu import halve_relu, linear_half
 from pyrec_infer.passes.load.fuse_dense import has_constant_weights
 
 SMALLEST = 32
@@ -35,12 +36,15 @@ class ScreenedLayer:
         Whether it runs in int8, with its own rows' measures.
     steps : int
         Of the last layer: products and sums with others between the layer before and its row.
+    halved : bool
+        Of the layer before the last: the linear half of its ReLU is made in float32; see `halve_relu`.
     """
 
     weights: Array
     bias: Array | None
     narrow: bool
     steps: int = 0
+    halved: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,10 +176,24 @@ class _Finder:
     def is_wide(self, node: Node) -> bool:
         return min(self.shape(node)) >= SMALLEST
 
+    def bias(self, node: Node) -> Array | None:
+        """The bias of a layer, where it is a constant."""
+        return self.graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
+
+    def linear_half(self, chain: Sequence[Node]) -> tuple[Array, Array] | None:
+        """What the halves of the ReLU before the last layer are made apart by; None where they are not.
+
+        They are where that layer alone is in int8: of several, the errors of the others would stay.
+        """
+        hidden, last = chain[-2:]
+        if hidden.attribute("activation", "") != "Relu" or [*map(self.is_wide, chain[:-1])] != [True]:
+            return None
+        weights = [self.graph.constants[node.inputs[1]] for node in (hidden, last)]
+        half = linear_half(weights[0], self.bias(hidden), weights[1])
+        return half if all(np.isfinite(part).all() for part in half) else None
+
     def layer(self, node: Node, narrow: bool, steps: int = 0) -> ScreenedLayer:
-        bias = node.inputs[2] if len(node.inputs) > 2 else ""
-        constants = self.graph.constants
-        return ScreenedLayer(constants[node.inputs[1]], constants.get(bias) if bias else None, narrow, steps)
+        return ScreenedLayer(self.graph.constants[node.inputs[1]], self.bias(node), narrow, steps)
 
 
 def screen_layers(graph: Graph, sides: Sides) -> Screened:
@@ -203,22 +221,37 @@ def screen_layers(graph: Graph, sides: Sides) -> Screened:
     except _UnboundedError as error:
         return Screened(graph, why_not=str(error))
     last = chain[-1]
-    changed: dict[Node, Node] = {}
+    sums = last.outputs[0]
+    writer = Writer(f"{sums}/near", last.name, finder.infos)
+    half = finder.linear_half(chain) if gates is None else None
+    changed: dict[Node, tuple[Node, ...]] = {}
     measures: list[str] = []
     for node in chain[:-1]:
         if finder.is_wide(node):
             measures.append(f"{node.outputs[0]}/measures")
-            changed[node] = replace(node, op="pyrec.DenseInt8", outputs=(*node.outputs, measures[-1]))
-    sums = last.outputs[0]
-    plain = {key: value for key, value in last.attributes.items() if key != "activation"}
-    changed[last] = replace(last, attributes=plain)
-    writer = Writer(f"{sums}/gates", last.name, finder.infos)
+            own = _plain(node) if half is not None and node is chain[-2] else node
+            changed[node] = (replace(own, op="pyrec.DenseInt8", outputs=(*node.outputs, measures[-1])),)
+    made = _plain(last)
+    if half is not None:
+        made = halve_relu(chain[-2], made, half, graph.constants[last.inputs[1]], writer)
+    changed[last] = (*writer.nodes, made)
+    writer.nodes.clear()
     if gates is not None:
         row = writer.constant(graph.constants[last.inputs[1]].reshape(1, -1))
         measures.append(measure_gates(gates, row, writer.fresh(), writer))
-    nodes = (*(changed.get(node, node) for node in graph.nodes), *writer.nodes)
+    nodes = (*(each for node in graph.nodes for each in changed.get(node, (node,))), *writer.nodes)
     constants = {**graph.constants, **writer.constants}
-    made = graph.with_(nodes=nodes, constants=constants, outputs=(sums, *measures))
-    layers = tuple(finder.layer(node, finder.is_wide(node)) for node in chain[:-1])
+    layers = [finder.layer(node, finder.is_wide(node)) for node in chain[:-1]]
+    layers[-1] = replace(layers[-1], halved=half is not None)
     steps = 0 if gates is None else len(gates.steps)
-    return Screened(made, (*layers, finder.layer(last, False, steps)), activation)
+    return Screened(
+        graph.with_(nodes=nodes, constants=constants, outputs=(sums, *measures)),
+        (*layers, finder.layer(last, False, steps)),
+        activation,
+    )
+
+
+def _plain(node: Node) -> Node:
+    """A layer without its activation."""
+    own = {key: value for key, value in node.attributes.items() if key != "activation"}
+    return replace(node, attributes=own)
