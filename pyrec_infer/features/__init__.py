@@ -4,6 +4,7 @@ from pyrec_infer.features.fields import Combination, Field, ListField
 from pyrec_infer.features.golden import Golden
 from pyrec_infer.features.json_schema import json_schema
 from pyrec_infer.features.transforms.combine import Join, Since
+from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
 from pyrec_infer.features.transforms.ids import Lookup, Modulo, OneHot, Shift, Vocabulary
@@ -15,6 +16,7 @@ __all__ = [
     "Bucketise",
     "Clip",
     "Combination",
+    "Counts",
     "Cross",
     "DatePart",
     "Field",

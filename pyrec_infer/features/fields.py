@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from pyrec_infer.errors import SchemaError
+from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.ids import finite, is_of, whole
 from pyrec_infer.features.transforms.transform import Kind, Transform, in_order
 
@@ -212,6 +213,12 @@ class ListField(Field):
         """Whether the values of all rows follow each other without padding."""
         return bool(self.offsets_to) or not self.length
 
+    @property
+    def counts(self) -> Counts | None:
+        """The last transform, if it takes all values of a row together."""
+        last = self.transforms[-1] if self.transforms else None
+        return last if isinstance(last, Counts) else None
+
     def of_weights(self) -> ListField:
         """The list of the weights, cut and padded in the same way, as a field of its own."""
         number: dict[str, Any] = {"dtype": "number", "transforms": (), "separator": "", "default": None}
@@ -220,11 +227,16 @@ class ListField(Field):
         return replace(self, **own, **number, **rules, infinity="error")
 
     def width(self, part: str = "value") -> int:
+        if part == "value" and self.counts is not None:
+            return self.counts.width
         return 0 if self.ragged or part == "length" else self.length
 
     def mistakes(self) -> Iterator[str]:
         yield from super().mistakes()
-        if super().width():
+        if self.counts is not None:
+            if self.ragged or self.padding:
+                yield "counts: expected lists of a length that is given, without padding of their own"
+        elif super().width():
             yield f"{self.transforms[-1].name}: expected for fields of one value"
         if self.missing == "id":
             yield "missing: expected 'id' for fields of one value"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
+from pyrec_infer.features.transforms.counts import NOWHERE
 from pyrec_infer.features.transforms.transform import Kind, Transform
 from pyrec_infer.ir import BATCH, STRING, Array, Dim, Graph, Info, Rows, verify
 from pyrec_infer.ops.core.interpret import interpret
@@ -80,7 +81,8 @@ class _Lowering:
         self.inputs.update(raw_inputs(item))
         if isinstance(item, ListField):
             there = None if item.ragged else self.places(item)
-            value = self.transformed(item.name, item.transforms, item.dtype, there)
+            each = item.transforms if item.counts is None else item.transforms[:-1]
+            value = self.transformed(item.name, each, item.dtype, there)
             self.ragged(item, value) if there is None else self.list(item, value, there)
             return
         place, stand_in = item.unknown() or (0, 0)
@@ -140,9 +142,13 @@ class _Lowering:
 
     def list(self, item: ListField, value: str, there: str) -> None:
         count, length = count_input(item.name), item.length
-        padding = self.writer.constant(item.padding, DTYPES[item.kinds()[-1]])
-        made = self.writer.node("Where", there, value, padding)
-        self.feed(item.to, made, length, self.bounded(item))
+        if item.counts is None:
+            padding = self.writer.constant(item.padding, DTYPES[item.kinds()[-1]])
+            made = self.writer.node("Where", there, value, padding)
+        else:
+            nowhere = self.writer.constant(NOWHERE, np.int64)
+            made = item.counts.of_lists(self.writer, self.writer.node("Where", there, value, nowhere))
+        self.feed(item.to, made, item.width(), self.bounded(item))
         if item.weights_to:
             zero = self.writer.constant(0, DTYPES["number"])
             weights = self.writer.node("Where", there, item.weights, zero)

@@ -36,6 +36,7 @@ EXAMPLES: list[Any] = [
     features.Prefix("p="),
     features.Pseudonym("env:KEY", buckets=7),
     features.OneHot(4),
+    features.Counts(2, [0.5, 1], True),
 ]
 
 

@@ -115,10 +115,75 @@ def test_inputs_of_several_values_are_lists() -> None:
     schema = pi.Schema.from_keras(saved(layers, sizes={"city": 3}))
     rows = {"city": [["a", "b", "c"], ["a", "a", ""], ["z", "b", "z"]]}
     assert pi.check_features(schema, rows, {"kinds": np.asarray([[2, 3, 4], [2, 2, 0], [1, 3, 1]])}).same
-    counted = {"kinds": ("StringLookup", {**MASKED, "output_mode": "count"}, ["city"])}
-    for wrong in (counted, {**layers, "more": layers["kinds"]}):
+    spread = {"kinds": ("StringLookup", {**MASKED, "output_mode": "one_hot"}, ["city"])}
+    for wrong in (spread, {**layers, "more": layers["kinds"]}):
         with pytest.raises(SchemaError, match=r"layer 'city' .* has lists that"):
             pi.Schema.from_keras(saved(wrong, sizes={"city": 3}))
+
+
+WORDS = [["a", "b", "b", ""], ["c", "a", "z", "z"], ["b", "", "", ""], ["q", "a", "a", "a"]]
+FILES = {"string_lookup": "[UNK]\n[UNK]\nb\na\nz\nc\nq"}
+COUNTED: dict[str, tuple[dict[str, Any], dict[str, str], list[float]]] = {
+    "multi_hot": (
+        {"num_oov_indices": 2, "mask_token": "", "output_mode": "multi_hot", "vocabulary": None},
+        FILES,
+        [0, 0, 0, 1, 1, 1, 0],
+    ),
+    "count": (
+        {"num_oov_indices": 2, "mask_token": "", "output_mode": "count", "vocabulary": None},
+        FILES,
+        [0, 0, 0, 1, 2, 1, 0],
+    ),
+    "padded": (
+        {
+            "num_oov_indices": 1,
+            "output_mode": "count",
+            "vocabulary": ["a", "b"],
+            "max_tokens": 5,
+            "pad_to_max_tokens": True,
+        },
+        {},
+        [3, 1, 0, 0, 0],
+    ),
+    "tf_idf": (
+        {
+            "num_oov_indices": 1,
+            "output_mode": "tf_idf",
+            "vocabulary": ["a", "b", "c"],
+            "idf_weights": [0.5, 1.0, 2.0],
+        },
+        {},
+        [2.3333332538604736, 0.5, 0.0, 2.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_lists_are_counted_as_keras_counts_them(case: str) -> None:
+    config, files, second = COUNTED[case]
+    layers = {"kinds": ("StringLookup", {**LOOKUP, **config}, ["city"])}
+    schema = pi.Schema.from_keras(saved(layers, files, sizes={"city": 4}))
+    (made,) = pi.check_features(
+        schema, {"city": WORDS[1:2]}, {"kinds": np.asarray([second], np.float32)}
+    ).checks
+    assert made.differ == 0
+    assert pi.Schema.from_json(schema.to_json()) == schema
+
+
+def test_weights_of_counts_are_read_from_the_weights() -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    out = io.BytesIO()
+    with h5py.File(out, "w") as stored:
+        stored["layers/string_lookup/vars/idf_weights"] = np.asarray([0.9, 0.5, 2.0], np.float32)
+    config = {**LOOKUP, "num_oov_indices": 1, "output_mode": "tf_idf", "vocabulary": None}
+    layers = {"kinds": ("StringLookup", config, ["city"])}
+    files = {"string_lookup": "[UNK]\na\nb"}
+    schema = pi.Schema.from_keras(saved(layers, files, out.getvalue(), {"city": 4}))
+    expected = np.asarray([[1.8, 1.0, 0.0], [2.7, 0.5, 0.0]], np.float32)
+    assert pi.check_features(schema, {"city": [["a", "a", "z", ""], WORDS[1]]}, {"kinds": expected}).same
+    short = {**files, "string_lookup": "[UNK]\na"}
+    with pytest.raises(SchemaError, match=r"kinds.*expected 2 weights, one for each id, got 3"):
+        pi.Schema.from_keras(saved(layers, short, out.getvalue(), {"city": 4}))
 
 
 def test_layers_feed_the_inputs_that_they_are_given() -> None:

@@ -20,6 +20,7 @@ from pyrec_infer.features.sources.keras_layers import (
     read_layer,
 )
 from pyrec_infer.features.text import parse_json
+from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.hashes import Cross
 from pyrec_infer.features.transforms.transform import Transform
 
@@ -124,8 +125,8 @@ def _joined(
         if length > 1:
             if first is None or any(name in cross.of for cross in crosses):
                 raise mistake(layers[name], "has lists that several layers read")
-            if first.width() > 0:
-                raise mistake(layers[name], f"has lists that layer '{first.name}' counts")
+            if first.width() and not isinstance(first.transforms[-1], Counts):
+                raise mistake(layers[name], f"has lists that layer '{first.name}' makes lists of lists")
             here = sides.get(name, side)
             found.append(ListField(name, here, first.to, kind, first.transforms, length=length, most=length))
             continue

@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.text import MOST_BYTES
+from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.hashes import Hash
 from pyrec_infer.features.transforms.ids import OneHot, Shift, Vocabulary
 from pyrec_infer.features.transforms.numbers import Bucketise, Standardise
@@ -88,7 +89,8 @@ def _words(layer: Layer, archive: Archive, integers: bool) -> list[Any]:
         if data is None:
             raise mistake(layer, "its vocabulary is not in the file: adapt it before saving")
         words = data.decode(errors="replace").split("\n")
-    special = int(layer.config.get("num_oov_indices", 1)) + (layer.config.get("mask_token") is not None)
+    masks = layer.config.get("mask_token") is not None and layer.config.get("output_mode", "int") == "int"
+    special = int(layer.config.get("num_oov_indices", 1)) + masks
     # A list in the configuration is as the caller gave it, a file has all.
     if not isinstance(vocabulary, list):
         words = words[special:]
@@ -99,13 +101,36 @@ def _words(layer: Layer, archive: Archive, integers: bool) -> list[Any]:
         raise mistake(layer, "its vocabulary holds what is no whole number") from None
 
 
-def output(layer: Layer, size: int) -> list[Transform]:
+def output(layer: Layer, size: int, weights: Sequence[float] = ()) -> list[Transform]:
+    """What a layer makes of its ids, which are less than a size; weights are those of ``tf_idf``."""
     mode = layer.config.get("output_mode", "int")
     if mode == "int":
         return []
-    if mode in ("one_hot", "multi_hot", "count"):
+    if layer.config.get("sparse"):
+        raise mistake(layer, "gives sparse tensors")
+    if mode == "one_hot":
         return [OneHot(size)]
+    if mode in ("multi_hot", "count"):
+        return [Counts(size, once=mode == "multi_hot")]
+    if mode == "tf_idf" and weights:
+        return [Counts(size, weights)]
     raise mistake(layer, f"output_mode {mode!r} is not known")
+
+
+def _frequencies(layer: Layer, archive: Archive, unknown: int, words: int, size: int) -> list[float]:
+    """The weight of each id of a lookup that counts by inverse document frequencies."""
+    given = layer.config.get("idf_weights")
+    if given is None:
+        (stored,) = _stored(layer, archive, "idf_weights")
+        found = [float(weight) for weight in stored.reshape(-1)]
+    else:
+        found = [float(weight) for weight in given]
+        if len(found) == words:
+            # An unknown value counts what a word does on average.
+            found = [float(np.average(found))] * unknown + found
+    if len(found) not in (unknown + words, size):
+        raise mistake(layer, f"expected {unknown + words} weights, one for each id, got {len(found)}")
+    return found + [0.0] * (size - len(found))
 
 
 def _lookup(layer: Layer, archive: Archive) -> list[Transform]:
@@ -115,11 +140,16 @@ def _lookup(layer: Layer, archive: Archive) -> list[Transform]:
     if config.get("salt") is not None or config.get("oov_method", "floormod") != "floormod":
         raise mistake(layer, "shares unknown values out in a way that is not known")
     words = _words(layer, archive, layer.kind == "IntegerLookup")
-    made = Vocabulary(words, int(config.get("num_oov_indices", 1)), config.get("mask_token"))
-    if config.get("mask_token") is None or config.get("output_mode", "int") == "int":
-        return [made, *output(layer, made.first + len(words))]
+    unknown, mode = int(config.get("num_oov_indices", 1)), config.get("output_mode", "int")
+    made = Vocabulary(words, unknown, config.get("mask_token"))
+    if mode == "int":
+        return [made]
+    padded = config.get("max_tokens") if config.get("pad_to_max_tokens") else None
+    size = unknown + len(words) if padded is None else int(padded)
+    weights = _frequencies(layer, archive, unknown, len(words), size) if mode == "tf_idf" else []
     # The mask has no column.
-    return [made, Shift(-1), *output(layer, made.first + len(words) - 1)]
+    shift = [] if config.get("mask_token") is None else [Shift(-1)]
+    return [made, *shift, *output(layer, size, weights)]
 
 
 def _hashing(layer: Layer, archive: Archive) -> list[Transform]:
@@ -145,7 +175,7 @@ def _normalization(layer: Layer, archive: Archive) -> list[Transform]:
         raise mistake(layer, "turns numbers back")
     mean, variance = layer.config.get("mean"), layer.config.get("variance")
     if mean is None or variance is None:
-        mean, variance = _adapted(layer, archive)
+        mean, variance = _stored(layer, archive, "0", "1")
     numbers = [np.asarray(value, np.float64).reshape(-1) for value in (mean, variance)]
     if any(value.size != 1 for value in numbers):
         raise mistake(layer, "expected one number in each row; give each number an input of its own")
@@ -160,8 +190,8 @@ def _rescaling(layer: Layer, archive: Archive) -> list[Transform]:
     return [Standardise(-offset / scale, 1 / scale)]
 
 
-def _adapted(layer: Layer, archive: Archive) -> tuple[Any, Any]:
-    """Mean and variance as the layer has learnt them."""
+def _stored(layer: Layer, archive: Archive, *names: str) -> list[Any]:
+    """Numbers that a layer has learnt, from the file's weights."""
     try:
         import h5py
     except ImportError:
@@ -172,7 +202,7 @@ def _adapted(layer: Layer, archive: Archive) -> tuple[Any, Any]:
     try:
         with h5py.File(io.BytesIO(data), "r") as stored:
             group = stored[f"{layer.folder}/vars"]
-            return np.asarray(group["0"]), np.asarray(group["1"])
+            return [np.asarray(group[name]) for name in names]
     except (KeyError, OSError, ValueError, TypeError) as error:
         let_interrupts_pass(error)
         raise mistake(layer, "its numbers cannot be read from the file's weights") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pyrec_infer.features.transforms.combine import Combine, Join, Since
+from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
 from pyrec_infer.features.transforms.ids import Lookup, Modulo, OneHot, Shift, Vocabulary
@@ -21,6 +22,7 @@ TRANSFORMS: Mapping[str, type[Transform]] = {
         Modulo,
         Shift,
         OneHot,
+        Counts,
         Lookup,
         Bucketise,
         Log1p,
