@@ -156,6 +156,7 @@ MISTAKES: list[tuple[Transform, str]] = [
     (features.DatePart("century"), "part"),
     (features.Text("title"), "change"),
     (features.OneHot(0), "size"),
+    (features.Counts(0), "size"),
     (features.Hash(0), "buckets"),
     (features.Hash(10, "sha1"), "scheme"),
     (features.Hash(10, "vw"), "power of two"),
