@@ -36,6 +36,7 @@ from pyrec_infer.arguments.arrow_values import (
     is_text,
     lists_of,
     nothing_of,
+    rows_after,
     texts_of,
     values_of,
     views_of,
@@ -51,14 +52,14 @@ def _contradiction(label: str) -> InputError:
 
 
 @contextmanager
-def _told(label: str) -> Iterator[None]:
-    """Errors of a piece as those of a column."""
+def _told(label: str, first: int) -> Iterator[None]:
+    """Errors of a piece, which begins with this row, as those of a column."""
     try:
         yield
     except MalformedError:
         raise _contradiction(label) from None
     except PyrecError as error:
-        raise type(error)(f"{label}: {error}") from None
+        raise type(error)(f"{label}: {rows_after(first, str(error))}") from None
 
 
 def _both(first: Array | None, second: Array | None) -> Array | None:
@@ -86,6 +87,13 @@ class ArrowColumn:
         self.field_of = field
         self._pieces = pieces
 
+    def _placed(self) -> Iterator[tuple[int, Piece, Array | None]]:
+        """The pieces, each with the row that it begins with."""
+        first = 0
+        for piece, gone in self._pieces:
+            yield first, piece, gone
+            first += piece.count
+
     def array(self, label: str) -> Array:
         """The column as one array, borrowed if it is one piece of numbers.
 
@@ -110,8 +118,8 @@ class ArrowColumn:
         """
         parts: list[Array] = []
         flags: list[Array] = []
-        for piece, gone in self._pieces:
-            with _told(label):
+        for first, piece, gone in self._placed():
+            with _told(label, first):
                 values, missing = values_of(self.field_of, piece)
             parts.append(values)
             flags.append(_either(piece.count, gone, missing))
@@ -141,8 +149,8 @@ class ArrowColumn:
         sizes = [np.zeros(1, np.int64)]
         absent: list[Array] = []
         gone_lists: list[Array] = []
-        for piece, gone in self._pieces:
-            with _told(label):
+        for first, piece, gone in self._placed():
+            with _told(label, first):
                 values, missing, lengths, none = lists_of(self.field_of, piece)
             parts.append(values)
             absent.append(_either(len(values), missing, None))
@@ -171,14 +179,13 @@ class ArrowColumn:
         """
         if not is_text(self.field_of):
             return None
-        parts, first = [], 0
-        for piece, gone in self._pieces:
-            with _told(label):
-                made = texts_of(self.field_of, piece, first)
+        parts = []
+        for first, piece, gone in self._placed():
+            with _told(label, first):
+                made = texts_of(self.field_of, piece)
             if gone is not None and gone.any():
                 made = Texts(made.offsets, made.data, made.places, _both(gone, made.missing))
             parts.append(made)
-            first += piece.count
         return parts
 
     def views(self, label: str) -> list[Views] | None:
@@ -191,7 +198,7 @@ class ArrowColumn:
         """
         if not has_views(self.field_of):
             return None
-        with _told(label):
+        with _told(label, 0):
             return [(*views_of(piece), _both(gone, piece.missing())) for piece, gone in self._pieces]
 
 

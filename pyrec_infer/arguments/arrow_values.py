@@ -59,7 +59,7 @@ def values_of(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     if field.format == "b":
         return piece.bits(1), missing
     if is_text(field):
-        return _as_text(texts_of(field, piece, 0)), missing
+        return _as_text(texts_of(field, piece)), missing
     if field.format in _LISTS or field.format.startswith("+w:"):
         return _lists(field, piece, missing)
     raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {described(field.format)}")
@@ -89,18 +89,23 @@ def _places(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     return places if missing is None else np.where(missing, 0, places), missing
 
 
+def rows_after(first: int, text: str) -> str:
+    """A text about a piece's row as one about the column's, of which the piece begins with that row."""
+    return _ROW.sub(lambda found: f" (row {first + int(found[1])})", text)
+
+
 @contextmanager
-def _rows_named(having: Callable[[int], Array], first: int = 0) -> Iterator[None]:
+def _rows_named(having: Callable[[int], Array]) -> Iterator[None]:
     """Errors that name one of some values as those that name the first of the rows that have it."""
     try:
         yield
-    except DTypeError as error:
+    except InputError as error:
         found = _ROW.search(str(error))
         if found is None:
             raise
         rows = np.flatnonzero(having(int(found[1])))
-        where = f" (row {first + rows[0]})" if len(rows) else ", in what no row has"
-        raise DTypeError(_ROW.sub(where, str(error))) from None
+        where = f" (row {rows[0]})" if len(rows) else ", in what no row has"
+        raise type(error)(_ROW.sub(where, str(error))) from None
 
 
 def _having(places: Array, missing: Array | None) -> Callable[[int], Array]:
@@ -194,10 +199,10 @@ def is_text(field: Field) -> bool:
     return held.format in _TEXTS or held.format in ("vu", "vz", "n")
 
 
-def texts_of(field: Field, piece: Piece, first: int) -> Texts:
-    """Strings, or a dictionary of them, borrowed unless they are views; the first has that row."""
+def texts_of(field: Field, piece: Piece) -> Texts:
+    """Strings, or a dictionary of them, borrowed unless they are views."""
     if field.dictionary is not None:
-        return _dictionary_of_texts(field, field.dictionary, piece, first)
+        return _dictionary_of_texts(field, field.dictionary, piece)
     if field.format == "n":
         nothing = np.zeros(piece.count + 1, np.int64)
         return Texts(nothing, np.empty(0, np.uint8), None, np.ones(piece.count, np.bool_))
@@ -218,14 +223,14 @@ def texts_of(field: Field, piece: Piece, first: int) -> Texts:
         there = None if missing is None else np.flatnonzero(~missing)
         wrong = (made if there is None else made.take(there, None)).first_no_utf8
         if wrong >= 0:
-            raise DTypeError(f"{NO_UTF8} (row {first + (wrong if there is None else int(there[wrong]))})")
+            raise DTypeError(f"{NO_UTF8} (row {wrong if there is None else there[wrong]})")
     return made
 
 
-def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece, first: int) -> Texts:
+def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
     places, missing = _places(field, piece)
-    with _rows_named(_having(places, missing), first):
-        words = texts_of(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner), 0).plain()
+    with _rows_named(_having(places, missing)):
+        words = texts_of(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner)).plain()
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
             raise MalformedError
@@ -317,7 +322,7 @@ def _lists(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Ar
         if missing is None and (lengths != width).any():
             row = int(np.flatnonzero(lengths != width)[0])
             raise ShapeError(
-                f"expected lists of one length, {width} as in row 0, got {lengths[row]} (row {row})"
+                f"expected lists of one length, {width} as before it, got {lengths[row]} (row {row})"
             )
         begin, total = int(bounds[0]), int(bounds[-1] - bounds[0])
     else:
@@ -342,6 +347,7 @@ __all__ = [
     "is_text",
     "lists_of",
     "nothing_of",
+    "rows_after",
     "texts_of",
     "values_of",
     "views_of",
