@@ -263,7 +263,7 @@ class Schema:
         Parameters
         ----------
         folder : path
-            A saved workflow, or its folder ``categories`` with files ``unique.<column>.parquet``, and
+            A saved workflow, or a folder ``categories`` with files ``unique.<column>.parquet``, and
             ``meta.<column>.parquet`` since version 23.04. pyarrow or polars has to be installed.
         to : mapping of str to str, optional
             For a column, the model's input that takes its ids; by default that of its name.
@@ -283,7 +283,7 @@ class Schema:
         ------
         SchemaError
             A file is damaged, or its ids are given in a way that no file tells (``num_buckets``,
-            ``single_table``, combinations of columns); names the column.
+            ``single_table`` of several, combinations of columns), or a column is not there; names the column.
         """
         return cls(nvtabular.fields_of(Path(folder), to or {}, sides or {}, side, start_index, joint or {}))
 
@@ -305,12 +305,13 @@ class Schema:
             ImputerModel, and the models of StandardScaler, MinMaxScaler, MaxAbsScaler and RobustScaler.
             What was trained on the features is left. pyarrow or polars has to be installed.
         to : mapping of str to str, optional
-            For a column that no stage reads, the model's input that takes it; a vector takes its columns.
+            For a column that stages make, the model's input that takes it, or whose columns do; without,
+            what no other stage reads feeds the input of its name.
         sides, side
             As of `from_sklearn`, for the raw columns.
         dtypes : mapping of str to str, optional
             The types of raw columns where they are others than the first stage suggests: ``"integer"``
-            for whole numbers that a StringIndexer took.
+            for whole numbers that a StringIndexer took; of those that an Imputer fills with fractions.
 
         Returns
         -------
@@ -319,7 +320,7 @@ class Schema:
         Raises
         ------
         SchemaError
-            A file is damaged, or a stage is not known, or set in a way that is not known; names the stage.
+            A file is damaged, a column is not there, or a stage is not known as it is set; names it.
         """
         return cls(spark.fields_of(Path(folder), to or {}, sides or {}, side, dtypes or {}))
 

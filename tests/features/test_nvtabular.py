@@ -20,14 +20,14 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="writes Parquet files")
 CITIES, ZIPS = ["Rome", "Oslo", "Łódź"], [7, 3, 2**40]
 
 
-def write(path: Path, columns: dict[str, Any], begin: int | None = None) -> None:
+def write(path: Path, columns: dict[str, Any], begin: int | None = None, **how: Any) -> None:
     table = arrow.table(columns)
     if begin is not None:
         index = {"kind": "range", "name": None, "start": begin, "stop": begin + len(table), "step": 1}
         text = str({"index_columns": [index]}).replace("'", '"').replace("None", "null")
         table = table.replace_schema_metadata({"pandas": text})
     path.parent.mkdir(exist_ok=True)
-    parquet.write_table(table, path)
+    parquet.write_table(table, path, **how)
 
 
 def earlier(folder: Path) -> None:
@@ -72,6 +72,47 @@ def test_the_later_layout(tmp_path: Path, reader: str, monkeypatch: pytest.Monke
     assert made["zip out"].tolist() == [5, 3, 1, 2, 2]
 
 
+def test_a_saved_workflow_without_the_tables_meta(tmp_path: Path) -> None:
+    later(tmp_path / "categories")
+    schema = pi.Schema.from_nvtabular(tmp_path)
+    for one in (tmp_path / "categories").glob("meta.*"):
+        one.unlink()
+    assert pi.Schema.from_nvtabular(tmp_path) == schema
+    made = model(schema).run(ROWS)
+    assert made["city out"].tolist() == [4, 1, 2, 5, 2]
+    with pytest.raises(SchemaError, match=r"field 'city'.*no start_index"):
+        pi.Schema.from_nvtabular(tmp_path, start_index=1)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("reader", ["pyarrow", "polars"])
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd", "lz4"])
+@pytest.mark.parametrize("page", ["1.0", "2.0"])
+def test_every_codec_and_page(
+    tmp_path: Path, reader: str, codec: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reader == "polars":
+        pytest.importorskip("polars", reason="reads Parquet files")
+        monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    words = [None, *(f"word {i % 700}" if i < 700 else f"other {i}" for i in range(3000))]
+    for name, dictionary in (("a", True), ("b", False)):
+        how = {"compression": codec, "data_page_version": page, "use_dictionary": dictionary}
+        path = tmp_path / f"unique.{name}.parquet"
+        write(path, {name: words}, **how, data_page_size=512, row_group_size=999)
+    for field in pi.Schema.from_nvtabular(tmp_path).fields:
+        assert field.transforms[0].values == tuple(words[1:])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("argument", ["to", "sides", "joint"])
+def test_names_of_no_column_are_refused(tmp_path: Path, argument: str) -> None:
+    later(tmp_path)
+    with pytest.raises(
+        SchemaError, match=f"{argument}: there is no column 'town', expected some of city, zip"
+    ):
+        pi.Schema.from_nvtabular(tmp_path, **{argument: {"town": "x"}})
+
+
 @pytest.mark.once
 def test_parts_and_vocabularies_that_columns_share(tmp_path: Path) -> None:
     folder = tmp_path / "unique.a_b.parquet"
@@ -106,7 +147,19 @@ def _spoil(folder: Path, name: str) -> None:
         "no Parquet": lambda: path.write_bytes(b"PAR1" + bytes(99) + b"PAR1"),
         "cut": lambda: path.write_bytes(path.read_bytes()[:-9]),
         "nothing": lambda: path.write_bytes(b""),
-        "no null": lambda: [one.unlink() for one in folder.glob("meta.*")],
+        "no null": lambda: [
+            write(path, {"city": CITIES}),
+            *(one.unlink() for one in folder.glob("meta.*")),
+        ],
+        "null in the later layout": lambda: [
+            write(path, {"city": [None, "a"]}, begin=3),
+            *(one.unlink() for one in folder.glob("meta.*")),
+        ],
+        "ids behind others": lambda: [
+            write(path, {"city": CITIES}, begin=6),
+            *(one.unlink() for one in folder.glob("meta.*")),
+        ],
+        "one table for one column": lambda: later(folder, num_observed=[0.0, None, 0.0, 6.0]),
         "one string for thousands": lambda: write(
             path, {"city": arrow.DictionaryArray.from_arrays(np.zeros(1 << 13, np.int32), ["x" * (1 << 16)])}
         ),
@@ -131,6 +184,9 @@ def _spoil(folder: Path, name: str) -> None:
         "cut",
         "nothing",
         "no null",
+        "null in the later layout",
+        "ids behind others",
+        "one table for one column",
         "one string for thousands",
     ],
 )

@@ -108,19 +108,139 @@ def test_buckets(tmp_path: Path) -> None:
     splits: list[Any] = ["-Inf", 0.0, 1.5, "Inf"]
     params = {"inputCol": "x", "outputCol": "b", "splits": splits, "handleInvalid": "keep"}
     stage(tmp_path / "s", "feature.Bucketizer", params)
-    x = [-np.inf, -1.0, -0.0, 1.0, 1.5, 9.0, np.nan, None]
+    x = [-np.inf, -1e308, -1.0, -0.0, 1.0, 1.5, 9.0, np.inf, np.nan]
     schema = pi.Schema.from_spark(tmp_path / "s")
     fields = [type(one)(**{**vars(one), "infinity": "keep"}) for one in schema.fields]
     made = model(pi.Schema(fields), b=0).run({"x": x})["b out"]
-    assert made.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert made.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3]
+    with pytest.raises(InputError, match=r"field 'x'.*row 1"):
+        model(schema, b=0).run({"x": [1.0, None]})
     stage(
         tmp_path / "s", "feature.Bucketizer", {**params, "splits": [0.0, 1.0, 2.0], "handleInvalid": "error"}
     )
     ends = model(pi.Schema.from_spark(tmp_path / "s"), b=0)
     assert ends.run({"x": [0.0, 1.0, 2.0]})["b out"].tolist() == [0, 1, 1]
+    stage(tmp_path / "s", "feature.Bucketizer", {**params, "splits": [0.0, 1.0, 2.0]})
+    kept = model(pi.Schema.from_spark(tmp_path / "s"), b=0)
+    assert kept.run({"x": [0.0, np.nan, 1.0, 2.0]})["b out"].tolist() == [0, 2, 1, 1]
     for outside in (-0.1, float(np.nextafter(2.0, 3.0))):
-        with pytest.raises(IdRangeError, match=r"x.*row 1"):
-            ends.run({"x": [1.0, outside]})
+        for strict in (ends, kept):
+            with pytest.raises(IdRangeError, match=r"x.*row 1"):
+                strict.run({"x": [1.0, outside]})
+
+
+def test_stages_on_what_others_have_filled(tmp_path: Path) -> None:
+    """What an imputer has filled is not missing for the stages behind it."""
+    filled = {"inputCols": ["x", "z"], "outputCols": ["y", "w"], "strategy": "mode"}
+    split = {"splits": ["-Inf", 0.0, 1.5, "Inf"], "handleInvalid": "keep"}
+    folder = pipeline(
+        tmp_path / "p",
+        ("feature.ImputerModel", filled, {"x": 0.5, "z": 7.0}),
+        ("feature.Bucketizer", {"inputCol": "y", "outputCol": "bucket", **split}),
+        (
+            "feature.StringIndexerModel",
+            {"inputCol": "w", "outputCol": "id", "handleInvalid": "keep"},
+            {"labelsArray": [["5", "7"]]},
+        ),
+    )
+    made = model(pi.Schema.from_spark(folder, dtypes={"z": "integer"}), bucket=0, id=0)
+    got = made.run({"x": [None, np.nan, 2.0, -1.0], "z": [None, 5, 7, 9]})
+    assert got["bucket out"].tolist() == [1, 1, 2, 0]
+    assert got["id out"].tolist() == [1, 0, 1, 2]
+
+
+def test_an_assembler_that_keeps_what_is_missing(tmp_path: Path) -> None:
+    filled = {"inputCol": "x", "outputCol": "y", "strategy": "median"}
+    split = {"splits": ["-Inf", 0.0, 1.5, "Inf"], "splitsArray": [], "handleInvalid": "error"}
+    folder = pipeline(
+        tmp_path / "p",
+        ("feature.ImputerModel", filled, {"x": 0.5}),
+        ("feature.Bucketizer", {"inputCol": "n", "outputCol": "b", **split}),
+        (
+            "feature.VectorAssembler",
+            {"inputCols": ["y", "m", "b"], "outputCol": "X", "handleInvalid": "keep"},
+        ),
+    )
+    made = model(pi.Schema.from_spark(folder), X=3)
+    got = made.run({"x": [None, np.nan, 3.0], "m": [None, np.nan, 4.0], "n": [-1.0, 0.0, 9.0]})["X out"]
+    np.testing.assert_array_equal(got, np.float32([[0.5, np.nan, 0], [0.5, np.nan, 1], [3, 4, 2]]))
+    for missing in (None, np.nan):
+        with pytest.raises(InputError, match=r"field 'n'.*row 1"):
+            made.run({"x": [1.0, 1.0], "m": [1.0, 1.0], "n": [1.0, missing]})
+
+
+def test_buckets_spread_over_columns(tmp_path: Path) -> None:
+    split = {"splits": ["-Inf", 0.0, 1.5, "Inf"], "handleInvalid": "keep"}
+    hot = {"inputCol": "b", "outputCol": "X", "handleInvalid": "keep", "dropLast": True}
+    folder = pipeline(
+        tmp_path / "p",
+        ("feature.Bucketizer", {"inputCol": "x", "outputCol": "b", **split}),
+        ("feature.OneHotEncoderModel", hot, {"categorySizes": [3]}),
+    )
+    got = model(pi.Schema.from_spark(folder), X=3).run({"x": [-1.0, 1.5, np.nan]})["X out"]
+    assert got.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_raw_ids_spread_over_columns(tmp_path: Path) -> None:
+    hot = {"inputCol": "e", "outputCol": "X", "handleInvalid": "keep", "dropLast": False}
+    stage(tmp_path / "s", "feature.OneHotEncoderModel", hot, {"categorySizes": [2]})
+    made = model(pi.Schema.from_spark(tmp_path / "s"), X=3)
+    assert made.run({"e": [0, 1, 2, 9]})["X out"].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    with pytest.raises(InputError, match=r"field 'e'.*row 1"):
+        made.run({"e": [0, None]})
+
+
+@pytest.mark.once
+def test_a_fraction_that_fills_a_column_of_unknown_type(tmp_path: Path) -> None:
+    filled = {"inputCols": ["x"], "outputCols": ["y"]}
+    stage(tmp_path / "s", "feature.ImputerModel", filled, {"x": 4.5})
+    with pytest.raises(SchemaError, match=r"fills 'x' with a fraction.*'number' or 'integer'"):
+        pi.Schema.from_spark(tmp_path / "s")
+    for kind, value in (("number", 4.5), ("integer", 4)):
+        (field,) = pi.Schema.from_spark(tmp_path / "s", dtypes={"x": kind}).fields  # type: ignore[dict-item]
+        assert (field.dtype, field.default) == (kind, value)
+    stage(tmp_path / "s", "feature.ImputerModel", {**filled, "strategy": "median"}, {"x": 4.5})
+    assert pi.Schema.from_spark(tmp_path / "s").fields[0].default == 4.5
+
+
+@pytest.mark.once
+def test_what_a_later_stage_reads_feeds_an_input_too(tmp_path: Path) -> None:
+    folder = pipeline(
+        tmp_path / "p",
+        ("feature.StringIndexerModel", {"inputCol": "city", "outputCol": "c"}, {"labels": ["a", "b"]}),
+        ("feature.OneHotEncoderModel", {"inputCol": "c", "outputCol": "h"}, {"categorySizes": [2]}),
+    )
+
+    def targets(**to: str) -> list[Any]:
+        schema = pi.Schema.from_spark(folder, to=to)
+        return [target for one in (*schema.fields, *schema.combinations) for target in one.to]
+
+    assert targets() == [("h", 0)]
+    assert targets(c="city id", h="X") == ["city id", ("X", 0)]
+    for argument, there in (("to", "c, h"), ("sides", "city"), ("dtypes", "city")):
+        with pytest.raises(
+            SchemaError, match=f"{argument}: there is no column 'x', expected some of {there}"
+        ):
+            pi.Schema.from_spark(folder, **{argument: {"x": "string"}})
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd", "lz4"])
+def test_files_of_spark_4(tmp_path: Path, codec: str) -> None:
+    folder = whole(tmp_path / "p")
+    schema = pi.Schema.from_spark(folder, dtypes={"zip": "integer"})
+    for text in list(folder.rglob("part-00000")):
+        text.rename(text.with_name("part-00000-e2003f8e-c000.txt"))
+    for path in list(folder.rglob("*.snappy.parquet")):
+        table = parquet.read_table(path)
+        path.unlink()
+        parquet.write_table(
+            table,
+            path.with_name(f"part-00000-3a-c000.{codec}.parquet"),
+            compression=codec,
+            data_page_version="2.0",
+        )
+    assert pi.Schema.from_spark(folder, dtypes={"zip": "integer"}) == schema
 
 
 SCALERS: dict[str, tuple[dict[str, Any], dict[str, Any], list[list[float]]]] = {

@@ -3,6 +3,7 @@
 Until 23.02 a table of unique values begins with null, and row i has the id i + start_index; what is unknown
 has that of null. Later ones begin with the first value, and a table ``meta`` beside them says which ids are
 padding, null, unknown values and values (nvtabular/ops/categorify.py, `_write_uniques`, `_save_encodings`).
+A workflow is saved without those tables: then the index of the values tells where their ids begin.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Field, Side
+from pyrec_infer.features.sources.names import check_names
 from pyrec_infer.features.sources.parquet import list_folder, read_bytes, read_parquet
 from pyrec_infer.features.transforms.ids import Shift, Vocabulary, is_of
-from pyrec_infer.features.transforms.transform import Kind, Transform
+from pyrec_infer.features.transforms.transform import Kind
 
 _FILE = re.compile(r"unique\.(.+)\.parquet")
 _RANGE = re.compile(rb'"index_columns": \[\{"kind": "range", "name": [^,]{0,99}, "start": (\d{1,18})\b')
@@ -37,18 +39,19 @@ def _values(label: str, values: Sequence[Any]) -> tuple[Kind, list[Any]]:
     raise SchemaError(f"{label}: expected values that are strings alone, or whole numbers alone")
 
 
-def _later(label: str, meta: Mapping[str, Sequence[Any]], values: Sequence[Any]) -> list[Any]:
-    """The values of the later layout, whose ids are those that Categorify gives without buckets."""
+def _check_meta(label: str, meta: Mapping[str, Sequence[Any]], count: int) -> None:
+    """Refuse ids that are not those that Categorify gives without buckets."""
     if meta.get("kind") != _KINDS or not {"offset", "num_indices"} <= meta.keys():
         raise SchemaError(f"{label}: expected {', '.join(_KINDS)} with their offsets in the table 'meta'")
-    if list(meta["num_indices"]) != [1, 1, 1, len(values)]:
+    if list(meta["num_indices"]) != [1, 1, 1, count]:
         raise SchemaError(
-            f"{label}: expected one id each for padding, null and unknown values, {len(values)} for values;"
+            f"{label}: expected one id each for padding, null and unknown values, {count} for values;"
             " what hashes unknown values to several (num_buckets) depends on the machine that it ran on"
         )
+    if None in meta.get("num_observed", ()):
+        raise SchemaError(f"{label}: expected ids of its own, got those of a single_table")
     if list(meta["offset"]) != [0, 1, 2, 3]:
         raise SchemaError(f"{label}: expected ids 0 for padding, 1 for null, 2 for unknown, values from 3")
-    return list(values)
 
 
 def _first_id(path: Path, label: str) -> int | None:
@@ -60,27 +63,43 @@ def _first_id(path: Path, label: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def _is_later(label: str, folder: Path, name: str, values: Sequence[Any]) -> bool:
+    """Whether the values are of the later layout, without the null of the earlier one before them."""
+    begin = _first_id(folder / f"unique.{name}.parquet", label)
+    meta = folder / f"meta.{name}.parquet"
+    if meta.exists():
+        _check_meta(label, read_parquet(meta, label), len(values))
+    elif values and (values[0] is None or values[0] != values[0]):
+        if begin in (None, 0):
+            return False
+    elif begin in (None, 0):
+        raise SchemaError(
+            f"{label}: expected null as its first value, or a table 'meta' beside it, or its index,"
+            " which says at which id its values begin"
+        )
+    if begin not in (None, 0, 3):
+        raise SchemaError(
+            f"{label}: expected ids from 3 on, got some from {begin} on: those of a single_table, or behind"
+            " buckets of unknown values (num_buckets), which depend on the machine that it ran on"
+        )
+    return True
+
+
 def _field(label: str, folder: Path, name: str, start_index: int, raw: str, side: Side, to: str) -> Field:
-    if _first_id(folder / f"unique.{name}.parquet", label) not in (None, 0, 3):
-        raise SchemaError(f"{label}: expected ids of its own, got those of a single_table")
     table = read_parquet(folder / f"unique.{name}.parquet", label)
     if name not in table or set(table) - {name, f"{name}_size"}:
         raise SchemaError(f"{label}: expected the column '{name}' alone, got {', '.join(table)}")
     values: list[Any] = table[name]
     own: dict[str, Any] = {"side": side, "to": (to,)}
-    transforms: list[Transform]
-    if (folder / f"meta.{name}.parquet").exists():
+    if _is_later(label, folder, name, values):
         if start_index:
             raise SchemaError(f"{label}: expected no start_index, its version of NVTabular has none")
-        meta = read_parquet(folder / f"meta.{name}.parquet", label)
-        kind, words = _values(label, _later(label, meta, values))
-        transforms = [Vocabulary(words), Shift(2)]
-        return Field(raw, dtype=kind, transforms=transforms, missing="id", default=1, **own)
-    if not values or not (values[0] is None or values[0] != values[0]):
-        raise SchemaError(f"{label}: expected null as its first value, or a table 'meta' beside it")
+        kind, words = _values(label, values)
+        later = [Vocabulary(words), Shift(2)]
+        return Field(raw, dtype=kind, transforms=later, missing="id", default=1, **own)
     kind, words = _values(label, values[1:])
-    transforms = [Vocabulary(words), *([Shift(start_index)] if start_index else [])]
-    return Field(raw, dtype=kind, transforms=transforms, missing="oov", **own)
+    earlier = [Vocabulary(words), *([Shift(start_index)] if start_index else [])]
+    return Field(raw, dtype=kind, transforms=earlier, missing="oov", **own)
 
 
 def fields_of(
@@ -98,6 +117,10 @@ def fields_of(
     names = sorted(found[1] for found in files if found)
     if not names:
         raise SchemaError("the categories of NVTabular: expected files named unique.<column>.parquet")
+    columns = [raw for name in names for raw in joint.get(name, [name])]
+    check_names("joint", joint, names)
+    check_names("to", to, columns)
+    check_names("sides", sides, columns)
     made: list[Field] = []
     for name in names:
         for raw in joint.get(name, [name]):

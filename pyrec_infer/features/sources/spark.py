@@ -13,6 +13,7 @@ from typing import Any
 
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Combination, Field, Side, Target
+from pyrec_infer.features.sources.names import check_names
 from pyrec_infer.features.sources.parquet import list_folder, read_bytes
 from pyrec_infer.features.sources.spark_stages import READERS, Column, Stage, mistake
 from pyrec_infer.features.text import parse_json
@@ -81,7 +82,7 @@ class _Pipeline:
                 raise mistake(stage, "leaves rows out")
             keeps = stage.text("handleInvalid", "error") == "keep"
             joined = [part.typed("number") for name in sources for part in self.column(name)]
-            self.put(targets[0], [replace(part, nan="keep") if keeps else part for part in joined])
+            self.put(targets[0], [part.as_nan() if keeps else part for part in joined])
             return
         reader = READERS.get(stage.kind)
         if reader is None:
@@ -100,14 +101,15 @@ def fields_of(
 ) -> list[Field | Combination]:
     """The fields of a saved pipeline, or of one of its stages.
 
-    What no later stage reads feeds an input of the model; a vector its columns.
+    What no later stage reads, or has a target of its own, feeds an input of the model; a vector its columns.
     """
     pipeline = _Pipeline(dtypes)
     for stage in _stages(folder):
         pipeline.run(stage)
     uses: dict[str, list[tuple[Target, Column]]] = {}
+    check_names("to", to, pipeline.made)
     for name in pipeline.made:
-        if name in pipeline.read:
+        if name in pipeline.read and name not in to:
             continue
         parts, place = pipeline.columns[name], 0
         for part in parts:
@@ -117,6 +119,8 @@ def fields_of(
             place += max(part.width, 1)
     if not uses:
         raise SchemaError(f"the Spark model '{folder.name}': expected stages that make features")
+    check_names("sides", sides, uses)
+    check_names("dtypes", dtypes, uses)
     return list(_fields(uses, sides, side))
 
 

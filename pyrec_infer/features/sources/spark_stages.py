@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,6 +113,12 @@ class Column:
         """The column with raw values of this kind, unless it is said to be of another."""
         return self if self.transforms or self.dtype is not None else replace(self, dtype=kind)
 
+    def as_nan(self) -> Column:
+        """The column with NaN for what is missing, if it holds raw numbers that no stage has filled."""
+        if self.transforms or self.dtype != "number" or (self.missing, self.nan) != ("error", "error"):
+            return self
+        return replace(self, missing="default", default=math.nan, nan="keep")
+
     def then(self, *transforms: Transform) -> Column:
         return replace(self, transforms=(*self.transforms, *transforms))
 
@@ -150,7 +157,8 @@ def _string_indexer(stage: Stage, column: Column, place: int) -> Column:
     keeps = stage.text("handleInvalid", "error") == "keep"
     if not keeps:
         return made.then(Vocabulary(labels, oov=0))
-    return replace(made.then(Vocabulary(labels, oov=1, oov_last=True)), missing="oov")
+    made = made.then(Vocabulary(labels, oov=1, oov_last=True))
+    return replace(made, missing="oov") if made.missing == "error" else made
 
 
 def _is_canonical(label: str) -> bool:
@@ -167,8 +175,8 @@ def _one_hot(stage: Stage, column: Column, place: int) -> Column:
     keeps = stage.text("handleInvalid", "error") == "keep"
     made = column.typed("integer")
     if not column.transforms:
-        known = Vocabulary(range(size), oov=int(keeps), oov_last=keeps)
-        made = replace(made.then(known), missing="oov" if keeps else "error")
+        # Null stays null there, whatever becomes of unknown ids.
+        made = made.then(Vocabulary(range(size), oov=int(keeps), oov_last=keeps))
     width = size + keeps - stage.flag("dropLast", True)
     if width < 1:
         raise mistake(stage, "leaves no column")
@@ -187,16 +195,20 @@ def _bucketizer(stage: Stage, column: Column, place: int) -> Column:
     inner = [*([] if low == -math.inf else [low]), *splits[1:-1]]
     # The last bucket holds its upper end too.
     inner += [] if high == math.inf else [math.nextafter(high, math.inf)]
-    count, first = len(splits) - 1, int(low != -math.inf)
-    made = column.typed("number").then(Bucketise(inner))
-    if first or high != math.inf:
-        # What is outside is an error there, and here.
-        made = made.then(Vocabulary(range(first, first + count), oov=0))
-    if stage.text("handleInvalid", "error") != "keep":
+    made = column.typed("number")
+    keeps = stage.text("handleInvalid", "error") == "keep"
+    if keeps:
+        # NaN, which passes no boundary, is then alone in bucket 0.
+        least = -sys.float_info.max
+        made, inner = made.then(Clip(low=least)), [least, *inner]
+        if (column.transforms, made.dtype, made.nan) == ((), "number", "error"):
+            made = replace(made, nan="keep")
+    count, first = len(splits) - 1, int(low != -math.inf) + keeps
+    made = made.then(Bucketise(inner))
+    if not first and high == math.inf:
         return made
-    if column.transforms:
-        raise mistake(stage, f"keeps invalid values of '{column.source}' after another stage")
-    return replace(made, missing="id", default=count, nan="missing")
+    # What is outside is an error there, and here; null stays null there, so it is one here.
+    return made.then(Vocabulary([*range(first, first + count), *([0] if keeps else [])], oov=0))
 
 
 def _scaled(column: Column, centre: float, scale: float) -> Column:
@@ -247,6 +259,12 @@ def _imputer(stage: Stage, column: Column, place: int) -> Column:
     if not math.isnan(stage.number("missingValue", math.nan)):
         raise mistake(stage, "takes another number than NaN for what is missing")
     value = stage.numbers([stage.learnt(stage.names("input")[place])], "data")[0]
+    if column.dtype is None and value % 1 and stage.text("strategy", "mean") == "mean":
+        raise mistake(
+            stage,
+            f"fills '{column.source}' with a fraction, which is cut off in a column of whole numbers;"
+            " say in dtypes which it is, 'number' or 'integer'",
+        )
     made = column.typed("number")
     if made.dtype == "integer":
         # The surrogate is cast to the column's type.
