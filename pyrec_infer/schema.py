@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from pyrec_infer.arguments import described_columns, plain_columns
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Combination, Field, ListField, Side, kinds_of
-from pyrec_infer.features.fitting import absent, described, limits, misfits, targets
+from pyrec_infer.features.fitting import absent, fed_twice, limits, misfits
 from pyrec_infer.features.golden import MOST_ROWS, Golden, golden_of, uncovered, warn_if_uncovered
 from pyrec_infer.features.infer import MOST_WORDS, infer_fields
 from pyrec_infer.features.lower import lower
@@ -120,10 +120,7 @@ class Schema:
             dtypes = kinds_of(self.fields, [item for item in known.values() if isinstance(item, Combination)])
             yield from (f"field '{made.name}': {text}" for text in made.mistakes(known, dtypes))
             known[made.name] = made
-        fed = Counter(target for _, target, _ in targets(self.fields, self.combinations))
-        for target, count in fed.items():
-            if count > 1:
-                yield f"{described(target)}: several fields feed it"
+        yield from fed_twice(self.fields, self.combinations)
 
     @classmethod
     def infer(

@@ -31,6 +31,16 @@ def targets(
                 yield item, item.weights_to, "weight"
 
 
+def fed_twice(fields: Sequence[Field], combinations: Sequence[Combination]) -> Iterator[str]:
+    """Inputs, and columns of them, that more than one field feeds."""
+    fed: dict[Target, list[str]] = {}
+    for item, target, _ in targets(fields, combinations):
+        fed.setdefault(target, []).append(f"'{item.name}'")
+    for target, names in fed.items():
+        if len(names) > 1:
+            yield f"{described(target)}: several fields feed it: {', '.join(names)}"
+
+
 def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph: Graph) -> Iterator[str]:
     """What does not fit a model."""
     fed_targets = list(targets(fields, combinations))
@@ -58,7 +68,7 @@ def misfits(fields: Sequence[Field], combinations: Sequence[Combination], graph:
             yield from (label + text for text in _shape_misfits(name, inputs[name], length))
         else:
             columns.setdefault(name, {})[target[1]] = max(length, 1)
-        for check in (_type_misfits, _rounded, _below_zero):
+        for check in (_type_misfits, _rounded, _below_zero, _padding_misfits):
             yield from (label + text for text in check(name, inputs[name], item, part, dtypes))
     for name, widths in columns.items():
         yield from _column_misfits(name, inputs[name], widths, any(t == name for _, t, _ in fed_targets))
@@ -82,6 +92,10 @@ def _has_rows(info: Info) -> bool:
     )
 
 
+MOST_PLACES = 1 << 24
+"""Of a row, where the model takes any number of them."""
+
+
 def _shape_misfits(name: str, info: Info, length: int) -> Iterator[str]:
     if not _has_rows(info):
         yield f"input '{name}' has no row for each candidate at its first axis"
@@ -90,7 +104,9 @@ def _shape_misfits(name: str, info: Info, length: int) -> Iterator[str]:
     if length:
         if len(rest) != 1 or (isinstance(rest[0], int) and rest[0] != length):
             yield f"input '{name}' has shape {list(info.shape or ())}, expected lists of {length}"
-    elif any(size != 1 for size in rest):
+        elif length > MOST_PLACES:
+            yield f"it has {length} places in each row, expected at most {MOST_PLACES}"
+    elif not all(isinstance(size, int) and size == 1 for size in rest):
         yield f"input '{name}' has shape {list(info.shape or ())}, expected one value in each row"
 
 
@@ -211,4 +227,19 @@ def _below_zero(
         yield f"it may be negative, which input '{name}' ({info.dtype}) cannot hold; end with a Modulo"
 
 
-__all__ = ["absent", "described", "limits", "misfits", "targets"]
+def _padding_misfits(
+    name: str, info: Info, item: Field | Combination, part: str, dtypes: Mapping[str, Kind]
+) -> Iterator[str]:
+    """Whether what stands at padded places would be another number in the input."""
+    if part != "value" or not isinstance(item, ListField) or item.ragged or info.dtype is None:
+        return
+    if info.dtype.kind in "iu":
+        bounds = np.iinfo(info.dtype)
+        holds = item.padding % 1 == 0 and bounds.min <= item.padding <= bounds.max
+    else:
+        holds = info.dtype.kind != "f" or abs(item.padding) <= float(np.finfo(info.dtype).max)
+    if not holds:
+        yield f"padding: expected a number that input '{name}' ({info.dtype}) holds"
+
+
+__all__ = ["absent", "described", "fed_twice", "limits", "misfits", "targets"]

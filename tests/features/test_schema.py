@@ -383,7 +383,7 @@ def test_all_mistakes_are_listed_at_once() -> None:
     for part in ("'a': side", "'a': missing", "'b': the name", "'b': default", "'b': log1p", "'c': length"):
         assert any(part in line for line in lines), part
     assert any("no field 'e'" in line for line in lines)
-    assert any("input 'x': several fields" in line for line in lines)
+    assert any("input 'x': several fields feed it: 'b', 'b'" in line for line in lines)
 
 
 @pytest.mark.parametrize("boundaries", [[1.0, {}], [None, 1.0], ["a", 2.0], [[1.0], 2.0], [2.0, 1.0]])
