@@ -271,6 +271,20 @@ def test_scalers(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(made, np.float32(expected), rtol=1e-6)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("sources", [["a"], ["a", "b", "c"]])
+def test_vectors_of_other_columns_are_refused(tmp_path: Path, sources: list[str]) -> None:
+    folder = pipeline(
+        tmp_path / "p",
+        ("feature.VectorAssembler", {"inputCols": sources, "outputCol": "v"}),
+        ("feature.MaxAbsScalerModel", {"inputCol": "v", "outputCol": "X"}, {"maxAbs": vector(4.0, 2.0)}),
+    )
+    with pytest.raises(
+        SchemaError, match=f"maxAbs: expected {len(sources)} numbers as of its columns, got 2"
+    ):
+        pi.Schema.from_spark(folder)
+
+
 HOSTILE: dict[str, Any] = {
     "no JSON": lambda f: (f / "metadata" / "part-00000").write_text("{"),
     "depth": lambda f: (f / "metadata" / "part-00000").write_text("[" * 9999),
@@ -289,7 +303,7 @@ HOSTILE: dict[str, Any] = {
     "splits": lambda f: stage(f, "feature.Bucketizer", {**CITY[1], "splits": ["a", 1, 2]}),
     "splits in disorder": lambda f: stage(f, "feature.Bucketizer", {**CITY[1], "splits": [3.0, 2.0, 1.0]}),
     "a vector": lambda f: stage(
-        f, "feature.MaxAbsScalerModel", CITY[1], {"maxAbs": {**sparse(2, p0=1.0), "indices": [5]}}
+        f, "feature.MaxAbsScalerModel", CITY[1], {"maxAbs": {**sparse(1, p0=1.0), "indices": [5]}}
     ),
 }
 

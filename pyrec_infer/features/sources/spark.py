@@ -89,9 +89,9 @@ class _Pipeline:
             raise mistake(stage, f"is not known, expected one of {', '.join((*READERS, 'VectorAssembler'))}")
         if len(sources) != len(targets):
             raise mistake(stage, "expected an output for each input")
-        places = 0
-        for source, target in zip(sources, targets, strict=True):
-            parts = self.column(source)
+        given = [self.column(source) for source in sources]
+        stage, places = replace(stage, parts=sum(map(len, given))), 0
+        for parts, target in zip(given, targets, strict=True):
             self.put(target, [reader(stage, part, places + place) for place, part in enumerate(parts)])
             places += len(parts)
 

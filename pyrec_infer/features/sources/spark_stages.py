@@ -21,12 +21,14 @@ _NUMBERS = {"Inf": math.inf, "Infinity": math.inf, "-Inf": -math.inf, "-Infinity
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its class without the package, its parameters, and where its files are."""
+    """One stage: its class without the package, its parameters, where its files are, and how many parts
+    its columns have."""
 
     kind: str
     uid: str
     params: Mapping[str, Any]
     folder: Path
+    parts: int = 0
     _tables: dict[str, Any] = field(default_factory=dict)
 
     def names(self, which: str) -> list[str]:
@@ -72,7 +74,14 @@ class Stage:
         raise mistake(self, f"expected one row with the column '{names[0]}' in its data")
 
     def vector(self, name: str) -> list[float]:
-        """A learnt vector: dense, or with the places of what is not 0."""
+        """A learnt vector, of one number for each part of its columns."""
+        found = self._vector(name)
+        if len(found) != self.parts:
+            raise mistake(self, f"{name}: expected {self.parts} numbers as of its columns, got {len(found)}")
+        return found
+
+    def _vector(self, name: str) -> list[float]:
+        """A vector: dense, or with the places of what is not 0."""
         given = self.learnt(name)
         if not isinstance(given, dict) or not isinstance(given.get("values"), list):
             raise mistake(self, f"{name}: expected a vector")
@@ -219,29 +228,29 @@ def _scaled(column: Column, centre: float, scale: float) -> Column:
 
 def _standard_scaler(stage: Stage, column: Column, place: int) -> Column:
     _alone(stage, column)
-    mean = _at(stage, stage.vector("mean"), place, "mean") if stage.flag("withMean", False) else 0.0
-    scale = _at(stage, stage.vector("std"), place, "std") if stage.flag("withStd", True) else 1.0
+    mean = stage.vector("mean")[place] if stage.flag("withMean", False) else 0.0
+    scale = stage.vector("std")[place] if stage.flag("withStd", True) else 1.0
     return _scaled(column, mean, scale)
 
 
 def _robust_scaler(stage: Stage, column: Column, place: int) -> Column:
     _alone(stage, column)
     centres, scales = stage.flag("withCentering", False), stage.flag("withScaling", True)
-    centre = _at(stage, stage.vector("median"), place, "median") if centres else 0.0
-    scale = _at(stage, stage.vector("range"), place, "range") if scales else 1.0
+    centre = stage.vector("median")[place] if centres else 0.0
+    scale = stage.vector("range")[place] if scales else 1.0
     return _scaled(column, centre, scale)
 
 
 def _max_abs_scaler(stage: Stage, column: Column, place: int) -> Column:
     _alone(stage, column)
-    largest = _at(stage, stage.vector("maxAbs"), place, "maxAbs")
+    largest = stage.vector("maxAbs")[place]
     return column.typed("number").then(Standardise(0.0, largest or 1.0))
 
 
 def _min_max_scaler(stage: Stage, column: Column, place: int) -> Column:
     _alone(stage, column)
-    low = _at(stage, stage.vector("originalMin"), place, "originalMin")
-    high = _at(stage, stage.vector("originalMax"), place, "originalMax")
+    low = stage.vector("originalMin")[place]
+    high = stage.vector("originalMax")[place]
     least, most = stage.number("min", 0.0), stage.number("max", 1.0)
     made = column.typed("number")
     if low == high:
