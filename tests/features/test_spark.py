@@ -12,6 +12,7 @@ from onnx import helper
 from support.models import FLOAT, INT64, make_model
 
 import pyrec_infer as pi
+from pyrec_infer import features
 from pyrec_infer.errors import IdRangeError, InputError, SchemaError
 
 arrow = pytest.importorskip("pyarrow", reason="writes Parquet files")
@@ -269,6 +270,15 @@ def test_scalers(tmp_path: Path, kind: str) -> None:
     )
     made = model(pi.Schema.from_spark(folder), X=2).run({"a": [2, 6], "b": [5, 7]})["X out"]
     np.testing.assert_allclose(made, np.float32(expected), rtol=1e-6)
+
+
+def test_words_are_counted_as_a_count_vectorizer_does() -> None:
+    words = ["u", "w", "v"]
+    transforms = [features.Vocabulary(words, oov_last=True), features.Counts(len(words))]
+    field = features.ListField("tags", "item", "X", transforms=transforms, length=9, most=9)
+    rows = {"tags": [["u", "v", "u"], ["unknown"], [], ["w", "unknown", "w"]]}
+    got = model(pi.Schema([field]), X=3).run(rows)["X out"]
+    assert got.tolist() == [[2, 0, 1], [0, 0, 0], [0, 0, 0], [0, 2, 0]]
 
 
 @pytest.mark.once
