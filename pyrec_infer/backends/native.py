@@ -18,6 +18,7 @@ from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.texts import PARTLY_NATIVE
 from pyrec_infer.ops.hashed import native_attributes
 from pyrec_infer.ops.scans import scan_attributes
+from pyrec_infer.ops.strings import letter_attributes
 from pyrec_infer.ops.tokens import pattern_attributes
 from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
@@ -89,6 +90,7 @@ class _Lowering:
             found.update(scan_attributes(node, [self.infos.get(name, unknown) for name in node.outputs]))
         found.update(native_attributes(node))
         found.update(pattern_attributes(node))
+        found.update(letter_attributes(node))
         if labels := lookup_labels(node, self.sources):
             found["labels"] = labels
         return {

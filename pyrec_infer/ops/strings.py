@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pyrec_infer.ops.core.shapes import broadcast, fresh
 from pyrec_infer.ops.core.texts import TEXT_BYTES
 from pyrec_infer.strings.column import column_of
 from pyrec_infer.strings.hashes import hashes_of
+from pyrec_infer.strings.letters import changed_letters
 
 Infos = Sequence[Info | None]
 Arrays = Sequence[Array | None]
@@ -109,6 +111,18 @@ def _string_concat(node: Node, inputs: Arrays) -> list[Array]:
 def _infer_string_concat(node: Node, inputs: Infos) -> list[Info]:
     shapes = [required(node, inputs, index).shape for index in range(2)]
     return [Info(STRING, broadcast(shapes))]
+
+
+def letter_attributes(node: Node) -> Mapping[str, Any]:
+    """What C++ has to know of letters that a node changes; nothing for other nodes."""
+    changes: set[str] = set()
+    if node.op == "StringNormalizer":
+        changes.add(str(node.attribute("case_change_action", "NONE")).lower())
+        if node.attribute("stopwords", ()) and not node.attribute("is_case_sensitive", 0):
+            changes.add("lower")
+    elif node.op == "pyrec.ChangeText":
+        changes.add(str(node.attribute("change", "")))
+    return {f"{change}_letters": changed_letters(change) for change in changes & {"lower", "upper"}}
 
 
 _CHANGES: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "upper": str.upper, "strip": str.strip}

@@ -13,11 +13,13 @@ from support.models import make_model
 
 import pyrec_infer as pi
 from pyrec_infer.backends.native import native_ops
+from pyrec_infer.errors import ModelError
 from pyrec_infer.extension import native
 from pyrec_infer.ir import Node
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.texts import MOVING, READING
 from pyrec_infer.ops.hashed import native_attributes
+from pyrec_infer.ops.strings import letter_attributes
 
 WORDS = ("", "a", "b", "Ab", "zero\0in", "ä", "straße", "漢字", "\ud800", "x" * 40, "0", "-7")
 TEXT = st.sampled_from(WORDS)
@@ -35,7 +37,7 @@ def objects(words: Any) -> Any:
 def agree(node: Node, *inputs: Any) -> Any:
     """What a node gives, natively as by its reference."""
     (expected,) = OPS[node.op].evaluate(node, list(inputs))
-    attributes = {**node.attributes, **native_attributes(node)}
+    attributes = {**node.attributes, **native_attributes(node), **letter_attributes(node)}
     (found,) = native.run_node("scalar", node.op, attributes, list(inputs), 1)
     assert found.shape == expected.shape
     assert found.dtype.kind == expected.dtype.kind or {found.dtype.kind, expected.dtype.kind} == {"U", "O"}
@@ -110,6 +112,39 @@ def test_texts_put_together_compared_and_moved(rows: list[str], word: str, first
 )
 def test_letters_of_ascii(rows: list[str], change: str) -> None:
     agree(Node("pyrec.ChangeText", ("x",), ("y",), {"change": change}), objects(rows))
+
+
+@needs_native
+@pytest.mark.once
+@pytest.mark.parametrize("change", ["lower", "upper", "strip"])
+def test_all_letters(change: str) -> None:
+    """Of Unicode, those that become several ones among them; halves of UTF-16 stay."""
+    letters = [chr(code) for code in range(0x110000) if not (change == "lower" and code == 0x3A3)]
+    rows = ["".join(letters[begin : begin + 61]) for begin in range(0, len(letters), 61)]
+    agree(Node("pyrec.ChangeText", ("x",), ("y",), {"change": change}), objects(rows))
+
+
+@needs_native
+@pytest.mark.once
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text("aSß\u0130\u0149\u0390ΑΩ-İǅﬃ漢", max_size=6), max_size=5),
+    st.sampled_from(["lower", "upper"]),
+)
+def test_letters_that_become_several(rows: list[str], change: str) -> None:
+    agree(Node("pyrec.ChangeText", ("x",), ("y",), {"change": change}), objects(rows))
+
+
+@needs_native
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "numbers", [(65, 1, 97), (200, 0), (200, 1), (200, 9, *[65] * 9), (200, 1, -1), (200,)]
+)
+def test_letters_that_do_not_fit(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="letters"):
+        native.run_node(
+            "scalar", "pyrec.ChangeText", {"change": "lower", "lower_letters": numbers}, [objects(["a"])], 1
+        )
 
 
 @needs_native

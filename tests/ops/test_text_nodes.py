@@ -16,6 +16,7 @@ import pyrec_infer as pi
 from pyrec_infer.extension import native
 from pyrec_infer.ir import Node, as_array_of_strings
 from pyrec_infer.ops import OPS
+from pyrec_infer.ops.strings import letter_attributes
 from pyrec_infer.strings.tensors import tensor_of
 
 WORDS = ("", "a", "B", "Ab", "b\0", "ä", "straße", "\u2003x\x1cy", "a,b,,c", " a  b ", "ab" * 9)
@@ -33,6 +34,7 @@ def objects(words: Any, *shape: int) -> Any:
 def compare(op: str, attributes: Mapping[str, Any], x: Any, outputs: int = 1) -> None:
     """What a node gives or refuses, natively as by its reference."""
     node = Node(op, ("x",), tuple("yz"[:outputs]), dict(attributes))
+    attributes = {**attributes, **letter_attributes(node)}
     try:
         expected = OPS[op].evaluate(node, [x])
     except pi.PyrecError as error:
@@ -58,8 +60,8 @@ def by_runtime(x: Any, op: str, domain: str = "", **attributes: Any) -> list[Any
 @pytest.mark.once
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.sampled_from([word for word in WORDS if word.isascii()]), max_size=7),
-    st.lists(st.sampled_from(["a", "B", "AB"]), max_size=2, unique=True),
+    st.lists(st.sampled_from([*WORDS, "STRASSE", "Ä", "İ"]), max_size=7),
+    st.lists(st.sampled_from(["a", "B", "AB", "Straße", "ä"]), max_size=2, unique=True),
     st.sampled_from(["NONE", "LOWER", "UPPER", "Lower"]),
     st.booleans(),
     st.sampled_from([(-1,), (1, -1), (-1, 1)]),
@@ -202,6 +204,7 @@ def test_letters_are_changed_row_by_row() -> None:
     model = pi.load(normalizer.SerializeToString())
     assert not model.explain().as_dict()["coupled"]
     assert model.run({"x": ["Ä", "STRASSE", "ΑΣ"]})["y"].tolist() == ["ä", "strasse", "ας"]
+    assert model.run({"x": ["Ä", "STRASSE"]})["y"].tolist() == ["ä", "strasse"]
 
 
 @needs_native

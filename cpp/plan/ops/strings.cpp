@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "plan/op_list.h"
 #include "plan/ops/elementwise.h"
 #include "plan/texts.h"
+#include "strings/letter_case.h"
 #include "strings/letters.h"
 #include "strings/utf8.h"
 #include "tables/text_map.h"
@@ -46,21 +49,36 @@ struct StringConcat {
   }
 };
 
-// Cases are changed of ASCII; the rest of Unicode is Python's.
-void require_ascii(std::span<const Text> texts) {
-  if (!std::ranges::all_of(texts, is_ascii)) throw OpError(ErrorKind::kElsewhere, "beyond ASCII");
+// The letters that change, as an attribute of that name says.
+LetterCase letter_case(const OpSpec& spec, bool lower) {
+  const auto numbers = spec.attributes.integers(lower ? "lower_letters" : "upper_letters");
+  try {
+    return LetterCase(lower, numbers);
+  } catch (const std::invalid_argument& error) {
+    throw OpError(ErrorKind::kModel, error.what());
+  }
 }
 
-using Change = char (*)(char);
+void require_independent(std::string_view text, const LetterCase& letters) {
+  if (letters.depends(text)) {
+    throw OpError(ErrorKind::kElsewhere, "a letter that changes by those around it");
+  }
+}
 
-Tensor changed(Context& context, const Tensor& x, Change change) {
-  TextWriter writer(context, x.shape, text_bytes(x));
-  in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements,
-           [&](std::size_t begin, std::size_t count) {
-             for (const Text& text : std::span(x.as<Text>() + begin, count)) {
-               writer.end(std::ranges::transform(text, writer.begin(), change).out);
-             }
-           });
+Tensor changed(Context& context, const Tensor& x, const LetterCase& letters) {
+  const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
+  const bool ascii = std::ranges::all_of(texts, is_ascii);
+  TextWriter writer(context, x.shape, text_bytes(x) * (ascii ? 1 : letters.growth()));
+  in_parts(texts.size(), kWatchedElements, [&](std::size_t begin, std::size_t count) {
+    for (const Text& text : texts.subspan(begin, count)) {
+      if (ascii) {
+        writer.end(letters.change_ascii(text, writer.begin()));
+      } else {
+        require_independent(text, letters);
+        writer.end(letters.change(text, writer.begin()));
+      }
+    }
+  });
   return writer.tensor();
 }
 
@@ -70,6 +88,7 @@ class ChangeText {
     if (change_ != "lower" && change_ != "upper" && change_ != "strip") {
       throw OpError(ErrorKind::kModel, "unknown change");
     }
+    if (change_ != "strip") letters_ = letter_case(spec, change_ == "lower");
   }
 
   void run(Context& context, Inputs in, std::span<Value> out) const {
@@ -80,12 +99,12 @@ class ChangeText {
       std::ranges::transform(texts, out[0].tensor.as<Text>(), stripped);
       return;
     }
-    require_ascii(texts);
-    out[0].tensor = changed(context, x, change_ == "lower" ? lower_ascii : upper_ascii);
+    out[0].tensor = changed(context, x, letters_);
   }
 
  private:
   std::string change_;
+  LetterCase letters_;
 };
 
 class StringNormalizer {
@@ -96,14 +115,17 @@ class StringNormalizer {
     if (action != "NONE" && action != "LOWER" && action != "UPPER") {
       throw OpError(ErrorKind::kModel, "unknown case_change_action '" + action + "'");
     }
-    if (action != "NONE") change_ = action == "LOWER" ? lower_ascii : upper_ascii;
+    if (action != "NONE") change_ = letter_case(spec, action == "LOWER");
     std::vector<std::string> words = spec.attributes.texts("stopwords");
+    stops_ = !words.empty();
+    if (stops_ && !sensitive_) lower_ = letter_case(spec, true);
     for (std::string& word : words) {
       if (sensitive_) break;
-      if (!is_ascii(word)) throw OpError(ErrorKind::kElsewhere, "beyond ASCII");
-      std::ranges::transform(word, word.begin(), lower_ascii);
+      require_independent(word, lower_);
+      std::string made(word.size() * lower_.growth(), '\0');
+      made.resize(static_cast<std::size_t>(lower_.change(word, made.data()) - made.data()));
+      word = made;
     }
-    stops_ = !words.empty();
     words_ = TextMap(words);
   }
 
@@ -112,16 +134,14 @@ class StringNormalizer {
     if (x.rank() < 1 || x.rank() > 2 || (x.rank() == 2 && x.shape[0] != 1)) {
       throw OpError(ErrorKind::kShape, "expected shape [C] or [1, C], got " + describe(x.shape));
     }
-    const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
-    if (change_ != nullptr || (stops_ && !sensitive_)) require_ascii(texts);
     const Tensor kept = stops_ ? without_stopwords(context, x) : x;
-    out[0].tensor = change_ == nullptr ? kept : changed(context, kept, change_);
+    out[0].tensor = change_ ? changed(context, kept, *change_) : kept;
   }
 
  private:
   Tensor without_stopwords(Context& context, const Tensor& x) const {
     const std::span<const Text> texts(x.as<Text>(), static_cast<std::size_t>(x.elements()));
-    const Tensor asked = sensitive_ ? x : changed(context, x, lower_ascii);
+    const Tensor asked = sensitive_ ? x : changed(context, x, lower_);
     std::vector<std::int64_t> places(texts.size());
     words_.find({asked.as<Text>(), texts.size()}, places);
     const auto kept = std::ranges::count(places, -1);
@@ -138,7 +158,8 @@ class StringNormalizer {
 
   bool sensitive_;
   bool stops_ = false;  // whether there are words to leave out
-  Change change_ = nullptr;
+  std::optional<LetterCase> change_;
+  LetterCase lower_;  // of what is compared with these words
   TextMap words_;
 };
 

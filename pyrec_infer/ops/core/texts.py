@@ -73,8 +73,8 @@ PARTLY_NATIVE = frozenset(
         "pyrec.TokenCounts",
     }
 )
-"""Operators whose C++ form leaves some values to the reference: floats as text, letters beyond ASCII, regular
-expressions with groups."""
+"""Operators whose C++ form leaves some values to the reference: floats as text, letters that change
+by others around them, regular expressions with groups."""
 
 
 def is_text(info: Info | None) -> bool:
