@@ -4,6 +4,7 @@ from pyrec_infer.arguments.arrays import as_array, regular
 from pyrec_infer.arguments.gaps import read_gaps
 from pyrec_infer.arguments.raw_columns import described_columns, plain_columns
 from pyrec_infer.arguments.raw_rows import RawRows, raw_columns
+from pyrec_infer.arguments.row_names import row_of, rows_named
 from pyrec_infer.arguments.scalars import (
     as_bounds,
     as_column_names,
@@ -38,4 +39,6 @@ __all__ = [
     "regular",
     "require_arrays",
     "require_out",
+    "row_of",
+    "rows_named",
 ]

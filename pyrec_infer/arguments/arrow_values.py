@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,11 +14,10 @@ from pyrec_infer.arguments.arrow_memory import (
     MalformedError,
     Piece,
 )
+from pyrec_infer.arguments.row_names import row_of, rows_named, with_row
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings, blank_of, is_wasteful
 from pyrec_infer.strings import Texts, of_offsets, of_views
-
-_ROW = re.compile(r" \(row (\d+)\)$")
 
 VIEW_BYTES = 16
 """Of one view: a length, then its own bytes, or some of them and where all are."""
@@ -91,21 +88,17 @@ def _places(field: Field, piece: Piece) -> tuple[Array, Array | None]:
 
 def rows_after(first: int, text: str) -> str:
     """A text about a piece's row as one about the column's, of which the piece begins with that row."""
-    return _ROW.sub(lambda found: f" (row {first + int(found[1])})", text)
+    return with_row(text, lambda row: row_of(first + row))
 
 
-@contextmanager
-def _rows_named(having: Callable[[int], Array]) -> Iterator[None]:
-    """Errors that name one of some values as those that name the first of the rows that have it."""
-    try:
-        yield
-    except InputError as error:
-        found = _ROW.search(str(error))
-        if found is None:
-            raise
-        rows = np.flatnonzero(having(int(found[1])))
-        where = f" (row {rows[0]})" if len(rows) else ", in what no row has"
-        raise type(error)(_ROW.sub(where, str(error))) from None
+def _row_with(having: Callable[[int], Array]) -> Callable[[int], str]:
+    """How the first of the rows that have one of some values is told."""
+
+    def named(place: int) -> str:
+        rows = np.flatnonzero(having(place))
+        return row_of(int(rows[0])) if len(rows) else ", in what no row has"
+
+    return named
 
 
 def _having(places: Array, missing: Array | None) -> Callable[[int], Array]:
@@ -117,7 +110,7 @@ def _decoded(field: Field, piece: Piece) -> tuple[Array, Array | None]:
     if field.dictionary is None:
         raise MalformedError
     places, missing = _places(field, piece)
-    with _rows_named(_having(places, missing)):
+    with rows_named(_row_with(_having(places, missing))):
         words, gone = values_of(field.dictionary, Piece.whole(piece.array.dictionary.contents, piece.owner))
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
@@ -229,7 +222,7 @@ def texts_of(field: Field, piece: Piece) -> Texts:
 
 def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
     places, missing = _places(field, piece)
-    with _rows_named(_having(places, missing)):
+    with rows_named(_row_with(_having(places, missing))):
         words = texts_of(of_words, Piece.whole(piece.array.dictionary.contents, piece.owner)).plain()
     if len(places) and (places.min() < 0 or places.max() >= len(words)):
         if missing is None or not missing.all():
@@ -302,7 +295,7 @@ def lists_of(field: Field, piece: Piece) -> tuple[Array, Array | None, Array, Ar
     sizes = ends - begins
     held = sizes > 0
     first, last = (int(begins[held].min()), int(ends[held].max())) if held.any() else (0, 0)
-    with _rows_named(lambda place: (begins <= first + place) & (first + place < ends)):
+    with rows_named(_row_with(lambda place: (begins <= first + place) & (first + place < ends))):
         values, gone = values_of(field.children[0], piece.child(0, first, last - first))
     if values.ndim != 1:
         raise ShapeError("expected lists of values, got lists of lists")

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments.raw_values import Lists, Values, filled, read_lists, row_of
+from pyrec_infer.arguments.raw_values import Lists, Values, filled, read_lists
+from pyrec_infer.arguments.row_names import row_of
 from pyrec_infer.errors import InputError
 from pyrec_infer.features.fields import ListField
 from pyrec_infer.features.lower import count_input, offset_input

@@ -10,7 +10,8 @@ import numpy as np
 from pyrec_infer.arguments.arrays import is_pandas
 from pyrec_infer.arguments.arrow import arrow_column, is_arrow
 from pyrec_infer.arguments.raw_lists import ListColumns, list_columns
-from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values, row_of
+from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values
+from pyrec_infer.arguments.row_names import row_of
 from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.errors import (
     IdRangeError,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from pyrec_infer.arguments.arrays import as_strings, is_pandas, regular
 from pyrec_infer.arguments.arrow import ArrowColumn, arrow_column, is_arrow
 from pyrec_infer.arguments.arrow_values import VIEW_BYTES
+from pyrec_infer.arguments.row_names import row_of, rows_named
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.extension import compiled
 from pyrec_infer.features.fields import Field, ListField
@@ -20,8 +19,6 @@ from pyrec_infer.features.lower import DTYPES
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, blank_of
 from pyrec_infer.strings.missing import is_absent, is_missing
-
-_ROW = re.compile(r" \(row (\d+)\)$")
 
 _LARGEST_WHOLE = 2**53
 """Below it float64 holds every whole number."""
@@ -33,10 +30,6 @@ class Values:
 
     array: Array
     missing: Array | None = None
-
-
-def row_of(place: int) -> str:
-    return f" (row {place})"
 
 
 def _first(flags: Array) -> int:
@@ -259,7 +252,7 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
     if is_arrow(value) and not is_pandas(value) and not item.separator:
         found, bounds, gone = arrow_column(label, value).lists(label)
         _refuse_gone(label, gone, item)
-        with _rows_named(bounds):
+        with rows_named(_list_of(bounds)):
             return Lists(_typed(label, Values(*found), item), bounds)
     if item.separator and not _holds_lists(value):
         texts = read_values(label, value, item)
@@ -272,7 +265,7 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
         if matrix.ndim != 2:
             raise ShapeError(f"{label}: expected a list in each row, got shape {list(value.shape)}")
         bounds = np.arange(len(matrix) + 1) * matrix.shape[1]
-        with _rows_named(bounds):
+        with rows_named(_list_of(bounds)):
             return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
     else:
         rows = _rows_of(label, value)
@@ -281,21 +274,13 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
     parts = [() if _is_no_list(row) else _elements(label, row, place) for place, row in enumerate(rows)]
     bounds = np.concatenate(([0], np.cumsum([len(part) for part in parts], dtype=np.int64)))
     flat = [element for part in parts for element in part]
-    with _rows_named(bounds):
+    with rows_named(_list_of(bounds)):
         return Lists(_typed(label, _of_objects(label, flat, item), item), bounds)
 
 
-@contextmanager
-def _rows_named(bounds: Array) -> Iterator[None]:
-    """Errors that name an element of lists one after another as those that name its list's row."""
-    try:
-        yield
-    except InputError as error:
-        found = _ROW.search(str(error))
-        if found is None:
-            raise
-        row = int(np.searchsorted(bounds, int(found[1]), "right")) - 1
-        raise type(error)(_ROW.sub(row_of(row), str(error))) from None
+def _list_of(bounds: Array) -> Callable[[int], str]:
+    """How the row is told whose list has one of the elements of lists one after another."""
+    return lambda place: row_of(int(np.searchsorted(bounds, place, "right")) - 1)
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -10,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments import Inputs
+from pyrec_infer.arguments import Inputs, row_of, rows_named
 from pyrec_infer.backends.select import runner_names
 from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
 from pyrec_infer.catalog.by_product import describe_search, make_product_search
@@ -38,7 +37,6 @@ from pyrec_infer.top_k import Adjustment, Ranked, Selection, joined
 
 Rows64: TypeAlias = NDArray[np.int64]
 
-_ROW = re.compile(r" \(row (\d+)\)$")
 
 _BLOCK = 1 << 14
 """Items whose part is computed in one run, so that what is between stays small."""
@@ -237,15 +235,9 @@ class Scorer:
 
     def _run_block(self, block: Mapping[str, Array], items: Sequence[int]) -> dict[str, Array]:
         """The values of some of the items; errors name rows as the items are numbered."""
-        try:
+        with rows_named(lambda place: row_of(int(items[place]) if place < len(items) else place)):
             self._items.check_string_rows(block, len(items), len(items))
             return self._items.run(block, (), len(items))
-        except InputError as error:
-            found = _ROW.search(str(error))
-            if found is None or int(found[1]) >= len(items):
-                raise
-            text = f"{_ROW.sub('', str(error))} (row {int(items[int(found[1])])})"
-            raise type(error)(text) from None
 
     def score(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, candidates: Inputs | None
