@@ -11,7 +11,8 @@ from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.ops.core.registry import boolean
 
-_MAX_TRIPS = 4096
+_MAX_STEPS = 4096
+"""Nodes that are evaluated to count one loop: it is counted wherever its graph is looked at."""
 _MAX_NODES = 32
 _MAX_ELEMENTS = 16
 
@@ -69,6 +70,8 @@ def _counters(
         if len(nodes) > _MAX_NODES:
             return None
         further = [states[name] for name in body.inputs if name in read and name in states]
+        if len(further) > _MAX_NODES:
+            return None
         if set(further) <= set(outputs[1:]):
             break
         outputs[1:] = further
@@ -114,13 +117,14 @@ def count_trips(
     -------
     int or None
         None where the condition depends on more than small whole numbers known beforehand, or where
-        it still holds after a few thousand iterations.
+        to count takes more than a few thousand steps.
     """
     found = _counters(body, carried, given, infos)
     if found is None:
         return None
     condition, state = np.asarray(True), list(found.counters)
-    for iteration in range(min(limit, _MAX_TRIPS)):
+    most = _MAX_STEPS // max(len(found.graph.nodes), 1)
+    for iteration in range(min(limit, most)):
         results = interpret(
             found.graph, [np.asarray(iteration, np.int64), condition, *state, *found.captured]
         )
@@ -130,4 +134,4 @@ def count_trips(
         condition = condition.reshape(())
         if not boolean(condition):
             return iteration + 1
-    return limit if limit <= _MAX_TRIPS else None
+    return limit if limit <= most else None

@@ -17,21 +17,26 @@ _ROWS = Dim.symbol(BATCH)
 
 def _step(name: str, graph: Graph, infos: Mapping[str, Info]) -> Size | None:
     """The number m if a value holds n * m for row n and nothing else changes it."""
-    node, info = graph.producers.get(name), infos[name]
-    if node is None or not info.shape or not same_size(info.shape[0], _ROWS):
-        return None
-    if counts_rows(node, infos):
-        return 1
-    if node.op in ("Unsqueeze", "Reshape", "Squeeze"):
-        alone = all(same_size(size, 1) for size in info.shape[1:])
-        return _step(node.inputs[0], graph, infos) if alone else None
-    if node.op != "Mul":
-        return None
-    for counted, factor in (node.inputs, node.inputs[::-1]):
-        factors, step = integers(infos[factor]), _step(counted, graph, infos)
-        if step is not None and factors is not None and len(factors) == 1:
-            return step * factors[0]
-    return None
+    step: Size = 1
+    while True:
+        node, info = graph.producers.get(name), infos[name]
+        if node is None or not info.shape or not same_size(info.shape[0], _ROWS):
+            return None
+        if counts_rows(node, infos):
+            return step
+        name = node.inputs[0]
+        if node.op in ("Unsqueeze", "Reshape", "Squeeze"):
+            if not all(same_size(size, 1) for size in info.shape[1:]):
+                return None
+            continue
+        if node.op != "Mul":
+            return None
+        numbers = [integers(infos[factor]) for factor in node.inputs]
+        single = [place for place, found in enumerate(numbers) if found is not None and len(found) == 1]
+        factors = numbers[single[0]] if single else None
+        if factors is None:
+            return None
+        name, step = node.inputs[1 - single[0]], step * factors[0]
 
 
 def _places(name: str, graph: Graph, infos: Mapping[str, Info], width: Size) -> str | None:

@@ -97,6 +97,19 @@ def test_other_reads_stay(nodes: tuple[Node, ...]) -> None:
     assert ops(pick_from_flat(graph)) == ops(graph)
 
 
+def test_long_chains_are_followed_one_way() -> None:
+    """Of products of a value with itself there would be 2^60 ways, and of a thousand views as many calls."""
+    squares = [Node("Mul", (f"b{i}", f"b{i}"), (f"b{i + 1}",)) for i in range(60)]
+    squares[0] = Node("Mul", ("r", "r"), ("b1",))
+    views = [Node("Reshape", ("r" if not i else f"v{i}", "last"), (f"v{i + 1}",)) for i in range(1200)]
+    size = [Node("Shape", ("x",), ("s",)), Node("Gather", ("s", "zero"), ("n",)), COUNTED]
+    known = {"zero": 0, "one": 1, "width": WIDTH, "rows_first": [-1, 6], "last": [-1]}
+    for chain, end, made in ((squares, "b60", "Gather"), (views, "v1200", "GatherND")):
+        begins = Node("Mul", (end, "width"), ("b",))
+        graph = graph_of([*size, *chain, begins, PLACES, FLAT, READ], known, ids="i", x=(WIDTH, 6), i=())
+        assert pick_from_flat(graph).nodes[-1].op == made
+
+
 @pytest.mark.parametrize("place", [-1, WIDTH])
 def test_places_in_another_row_are_refused(place: int) -> None:
     graph = pick_from_flat(reading())
