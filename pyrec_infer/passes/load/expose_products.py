@@ -99,7 +99,8 @@ def expose_products(graph: Graph) -> Graph:
         if back is not None:
             dropped.update(back[:2])
             views.update((view, (back[0], back[1], node.outputs[0])) for view in back[2])
-        if front is not None:
+        # A reshape between two products has gone to the one in front of it, and what it read with it.
+        if front is not None and front[0] not in views:
             views[front[2]] = (front[1], front[2], "")
     for node in graph.nodes:
         if node in dropped:

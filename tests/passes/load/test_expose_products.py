@@ -71,6 +71,19 @@ def test_two_readers_of_a_product_are_reshaped_each() -> None:
     assert ops(found).count("QuantizeLinear") == 3
 
 
+def test_two_products_that_share_a_reshape() -> None:
+    """What stands between them is behind the first one, or in front of the second, and not both."""
+    further = (
+        Node("QuantizeLinear", ("y", "s", "z"), ("q2",)),
+        Node("DequantizeLinear", ("q2", "s", "z"), ("d2",)),
+        Node("Gemm", ("d2", "w2"), ("a",)),
+    )
+    graph = layer(np.float32(0.1), 3, *further, output="a")
+    constants = {**graph.constants, "back": np.asarray([-1, 2]), "w2": np.ones((2, 2), np.float32)}
+    found = remove_dead(applied(expose_products, graph.with_(constants=constants)))
+    assert ops(found)[-4:] == ["DequantizeLinear", "QuantizeLinear", "DequantizeLinear", "Gemm"]
+
+
 REST = ["QuantizeLinear", "DequantizeLinear"]
 
 
