@@ -102,12 +102,12 @@ def _latency(results: Sequence[Result], path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw(curves: Sequence[Result], latencies: Sequence[Result], folder: Path) -> list[str]:
-    """Write the plots; the names of the files."""
+def draw(curves: Sequence[Result], latencies: Sequence[Result], folder: Path, machine: str) -> list[str]:
+    """Write the plots of a kind of processor; the names of the files."""
     made = []
     for name, results, plot in (
-        ("throughput.svg", curves, _throughput),
-        ("latency.svg", latencies, _latency),
+        (f"throughput_{machine}.svg", curves, _throughput),
+        (f"latency_{machine}.svg", latencies, _latency),
     ):
         measured = [item for item in results if item.seconds]
         if measured:

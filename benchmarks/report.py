@@ -165,7 +165,8 @@ def conditions(report: Report) -> str:
 
 def document(report: Report, pictures: Sequence[str]) -> str:
     """The whole report in Markdown."""
-    parts = ["# Rulers", conditions(report), tables.summary(report.one_thread)]
+    goals = tables.GOALS.get(select_backend(), {})
+    parts = ["# Rulers", conditions(report), tables.summary(report.one_thread, goals)]
     parts += [f"![{Path(name).stem}]({name})" for name in pictures]
     for results, heading in (
         (report.one_thread, "N = 1000, one thread"),
@@ -174,7 +175,8 @@ def document(report: Report, pictures: Sequence[str]) -> str:
         for ruler in RULERS:
             mine = [item for item in results if item.ruler == ruler]
             if mine:
-                parts += [f"## {tables.title(ruler)}, {heading}", tables.ruler_table(mine, report.peak)]
+                table = tables.ruler_table(mine, report.peak, goals)
+                parts += [f"## {tables.title(ruler)}, {heading}", table]
     if report.two_threads:
         parts += ["## Threads", tables.scaling_table(report.curves, report.two_threads)]
     if report.latencies:
@@ -201,15 +203,16 @@ def replace_between(text: str, name: str, made: str) -> str:
 
 
 def install(report: Report, folder: Path, pictures: Sequence[str]) -> None:
-    """Put the tables into docs/performance.md and the pictures beside it."""
-    page = ROOT / PAGE
-    parts = [tables.summary(report.one_thread)]
+    """Put tables and pictures into docs/performance.md, in the part of this kind of processor."""
+    page, machine = ROOT / PAGE, select_backend()
+    parts = [tables.summary(report.one_thread, tables.GOALS.get(machine, {}))]
     if report.two_threads:
         parts.append(tables.scaling_table(report.curves, report.two_threads))
     if report.latencies:
         parts.append(tables.latency_table(report.latencies))
-    made = "\n\n".join([*parts, conditions(report)])
-    page.write_text(replace_between(page.read_text(encoding="utf-8"), "rulers", made), encoding="utf-8")
+    parts += [conditions(report), *(f"![{Path(name).stem}]({name})" for name in pictures)]
+    text = replace_between(page.read_text(encoding="utf-8"), f"rulers {machine}", "\n\n".join(parts))
+    page.write_text(text, encoding="utf-8")
     for name in pictures:
         (page.parent / name).write_bytes((folder / name).read_bytes())
 
@@ -231,7 +234,7 @@ def main() -> None:
     try:
         from benchmarks.plots import draw
 
-        pictures = draw(report.curves, report.latencies, output)
+        pictures = draw(report.curves, report.latencies, output, select_backend())
     except ImportError as error:
         print(f"no plots: {error}", file=sys.stderr)
     text = document(report, pictures)

@@ -14,24 +14,44 @@ from benchmarks.rulers.inputs import RULERS
 CONTESTANTS = {item.name: item for item in (*OURS, *PREPARED, *PEERS)}
 HAND_SPLIT = PEERS[-1].name
 
-GOALS: Mapping[tuple[str, str], float] = {
-    ("r1", "score fp32"): 2.8,
-    ("r1", "catalogue fp32"): 5.8,
-    ("r1", "catalogue bf16"): 11,
-    ("r1", "catalogue int8"): 16,
-    ("r2", "score fp32"): 1.5,
-    ("r2", "catalogue fp32"): 1.8,
-    ("r2", "catalogue bf16"): 3.5,
-    ("r2", "catalogue int8"): 6,
-    ("r3", "score fp32"): 2.5,
-    ("r3", "catalogue bf16"): 5,
-    ("r3", "catalogue int8"): 8,
-    ("r4", "score fp32"): 1.35,
-    ("r4", "score bf16"): 2.6,
-    ("r4", "score int8"): 4.5,
-    ("r5", "score fp32"): 5,
+Goals = Mapping[tuple[str, str], float]
+
+GOALS: Mapping[str, Goals] = {
+    "avx512": {
+        ("r1", "score fp32"): 2.8,
+        ("r1", "catalogue fp32"): 5.8,
+        ("r1", "catalogue bf16"): 11,
+        ("r1", "catalogue int8"): 16,
+        ("r2", "score fp32"): 1.5,
+        ("r2", "catalogue fp32"): 1.8,
+        ("r2", "catalogue bf16"): 3.5,
+        ("r2", "catalogue int8"): 6,
+        ("r3", "score fp32"): 2.5,
+        ("r3", "catalogue bf16"): 5,
+        ("r3", "catalogue int8"): 8,
+        ("r4", "score fp32"): 1.35,
+        ("r4", "score bf16"): 2.6,
+        ("r4", "score int8"): 4.5,
+        ("r5", "score fp32"): 5,
+    },
+    "avx2": {
+        ("r1", "score fp32"): 2.8,
+        ("r1", "catalogue fp32"): 5.3,
+        ("r1", "catalogue int8"): 7,
+        ("r2", "score fp32"): 1.75,
+        ("r2", "catalogue fp32"): 2.2,
+        ("r2", "catalogue int8"): 3.2,
+        ("r3", "score fp32"): 2.5,
+        ("r3", "catalogue fp32"): 2.8,
+        ("r3", "catalogue int8"): 4.3,
+        ("r4", "score fp32"): 1.4,
+        ("r4", "catalogue fp32"): 1.7,
+        ("r4", "catalogue int8"): 3,
+        ("r5", "score fp32"): 2.8,
+        ("r5", "score int8"): 3.2,
+    },
 }
-"""Speed over the best fp32 peer's on one core at N = 1000; bf16 for processors with bf16 instructions."""
+"""By backend: speed over the best fp32 peer on one core at N = 1000; those of bf16 need its instructions."""
 
 LATENCY_GOALS: Mapping[tuple[int, str], float] = {
     (1, "prepared score fp32"): 8e-6,
@@ -98,12 +118,12 @@ def _times(value: float | None) -> str:
     return "" if value is None else f"{number(value)}x"
 
 
-def _row(result: Result, results: Sequence[Result], peak: Peak) -> list[str]:
+def _row(result: Result, results: Sequence[Result], peak: Peak, goals: Goals) -> list[str]:
     contestant = CONTESTANTS[result.contestant]
     name = f"**{contestant.name}**" if contestant.ours else contestant.name
     if not result.seconds:
         return [name, result.reason.replace("|", "\\|"), *[""] * (len(_HEADER) - 2)]
-    goal = None if result.threads > 1 else GOALS.get((result.ruler, contestant.name))
+    goal = None if result.threads > 1 else goals.get((result.ruler, contestant.name))
     speed = share = planned = ""
     if contestant.mode != "batch":
         ideal = flops(result.ruler, contestant.mode == "catalogue")
@@ -150,12 +170,12 @@ def _place(result: Result) -> tuple[int, int]:
     return result.count, list(CONTESTANTS).index(result.contestant)
 
 
-def ruler_table(results: Sequence[Result], peak: Peak) -> str:
+def ruler_table(results: Sequence[Result], peak: Peak, goals: Goals) -> str:
     """Everything measured for one ruler at one size: a row for each contestant."""
-    return markdown(_HEADER, [_row(item, results, peak) for item in sorted(results, key=_place)])
+    return markdown(_HEADER, [_row(item, results, peak, goals) for item in sorted(results, key=_place)])
 
 
-def summary(results: Sequence[Result]) -> str:
+def summary(results: Sequence[Result], goals: Goals) -> str:
     """One row for each ruler: the best peers, then ours as ``M candidates/s (ratio; goal)``.
 
     Ratios are to the best fp32 peer; for bf16 that to the best bf16 peer follows, where there is one.
@@ -179,7 +199,7 @@ def summary(results: Sequence[Result]) -> str:
             if result is None or not result.seconds:
                 cells.append("")
                 continue
-            goal = GOALS.get((ruler, contestant.name))
+            goal = goals.get((ruler, contestant.name))
             narrow = _ratio(result, measured, "bf16") if contestant.precision == "bf16" else None
             notes = (
                 _times(_ratio(result, measured)),

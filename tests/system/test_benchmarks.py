@@ -13,7 +13,9 @@ from benchmarks import report
 from benchmarks.rulers import compare, contestants, inputs, tables
 from benchmarks.rulers.flops import din_attention, flops, layers
 from benchmarks.rulers.inputs import RULERS
+from pyrec_infer.backends import BACKENDS
 
+GOALS = tables.GOALS["avx512"]
 PEAK = {"fp32": 200.0, "bf16": None, "int8": 800.0}
 
 
@@ -47,9 +49,11 @@ def test_flops_of_attention() -> None:
 
 
 def test_every_goal_and_field_is_about_a_contestant() -> None:
-    assert {name for _, name in tables.GOALS} <= set(tables.CONTESTANTS)
+    goals = {key for kind in tables.GOALS.values() for key in kind}
+    assert set(tables.GOALS) <= set(BACKENDS)
+    assert {name for _, name in goals} <= set(tables.CONTESTANTS)
     assert {name for _, name in tables.LATENCY_GOALS} <= set(tables.CONTESTANTS)
-    assert {ruler for ruler, _ in tables.GOALS} <= set(RULERS)
+    assert {ruler for ruler, _ in goals} <= set(RULERS)
 
 
 def test_best_peer_had_the_whole_model() -> None:
@@ -66,7 +70,7 @@ def test_peers_of_a_precision_are_compared_among_themselves() -> None:
 
 
 def test_summary_has_ratio_and_goal() -> None:
-    header, _, row = tables.summary(RESULTS).splitlines()
+    header, _, row = tables.summary(RESULTS, GOALS).splitlines()
     cells = dict(zip(header.split("|"), row.split("|"), strict=True))
     assert cells[" ruler "] == " R1 wide_deep "
     assert cells[" best peer "] == " onnxruntime 0.400 "
@@ -78,14 +82,14 @@ def test_summary_has_ratio_and_goal() -> None:
 
 
 def test_bf16_is_told_against_both_kinds_of_peers() -> None:
-    header, _, row = tables.summary([*RESULTS, result("OpenVINO bf16", 0.5e6)]).splitlines()
+    header, _, row = tables.summary([*RESULTS, result("OpenVINO bf16", 0.5e6)], GOALS).splitlines()
     cells = dict(zip(header.split("|"), row.split("|"), strict=True))
     assert cells[" best bf16 peer "] == " OpenVINO bf16 0.500 "
     assert cells[" catalogue bf16 "] == " 4.00 (10.0x; goal 11.0x; bf16 peer 8.00x) "
 
 
 def test_ruler_table_has_the_share_of_the_limit_and_the_reasons() -> None:
-    lines = tables.ruler_table(RESULTS, PEAK).splitlines()
+    lines = tables.ruler_table(RESULTS, PEAK, GOALS).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     # bf16 without instructions is measured against fp32 arithmetic.
     rows = {line.split("|")[1].strip(" *"): line for line in lines}
@@ -99,7 +103,7 @@ def test_ruler_table_has_the_share_of_the_limit_and_the_reasons() -> None:
 
 def test_goals_are_for_one_thread() -> None:
     one, two = (
-        tables.ruler_table([result("score fp32", 1e6, threads=threads)], {}).splitlines()[-1]
+        tables.ruler_table([result("score fp32", 1e6, threads=threads)], {}, GOALS).splitlines()[-1]
         for threads in (1, 2)
     )
     assert "2.80x" in one
@@ -190,9 +194,10 @@ def test_text_between_markers_is_replaced() -> None:
         report.replace_between(text, "other", "new")
 
 
-def test_the_page_has_the_markers() -> None:
+@pytest.mark.parametrize("machine", tables.GOALS)
+def test_the_page_has_a_part_for_each_kind_of_processor_with_goals(machine: str) -> None:
     text = (report.ROOT / report.PAGE).read_text(encoding="utf-8")
-    assert report.replace_between(text, "rulers", "") != text
+    assert report.replace_between(text, f"rulers {machine}", "x") != text
 
 
 def test_the_report_is_whole_without_pictures() -> None:
