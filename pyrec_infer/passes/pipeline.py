@@ -106,6 +106,9 @@ LOAD: tuple[Step, ...] = (
     # Of what rounding stood between.
     Step(remove_dead),
     Step(unflatten_products),
+    # Rows of what was flat before are known now.
+    Step(pick_from_flat),
+    Step(pick_in_rows),
     Step(remove_identities),
     Step(merge_duplicates),
     Step(fuse_dense),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pyrec_infer.errors import IdRangeError, ModelError, ShapeError
-from pyrec_infer.ir import Graph, Info, Node, fault, reworded
+from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node, Rows, fault, reworded
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core import registry
-from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.core.inference import analyze, constant_info
 
 INFO = Info(np.dtype(np.float32), (2,))
 
@@ -43,3 +43,13 @@ def test_a_label_replaces_the_node_that_an_error_is_about_and_no_other() -> None
     assert reworded(error, node, "input 'x'", 70).row == 70
     assert str(reworded(error, other, "input 'x'")) == f"input 'x': {error}"
     assert str(reworded(ShapeError("rank 2"), node, "")) == "rank 2"
+
+
+def test_a_constant_whose_rows_are_known_by_now_is_another_finding() -> None:
+    """What a fold left of a slice by sizes has the same numbers, but belongs to no rows any more."""
+    batch = Info(np.dtype(np.float32), (Dim.symbol(BATCH), 2), 0)
+    weights = constant_info(np.ones((2, 3), np.float32))
+    graph = Graph(("x", "w"), ("y",), (Node("MatMul", ("x", "w"), ("y",)),), {}, {"x": batch})
+    found = [analyze(graph, {"w": weights.with_rows(rows)}) for rows in (Rows.OPAQUE, Rows.INVARIANT)]
+    assert [each.infos["y"].rows for each in found] == [Rows.OPAQUE, 0]
+    assert [bool(each.coupled) for each in found] == [True, False]

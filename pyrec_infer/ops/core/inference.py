@@ -105,8 +105,10 @@ def _analyze(graph: Graph, given: Mapping[str, Info], rows: bool) -> Analysis:
 
 
 def _same_input(a: Info | None, b: Info | None) -> bool:
-    """Whether two findings are one, or those of one constant."""
-    return a is b or (a is not None and b is not None and a.constant is not None and a.constant is b.constant)
+    """Whether two findings are one, or those of one constant with the same rows."""
+    if a is b or a is None or b is None:
+        return a is b
+    return a.constant is not None and a.constant is b.constant and a.rows == b.rows
 
 
 def _same_output(a: Info, b: Info) -> bool:

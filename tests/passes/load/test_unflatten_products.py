@@ -7,6 +7,8 @@ import pytest
 from support.graphs import AXES, F32, XZ, N, applied, graph_of, ops
 
 from pyrec_infer.ir import Dim, Graph, Info, Node
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.passes import compile_graph
 from pyrec_infer.passes.load.unflatten_products import unflatten_products
 
 pytestmark = pytest.mark.once
@@ -67,3 +69,41 @@ def test_rows_that_a_fold_mixes_stay_apart(bias: str, made: list[str]) -> None:
 )
 def test_other_products_stay_a_gemm(bias: str, attributes: dict[str, float]) -> None:
     assert "Gemm" in ops(applied(unflatten_products, turned(bias, **attributes)))
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["by coordinates", "of rows laid end to end"])
+def test_what_is_read_in_rows_behind_such_layers_is_found(flat: bool) -> None:
+    """The state of a sequence at its own length, behind an attention whose lists come before the batch."""
+    graph = turned("row")
+    axis = {"last": np.asarray([1])}
+    count = [
+        Node("Shape", ("x",), ("sx",)),
+        Node("Gather", ("sx", "begin"), ("n",)),
+        Node("Gather", ("sx", "step"), ("l",)),
+        Node("Range", ("begin", "n", "step"), ("rows",)),
+        Node("Transpose", ("y",), ("t",), {"perm": (1, 0, 2)}),
+    ]
+    if flat:
+        count += [
+            Node("Mul", ("rows", "l"), ("base",)),
+            Node("Add", ("base", "i"), ("k",)),
+            Node("Reshape", ("t", "threes"), ("long",)),
+            Node("Gather", ("long", "k"), ("state",)),
+        ]
+    else:
+        count += [
+            Node("Unsqueeze", ("rows", "last"), ("rc",)),
+            Node("Unsqueeze", ("i", "last"), ("ic",)),
+            Node("Concat", ("rc", "ic"), ("k",), {"axis": 1}),
+            Node("GatherND", ("t", "k"), ("state",)),
+        ]
+    graph = Graph(
+        (*graph.inputs, "i"),
+        ("state",),
+        (*graph.nodes, *count),
+        {**graph.constants, **axis, "begin": np.asarray(0), "step": np.asarray(1)},
+        {**graph.infos, "i": Info(np.dtype(np.int64), (N,), 0)},
+    )
+    assert analyze(graph).coupled
+    made = applied(compile_graph, graph, i=np.asarray([0, 2, 1, 3, 3]))
+    assert not analyze(made).coupled
