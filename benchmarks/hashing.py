@@ -31,6 +31,7 @@ def make_strings(count: int) -> list[str]:
 
 def forms(strings: list[str]) -> dict[str, Any]:
     """The same strings as people keep them."""
+    import polars as pl
     import pyarrow as pa
 
     objects = np.asarray(strings, object)
@@ -38,6 +39,7 @@ def forms(strings: list[str]) -> dict[str, Any]:
         "Arrow": pa.array(strings),
         "Arrow dictionary": pa.array(strings).dictionary_encode(),
         "Arrow string_view": pa.array(strings, pa.string_view()),
+        "polars": pl.Series(strings),
         "NumPy U": np.asarray(strings),
         "NumPy S": np.asarray(strings).astype("S"),
         "StringDType": np.asarray(strings, np.dtypes.StringDType()),

@@ -180,11 +180,24 @@ def cpu_features() -> dict[str, bool]: ...
 def checked_copies() -> int: ...
 def are_offsets(offsets: _Array, size: int) -> bool: ...
 def first_no_utf8(offsets: _Array, data: _Array) -> int: ...
+def faults_of_views(
+    views: _Array, buffers: Sequence[_Array], missing: NDArray[np.bool_] | None, utf8: bool
+) -> tuple[bool, int]: ...
 def hash_names() -> list[str]: ...
 def hash_texts(
     name: str,
     offsets: _Array,
     data: _Array,
+    seed: tuple[int, int],
+    key: bytes,
+    prefix: bytes,
+    seeds: NDArray[np.uint64] | None = None,
+) -> NDArray[np.uint64]: ...
+def hash_views(
+    name: str,
+    views: _Array,
+    buffers: Sequence[_Array],
+    missing: NDArray[np.bool_] | None,
     seed: tuple[int, int],
     key: bytes,
     prefix: bytes,

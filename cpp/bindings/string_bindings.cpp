@@ -109,13 +109,10 @@ py::tuple texts_of_bytes(const py::array& array, std::int64_t per_row, bool name
 
 // None for views that leave their buffers; those of missing elements are not looked at.
 py::object texts_of_views(const ByteArray& views, const std::vector<ByteArray>& buffers,
-                          const std::optional<PlainArray<bool>>& missing) {
+                          const Marks& missing) {
   const std::vector<std::string_view> memory = bytes_of(buffers);
   const TextViews texts(bytes_of(views), memory);
-  if (missing && static_cast<std::size_t>(missing->size()) != texts.size()) {
-    throw OpError(ErrorKind::kShape, "expected one mark for each view");
-  }
-  const bool* gone = missing ? missing->data() : nullptr;
+  const bool* gone = marks_of(missing, texts.size());
   TextBuilder builder(texts.size());
   bool inside = true;
   {
@@ -130,6 +127,22 @@ py::object texts_of_views(const ByteArray& views, const std::vector<ByteArray>& 
   }
   if (!inside) return py::none();
   return finish(builder);
+}
+
+// Whether a view leaves its buffers, and the first that is no UTF-8, or -1.
+py::tuple faults_of_views(const ByteArray& views, const std::vector<ByteArray>& buffers,
+                          const Marks& missing, bool utf8) {
+  const std::vector<std::string_view> memory = bytes_of(buffers);
+  const TextViews texts(bytes_of(views), memory);
+  const bool* gone = marks_of(missing, texts.size());
+  ViewFaults found;
+  {
+    std::optional<GilRelease> release;
+    if (texts.size() > kLongBatch) release.emplace();
+    found = texts.faults(gone, utf8);
+  }
+  const std::int64_t row = found.no_utf8 ? static_cast<std::int64_t>(*found.no_utf8) : -1;
+  return py::make_tuple(found.outside, row);
 }
 
 template <class T>
@@ -211,6 +224,13 @@ std::vector<std::string_view> bytes_of(const std::vector<ByteArray>& arrays) {
   return made;
 }
 
+const bool* marks_of(const Marks& marks, std::size_t count) {
+  if (marks && static_cast<std::size_t>(marks->size()) != count) {
+    throw OpError(ErrorKind::kShape, "expected one mark for each string");
+  }
+  return marks ? marks->data() : nullptr;
+}
+
 Texts borrow_texts(const py::array& offsets, const py::array& data) {
   if ((data.flags() & kPlain) != kPlain || data.ndim() != 1 || data.itemsize() != 1) {
     throw OpError(ErrorKind::kDType, "expected bytes");
@@ -233,6 +253,8 @@ void bind_strings(py::module_& module) {
   module.def("texts_of_variable", &texts_of_variable, py::arg("array"));
   module.def("texts_of_views", &texts_of_views, py::arg("views"), py::arg("buffers"),
              py::arg("missing"));
+  module.def("faults_of_views", &faults_of_views, py::arg("views"), py::arg("buffers"),
+             py::arg("missing"), py::arg("utf8"));
   module.def("texts_of_integers", &texts_of_integers<std::int64_t>, py::arg("numbers").noconvert());
   module.def("texts_of_naturals", &texts_of_integers<std::uint64_t>,
              py::arg("numbers").noconvert());

@@ -27,7 +27,6 @@ namespace pyrec {
 namespace {
 
 using Places = PlainArray<std::int64_t>;
-using Flags = PlainArray<bool>;
 
 Strings::Keeper keeper_of(py::object object) {
   return std::make_shared<const py::object>(std::move(object));
@@ -37,12 +36,9 @@ Strings::Keeper keeper_of(py::object object) {
 bool append_part(const py::tuple& part, Text fill, ScratchVector<Text>& texts) {
   const Texts words = borrow_texts(part[0].cast<py::array>(), part[1].cast<py::array>());
   const auto places = part[2].is_none() ? std::nullopt : std::optional(part[2].cast<Places>());
-  const auto missing = part[3].is_none() ? std::nullopt : std::optional(part[3].cast<Flags>());
+  const auto missing = part[3].cast<Marks>();
   const auto count = places ? static_cast<std::size_t>(places->size()) : words.size();
-  if (missing && static_cast<std::size_t>(missing->size()) != count) {
-    throw OpError(ErrorKind::kShape, "expected one mark for each string");
-  }
-  const bool* gone = missing ? missing->data() : nullptr;
+  const bool* gone = marks_of(missing, count);
   const std::int64_t* chosen = places ? places->data() : nullptr;
   std::size_t made = texts.size();
   texts.resize(made + count);
@@ -100,14 +96,12 @@ bool read_views(const TextViews& words, const bool* missing, Text fill, Text* te
 bool append_views(const py::tuple& part, Text fill, ScratchVector<Text>& texts) {
   const auto views = part[0].cast<ByteArray>();
   const std::vector<std::string_view> memory = bytes_of(part[1].cast<std::vector<ByteArray>>());
-  const auto missing = part[2].is_none() ? std::nullopt : std::optional(part[2].cast<Flags>());
+  const auto missing = part[2].cast<Marks>();
   const TextViews words(bytes_of(views), memory);
-  if (missing && static_cast<std::size_t>(missing->size()) != words.size()) {
-    throw OpError(ErrorKind::kShape, "expected one mark for each string");
-  }
+  const bool* gone = marks_of(missing, words.size());
   const std::size_t before = texts.size();
   texts.resize(before + words.size());
-  return read_views(words, missing ? missing->data() : nullptr, fill, texts.data() + before);
+  return read_views(words, gone, fill, texts.data() + before);
 }
 
 // Parts of a column one after another, borrowed; `fill` stands for what is missing. None where

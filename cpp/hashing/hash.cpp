@@ -84,4 +84,18 @@ void hash_texts(Hash hash, std::span<const std::string_view> texts, std::string_
   hash_each(hash, [=](std::size_t i) { return texts[i]; }, prefix, seed, seeds, hashes);
 }
 
+bool hash_texts(Hash hash, const TextViews& views, const bool* missing, std::string_view prefix,
+                const HashSeed& seed, std::span<const std::uint64_t> seeds,
+                std::span<std::uint64_t> hashes) {
+  bool inside = true;
+  const auto at = [&](std::size_t i) {
+    if (missing != nullptr && missing[i]) return std::string_view();
+    const auto text = views.at(i);
+    inside &= text.has_value();
+    return text.value_or(std::string_view());
+  };
+  hash_each(hash, at, prefix, seed, seeds, hashes);
+  return inside;
+}
+
 }  // namespace pyrec

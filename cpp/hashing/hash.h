@@ -10,6 +10,7 @@
 
 #include "hashing/seed.h"
 #include "strings/texts.h"
+#include "strings/views.h"
 
 namespace pyrec {
 
@@ -38,5 +39,12 @@ void hash_texts(Hash hash, const Texts& texts, std::string_view prefix, const Ha
 void hash_texts(Hash hash, std::span<const std::string_view> texts, std::string_view prefix,
                 const HashSeed& seed, std::span<const std::uint64_t> seeds,
                 std::span<std::uint64_t> hashes);
+
+// The same of views, where they lie; of those that are missing, by marks for each or null, as of
+// empty texts. False where one leaves its buffers: there are no hashes then.
+[[nodiscard]] bool hash_texts(Hash hash, const TextViews& views, const bool* missing,
+                              std::string_view prefix, const HashSeed& seed,
+                              std::span<const std::uint64_t> seeds,
+                              std::span<std::uint64_t> hashes);
 
 }  // namespace pyrec

@@ -14,6 +14,12 @@
 
 namespace pyrec {
 
+// Where views that were looked at are not sound.
+struct ViewFaults {
+  bool outside = false;                // one leaves its buffers
+  std::optional<std::size_t> no_utf8;  // the first of those that stay inside
+};
+
 class TextViews {
  public:
   static constexpr std::size_t kBytes = 16, kOwn = 12;
@@ -43,7 +49,12 @@ class TextViews {
     return buffer.substr(begin, size);
   }
 
+  // Of those that are not `missing`, which has a mark for each, or is null.
+  ViewFaults faults(const bool* missing, bool utf8) const;
+
  private:
+  bool all_ascii(std::size_t begin, std::size_t end, const bool* missing) const;
+
   std::string_view views_;
   std::span<const std::string_view> buffers_;
 };

@@ -39,12 +39,13 @@ from pyrec_infer.arguments.arrow_values import (
     rows_after,
     texts_of,
     values_of,
+    viewed_of,
     views_of,
 )
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
-from pyrec_infer.strings import Texts
+from pyrec_infer.strings import Texts, Viewed
 
 
 def _contradiction(label: str) -> InputError:
@@ -186,6 +187,22 @@ class ArrowColumn:
             if gone is not None and gone.any():
                 made = Texts(made.offsets, made.data, made.places, _both(gone, made.missing))
             parts.append(made)
+        return parts
+
+    def viewed(self, label: str) -> list[Viewed] | None:
+        """Views of strings piece by piece, borrowed and checked; None if it has none.
+
+        Raises
+        ------
+        InputError
+            If the structures contradict themselves; `DTypeError` if a string is not UTF-8.
+        """
+        if not has_views(self.field_of):
+            return None
+        parts = []
+        for first, piece, gone in self._placed():
+            with _told(label, first):
+                parts.append(viewed_of(self.field_of, piece, _both(gone, piece.missing())))
         return parts
 
     def views(self, label: str) -> list[Views] | None:

@@ -17,7 +17,7 @@ from pyrec_infer.arguments.arrow_memory import (
 from pyrec_infer.arguments.row_names import row_of, rows_named, with_row
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings, blank_of, is_wasteful
-from pyrec_infer.strings import Texts, of_offsets, of_views
+from pyrec_infer.strings import Texts, Viewed, faults_of_views, of_offsets, of_views
 
 VIEW_BYTES = 16
 """Of one view: a length, then its own bytes, or some of them and where all are."""
@@ -237,7 +237,7 @@ def _dictionary_of_texts(field: Field, of_words: Field, piece: Piece) -> Texts:
 
 def has_views(field: Field) -> bool:
     """Whether these are strings of which each element says where its bytes are."""
-    return field.dictionary is None and field.format == "vu"
+    return field.dictionary is None and field.format in ("vu", "vz")
 
 
 def views_of(piece: Piece) -> tuple[Array, list[Array]]:
@@ -250,6 +250,17 @@ def views_of(piece: Piece) -> tuple[Array, list[Array]]:
         raise MalformedError
     views = piece.buffer(1, np.uint8, VIEW_BYTES * piece.first, VIEW_BYTES * piece.count)
     return views, [piece.buffer(2 + i, np.uint8, 0, size) for i, size in enumerate(sizes)]
+
+
+def viewed_of(field: Field, piece: Piece, missing: Array | None) -> Viewed:
+    """Views where they lie, after a look at those that are not missing."""
+    views, buffers = views_of(piece)
+    outside, wrong = faults_of_views(views, buffers, missing, field.format in _UTF8)
+    if outside:
+        raise MalformedError
+    if wrong >= 0:
+        raise DTypeError(f"{NO_UTF8} (row {wrong})")
+    return Viewed(views, buffers, missing)
 
 
 def is_list(field: Field) -> bool:
@@ -343,5 +354,6 @@ __all__ = [
     "rows_after",
     "texts_of",
     "values_of",
+    "viewed_of",
     "views_of",
 ]

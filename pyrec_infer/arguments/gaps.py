@@ -56,7 +56,7 @@ def _values(label: str, value: Any) -> tuple[Texts | Array | None, Flags | None]
         if not len(present):
             return None, _some(gone)
         if isinstance(present[0], (str, bytes)):
-            return _of_texts(joined(read_column(label, value, names=True).texts))
+            return _of_texts(read_column(label, value, names=True).joined())
         numbers, _ = _values(label, regular(label, present.tolist()))
         assert isinstance(numbers, np.ndarray)
         filled = np.zeros(len(value), numbers.dtype)
@@ -68,7 +68,7 @@ def _values(label: str, value: Any) -> tuple[Texts | Array | None, Flags | None]
     if len(column.shape) != 1:
         raise ShapeError(f"{label}: expected one axis, got shape {list(column.shape)}")
     if column.numbers is None:
-        return _of_texts(joined(column.texts))
+        return _of_texts(column.joined())
     if column.numbers.dtype.kind not in "biuf":
         raise DTypeError(f"{label}: expected strings, numbers or booleans, got {column.numbers.dtype}")
     return column.numbers, None

@@ -51,9 +51,9 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         return _of_array(label, value, names)
     if is_arrow(value) and not is_pandas(value):
         column = arrow_column(label, value)
-        parts = column.texts(label)
+        parts = column.viewed(label) or column.texts(label)
         if parts is not None:
-            return Column((sum(map(len, parts)),), parts)
+            return Column((sum(map(len, parts)),), [*parts])
         value = column.array(label)
     if is_pandas(value) and not (isinstance(value.dtype, np.dtype) and value.dtype.kind in "biuf"):
         value = np.asarray(value, object)

@@ -22,7 +22,7 @@ def _given(label: str, ids: ArrayLike) -> Array | Texts:
         raise ShapeError(f"{label}: expected one axis, got shape {list(column.shape)}")
     if column.numbers is not None:
         return column.numbers
-    names = joined(column.texts)
+    names = column.joined()
     if names.missing is not None and names.missing.any():
         row = int(np.flatnonzero(names.missing)[0])
         raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")

@@ -2,6 +2,7 @@
 
 from pyrec_infer.strings.texts import (
     Texts,
+    faults_of_views,
     joined,
     of_bytes,
     of_codes,
@@ -12,9 +13,12 @@ from pyrec_infer.strings.texts import (
     of_variable,
     of_views,
 )
+from pyrec_infer.strings.viewed import Viewed
 
 __all__ = [
     "Texts",
+    "Viewed",
+    "faults_of_views",
     "joined",
     "of_bytes",
     "of_codes",

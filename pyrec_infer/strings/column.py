@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pyrec_infer.strings.texts import Texts, of_bytes, of_codes, of_objects, of_variable
+from pyrec_infer.strings.texts import Texts, joined, of_bytes, of_codes, of_objects, of_variable
+from pyrec_infer.strings.viewed import Viewed
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,15 +19,19 @@ class Column:
     Parameters
     ----------
     shape : tuple of int
-    texts : list of Texts
+    texts : list of Texts or Viewed
         Strings, in parts one after another.
     numbers : ndarray, optional
         Numbers or booleans instead, of one axis.
     """
 
     shape: tuple[int, ...]
-    texts: list[Texts]
+    texts: list[Texts | Viewed]
     numbers: NDArray[Any] | None = None
+
+    def joined(self) -> Texts:
+        """All strings one after another, each held by itself; borrowed if it is one part that lies so."""
+        return joined([part.plain() for part in self.texts])
 
 
 def column_of(array: NDArray[Any], names: bool = False) -> Column:

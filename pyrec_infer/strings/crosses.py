@@ -39,7 +39,8 @@ def _chained(label: str, column: Column, scheme: Scheme, seeds: Hashes) -> Hashe
     found, first = [np.empty(0, np.uint64)], 0
     for part in column.texts:
         own = np.ascontiguousarray(seeds[first : first + len(part)])
-        hashes = digests(part.plain(), scheme, Seed(), b"", own)
+        alone = part.plain() if isinstance(part, Texts) else part
+        hashes = digests(alone, scheme, Seed(), b"", own)
         found.append(hashes if part.missing is None else np.where(part.missing, own, hashes))
         first += len(part)
     return np.concatenate(found)

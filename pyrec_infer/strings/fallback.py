@@ -115,6 +115,16 @@ def texts_of_views(
     return _layout(words)
 
 
+def faults_of_views(
+    views: NDArray[np.uint8],
+    buffers: Sequence[NDArray[np.uint8]],
+    missing: NDArray[np.bool_] | None,
+    utf8: bool,
+) -> tuple[bool, int]:
+    made = texts_of_views(views, buffers, missing)
+    return made is None, first_no_utf8(*made) if utf8 and made is not None else -1
+
+
 def take_texts(offsets: NDArray[Any], data: NDArray[np.uint8], places: NDArray[np.int64]) -> Layout:
     text, bounds = data.tobytes(), offsets.tolist()
     return _layout([text[bounds[i] : bounds[i + 1]] for i in places.tolist()])
@@ -130,6 +140,7 @@ def first_no_utf8(offsets: NDArray[Any], data: NDArray[np.uint8]) -> int:
 
 __all__ = [
     "are_offsets",
+    "faults_of_views",
     "first_no_utf8",
     "take_texts",
     "texts_of_bytes",

@@ -12,6 +12,7 @@ from pyrec_infer.extension import compiled
 from pyrec_infer.hashing import Modulo, Scheme, Seed
 from pyrec_infer.strings.column import Column
 from pyrec_infer.strings.texts import Texts, of_integers, of_objects
+from pyrec_infer.strings.viewed import Viewed
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -45,7 +46,7 @@ def hashes_of(
     return hashes, None
 
 
-def digests(texts: Texts, scheme: Scheme, seed: Seed, prefix: bytes, seeds: Hashes | None) -> Hashes:
+def digests(texts: Texts | Viewed, scheme: Scheme, seed: Seed, prefix: bytes, seeds: Hashes | None) -> Hashes:
     """The hash of each word, by the seed or by seeds of their own."""
     native = compiled()
     if native is None:
@@ -53,9 +54,12 @@ def digests(texts: Texts, scheme: Scheme, seed: Seed, prefix: bytes, seeds: Hash
         starts = [seed] * len(words) if seeds is None else [Seed(int(first)) for first in seeds]
         digests = [scheme.digest(prefix + word, start) for word, start in zip(words, starts, strict=True)]
         return np.asarray(digests, np.uint64)
-    made: Hashes = native.hash_texts(
-        scheme.algorithm, texts.offsets, texts.data, seed[:2], seed.key, prefix, seeds
-    )
+    how = (seed[:2], seed.key, prefix, seeds)
+    made: Hashes
+    if isinstance(texts, Viewed):
+        made = native.hash_views(scheme.algorithm, texts.views, texts.buffers, texts.missing, *how)
+    else:
+        made = native.hash_texts(scheme.algorithm, texts.offsets, texts.data, *how)
     return made
 
 

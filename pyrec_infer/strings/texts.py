@@ -179,8 +179,18 @@ def of_views(views: Bytes, buffers: Sequence[Bytes], missing: Flags | None) -> T
     return None if made is None else Texts(made[0], made[1], None, missing)
 
 
+def faults_of_views(
+    views: Bytes, buffers: Sequence[Bytes], missing: Flags | None, utf8: bool
+) -> tuple[bool, int]:
+    """Whether a view looks beside its buffers, and the first that is not UTF-8, or -1, where that matters;
+    those that are missing are not looked at."""
+    found: tuple[bool, int] = _core.faults_of_views(views, buffers, missing, utf8)
+    return found
+
+
 __all__ = [
     "Texts",
+    "faults_of_views",
     "joined",
     "of_bytes",
     "of_codes",
