@@ -379,7 +379,7 @@ OPS = (
     Op("GatherND", _infer_gather_nd, _gather_nd, _rows_of_gather_nd, False, MOVES, no_flops, ids=1),
     Op("ScatterElements", _infer_scatter, _scatter_elements, _rows_of_scatter_elements, ids=1),
     Op("ScatterND", _infer_scatter, _scatter_nd, ids=1),
-    Op("OneHot", _infer_one_hot, _one_hot, _rows_of_one_hot, ids=0),
+    Op("OneHot", _infer_one_hot, _one_hot, _rows_of_one_hot, ids=0, symbolic=True),
     Op("Compress", _infer_compress, _compress),
     Op("NonZero", _infer_non_zero, _non_zero),
     Op("Unique", _infer_unique, _unique),

@@ -300,6 +300,20 @@ def test_batch_axes_of_several_inputs() -> None:
     assert dict(by_none.rows) == {"a": 0, "b": 0, "c": 0}
 
 
+def test_another_size_may_have_the_name_of_the_batch() -> None:
+    """A list of ``N`` candidates for each request, as many in both inputs."""
+    inputs = {"u": ["B", 2], "i": ["B", BATCH], "x": ["B", BATCH, 3], "z": ["B", f"{BATCH}'"]}
+    batch = find_batch(inputs, {"y": ["B", BATCH]})
+    rows, size = Dim.symbol(BATCH), batch.shapes["i"][1]
+    assert batch.shapes == {
+        "u": (rows, 2),
+        "i": (rows, size),
+        "x": (rows, size, 3),
+        "z": (rows, Dim.symbol("N'")),
+    }
+    assert str(size) == "N''"
+
+
 def test_models_fixed_to_one_row_run_row_by_row() -> None:
     assert find_batch({"x": [1, 4]}, {"y": [1, 4]}).static_rows
     proto = one_node("Softmax", {"x": (FLOAT, [1, 4])}, axis=1)

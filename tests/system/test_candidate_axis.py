@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from support.models import FLOAT, WIDTH, listwise, make_model
+from support.models import FLOAT, INT64, WIDTH, listwise, make_model
 
 import pyrec_infer as pi
 from pyrec_infer.errors import InputError, ShapeError, UnsupportedModelError
@@ -98,6 +98,65 @@ def test_lists_of_candidates(batch: str | int, attention: bool, rows: int) -> No
     else:
         catalog = model.catalog({"items": items[0]}, ids=range(5, 5 + rows))
         np.testing.assert_allclose(catalog.score({"u": u}), expected, rtol=1e-4, atol=1e-5)
+
+
+def lists_of_two_inputs(size: str, repeat: str) -> onnx.ModelProto:
+    """Scores [B, M] of ids and features, the user's vector in front of each item's."""
+    counted = {
+        "expand": [
+            helper.make_node("Unsqueeze", ["u", "one"], ["c"]),
+            helper.make_node("Concat", ["b", "m", "width"], ["whole"], axis=0),
+            helper.make_node("Expand", ["c", "whole"], ["e"]),
+        ],
+        "repeat_interleave": [
+            helper.make_node("Unsqueeze", ["u", "one"], ["c"]),
+            helper.make_node("Concat", ["one", "m"], ["counts"], axis=0),
+            helper.make_node("OneHot", ["one", "three", "counts"], ["hot"]),
+            helper.make_node("Reshape", ["hot", "three"], ["tiles"]),
+            helper.make_node("Tile", ["c", "tiles"], ["e"]),
+        ],
+    }[repeat]
+    nodes = [
+        helper.make_node("Shape", ["ids"], ["b"], end=1),
+        helper.make_node("Shape", ["ids"], ["m"], start=1),
+        *counted,
+        helper.make_node("Reshape", ["e", "flat"], ["users"]),
+        helper.make_node("Reshape", ["ids", "all"], ["places"]),
+        helper.make_node("Gather", ["table", "places"], ["items"]),
+        helper.make_node("Reshape", ["x", "flat"], ["features"]),
+        helper.make_node("Concat", ["users", "items", "features"], ["row"], axis=1),
+        helper.make_node("MatMul", ["row", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("ReduceSum", ["r", "one"], ["s"], keepdims=0),
+        helper.make_node("Concat", ["b", "m"], ["back"], axis=0),
+        helper.make_node("Reshape", ["s", "back"], ["p"]),
+    ]
+    whole = {"one": [1], "three": [3], "all": [-1], "flat": [-1, WIDTH], "width": [WIDTH]}
+    return make_model(
+        nodes,
+        {"u": (FLOAT, ["B", WIDTH]), "ids": (INT64, ["B", size]), "x": (FLOAT, ["B", size, WIDTH])},
+        {"p": (FLOAT, ["B", size])},
+        {
+            **{name: np.asarray(value) for name, value in whole.items()},
+            "table": normal(9, WIDTH),
+            "w": normal(3 * WIDTH, 5, seed=1),
+        },
+    )
+
+
+@pytest.mark.parametrize("size", ["M", "N"])
+@pytest.mark.parametrize("repeat", ["expand", "repeat_interleave"])
+def test_lists_of_two_inputs(size: str, repeat: str) -> None:
+    """Whatever their size is called, and in whatever way the user's row is repeated."""
+    model = pi.load(lists_of_two_inputs(size, repeat).SerializeToString())
+    u, ids, x = normal(3, WIDTH), np.arange(21).reshape(3, 7) % 9, normal(3, 7, WIDTH)
+    for b in range(3):
+        expected = model.run({"u": u[b : b + 1], "ids": ids[b : b + 1], "x": x[b : b + 1]})["p"][0]
+        np.testing.assert_allclose(
+            model.score({"u": u[b]}, {"ids": ids[b], "x": x[b]}), expected, rtol=1e-5, atol=1e-5
+        )
+        catalog = model.catalog({"ids": ids[b], "x": x[b]})
+        np.testing.assert_allclose(catalog.score({"u": u[b]}), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 50])

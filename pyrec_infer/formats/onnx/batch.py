@@ -67,6 +67,10 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
     }
     present = {size for shape in inputs.values() for size in shape if isinstance(size, str)}
     batch_names = named & present or _shared(inputs)
+    # Another size may have the name that rows have in graphs.
+    other = BATCH
+    while other in present:
+        other += "'"
     shapes: dict[str, Shape] = {}
     rows: dict[str, RowAxis] = {}
     presumed: dict[str, str] = {}
@@ -79,7 +83,8 @@ def find_batch(inputs: Mapping[str, DeclaredShape], outputs: Mapping[str, Declar
                 continue
             anonymous = _anonymous(size)
             first = axis == 0 and (anonymous or not batch_names)
-            label = f"{name}:{axis}" if anonymous or size == BATCH or size in batch_names else str(size)
+            label = f"{name}:{axis}" if anonymous or size in batch_names else str(size)
+            label = other if label == BATCH else label
             if row_axis == Rows.INVARIANT and (size in batch_names or first):
                 row_axis = axis
                 sizes.append(Dim.symbol(BATCH))
