@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import RawRows, as_array, regular
 from pyrec_infer.backends.select import make_pool, select_backend
-from pyrec_infer.errors import InputError, RowCountError, SchemaError
-from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of
+from pyrec_infer.errors import IdRangeError, InputError, RowCountError, SchemaError, ShapeError
+from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of, known_fields
 from pyrec_infer.features.fitting import described, targets
 from pyrec_infer.features.golden import warn_if_uncovered
-from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Rows
+from pyrec_infer.ir import BATCH, STRING, Array, Dim, Graph, Info, Rows
 from pyrec_infer.limits import UNLIMITED
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes import Context
@@ -68,7 +68,7 @@ class FeatureReport:
     checks : tuple of FieldCheck
         Those that differ first.
     skipped : tuple of str
-        Fields without expected tensors.
+        Fields without expected tensors, and inputs that no field feeds.
     """
 
     checks: tuple[FieldCheck, ...]
@@ -128,7 +128,11 @@ def served_tensors(
         assert dtype is not None
         given[name] = as_array(name, columns[name], dtype)
     rowed = (len(given[name]) for name in graph.inputs if graph.infos[name].rows == 0)
-    return _by_input(fitted, ready.run(given, (), next(rowed, 1)))
+    try:
+        made = ready.run(given, (), next(rowed, 1))
+    except IdRangeError as error:
+        raise raw.located(error, given) from None
+    return _by_input(fitted, made)
 
 
 def _by_input(fitted: Fitted, made: Mapping[str, Any]) -> dict[str, Array]:
@@ -142,6 +146,10 @@ def _wrong_rows(made: Array, wanted: Array, exact: bool) -> Array:
         same = made == wanted
     wrong: Array = np.logical_not(same.reshape(len(same), -1).all(axis=1))
     return wrong
+
+
+def _input_of(target: Target) -> str:
+    return target if isinstance(target, str) else target[0]
 
 
 def _part(array: Array, target: Target, length: int) -> Array:
@@ -166,7 +174,7 @@ def _rows_of(item: Field | Combination, target: Target, wrong: Array, made: Mapp
 def _checks(schema: Schema, made: Mapping[str, Array], expected: Mapping[str, Array]) -> Iterator[FieldCheck]:
     dtypes = kinds_of(schema.fields, schema.combinations)
     for item, target, part in targets(schema.fields, schema.combinations):
-        name = target if isinstance(target, str) else target[0]
+        name = _input_of(target)
         if name not in expected:
             continue
         if made[name].shape != expected[name].shape:
@@ -194,9 +202,7 @@ def _covered(schema: Schema, names: frozenset[str]) -> tuple[Schema, tuple[str, 
 
     def covers(item: Field | Combination) -> bool:
         own = [target for other, target, _ in targets(schema.fields, schema.combinations) if other is item]
-        return bool(own) and all(
-            (target if isinstance(target, str) else target[0]) in names for target in own
-        )
+        return bool(own) and all(_input_of(target) in names for target in own)
 
     combined: list[Combination] = []
     read: set[str] = set()
@@ -237,7 +243,7 @@ def check_features(schema: Schema, raw_rows: Any, expected: Mapping[str, ArrayLi
     SchemaError
         ``expected`` are the inputs of another model.
     InputError
-        As for `Model.score`.
+        As for `Model.score`; or no field feeds any of ``expected``.
 
     Examples
     --------
@@ -248,13 +254,20 @@ def check_features(schema: Schema, raw_rows: Any, expected: Mapping[str, ArrayLi
     field 'price', input 'p' (transforms: log1p): 1 of 2 rows differ, the first is row 1
     """
     arrays = {name: regular(f"expected '{name}'", value) for name, value in expected.items()}
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise ShapeError(f"expected '{name}': expected values for rows, got one alone")
     chosen, skipped = _covered(schema, frozenset(arrays))
+    fed = dict.fromkeys(_input_of(target) for _, target, _ in targets(schema.fields, schema.combinations))
+    if not any(name in fed for name in arrays):
+        raise InputError(f"expected: expected tensors of inputs that fields feed: {', '.join(fed)}")
+    skipped += tuple(f"input '{name}'" for name in arrays if name not in fed)
     flat = {name for item, name, part in targets(chosen.fields, chosen.combinations) if _is_flat(item, part)}
     infos = {}
     for name, array in arrays.items():
         axis, size = (Rows.INVARIANT, name) if name in flat else (0, BATCH)
-        if array.ndim:
-            infos[name] = Info(array.dtype, (Dim.symbol(size), *array.shape[1:]), axis)
+        dtype = STRING if array.dtype.kind in "OUST" else array.dtype
+        infos[name] = Info(dtype, (Dim.symbol(size), *array.shape[1:]), axis)
     fitted = chosen.fit(Graph(tuple(infos), (), (), {}, infos))
     raw = RawRows(fitted.fields, fitted.limits)
     others = [item.name for item in schema.fields]
@@ -269,12 +282,16 @@ def require_golden(schema: Schema, fitted: Fitted, raw: RawRows, backend: str) -
     Raises
     ------
     SchemaError
-        Names the field, the row and the transforms.
+        Names the field, the row and the transforms; or all fields and inputs that are missing or unknown.
     """
     warn_if_uncovered(schema.uncovered, 6)
     golden = schema.golden
     if golden is None:
         return
+    read = raw.reading(fitted.front.graph.inputs)
+    unfit = [*golden.misfits([*known_fields(schema.fields)], read, [*fitted.front.feeds])]
+    if unfit:
+        raise SchemaError("golden rows: " + "\ngolden rows: ".join(unfit))
     try:
         made = served_tensors(fitted, raw, golden.rows(schema.fields), backend)
     except InputError as error:

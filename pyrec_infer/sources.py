@@ -19,7 +19,7 @@ Origin: TypeAlias = tuple[frozenset[Source], ...]
 
 _NOTHING: Origin = (frozenset(),)
 _PLACE = -2
-NOT_IN_VOCABULARY = "expected values that its vocabulary has, got another"
+NOT_IN_VOCABULARY = "expected a value of its vocabulary, got an unknown one"
 _MOST_COLUMNS = 4096
 _MOST_NAMED = 3
 

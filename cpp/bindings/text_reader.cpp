@@ -74,8 +74,7 @@ bool append_object(TextBuilder& builder, PyObject* item, bool names, const Place
   }
   if (!is_missing(item)) {
     const std::string_view name = Py_TYPE(item)->tp_name;
-    place.refuse("expected strings, got objects of other types (" +
-                 std::string(name.substr(name.rfind('.') + 1)) + ")");
+    place.refuse("expected strings, got " + std::string(name.substr(name.rfind('.') + 1)));
   }
   builder.append({});
   return false;

@@ -162,9 +162,7 @@ def _decoded(label: str, array: Array, items: list[Any]) -> list[str]:
         elif not isinstance(item, str):
             _refuse_missing(label, array, place, item)
             got = type(item).__name__
-            raise DTypeError(
-                f"{label}: expected strings, got objects of other types ({got}){_row(array, place)}"
-            )
+            raise DTypeError(f"{label}: expected strings, got {got}{_row(array, place)}")
         # A class of the caller's may have an `__eq__` of its own.
         texts.append(str.__str__(item))
     return texts

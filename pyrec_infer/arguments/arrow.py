@@ -31,6 +31,7 @@ from pyrec_infer.arguments.arrow_values import (
     LOST_END,
     Views,
     described,
+    first_there,
     has_views,
     is_list,
     is_text,
@@ -42,6 +43,7 @@ from pyrec_infer.arguments.arrow_values import (
     viewed_of,
     views_of,
 )
+from pyrec_infer.arguments.row_names import row_of
 from pyrec_infer.errors import DTypeError, InputError, PyrecError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
@@ -126,6 +128,28 @@ class ArrowColumn:
             flags.append(_either(piece.count, gone, missing))
         return self._joined(label, parts), _any(flags)
 
+    def _refuse(self, label: str, expected: str) -> None:
+        """Refuse a column of this type, with the first row that is there; not one that has none."""
+        if self.field_of.format == "n":
+            return
+        for first, piece, gone in self._placed():
+            with _told(label, first):
+                missing = _both(gone, piece.missing())
+                if piece.count and (missing is None or not missing.all()):
+                    row = row_of(first_there(missing))
+                    raise DTypeError(f"expected {expected}, got {described(self.field_of)}{row}")
+
+    def require_no_lists(self, label: str, expected: str) -> None:
+        """Refuse lists of any length where each row has one value.
+
+        Raises
+        ------
+        DTypeError
+            Names the first row that holds one.
+        """
+        if is_list(self.field_of) and not self.field_of.format.startswith("+w:"):
+            self._refuse(label, f"{expected}, one in each row")
+
     @property
     def is_bytes(self) -> bool:
         """Whether these are strings that nobody says are UTF-8."""
@@ -141,11 +165,10 @@ class ArrowColumn:
         DTypeError
             If these are no lists, or of a type that no model takes.
         """
-        if self.field_of.format == "n":
+        if not is_list(self.field_of):
+            self._refuse(label, "a list in each row")
             count = sum(piece.count for piece, _ in self._pieces)
             return (np.zeros(0), None), np.zeros(count + 1, np.int64), np.ones(count, np.bool_)
-        if not is_list(self.field_of):
-            raise DTypeError(f"{label}: expected lists, got {described(self.field_of.format)}")
         parts: list[Array] = []
         sizes = [np.zeros(1, np.int64)]
         absent: list[Array] = []

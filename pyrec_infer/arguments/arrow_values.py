@@ -59,7 +59,15 @@ def values_of(field: Field, piece: Piece) -> tuple[Array, Array | None]:
         return _as_text(texts_of(field, piece)), missing
     if field.format in _LISTS or field.format.startswith("+w:"):
         return _lists(field, piece, missing)
-    raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {described(field.format)}")
+    if missing is not None and missing.all():
+        return np.zeros(piece.count), missing
+    row = row_of(first_there(missing))
+    raise DTypeError(f"expected numbers, booleans, strings or lists of them, got {described(field)}{row}")
+
+
+def first_there(missing: Array | None) -> int:
+    """The first element that is not missing, of which there is one."""
+    return 0 if missing is None else int(np.argmin(missing))
 
 
 def nothing_of(field: Field) -> Array:
@@ -69,11 +77,25 @@ def nothing_of(field: Field) -> Array:
     return np.empty(0, "U1" if is_text(field) else NUMBERS.get(field.format, np.float32))
 
 
-def described(code: str) -> str:
-    for start, text in (("t", "dates or times"), ("d", "decimals"), ("+s", "a structure of columns")):
-        if code.startswith(start):
-            return text
-    return f"Arrow's type {code!r}"
+def described(field: Field) -> str:
+    """A type as errors call it."""
+    if field.dictionary is not None:
+        return f"a dictionary of {described(field.dictionary)}"
+    found = (text for start, text in _DESCRIBED.items() if field.format.startswith(start))
+    return next(found, f"Arrow's type {field.format!r}")
+
+
+_DESCRIBED = {
+    **dict.fromkeys(NUMBERS, "numbers"),
+    "b": "booleans",
+    "t": "dates or times",
+    "d": "decimals",
+    **dict.fromkeys(("u", "U", "vu"), "strings"),
+    **dict.fromkeys(("z", "Z", "vz", "w:"), "bytes"),
+    "+s": "structures",
+    **dict.fromkeys(("+l", "+L", "+vl", "+vL", "+w:"), "lists"),
+}
+"""What errors call types that begin so."""
 
 
 def _places(field: Field, piece: Piece) -> tuple[Array, Array | None]:
@@ -309,7 +331,8 @@ def lists_of(field: Field, piece: Piece) -> tuple[Array, Array | None, Array, Ar
     with rows_named(_row_with(lambda place: (begins <= first + place) & (first + place < ends))):
         values, gone = values_of(field.children[0], piece.child(0, first, last - first))
     if values.ndim != 1:
-        raise ShapeError("expected lists of values, got lists of lists")
+        row = row_of(int(np.argmax(held)))
+        raise ShapeError(f"expected lists of values, got lists of lists{row}")
     starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)[:-1])) if len(sizes) else sizes
     places = np.repeat(begins - first - starts, sizes) + np.arange(int(sizes.sum()))
     return values[places], None if gone is None else gone[places], sizes, missing
@@ -346,6 +369,7 @@ __all__ = [
     "VIEW_BYTES",
     "Views",
     "described",
+    "first_there",
     "has_views",
     "is_list",
     "is_text",

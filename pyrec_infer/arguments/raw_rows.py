@@ -10,8 +10,8 @@ import numpy as np
 from pyrec_infer.arguments.arrays import is_pandas
 from pyrec_infer.arguments.arrow import arrow_column, is_arrow
 from pyrec_infer.arguments.raw_lists import ListColumns, list_columns
-from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values
-from pyrec_infer.arguments.row_names import row_of
+from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values, require_lists
+from pyrec_infer.arguments.row_names import row_in, row_of
 from pyrec_infer.arguments.tables import as_columns
 from pyrec_infer.errors import (
     IdRangeError,
@@ -163,8 +163,11 @@ class RawRows:
         return native.RowReader(specs, len(inputs))
 
     def located(self, error: IdRangeError, arrays: Mapping[str, Any]) -> IdRangeError:
-        """An error of a call on these of the graph's inputs; of an unknown value in lists without padding,
-        whose places are no rows, it names the field and the list's row."""
+        """An error of a call on these of the graph's inputs as callers know them.
+
+        What is said of an unknown value ends before the table that it was looked up in; in lists without
+        padding, whose places are no rows, the list's row is named.
+        """
         for name, item in self.fields.items():
             flat = isinstance(item, ListField) and item.ragged and f"'{name}'" in str(error)
             place = first_unknown(item, as_plain(arrays[name])) if flat and name in arrays else None
@@ -175,7 +178,8 @@ class RawRows:
             else:
                 row = int(np.searchsorted(np.cumsum(arrays[count_input(name)]), place, "right"))
             return IdRangeError(f"field '{name}': {NOT_IN_VOCABULARY}", row)
-        return error
+        begin, known, end = str(error).partition(NOT_IN_VOCABULARY)
+        return IdRangeError(begin + known, row_in(end)) if known else error
 
     def columns(self, values: Any, others: Collection[str]) -> dict[str, Any]:
         """The graph's inputs for the raw values of one side.
@@ -195,6 +199,8 @@ class RawRows:
             longer than allowed; names the field and the row.
         """
         given = raw_columns(values)
+        # A mapping, or a row of pandas, may hold one list where these have one in each row.
+        by_row = isinstance(values, (list, tuple)) or getattr(values, "ndim", 1) == 2
         found: dict[str, Any] = {}
         counts: dict[str, int] = {}
         lists: dict[str, ListColumns] = {}
@@ -204,6 +210,8 @@ class RawRows:
                 self._require_known(name, others)
                 found[name] = value
                 continue
+            if by_row and isinstance(item, ListField):
+                require_lists(f"field '{name}'", value, item)
             read = self._plain[name].read(value) if name in self._plain else None
             if read is not None:
                 found.update(_named(item, *read))

@@ -23,6 +23,12 @@ from pyrec_infer.strings.missing import is_absent, is_missing
 _LARGEST_WHOLE = 2**53
 """Below it float64 holds every whole number."""
 
+_EXPECTED = {"string": "strings", "integer": "whole numbers", "number": "numbers"}
+"""What errors call the values of a field, by its type."""
+
+
+_NOT_INT64 = "expected whole numbers below 2^63, got a larger one"
+
 
 @dataclass(frozen=True, eq=False)
 class Values:
@@ -56,11 +62,14 @@ def _of_objects(label: str, items: Sequence[Any], item: Field) -> Values:
     wanted = (int, float, np.integer, np.floating, np.bool_)
     for row, value in enumerate(present):
         if not isinstance(value, wanted):
-            raise DTypeError(f"{label}: expected numbers, got {type(value).__name__}{row_of(row)}")
+            got = type(value).__name__
+            raise DTypeError(f"{label}: expected {_EXPECTED[item.dtype]}, got {got}{row_of(row)}")
+        if not numbers and isinstance(value, int) and value >= 2**63:
+            raise DTypeError(f"{label}: {_NOT_INT64}{row_of(row)}")
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise DTypeError(f"{label}: expected numbers of at most 64 bits, got a larger one{row_of(row)}")
     try:
-        array = np.array(present) if present else np.empty(0, DTYPES[item.dtype])
+        array = np.array(present, np.float64 if numbers or not present else None)
     except (OverflowError, ValueError) as error:
         let_interrupts_pass(error)
         raise DTypeError(f"{label}: expected numbers of at most 64 bits") from None
@@ -84,7 +93,9 @@ def read_values(label: str, value: Any, item: Field) -> Values:
         If they are of another type than the field; `InputError` and `ShapeError` as for `regular`.
     """
     if is_arrow(value) and not is_pandas(value):
-        found = Values(*arrow_column(label, value).elements(label))
+        column = arrow_column(label, value)
+        column.require_no_lists(label, _EXPECTED[item.dtype])
+        found = Values(*column.elements(label))
     elif isinstance(value, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(value)
         found = Values(np.asarray(value.data), mask if mask.any() else None)
@@ -169,12 +180,14 @@ def _typed(label: str, found: Values, item: Field) -> Values:
         # Where no value is present, the type of the column is only its maker's guess.
         blank = np.empty(0, DTYPES[item.dtype])
         return Values(np.full(array.shape, blank_of(blank), blank.dtype), missing)
+    row = row_of(0 if missing is None else _first(~missing))
     if item.dtype == "string":
         if kind not in "OUST":
-            raise DTypeError(f"{label}: expected strings, got {array.dtype}")
+            raise DTypeError(f"{label}: expected strings, got {array.dtype}{row}")
         return Values(as_strings(label, array), missing)
     if kind not in "biuf":
-        raise DTypeError(f"{label}: expected numbers, got {'strings' if kind in 'USOT' else array.dtype}")
+        got = "strings" if kind in "USOT" else array.dtype
+        raise DTypeError(f"{label}: expected {_EXPECTED[item.dtype]}, got {got}{row}")
     if item.dtype == "number":
         return _checked_numbers(label, Values(array.astype(np.float64), missing), item)
     return Values(*_whole_numbers(label, array, missing))
@@ -189,13 +202,17 @@ def _whole_numbers(label: str, array: Array, missing: Array | None) -> tuple[Arr
         plain = np.where(gone, 0, array) if missing is None else np.where(missing, 0, array)
         wrong = (np.trunc(plain) != plain) | (np.abs(plain) >= _LARGEST_WHOLE)
         if wrong.any():
-            raise DTypeError(
-                f"{label}: expected whole numbers that float64 tells apart, got others{row_of(_first(wrong))}"
-            )
+            row = _first(wrong)
+            rule = " below 2^53 where they are floats, got a larger one"
+            if not abs(plain[row]) >= _LARGEST_WHOLE:
+                rule = ", got one with a fraction"
+            elif np.isinf(plain[row]):
+                rule = ", got an infinity"
+            raise DTypeError(f"{label}: expected whole numbers{rule}{row_of(row)}")
         return plain.astype(np.int64), missing
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
         row = _first(array > np.iinfo(np.int64).max)
-        raise DTypeError(f"{label}: expected whole numbers below 2^63, got a larger one{row_of(row)}")
+        raise DTypeError(f"{label}: {_NOT_INT64}{row_of(row)}")
     return array.astype(np.int64, copy=False), missing
 
 
@@ -278,6 +295,22 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
         return Lists(_typed(label, _of_objects(label, flat, item), item), bounds)
 
 
+def require_lists(label: str, column: Any, item: ListField) -> None:
+    """Refuse other values than lists in a column that has one for each row, in which a text would look like
+    one of the values of a single list.
+
+    Raises
+    ------
+    DTypeError
+        Names the row.
+    """
+    if item.separator or isinstance(column, ArrowColumn):
+        return
+    for place, row in enumerate(column):
+        if not _is_no_list(row):
+            _elements(label, row, place)
+
+
 def _list_of(bounds: Array) -> Callable[[int], str]:
     """How the row is told whose list has one of the elements of lists one after another."""
     return lambda place: row_of(int(np.searchsorted(bounds, place, "right")) - 1)
@@ -324,4 +357,4 @@ def _refuse_gone(label: str, gone: Array | None, item: Field) -> None:
         raise InputError(f"{label}: expected a list in each row, got a missing one{row_of(_first(gone))}")
 
 
-__all__ = ["Lists", "Values", "arrow_texts", "filled", "read_lists", "read_values", "row_of"]
+__all__ = ["Lists", "Values", "arrow_texts", "filled", "read_lists", "read_values", "require_lists", "row_of"]

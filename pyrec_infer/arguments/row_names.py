@@ -21,6 +21,12 @@ def with_row(text: str, named: Callable[[int], str]) -> str:
     return _ROW.sub(lambda found: named(int(found[1])), text)
 
 
+def row_in(text: str) -> int | None:
+    """The row that a message names at its end; None if it names none."""
+    found = _ROW.search(text)
+    return int(found[1]) if found else None
+
+
 @contextmanager
 def rows_named(named: Callable[[int], str]) -> Iterator[None]:
     """Errors of the same type whose row is told in another way.
@@ -39,4 +45,4 @@ def rows_named(named: Callable[[int], str]) -> Iterator[None]:
         raise type(error)(text) from None
 
 
-__all__ = ["row_of", "rows_named", "with_row"]
+__all__ = ["row_in", "row_of", "rows_named", "with_row"]

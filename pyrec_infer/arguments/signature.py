@@ -192,10 +192,18 @@ class Signature:
         if len(sides) == 2:
             both = sides[0].keys() & sides[1].keys()
             if both:
-                raise InputError(f"input '{min(both)}' is given both in the request and with the candidates")
+                label = self._label(min(both))
+                raise InputError(f"{label} is given both in the request and with the candidates")
         for name in needed:
             if not any(name in side for side in sides):
-                raise MissingInputError(f"input '{name}' is missing: expected {', '.join(needed)}")
+                hidden = () if self._raw is None else self._raw.hidden()
+                expected = ", ".join(other for other in needed if other not in hidden)
+                raise MissingInputError(f"{self._label(name)} is missing: expected {expected}")
+
+    def _label(self, name: str) -> str:
+        """What errors call an input: the field that it is of, where it is of one."""
+        fields = [] if self._raw is None else self._raw.reading([name])
+        return f"field '{fields[0]}'" if fields else f"input '{name}'"
 
     def array(self, name: str, value: Any, rows: int | None) -> Array:
         """One argument as the model's input."""

@@ -75,8 +75,8 @@ def _checked_strings(item: PlanInput, array: Array, first: int) -> Array:
         if not isinstance(text, str):
             row = np.unravel_index(place, array.shape)[item.rows] if item.rows >= 0 else 0
             raise DTypeError(
-                f"input '{item.label or item.name}': expected strings, got objects of other types "
-                f"({type(text).__name__}) (row {first + int(row)})"
+                f"input '{item.label or item.name}': expected strings, got {type(text).__name__} "
+                f"(row {first + int(row)})"
             )
     return as_texts(list(map(str.__str__, items))).reshape(array.shape)
 

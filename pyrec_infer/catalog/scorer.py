@@ -235,7 +235,8 @@ class Scorer:
 
     def _run_block(self, block: Mapping[str, Array], items: Sequence[int]) -> dict[str, Array]:
         """The values of some of the items; errors name rows as the items are numbered."""
-        with rows_named(lambda place: row_of(int(items[place]) if place < len(items) else place)):
+        rows = rows_named(lambda place: row_of(int(items[place]) if place < len(items) else place))
+        with rows, self.signature.naming({}):
             self._items.check_string_rows(block, len(items), len(items))
             return self._items.run(block, (), len(items))
 

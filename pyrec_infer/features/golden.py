@@ -74,6 +74,32 @@ class Golden:
         if not 0 < self.count <= MOST_ROWS:
             yield f"golden rows: expected 1 to {MOST_ROWS} rows"
 
+    def misfits(self, known: Sequence[str], read: Sequence[str], fed: Sequence[str]) -> Iterator[str]:
+        """What the rows have that a schema has not, and what they lack.
+
+        Parameters
+        ----------
+        known, read : sequence of str
+            The fields of the schema, and those that make an input.
+        fed : sequence of str
+            The inputs that it feeds.
+        """
+        first, rows = next((name, len(values)) for name, values in self.columns.items())
+        for name, values in self.columns.items():
+            if name not in known:
+                yield f"field '{name}': the schema has no such field, expected {', '.join(known)}"
+            elif len(values) != rows:
+                yield f"field '{name}': expected {rows} rows as of field '{first}', got {len(values)}"
+        for name in read:
+            if name not in self.columns:
+                yield f"field '{name}': expected {rows} rows as of field '{first}', got none"
+        for name in self.expected:
+            if name not in fed:
+                yield f"input '{name}': no field feeds it, expected {', '.join(fed)}"
+        for name in fed:
+            if name not in self.expected:
+                yield f"input '{name}': expected a tensor of {rows} rows, got none"
+
     def rows(self, fields: Sequence[Field]) -> dict[str, list[Any]]:
         """The raw values as a service gives them."""
         known = known_fields(fields)
@@ -88,11 +114,9 @@ class Golden:
         Raises
         ------
         SchemaError
-            There is none, or it has another size or type than what it is compared with.
+            It has another size or type than what it is compared with.
         """
         label = f"golden rows: input '{name}'"
-        if name not in self.expected:
-            raise SchemaError(f"{label}: expected a tensor of {self.count} rows, got none")
         flat: list[Any] = self.expected[name]
         for _ in range(like.ndim - 1):
             flat = list(chain.from_iterable(one if isinstance(one, list) else [one] for one in flat))

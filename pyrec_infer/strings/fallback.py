@@ -59,7 +59,7 @@ def texts_of_objects(
             continue
         if not is_missing(item):
             got = type(item).__name__
-            raise DTypeError(f"expected strings, got objects of other types ({got}){_row(place, per_row)}")
+            raise DTypeError(f"expected strings, got {got}{_row(place, per_row)}")
         words.append(b"")
         gone.append(place)
     missing = None

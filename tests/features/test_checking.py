@@ -152,6 +152,35 @@ def test_golden_rows_have_a_tensor_for_each_input() -> None:
         pi.load(ranker().SerializeToString(), schema=pi.Schema(fields()).with_golden(ROWS, few))
 
 
+def test_all_that_golden_rows_lack_is_told_at_once() -> None:
+    raw: dict[str, Any] = {**ROWS, "colour": ["red", "blue"], "age": [5]}
+    del raw["price"]
+    tensors: dict[str, Any] = {"item": [1, 2], "colour": [1, 2]}
+    with pytest.raises(SchemaError) as told:
+        pi.load(ranker().SerializeToString(), schema=pi.Schema(fields(), features.Golden(raw, tensors)))
+    assert sorted(line.partition(":")[2].partition(":")[0] for line in str(told.value).split("\n")) == [
+        " field 'age'",
+        " field 'colour'",
+        " field 'price'",
+        " input 'colour'",
+        " input 'dense'",
+        " input 'user'",
+    ]
+
+
+def test_a_check_of_nothing_is_refused() -> None:
+    with pytest.raises(
+        pi.InputError, match=r"^expected: expected tensors of inputs that fields feed: user, "
+    ):
+        pi.check_features(pi.Schema(fields()), ROWS, {"users": [1, 2]})
+    with pytest.raises(pi.ShapeError, match=r"^expected 'user': expected values for rows, got one alone$"):
+        pi.check_features(pi.Schema(fields()), ROWS, {"user": 3})
+    with pytest.raises(SchemaError, match="type integer, input 'user' takes strings"):
+        pi.check_features(pi.Schema(fields()), ROWS, {"user": ["a", "b"]})
+    found = pi.check_features(pi.Schema(fields()), ROWS, {**expected(), "other": [1, 2]})
+    assert found.skipped == ("input 'other'",)
+
+
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a fraction of an id": ({}, {"item": [0.5, 1]}, "input 'item': expected numbers of type int64"),
     "words": ({}, {"item": ["a", "b"]}, "input 'item': expected numbers"),
@@ -165,6 +194,8 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a number for a string": ({"name": ["bob", 7]}, {}, r"field 'name'.*row 1"),
     "too few rows": ({"name": ["bob"]}, {}, "expected"),
     "an unknown field": ({"colour": ["red", "blue"]}, {}, "field 'colour'"),
+    "an unknown input": ({}, {"colour": [1, 2]}, "input 'colour': no field feeds it, expected .*user"),
+    "an unknown value that is refused": ({"sku": ["a\0", "b"]}, {}, "field 'sku': expected strings"),
 }
 
 

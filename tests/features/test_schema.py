@@ -271,7 +271,7 @@ BAD: dict[str, tuple[dict[str, Any], Any, type[PyrecError], str]] = {
     "NaN": ({"dtype": "number"}, [1.0, np.nan], InputError, r"NaN.*row 1"),
     "infinity": ({"dtype": "number"}, [1.0, -np.inf], InputError, r"infinity.*row 1"),
     "2^64 - 1": ({"dtype": "integer"}, [2**64 - 1], DTypeError, r"below 2\^63.*row 0"),
-    "2^64": ({"dtype": "integer"}, [2**64], DTypeError, "64 bits"),
+    "2^64": ({"dtype": "integer"}, [2**64], DTypeError, r"below 2\^63.*row 0"),
     "half": ({"dtype": "integer"}, [1.5], DTypeError, r"whole numbers.*row 0"),
     "bytes": ({"dtype": "string"}, [b"\xff"], DTypeError, r"UTF-8.*row 0"),
     "a matrix": ({"dtype": "number"}, np.ones((2, 2)), InputError, "one value in each row"),
