@@ -18,7 +18,7 @@ from pyrec_infer.retrieval import Retriever
 
 Request: TypeAlias = Mapping[str, Any]
 
-Retrieve: TypeAlias = Callable[[Request, int], tuple[Any, Any]]
+Retrieve: TypeAlias = Callable[[Request, int], Any]
 
 Floats = NDArray[np.float32]
 
@@ -31,8 +31,8 @@ class Source:
     ----------
     retriever : Retriever or callable
         What is searched; or a function of a request and a number that gives ids and scores, best first, as
-        `FactorRecommender.recommend` does: for several requests a row each. A score of minus infinity marks
-        what is no result.
+        `FactorRecommender.recommend` and `Catalog.top_k` do: for several requests a row each. A score of
+        minus infinity marks what is no result.
     query : str, callable or Model, optional
         For a retriever, where its query comes from: the input of the request with that name, a function of
         the request, or a model that reads the request's inputs by their names, as a tower of users does. A
@@ -40,7 +40,7 @@ class Source:
     output : str, optional
         Of a model with several outputs, the one that is the query.
     k : int
-        How many candidates it gives.
+        How many candidates it gives; of a function that gives more, the first count.
     weight : float
         How much its ranks count where more candidates are found than are ranked.
     name : str, optional
@@ -130,8 +130,9 @@ class Source:
             found = (self.retriever if items is None else items).top_k(queries, self.k, **(rules or {}))
             single = queries.ndim == 1
             return (found.ids[0], found.scores[0]) if single else (found.ids, found.scores)
-        ids, scores = self.retriever(request, self.k)
-        return _checked(regular("ids", ids), regular("scores", scores))
+        ids, scores = _checked(self.retriever(request, self.k))
+        beyond = np.cumsum(~np.isneginf(scores), axis=-1) > self.k
+        return ids, np.where(beyond, np.float32(-np.inf), scores)
 
     def _query(self, request: Request) -> Any:
         if isinstance(self.query, Model):
@@ -152,7 +153,13 @@ class Source:
         return self.query(request)
 
 
-def _checked(ids: Array, scores: Array) -> tuple[Array, Floats]:
+def _checked(found: Any) -> tuple[Array, Floats]:
+    """Ids and scores of what a function gave: these two, or the result of a `top_k`."""
+    if hasattr(found, "ids") and hasattr(found, "scores"):
+        found = found.ids, found.scores
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise DTypeError(f"a source gave {type(found).__name__}, expected ids and scores")
+    ids, scores = regular("ids", found[0]), regular("scores", found[1])
     if ids.shape != scores.shape or ids.ndim not in (1, 2):
         raise ShapeError(f"a source gave ids of shape {list(ids.shape)}, and scores of {list(scores.shape)}")
     if ids.dtype.kind not in "iuU" and ids.size:

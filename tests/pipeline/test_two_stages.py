@@ -151,6 +151,25 @@ def test_sources_without_candidates(shop: pi.Catalog, near: pi.Retriever) -> Non
     assert pi.Pipeline(pi.Source(near, "taste", k=0), shop).top_k(of(0), 5).count == 0
 
 
+def test_functions_give_results_of_any_top_k_and_no_more_than_their_number(
+    shop: pi.Catalog, near: pi.Retriever
+) -> None:
+    """What is no result does not count, wherever it stands."""
+    listed = pi.Source(lambda request, k: ([10, 11, 12, 13], [4, -np.inf, 2, 1]), k=2)
+    assert sorted(pi.Pipeline(listed, shop).top_k(of(0), 5).ids.tolist()) == [10, 12]
+    plain = pi.Pipeline(pi.Source(near, "taste", k=7), shop).top_k(of(0), 5)
+    other = pi.Source(lambda request, k: near.top_k(request["taste"], k + 3), k=7)
+    assert pi.Pipeline(other, shop).top_k({**of(0)}, 5).ids.tolist() == plain.ids.tolist()
+    both = pi.Pipeline(other, shop).top_k(together(), 5)
+    assert both.ids[0].tolist() == plain.ids.tolist()
+
+
+@pytest.mark.parametrize("given", [None, 3, ([1],), ([1], [1], [1])])
+def test_functions_that_give_something_else(shop: pi.Catalog, given: Any) -> None:
+    with pytest.raises(DTypeError, match="expected ids and scores"):
+        pi.Pipeline(pi.Source(lambda request, k: given), shop).top_k(of(0), 3)
+
+
 def giving(ids: Any, scores: Any) -> Any:
     return lambda request, k: (ids, scores)
 
