@@ -66,8 +66,16 @@ def read_numbers(label: str, value: ArrayLike, count: int) -> Numbers:
     return Numbers(rows.astype(np.int64), given.ndim == 0)
 
 
-def read_liked(user_items: Any, count: int, width: int, needed: bool) -> SparseRows | None:
-    """What each of ``count`` users has met; None where a call does not look at it.
+def read_liked(
+    rows: Any,
+    count: int,
+    width: int,
+    needed: bool,
+    label: str = "user_items",
+    row: str = "user",
+    column: str = "item",
+) -> SparseRows | None:
+    """What each of ``count`` users has met, or who has met each item; None where a call does not look at it.
 
     Raises
     ------
@@ -76,20 +84,20 @@ def read_liked(user_items: Any, count: int, width: int, needed: bool) -> SparseR
     """
     if not needed:
         return None
-    if user_items is None:
-        raise InputError("user_items: expected a row of items for each user, got None")
-    return read_rows("user_items", user_items, width, count)
+    if rows is None:
+        raise InputError(f"{label}: expected a row of {column}s for each {row}, got None")
+    return read_rows(label, rows, width, count, row, column)
 
 
-def require_one_filter(filter_items: object, items: object) -> None:
+def require_one_filter(left_out: object, alone: object, noun: str = "items") -> None:
     """Refuse a call that says both what is left out and what alone is taken.
 
     Raises
     ------
     InputError
     """
-    if filter_items is not None and items is not None:
-        raise InputError("filter_items: expected either filter_items or items, got both")
+    if left_out is not None and alone is not None:
+        raise InputError(f"filter_{noun}: expected either filter_{noun} or {noun}, got both")
 
 
 def shaped(

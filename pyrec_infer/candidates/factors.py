@@ -45,8 +45,8 @@ class LeastSquares:
             if not np.isfinite(value):
                 raise InputError(f"{name}: expected a finite number")
 
-    def solve(self, items: Floats, liked: SparseRows) -> Floats:
-        """Factors of each user from the values of its items.
+    def solve(self, items: Floats, liked: SparseRows, label: str) -> Floats:
+        """Factors of each user from the values of its items; or, the other way round, of each item.
 
         The minimum over x of the sum of c (p - <x, y>)^2 over all items y, plus the regularization: c is 1
         and p is 0 for items that a user has not met, and p is 1 where the value is positive (Hu, Koren,
@@ -59,6 +59,8 @@ class LeastSquares:
             The items' factors.
         liked : SparseRows
             What each user has met.
+        label : str
+            What an error calls these rows.
 
         Returns
         -------
@@ -77,7 +79,7 @@ class LeastSquares:
             try:
                 found[user] = np.linalg.solve(matrix, own.T @ positive)
             except np.linalg.LinAlgError:
-                raise InputError(f"user_items: expected rows that determine factors (row {user})") from None
+                raise InputError(f"{label}: expected rows that determine factors (row {user})") from None
         return found.astype(np.float32)
 
 
@@ -234,7 +236,8 @@ class FactorRecommender:
             require_known(self._retriever, "items", items)
         if recalculate_user:
             assert liked is not None
-            vectors = self._recalculated(liked)
+            solver = self._solver("recalculate_user")
+            vectors = solver.solve(self._retriever.vectors()[:, : self._width], liked, "user_items")
         else:
             vectors = self._users[users.rows]
         deny: Any = filter_items
@@ -251,6 +254,8 @@ class FactorRecommender:
         self,
         itemid: ArrayLike,
         N: int = 10,
+        recalculate_item: bool = False,
+        item_users: Any = None,
         filter_items: ArrayLike | None = None,
         items: ArrayLike | None = None,
     ) -> Recommended:
@@ -260,6 +265,11 @@ class FactorRecommender:
         ----------
         itemid : id or array_like of ids, shape (B,)
         N : int
+        recalculate_item : bool
+            Whether to work the items' factors out anew from ``item_users``, as for new items; then ``itemid``
+            only says how many there are.
+        item_users : sparse matrix of scipy, shape (B, U), optional
+            A row for each item that is asked for: the users who have met it.
         filter_items, items : array_like, optional
             As for `recommend`.
 
@@ -267,6 +277,13 @@ class FactorRecommender:
         -------
         Recommended
             Scores are cosines; biases have no part in them.
+
+        Raises
+        ------
+        IdRangeError
+            If there is no such item, or one of ``items`` is not known.
+        InputError
+            If factors cannot be recalculated, or ``filter_items`` and ``items`` are given both.
         """
         n = as_count("N", N)
         require_one_filter(filter_items, items)
@@ -276,40 +293,66 @@ class FactorRecommender:
             vectors = self._retriever.vectors()[:, : self._width]
             self._similar = Retriever(vectors, self._ids, "cosine", **self._how)
         wanted = np.asarray(itemid)
-        queries = self._similar.vectors(np.atleast_1d(wanted))
+        if recalculate_item:
+            solver = self._solver("recalculate_item")
+            met = read_liked(item_users, wanted.size, len(self._users), True, "item_users", "item", "user")
+            assert met is not None
+            queries = solver.solve(self._users, met, "item_users")
+        else:
+            queries = self._similar.vectors(np.atleast_1d(wanted))
         found = self._similar.top_k(queries, n, allow=items, deny=filter_items)
         return shaped(wanted.ndim == 0, found.ids, found.scores, found.counts)
 
     @memory_errors_typed
-    def similar_users(self, userid: ArrayLike, N: int = 10) -> Recommended:
+    def similar_users(
+        self,
+        userid: ArrayLike,
+        N: int = 10,
+        filter_users: ArrayLike | None = None,
+        users: ArrayLike | None = None,
+    ) -> Recommended:
         """The users whose factors point most in the direction of a user's, itself among them.
 
         Parameters
         ----------
         userid : int or array_like of int, shape (B,)
         N : int
+        filter_users : array_like of int, optional
+            Users that are left out. Numbers that are not known are ignored.
+        users : array_like of int, optional
+            The users that alone are ranked.
 
         Returns
         -------
         Recommended
             Row numbers of users; scores are cosines.
+
+        Raises
+        ------
+        IdRangeError
+            If there is no such user, or one of ``users`` is not known.
+        InputError
+            If ``filter_users`` and ``users`` are given both.
         """
         n = as_count("N", N)
-        users = read_numbers("userid", userid, len(self._users))
+        require_one_filter(filter_users, users, "users")
+        asked = read_numbers("userid", userid, len(self._users))
         if self._similar_users is None:
             self._similar_users = Retriever(self._users, None, "cosine", **self._how)
-        found = self._similar_users.top_k(self._users[users.rows], n)
-        return shaped(users.single, found.ids, found.scores, found.counts)
+        if users is not None:
+            require_known(self._similar_users, "users", users)
+        found = self._similar_users.top_k(self._users[asked.rows], n, allow=users, deny=filter_users)
+        return shaped(asked.single, found.ids, found.scores, found.counts)
 
     def _queries(self, vectors: Floats) -> Floats:
         if not self._biased:
             return vectors
         return np.column_stack([vectors, np.ones(len(vectors), np.float32)])
 
-    def _recalculated(self, liked: SparseRows) -> Floats:
+    def _solver(self, asked: str) -> LeastSquares:
         if self._least_squares is None:
-            raise InputError("recalculate_user: factors of this model cannot be recalculated")
-        return self._least_squares.solve(self._retriever.vectors()[:, : self._width], liked)
+            raise InputError(f"{asked}: factors of this model cannot be recalculated")
+        return self._least_squares
 
     def _denied(self, liked: SparseRows, others: ArrayLike | None) -> list[Array]:
         """For each user the ids that it must not get."""

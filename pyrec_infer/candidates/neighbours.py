@@ -183,6 +183,8 @@ class ItemItemRecommender:
         self,
         itemid: ArrayLike,
         N: int = 10,
+        recalculate_item: bool = False,
+        item_users: Any = None,
         filter_items: ArrayLike | None = None,
         items: ArrayLike | None = None,
     ) -> Recommended:
@@ -192,6 +194,8 @@ class ItemItemRecommender:
         ----------
         itemid : id or array_like of ids, shape (B,)
         N : int
+        recalculate_item, item_users
+            Refused: likeness is not worked out for one item. They stand where `FactorRecommender` has them.
         filter_items, items : array_like, optional
             As for `recommend`.
 
@@ -201,6 +205,8 @@ class ItemItemRecommender:
             No more than were kept for each.
         """
         n = as_count("N", N)
+        if recalculate_item or item_users is not None:
+            raise InputError("recalculate_item: the likeness of an item cannot be recalculated")
         require_one_filter(filter_items, items)
         places = self._names.known("itemid", itemid)
         ones = np.ones(len(places), np.float32)

@@ -77,7 +77,14 @@ class SparseRows:
         return SparseRows(bounds, rows, self.values[order], len(self))
 
 
-def read_rows(label: str, value: Any, width: int | None = None, count: int | None = None) -> SparseRows:
+def read_rows(
+    label: str,
+    value: Any,
+    width: int | None = None,
+    count: int | None = None,
+    row: str = "user",
+    column: str = "item",
+) -> SparseRows:
     """Rows as scipy has them: an object with ``indptr``, ``indices``, ``data`` and ``shape``.
 
     Other sparse matrices of scipy are converted by their own ``tocsr``. Arrays are borrowed where they have
@@ -91,6 +98,8 @@ def read_rows(label: str, value: Any, width: int | None = None, count: int | Non
         The number of columns that it has to have.
     count : int, optional
         The number of rows that it has to have.
+    row, column : str
+        What errors say that a row and a column are.
 
     Raises
     ------
@@ -110,9 +119,9 @@ def read_rows(label: str, value: Any, width: int | None = None, count: int | Non
         )
     rows, columns = _shape(label, parts[3])
     if count is not None and rows != count:
-        raise ShapeError(f"{label}: expected {count} rows, one for each user, got {rows}")
+        raise ShapeError(f"{label}: expected {count} rows, one for each {row}, got {rows}")
     if width is not None and columns != width:
-        raise ShapeError(f"{label}: expected {width} columns, one for each item, got {columns}")
+        raise ShapeError(f"{label}: expected {width} columns, one for each {column}, got {columns}")
     bounds = _bounds(label, _whole(f"{label}: indptr", parts[0]), rows)
     size = int(bounds[-1])
     indices = _whole(f"{label}: indices", parts[1])
@@ -128,8 +137,8 @@ def read_rows(label: str, value: Any, width: int | None = None, count: int | Non
         floats = np.ascontiguousarray(values, np.float32)
     good = np.isfinite(floats)
     if not good.all():
-        row = _row_of(bounds, int(np.argmin(good)))
-        raise InputError(f"{label}: data: expected finite numbers (row {row})")
+        place = _row_of(bounds, int(np.argmin(good)))
+        raise InputError(f"{label}: data: expected finite numbers (row {place})")
     return SparseRows(bounds, np.ascontiguousarray(indices, np.int32), floats, columns)
 
 

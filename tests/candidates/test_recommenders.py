@@ -47,6 +47,46 @@ def test_stored_answers_of_implicit() -> None:
     compare(model.recommend(users, rows, 4, recalculate_user=True), DATA["answers"]["recalculated"])
 
 
+def test_factors_of_new_items() -> None:
+    """By their users, as those of new users by their items; nothing else is known of them."""
+    model, dense = stored_model(), np.asarray(DATA["dense"], np.float64)
+    users, items = (np.asarray(DATA[name], np.float64) for name in ("user_factors", "item_factors"))
+    made = []
+    for column in dense.T[:3]:
+        confidence = np.where(column > 0, DATA["alpha"] * column, 1)
+        matrix = (users.T * confidence) @ users + DATA["regularization"] * np.eye(users.shape[1])
+        made.append(np.linalg.solve(matrix, users.T @ (confidence * (column > 0))))
+    units = items / np.linalg.norm(items, axis=1, keepdims=True)
+    cosines = np.asarray(made) / np.linalg.norm(made, axis=1, keepdims=True) @ units.T
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :4]
+    found = model.similar_items([90, 91, 92], 4, recalculate_item=True, item_users=Csr(dense.T[:3]))
+    compare(found, (order, np.take_along_axis(cosines, order, axis=1)))
+    with pytest.raises(ShapeError, match="item_users: expected 2 rows, one for each item, got 3"):
+        model.similar_items([0, 1], 4, True, Csr(dense.T[:3]))
+    with pytest.raises(ShapeError, match=r"item_users: expected \d+ columns, one for each user"):
+        model.similar_items(0, 4, True, Csr(dense[:1]))
+    with pytest.raises(InputError, match="item_users: expected a row of users for each item"):
+        model.similar_items(0, 4, True)
+    plain = pi.FactorRecommender(users, items)
+    with pytest.raises(InputError, match="recalculate_item"):
+        plain.similar_items(0, 4, True, Csr(dense.T[:1]))
+    with pytest.raises(InputError, match="recalculate_item"):
+        pi.ItemItemRecommender.fit(Csr(dense)).similar_items(0, 4, True, Csr(dense.T[:1]))
+
+
+def test_users_that_alone_are_ranked() -> None:
+    model = stored_model()
+    every = model.similar_users(2, 100)
+    kept = [user for user in every.ids.tolist() if user in (1, 5, 6)]
+    assert model.similar_users(2, 100, users=[6, 1, 5]).ids.tolist() == kept
+    others = [user for user in every.ids.tolist() if user not in (2, 5)]
+    assert model.similar_users(2, 100, filter_users=[2, 5, 999]).ids.tolist() == others
+    with pytest.raises(IdRangeError):
+        model.similar_users(2, users=[999])
+    with pytest.raises(InputError, match="filter_users"):
+        model.similar_users(2, filter_users=[1], users=[2])
+
+
 def test_stored_answers_of_implicit_trained_by_rank() -> None:
     stored, rows = DATA["bpr"], Csr(np.asarray(DATA["dense"]))
     factors = {name: np.asarray(stored[name], np.float32) for name in ("user_factors", "item_factors")}
@@ -72,7 +112,16 @@ def test_answers_of_implicit(kind: str, precision: Any, tmp_path: Path) -> None:
             compare(answer, expected[name])
         compare(ours.recommend(7, rows[7], 5), theirs.recommend(7, rows[7], 5))
         compare(ours.similar_users(3, 5), theirs.similar_users(3, 5))
+        compare(ours.similar_users([3, 4], 5, filter_users=[0, 3]), theirs.similar_users([3, 4], 5, [0, 3]))
+        few = np.arange(0, 60, 4)
+        compare(ours.similar_users(3, 5, users=few), theirs.similar_users(3, 5, users=few))
     if kind == "als":
+        met = rows.T.tocsr()
+        compare(ours.similar_items(4, 5, True, met[4]), theirs.similar_items(4, 5, True, met[4]))
+        compare(
+            ours.similar_items([1, 2], 5, True, met[1:3], [3]),
+            theirs.similar_items([1, 2], 5, True, met[1:3], [3]),
+        )
         compare(
             ours.recommend([1, 2], rows[1:3], 5, recalculate_user=True),
             theirs.recommend([1, 2], rows[1:3], 5, recalculate_user=True),
