@@ -8,11 +8,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_count
+from pyrec_infer.arguments import as_count, regular
 from pyrec_infer.candidates.asked import Recommended, require_one_filter, shaped
 from pyrec_infer.candidates.factors import require_known
 from pyrec_infer.candidates.rows import Floats, Rows64
-from pyrec_infer.errors import IdRangeError, InputError
+from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval.retriever import Precision, Retriever
@@ -71,6 +71,7 @@ class KeyedVectors:
         if ids is not None and len(self._retriever) != len(np.asarray(vectors)):
             raise InputError("ids: expected different ids, got some twice")
         self._metric = metric
+        self._width = self._retriever.vectors([]).shape[1]
 
     def __repr__(self) -> str:
         return f"<pyrec_infer.KeyedVectors items={len(self._retriever)} metric={self._metric!r}>"
@@ -102,8 +103,8 @@ class KeyedVectors:
 
         Parameters
         ----------
-        positive, negative : id or array_like of ids
-            Each counts the same; those of ``negative`` by the opposite of their vectors.
+        positive, negative : id, array_like of ids, or list of pairs of an id and a number
+            Each counts the same, or by its number; those of ``negative`` by the opposite of their vectors.
         N : int
 
         Returns
@@ -117,17 +118,24 @@ class KeyedVectors:
             If an id is not known.
         """
         n = as_count("N", N)
-        near = np.atleast_1d(np.asarray(positive))
-        far = np.atleast_1d(np.asarray([] if negative is None else negative))
-        keys = (
-            np.concatenate([near, far.astype(near.dtype)]) if far.size == 0 else np.concatenate([near, far])
-        )
-        if not len(keys):
+        sides: list[tuple[str, Any]] = [
+            ("positive", positive),
+            ("negative", [] if negative is None else negative),
+        ]
+        read = [(label, *_weighted(label, value)) for label, value in sides]
+        read = [(label, keys, weights) for label, keys, weights in read if len(keys)]
+        if not read:
             raise InputError("positive: expected at least one id")
-        signs = np.repeat([1.0, -1.0], [len(near), len(far)])
-        vectors = self._retriever.vectors(keys).astype(np.float64)
-        query = (vectors * signs[:, np.newaxis]).sum(axis=0) / len(keys)
-        found = self._retriever.top_k(query, n, deny=keys)
+        query, total = np.zeros(self._width), 0.0
+        for label, keys, weights in read:
+            vectors = self._retriever.vectors(keys, missing="nan").astype(np.float64)
+            present = ~np.isnan(vectors[:, 0])
+            if not present.all():
+                raise IdRangeError(f"{label}: expected ids of known items", int(np.argmin(present)))
+            query += (vectors * weights[:, np.newaxis]).sum(axis=0) * (1 if label == "positive" else -1)
+            total += np.abs(weights).sum()
+        deny = np.concatenate([keys for _, keys, _ in read])
+        found = self._retriever.top_k(query / total if total else query, n, deny=deny)
         return shaped(True, found.ids, found.scores, found.counts)
 
     @memory_errors_typed
@@ -174,7 +182,7 @@ class KeyedVectors:
         Parameters
         ----------
         sessions : array_like of ids, or list of array_like of ids
-            One session, or several.
+            One session, or several; of two axes, a session each row.
         pooling : {"mean", "sum"}
         missing : {"error", "skip"}
             What becomes of ids that are not known: an error, or they are left out.
@@ -243,8 +251,7 @@ class KeyedVectors:
         ):
             if value not in choices:
                 raise InputError(f"{label}: expected one of {', '.join(choices)}")
-        width = self._retriever.vectors([]).shape[1]
-        pooled = np.zeros((len(sessions), width), np.float32)
+        pooled = np.zeros((len(sessions), self._width), np.float32)
         known = np.zeros(len(sessions), np.int64)
         for number, session in enumerate(sessions):
             vectors = self._retriever.vectors(session, missing="nan")
@@ -259,12 +266,36 @@ class KeyedVectors:
         return pooled, known
 
 
+def _weighted(label: str, value: Any) -> tuple[Array, NDArray[np.float64]]:
+    """Ids, and how much each counts."""
+    pairs = isinstance(value, (list, tuple)) and bool(value) and all(map(_is_pair, value))
+    keys = regular(label, [key for key, _ in value] if pairs else value)
+    if keys.ndim > 1:
+        raise ShapeError(f"{label}: expected an id, or one axis of them, got shape {list(keys.shape)}")
+    keys = np.atleast_1d(keys)
+    weights = np.asarray([weight for _, weight in value] if pairs else np.ones(len(keys)), np.float64)
+    if not np.isfinite(weights).all():
+        raise InputError(f"{label}: expected finite numbers (row {int(np.argmin(np.isfinite(weights)))})")
+    return keys, weights
+
+
+def _is_pair(value: object) -> bool:
+    """Whether a value is an id and how much it counts."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _NUMBER)
+
+
+_NUMBER = (int, float, np.integer, np.floating)
+
+
 def _read_sessions(sessions: Any) -> tuple[list[Array], bool]:
     """Each session's ids, and whether one was given, and no list."""
     several = isinstance(sessions, Sequence) and not isinstance(sessions, (str, bytes, memoryview))
     if several and len(sessions) and all(np.ndim(session) == 1 for session in sessions):
-        return [np.asarray(session) for session in sessions], False
-    return [np.atleast_1d(np.asarray(sessions))], True
+        return [regular("sessions", session) for session in sessions], False
+    array = regular("sessions", sessions)
+    if array.ndim == 2:
+        return list(array), False
+    return [np.atleast_1d(array)], True
 
 
 __all__ = ["KeyedVectors"]

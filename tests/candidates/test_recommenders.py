@@ -223,6 +223,33 @@ def test_factors_are_ranked_as_all_products_are(seed: int, items: int, n: int, f
         assert np.isneginf(found.scores[row, count:]).all()
 
 
+def test_keys_that_count_more() -> None:
+    vectors = np.random.default_rng(5).standard_normal((12, 4))
+    songs = pi.KeyedVectors(vectors, np.arange(12) + 50)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    query = 2 * units[1] - 0.5 * units[3] - 3 * units[4]
+    left = np.setdiff1d(np.arange(12), [1, 3, 4])
+    cosines = units[left] @ query / np.linalg.norm(query)
+    order = np.argsort(-cosines)
+    found = songs.most_similar([(51, 2), (53, -0.5)], [(54, 3.0)], N=20)
+    compare(found, (left[order] + 50, cosines[order]))
+    same = songs.most_similar([51], [51], N=1)
+    assert same.scores.tolist() == [0]
+    for keys, expected in (
+        ([[51], [52]], ShapeError),
+        ([(51, np.inf)], InputError),
+        ([(51, "2")], PyrecError),
+        ({51}, DTypeError),
+        ([], InputError),
+        (None, InputError),
+        ("song", DTypeError),
+    ):
+        with pytest.raises(expected):
+            songs.most_similar(keys)  # type: ignore[arg-type]
+    with pytest.raises(IdRangeError, match=r"negative: .*row 1"):
+        songs.most_similar(51, [52, 99])
+
+
 def test_sessions() -> None:
     vectors = np.random.default_rng(4).standard_normal((10, 3))
     songs = pi.KeyedVectors(vectors, np.arange(10) + 5, metric="ip")
@@ -233,6 +260,9 @@ def test_sessions() -> None:
     alone = songs.recommend_session([5, 6], N=20)
     assert len(alone.ids) == 8
     assert not set(alone.ids.tolist()) & {5, 6}
+    several = songs.recommend_session(np.asarray([[5, 6], [9, 8]]), N=3)
+    listed = songs.recommend_session([[5, 6], [9, 8]], N=3)
+    assert several.ids.tolist() == listed.ids.tolist()
     viewed = songs.recommend_session(memoryview(np.asarray([5, 6], ">i8")), N=20)
     assert viewed.ids.tolist() == alone.ids.tolist()
     assert songs.recommend_session([99], missing="skip").ids.tolist() == []
@@ -418,8 +448,8 @@ def test_headers_that_lie(count: int, binary: bool, tmp_path: Path) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("data", [TEXT, BINARY])
 def test_truncated_files_of_vectors(data: bytes, tmp_path: Path) -> None:
-    least = 26 if data is TEXT else len(data) - 1
-    for length in range(least):
+    """Also where the last number has lost digits alone."""
+    for length in range(len(data) - 1 if data is BINARY else len(data)):
         with pytest.raises(ModelError):
             read(tmp_path, data[:length], data is BINARY)
 

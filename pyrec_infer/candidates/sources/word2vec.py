@@ -73,7 +73,7 @@ def read_word2vec(
     ----------
     path : path
         A regular file. Its first line is the number of vectors and their width; then follow words and
-        vectors.
+        vectors, in text each with a new line behind it.
     binary : bool
         Whether numbers are float32 of 4 bytes, and not text.
     metric, precision, threads
@@ -139,9 +139,13 @@ def _read_text(file: IO[bytes], count: int, width: int) -> tuple[list[str], NDAr
     vectors = np.empty((count, width), np.float32)
     words = []
     for row in range(count):
-        word, *numbers = file.readline(longest).rstrip().split(b" ")
+        line = file.readline(longest)
+        word, *numbers = line.rstrip().split(b" ")
         if len(numbers) != width:
             raise ModelError(f"vector {row}: expected {width} numbers behind its word, got {len(numbers)}")
+        # The last number of a file that was cut off may have had more digits.
+        if not line.endswith(b"\n"):
+            raise ModelError(f"vector {row}: expected a new line behind it, the file may be truncated")
         words.append(_word(word, row))
         try:
             with np.errstate(over="ignore"):
