@@ -147,6 +147,7 @@ class VectorIndex:
         pool: ThreadPool,
         queries: NDArray[np.float32],
         k: int,
+        few: int,
         mask: NDArray[np.uint64] | None = ...,
         excluded: NDArray[np.int64] | None = ...,
         bounds: NDArray[np.int64] | None = ...,
@@ -239,3 +240,10 @@ def run_node(
     bodies: list[_Program] = ...,
 ) -> list[Any]: ...
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]: ...
+def walk_caps(
+    caps: Sequence[tuple[NDArray[np.int64], int, int, dict[int, int]]],
+    taken: int,
+    count: int,
+    k: int,
+    skip: NDArray[np.bool_] | None = ...,
+) -> NDArray[np.int64]: ...

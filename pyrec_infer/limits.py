@@ -79,6 +79,9 @@ class Budget:
 
 _LARGE = 1 << 31
 
+_SMALL = 1 << 20
+"""Bytes that any call may hold to which nothing else is said: half of no machine's memory is less."""
+
 
 def repeats_beyond_memory(array: np.ndarray[Any, Any]) -> bool:
     """Whether a view repeats its elements to more bytes than a call may hold: a copy would take them."""
@@ -122,6 +125,20 @@ def current_budget() -> Budget:
     return _current.get() or Budget(default_max_bytes())
 
 
+def require_room(needed: int) -> None:
+    """Refuse what the call that this thread works for cannot hold beside what it holds.
+
+    Raises
+    ------
+    ResourceLimitError
+    """
+    budget = _current.get()
+    if budget is not None:
+        budget.require(needed)
+    elif needed > _SMALL:
+        Budget(default_max_bytes()).require(needed)
+
+
 @contextmanager
 def limited(limit: int) -> Iterator[Budget]:
     """A budget of its own for what runs inside."""
@@ -143,4 +160,5 @@ __all__ = [
     "memory_errors_typed",
     "repeats_beyond_memory",
     "require_own_elements",
+    "require_room",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,13 @@ class _Found:
 
     def found_by(self, refined: int | None) -> Self:
         """The same results, found by so many scores, and shown to be the best of all."""
-        made = cast("Self", self._replace())  # type: ignore[attr-defined]
+        made = type(self)(*self)  # type: ignore[misc]
         made.refined, made.certified = refined, True
         return made
 
     def with_ids(self, ids: Array) -> Self:
         """The same results by other ids."""
-        made = cast("Self", self._replace(ids=ids))  # type: ignore[attr-defined]
+        made = type(self)(ids, *self[1:])  # type: ignore[index, call-arg]
         made.refined, made.certified = self.refined, self.certified
         return made
 
@@ -109,6 +109,8 @@ class Adjustment:
 
     def of(self, scores: NDArray[np.float32], request: int, begin: int) -> NDArray[np.float32]:
         """The adjusted scores of successive candidates of a request."""
+        if self.times is None and self.plus is None:
+            return scores
         with np.errstate(all="ignore"):
             for operate, values in ((np.multiply, self.times), (np.add, self.plus)):
                 if values is not None:
@@ -195,6 +197,9 @@ def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Ranked:
     """The rows and scores of each request side by side."""
+    if len(parts) == 1:
+        ((own, values),) = parts
+        return Ranked(own[np.newaxis], values[np.newaxis], np.asarray([len(own)], np.int64))
     counts = np.asarray([len(rows) for rows, _ in parts], np.int64)
     width = int(counts.max(initial=0))
     made = Ranked(
@@ -208,14 +213,19 @@ def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Ra
 
 def named(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Ranked:
     """Results with names in the place of their rows."""
+    return ranked.with_ids(names_of(ranked, names))
+
+
+def names_of(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Array:
+    """The names alone, 0 or an empty string beyond a request's count."""
     shape = ranked.ids.shape
     if ranked.counts.tolist() == [shape[1]] * shape[0]:
-        return ranked.with_ids(names(ranked.ids.reshape(-1)).reshape(shape))
+        return names(ranked.ids.reshape(-1)).reshape(shape)
     present = np.arange(shape[1]) < ranked.counts[:, np.newaxis]
     found = names(ranked.ids[present])
-    ids = np.zeros(ranked.ids.shape, found.dtype)
+    ids = np.zeros(shape, found.dtype)
     ids[present] = found
-    return ranked.with_ids(ids)
+    return ids
 
 
 def only(ranked: Ranked) -> TopK:
@@ -224,4 +234,4 @@ def only(ranked: Ranked) -> TopK:
     return TopK(ranked.ids[0, :count], ranked.scores[0, :count], count).found_by(ranked.refined)
 
 
-__all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named", "only"]
+__all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named", "names_of", "only"]

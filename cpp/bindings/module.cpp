@@ -6,6 +6,7 @@
 #include "bindings/plan_bindings.h"
 #include "bindings/retrieval_bindings.h"
 #include "bindings/row_reader.h"
+#include "bindings/selection_bindings.h"
 #include "bindings/sparse_bindings.h"
 #include "bindings/store_bindings.h"
 #include "bindings/string_bindings.h"
@@ -35,5 +36,6 @@ PYBIND11_MODULE(_native, module) {
   pyrec::bind_item_writer(module);
   pyrec::bind_plan(module);
   pyrec::bind_retrieval(module);
+  pyrec::bind_selection(module);
   pyrec::bind_sparse(module);
 }

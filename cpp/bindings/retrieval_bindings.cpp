@@ -169,7 +169,7 @@ Boosts::Numbers read_numbers(const std::optional<PlainArray<float>>& given, std:
 }
 
 py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& pool,
-                 const PlainArray<float>& queries, std::size_t k,
+                 const PlainArray<float>& queries, std::size_t k, std::size_t few,
                  const std::optional<PlainArray<std::uint64_t>>& mask,
                  const std::optional<PlainArray<std::int64_t>>& excluded,
                  const std::optional<PlainArray<std::int64_t>>& bounds,
@@ -196,7 +196,8 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
   }
   const Boosts boosts{read_numbers(times, count, handle.items),
                       read_numbers(plus, count, handle.items), squares ? squares->data() : nullptr};
-  const SearchRules rules{read_mask(handle, mask), exclusions.places, exclusions.offsets, boosts};
+  const SearchRules rules{read_mask(handle, mask), exclusions.places, exclusions.offsets, boosts,
+                          few};
   std::size_t refined = 0;
   run_watched([&] {
     refined = index.search(kernels, pool, from, count, k, rules, to_places, to_scores, to_counts);
@@ -215,7 +216,7 @@ void bind_retrieval(py::module_& module) {
       .def("mask", &mask, py::arg("flags"), py::arg("within") = py::none())
       .def("restricted", &restricted, py::arg("mask"), py::arg("copied"))
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),
-           py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
+           py::arg("few"), py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
            py::arg("bounds") = py::none(), py::arg("times") = py::none(),
            py::arg("plus") = py::none(), py::arg("squares") = py::none());
 }

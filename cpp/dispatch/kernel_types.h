@@ -245,6 +245,20 @@ struct ScreenRows {
 using ScreenRowsS7 = void (*)(const std::uint8_t* queries, const float* scales, std::size_t m,
                               const ScreenRows* blocks, std::size_t count, std::size_t d);
 
+// Codes of kScreenItems vectors of d numbers where they lie, and where their scores go.
+struct ScoreRows {
+  const std::byte* rows;
+  std::size_t step;           // bytes from a row to the next
+  const std::int32_t* start;  // as in a ScreenBlock
+  const float* scale;
+  const float* bias;
+  float* scores;  // [m, kScreenItems]
+};
+
+// The scores that screen_rows_s7 compares.
+using ScoreRowsS7 = void (*)(const std::uint8_t* queries, const float* scales, std::size_t m,
+                             const ScoreRows* blocks, std::size_t count, std::size_t d);
+
 // Codes of kScreenItems vectors of d numbers, of four bits without a sign, in a matrix of groups
 // [d / 8, kScreenItems, 4]: byte j of group g holds that of number 4 g + j of an item and, in its
 // upper half, of number d / 2 + 4 g + j.

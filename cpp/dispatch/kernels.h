@@ -100,6 +100,7 @@ namespace pyrec {
 #define PYREC_KERNELS_screen(X, INNER) \
   X(screen_s7, ScreenS7)               \
   X(screen_rows_s7, ScreenRowsS7)      \
+  X(score_rows_s7, ScoreRowsS7)        \
   X(screen_u4, ScreenU4)               \
   X(screen_rows_f32, ScreenRowsF32)
 
@@ -133,6 +134,7 @@ namespace pyrec {
   X(gemm_sparse_u8s8, GemmU8S8)   \
   X(screen_s7, ScreenS7)          \
   X(screen_rows_s7, ScreenRowsS7) \
+  X(score_rows_s7, ScoreRowsS7)   \
   X(screen_u4, ScreenU4)
 #define PYREC_BF16_KERNELS(X)       \
   X(lookup_sum_bf16, LookupSumBf16) \

@@ -45,38 +45,41 @@ template <int kSteps>
 }
 
 // Marks the items of one vector of scores that are not less.
-template <class Sum, class Score>
-[[gnu::always_inline]] inline void mark(const ScreenRows& block, std::size_t q, std::size_t first,
-                                        const Sum (&sums)[kLanes], Score score) {
-  const VecF least = broadcast(block.least[q]);
-  const Mask found = not_less(score(q, block, first, sum_each(sums)), least);
+[[gnu::always_inline]] inline void put(const ScreenRows& block, std::size_t q, std::size_t first,
+                                       VecF scores) {
+  const Mask found = not_less(scores, broadcast(block.least[q]));
   block.marks[q] |= static_cast<std::uint64_t>(set_lanes(found)) << first;
 }
 
+[[gnu::always_inline]] inline void put(const ScoreRows& block, std::size_t q, std::size_t first,
+                                       VecF scores) {
+  store(block.scores + q * kScreenItems + first, scores);
+}
+
 // Items `begin` to `end` of each block, one block after the other.
-template <class Sum, class Dot, class Score>
-[[gnu::always_inline]] inline void screen_short_rows(std::size_t m, const ScreenRows* blocks,
-                                                     std::size_t count, std::size_t begin,
-                                                     std::size_t end, Dot dot, Score score) {
+template <class Sum, class Block, class Dot, class Score>
+[[gnu::always_inline]] inline void multiply_short_rows(std::size_t m, const Block* blocks,
+                                                       std::size_t count, std::size_t begin,
+                                                       std::size_t end, Dot dot, Score score) {
   for (std::size_t s = 0; s < count; ++s) {
-    const ScreenRows& block = blocks[s];
+    const Block& block = blocks[s];
     for (std::size_t q = 0; q < m; ++q) {
       for (std::size_t i = begin; i < end; i += kLanes) {
         const std::byte* row = block.rows + i * block.step;
         Sum sums[kLanes];
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < kLanes; ++r) sums[r] = dot(q, row + r * block.step);
-        mark(block, q, i, sums, score);
+        put(block, q, i, score(q, block, i, sum_each(sums)));
       }
     }
   }
 }
 
 // A vector of items of each block, `turn` rows of one block before those of the next.
-template <class Sum, class Dot, class Score>
-[[gnu::always_inline]] inline void screen_long_rows(std::size_t m, const ScreenRows* blocks,
-                                                    std::size_t count, std::size_t i,
-                                                    std::size_t turn, Dot dot, Score score) {
+template <class Sum, class Block, class Dot, class Score>
+[[gnu::always_inline]] inline void multiply_long_rows(std::size_t m, const Block* blocks,
+                                                      std::size_t count, std::size_t i,
+                                                      std::size_t turn, Dot dot, Score score) {
   Sum sums[kScreenStreams][kTurnQueries][kLanes];
   for (std::size_t first = 0; first < m; first += kTurnQueries) {
     const std::size_t together = smaller(kTurnQueries, m - first);
@@ -90,56 +93,73 @@ template <class Sum, class Dot, class Score>
       }
     }
     for (std::size_t s = 0; s < count; ++s) {
-      for (std::size_t q = 0; q < together; ++q) mark(blocks[s], first + q, i, sums[s][q], score);
+      for (std::size_t q = 0; q < together; ++q) {
+        put(blocks[s], first + q, i, score(first + q, blocks[s], i, sum_each(sums[s][q])));
+      }
     }
   }
 }
 
 // dot(query, row) gives products lane by lane; score(query, block, first, sums) those of a vector
 // of items.
-template <class Dot, class Score>
-inline void screen_rows(std::size_t m, const ScreenRows* blocks, std::size_t count,
-                        std::size_t bytes, Dot dot, Score score) {
+template <class Block, class Dot, class Score>
+inline void multiply_rows(std::size_t m, const Block* blocks, std::size_t count, std::size_t bytes,
+                          Dot dot, Score score) {
   using Sum = decltype(dot(std::size_t{}, static_cast<const std::byte*>(nullptr)));
-  for (std::size_t s = 0; s < count; ++s) {
-    for (std::size_t q = 0; q < m; ++q) blocks[s].marks[q] = 0;
-  }
   const std::size_t turn = smaller(kTurnBytes / (bytes + 1), kScreenItems);
   if (turn < kLanes) {
     for (std::size_t i = 0; i < kScreenItems; i += kLanes) {
-      screen_long_rows<Sum>(m, blocks, count, i, turn < 1 ? 1 : turn, dot, score);
+      multiply_long_rows<Sum>(m, blocks, count, i, turn < 1 ? 1 : turn, dot, score);
     }
     return;
   }
   const std::size_t together = turn / kLanes * kLanes;
   for (std::size_t i = 0; i < kScreenItems; i += together) {
-    screen_short_rows<Sum>(m, blocks, count, i, smaller(i + together, kScreenItems), dot, score);
+    multiply_short_rows<Sum>(m, blocks, count, i, smaller(i + together, kScreenItems), dot, score);
   }
 }
 
-template <int kSteps>
-void screen_rows_s7_of(const std::uint8_t* queries, const float* scales, std::size_t m,
-                       const ScreenRows* blocks, std::size_t count, std::size_t d) {
+template <int kSteps, class Block>
+void multiply_codes_of(const std::uint8_t* queries, const float* scales, std::size_t m,
+                       const Block* blocks, std::size_t count, std::size_t d) {
   const auto dot = [=](std::size_t q, const std::byte* row) __attribute__((always_inline)) {
     return dot_code_lanes<kSteps>(queries + q * d, row, d);
   };
-  const auto score = [=](std::size_t q, const ScreenRows& block, std::size_t i, VecU sums) {
+  const auto score = [=](std::size_t q, const Block& block, std::size_t i, VecU sums) {
     const VecI whole = reinterpret_cast<VecI>(sums + reinterpret_cast<VecU>(load(block.start + i)));
     return multiply_add(broadcast(scales[q]), to_float(whole) * load(block.scale + i),
                         load(block.bias + i));
   };
-  screen_rows(m, blocks, count, d, dot, score);
+  multiply_rows(m, blocks, count, d, dot, score);
 }
 
 // Widths that are usual have loops of their own.
+template <class Block>
+void multiply_codes(const std::uint8_t* queries, const float* scales, std::size_t m,
+                    const Block* blocks, std::size_t count, std::size_t d) {
+  constexpr std::size_t kStep = 2 * kLanes * sizeof(float);
+  const auto run = d == kStep       ? multiply_codes_of<1, Block>
+                   : d == 2 * kStep ? multiply_codes_of<2, Block>
+                   : d == 4 * kStep ? multiply_codes_of<4, Block>
+                                    : multiply_codes_of<0, Block>;
+  run(queries, scales, m, blocks, count, d);
+}
+
+inline void clear_marks(std::size_t m, const ScreenRows* blocks, std::size_t count) {
+  for (std::size_t s = 0; s < count; ++s) {
+    for (std::size_t q = 0; q < m; ++q) blocks[s].marks[q] = 0;
+  }
+}
+
 void screen_rows_s7(const std::uint8_t* queries, const float* scales, std::size_t m,
                     const ScreenRows* blocks, std::size_t count, std::size_t d) {
-  constexpr std::size_t kStep = 2 * kLanes * sizeof(float);
-  const auto run = d == kStep       ? screen_rows_s7_of<1>
-                   : d == 2 * kStep ? screen_rows_s7_of<2>
-                   : d == 4 * kStep ? screen_rows_s7_of<4>
-                                    : screen_rows_s7_of<0>;
-  run(queries, scales, m, blocks, count, d);
+  clear_marks(m, blocks, count);
+  multiply_codes(queries, scales, m, blocks, count, d);
+}
+
+void score_rows_s7(const std::uint8_t* queries, const float* scales, std::size_t m,
+                   const ScoreRows* blocks, std::size_t count, std::size_t d) {
+  multiply_codes(queries, scales, m, blocks, count, d);
 }
 
 }  // namespace

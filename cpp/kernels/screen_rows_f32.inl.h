@@ -16,7 +16,8 @@ void screen_rows_f32(const float* queries, std::size_t m, const ScreenRows* bloc
   const auto score = [](std::size_t, const ScreenRows& block, std::size_t i, VecF sums) {
     return sums + load(block.bias + i);
   };
-  screen_rows(m, blocks, count, d * sizeof(float), dot, score);
+  clear_marks(m, blocks, count);
+  multiply_rows(m, blocks, count, d * sizeof(float), dot, score);
 }
 
 }  // namespace

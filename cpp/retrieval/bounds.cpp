@@ -94,16 +94,19 @@ QueryBounds::QueryBounds(const float* queries, std::size_t count, std::size_t wi
   }
 }
 
+double QueryBounds::apart(const BlockBounds& block, std::size_t number) const {
+  const Query& query = queries_[number];
+  return query.norm_share * block.norm + query.residual_share * block.residual +
+         bias_share_ * block.bias_size + query.rest;
+}
+
 float QueryBounds::reach(const BlockBounds& block, std::size_t number, float least) const {
   const Query& query = queries_[number];
-  const double needed = least, norm = block.norm, residual = block.residual;
-  const double bias = bias_share_ * double{block.bias_size};
+  const double needed = least, norm = block.norm;
   const double highest = double{block.bias} + bias_rounded_ * double{block.bias_size};
   const double size = query.norm * norm + query.rest;
   const bool possible = !((highest + size) + (std::abs(highest) + size) * 0x1p-40 < needed);
-  const double apart =
-      query.norm_share * norm + query.residual_share * residual + bias + query.rest;
-  const double lower = needed - apart - std::abs(needed) * 0x1p-22;
+  const double lower = needed - apart(block, number) - std::abs(needed) * 0x1p-22;
   return possible ? static_cast<float>(lower) : std::numeric_limits<float>::infinity();
 }
 

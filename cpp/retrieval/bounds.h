@@ -40,6 +40,8 @@ class QueryBounds {
   bool reach(const BlockBounds& block, std::span<const float> least, std::span<float> reach) const;
   // The same of one query.
   float reach(const BlockBounds& block, std::size_t query, float least) const;
+  // No less than what a pair's score and that of the codes, or of the other sum, differ by.
+  double apart(const BlockBounds& block, std::size_t query) const;
 
  private:
   struct Query {

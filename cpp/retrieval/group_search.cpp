@@ -15,6 +15,9 @@ constexpr std::size_t kPartsOfThread = 4;
 
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
+// So many near scores that they stay in cache.
+constexpr std::size_t kNear = 1 << 20;
+
 // Of a sample's best scores the number of one that at least k of all reach, unless chance has it
 // that a sample has as many as in one of ten thousand.
 std::size_t rank_in_sample(std::size_t k) {
@@ -28,6 +31,21 @@ bool is_above(Entry entry, Entry other) { return entry >> 32 > other >> 32; }
 }  // namespace
 
 GroupSearch::Found GroupSearch::find(QueryGroup& group) {
+  Found found = has_few(group) ? search_nearly(group) : search_many(group);
+  for (std::vector<Entry>& own : found) {
+    keep_first(own, group.k);
+    std::sort(own.begin(), own.end(), std::greater<>{});
+  }
+  return found;
+}
+
+// Whether near scores of all items are made before any is multiplied.
+bool GroupSearch::has_few(const QueryGroup& group) const {
+  return index_.table().screened() && !group.boosts.any() && index_.size() <= group.few &&
+         index_.size() * group.count <= kNear;
+}
+
+GroupSearch::Found GroupSearch::search_many(QueryGroup& group) {
   const std::size_t rank = rank_in_sample(group.k);
   const std::size_t sampled = index_.blocks() / kSample;
   // Neighbours may be alike: what is found has to come from many blocks. Boosts may leave NaN,
@@ -36,10 +54,6 @@ GroupSearch::Found GroupSearch::find(QueryGroup& group) {
   Found found;
   if (guesses && index_.guesses().are_good()) found = search_above_guess(group, rank);
   if (found.empty()) found = search(group);
-  for (std::vector<Entry>& own : found) {
-    keep_first(own, group.k);
-    std::sort(own.begin(), own.end(), std::greater<>{});
-  }
   return found;
 }
 
@@ -69,6 +83,24 @@ GroupSearch::Found GroupSearch::search(QueryGroup& group) {
   return on_threads(group, [](Scan& scan, std::size_t begin, std::size_t end) {
     scan.look_at_sample(begin, end);
     scan.look_at_others(begin, end);
+  });
+}
+
+// With the bound that near scores tell, less than which no score of the best is.
+GroupSearch::Found GroupSearch::search_nearly(QueryGroup& group) {
+  std::vector<float> near(index_.blocks() * VectorIndex::kBlock * group.count);
+  Found lower = on_threads(group, [&](Scan& scan, std::size_t begin, std::size_t end) {
+    scan.score_nearly(begin, end, near);
+  });
+  for (std::size_t query = 0; query < group.count; ++query) {
+    std::vector<Entry>& own = lower[query];
+    keep_first(own, group.k);
+    if (own.size() < group.k) continue;
+    const float least = score_of(*std::min_element(own.begin(), own.end()));
+    group.least[query] = least - std::abs(least) * 0x1p-22F - 0x1p-148F;
+  }
+  return on_threads(group, [&](Scan& scan, std::size_t begin, std::size_t end) {
+    scan.look_at_near(begin, end, near);
   });
 }
 

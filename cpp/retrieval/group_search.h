@@ -26,6 +26,9 @@ class GroupSearch {
  private:
   template <class Look>
   Found on_threads(QueryGroup& group, Look look);
+  bool has_few(const QueryGroup& group) const;
+  Found search_nearly(QueryGroup& group);
+  Found search_many(QueryGroup& group);
   Found search(QueryGroup& group);
   Found search_above_guess(QueryGroup& group, std::size_t rank);
 

@@ -32,6 +32,7 @@ struct QueryGroup {
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
   std::vector<std::span<const std::uint32_t>> excluded;  // of each query, places that rise
   Boosts boosts;
+  std::size_t few;  // of no more items near scores are made first
 };
 
 // Blocks of which a sample has one: what is found there tells what the others have to reach, in
@@ -69,6 +70,11 @@ class Scan {
   // Of blocks `begin` to `end` those of a sample, or all others.
   void look_at_sample(std::size_t begin, std::size_t end);
   void look_at_others(std::size_t begin, std::size_t end);
+  // Writes what the codes give for the scores of blocks `begin` to `end`, kBlock for each query of
+  // each block; takes what the scores are at least.
+  void score_nearly(std::size_t begin, std::size_t end, std::span<float> near);
+  // The scores of those whose near ones, written before, may be among the best.
+  void look_at_near(std::size_t begin, std::size_t end, std::span<const float> near);
   std::vector<Entry> take(std::size_t query) { return best_[query].take(); }
   // How many products were computed in float32.
   std::size_t refined() const { return refined_; }
@@ -94,6 +100,8 @@ class Scan {
   std::span<float> reach_of(std::size_t part) {
     return std::span(reach_).subspan(part * group_.count, group_.count);
   }
+  void keep_lower(std::size_t block, const float* near);
+  void find_near(std::size_t block, std::size_t query, const float* near);
   void screen_panels();
   void note_panels(std::size_t block, const std::uint64_t* marks_of);
   void narrow(std::size_t query, std::size_t waiting);

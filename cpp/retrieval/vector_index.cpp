@@ -218,6 +218,7 @@ std::size_t VectorIndex::search(const Kernels& kernels, ThreadPool& pool, const 
     QueryGroup group(*this, queries + begin * table_.width, std::min(together, count - begin), k);
     group.allowed = rules.allowed;
     group.boosts = rules.boosts.from(begin);
+    group.few = rules.few;
     for (std::size_t query = 0; query < group.count; ++query) {
       group.excluded.push_back(rules.excluded_by(begin + query));
     }

@@ -25,6 +25,8 @@ struct SearchRules {
   std::span<const std::uint32_t> excluded;
   std::span<const std::size_t> offsets;
   Boosts boosts = {};
+  // Of no more items all have near scores, where there are codes, before any is multiplied.
+  std::size_t few = 0;
 
   std::span<const std::uint32_t> excluded_by(std::size_t query) const {
     if (offsets.empty()) return {};

@@ -158,7 +158,7 @@ class ProductSearch:
         state = choice.state
         if not k or not requests or k * _SHARE > len(state.rows):
             return None
-        if requests == 1 and not state.has("searched"):
+        if requests == 1 and state.found("searched") is None:
             # Looking at all items once costs as much as a search.
             state.kept("searched", lambda: True)
             return None

@@ -274,12 +274,13 @@ class Catalog(FilteredItems):
         k = as_count("k", k)
         _require_choice(missing, ("error", "skip"))
         request, candidates = held(request), held(candidates)
-        several = any(map(is_by_request, (ids, exclude))) or any(np.ndim(x) > 1 for x in (boost, scale))  # type: ignore[arg-type]
+        several = any(x is not None and is_by_request(x) for x in (ids, exclude))
+        several |= any(x is not None and np.ndim(x) > 1 for x in (boost, scale))
         requests = self._scorer.count_requests(request) if several else 1
         choice = self._choose(ids, where, allow, exclude, requests)
         find = choice.attributes.find
         rules = read_rules(find, max_per, min_per, diversity, k)
-        if missing == "error":
+        if missing == "error" and choice.whole is None:
             require_rows(choice.rows)
         total = len(choice.rows)
         bounds, tally = choice.bounds, Tally()

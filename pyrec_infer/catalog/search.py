@@ -98,7 +98,7 @@ def ranking_of(
         if excluded is None:
             return found
         left = without(found, excluded, rows, k)
-        width = int(left.counts.max(initial=0))
+        width = max(left.counts.tolist(), default=0)
         return Ranked(left.ids[:, :width], left.scores[:, :width], left.counts)
 
     return rank

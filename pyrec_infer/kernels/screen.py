@@ -91,6 +91,41 @@ def _screen_rows_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 @compiled
+def _scores_loop(
+    queries: Any, scales: Any, codes: Any, start: Any, scale: Any, bias: Any, scores: Any
+) -> None:
+    for block in range(codes.shape[0]):
+        for q in range(queries.shape[0]):
+            for i in range(codes.shape[1]):
+                total = start[block, i]
+                for at in range(queries.shape[1]):
+                    total += np.int32(queries[q, at]) * np.int32(codes[block, i, at])
+                scores[block, q, i] = scales[q] * (scale[block, i] * np.float32(total)) + bias[block, i]
+
+
+def score_rows_s7(
+    queries: Array, scales: Array, codes: Array, start: Array, scale: Array, bias: Array
+) -> Array:
+    """``scales * (scale * (start + queries @ codes.T)) + bias`` of each block."""
+    scores = np.empty((len(codes), len(queries), ITEMS), np.float32)
+    _scores_loop(queries, scales, codes, start, scale, bias, scores)
+    return scores
+
+
+def _score_rows(
+    queries: Array, scales: Array, codes: Array, start: Array, scale: Array, bias: Array
+) -> Array:
+    sums = np.einsum("qd,bid->bqi", queries.astype(np.int64), codes.astype(np.int64)) + start[:, np.newaxis]
+    whole = scale.astype(np.float64)[:, np.newaxis] * sums
+    return np.asarray(scales.astype(np.float64)[:, np.newaxis] * whole + bias[:, np.newaxis], np.float32)
+
+
+def _score_rows_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for queries, scales, _, *items in _screen_rows_cases(rng):
+        yield (queries, scales, *items)
+
+
+@compiled
 def _panels_loop(
     queries: Any,
     starts: Any,
@@ -225,6 +260,7 @@ def _vectors_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 KERNELS = (
     KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),
     KernelSpec("screen_rows_s7", _screen_rows, screen_rows_s7, EXACT, _screen_rows_cases),
+    KernelSpec("score_rows_s7", _score_rows, score_rows_s7, EXACT, _score_rows_cases),
     KernelSpec("screen_u4", _panels, screen_u4, EXACT, _panels_cases),
     KernelSpec("screen_rows_f32", _vectors, screen_rows_f32, EXACT, _vectors_cases),
 )

@@ -20,6 +20,10 @@ _SPARSE = 0.25
 """Where a smaller part of the items may be found, they are laid out by themselves; else what may not is
 passed over in the blocks of all."""
 
+FEW = 1 << 17
+"""Of no more items scores of codes are made of all before any product is, so that hardly more products are
+than have to be."""
+
 _PRODUCTS = 1 << 20
 """Products that are held at once."""
 
@@ -208,7 +212,7 @@ class NativeIndex:
         if boosts is not None:
             after = boosts.adjustment.times, boosts.adjustment.plus, boosts.squares
         found: tuple[Rows64, Floats, Rows64, int] = self._index.search(
-            self._backend, self._pool, queries, k, self._mask, rows, bounds, *after
+            self._backend, self._pool, queries, k, FEW, self._mask, rows, bounds, *after
         )
         return found
 

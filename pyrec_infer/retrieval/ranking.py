@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyrec_infer.limits import current_budget
+from pyrec_infer.limits import require_room
 from pyrec_infer.retrieval.index import Boosts, Index
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.items import RowChoice
@@ -64,16 +64,15 @@ class Ranking:
         """The k best of each query, of those that are flagged alone where flags are given."""
         index = self._scope if within is None else scope_of(self._choice, self._whole, within)
         kept = min(k, index.count)
-        current_budget().require(_BYTES_OF_RESULT * len(self._queries) * kept)
+        require_room(_BYTES_OF_RESULT * len(self._queries) * kept)
         places, products, counts, refined = index.search(
             self._queries, kept, self._choice.excluded, self._boosts
         )
         self.refined += refined
-        if self._boosts is not None:
+        if self._boosts is not None or not self._form.biased:
             return Ranked(places, products, counts)
         scores = self._form.scores(self._given, products)
-        if scores is not products:
-            scores[np.isneginf(products)] = -np.inf
+        scores[np.isneginf(products)] = -np.inf
         return Ranked(places, scores, counts)
 
 

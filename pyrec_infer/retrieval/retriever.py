@@ -20,10 +20,10 @@ from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, a
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import one_of
-from pyrec_infer.selection.rules import Search, best_under, read_rules
+from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, StoreView, read_attributes
 from pyrec_infer.tools.explain import Explanation
-from pyrec_infer.top_k import named
+from pyrec_infer.top_k import names_of
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 
@@ -208,22 +208,30 @@ class Retriever(FilteredItems):
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
         choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
-        find = choice.state.attributes.find
-        rules = read_rules(find, max_per, min_per, diversity, k)
         state = choice.state
+        find = state.attributes.find
+        rules = read_rules(find, max_per, min_per, diversity, k)
         whole = state.kept("index", lambda: self._index(state.view, state.rows))
-        boosts = read_boosts(boost, scale, len(state.rows), len(vectors))
+        total = len(state.rows)
+        boosts = read_boosts(boost, scale, total, len(vectors))
         ranking = Ranking(choice, whole, self._form, vectors, boosts)
-        search = Search(
-            ranking.rank,
-            len(state.rows),
-            lambda attribute, places: self._stored(choice, attribute, places),
-            find,
-            lambda places: self._id_type.shown(state.view.ids(0, places)),
-            lambda places: self._form.stored(state.view, state.rows[places]),
-        )
-        best = named(best_under(search, k, rules), search.ids)
-        return Retrieved(*best, ranking.refined, True)
+
+        def ids(places: Rows64) -> Array:
+            return self._id_type.shown(state.view.ids(0, places))
+
+        if rules is NO_RULES:
+            best = ranking.rank(min(k, total), None)
+        else:
+            search = Search(
+                ranking.rank,
+                total,
+                lambda attribute, places: self._stored(choice, attribute, places),
+                find,
+                ids,
+                lambda places: self._form.stored(state.view, state.rows[places]),
+            )
+            best = best_under(search, k, rules)
+        return Retrieved(names_of(best, ids), best.scores, best.counts, ranking.refined, True)
 
     @memory_errors_typed
     def vectors(self, ids: ArrayLike | None = None, missing: Literal["error", "nan"] = "error") -> Floats:
@@ -332,6 +340,8 @@ lie by their lengths."""
 
 
 def _one_or_more(queries: ArrayLike) -> Array:
+    if type(queries) is np.ndarray and queries.ndim == 2:
+        return queries
     given = regular("input 'queries'", queries)
     return given[np.newaxis] if given.ndim == 1 else given
 

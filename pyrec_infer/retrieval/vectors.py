@@ -25,6 +25,12 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 LONGEST = 2.0**60
 """Of a vector: sums of products of shorter ones cannot overflow in float32."""
 
+_SURELY = 2.0**80
+"""Numbers whose squares have a float32 sum below it are finite, and so are few of them that the vectors are
+surely not too long: a sum of squares is nowhere less than one of them."""
+
+_F32 = np.dtype(np.float32)
+
 _MOST_CODE = 64
 
 _MOST_COARSE = 7
@@ -49,7 +55,11 @@ def as_vectors(label: str, value: Any, width: int | None = None) -> Floats:
     ShapeError
         If it is no matrix, or its rows have another width.
     """
-    array = as_array(label, value, np.dtype(np.float32))
+    if type(value) is np.ndarray and value.dtype == _F32 and value.ndim == 2 and value.shape[1] == width:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value
+    array = as_array(label, value, _F32)
     rows = "*" if width is None else width
     if array.ndim != 2 or (array.shape[1] != width if width is not None else array.shape[1] == 0):
         raise ShapeError(f"input '{label}': expected vectors of shape [*, {rows}], got {list(array.shape)}")
@@ -171,6 +181,8 @@ class VectorForm:
 
     def queries(self, vectors: Floats) -> Floats:
         """What is multiplied with the items' vectors."""
+        if self.metric != "cosine" and np.vdot(vectors, vectors) < _SURELY:
+            return vectors
         squares = _squares("queries", vectors, 0)
         return _scaled(vectors, squares) if self.metric == "cosine" else vectors
 

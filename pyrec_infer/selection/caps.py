@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyrec_infer.arguments import as_count
 from pyrec_infer.errors import DTypeError, InputError
+from pyrec_infer.extension import native
 from pyrec_infer.ir import Array
 from pyrec_infer.selection.conditions import stored_value
 from pyrec_infer.store import Attribute, Rows64
@@ -84,6 +87,8 @@ def read_quotas(find: Any, given: Any, caps: Sequence[Cap], k: int) -> tuple[Quo
         more than k, or than a cap.
     """
     pairs = _pairs("min_per", given)
+    if not pairs:
+        return ()
     if len(pairs) > 1:
         raise InputError("min_per: expected one attribute, whose values are disjoint groups of items")
     quotas: list[Quota] = []
@@ -128,13 +133,60 @@ def _grouping(label: str, attribute: Attribute) -> Attribute:
     return attribute
 
 
-def groups_of(attribute: Attribute, stored: Array) -> list[int | None]:
+class Walk:
+    """Walks ranked items, best first, and passes over those that break a cap.
+
+    Parameters
+    ----------
+    caps : sequence of Cap
+    stored : sequence of ndarray
+        For each cap what is stored of its attribute for the items that are taken already, which are counted,
+        and for the ranked ones.
+    taken : int
+        How many are taken already.
+    """
+
+    def __init__(self, caps: Sequence[Cap], stored: Sequence[Array], taken: int = 0) -> None:
+        self._caps, self._stored, self._taken = caps, stored, taken
+
+    def first(self, count: int, k: int, skip: NDArray[np.bool_] | None = None) -> Rows64:
+        """The numbers of the first k of so many ranked items that may be taken; those that are to be skipped
+        are passed over."""
+        if native is not None:
+            given = [
+                (own.astype(np.int64), int(cap.attribute.absent), _limit(cap.every), dict(cap.of))
+                for cap, own in zip(self._caps, self._stored, strict=True)
+            ]
+            found: Rows64 = native.walk_caps(given, self._taken, count, k, skip)
+            return found
+        return self._first(count, k, skip)
+
+    def _first(self, count: int, k: int, skip: NDArray[np.bool_] | None) -> Rows64:
+        counts = _Counts(self._caps)
+        groups = [_groups_of(cap.attribute, own) for cap, own in zip(self._caps, self._stored, strict=True)]
+        each = list(zip(*groups, strict=True)) if groups else [()] * (self._taken + count)
+        for own in each[: self._taken]:
+            counts.take(own)
+        kept: list[int] = []
+        for number, own in enumerate(each[self._taken :]):
+            if len(kept) == k:
+                break
+            if (skip is None or not skip[number]) and counts.take(own):
+                kept.append(number)
+        return np.asarray(kept, np.int64)
+
+
+def _limit(most: int | None) -> int:
+    return sys.maxsize if most is None else most
+
+
+def _groups_of(attribute: Attribute, stored: Array) -> list[int | None]:
     """What is stored of an attribute, None where the value is missing."""
     gone = attribute.is_absent(stored)
     return [None if absent else value for value, absent in zip(stored.tolist(), gone.tolist(), strict=True)]
 
 
-class Counts:
+class _Counts:
     """How many items of each value there are under some caps."""
 
     def __init__(self, caps: Sequence[Cap]) -> None:
@@ -153,32 +205,4 @@ class Counts:
         return True
 
 
-def walk(
-    places: Rows64, groups: Sequence[Sequence[int | None]], counts: Counts, k: int, skip: Iterable[int]
-) -> Rows64:
-    """The first k of ranked places that break no cap.
-
-    Parameters
-    ----------
-    places : ndarray of int64, shape (n,)
-        Best first.
-    groups : sequence
-        For each cap the value of each place.
-    counts : Counts
-        What is taken already; what is kept is counted.
-    k : int
-    skip : iterable of int
-        Places that are passed over.
-    """
-    kept: list[int] = []
-    passed = frozenset(skip)
-    by_place = zip(*groups, strict=True) if groups else ((),) * len(places)
-    for place, own in zip(places.tolist(), by_place, strict=True):
-        if len(kept) == k:
-            break
-        if place not in passed and counts.take(own):
-            kept.append(place)
-    return np.asarray(kept, np.int64)
-
-
-__all__ = ["Cap", "Counts", "Quota", "groups_of", "read_caps", "read_quotas", "walk"]
+__all__ = ["Cap", "Quota", "Walk", "read_caps", "read_quotas"]

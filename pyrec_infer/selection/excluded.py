@@ -38,12 +38,23 @@ class ExcludedRows:
         """Which of the rows that each request has found, shape (B, K), it may have; or which of some rows the
         request of each may have."""
         if self.owners is None:
-            return ~np.isin(found, self.rows)
+            return _not_among(found, self.rows)
         # A number for each pair of a request and a row.
         span = int(max(found.max(initial=0), self.rows.max(initial=0))) + 1
         if requests is None:
             requests = np.arange(len(found))[:, np.newaxis]
-        return ~np.isin(requests * span + found, self.owners * span + self.rows)
+        return _not_among(requests * span + found, self.owners * span + self.rows)
+
+
+def _not_among(numbers: Rows64, others: Rows64) -> NDArray[np.bool_]:
+    """Which of some numbers are none of the others."""
+    if not len(others):
+        return np.ones(numbers.shape, np.bool_)
+    ordered = np.sort(others)
+    different: NDArray[np.bool_] = (
+        ordered[np.minimum(ordered.searchsorted(numbers), len(ordered) - 1)] != numbers
+    )
+    return different
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,8 @@ def require_lists(label: str, given: Any, count: int) -> Sequence[Any]:
 
 def is_by_request(given: Any) -> bool:
     """Whether there are lists of ids, and not ids."""
+    if type(given) is np.ndarray:
+        return False
     # A view of memory is a sequence too, one whose elements Python may not be able to make.
     if not isinstance(given, Sequence) or isinstance(given, memoryview):
         return False

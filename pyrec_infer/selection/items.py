@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,8 +57,7 @@ class Choice:
     bounds: Rows64 | None = None
 
 
-@dataclass(frozen=True)
-class RowChoice:
+class RowChoice(NamedTuple):
     """Which of all items may be found.
 
     Attributes
@@ -188,6 +187,9 @@ class FilteredItems(StoredItems):
             If the filter is of others; `DTypeError` if it is none, or ids are of another type.
         """
         prepared = None if where is None else require_filter(where, self._owner)
+        if allow is None and exclude is None:
+            state, _, flags = self._read_where(prepared)
+            return RowChoice(state, flags, prepared, None)
         named = self._named(allow, exclude, count)
         state, found, flags = self._read_where(prepared, *named.sets())
         rows, size = state.rows, len(state.view.records)
@@ -258,8 +260,11 @@ class FilteredItems(StoredItems):
         state, rows = self._read(*sets)
         if where is None:
             return state, rows, None
+        known: Flags | None = state.found(where)
+        if known is not None:
+            return state, rows, known
         members = members_of(where)
-        if members and not state.has(where):
+        if members:
             state, rows = self._read(*sets, *(each.keys for each in members))
         scope = self._scope_of(state.view, state.attributes, members, rows[len(sets) :])
         return state, rows[: len(sets)], state.kept(where, lambda: where.node.test(scope))

@@ -25,7 +25,10 @@ def as_mask(label: str, given: Any, count: int | None = None) -> Flags | None:
     ShapeError
         If there is not one for each; `DTypeError` if there are ids among them.
     """
-    if isinstance(given, (list, tuple)):
+    if type(given) is np.ndarray:
+        if given.dtype.kind != "b":
+            return None
+    elif isinstance(given, (list, tuple)):
         if not given or not isinstance(given[0], (bool, np.bool_)):
             return None
     elif str(getattr(given, "dtype", getattr(given, "type", ""))).lower() not in _BOOLEANS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.errors import InputError
 from pyrec_infer.ir import Array
-from pyrec_infer.selection.caps import Cap, Counts, Quota, groups_of, read_caps, read_quotas, walk
+from pyrec_infer.selection.caps import Cap, Quota, Walk, read_caps, read_quotas
 from pyrec_infer.selection.diversity import (
     Diversity,
     Likeness,
@@ -74,8 +74,14 @@ class Rules:
     diversity: Diversity | None = None
 
 
+NO_RULES = Rules()
+
+
 def read_rules(find: Callable[[Any], Attribute], max_per: Any, min_per: Any, diversity: Any, k: int) -> Rules:
-    """Rules as calls give them; see `read_caps`, `read_quotas` and `require_diversity`."""
+    """Rules as calls give them; see `read_caps`, `read_quotas` and `require_diversity`. Without any,
+    `NO_RULES`."""
+    if max_per is None and min_per is None and diversity is None:
+        return NO_RULES
     caps = read_caps(find, max_per)
     quotas = read_quotas(find, min_per, caps, k)
     if diversity is not None and quotas:
@@ -127,7 +133,7 @@ def _capped(search: Search, k: int, rules: Rules) -> Ranked:
     width = min(search.total, 4 * k + 64)
     while True:
         found = search.rank(width, None)
-        taken = reserved or [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(found.counts)
+        taken: Sequence[tuple[Rows64, Array] | None] = reserved or [None] * len(found.counts)
         parts = [
             _fill(search, rules, k, own, found.ids[number, :count], found.scores[number, :count])
             for number, (own, count) in enumerate(zip(taken, found.counts.tolist(), strict=True))
@@ -138,23 +144,20 @@ def _capped(search: Search, k: int, rules: Rules) -> Ranked:
 
 
 def _fill(
-    search: Search, rules: Rules, k: int, reserved: tuple[Rows64, Array], places: Rows64, scores: Array
+    search: Search, rules: Rules, k: int, reserved: tuple[Rows64, Array] | None, places: Rows64, scores: Array
 ) -> tuple[Rows64, Array]:
     """What is reserved, and the first of the ranked places that may stand beside it, best first."""
-    counts = Counts(rules.caps)
-    for groups in zip(*_groups(search, rules.caps, reserved[0]), strict=True):
-        counts.take(groups)
-    kept = walk(
-        places, _groups(search, rules.caps, places), counts, k - len(reserved[0]), reserved[0].tolist()
-    )
-    own = scores[np.isin(places, kept)]
-    places, scores = np.concatenate([reserved[0], kept]), np.concatenate([reserved[1], own])
+    first = places[:0] if reserved is None else reserved[0]
+    every = places if reserved is None else np.concatenate([first, places])
+    stored = [search.stored(cap.attribute, every) for cap in rules.caps]
+    walk = Walk(rules.caps, stored, len(first))
+    if reserved is None:
+        kept = walk.first(len(places), k)
+        return places[kept], scores[kept]
+    kept = walk.first(len(places), k - len(first), np.isin(places, first))
+    places, scores = np.concatenate([first, places[kept]]), np.concatenate([reserved[1], scores[kept]])
     order = np.lexsort((places, -scores, np.isnan(scores)))
     return places[order], scores[order]
-
-
-def _groups(search: Search, caps: tuple[Cap, ...], places: Rows64) -> list[list[int | None]]:
-    return [groups_of(cap.attribute, search.stored(cap.attribute, places)) for cap in caps]
 
 
 def _reserved(search: Search, rules: Rules) -> list[tuple[Rows64, Array]]:
@@ -183,4 +186,4 @@ def _reserved(search: Search, rules: Rules) -> list[tuple[Rows64, Array]]:
     ]
 
 
-__all__ = ["Rules", "Search", "best_under", "read_rules"]
+__all__ = ["NO_RULES", "Rules", "Search", "best_under", "read_rules"]

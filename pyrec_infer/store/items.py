@@ -77,13 +77,13 @@ class State:
         places[self.rows] = np.arange(len(self.rows))
         return places
 
-    def has(self, key: Hashable) -> bool:
-        """Whether something is kept for a key."""
-        return key in self._kept
+    def found(self, key: Hashable) -> Any:
+        """What is kept for a key; None: nothing."""
+        return self._kept.get(key)
 
     def kept(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """What was made for a key, or is made now; threads may make the same twice, and no other."""
-        found: _Made | None = self._kept.get(key)
+        found: _Made | None = self.found(key)
         if found is None:
             found = make()
             if len(self._kept) >= _MOST_KEPT:

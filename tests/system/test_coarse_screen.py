@@ -9,8 +9,15 @@ import pytest
 from support.products import brute_force
 
 import pyrec_infer as pi
+from pyrec_infer.retrieval import index
 
 COUNT = 6_000
+
+
+@pytest.fixture(autouse=True, params=[0, index.FEW])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With coarse codes first, and with near scores of all items, as there are few."""
+    monkeypatch.setattr(index, "FEW", request.param)
 
 
 @pytest.mark.parametrize("width", [3, 8, 17, 32, 64, 100])

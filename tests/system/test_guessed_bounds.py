@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from support.products import brute_force
 
 import pyrec_infer as pi
+from pyrec_infer.retrieval import index
 from pyrec_infer.retrieval.retriever import PRECISIONS
 
 Array = NDArray[Any]
@@ -22,6 +23,11 @@ BLOCK, SAMPLE = 64, 64
 
 FAST = pi.available_backends()[0] != "numba" and os.environ.get("PYREC_INFER_BACKEND") != "numba"
 """Whether searches are native."""
+
+
+@pytest.fixture(autouse=True)
+def none_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "FEW", 0)
 
 
 def in_sample() -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from support.products import brute_force
 
 import pyrec_infer as pi
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, ResourceLimitError, ShapeError
+from pyrec_infer.retrieval import index
 from pyrec_infer.retrieval.retriever import PRECISIONS
 from pyrec_infer.retrieval.vectors import METRICS
 
@@ -63,7 +65,11 @@ MAKERS = [gaussian, clustered, heavy_tailed, duplicates, rising, outliers, tiny,
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("make", MAKERS)
-def test_results_equal_those_of_all_products(make: Any, metric: Any, precision: Any) -> None:
+@pytest.mark.parametrize("few", [0, index.FEW])
+def test_results_equal_those_of_all_products(
+    make: Any, metric: Any, precision: Any, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "FEW", few)
     rng = np.random.default_rng(MAKERS.index(make))
     for n, d, count, k in ((1000, 13, 3, 10), (130, 64, 1, 130), (700, 8, 8, 100), (5, 1, 2, 9)):
         items, queries = make(rng, n, d).astype(np.float32), make(rng, count, d).astype(np.float32)
@@ -127,7 +133,8 @@ def test_screens_lose_nothing(metric: Any, data: st.DataObject) -> None:
     items = np.asarray(some, np.float32)[rng.integers(0, len(some), 150)]
     items = np.where(rng.random(items.shape) < 0.2, np.nextafter(items, np.float32(9)), items)
     queries = np.asarray([data.draw(vector)], np.float32)
-    found = pi.Retriever(items, metric=metric, precision="int8").top_k(queries, k)
+    with patch.object(index, "FEW", data.draw(st.sampled_from([0, index.FEW]))):
+        found = pi.Retriever(items, metric=metric, precision="int8").top_k(queries, k)
     rows, scores = brute_force(metric, queries, items, k)
     np.testing.assert_array_equal(found.scores, scores)
     np.testing.assert_array_equal(found.ids, rows)

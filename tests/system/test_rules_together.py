@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from support.rules import product_model
 
 import pyrec_infer as pi
 from pyrec_infer.errors import InputError
+from pyrec_infer.retrieval import index
 from pyrec_infer.retrieval.retriever import PRECISIONS
 
 Array = NDArray[Any]
@@ -142,6 +144,8 @@ def test_all_rules_at_once(precision: Any, data: st.DataObject) -> None:
 
     plain = np.tile(np.arange(count), (requests, 1))
     products = queries @ vectors.T
+    with patch.object(index, "FEW", 0):
+        check(lambda: shop.retriever.top_k(queries, k, **rules), expected(products, plain))
     check(lambda: shop.retriever.top_k(queries, k, **rules), expected(products, plain))
     request = {"u": users.astype(np.float32)}
     own_scores = users[:, np.newaxis] * numbers

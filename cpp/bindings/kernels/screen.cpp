@@ -90,6 +90,38 @@ py::object run_screen_codes(const Call& call) {
   return shown(call, marks);
 }
 
+// queries [m, d], scales [m]; codes [blocks, kScreenItems, d], start, scale and bias of each.
+py::object run_score_codes(const Call& call) {
+  call.expect_arguments(6);
+  const py::array queries = call.flat<std::uint8_t>(0, 2), scales = call.flat<float>(1, 1),
+                  codes = call.flat<std::int8_t>(2, 3), start = call.flat<std::int32_t>(3, 2),
+                  scale = call.flat<float>(4, 2), bias = call.flat<float>(5, 2);
+  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1), count = size_of(codes, 0);
+  const auto of_items = [count](const py::array& x) {
+    return size_of(x, 0) == count && size_of(x, 1) == kScreenItems;
+  };
+  call.expect(size_of(scales, 0) == m && size_of(codes, 2) == d && d % 8 == 0 &&
+                  size_of(codes, 1) == kScreenItems && count <= kScreenStreams && of_items(start) &&
+                  of_items(scale) && of_items(bias),
+              "sizes differ");
+  py::array out =
+      call.flat_output<float>({static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(m),
+                               static_cast<py::ssize_t>(kScreenItems)});
+  std::vector<ScoreRows> blocks(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t first = i * kScreenItems;
+    blocks[i] = {static_cast<const std::byte*>(codes.data()) + first * d,
+                 d,
+                 data<std::int32_t>(start) + first,
+                 data<float>(scale) + first,
+                 data<float>(bias) + first,
+                 mutable_data<float>(out) + first * m};
+  }
+  call.kernels.score_rows_s7(data<std::uint8_t>(queries), data<float>(scales), m, blocks.data(),
+                             count, d);
+  return out;
+}
+
 // queries [m, d], starts, scales and sizes [m], least [blocks, m]; codes [blocks, d / 8,
 // 4 * kScreenItems], details and bias [blocks, kScreenItems].
 py::object run_screen_panels(const Call& call) {
@@ -137,6 +169,7 @@ py::object run_screen_vectors(const Call& call) {
 
 Runner runner(ScreenS7 Kernels::*) { return run_screen; }
 Runner runner(ScreenRowsS7 Kernels::*) { return run_screen_codes; }
+Runner runner(ScoreRowsS7 Kernels::*) { return run_score_codes; }
 Runner runner(ScreenU4 Kernels::*) { return run_screen_panels; }
 Runner runner(ScreenRowsF32 Kernels::*) { return run_screen_vectors; }
 
