@@ -18,6 +18,7 @@ from pyrec_infer.ir import (
     RowAxis,
     Size,
 )
+from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.passes.finish.find_product import ItemProduct
 from pyrec_infer.sources import Sources
@@ -68,6 +69,11 @@ class Phase:
     nodes: tuple[Node, ...]
     imports: tuple[Import, ...]
     exports: tuple[Export, ...]
+
+    @property
+    def at_once(self) -> bool:
+        """Whether one thread alone takes all rows at once, as tiles would only be copied together."""
+        return self.kind == "tile" and len(self.nodes) == 1 and has(self.nodes[0], Trait.FILLS)
 
 
 @dataclass(frozen=True)

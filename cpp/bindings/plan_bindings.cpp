@@ -265,7 +265,9 @@ std::unique_ptr<ExecutorHandle> build_plan(const std::string& isa, const py::lis
     Phase phase;
     phase.kind = enum_at<Phase::Kind>(parts[0], {{"request", Phase::Kind::kRequest},
                                                  {"tile", Phase::Kind::kTile},
+                                                 {"rows", Phase::Kind::kTile},
                                                  {"whole", Phase::Kind::kWhole}});
+    phase.at_once = parts[0].cast<std::string>() == "rows";
     programs.push_back(read_program(parts[1]));
     for (const auto& import : parts[2]) {
       const auto fields = import.cast<py::tuple>();

@@ -664,7 +664,7 @@ void Executor::run_phase(Call& call, std::size_t index) const {
   const bool tiled = phases_[index].kind == Phase::Kind::kTile;
   const std::int64_t rows = phases_[index].kind == Phase::Kind::kRequest ? 1 : call.rows;
   const bool shared = tiled && call.shares_tiles && shares(rows);
-  if (!shared && (!tiled || rows <= tile_rows_)) {
+  if (!shared && (!tiled || phases_[index].at_once || rows <= tile_rows_)) {
     run_tile(call, index, {0, rows, 0, 0}, call.worker);
     return;
   }

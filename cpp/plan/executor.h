@@ -48,6 +48,9 @@ struct Phase {
   std::shared_ptr<const Program> program;
   std::vector<Import> imports;  // one for each input of the program
   std::vector<Export> exports;  // one for each output of the program
+  // Of tiles: whether one thread alone takes all rows at once, as nothing is read twice and the
+  // results need not be copied out of a tile then.
+  bool at_once = false;
 };
 
 struct OutputSpec {

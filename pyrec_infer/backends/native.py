@@ -170,7 +170,7 @@ class _Lowering:
         )
         imports = [(numbers[item.value], item.mode, item.axis) for item in phase.imports]
         exports = [(numbers[item.value], item.axis) for item in phase.exports]
-        return phase.kind, program, imports, exports
+        return "rows" if phase.at_once else phase.kind, program, imports, exports
 
 
 def _storable(value: Array) -> Any:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.ir import Array, Dim, Info, Node, as_texts, fault, holds_strings
 from pyrec_infer.limits import current_budget
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, RowFlow, couples, required
+from pyrec_infer.ops.core.traits import FILLS
 from pyrec_infer.ops.tokens import tokens_of
 
 Grams: TypeAlias = dict[tuple[Any, ...], int]
@@ -29,15 +31,19 @@ def _lengths(node: Node) -> tuple[int, int, int]:
     return shortest, longest, skips
 
 
-def _columns(node: Node) -> tuple[int, ...]:
+def _columns(node: Node) -> NDArray[np.int64]:
     """Where the count of each n-gram of the pool goes."""
-    columns = tuple(int(column) for column in node.attribute("ngram_indexes", ()))
-    if not columns or any(not 0 <= column < 2**31 - 1 for column in columns):
+    columns = np.asarray(node.attribute("ngram_indexes", ()), np.int64)
+    if not columns.size or columns.min() < 0 or columns.max() >= 2**31 - 1:
         raise fault(ModelError, node, "ngram_indexes do not fit the pool")
     return columns
 
 
-def _weights(node: Node, columns: Sequence[int]) -> list[np.float32]:
+def _width(node: Node) -> int:
+    return int(_columns(node).max()) + 1
+
+
+def _weights(node: Node, columns: NDArray[np.int64]) -> list[np.float32]:
     given = tuple(node.attribute("weights", ())) or (1.0,) * len(columns)
     if len(given) != len(columns):
         raise fault(ModelError, node, "weights do not fit ngram_indexes")
@@ -45,14 +51,14 @@ def _weights(node: Node, columns: Sequence[int]) -> list[np.float32]:
     if node.attribute("mode", "TF") == "IDF":
         # Where n-grams share a column, which of them was found would decide.
         known: dict[int, np.float32] = {}
-        for column, weight in zip(columns, weights, strict=True):
+        for column, weight in zip(columns.tolist(), weights, strict=True):
             first = known.setdefault(column, weight)
             if first is not weight and first != weight:
                 raise fault(ModelError, node, "one column has several weights")
     return weights
 
 
-def _grams(node: Node, columns: Sequence[int]) -> Grams:
+def _grams(node: Node, columns: NDArray[np.int64]) -> Grams:
     """The number of each n-gram of the pool that is counted."""
     texts, numbers = tuple(node.attribute("pool_strings", ())), tuple(node.attribute("pool_int64s", ()))
     if bool(texts) == bool(numbers):
@@ -97,7 +103,7 @@ def _tfidf(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if x.ndim not in (1, 2):
         raise fault(ShapeError, node, f"expected 1 or 2 axes, got {x.ndim}")
     matrix = np.atleast_2d(x)
-    result = np.zeros((len(matrix), max(columns) + 1), np.float32)
+    result = np.zeros((len(matrix), int(columns.max()) + 1), np.float32)
     for row, items in zip(result, matrix.tolist(), strict=True):
         found = Counter(grams[window] for window in _windows(items, lengths) if window in grams)
         for gram, count in sorted(found.items()):
@@ -110,7 +116,7 @@ def _tfidf(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def _infer_tfidf(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     shape = required(node, inputs, 0).shape
-    width = max(_columns(node)) + 1
+    width = _width(node)
     lead: tuple[int | Dim, ...] = () if shape is None else shape[:-1]
     return [Info(np.dtype(np.float32), None if shape is None else (*lead, width))]
 
@@ -124,7 +130,7 @@ def _tfidf_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Inf
 def _token_counts(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """The counts of each text's tokens; what fills rows up is counted nowhere."""
     x = required(node, inputs, 0)
-    texts, width = tokens_of(node, x), max(_columns(node)) + 1
+    texts, width = tokens_of(node, x), _width(node)
     current_budget().require(4 * width * len(texts))
     counts = [_tfidf(node, [as_texts(text)])[0] for text in texts]
     return [np.stack(counts) if counts else np.zeros((0, width), np.float32)]
@@ -132,11 +138,11 @@ def _token_counts(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def _infer_token_counts(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     shape = required(node, inputs, 0).shape
-    width = max(_columns(node)) + 1
+    width = _width(node)
     return [Info(np.dtype(np.float32), None if shape is None else (shape[0], width))]
 
 
 OPS: tuple[Op, ...] = (
-    Op("TfIdfVectorizer", _infer_tfidf, _tfidf, _tfidf_rows),
-    Op("pyrec.TokenCounts", _infer_token_counts, _token_counts, rows.per_row),
+    Op("TfIdfVectorizer", _infer_tfidf, _tfidf, _tfidf_rows, traits=FILLS),
+    Op("pyrec.TokenCounts", _infer_token_counts, _token_counts, rows.per_row, traits=FILLS),
 )

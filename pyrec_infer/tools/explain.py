@@ -17,6 +17,8 @@ _PHASES = {
     "whole": "on all candidates at once, because they are not known to stay apart",
 }
 
+_AT_ONCE = "for every candidate, all rows at once or in parts that threads share"
+
 _SELECTION = {
     "tiles": "each tile's scores are compared while they are in cache, and only the best are kept.",
     "scores": "all scores are made, then compared.",
@@ -106,7 +108,7 @@ def _count(nodes: Sequence[Node]) -> str:
 
 
 def _phase_lines(number: int, phase: Phase, plan: Plan, runners: Mapping[Node, str]) -> list[str]:
-    title = _PHASES[phase.kind].format(rows=plan.tile_rows)
+    title = _AT_ONCE if phase.at_once else _PHASES[phase.kind].format(rows=plan.tile_rows)
     lines = [f"{number}. {title}: {_count(phase.nodes)}"]
     repeated = [item.value for item in phase.imports if item.mode == "repeat"]
     if repeated:

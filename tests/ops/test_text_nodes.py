@@ -131,6 +131,28 @@ def test_counts_of_onnxruntime(case: tuple[dict[str, Any], Any]) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("more", [False, True])
+def test_counts_of_many_rows(threads: int, more: bool) -> None:
+    """All rows at once, in parts, in tiles before another step, and of several requests."""
+    width, count = 150, 2000
+    attributes = {"pool_int64s": range(width), "ngram_counts": [0], "ngram_indexes": range(width)}
+    lengths = {"min_gram_length": 1, "max_gram_length": 1, "max_skip_count": 0}
+    made = "counts" if more else "y"
+    nodes = [helper.make_node("TfIdfVectorizer", ["x"], [made], mode="TF", **attributes, **lengths)]
+    nodes += [helper.make_node("Sqrt", ["counts"], ["y"])] if more else []
+    source = make_model(nodes, {"x": (TensorProto.INT64, ["N", 4])}, {"y": (TensorProto.FLOAT, ["N", width])})
+    x = np.random.default_rng(0).integers(-3, width + 3, (count, 4))
+    expected = np.zeros((count, width), np.float32)
+    rows, places = np.nonzero((x >= 0) & (x < width))
+    np.add.at(expected, (rows, x[rows, places]), 1)
+    expected = np.sqrt(expected) if more else expected
+    model = pi.load(source.SerializeToString(), threads=threads)
+    np.testing.assert_array_equal(model.run({"x": x})["y"], expected)
+    np.testing.assert_array_equal(model.run({"x": x[:3]})["y"], expected[:3])
+    np.testing.assert_array_equal(model.score({}, {"x": x}, output=("y", 7)), expected[:, 7])
+
+
 GRAMS: Mapping[str, Any] = {
     "pool_int64s": (1, 2, 3, 1, 2),
     "ngram_counts": (0, 3),

@@ -36,10 +36,11 @@ class Pool {
 
   std::size_t size() const { return strings_.empty() ? numbers_.size() : strings_.size(); }
 
-  std::int64_t place(std::size_t index) const {
-    if (!strings_.empty()) return texts_.find(strings_[index]);
-    std::int64_t found = -1;
-    integers_.find({&numbers_[index], 1}, {&found, 1});
+  // Of its own items.
+  std::vector<std::int64_t> places() const {
+    std::vector<std::int64_t> found(size());
+    for (std::size_t i = 0; i < strings_.size(); ++i) found[i] = texts_.find(strings_[i]);
+    if (strings_.empty()) integers_.find(numbers_, found);
     return found;
   }
 
@@ -84,18 +85,18 @@ class Pool {
   NumberMap integers_;
 };
 
-// N-grams as a tree: what follows a node by an item of the pool. Node 0 is the empty n-gram.
-class Tree {
+// N-grams as trees: what begins with an item of the pool, and what follows a node by another.
+class Trees {
  public:
-  Tree() = default;
-
   // Adds one; false if it is there.
-  bool add(std::span<const std::int64_t> gram, std::size_t number) {
-    std::uint32_t node = 0;
-    for (const std::int64_t item : gram) {
-      const auto next = static_cast<std::uint32_t>(grams_.size());
-      const auto [found, added] = edges_.try_emplace(edge(node, item), next);
-      if (added) grams_.push_back(-1);
+  bool add(std::span<const std::int64_t> gram, std::size_t number, std::size_t items) {
+    if (first_.empty()) first_.assign(items, kNone);
+    std::uint32_t& root = first_[static_cast<std::size_t>(gram[0])];
+    if (root == kNone) root = add_node();
+    std::uint32_t node = root;
+    for (const std::int64_t item : gram.subspan(1)) {
+      const auto [found, added] = edges_.try_emplace(edge(node, item), kNone);
+      if (added) found->second = add_node();
       node = found->second;
     }
     if (grams_[node] >= 0) return false;
@@ -104,27 +105,27 @@ class Tree {
   }
 
   // After all were added: the edges in a form that is faster to look at.
-  void close(std::size_t items) {
-    std::vector<std::uint64_t> edges(edges_.size());
-    // Of the node that an edge leads to, its place is its number less one.
-    for (const auto& [key, node] : edges_) edges[node - 1] = key;
-    map_ = NumberMap(edges);
-    first_.assign(items, kNone);
+  void close() {
+    std::vector<std::uint64_t> edges;
     for (const auto& [key, node] : edges_) {
-      if (key < items) first_[key] = node;
+      edges.push_back(key);
+      behind_.push_back(node);
     }
+    map_ = NumberMap(edges);
     edges_.clear();
   }
 
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
-  std::uint32_t first(std::int64_t item) const { return first_[static_cast<std::size_t>(item)]; }
+  std::uint32_t first(std::int64_t item) const {
+    return first_.empty() ? kNone : first_[static_cast<std::size_t>(item)];
+  }
 
   std::uint32_t next(std::uint32_t node, std::int64_t item) const {
     const std::uint64_t key = edge(node, item);
     std::int64_t place = -1;
     map_.find({&key, 1}, {&place, 1});
-    return place < 0 ? kNone : static_cast<std::uint32_t>(place + 1);
+    return place < 0 ? kNone : behind_[static_cast<std::size_t>(place)];
   }
 
   // The number of the n-gram that a node is, or -1.
@@ -135,9 +136,15 @@ class Tree {
     return std::uint64_t{node} << 32 | static_cast<std::uint64_t>(item);
   }
 
-  std::vector<std::int64_t> grams_{-1};
+  std::uint32_t add_node() {
+    grams_.push_back(-1);
+    return static_cast<std::uint32_t>(grams_.size() - 1);
+  }
+
+  std::vector<std::int64_t> grams_;
   std::unordered_map<std::uint64_t, std::uint32_t> edges_;
-  std::vector<std::uint32_t> first_;
+  std::vector<std::uint32_t> first_;   // of each item
+  std::vector<std::uint32_t> behind_;  // behind each edge
   NumberMap map_;
 };
 
@@ -210,8 +217,7 @@ class Grams {
 
   void add_grams(const std::vector<std::int64_t>& counts) {
     const auto size = static_cast<std::int64_t>(pool_.size());
-    std::vector<std::int64_t> items(pool_.size());
-    for (std::size_t i = 0; i < items.size(); ++i) items[i] = pool_.place(i);
+    const std::vector<std::int64_t> items = pool_.places();
     std::size_t number = 0;
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const auto length = static_cast<std::int64_t>(i + 1);
@@ -223,10 +229,12 @@ class Grams {
       for (std::int64_t at = begin; at < end; at += length, ++number) {
         const auto gram = std::span(items).subspan(static_cast<std::size_t>(at), i + 1);
         if (number >= columns_.size()) refuse("ngram_indexes do not fit the pool");
-        if (counted && !tree_.add(gram, number)) refuse("an n-gram is in the pool twice");
+        if (counted && !trees_.add(gram, number, items.size())) {
+          refuse("an n-gram is in the pool twice");
+        }
       }
     }
-    tree_.close(items.size());
+    trees_.close();
   }
 
   // The n-grams of a row, as often as they are in it.
@@ -242,13 +250,13 @@ class Grams {
       }
       for (std::size_t start = 0; start < items.size(); ++start) {
         if (items[start] < 0) continue;
-        std::uint32_t node = tree_.first(items[start]);
+        std::uint32_t node = trees_.first(items[start]);
         std::size_t at = start;
-        for (std::size_t length = 1; node != Tree::kNone; ++length) {
-          if (length >= shortest && tree_.gram(node) >= 0) hits.push_back(tree_.gram(node));
+        for (std::size_t length = 1; node != Trees::kNone; ++length) {
+          if (length >= shortest && trees_.gram(node) >= 0) hits.push_back(trees_.gram(node));
           at += step;
           if (length == longest_ || at >= items.size() || items[at] < 0) break;
-          node = tree_.next(node, items[at]);
+          node = trees_.next(node, items[at]);
         }
       }
     }
@@ -272,7 +280,7 @@ class Grams {
   }
 
   Pool pool_;
-  Tree tree_;
+  Trees trees_;
   Mode mode_ = Mode::kTf;
   std::size_t shortest_ = 1, longest_ = 1, skips_ = 0;
   std::size_t width_ = 0;
@@ -296,16 +304,18 @@ class TfIdfVectorizer {
     if (x.rank() == 2) shape.push_back(x.shape[0]);
     shape.push_back(static_cast<std::int64_t>(grams_.width()));
     const Tensor y = allocate(context, DType::kFloat32, shape);
-    std::fill_n(y.as<float>(), y.elements(), 0.0F);
-    const std::size_t block = std::max<std::size_t>(1, kBlock / std::max<std::size_t>(length, 1));
+    const std::size_t width = grams_.width();
+    const std::size_t each = std::max<std::size_t>({length, width / kZeros, 1});
+    const std::size_t block = std::max<std::size_t>(1, kBlock / each);
     std::vector<std::int64_t> places(std::min(block, rows) * length);
     std::vector<std::int64_t> hits;
     in_parts(rows, block, [&](std::size_t begin, std::size_t count) {
       const std::span<std::int64_t> found = std::span(places).first(count * length);
       grams_.pool().find(x, begin * length, found);
+      float* const to = y.as<float>() + begin * width;
+      std::fill_n(to, count * width, 0.0F);
       for (std::size_t i = 0; i < count; ++i) {
-        grams_.count(found.subspan(i * length, length), hits,
-                     y.as<float>() + (begin + i) * grams_.width());
+        grams_.count(found.subspan(i * length, length), hits, to + i * width);
       }
     });
     out[0].tensor = y;
@@ -313,6 +323,7 @@ class TfIdfVectorizer {
 
  private:
   static constexpr std::size_t kBlock = 512;  // elements that are looked up together
+  static constexpr std::size_t kZeros = 64;   // zeros that take as long
 
   Grams grams_;
 };
@@ -331,7 +342,6 @@ class TokenCounts {
     const std::size_t width = grams_.width();
     const Tensor y =
         allocate(context, DType::kFloat32, {x.elements(), static_cast<std::int64_t>(width)});
-    std::fill_n(y.as<float>(), y.elements(), 0.0F);
     std::vector<Text> found, room;
     std::vector<std::int64_t> places, hits;
     in_parts(static_cast<std::size_t>(x.elements()), kWatchedElements / 256,
@@ -342,7 +352,9 @@ class TokenCounts {
                  tokens_.append(x.as<Text>()[i], found, room);
                  places.resize(found.size());
                  grams_.pool().find(found, places);
-                 grams_.count(places, hits, y.as<float>() + i * width);
+                 float* const row = y.as<float>() + i * width;
+                 std::fill_n(row, width, 0.0F);
+                 grams_.count(places, hits, row);
                }
              });
     out[0].tensor = y;

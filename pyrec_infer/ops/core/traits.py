@@ -31,6 +31,9 @@ class Trait(Enum):
         number is added; of a quotient and a normalisation this holds for the first input.
     REDUCES
         Combines the elements of the first input along the axes that the second one names.
+    FILLS
+        Work of one pass: each element of the result is written at once, most of them the same, and no row
+        is read twice.
     CLASSIFIES
         The first result is a label for each row, out of the attribute ``labels``, an array; the last one
         has a column for each class.
@@ -44,6 +47,7 @@ class Trait(Enum):
     VARIADIC = "variadic"
     AFFINE = "affine"
     CLASSIFIES = "classifies"
+    FILLS = "fills"
 
 
 ELEMENTWISE = frozenset({Trait.ELEMENTWISE})
@@ -55,6 +59,7 @@ DISCONTINUOUS = frozenset({Trait.DISCONTINUOUS})
 MOVES = frozenset({Trait.MOVES})
 VIEW = frozenset({Trait.VIEW, Trait.MOVES})
 CLASSIFIES = frozenset({Trait.CLASSIFIES})
+FILLS = frozenset({Trait.FILLS})
 """The traits that operators have together."""
 
 

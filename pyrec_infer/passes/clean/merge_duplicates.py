@@ -28,10 +28,29 @@ def _attribute_key(value: object) -> Hashable:
     return repr(value)
 
 
-def _key(node: Node) -> Hashable:
-    attributes = tuple(sorted((key, _attribute_key(value)) for key, value in node.attributes.items()))
-    # Outputs that are absent in one node and present in the other make them different.
-    return node.op, node.inputs, attributes, tuple(bool(name) for name in node.outputs)
+def _attributes_key(node: Node) -> Hashable:
+    return tuple(sorted((key, _attribute_key(value)) for key, value in node.attributes.items()))
+
+
+class _Seen:
+    """The first of equal nodes."""
+
+    def __init__(self) -> None:
+        self._alone: dict[Hashable, Node | None] = {}
+        self._known: dict[Hashable, Node] = {}
+
+    def first(self, node: Node) -> Node:
+        # Outputs that are absent in one node and present in the other make them different.
+        key = node.op, node.inputs, tuple(bool(name) for name in node.outputs)
+        if key not in self._alone:
+            self._alone[key] = node
+            return node
+        # Attributes may be long, so they are looked at where all else is equal.
+        other = self._alone[key]
+        if other is not None:
+            self._known[key, _attributes_key(other)] = other
+            self._alone[key] = None
+        return self._known.setdefault((key, _attributes_key(node)), node)
 
 
 def merge_duplicates(graph: Graph) -> Graph:
@@ -43,12 +62,12 @@ def merge_duplicates(graph: Graph) -> Graph:
         first = constants.setdefault(_constant_key(value), name)
         if first != name and name not in graph.outputs:
             renamed[name] = first
-    made: dict[Hashable, Node] = {}
+    seen = _Seen()
     kept: list[Node] = []
     for node in graph.nodes:
         node = rename_inputs(node, renamed)
         mergeable = not node.bodies and not any(name in graph.outputs for name in node.outputs)
-        first_node = made.setdefault(_key(node), node) if mergeable else node
+        first_node = seen.first(node) if mergeable else node
         if first_node is node:
             kept.append(node)
         else:

@@ -20,3 +20,12 @@ def test_merge_duplicates() -> None:
     assert ops(applied(merge_duplicates, graph_of(nodes, **XZ))) == ["LeakyRelu", "Add"]
     nodes[1] = Node("LeakyRelu", ("x",), ("b",), {"alpha": 0.25})
     assert ops(applied(merge_duplicates, graph_of(nodes, **XZ))) == ["LeakyRelu", "LeakyRelu", "Add"]
+
+
+def test_of_several_each_meets_its_equal() -> None:
+    alphas = (0.5, 0.25, 0.25, 0.5, 1, 1.0)
+    nodes = [Node("LeakyRelu", ("x",), (f"a{i}",), {"alpha": alpha}) for i, alpha in enumerate(alphas)]
+    nodes.append(Node("Sum", tuple(f"a{i}" for i in range(len(alphas))), ("y",)))
+    made = applied(merge_duplicates, graph_of(nodes, **XZ))
+    assert [node.attribute("alpha") for node in made.nodes[:-1]] == [0.5, 0.25, 1, 1.0]
+    assert made.nodes[-1].inputs == ("a0", "a1", "a1", "a0", "a4", "a5")
