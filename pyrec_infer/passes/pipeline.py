@@ -39,6 +39,7 @@ from pyrec_infer.passes.finish.pad_lists import pad_lists
 from pyrec_infer.passes.finish.prune_masked import prune_masked
 from pyrec_infer.passes.finish.screen_layers import screen_layers
 from pyrec_infer.passes.load.expand_composites import expand_composites
+from pyrec_infer.passes.load.expand_transforms import expand_transforms
 from pyrec_infer.passes.load.expose_products import expose_products
 from pyrec_infer.passes.load.fuse_dense import fuse_dense
 from pyrec_infer.passes.load.inline_branches import inline_branches
@@ -99,6 +100,7 @@ LOAD: tuple[Step, ...] = (
     # Branches that were chosen by a constant have constants of their own.
     Step(fold_constants),
     Step(resolve_sizes),
+    Step(expand_transforms),
     Step(take_from_parts),
     Step(pick_from_flat),
     Step(pick_in_rows),

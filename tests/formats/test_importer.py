@@ -64,6 +64,13 @@ OLD_FORMS: list[tuple[str, int, dict[str, Any], Array, Array]] = [
         MATRIX,
         np.pad(MATRIX, [(0, 0), (1, 0)], constant_values=7),
     ),
+    (
+        "DFT",
+        17,
+        {"axis": 1, "onesided": 1},
+        CUBE[..., :1],
+        np.stack([np.fft.rfft(CUBE[..., 0]).real, np.fft.rfft(CUBE[..., 0]).imag], axis=-1),
+    ),
     ("ReduceSum", 11, {"axes": [1], "keepdims": 0}, MATRIX, MATRIX.sum(1)),
     ("ReduceMean", 9, {"axes": [1]}, MATRIX, MATRIX.mean(1, keepdims=True)),
 ]

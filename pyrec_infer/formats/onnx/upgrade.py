@@ -85,6 +85,14 @@ def _top_k(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     return [replace(node, inputs=(node.inputs[0], k), attributes=_without(node.attributes, "k"))]
 
 
+def _dft(node: Node, opset: int, make: Maker) -> Sequence[Node]:
+    if opset >= 20:
+        return [node]
+    axis = make.constant(node, "axis", np.asarray(node.attribute("axis", 1), np.int64))
+    inputs = (*_padded(node.inputs, 2)[:2], axis)
+    return [replace(node, inputs=inputs, attributes=_without(node.attributes, "axis"))]
+
+
 def _scatter(node: Node, opset: int, make: Maker) -> Sequence[Node]:
     return [replace(node, op="ScatterElements")]
 
@@ -99,6 +107,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(with_trait(Trait.REDUCES), _attribute_to_input(("axes", 1))),
     "BatchNormalization": _training,
     "Clip": _clip,
+    "DFT": _dft,
     "Hardmax": _softmax,
     "LogSoftmax": _softmax,
     "Pad": _pad,

@@ -24,6 +24,7 @@ _FEW = 64
 GROWING = frozenset(
     {
         "ConstantOfShape",
+        "DFT",
         "Expand",
         "OneHot",
         "Pad",
