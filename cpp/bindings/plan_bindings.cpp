@@ -611,6 +611,21 @@ void bind_plan(py::module_& module) {
   py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool")
       .def(py::init<std::size_t>(), py::arg("threads"))
       .def_property_readonly("threads", &ThreadPool::threads);
+  py::class_<Credit>(module, "Credit")
+      .def(py::init<>())
+      .def_property_readonly("enough", &Credit::enough)
+      .def(
+          "share",
+          [](Credit& credit, double worked, double taken) {
+            credit.share(Credit::Time(worked), Credit::Time(taken));
+          },
+          py::arg("worked"), py::arg("taken"))
+      .def(
+          "run_alone",
+          [](Credit& credit, double worked, double taken) {
+            credit.run_alone(Credit::Time(worked), Credit::Time(taken));
+          },
+          py::arg("worked"), py::arg("taken"));
   py::class_<ExecutorHandle>(module, "Executor")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),

@@ -1,5 +1,6 @@
 #include "core/thread_pool.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -30,6 +31,9 @@ constexpr std::chrono::microseconds kExpected{500};
 // A caller looks this long whether the others' last parts are done: as long as one may take.
 constexpr std::chrono::microseconds kFinish{200};
 
+// What a thread takes that has the caches for itself, where one that shares them takes 1.
+constexpr double kAlone = 0.95;
+
 // How long a caller that waits for the others' last part does not look whether its call is to stop.
 constexpr std::chrono::milliseconds kLook{10};
 
@@ -45,6 +49,13 @@ struct Release {
   void operator()(std::atomic<int>* owner) const { owner->store(0, std::memory_order_release); }
 };
 using Held = std::unique_ptr<std::atomic<int>, Release>;
+
+// What this thread has worked, without the time for which the system let others run.
+std::chrono::nanoseconds time_worked() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 template <class F>
 bool spin_until(std::chrono::microseconds most, F&& ready) {
@@ -87,20 +98,24 @@ struct ThreadPool::Team {
 
   const bool spins;  // every thread may have a CPU for itself
 
-  void share(std::size_t worker) {
+  // Returns how much of the work this thread has done.
+  double share(std::size_t worker) {
     const WatchScope scope(watch);
+    double done = 0;
     try {
       while (true) {
         const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
-        if (index >= count) return;
+        if (index >= count) return done;
         Watch::check();
         body.call(body.object, index, worker);
+        done += body.weigh(body.object, index);
       }
     } catch (...) {
       next.store(count, std::memory_order_relaxed);
       const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();
     }
+    return done;
   }
 
   // Waits for a loop that is open and not `seen`; false when the team ends.
@@ -217,27 +232,49 @@ void ThreadPool::start_team(int process) {
 }
 
 void ThreadPool::expect() {
-  const int process = threads_ > 1 ? getpid() : 0;
+  const int process = shares() ? getpid() : 0;
   if (process == 0 || !acquire(process)) return;
   const Held held(&owner_);
   start_team(process);
   team_->expect();
 }
 
+void ThreadPool::run_alone(std::size_t count, Body body) {
+  for (std::size_t index = 0; index < count; ++index) {
+    Watch::check();
+    body.call(body.object, index, 0);
+  }
+}
+
 void ThreadPool::run_body(std::size_t count, Body body) {
   const int process = threads_ > 1 && count > 1 ? getpid() : 0;
-  if (process == 0 || !acquire(process)) {
-    for (std::size_t index = 0; index < count; ++index) {
-      Watch::check();
-      body.call(body.object, index, 0);
-    }
+  if (process == 0 || !acquire(process)) return run_alone(count, body);
+  const Held held(&owner_);
+  const auto begin = std::chrono::steady_clock::now();
+  if (!credit_.enough()) {
+    const auto worked = time_worked();
+    run_alone(count, body);
+    credit_.run_alone(time_worked() - worked, std::chrono::steady_clock::now() - begin);
     return;
   }
-  const Held held(&owner_);
   start_team(process);
+  if (const std::exception_ptr error = run_shared(count, body)) std::rethrow_exception(error);
+}
+
+std::exception_ptr ThreadPool::run_shared(std::size_t count, Body body) {
+  const auto begin = std::chrono::steady_clock::now();
   team_->open(count, body);
-  team_->share(0);
-  if (const std::exception_ptr error = team_->close()) std::rethrow_exception(error);
+  const auto before = time_worked();
+  const double done = team_->share(0);
+  const Credit::Time worked = time_worked() - before;
+  std::exception_ptr error = team_->close();
+  double all = 0;
+  for (std::size_t index = 0; index < count; ++index) all += body.weigh(body.object, index);
+  // What others have worked tells less: beside other work, or on a slower CPU, they take longer.
+  if (done > 0 && !error) {
+    credit_.share(kAlone * worked * (all / done), std::chrono::steady_clock::now() - begin);
+  }
+  return error;
 }
 
 ThreadPool::~ThreadPool() {

@@ -491,7 +491,8 @@ void Executor::for_each_request(Workspace& workspace, const Requests& requests, 
   }
   if (others.empty()) return;
   for (Workspace::Worker& worker : workspace.workers) worker.globals.resize(globals_);
-  pool_->run(others.size(), [&](std::size_t number, std::size_t worker) {
+  const auto size = [&](std::size_t number) { return requests.size(others[number]); };
+  pool_->run(others.size(), size, [&](std::size_t number, std::size_t worker) {
     Call call{.workspace = workspace,
               .globals = workspace.workers[worker].globals,
               .worker = worker,
@@ -644,17 +645,19 @@ bool Executor::shares(std::int64_t rows) const {
 std::int64_t Executor::least_tile() const { return std::min(kLeastTile, tile_rows_); }
 
 // Where tiles end that threads share: large ones first, which read weights for many rows, and small
-// ones last, so that threads finish together, whether one came late or is slow.
-std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows) const {
+// ones last, so that threads finish together, whether one came late or is slow. Equal ones for a
+// thread alone.
+std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows, std::int64_t threads) const {
   constexpr std::int64_t kStep = 8;  // sizes that kernels have no remainder for
   constexpr std::int64_t kPart = 3;  // of what is left for a thread
-  const std::int64_t parts = kPart * static_cast<std::int64_t>(pool_->threads());
   std::vector<std::int64_t> ends;
   for (std::int64_t end = 0; end < rows;) {
     const std::int64_t left = rows - end;
-    const std::int64_t part = (left / parts + kStep - 1) / kStep * kStep;
-    const std::int64_t size = std::min(tile_rows_, std::max(least_tile(), part));
-    end = left < size + least_tile() && left <= tile_rows_ ? rows : std::min(rows, end + size);
+    const std::int64_t part = (left / (kPart * threads) + kStep - 1) / kStep * kStep;
+    const std::int64_t shared = std::min(tile_rows_, std::max(least_tile(), part));
+    const std::int64_t size = threads == 1 ? tile_rows_ : shared;
+    const bool last = threads > 1 && left < size + least_tile() && left <= tile_rows_;
+    end = last ? rows : std::min(rows, end + size);
     ends.push_back(end);
   }
   return ends;
@@ -681,16 +684,17 @@ void Executor::run_phase(Call& call, std::size_t index) const {
     }
     return;
   }
-  const std::vector<std::int64_t> ends = shared_tiles(rows);
+  const std::size_t threads = pool_->shares() ? pool_->threads() : 1;
+  const auto ends = shared_tiles(rows, static_cast<std::int64_t>(threads));
   const auto bounds = [&](std::size_t number) {
     number = std::min(number, ends.size());
     return number == 0 ? 0 : ends[number - 1];
   };
-  pool_->run(ends.size(), [&](std::size_t number, std::size_t worker) {
+  const auto size = [&](std::size_t number) { return bounds(number + 1) - bounds(number); };
+  pool_->run(ends.size(), size, [&](std::size_t number, std::size_t worker) {
     const std::int64_t begin = bounds(number), end = bounds(number + 1);
     // The others take those between.
-    const std::int64_t next = bounds(number + pool_->threads());
-    const std::int64_t next_end = bounds(number + pool_->threads() + 1);
+    const std::int64_t next = bounds(number + threads), next_end = bounds(number + threads + 1);
     run_tile(call, index, {begin, end - begin, next, next_end - next}, worker);
   });
 }

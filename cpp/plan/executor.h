@@ -172,7 +172,7 @@ class Executor {
   void give_whole_scores(Call& call) const;
   bool shares(std::int64_t rows) const;
   std::int64_t least_tile() const;
-  std::vector<std::int64_t> shared_tiles(std::int64_t rows) const;
+  std::vector<std::int64_t> shared_tiles(std::int64_t rows, std::int64_t threads) const;
   bool value_is_request(std::int32_t global) const;
   void bind_symbols(Workspace& workspace, std::size_t inputs, std::int64_t& requests,
                     std::int64_t& rows) const;
