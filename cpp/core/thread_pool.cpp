@@ -251,7 +251,8 @@ void ThreadPool::run_body(std::size_t count, Body body) {
   if (process == 0 || !acquire(process)) return run_alone(count, body);
   const Held held(&owner_);
   const auto begin = std::chrono::steady_clock::now();
-  if (!credit_.enough()) {
+  // What a parent's threads have cost says nothing of those that a forked child starts.
+  if (team_ && team_process_ == process && !credit_.enough()) {
     const auto worked = time_worked();
     run_alone(count, body);
     credit_.run_alone(time_worked() - worked, std::chrono::steady_clock::now() - begin);
