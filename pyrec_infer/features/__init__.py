@@ -8,7 +8,15 @@ from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.dates import DatePart
 from pyrec_infer.features.transforms.hashes import Cross, Hash
 from pyrec_infer.features.transforms.ids import Lookup, Modulo, OneHot, Shift, Vocabulary
-from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Sign, Standardise
+from pyrec_infer.features.transforms.numbers import (
+    Bucketise,
+    Clip,
+    Log1p,
+    MinMax,
+    Sign,
+    Standardise,
+    YeoJohnson,
+)
 from pyrec_infer.features.transforms.pseudonyms import Pseudonym
 from pyrec_infer.features.transforms.text import Prefix, Text
 
@@ -37,5 +45,6 @@ __all__ = [
     "Standardise",
     "Text",
     "Vocabulary",
+    "YeoJohnson",
     "json_schema",
 ]

@@ -37,6 +37,7 @@ EXAMPLES: list[Any] = [
     features.Pseudonym("env:KEY", buckets=7),
     features.OneHot(4),
     features.Counts(2, [0.5, 1], True),
+    features.YeoJohnson(0.5),
 ]
 
 

@@ -91,6 +91,13 @@ def test_scalers() -> None:
     )
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+def test_powers(standardize: bool) -> None:
+    powers = preprocessing.PowerTransformer(standardize=standardize)
+    after = pipeline.make_pipeline(preprocessing.StandardScaler(), powers)
+    check(fitted(("a", powers, ["price", "clicks", "size"]), ("b", after, ["shop"])), SEEN, LATER)
+
+
 def test_encoders_and_imputers() -> None:
     p = preprocessing
     steps = pipeline.make_pipeline(impute.SimpleImputer(), p.StandardScaler())
@@ -190,7 +197,14 @@ def test_a_column_that_several_transformers_take() -> None:
 def test_what_is_not_known_is_refused() -> None:
     p = preprocessing
     for transformer, message in (
-        (fitted(("a", p.PowerTransformer(), ["price"])), "'price': PowerTransformer is not known"),
+        (
+            fitted(("a", p.QuantileTransformer(n_quantiles=4), ["price"])),
+            "'price': QuantileTransformer is not known",
+        ),
+        (
+            fitted(("a", p.PowerTransformer(method="box-cox"), ["size"])),
+            "'size': PowerTransformer computes Box",
+        ),
         (fitted(("a", p.FunctionTransformer(np.square), ["price"])), "another function"),
         (fitted(("a", p.OneHotEncoder(min_frequency=2, drop="first"), ["city"])), "and drops one"),
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,19 @@ def transformed(
     return pi.load(as_it_is(code), schema=pi.Schema([field])).run({"raw": values})["y"]
 
 
+def yeo_johnson(x: float, power: float) -> float:
+    sign, power = (1, power) if x >= 0 else (-1, 2 - power)
+    size = math.log1p(abs(x))
+    return sign * (math.expm1(power * size) / power if power else size)
+
+
 NUMBERS: dict[str, tuple[Transform, Callable[[float], float]]] = {
     "log1p": (features.Log1p(), lambda x: math.log1p(x) if x > -1 else math.nan),
+    "yeo_johnson": (features.YeoJohnson(0.3), partial(yeo_johnson, power=0.3)),
+    "yeo_johnson, 0": (features.YeoJohnson(0.0), partial(yeo_johnson, power=0.0)),
+    "yeo_johnson, 2": (features.YeoJohnson(2.0), partial(yeo_johnson, power=2.0)),
+    "yeo_johnson, nearly 0": (features.YeoJohnson(-1e-9), partial(yeo_johnson, power=-1e-9)),
+    "yeo_johnson, negative": (features.YeoJohnson(-1.25), partial(yeo_johnson, power=-1.25)),
     "standardise": (features.Standardise(3.5, 0.25), lambda x: (x - 3.5) / 0.25),
     "min_max": (features.MinMax(-2.0, 6.0), lambda x: (x + 2.0) / 8.0),
     "clip": (features.Clip(-1.0, 4.5), lambda x: min(max(x, -1.0), 4.5)),
@@ -58,6 +69,13 @@ def test_numbers(name: str) -> None:
     kept = [value for value in values if name != "log1p" or value > -1]
     made = transformed(kept, [transform], "number")
     np.testing.assert_allclose(made, [expected(value) for value in kept], rtol=1e-14, atol=0)
+
+
+def test_powers_without_end() -> None:
+    endless = {"nan": "keep", "infinity": "keep"}
+    for power, expected in ((0.5, [math.inf, -math.inf]), (-2.0, [0.5, -math.inf]), (3.0, [math.inf, -1.0])):
+        made = transformed([math.inf, -math.inf, math.nan], [features.YeoJohnson(power)], "number", **endless)
+        np.testing.assert_array_equal(made, [*expected, math.nan])
 
 
 def test_log1p_below_its_domain_is_nan() -> None:

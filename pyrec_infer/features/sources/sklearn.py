@@ -11,7 +11,7 @@ import numpy as np
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.fields import Combination, Field, Side
 from pyrec_infer.features.transforms.ids import Lookup, OneHot, Shift, Vocabulary
-from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Standardise
+from pyrec_infer.features.transforms.numbers import Bucketise, Clip, Log1p, MinMax, Standardise, YeoJohnson
 from pyrec_infer.features.transforms.transform import Kind, Transform
 from pyrec_infer.strings.missing import is_missing
 
@@ -54,6 +54,13 @@ def _robust(transformer: Any, column: _Column, place: int) -> _Column:
 
 def _max_abs(transformer: Any, column: _Column, place: int) -> _Column:
     return _typed(column, "number").then(Standardise(0.0, float(transformer.scale_[place])))
+
+
+def _powers(transformer: Any, column: _Column, place: int) -> _Column:
+    if transformer.method != "yeo-johnson":
+        raise _refuse(column.field.name, transformer, "computes Box-Cox powers, which refuse what is below 0")
+    made = _typed(column, "number").then(YeoJohnson(float(transformer.lambdas_[place])))
+    return _standard(transformer._scaler, made, place) if transformer.standardize else made
 
 
 def _min_max(transformer: Any, column: _Column, place: int) -> _Column:
@@ -180,6 +187,7 @@ READERS: Mapping[str, Reader] = {
     "StandardScaler": _standard,
     "RobustScaler": _robust,
     "MaxAbsScaler": _max_abs,
+    "PowerTransformer": _powers,
     "MinMaxScaler": _min_max,
     "Binarizer": _binarizer,
     "KBinsDiscretizer": _bins,

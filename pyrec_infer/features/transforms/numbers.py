@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.features.transforms.ids import finite
 from pyrec_infer.features.transforms.transform import NUMBERS, Kind, Transform, in_order
-from pyrec_infer.passes.common.formulas import log1p
+from pyrec_infer.passes.common.formulas import expm1, log1p
 from pyrec_infer.passes.common.writer import Writer
 
 
@@ -40,6 +40,41 @@ class Log1p(_OfNumbers):
 
     def formula(self, writer: Writer, x: str) -> str:
         return log1p(writer, x, np.float64)
+
+
+@dataclass(frozen=True)
+class YeoJohnson(_OfNumbers):
+    """``((1 + x)^p - 1) / p`` where x is not negative, ``-((1 - x)^(2 - p) - 1) / (2 - p)`` elsewhere; where
+    one of the two divides by 0, the logarithm that it comes close to. scikit-learn's PowerTransformer.
+
+    Parameters
+    ----------
+    power : float
+    """
+
+    power: float
+    name = "yeo_johnson"
+
+    def mistakes(self) -> Iterator[str]:
+        yield from finite("power", self.power)
+
+    def borders(self) -> Iterator[Any]:
+        yield 0.0
+
+    def formula(self, writer: Writer, x: str) -> str:
+        size = log1p(writer, writer.node("Abs", x), np.float64)
+        above, below = (_power(writer, size, power) for power in (self.power, 2 - self.power))
+        known = writer.node("GreaterOrEqual", x, writer.constant(0, np.float64))
+        return writer.node("Where", known, above, writer.node("Neg", below))
+
+
+def _power(writer: Writer, logarithm: str, power: float) -> str:
+    """``(exp(power * logarithm) - 1) / power``."""
+    if abs(power) < np.finfo(np.float64).eps:
+        return logarithm
+    factor = writer.constant(power, np.float64)
+    grown = expm1(writer, writer.node("Mul", logarithm, factor), np.float64)
+    return writer.node("Div", grown, factor)
 
 
 @dataclass(frozen=True)
@@ -175,4 +210,4 @@ class Bucketise(_OfNumbers):
         return writer.node("ReduceSum", counts, last, keepdims=0)
 
 
-__all__ = ["Bucketise", "Clip", "Log1p", "MinMax", "Sign", "Standardise", "as_number"]
+__all__ = ["Bucketise", "Clip", "Log1p", "MinMax", "Sign", "Standardise", "YeoJohnson", "as_number"]
