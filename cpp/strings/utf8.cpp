@@ -1,10 +1,21 @@
 #include "strings/utf8.h"
 
+#include <bit>
+
 namespace pyrec {
 
 bool is_utf8(std::string_view text) {
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
   std::size_t at = 0;
   while (at < text.size()) {
+    if (text.size() - at >= 8) {
+      const std::uint64_t beyond = read64(text.data() + at) & kHigh;
+      if (beyond == 0) {
+        at += 8;
+        continue;
+      }
+      at += static_cast<std::size_t>(std::countr_zero(beyond)) / 8;
+    }
     const auto lead = static_cast<unsigned char>(text[at]);
     if (lead < 0x80) {
       ++at;

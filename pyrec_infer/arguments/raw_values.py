@@ -307,7 +307,7 @@ def require_lists(label: str, column: Any, item: ListField) -> None:
     if item.separator or isinstance(column, ArrowColumn):
         return
     for place, row in enumerate(column):
-        if not _is_no_list(row):
+        if not (isinstance(row, (list, tuple, np.ndarray)) or _is_no_list(row)):
             _elements(label, row, place)
 
 

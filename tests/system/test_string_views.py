@@ -127,6 +127,35 @@ def test_native_code_and_python_find_the_same_faults(
     assert outside or row == expected[1]
 
 
+PIECES = [
+    b"a",
+    b"seven77",
+    b"\x7f",
+    b"\xc3\xa9",
+    b"\xe6\x97\xa5",
+    b"\xf0\x9d\x84\x9e",
+    b"\x80",
+    b"\xc3",
+    b"\xed\xa0\x80",
+]
+
+
+@needs_native
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+def test_what_is_utf8_is_what_python_decodes(text: bytes) -> None:
+    """With letters at every place of the eight bytes that are looked at together."""
+    native = extension.native
+    assert native is not None
+    try:
+        text.decode()
+        expected = -1
+    except UnicodeDecodeError:
+        expected = 0
+    data = np.frombuffer(text, np.uint8)
+    assert native.first_no_utf8(np.asarray([0, len(text)]), data) == expected
+
+
 @needs_native
 def test_hashes_stay_inside_buffers_that_nobody_looked_at() -> None:
     native = extension.native
