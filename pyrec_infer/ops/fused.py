@@ -81,12 +81,18 @@ def lookup_rows(node: Node, inputs: Sequence[Array | None], first: int) -> list[
             found.append((source.reshape(len(source), part.width), None))
             continue
         ids = source[:, part.column] if part.column >= 0 else source.reshape(-1)
+        own = table.ndim == 3  # a table for each row
         try:
-            found.append((table, checked_ids(node, ids, len(table))))
+            rows = checked_ids(node, ids, table.shape[1] if own else len(table))
         except IdRangeError as error:
             if i < len(labels) and labels[i]:
                 raise IdRangeError(f"{labels[i]}: {error.message}", error.row) from None
             raise
+        if own:
+            count, size, width = table.shape
+            rows = rows + np.arange(count) * size
+            table = np.ascontiguousarray(table).reshape(count * size, width)
+        found.append((table, rows))
     return found
 
 
@@ -142,11 +148,15 @@ def _lookup_sum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _by_row(first: int) -> Callable[[Node, Sequence[Info | None], Sequence[Info]], RowFlow]:
-    """Sources hold the rows at axis 0, tables none; a bias is a row for all or one for each."""
+    """Sources hold the rows at axis 0, tables none, or one of three axes at axis 0 too; a bias is a row for
+    all or one for each."""
 
     def rule(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
         axes: set[RowAxis] = {info.rows for info in inputs[first::2] if info is not None}
-        tables = {info.rows for info in inputs[first + 1 :: 2] if info is not None}
+        given = [info for info in inputs[first + 1 :: 2] if info is not None]
+        own = [info for info in given if info.rows == 0 and info.rank == 3]
+        tables = {info.rows for info in given if info not in own}
+        axes.update(info.rows for info in own)
         bias = inputs[0] if first else None
         fits = bias is None or bias.rows == 0 or (bias.rows == Rows.INVARIANT and bool(bias.shape))
         if axes == {Rows.INVARIANT} and (bias is None or bias.rows == Rows.INVARIANT):
@@ -156,6 +166,52 @@ def _by_row(first: int) -> Callable[[Node, Sequence[Info | None], Sequence[Info]
         return RowFlow((Rows.OPAQUE,), coupled=True)
 
     return rule
+
+
+def _infer_field_tables(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    matrices, tables = (
+        required(node, inputs, 0),
+        [required(node, inputs, i + 1) for i in range(len(inputs) - 1)],
+    )
+    if len(node.attribute("firsts", ())) != len(node.outputs) or len(tables) != len(node.outputs):
+        raise fault(ModelError, node, "expected a place for each table")
+    known = matrices.shape is not None and len(matrices.shape) == 3
+    return [
+        Info(F32, (matrices.shape[0], table.shape[0], matrices.shape[2]))
+        if known and matrices.shape is not None and table.shape is not None and len(table.shape) == 2
+        else Info(F32, None)
+        for table in tables
+    ]
+
+
+def _field_tables(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    matrices, firsts = required(node, inputs, 0), node.attribute("firsts", ())
+    tables = [required(node, inputs, i + 1) for i in range(len(inputs) - 1)]
+    if any(
+        first < 0 or first + table.shape[1] > matrices.shape[1]
+        for first, table in zip(firsts, tables, strict=True)
+    ):
+        raise fault(ModelError, node, "a table beyond the matrices")
+    return [
+        np.matmul(table, matrices[:, first : first + table.shape[1]])
+        for first, table in zip(firsts, tables, strict=True)
+    ]
+
+
+def _field_tables_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    matrices = required(node, inputs, 0)
+    constant = all(info is not None and info.rows == Rows.INVARIANT for info in inputs[1:])
+    if not constant or matrices.rows not in (0, Rows.INVARIANT):
+        return RowFlow((Rows.OPAQUE,) * len(outputs), coupled=True)
+    return RowFlow((matrices.rows,) * len(outputs))
+
+
+def _field_tables_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
+    """Two for each number of a result and each of a vector."""
+    columns = (shapes[0] or (1,))[-1]
+    return (
+        2 * sum(count(shape or (0,)) for shape in shapes[1:]) * (columns if isinstance(columns, int) else 1)
+    )
 
 
 def _infer_pair_dots(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
@@ -263,7 +319,8 @@ OPS = (
     ),
     # Inputs source_0, table_0, source_1, table_1, ... A part with a table is its rows of the ids in
     # the source: column `columns[i]` of a matrix, or with -1 all of a vector [N] or [N, 1]. Ids count
-    # from the end where negative. A part without a table is the source's own float32 numbers [N, width].
+    # from the end where negative. A table [N, V, W] is one for each row. A part without a table is the
+    # source's own float32 numbers [N, width].
     # The result is the concatenation of all parts. Attributes, one for each part: columns, offsets
     # (bytes into a table's row), widths, codecs (see `pyrec_infer.codecs`); labels, which backends add:
     # for errors, what each source is.
@@ -290,4 +347,13 @@ OPS = (
     # Below these are further rows. Inputs a [N, F, D], and constants W [P, H], left [P], right [P], base
     # (optional) [fields * D, H] and below (optional) [R, H]. Attributes: fields (int).
     Op("pyrec.FoldDots", _infer_fold_dots, _fold_dots, _fold_dots_rows, flops=_fold_dots_flops),
+    # Tables E_0, E_1, ... [V, D] times their rows of matrices M [N, K, H], each a result [N, V, H]: E_0 with
+    # those from `firsts[0]` on. Inputs M and the tables. Attributes: firsts (ints).
+    Op(
+        "pyrec.FieldTables",
+        _infer_field_tables,
+        _field_tables,
+        _field_tables_rows,
+        flops=_field_tables_flops,
+    ),
 )

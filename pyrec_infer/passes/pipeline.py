@@ -66,6 +66,7 @@ from pyrec_infer.passes.split.fold_tables import fold_tables
 from pyrec_infer.passes.split.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.split.fuse_multiply_add import fuse_multiply_add
 from pyrec_infer.passes.split.fuse_records import fuse_records
+from pyrec_infer.passes.split.keep_ids import keep_ids
 from pyrec_infer.passes.split.merge_sums import merge_sums
 from pyrec_infer.passes.split.pack_matrices import pack_matrices
 from pyrec_infer.passes.split.repeat import separate_bounds
@@ -78,6 +79,7 @@ from pyrec_infer.passes.split.split_lookups import split_lookups
 from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split.split_products import split_products
 from pyrec_infer.passes.split.split_sums import split_sums
+from pyrec_infer.passes.split.tabulate_fields import tabulate_fields
 from pyrec_infer.passes.split.turn_products import turn_products
 from pyrec_infer.passes.step import EVERY, Aim, Change, State, States, Step, Watch, run
 
@@ -162,6 +164,8 @@ SPLIT: tuple[Step, ...] = (
     Step(split_concatenations, BY_SIDE, clean=True),
     Step(share_lookups, BY_SIDE, clean=True),
     Step(fuse_multiply_add, BY_SIDE, clean=True),
+    Step(keep_ids, BY_SIDE, stores_items),
+    Step(tabulate_fields, BY_SIDE, aim=Aim.MANY, clean=True),
     Step(skip_zeros),
     Step(split_item_lookups, BY_SIDE, stores_items),
     Step(separate_items, ("sides", "records"), stores_items, cut=take_items),

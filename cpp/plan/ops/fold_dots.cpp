@@ -158,7 +158,107 @@ class FoldDots {
   std::int64_t columns_ = 0;
 };
 
-constexpr OpEntry kOps[] = {{"pyrec.FoldDots", make_op<FoldDots>}};
+// Embedding tables times their rows of a request's matrix: what each row of a table adds to a sum.
+class FieldTables {
+ public:
+  explicit FieldTables(const OpSpec& spec) : firsts_(spec.attributes.integers("firsts")) {
+    if (firsts_.size() != spec.outputs || firsts_.empty()) {
+      throw OpError(ErrorKind::kModel, std::string(kName) + ": expected a place for each table");
+    }
+    for (std::size_t i = 0; i < firsts_.size(); ++i) {
+      const Tensor* table = constant_input(spec, i + 1);
+      if (!table || table->dtype != DType::kFloat32 || table->rank() != 2) {
+        throw OpError(ErrorKind::kUnsupported, std::string(kName) + ": tables that vary");
+      }
+      Table& own = tables_.emplace_back();
+      own.rows = unsigned_size(table->shape[0]);
+      own.width = unsigned_size(table->shape[1]);
+      own.numbers = AlignedArray<float>(own.rows * own.width);
+      float* to = own.numbers.data();
+      for (std::int64_t row = 0; row < table->shape[0]; ++row) {
+        const float* from = table->as<float>() + row * table->strides[0];
+        for (std::int64_t d = 0; d < table->shape[1]; ++d) *to++ = from[d * table->strides[1]];
+      }
+    }
+  }
+
+  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
+    const Tensor matrices = contiguous(context, required_f32(in, 0, kName));
+    if (matrices.rank() != 3) {
+      throw OpError(ErrorKind::kShape, std::string(kName) +
+                                           ": expected matrices [N, K, H], got shape " +
+                                           describe(matrices.shape));
+    }
+    const std::int64_t count = matrices.shape[0], columns = matrices.shape[2];
+    for (std::size_t i = 0; i < tables_.size(); ++i) {
+      const auto width = static_cast<std::int64_t>(tables_[i].width);
+      if (firsts_[i] < 0 || firsts_[i] > matrices.shape[1] - width) {
+        throw OpError(
+            ErrorKind::kShape,
+            std::string(kName) + ": a table beyond matrices of shape " + describe(matrices.shape));
+      }
+      out[i].tensor = allocate(context, DType::kFloat32,
+                               {count, static_cast<std::int64_t>(tables_[i].rows), columns});
+    }
+    if (columns == 0) return;
+    for (std::int64_t row = 0; row < count; ++row) multiply(context, matrices, row, out);
+  }
+
+ private:
+  static constexpr const char* kName = "pyrec.FieldTables";
+  static constexpr std::size_t kRowsOfPart = 64;  // that one thread takes at once
+
+  struct Table {
+    std::size_t rows, width;
+    AlignedArray<float> numbers;
+  };
+  // Some rows of a table, and where their products go.
+  struct Part {
+    const Table* table;
+    const float* packed;
+    float* to;
+    std::size_t begin, count;
+  };
+
+  void multiply(Context& context, const Tensor& matrices, std::int64_t row,
+                std::span<Value> out) const {
+    const std::int64_t columns = matrices.shape[2];
+    const std::size_t n = unsigned_size(columns);
+    const float* matrix = matrices.as<float>() + row * matrices.shape[1] * columns;
+    std::vector<BufferRef> packed;
+    std::vector<Part> parts;
+    for (std::size_t i = 0; i < tables_.size(); ++i) {
+      const Table& table = tables_[i];
+      packed.push_back(pack(context, matrix + firsts_[i] * columns,
+                            static_cast<std::int64_t>(table.width), columns, columns, 1));
+      const auto* weights = reinterpret_cast<const float*>(packed.back().get()->data());
+      float* to = out[i].tensor.as<float>() + unsigned_size(row) * table.rows * n;
+      in_parts(table.rows, kRowsOfPart, [&](std::size_t begin, std::size_t size) {
+        parts.push_back({&table, weights, to, begin, size});
+      });
+    }
+    const auto run_part = [&](std::size_t place, std::size_t) {
+      const auto& [table, weights, to, begin, size] = parts[place];
+      context.kernels.gemm_f32(table->numbers.data() + begin * table->width, table->width, weights,
+                               nullptr, 0, Activation::kNone, to + begin * n, n, size, n,
+                               table->width, nullptr);
+    };
+    ThreadPool* const pool = Sharing::current();
+    if (pool && parts.size() > 1) {
+      pool->run(parts.size(), run_part);
+    } else {
+      for (std::size_t place = 0; place < parts.size(); ++place) run_part(place, 0);
+    }
+  }
+
+  std::vector<std::int64_t> firsts_;
+  std::vector<Table> tables_;
+};
+
+constexpr OpEntry kOps[] = {
+    {"pyrec.FoldDots", make_op<FoldDots>},
+    {"pyrec.FieldTables", make_op<FieldTables>},
+};
 
 }  // namespace
 

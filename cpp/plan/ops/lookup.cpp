@@ -123,7 +123,34 @@ class Lookups {
     return found;
   }
 
-  LookupPart looked_up(const Part& part, const Tensor& source, const Tensor& table) {
+  LookupPart looked_up(const Part& part, const Tensor& source, const Tensor& given) {
+    if (given.rank() == 3) return looked_up_of_own(part, source, given);
+    return looked_up_of_one(part, source, given);
+  }
+
+  // In a table for each row, [N, V, W]; most often they are one.
+  LookupPart looked_up_of_own(const Part& part, const Tensor& source, const Tensor& tables) {
+    require_rows(tables);
+    const std::int64_t size = tables.shape[1], width = tables.shape[2];
+    if (n_ <= 1 || tables.strides[0] == 0) {
+      return looked_up_of_one(part, source,
+                              view(tables, {size, width}, {tables.strides[1], tables.strides[2]}));
+    }
+    const Tensor& all =
+        kept_.emplace_back(reshaped(context_, contiguous(context_, tables), {n_ * size, width}));
+    require_table(part, all);
+    LookupPart found = part_of_table(part, all);
+    // Row numbers that no other part shares.
+    source_ = nullptr;
+    const std::int64_t* ids = rows_of(part.column, source, size);
+    source_ = nullptr;
+    std::int64_t* rows = next_ - n_;
+    for (std::int64_t i = 0; i < n_; ++i) rows[i] = ids[i] + i * size;
+    found.rows = rows;
+    return found;
+  }
+
+  LookupPart looked_up_of_one(const Part& part, const Tensor& source, const Tensor& table) {
     require_table(part, table);
     const bool plain = has_plain_rows(table);
     const Tensor& rows = plain ? table : kept_.emplace_back(contiguous(context_, table));

@@ -93,6 +93,10 @@ class _Fuser:
         if not first:
             parts = _joined(parts)
         bias, activation = node.inputs[0] if first else "", node.attribute("activation", "")
+        addend = self.made.get(bias)
+        earlier = self.record_parts(bias, "pyrec.LookupSum") if first else []
+        if addend is not None and earlier and self.alone(bias) and not addend.attribute("activation"):
+            parts, bias = [*earlier, *parts], addend.inputs[0]
         return make_lookup(node.op, node.outputs[0], parts, bias=bias, activation=activation, label=node.name)
 
     def run(self) -> Graph:

@@ -22,6 +22,9 @@ RECORDS = "catalog/records"
 ROWS = "catalog/rows"
 """Input of the pair graph: the record of each candidate."""
 
+NEAR = "near"
+"""Attribute of an item's lookups in tables that stay in cache: the record holds their ids."""
+
 _LONG = 16
 """Shorter values are stored exactly at every precision; they would not make records much smaller."""
 
@@ -117,7 +120,7 @@ class ItemCut:
                 new = sum(self.row_bytes(source) for source in sources if source not in self.frontier)
                 old = sum(self.row_bytes(other) for other in own)
                 # What has no known size, for instance one row for each of the request's, is never stored.
-                saves = new < old or (new == old and (has(node, Trait.VIEW) or node.op == "Transpose"))
+                saves = new < old or (new == old and self.is_free(node))
                 if old == float("inf") or (saves and self.is_cheap(node)):
                     for other in own:
                         del self.frontier[other]
@@ -126,7 +129,15 @@ class ItemCut:
                     changed = True
                     break
 
+    def is_free(self, node: Node) -> bool:
+        """Whether what it is made of is as good to store."""
+        parts = [self.graph.producers.get(name) for name in node.inputs] if node.op == "Concat" else []
+        near = any(part is not None and part.attribute(NEAR) for part in parts)
+        return near or has(node, Trait.VIEW) or node.op == "Transpose"
+
     def is_cheap(self, node: Node) -> bool:
+        if node.attribute(NEAR):
+            return True
         if node.op.startswith("Gather"):
             # Fixed positions; not rows of a table, which lie far apart.
             return self.rates[node.inputs[1]] == Rate.MODEL
@@ -169,7 +180,8 @@ class ItemCut:
                 )
             codec, size = _storage(info.dtype, prod(shape), "fp32" if name in exact else precision)
             found.append(Field(name, info.dtype, shape, info.rows, codec, 0, size))
-        found.sort(key=lambda field: -field.size)
+        # Graphs for few and for many candidates find the same fields, in other orders.
+        found.sort(key=lambda field: (-field.size, field.value in self.graph.inputs))
         placed, end = [], 0
         for field in found:
             alignment = 16 if field.size >= 16 else 8 if field.dtype.itemsize == 8 else 4
@@ -188,4 +200,4 @@ def _storage(dtype: np.dtype[Any], width: int, precision: str) -> tuple[str, int
     return codec.name, codec.row_bytes(width)
 
 
-__all__ = ["RECORDS", "ROWS", "Field", "ItemCut"]
+__all__ = ["NEAR", "RECORDS", "ROWS", "Field", "ItemCut"]

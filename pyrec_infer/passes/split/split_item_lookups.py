@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyrec_infer.ir import Graph, Node, Rate
 from pyrec_infer.ops.lookup_parts import LOOKUPS, LookupPart, lookup_parts, make_lookup
 from pyrec_infer.passes.common.sides import Sides, find_rates
+
+
+def _is_ready(part: LookupPart, rates: Mapping[str, Rate]) -> bool:
+    """Whether a part is known of an item alone."""
+    return rates[part.source] == Rate.ITEM and bool(part.table) and rates[part.table] == Rate.MODEL
 
 
 def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
@@ -32,7 +39,7 @@ def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
         first = int(node.op == "pyrec.LookupSum")
         parts = lookup_parts(node)
         runs: list[list[LookupPart]] = []
-        ready = [rates[part.source] == Rate.ITEM and bool(part.table) for part in parts]
+        ready = [_is_ready(part, rates) for part in parts]
         if first:
             # Addends may change places.
             order = sorted(range(len(parts)), key=lambda i: ready[i])
@@ -42,7 +49,7 @@ def split_item_lookups(graph: Graph, sides: Sides) -> Graph:
                 runs[-1].append(part)
             else:
                 runs.append([part])
-        flags = [rates[run[0].source] == Rate.ITEM and bool(run[0].table) for run in runs]
+        flags = [_is_ready(run[0], rates) for run in runs]
         merged: list[LookupPart] = []
         for number, (run, is_item) in enumerate(zip(runs, flags, strict=True)):
             if not is_item:
