@@ -61,7 +61,6 @@ def test_rows_of_the_requests_tables_are_added(bias: str, activation: str) -> No
     graph = layer_of([LARGE, SMALL, NUMBERS, OTHER], bias, **more)
     made = applied(tabulate_fields, graph, SIDES)
     assert sorted(made_of(made)) == [
-        "Concat",
         "Dense",
         "FieldTables",
         "Gather",
