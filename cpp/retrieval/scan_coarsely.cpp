@@ -67,7 +67,12 @@ void Scan::screen_panels() {
                      2 * table_.coarse_stride);
   const std::size_t pairs = stretch_.size() * group_.count;
   std::size_t count = 0;
-  for (std::size_t i = 0; i < pairs; ++i) count += count_set(marks_[i]);
+  for (std::size_t i = 0; i < stretch_.size(); ++i) {
+    const std::uint64_t found_here = present(stretch_[i]);
+    for (std::size_t query = 0; query < group_.count; ++query) {
+      count += count_set(panels_[i].marks[query] & found_here);
+    }
+  }
   const bool paid = count * kCoarseShare <= pairs * kBlock;
   coarsely_.count(paid);
   for (std::size_t i = 0; i < stretch_.size(); ++i) {

@@ -27,10 +27,13 @@ constexpr std::uint32_t kNone = ~std::uint32_t{0};
 std::uint64_t bits_of(const std::uint8_t* flags) {
   static_assert(VectorIndex::kBlock == 64 && std::endian::native == std::endian::little);
   constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
-  std::uint64_t bits = 0;
+  std::uint64_t words[8], bits = 0;
+  std::memcpy(words, flags, sizeof(words));
+  for (const std::uint64_t word : words) bits |= word;
+  if (bits == 0) return 0;
+  bits = 0;
   for (std::size_t i = 0; i < 64; i += 8) {
-    std::uint64_t bytes = 0;
-    std::memcpy(&bytes, flags + i, sizeof(bytes));
+    const std::uint64_t bytes = words[i / 8];
     // The lowest bit of each byte that is not zero; the product has them side by side at its top.
     const std::uint64_t ones = ((((bytes & kLow) + kLow) | bytes) & ~kLow) >> 7;
     bits |= (ones * 0x0102040810204080) >> 56 << i;

@@ -168,7 +168,7 @@ class ProductSearch:
         bounds = self._bounds(arrays, requests, numbers)
         if bounds is None:
             return None
-        index = scope_of(choice, numbers.index, within)
+        index = scope_of(choice, numbers.index, requests, within)
         numbers.searches += 1
         width, refined = k + _MORE, 0
         while width * _SHARE <= max(len(state.rows), 1):

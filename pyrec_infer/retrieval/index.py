@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
 import numpy as np
@@ -19,6 +19,21 @@ from pyrec_infer.top_k import Adjustment, Ranked
 _SPARSE = 0.25
 """Where a smaller part of the items may be found, they are laid out by themselves; else what may not is
 passed over in the blocks of all."""
+
+
+class _Cost(NamedTuple):
+    """Nanoseconds for each number of an item: to read it among others, coarsely where there are codes, and to
+    multiply it with a query's; and the bytes that a number takes where it lies apart."""
+
+    read: float
+    multiply: float
+    size: int
+
+
+_OF_VECTORS, _OF_CODES = _Cost(0.24, 0.04, 4), _Cost(0.06, 0.018, 1)
+
+_APART, _LINE = 35.0, 12.0
+"""Nanoseconds for what is known of an item that lies apart, and for each 64 bytes of its numbers."""
 
 FEW = 1 << 17
 """Of no more items scores of codes are made of all before any product is, so that hardly more products are
@@ -67,9 +82,10 @@ class Index(Protocol):
         """
         ...
 
-    def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> Index:
-        """Those items alone whose rows are flagged; their places stay what they are. What is to last for many
-        searches may take longer to make and more memory."""
+    def restricted(self, flags: NDArray[np.bool_], queries: int | None = None) -> Index:
+        """Those items alone whose rows are flagged, for a search of so many queries; their places stay what
+        they are. For any number of searches where there is none: that may take longer to make and more
+        memory."""
         ...
 
 
@@ -103,7 +119,7 @@ class NumbaIndex:
         self._vectors = np.ascontiguousarray(view.part(form.first)[own]).view(np.float32)
         self._biases = form.biases(view.part(form.first + 1)[own])
 
-    def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> NumbaIndex:
+    def restricted(self, flags: NDArray[np.bool_], queries: int | None = None) -> NumbaIndex:
         return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
 
     def search(
@@ -172,6 +188,8 @@ class NativeIndex:
         pool: Any,
     ) -> None:
         made = native.VectorIndex(vectors, details, codes, coarse, rows, biased)
+        self._width: int = vectors.shape[1] // 4
+        self._coded = codes is not None
         self._set(made, len(rows), None, backend, pool)
         self._copies: list[ref[NativeIndex]] = []
 
@@ -182,16 +200,24 @@ class NativeIndex:
         self._backend, self._pool = backend, pool
         return self
 
-    def restricted(self, flags: NDArray[np.bool_], lasting: bool = False) -> NativeIndex:
+    def restricted(self, flags: NDArray[np.bool_], queries: int | None = None) -> NativeIndex:
         mask, count = self._index.mask(flags, self._mask)
-        sparse = count < _SPARSE * self.count
-        copied = lasting and sparse and count <= self._left()
+        sparse = count < self.count * (_SPARSE if queries is None else self._sparse(queries))
+        copied = queries is None and sparse and count <= self._left()
         index = self._index.restricted(mask, copied) if sparse else self._index
         made = object.__new__(NativeIndex)
+        made._width, made._coded, made._copies = self._width, self._coded, []
         made._set(index, count, None if sparse else mask, self._backend, self._pool)
         if copied:
             self._copies.append(ref(made))
         return made
+
+    def _sparse(self, queries: int) -> float:
+        """Of so large a share of the items it takes as long to read them where they lie as to search all."""
+        width, cost = self._width, _OF_CODES if self._coded else _OF_VECTORS
+        search = width * max(cost.read, queries * cost.multiply)
+        apart = _APART + _LINE * -(-width * cost.size // 64)
+        return min(_SPARSE, search / (search + apart))
 
     def _left(self) -> int:
         """Of how many items what a search reads may still be copied: all copies that there are together are

@@ -15,16 +15,17 @@ _BYTES_OF_RESULT = 64
 """What one id and its score take, with the copies that a call makes."""
 
 
-def scope_of(choice: RowChoice, whole: Index, within: Flags | None = None) -> Index:
-    """The items of an index that may be found, of those that are flagged alone where flags are given."""
+def scope_of(choice: RowChoice, whole: Index, queries: int, within: Flags | None = None) -> Index:
+    """The items of an index that so many queries may find, of those that are flagged alone where flags are
+    given."""
     state, flags = choice.state, choice.flags
     if within is not None:
-        return whole.restricted(both(flags, state.flags_of(within)))
+        return whole.restricted(both(flags, state.flags_of(within)), queries)
     if flags is None:
         return whole
     if choice.prepared is None:
-        return whole.restricted(flags)
-    return state.kept((whole, choice.prepared), lambda: whole.restricted(flags, lasting=True))
+        return whole.restricted(flags, queries)
+    return state.kept((whole, choice.prepared), lambda: whole.restricted(flags))
 
 
 class Ranking:
@@ -55,14 +56,16 @@ class Ranking:
         adjustment: Adjustment | None = None,
     ) -> None:
         self._choice, self._whole, self._form = choice, index, form
-        self._scope = scope_of(choice, index)
+        self._scope = scope_of(choice, index, len(queries))
         self._given, self._queries = queries, form.queries(queries)
         self._boosts = None if adjustment is None else Boosts(adjustment, form.squares(queries))
         self.refined = 0
 
     def rank(self, k: int, within: Flags | None) -> Ranked:
         """The k best of each query, of those that are flagged alone where flags are given."""
-        index = self._scope if within is None else scope_of(self._choice, self._whole, within)
+        index = self._scope
+        if within is not None:
+            index = scope_of(self._choice, self._whole, len(self._queries), within)
         kept = min(k, index.count)
         require_room(_BYTES_OF_RESULT * len(self._queries) * kept)
         places, products, counts, refined = index.search(

@@ -93,6 +93,8 @@ def read_excluded(id_type: IdType, given: Any, count: int) -> Excluded:
         id_type.known(f"exclude (request {number})", ids)
         for number, ids in enumerate(require_lists("exclude", given, count))
     ]
+    if count == 1:
+        return Excluded(each[0], None)
     return Excluded(join_keys(each), np.repeat(np.arange(count), [len(keys) for keys in each]))
 
 
