@@ -35,52 +35,54 @@ from pyrec_infer.planner import build_plan, with_derived
 def plan_graph(graph: Graph, context: Context) -> Plan:
     """The plan of a graph that no step of a split is for."""
     finished = finish_graphs({EVERY: State(graph, context)})
-    return _joined(finished, 1)
+    return _joined(finished, 1)[0]
 
 
-def _joined(states: States, threads: int) -> Plan:
-    """One plan of all that a graph has become, which takes the best of them for each call."""
+def _joined(states: States, threads: int) -> tuple[Plan, frozenset[Aim]]:
+    """One plan of all that a graph has become, which takes the best of them for each call, and the key of
+    the graph that it is made of where candidates are many."""
     plans = {key: build_plan(state.graph, state.context.request) for key, state in states.items()}
     for key in [key for key in plans if Aim.HIDDEN in key]:
         # What serves the requests for which hidden positions cannot be left out.
         pruned = key - {Aim.HIDDEN}
         plans[pruned] = replace(plans[pruned], alternative=plans[key])
-    few = plans.get(frozenset({Aim.MANY}))
-    return plans[EVERY] if few is None else join_plans(plans[EVERY], few, threads)
+    spared = frozenset({Aim.MANY})
+    if spared not in plans:
+        return plans[EVERY], EVERY
+    plan = join_plans(plans[EVERY], plans[spared], threads)
+    return plan, spared if plan is plans[spared] else EVERY
 
 
 def make_plan(states: States, backend: str, pool: Any, watch: Watch | None = None) -> Plan:
     """The plan of split graphs; see `split_graphs`."""
+    return make_plans(states, backend, pool, watch)[0]
+
+
+def make_plans(
+    states: States, backend: str, pool: Any, watch: Watch | None = None
+) -> tuple[Plan, frozenset[Aim]]:
+    """The plan of split graphs, and the key of the graph that it is made of where candidates are many."""
     context = states[EVERY].context
     skips = skips_zero_groups(backend, context.precision)
     ready = {
         key: State(state.graph, replace(state.context, skips_groups=skips)) for key, state in states.items()
     }
     finished = finish_graphs(ready, watch)
-    plan = _joined(finished, 1 if pool is None else pool.threads)
+    plan, key = _joined(finished, 1 if pool is None else pool.threads)
     if RECORDS in states[EVERY].graph.inputs:
         plan = replace(plan, product=_product_of(finished))
     own = Context(strict_ids=context.strict_ids)
     derived = [(part, plan_graph(part.graph, own)) for part in context.derived]
-    return with_derived(plan, derived, context.one_request)
+    return with_derived(plan, derived, context.one_request), key
 
 
-def _alike(a: Plan, b: Plan) -> bool:
-    """Whether plans have the same nodes."""
-    nodes = [
-        [(node.op, node.inputs, node.outputs) for phase in plan.phases for node in phase.nodes]
-        for plan in (a, b)
-    ]
-    return nodes[0] == nodes[1]
-
-
-def make_near_plan(states: States, plan: Plan, backend: str) -> tuple[Plan | None, Screened]:
-    """A plan whose scores are near those of the plan that `make_plan` made of split graphs, and what bounds
-    how far they are; None where nothing does, and then why.
+def make_near_plan(state: State, plan: Plan, backend: str) -> tuple[Plan | None, Screened]:
+    """A plan whose scores are near those of the plan that `make_plans` made of split graphs, this one where
+    candidates are many, and what bounds how far they are; None where nothing does, and then why.
 
     Both plans make the inputs of the first layer that is in int8 alike, in every bit.
     """
-    context = states[EVERY].context
+    context = state.context
     reasons = (
         (context.precision != "fp32", f"the layers run in {context.precision}"),
         (backend == "numba", "this backend makes int8 scores no faster"),
@@ -90,18 +92,13 @@ def make_near_plan(states: States, plan: Plan, backend: str) -> tuple[Plan | Non
     )
     for found, why_not in reasons:
         if found:
-            return None, Screened(states[EVERY].graph, why_not=why_not)
+            return None, Screened(state.graph, why_not=why_not)
     skips = skips_zero_groups(backend, "int8")
-    for key, plain in finish_graphs(states).items():
-        state = states.get(key)
-        if state is None or not _alike(build_plan(plain.graph, plain.context.request), plan):
-            continue
-        near = State(state.graph, replace(state.context, screens=True, skips_groups=skips))
-        made = finish_graphs({EVERY: near})[EVERY]
-        screened = made.context.screened
-        if screened is not None:
-            return None if screened.why_not else build_plan(made.graph, made.context.request), screened
-    return None, Screened(states[EVERY].graph, why_not="a plan of other steps scores many items")
+    near = State(state.graph, replace(context, screens=True, skips_groups=skips))
+    made = finish_graphs({EVERY: near})[EVERY]
+    screened = made.context.screened
+    assert screened is not None
+    return None if screened.why_not else build_plan(made.graph, made.context.request), screened
 
 
 def _product_of(finished: States) -> ProductPlan | str:
@@ -172,4 +169,4 @@ def _form(graph: Graph) -> tuple[list[str], list[tuple[int, ...]]]:
     return [node.op for node in graph.nodes], sorted(value.shape for value in graph.constants.values())
 
 
-__all__ = ["make_near_plan", "make_plan", "make_ready", "plan_graph", "watch_passes"]
+__all__ = ["make_near_plan", "make_plan", "make_plans", "make_ready", "plan_graph", "watch_passes"]

@@ -59,6 +59,15 @@ _LOST_OF_PRODUCTS = 2.0**-36
 _SLACK = 1 + 2.0**-30
 """More than double precision loses in norms, and in the few sums that follow."""
 
+_SINGLE_SLACK = 1 + 2.0**-16
+"""More than float32 loses of a bound's few products and of their sum, as a share."""
+
+_SINGLE_LEAST = 2.0**-120
+"""More than it loses where products are too small."""
+
+_LOST_OF_REACH = 2.0**-22
+"""Share of a sum of float32 that is lost where its bound is added to it, and more."""
+
 
 def sum_error(terms: int) -> float:
     """What a sum of so many products in float32 can be wrong by, as a share of the sum of their magnitudes,
@@ -297,11 +306,16 @@ class ScoreBound:
             error = HalvedBound.of(layers[-2], last).errors(before, made, size, one)
         elif self._gated is None:
             error = LayerBound.of(last).last(error, norm, size, one)
-        self._error, self._norm = error * _SLACK, norm * _SLACK
-        self._largest = largest + size + self._error
+        error = error * _SLACK
+        self._norm, self._largest = _in_single(norm * _SLACK), _in_single(largest + size + error)
+        self._error = _in_single(error + _LOST_OF_REACH * size)
 
-    def errors(self, sums: NDArray[np.float32], measures: Sequence[NDArray[np.float32]]) -> Floats64:
+    def errors(
+        self, sums: NDArray[np.float32], measures: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         """How far each of the sums can be from that in float32; infinite where that is not known.
+
+        A sum and its error, added up in float32, are no less than what they stand for.
 
         Parameters
         ----------
@@ -311,25 +325,38 @@ class ScoreBound:
         """
         gates = None if self._gated is None else measures[-1]
         narrow = measures if gates is None else measures[:-1]
-        size = np.abs(sums).astype(np.float64)
-        values = [each.astype(np.float64) for each in narrow]
+        size = np.abs(sums)
         with np.errstate(all="ignore"):
-            error = _total(self._error, size, values)
+            error = _total(self._error, size, narrow)
             if self._gated is not None and gates is not None:
-                error = self._gated.errors(error, _total(self._norm, size, values), size, gates)
-            most = [np.full(MEASURES, value.max(initial=0.0)) for value in values]
-            if not _total(self._largest, size.max(initial=0.0), most) < _LARGEST:
+                known = (error, _total(self._norm, size, narrow), size)
+                wide, norm, sums_size = (each.astype(np.float64) for each in known)
+                made = self._gated.errors(wide, norm, sums_size, gates)
+                error = (made * _SINGLE_SLACK + _LOST_OF_REACH * sums_size).astype(np.float32)
+            most = [np.full((1, MEASURES), each.max(initial=0.0)) for each in narrow]
+            if not _total(self._largest, size.max(initial=0.0, keepdims=True), most)[0] < _LARGEST:
                 # Of NaN nothing is known either.
-                error = np.where(_total(self._largest, size, values) < _LARGEST, error, np.inf)
+                error[~(_total(self._largest, size, narrow) < _LARGEST)] = np.inf
         return error
 
 
-def _total(factors: Sum, size: Floats64, measured: Sequence[Floats64]) -> Floats64:
-    total = factors[1] * size + factors[0]
+def _in_single(factors: Sum) -> NDArray[np.float32]:
+    """The factors of a sum that is added up in float32, which is then no less."""
+    made = factors * _SINGLE_SLACK
+    made[0] += _SINGLE_LEAST
+    with np.errstate(over="ignore"):
+        return made.astype(np.float32)
+
+
+def _total(
+    factors: NDArray[np.float32], size: NDArray[np.float32], measured: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    total: NDArray[np.float32] = size * factors[1]
+    total += factors[0]
     for place, values in enumerate(measured):
         begin = 2 + MEASURES * place
-        total = total + values @ factors[begin : begin + MEASURES]
-    return np.asarray(total)
+        total += values @ factors[begin : begin + MEASURES]
+    return total
 
 
 __all__ = ["GatedBound", "LayerBound", "ScoreBound", "sum_error"]

@@ -28,7 +28,7 @@ from pyrec_infer.passes import EVERY, Change, Context
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
-from pyrec_infer.planning import make_plan
+from pyrec_infer.planning import make_plan, make_plans
 from pyrec_infer.store import Store, StoreView
 from pyrec_infer.strings.tensors import take_rows
 from pyrec_infer.tables.records import encode
@@ -91,8 +91,10 @@ class Scorer:
         self._request = frozenset(self.request_names)
         self._items = part.once(separated.items)
         states = with_precision(states, part)
-        self.pairs = part.ready(make_plan(states, part.backend, part.pool))
-        self._states = states
+        plan, key = make_plans(states, part.backend, part.pool)
+        self.pairs = part.ready(plan)
+        # Steps that finish a graph may tell few from many where those that split it did not.
+        self._for_many = states.get(key, states[EVERY])
         self.names = (*self.request_names, RECORDS, ROWS, *self.candidate_names)
         self._call = prepare_call(self.pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
@@ -118,7 +120,7 @@ class Scorer:
     @cached_property
     def screening(self) -> tuple[Screen | None, str]:
         """See `make_screen`; made when a call could use it, which takes some plans."""
-        return make_screen(self._part, self._states, self.pairs)
+        return make_screen(self._part, self._for_many, self.pairs)
 
     def search(self) -> dict[str, Any]:
         """How the best of many items are found, and why so."""

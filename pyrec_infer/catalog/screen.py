@@ -17,7 +17,7 @@ from pyrec_infer.cost import candidate_cost
 from pyrec_infer.errors import ResourceLimitError
 from pyrec_infer.execution import ReadyPlan
 from pyrec_infer.ir import Array
-from pyrec_infer.passes import States
+from pyrec_infer.passes import State
 from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.passes.split.record_layout import ROWS
 from pyrec_infer.planning import make_near_plan
@@ -44,6 +44,9 @@ _SHARE_OF_SAVED = 0.8
 
 _BLOCK = 1 << 16
 """Items whose bounds are worked out at once, so that what is between stays small."""
+
+_LIKELY = 2
+"""Items for each result that are scored in float32 first, those with the largest near scores."""
 
 _PAUSE = 64
 """Calls that are not screened after one in which too many items were left."""
@@ -138,20 +141,36 @@ class Screen:
         made = self._near.run({**arrays, ROWS: rows}, range(0), len(rows))
         sums, *measures = (made[result] for result in self._near.plan.results)
         sums = sums.reshape(-1)
-        # As many scores as are asked for: the least of all results is no less than theirs.
-        least = float(exact(np.sort(best_rows(sums, selection.k))).scores[0, -1])
-        needed, parts = least_sum(least, self._activation), []
+        # The least of all results is no less than that of any items.
+        likely = np.sort(best_rows(sums, _LIKELY * selection.k))
+        best = exact(likely)
+        needed = np.float32(least_sum(float(best.scores[0, -1]), self._activation))
+        # Rounded down.
+        needed, parts = np.nextafter(needed, np.float32(-inf)), []
         for begin in range(0, len(rows), _BLOCK):
             part = slice(begin, begin + _BLOCK)
             reach = sums[part] + self._bound.errors(sums[part], [own[part] for own in measures])
             # NaN is kept: of such a sum nothing is known.
-            parts.append(np.flatnonzero(~(reach < needed)) + begin)
-        kept = np.concatenate(parts)
-        if len(kept) > self._most * len(rows):
+            left = ~(reach < needed)
+            left[likely[slice(*np.searchsorted(likely, (begin, begin + _BLOCK)))] - begin] = False
+            parts.append(np.flatnonzero(left) + begin)
+        others = np.concatenate(parts)
+        refined = len(likely) + len(others)
+        if refined > self._most * len(rows):
             self._paused = _PAUSE
             return None
-        # The first k are among them.
-        return exact(kept).found_by(len(kept))
+        if len(others):
+            best = _best_of_both(best, exact(others), selection.k)
+        return best.found_by(refined)
+
+
+def _best_of_both(a: Ranked, b: Ranked, k: int) -> Ranked:
+    """The k best of the results of one request over some places and over others."""
+    places, scores = (np.concatenate(each, 1)[0] for each in ((a.ids, b.ids), (a.scores, b.scores)))
+    # Of equal scores the first place comes first.
+    order = np.argsort(places)
+    chosen = order[best_rows(scores[order], k)]
+    return joined([(places[chosen], scores[chosen])])
 
 
 def could_screen(rows: int, selection: Selection) -> bool:
@@ -161,19 +180,19 @@ def could_screen(rows: int, selection: Selection) -> bool:
     return plain and 0 < selection.k * _ITEMS_FOR_EACH <= rows
 
 
-def make_screen(part: ModelPart, states: States, exact: ReadyPlan) -> tuple[Screen | None, str]:
+def make_screen(part: ModelPart, state: State, exact: ReadyPlan) -> tuple[Screen | None, str]:
     """What screens the items of a catalogue, or None and why nothing does.
 
     Parameters
     ----------
     part : ModelPart
-    states : States
-        The split graphs of a score.
+    state : State
+        The split graph of a score where items are many.
     exact : ReadyPlan
-        The plan of them.
+        The plan that is made of it.
     """
     plan = exact.plan
-    near, screened = make_near_plan(states, plan, part.backend)
+    near, screened = make_near_plan(state, plan, part.backend)
     if near is None:
         return None, f"all are scored: {screened.why_not}"
     narrow = [2 * layer.weights.size for layer in screened.layers if layer.narrow]

@@ -1,7 +1,8 @@
 """Screened results beside those of scoring all: ``python -m tests.fuzz.screened --models 1000``.
 
-Random networks (layers with ReLU, some behind cross layers, weights of all sizes, outliers among them) over
-items many of which are alike or nearly alike, so that the last result has rivals within the error of int8.
+Random networks (layers with ReLU, some behind cross layers or dot products of vectors, weights of all sizes,
+outliers among them) over items many of which are alike or nearly alike, so that the last result has rivals
+within the error of int8.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -22,6 +24,12 @@ from pyrec_infer.top_k import best_rows
 
 USER, ITEM = 16, 24
 WIDTH = USER + ITEM
+
+VECTOR, VECTORS = 8, 10
+"""Size of vectors whose dot products are made, and how many a request has: enough for a matrix of its own."""
+
+ROWS = (7, 300)
+"""Of the tables that an item's ids stand for."""
 
 Floats = np.ndarray
 
@@ -58,7 +66,7 @@ class Network:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Floats] = {}
 
-    def node(self, op: str, *inputs: str, **attributes: int) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
@@ -79,15 +87,40 @@ class Network:
             x = self.node("Add", self.node("Mul", first, self.layer(x, WIDTH, WIDTH, size)), x)
         return x
 
+    def constant(self, value: Floats) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def dotted(self) -> tuple[str, int]:
+        """Dot products of all pairs of a request's vectors and an item's, some of which are looked up."""
+        user = self.node("Relu", self.layer("user", USER, VECTORS * VECTOR, 1.0))
+        parts = [user, "item"]
+        for place, rows in enumerate(ROWS):
+            table = self.constant(self.rng.standard_normal((rows, VECTOR)).astype(np.float32))
+            ids = self.node("Gather", "ids", self.constant(np.asarray(place)), axis=1)
+            parts.append(self.node("Gather", table, ids))
+        count = VECTORS + ITEM // VECTOR + len(ROWS)
+        flat = self.node("Concat", *parts, axis=1)
+        vectors = self.node("Reshape", flat, self.constant(np.asarray([-1, count, VECTOR])))
+        turned = self.node("Transpose", vectors, perm=[0, 2, 1])
+        square = self.constant(np.asarray([-1, count * count]))
+        left, right = np.triu_indices(count, 1)
+        dots = self.node("Reshape", self.node("MatMul", vectors, turned), square)
+        return self.node("Gather", dots, self.constant(left * count + right), axis=1), len(left)
+
     def made(self) -> bytes:
-        from support.models import FLOAT, make_model
+        from support.models import FLOAT, INT64, make_model
 
         rng = self.rng
         x, features = self.node("Concat", "user", "item", axis=1), WIDTH
         size = float(10 ** rng.uniform(-2, 2)) if rng.random() < 0.3 else 1.0
-        if rng.random() < 0.3:
+        kind = rng.random()
+        if kind < 0.25:
             x = self.crossed(x, int(rng.integers(3, 5)), min(size, 3.0))
         else:
+            if kind > 0.75:
+                x, features = self.dotted()
             for columns in rng.integers(32, 130, rng.integers(2, 4)).tolist():
                 x, features = self.node("Relu", self.layer(x, features, columns, size)), columns
         sums = self.layer(x, features, 1, float(10 ** rng.uniform(-1, 1.5)))
@@ -95,16 +128,22 @@ class Network:
             sums = self.node("Add", sums, self.layer("item", ITEM, 1, 1.0))
         last = self.node(str(rng.choice(["Identity", "Sigmoid"])), sums)
         self.nodes.append(helper.make_node("Identity", [last], ["score"]))
-        inputs = {"user": (FLOAT, ["N", USER]), "item": (FLOAT, ["N", ITEM])}
+        inputs = {
+            "user": (FLOAT, ["N", USER]),
+            "item": (FLOAT, ["N", ITEM]),
+            "ids": (INT64, ["N", len(ROWS)]),
+        }
         made = make_model(self.nodes, inputs, {"score": (FLOAT, ["N", 1])}, self.constants)
         return bytes(made.SerializeToString())
 
 
-def items(rng: np.random.Generator, count: int) -> Floats:
+def items(rng: np.random.Generator, count: int) -> dict[str, Floats]:
     """Half of them are others over again, or nearly so; a few have unusual numbers."""
     made = rng.standard_normal((count, ITEM))
     half = count // 2
-    made[half:] = made[rng.integers(half, size=count - half)]
+    ids = np.stack([rng.integers(0, rows, count) for rows in ROWS], axis=1)
+    others = rng.integers(half, size=count - half)
+    made[half:], ids[half:] = made[others], ids[others]
     made[half:] *= 1 + rng.choice([0, 1e-7, 1e-5, 1e-3], (count - half, 1)) * rng.standard_normal(
         (count - half, ITEM)
     )
@@ -112,7 +151,7 @@ def items(rng: np.random.Generator, count: int) -> Floats:
         made[rng.integers(count, size=3), rng.integers(ITEM)] = rng.choice(
             [np.nan, np.inf, 1e30, -1e38, 1e-40]
         )
-    return made.astype(np.float32)
+    return {"item": made.astype(np.float32), "ids": ids}
 
 
 def _compare(catalog: pi.Catalog, users: Floats, k: int) -> tuple[int, str]:
@@ -131,10 +170,11 @@ def _compare(catalog: pi.Catalog, users: Floats, k: int) -> tuple[int, str]:
 def run(models: int, requests: int = 2, count: int = 400, seed: int = 0) -> Tally:
     """Compare the results of so many networks, each for two requests or more, which are all screened."""
     tally = Tally()
-    with mock.patch.multiple(screen, _LEAST_SAVED=-1e9, _BLOCK=128):
+    # Few are scored first, so that results rest on the bounds.
+    with mock.patch.multiple(screen, _LEAST_SAVED=-1e9, _BLOCK=128, _LIKELY=1):
         for place in range(models):
             rng = np.random.default_rng([seed, place])
-            catalog = pi.load(Network(rng).made(), threads=1).catalog({"item": items(rng, count)})
+            catalog = pi.load(Network(rng).made(), threads=1).catalog(items(rng, count))
             screens, why = catalog._scorer.screening
             if screens is None:
                 tally.faults.append(f"model {place} is not screened: {why}")

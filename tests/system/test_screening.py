@@ -18,7 +18,7 @@ from support.models import FLOAT, make_model
 import pyrec_infer as pi
 from pyrec_infer.backends.select import select_backend
 from pyrec_infer.catalog import screen
-from pyrec_infer.catalog.bounds import ScoreBound
+from pyrec_infer.catalog.bounds import LayerBound, ScoreBound
 from pyrec_infer.catalog.screen import least_sum
 from pyrec_infer.kernels.transcendental import sigmoid
 from pyrec_infer.ops.fused_quantized import measure_rows
@@ -326,3 +326,26 @@ def test_a_call_that_may_not_hold_near_scores_is_made_plainly(monkeypatch: pytes
 
     monkeypatch.setattr(catalog._scorer.screening[0]._near, "run", refuse)
     assert check(catalog, rng.standard_normal((2, USER)).astype(np.float32), 3) == 400
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-4, 1.0, 1e6, 1e17])
+def test_bounds_added_up_in_float32_are_no_smaller(size: float) -> None:
+    rng = np.random.default_rng(14)
+    first, last = _layers(rng, 1.0)
+    bound = ScoreBound([first, last])
+    measures = (np.abs(rng.standard_normal((500, 3))) * size).astype(np.float32)
+    measures[:100, 1:] = 0
+    sums = (rng.standard_normal(500) * size * 10 ** rng.uniform(-6, 6, 500)).astype(np.float32)
+    one, own, *known = np.eye(5)
+    made = LayerBound.of(first).narrow(0 * one, known, one)
+    factors = LayerBound.of(last).last(made.total, made.norm, own, one)
+    exact = (
+        factors[0] + np.abs(sums.astype(np.float64)) * factors[1] + measures.astype(np.float64) @ factors[2:]
+    )
+    errors = bound.errors(sums, [measures])
+    assert (errors >= exact).all()
+    assert ((sums + errors).astype(np.float64) >= sums.astype(np.float64) + exact).all()
+    assert (
+        errors[np.isfinite(errors)]
+        <= 1.001 * exact[np.isfinite(errors)] + 1e-5 * np.abs(sums[np.isfinite(errors)])
+    ).all()

@@ -21,27 +21,43 @@ py::object shown(const Call& call, const std::vector<std::uint64_t>& marks) {
 }
 
 // queries [m, d], scales [m], least [m]; codes [kScreenItems, d], start, scale and bias of each.
+// `axes` (0 or 1) come before those of all but queries and scales.
+struct Codes {
+  Codes(const Call& call, int axes)
+      : queries(call.flat<std::uint8_t>(0, 2)),
+        scales(call.flat<float>(1, 1)),
+        least(call.flat<float>(2, 1 + axes)),
+        codes(call.flat<std::int8_t>(3, 2 + axes)),
+        start(call.flat<std::int32_t>(4, 1 + axes)),
+        scale(call.flat<float>(5, 1 + axes)),
+        bias(call.flat<float>(6, 1 + axes)),
+        m(size_of(queries, 0)),
+        d(size_of(queries, 1)) {
+    call.expect_arguments(7);
+    call.expect(size_of(scales, 0) == m && size_of(least, axes) == m &&
+                    size_of(codes, 1 + axes) == d && d % 8 == 0 && start.size() == bias.size() &&
+                    scale.size() == bias.size(),
+                "sizes differ");
+  }
+
+  py::array queries, scales, least, codes, start, scale, bias;
+  std::size_t m, d;
+};
+
 py::object run_screen(const Call& call) {
-  call.expect_arguments(7);
-  const py::array queries = call.flat<std::uint8_t>(0, 2), scales = call.flat<float>(1, 1),
-                  least = call.flat<float>(2, 1), codes = call.flat<std::int8_t>(3, 2),
-                  start = call.flat<std::int32_t>(4, 1), scale = call.flat<float>(5, 1),
-                  bias = call.flat<float>(6, 1);
-  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1);
-  const auto is_block = [](const py::array& x) { return size_of(x, 0) == kScreenItems; };
-  call.expect(size_of(scales, 0) == m && size_of(least, 0) == m && size_of(codes, 1) == d &&
-                  d % 8 == 0 && is_block(codes) && is_block(start) && is_block(scale) &&
-                  is_block(bias),
+  const Codes given(call, 0);
+  const std::size_t m = given.m, d = given.d;
+  call.expect(size_of(given.codes, 0) == kScreenItems && size_of(given.bias, 0) == kScreenItems,
               "sizes differ");
   std::vector<float> numbers(kScreenItems * d / 4);
-  if (d > 0) std::memcpy(numbers.data(), data<std::int8_t>(codes), kScreenItems * d);
+  if (d > 0) std::memcpy(numbers.data(), data<std::int8_t>(given.codes), kScreenItems * d);
   std::vector<float> packed(call.kernels.packed_size_f32(d / 4, kScreenItems));
   call.kernels.pack_f32(numbers.data(), d / 4, kScreenItems, 1, d / 4, packed.data());
-  const ScreenBlock block{packed.data(), data<std::int32_t>(start), data<float>(scale),
-                          data<float>(bias)};
+  const ScreenBlock block{packed.data(), data<std::int32_t>(given.start), data<float>(given.scale),
+                          data<float>(given.bias)};
   std::vector<std::uint64_t> marks(m);
-  call.kernels.screen_s7(data<std::uint8_t>(queries), data<float>(scales), data<float>(least), m,
-                         block, d, marks.data());
+  call.kernels.screen_s7(data<std::uint8_t>(given.queries), data<float>(given.scales),
+                         data<float>(given.least), m, block, d, marks.data());
   return shown(call, marks);
 }
 
@@ -67,26 +83,17 @@ std::vector<ScreenRows> read_blocks(const Call& call, const py::array& rows, con
   return blocks;
 }
 
-// queries [m, d], scales [m], least [blocks, m]; codes [blocks, kScreenItems, d], start, scale and
-// bias of each.
+// The same of blocks of codes, each with what its scores have to reach.
 py::object run_screen_codes(const Call& call) {
-  call.expect_arguments(7);
-  const py::array queries = call.flat<std::uint8_t>(0, 2), scales = call.flat<float>(1, 1),
-                  least = call.flat<float>(2, 2), codes = call.flat<std::int8_t>(3, 3),
-                  start = call.flat<std::int32_t>(4, 2), scale = call.flat<float>(5, 2),
-                  bias = call.flat<float>(6, 2);
-  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1);
-  call.expect(size_of(scales, 0) == m && size_of(least, 1) == m && size_of(codes, 2) == d &&
-                  d % 8 == 0 && start.size() == bias.size() && scale.size() == bias.size(),
-              "sizes differ");
+  const Codes given(call, 1);
   std::vector<std::uint64_t> marks;
-  std::vector<ScreenRows> blocks = read_blocks(call, codes, bias, least, marks);
+  std::vector<ScreenRows> blocks = read_blocks(call, given.codes, given.bias, given.least, marks);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    blocks[i].start = data<std::int32_t>(start) + i * kScreenItems;
-    blocks[i].scale = data<float>(scale) + i * kScreenItems;
+    blocks[i].start = data<std::int32_t>(given.start) + i * kScreenItems;
+    blocks[i].scale = data<float>(given.scale) + i * kScreenItems;
   }
-  call.kernels.screen_rows_s7(data<std::uint8_t>(queries), data<float>(scales), m, blocks.data(),
-                              blocks.size(), d);
+  call.kernels.screen_rows_s7(data<std::uint8_t>(given.queries), data<float>(given.scales), given.m,
+                              blocks.data(), blocks.size(), given.d);
   return shown(call, marks);
 }
 
