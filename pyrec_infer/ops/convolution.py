@@ -149,6 +149,30 @@ def _taps(
     return counts, taps()
 
 
+def places_seen(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> tuple[tuple[int, ...], Array]:
+    """Which elements of a row each output position is made of.
+
+    Parameters
+    ----------
+    node : Node
+        A convolution without groups.
+    sizes : sequence of int
+        Of the channels and the spatial axes of its input.
+    kernel : sequence of int
+
+    Returns
+    -------
+    counts : tuple of int
+        The output's spatial shape.
+    places : ndarray of int, shape (positions, channels * elements of the kernel)
+        Places in the row laid end to end; -1 for padding.
+    """
+    numbers = np.arange(1, np.prod(sizes, dtype=int) + 1).reshape(1, *sizes)
+    counts, taps = _taps(node, _window(node, kernel), numbers, 0)
+    seen = np.stack([part.reshape(sizes[0], -1) for _, part in taps], axis=1)
+    return counts, seen.reshape(-1, seen.shape[-1]).T - 1
+
+
 def _convolve(node: Node, x: Array, w: Array) -> Array:
     """Sums in the type of the operands, which must be the same."""
     _conv_shape(node, x.shape, w.shape)

@@ -54,6 +54,7 @@ from pyrec_infer.passes.load.split_columns import split_columns
 from pyrec_infer.passes.load.take_from_parts import take_from_parts
 from pyrec_infer.passes.load.take_lists import are_lists, presumed_lists, take_lists
 from pyrec_infer.passes.load.unflatten_products import unflatten_products
+from pyrec_infer.passes.load.unfold_convolutions import unfold_convolutions
 from pyrec_infer.passes.load.widen_half import widen_half
 from pyrec_infer.passes.recognise import recognise
 from pyrec_infer.passes.select.check_ids import check_ids, require_ids
@@ -103,6 +104,7 @@ LOAD: tuple[Step, ...] = (
     Step(fold_constants),
     Step(resolve_sizes),
     Step(expand_transforms),
+    Step(unfold_convolutions),
     Step(take_from_parts),
     Step(pick_from_flat),
     Step(pick_in_rows),

@@ -1,0 +1,67 @@
+"""Convolutions as products: windows, strides, dilations and padding, and those that stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.graphs import F32, applied, graph_of, ops
+
+from pyrec_infer.ir import Graph, Node
+from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.passes.load.unfold_convolutions import unfold_convolutions
+
+pytestmark = pytest.mark.once
+
+
+def convolution(
+    sizes: tuple[int, ...], kernel: tuple[int, ...], bias: bool = True, **attributes: Any
+) -> Graph:
+    channels = sizes[0] // attributes.get("group", 1)
+    numbers = np.random.default_rng(0).integers(-4, 5, (6, channels, *kernel)) / 4
+    constants = {"w": numbers.astype(F32), "b": np.arange(6, dtype=F32)}
+    inputs = ("x", "w", "b") if bias else ("x", "w")
+    return graph_of([Node("Conv", inputs, ("y",), attributes)], constants, x=sizes)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "attributes"),
+    [
+        ((3, 7), (3,), {}),
+        ((3, 7), (7,), {}),
+        ((2, 5), (1,), {}),
+        ((2, 7), (3,), {"pads": (2, 1), "strides": (2,)}),
+        ((2, 9), (3,), {"dilations": (3,), "pads": (0, 4)}),
+        ((2, 6), (4,), {"auto_pad": "SAME_LOWER"}),
+        ((1, 5, 4), (2, 4), {}),
+        ((2, 5, 4), (3, 1), {"pads": (1, 0, 1, 0)}),
+        ((2, 4, 5), (2, 2), {"strides": (2, 3), "auto_pad": "SAME_UPPER"}),
+        ((2, 3, 2, 3), (2, 2, 2), {"pads": (1, 0, 0, 0, 1, 1)}),
+    ],
+)
+def test_windows(
+    sizes: tuple[int, ...], kernel: tuple[int, ...], bias: bool, attributes: dict[str, Any]
+) -> None:
+    found = applied(unfold_convolutions, convolution(sizes, kernel, bias, **attributes))
+    assert "Conv" not in ops(found)
+    assert "MatMul" in ops(found)
+    assert not analyze(found).coupled
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "attributes"),
+    [((2, 6), (3,), {"group": 2}), ((3, 64, 64), (3, 3), {})],
+    ids=["groups", "an image"],
+)
+def test_convolutions_that_stay(
+    sizes: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    assert ops(unfold_convolutions(convolution(sizes, kernel, **attributes))) == ["Conv"]
+
+
+def test_weights_that_are_no_constant_stay() -> None:
+    nodes = [Node("Conv", ("x", "w"), ("y",))]
+    graph = graph_of(nodes, {}, x=(2, 5), w=(2, 3))
+    assert ops(unfold_convolutions(graph)) == ["Conv"]
