@@ -304,7 +304,7 @@ def test_explain_says_what_searches_and_why(monkeypatch: pytest.MonkeyPatch) -> 
         found = _explained(model, **options)
         assert found["path"] == "plain"
         assert why in found["why"]
-    monkeypatch.setattr(screen, "_LEAST_SAVED", 0.2)
+    monkeypatch.setattr(screen, "_LEAST_SAVED", 1.0)
     assert "would save" in _explained(network(rng))["why"]
 
 
