@@ -23,6 +23,9 @@ CpuFeatures detect() {
                     __builtin_cpu_supports("avx512vl");
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
   features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni");
+#ifdef PYREC_EMULATED_AVX512
+  features.avx512 = features.avx512_bf16 = features.avx512_vnni = features.avx2;
+#endif
 #endif
   return features;
 }

@@ -13,8 +13,6 @@ extern const Kernels kScalarKernels;
 #ifdef PYREC_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx2VnniKernels;
-#endif
-#ifdef PYREC_AVX512
 extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAvx512Bf16Kernels;
@@ -29,12 +27,10 @@ struct Isa {
 
 // The best first, each before those that extend it, which have its name and need more.
 constexpr Isa kIsas[] = {
-#ifdef PYREC_AVX512
+#ifdef PYREC_X86
     {&kAvx512Kernels, &CpuFeatures::avx512},
     {&kAvx512VnniKernels, &CpuFeatures::avx512_vnni},
     {&kAvx512Bf16Kernels, &CpuFeatures::avx512_bf16},
-#endif
-#ifdef PYREC_X86
     {&kAvx2Kernels, &CpuFeatures::avx2},
     {&kAvx2VnniKernels, &CpuFeatures::avx2_vnni},
 #endif

@@ -228,7 +228,11 @@ inline VecI broadcast_group(const std::uint8_t* p) {
   return reinterpret_cast<VecI>(_mm512_broadcastss_ps(x));
 }
 // Keeps the compiler from loading x again for each use.
-inline void hold(VecI& x) { asm("" : "+v"(x)); }
+inline void hold([[maybe_unused]] VecI& x) {
+#ifdef __AVX512F__  // or emulated, without such a register
+  asm("" : "+v"(x));
+#endif
+}
 // Has it load anew what p points to: more would have to stay in registers than there are.
 inline void hold(const std::byte*& p) { asm("" : "+r"(p)); }
 // Lane i is lane order[i] of x.
