@@ -47,6 +47,7 @@ struct Executor::Workspace {
   void settle() {
     outputs.clear();
     upcoming = {};
+    offers = {};
     for (Tensor& tensor : inputs) tensor.reset();
     for (Value& value : globals) value.reset();
     derived.clear();
@@ -71,6 +72,7 @@ struct Executor::Workspace {
   std::vector<Tensor> outputs;
   std::vector<std::int64_t> symbols;
   Upcoming upcoming;
+  std::span<const Tensor> offers;  // for each output, of a call that is one tile; else empty
   std::vector<std::unique_ptr<Session>> derived;  // own the memory of the inputs that they made
   std::mutex making;  // held to make the memory that several threads write to
 };
@@ -281,6 +283,12 @@ std::span<const Tensor> Executor::Session::run(std::span<const std::int64_t> off
   return workspace_->outputs;
 }
 
+std::span<const Tensor> Executor::Session::run_tile(std::span<const Tensor> offers) {
+  workspace_->offers = offers;
+  executor_.run(*workspace_, {});
+  return workspace_->outputs;
+}
+
 void Executor::Session::run_best(std::span<const std::int64_t> offsets, const Selection& selection,
                                  std::vector<std::vector<Winner>>& winners) {
   executor_.run_best(*workspace_, offsets, selection, winners);
@@ -417,7 +425,10 @@ void Executor::run(Workspace& workspace, std::span<const std::int64_t> offsets) 
     }
     return;
   }
-  Call call{.workspace = workspace, .globals = workspace.globals, .rows = requests.rows};
+  Call call{.workspace = workspace,
+            .globals = workspace.globals,
+            .shares_tiles = workspace.offers.empty(),
+            .rows = requests.rows};
   run_request(call);
   for (const OutputSpec& output : outputs_) {
     const Value& value = workspace.globals[static_cast<std::size_t>(output.global)];
@@ -755,7 +766,8 @@ void Executor::run_tile(Call& call, std::size_t index, const Tile& tile,
       state.arguments[i] = &value;
     }
     context.ids = worker.ids;
-    phase.program->run(context, state.frame, state.arguments, state.exports);
+    const bool offered = offer(call, phase, state.exports);
+    phase.program->run(context, state.frame, state.arguments, state.exports, offered);
   } catch (OpError& error) {
     if (error.row >= 0) {
       error.row =
@@ -777,6 +789,19 @@ void Executor::run_tile(Call& call, std::size_t index, const Tile& tile,
   }
   for (Value& value : state.imports) value.reset();
   if (!exports_texts) worker.arena.let_go(kept);
+}
+
+// Gives what a phase makes of the outputs the memory that the caller has for them, if any.
+bool Executor::offer(const Call& call, const Phase& phase, std::vector<Value>& exports) const {
+  const std::span<const Tensor> offers = call.workspace.offers;
+  if (offers.empty()) return false;
+  for (std::size_t j = 0; j < exports.size(); ++j) {
+    exports[j].reset();
+    for (std::size_t i = 0; i < offers.size(); ++i) {
+      if (phase.exports[j].global == outputs_[i].global) exports[j].tensor = offers[i];
+    }
+  }
+  return true;
 }
 
 void Executor::finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,

@@ -117,6 +117,9 @@ class Executor {
     void announce(const Upcoming& rows);
     // offsets: B + 1 row numbers for B requests, or empty for one request that owns all rows.
     std::span<const Tensor> run(std::span<const std::int64_t> offsets);
+    // The same for no more rows than a tile has, on this thread alone. Each output comes with a
+    // tensor in which it had better lie, or with an empty one; it need not lie there.
+    std::span<const Tensor> run_tile(std::span<const Tensor> offers);
     // Gives the best candidates of each request instead of the only output, which holds one score
     // for each; a tile's scores are compared while they are in cache, and not kept.
     void run_best(std::span<const std::int64_t> offsets, const Selection& selection,
@@ -165,6 +168,7 @@ class Executor {
   void run_other(Call& call, const Executor& other) const;
   void run_phase(Call& call, std::size_t index) const;
   void run_tile(Call& call, std::size_t index, const Tile& tile, std::size_t worker_number) const;
+  bool offer(const Call& call, const Phase& phase, std::vector<Value>& exports) const;
   void finish_export(Call& call, const Phase& phase, std::size_t number, Value& made,
                      std::int64_t begin, std::int64_t count, Context& context) const;
   void give_scores(Call& call, const Tensor& scores, std::int64_t begin, std::int64_t count,

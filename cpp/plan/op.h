@@ -38,6 +38,13 @@ class Op {
   virtual void run(Context& context, std::span<const Value* const> in,
                    std::span<Value> out) const = 0;
 
+  // Whether the only output may come with memory in which the result had better lie; see
+  // `made_where_offered`.
+  virtual bool takes_offers() const { return false; }
+  // The input, if any, that may lie in the memory that is offered for the result: each of its
+  // elements is read before the result's element there is written, and not again.
+  virtual int starts_from() const { return -1; }
+
   // Brings what a run with these inputs will read into the cache, as far as it can be told after
   // so many rounds before; between two rounds other operators have theirs. Only where it
   // looks_ahead(), which few do: what hangs together by chains of addresses.
@@ -63,6 +70,7 @@ struct OpEntry {
 };
 
 // An operator that keeps nothing but its attributes' parsed form `State`, made by `State(spec)`.
+// One that takes offers says what its result starts from: `State::kStartsFrom`, -1 for nothing.
 template <class State>
 class StatefulOp final : public Op {
  public:
@@ -70,6 +78,13 @@ class StatefulOp final : public Op {
   void run(Context& context, std::span<const Value* const> in,
            std::span<Value> out) const override {
     state_.run(context, in, out);
+  }
+  bool takes_offers() const override {
+    return requires { State::kStartsFrom; };
+  }
+  int starts_from() const override {
+    if constexpr (requires { State::kStartsFrom; }) return State::kStartsFrom;
+    return Op::starts_from();
   }
   bool looks_ahead() const override { return kLooksAhead; }
   void prefetch(std::span<const Value* const> in, int round) const override {

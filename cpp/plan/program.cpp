@@ -105,7 +105,50 @@ Program::Program(std::vector<Step> steps, std::size_t slots, std::vector<std::in
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto next = outputs.begin() + static_cast<std::ptrdiff_t>(i) + 1;
     const bool last = std::find(next, outputs.end(), outputs[i]) == outputs.end();
-    outputs_.push_back({known(outputs[i]), last});
+    outputs_.push_back({known(outputs[i]), last, false});
+  }
+  find_offers();
+}
+
+// Finds out which results may lie in memory that comes with an output: nothing but what is told of
+// them here may read or write it before the run has ended.
+void Program::find_offers() {
+  std::vector<std::size_t> uses(results_, 0);
+  const auto count = [&](Source source) {
+    if (source.kind == Source::Kind::kResult) ++uses[source.number];
+  };
+  for (const Source& source : arguments_) count(source);
+  for (const Output& output : outputs_) count(output.source);
+  std::vector<bool> takes(results_, false);
+  for (const Call& call : calls_) {
+    takes[call.results.begin] = call.results.count == 1 && call.op->takes_offers();
+  }
+  for (Output& output : outputs_) {
+    const auto [kind, number] = output.source;
+    output.alone = kind == Source::Kind::kResult && uses[number] == 1 && takes[number];
+  }
+  for (auto call = calls_.rbegin(); call != calls_.rend(); ++call) {
+    const int from = call->op->starts_from();
+    if (!takes[call->results.begin] || from < 0 ||
+        static_cast<std::uint32_t>(from) >= call->arguments.count) {
+      continue;
+    }
+    const auto [kind, number] = arguments_[call->arguments.begin + static_cast<std::size_t>(from)];
+    if (kind == Source::Kind::kResult && uses[number] == 1 && takes[number]) {
+      starts_.push_back({call->results.begin, number});
+    }
+  }
+}
+
+void Program::take_offers(Frame& frame, std::span<Value> outputs) const noexcept {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (outputs_[i].alone) {
+      frame.values[outputs_[i].source.number].tensor = outputs[i].tensor;
+    }
+    outputs[i].reset();
+  }
+  for (const auto [result, start] : starts_) {
+    frame.values[start].tensor = frame.values[result].tensor;
   }
 }
 
@@ -148,8 +191,9 @@ void Program::run_steps(Context& context, Frame& frame, std::size_t& step) const
 }
 
 void Program::run(Context& context, Frame& frame, std::span<const Value* const> inputs,
-                  std::span<Value> outputs) const {
+                  std::span<Value> outputs, bool offered) const {
   for (const InputUse& use : input_uses_) frame.arguments[use.argument] = inputs[use.input];
+  if (offered) take_offers(frame, outputs);
   std::size_t step = 0;
   if (early_.size() > 1) prefetch(frame);
   try {
@@ -165,11 +209,11 @@ void Program::run(Context& context, Frame& frame, std::span<const Value* const> 
     throw;
   }
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    const auto [source, last] = outputs_[i];
+    const Source source = outputs_[i].source;
     if (source.kind != Source::Kind::kResult) {
       outputs[i] =
           source.kind == Source::Kind::kInput ? *inputs[source.number] : constants_[source.number];
-    } else if (last) {
+    } else if (outputs_[i].last) {
       outputs[i] = std::move(frame.values[source.number]);
     } else {
       outputs[i] = frame.values[source.number];

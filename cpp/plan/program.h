@@ -48,8 +48,9 @@ class Program {
   };
 
   // Inputs are given by pointer and must outlive the call; outputs may share memory with them.
+  // `offered`: an output that comes with memory had better lie there, where its step can do so.
   void run(Context& context, Frame& frame, std::span<const Value* const> inputs,
-           std::span<Value> outputs) const;
+           std::span<Value> outputs, bool offered = false) const;
 
   // The same with a frame of its own.
   void run(Context& context, std::span<const Value* const> inputs, std::span<Value> outputs) const;
@@ -81,9 +82,17 @@ class Program {
   };
   struct Output {
     Source source;
-    bool last;  // no later output is the same value
+    bool last;   // no later output is the same value
+    bool alone;  // no step reads it, and no other output is the same value
+  };
+  // A result, and one that may lie in the same memory, from which its step starts.
+  struct Start {
+    std::uint32_t result;
+    std::uint32_t start;
   };
 
+  void find_offers();
+  void take_offers(Frame& frame, std::span<Value> outputs) const noexcept;
   void prefetch(const Frame& frame) const;
   void run_steps(Context& context, Frame& frame, std::size_t& step) const;
 
@@ -97,6 +106,7 @@ class Program {
   std::vector<std::uint32_t> release_;  // results that no later step reads
   std::vector<std::uint32_t> kept_;     // results that no step releases
   std::vector<Output> outputs_;
+  std::vector<Start> starts_;  // the last step's first
   std::uint32_t results_ = 0;
 };
 

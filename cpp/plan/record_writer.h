@@ -26,6 +26,8 @@ struct RecordField {
   std::size_t size() const {
     return codec ? row_bytes(*codec, elements) : elements * item_size(dtype);
   }
+  // Whether its elements lie in a record as they lie in memory.
+  bool is_plain() const { return !codec || *codec == Codec::kF32; }
 };
 
 // Computes the records of items where a store keeps them: tile by tile, so that what is between
@@ -45,6 +47,7 @@ class RecordWriter {
  private:
   void write_tile(std::span<const Tensor> inputs, std::size_t begin, std::size_t count,
                   ItemStore::Batch& batch) const;
+  std::vector<Tensor> places(std::size_t begin, std::size_t count, ItemStore::Batch& batch) const;
 
   std::shared_ptr<const Executor> executor_;
   std::shared_ptr<ThreadPool> pool_;

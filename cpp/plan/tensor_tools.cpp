@@ -82,6 +82,12 @@ Tensor allocate(Context& context, DType dtype, const Shape& shape) {
   return tensor;
 }
 
+Tensor made_where_offered(Context& context, const Value& out, DType dtype, const Shape& shape) {
+  const Tensor& offered = out.tensor;
+  const bool fits = offered.data && offered.dtype == dtype && offered.shape == shape;
+  return fits ? offered : allocate(context, dtype, shape);
+}
+
 Tensor view(const Tensor& tensor, const Shape& shape, const Shape& strides,
             std::int64_t offset_elements) {
   const std::int64_t offset = offset_elements * static_cast<std::int64_t>(item_size(tensor.dtype));

@@ -25,6 +25,10 @@ std::size_t checked_bytes(DType dtype, const Shape& shape);
 // A new contiguous tensor; its elements are not set.
 Tensor allocate(Context& context, DType dtype, const Shape& shape);
 
+// A tensor for an operator's result: in the memory that `out` comes with where that has this type
+// and shape, else a new one. Offered memory has plain rows, which need not lie side by side.
+Tensor made_where_offered(Context& context, const Value& out, DType dtype, const Shape& shape);
+
 // The same memory with another shape and strides, sharing the owner.
 Tensor view(const Tensor& tensor, const Shape& shape, const Shape& strides,
             std::int64_t offset_elements = 0);

@@ -176,6 +176,8 @@ bool all_finite(const Tensor& tensor) {
 
 class DenseLayer {
  public:
+  static constexpr int kStartsFrom = 2;
+
   explicit DenseLayer(const OpSpec& spec)
       : activation_(activation_of(kName, spec.attributes.text("activation", ""))),
         packed_(spec.attributes.has("columns")),
@@ -203,7 +205,7 @@ class DenseLayer {
     RightMatrices right(context, weights, constant_.get(), packed_, k, n);
     const GemmF32 gemm = skip_zeros_ ? context.kernels.gemm_sparse_f32 : context.kernels.gemm_f32;
     out[0].tensor = dense_rows(
-        context, kName, x, batch_of(weights), n, optional(in, 2),
+        context, kName, x, batch_of(weights), n, optional(in, 2), out[0],
         [&](const Shape& batch) { return right.strides(batch); },
         [&](const DenseRun& run) {
           const std::size_t features = unsigned_size(k), columns = unsigned_size(n);

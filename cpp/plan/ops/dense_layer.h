@@ -76,19 +76,21 @@ struct DenseRun {
   std::size_t m;
 };
 
-// The result of a layer: multiply(run) fills it for every run of rows. x has plain rows, `matrices`
-// is the matrices' batch, strides_of(batch) their strides over the batch that it is broadcast to.
+// The result `out` of a layer: multiply(run) fills it for every run of rows. x has plain rows,
+// `matrices` is the matrices' batch, strides_of(batch) their strides over the batch that it is
+// broadcast to.
 template <class StridesOf, class Multiply>
 Tensor dense_rows(Context& context, const char* op, const Tensor& x, const Shape& matrices,
-                  std::int64_t n, const Tensor* bias, StridesOf strides_of, Multiply multiply) {
+                  std::int64_t n, const Tensor* bias, const Value& out, StridesOf strides_of,
+                  Multiply multiply) {
   if (x.rank() == 2 && matrices.rank() == 0 && (!bias || bias->dtype == DType::kFloat32)) {
     const std::int64_t m = x.shape[0];
     const MatrixBias rows = bias ? plain_bias(*bias, m, n) : MatrixBias{};
     if (!bias || rows.rows) {
-      Tensor y = allocate(context, DType::kFloat32, {m, n});
+      Tensor y = made_where_offered(context, out, DType::kFloat32, {m, n});
       if (y.elements() != 0) {
         multiply(DenseRun{x.as<float>(), unsigned_size(x.strides[0]), 0, rows.rows, rows.step,
-                          y.as<float>(), unsigned_size(n), unsigned_size(m)});
+                          y.as<float>(), unsigned_size(y.strides[0]), unsigned_size(m)});
       }
       return y;
     }

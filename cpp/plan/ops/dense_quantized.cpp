@@ -108,7 +108,7 @@ class NarrowLayer {
         context.arena.allocate(Precision::kRows.size(k) * rows_at_once(context.kernels));
     out[0].tensor =
         dense_rows(context, Precision::kName, x, own, static_cast<std::int64_t>(n), optional(in, 2),
-                   strides_of, [&](const DenseRun& run) {
+                   out[0], strides_of, [&](const DenseRun& run) {
                      multiply(context, run, k, n, packed + run.matrix, rows.get()->data());
                    });
   }

@@ -219,6 +219,8 @@ class Lookups {
 
 class Lookup {
  public:
+  static constexpr int kStartsFrom = -1;
+
   explicit Lookup(const OpSpec& spec)
       : parts_(parts_of(spec, 0)),
         labels_(spec.attributes.texts("labels")),
@@ -229,10 +231,11 @@ class Lookup {
   void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
     const Lookups lookups(context, parts_, labels_, strict_, in, 0);
     const auto n = static_cast<std::int64_t>(lookups.rows());
-    out[0].tensor = allocate(context, DType::kFloat32, {n, width_});
+    const Tensor rows = made_where_offered(context, out[0], DType::kFloat32, {n, width_});
+    out[0].tensor = rows;
     if (n == 0) return;
-    context.kernels.lookup_f32(lookups.data(), lookups.size(), lookups.rows(),
-                               out[0].tensor.as<float>(), unsigned_size(width_));
+    context.kernels.lookup_f32(lookups.data(), lookups.size(), lookups.rows(), rows.as<float>(),
+                               unsigned_size(rows.strides[0]));
   }
 
  private:
@@ -244,6 +247,8 @@ class Lookup {
 
 class LookupSum {
  public:
+  static constexpr int kStartsFrom = 0;
+
   explicit LookupSum(const OpSpec& spec)
       : parts_(parts_of(spec, 1)),
         labels_(spec.attributes.texts("labels")),
@@ -269,11 +274,12 @@ class LookupSum {
       out[0].tensor = narrow_sums(context, lookups, bias, unsigned_size(shape[1]));
       return;
     }
-    out[0].tensor = allocate(context, DType::kFloat32, shape);
+    const Tensor sums = made_where_offered(context, out[0], DType::kFloat32, shape);
+    out[0].tensor = sums;
     if (shape.elements() == 0) return;
     context.kernels.lookup_sum_f32(bias.rows, bias.step, lookups.data(), lookups.size(),
                                    activation_, lookups.rows(), unsigned_size(shape[1]),
-                                   out[0].tensor.as<float>(), unsigned_size(shape[1]));
+                                   sums.as<float>(), unsigned_size(sums.strides[0]));
   }
 
  private:
