@@ -74,7 +74,7 @@ bool read_string(PyObject* item, RowMemory& memory, Text& text) {
     return true;
   }
   TextBuilder builder(1);
-  if (!append_name(builder, item)) return false;
+  if (!append_text(builder, item)) return false;
   const std::size_t size = builder.size();
   text = kept({builder.release().get(), size}, memory);
   return true;

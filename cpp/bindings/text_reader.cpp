@@ -270,12 +270,14 @@ ReadTexts read_bytes(const py::array& array, Reading reading) {
 
 std::string read_text(const py::handle& text) {
   TextBuilder builder(1);
-  if (!append_name(builder, text.ptr())) throw OpError(ErrorKind::kDType, kNoText);
+  if (!PyUnicode_Check(text.ptr()) || !append_unicode(builder, text.ptr(), true)) {
+    throw OpError(ErrorKind::kDType, kNoText);
+  }
   return builder.size() == 0 ? std::string() : std::string(builder.release().get(), builder.size());
 }
 
-bool append_name(TextBuilder& builder, PyObject* item) {
-  return PyUnicode_Check(item) && append_unicode(builder, item, true);
+bool append_text(TextBuilder& builder, PyObject* item) {
+  return PyUnicode_Check(item) && append_unicode(builder, item, false);
 }
 
 bool holds_texts(const py::array& array) {

@@ -54,8 +54,8 @@ ReadTexts read_variable(const pybind11::array& array);
 // A str of any kind; halves of characters are taken.
 std::string read_text(const pybind11::handle& text);
 
-// Whether an object is a str that appends as a name; false, and nothing is appended, if not.
-bool append_name(TextBuilder& builder, PyObject* item);
+// Whether an object is a str without halves of characters; false, and nothing is appended, if not.
+bool append_text(TextBuilder& builder, PyObject* item);
 
 // Whether NumPy's kind of an array is one of strings.
 bool holds_texts(const pybind11::array& array);

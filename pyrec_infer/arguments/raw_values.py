@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrec_infer.arguments.arrays import as_strings, is_pandas, regular
 from pyrec_infer.arguments.arrow import ArrowColumn, arrow_column, is_arrow
-from pyrec_infer.arguments.arrow_values import VIEW_BYTES
+from pyrec_infer.arguments.arrow_values import NO_UTF8, VIEW_BYTES
 from pyrec_infer.arguments.row_names import row_of, rows_named
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.extension import compiled
@@ -184,13 +184,27 @@ def _typed(label: str, found: Values, item: Field) -> Values:
     if item.dtype == "string":
         if kind not in "OUST":
             raise DTypeError(f"{label}: expected strings, got {array.dtype}{row}")
-        return Values(as_strings(label, array), missing)
+        texts = as_strings(label, array)
+        _require_utf8(label, texts)
+        return Values(texts, missing)
     if kind not in "biuf":
         got = "strings" if kind in "USOT" else array.dtype
         raise DTypeError(f"{label}: expected {_EXPECTED[item.dtype]}, got {got}{row}")
     if item.dtype == "number":
         return _checked_numbers(label, Values(array.astype(np.float64), missing), item)
     return Values(*_whole_numbers(label, array, missing))
+
+
+def _require_utf8(label: str, texts: Array) -> None:
+    """Refuse strings with half of a character of UTF-16, before the plan does that in an input's name."""
+    items = texts.tolist()
+    if "".join(items).isascii():
+        return
+    for row, text in enumerate(items):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DTypeError(f"{label}: {NO_UTF8}{row_of(row)}") from None
 
 
 def _whole_numbers(label: str, array: Array, missing: Array | None) -> tuple[Array, Array | None]:
