@@ -28,14 +28,21 @@ struct Isa {
 // The best first, each before those that extend it, which have its name and need more.
 constexpr Isa kIsas[] = {
 #ifdef PYREC_X86
-    {&kAvx512Kernels, &CpuFeatures::avx512},
-    {&kAvx512VnniKernels, &CpuFeatures::avx512_vnni},
-    {&kAvx512Bf16Kernels, &CpuFeatures::avx512_bf16},
+#define PYREC_AVX512_ISAS                                                                    \
+  {&kAvx512Kernels, &CpuFeatures::avx512}, {&kAvx512VnniKernels, &CpuFeatures::avx512_vnni}, \
+      {&kAvx512Bf16Kernels, &CpuFeatures::avx512_bf16},
+#ifndef PYREC_EMULATED_AVX512
+    PYREC_AVX512_ISAS
+#endif
     {&kAvx2Kernels, &CpuFeatures::avx2},
     {&kAvx2VnniKernels, &CpuFeatures::avx2_vnni},
 #endif
     {&kScalarKernels, nullptr},
+#ifdef PYREC_EMULATED_AVX512  // slower than any
+    PYREC_AVX512_ISAS
+#endif
 };
+#undef PYREC_AVX512_ISAS
 
 bool runs_here(const Isa& isa) { return isa.needs == nullptr || cpu_features().*isa.needs; }
 

@@ -102,7 +102,6 @@ __m512i set_epi32(Values... values) {
   std::reverse(all.begin(), all.end());
   return integers(all);
 }
-inline __m512 broadcastss_ps(__m128 x) { return set1_ps(lanes<float>(x)[0]); }
 
 inline __m512 multiply_add(__m512 a, __m512 b, __m512 c, float sign) {
   const auto x = lanes<float>(a), y = lanes<float>(b), z = lanes<float>(c);
@@ -381,7 +380,6 @@ inline std::uint32_t reduce_max_epu32(__m512i x) {
 #define _mm256_maskz_loadu_epi16 pyrec::emulated::maskz_loadu_epi16
 #define _mm512_add_epi16 pyrec::emulated::add_epi16
 #define _mm512_add_epi32 pyrec::emulated::add_epi32
-#define _mm512_broadcastss_ps pyrec::emulated::broadcastss_ps
 #define _mm512_castsi512_ps pyrec::emulated::floats
 #define _mm512_cmp_ps_mask pyrec::emulated::cmp_ps_mask
 #define _mm512_cvtepi32_epi16 pyrec::emulated::cvtepi32_epi16

@@ -224,8 +224,9 @@ inline VecI load_first_groups(const std::byte* p, std::size_t count) {
 }
 // Four bytes in each lane, from memory: through a general register it would take three steps.
 inline VecI broadcast_group(const std::uint8_t* p) {
-  const __m128 x = _mm_load_ss(reinterpret_cast<const float*>(p));
-  return reinterpret_cast<VecI>(_mm512_broadcastss_ps(x));
+  float x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return reinterpret_cast<VecI>(_mm512_set1_ps(x));
 }
 // Keeps the compiler from loading x again for each use.
 inline void hold([[maybe_unused]] VecI& x) {
