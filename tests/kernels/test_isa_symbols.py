@@ -29,8 +29,13 @@ def table_of(isa: str) -> str:
 def flags(isa: str) -> list[str]:
     """The flags that the build gives to the ISA's file."""
     pattern = rf'isa/{isa}\.cpp PROPERTIES\s+COMPILE_OPTIONS "([^"]*)"'
-    found = re.search(pattern, CMAKE.read_text())
-    return found.group(1).split(";") if found else []
+    text = CMAKE.read_text()
+    found = re.search(pattern, text)
+    given = found.group(1) if found else ""
+    named = dict(re.findall(r"set\((avx\w+) ([^)]*)\)", text))
+    while used := re.search(r"\$\{(\w+)\}", given):
+        given = given.replace(used.group(), named[used.group(1)])
+    return re.split("[; ]", given) if given else []
 
 
 def find_compiler() -> list[str]:
