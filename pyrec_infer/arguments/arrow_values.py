@@ -203,9 +203,9 @@ def _as_text(texts: Texts) -> Array:
         try:
             made.append(word.decode())
         except UnicodeDecodeError:
-            raise DTypeError(f"{NO_UTF8} (row {row})") from None
+            raise DTypeError(f"{NO_UTF8}{row_of(row)}") from None
         if word.endswith(b"\0"):
-            raise InputError(f"{LOST_END} (row {row})")
+            raise InputError(f"{LOST_END}{row_of(row)}")
     return as_array_of_strings(made)
 
 
@@ -238,7 +238,7 @@ def texts_of(field: Field, piece: Piece) -> Texts:
         there = None if missing is None else np.flatnonzero(~missing)
         wrong = (made if there is None else made.take(there, None)).first_no_utf8
         if wrong >= 0:
-            raise DTypeError(f"{NO_UTF8} (row {wrong if there is None else there[wrong]})")
+            raise DTypeError(f"{NO_UTF8}{row_of(wrong if there is None else there[wrong])}")
     return made
 
 
@@ -281,7 +281,7 @@ def viewed_of(field: Field, piece: Piece, missing: Array | None) -> Viewed:
     if outside:
         raise MalformedError
     if wrong >= 0:
-        raise DTypeError(f"{NO_UTF8} (row {wrong})")
+        raise DTypeError(f"{NO_UTF8}{row_of(wrong)}")
     return Viewed(views, buffers, missing)
 
 
@@ -349,7 +349,7 @@ def _lists(field: Field, piece: Piece, missing: Array | None) -> tuple[Array, Ar
         if missing is None and (lengths != width).any():
             row = int(np.flatnonzero(lengths != width)[0])
             raise ShapeError(
-                f"expected lists of one length, {width} as before it, got {lengths[row]} (row {row})"
+                f"expected lists of one length, {width} as before it, got {lengths[row]}{row_of(row)}"
             )
         begin, total = int(bounds[0]), int(bounds[-1] - bounds[0])
     else:

@@ -26,7 +26,6 @@ _LARGEST_WHOLE = 2**53
 _EXPECTED = {"string": "strings", "integer": "whole numbers", "number": "numbers"}
 """What errors call the values of a field, by its type."""
 
-
 _NOT_INT64 = "expected whole numbers below 2^63, got a larger one"
 
 
@@ -371,4 +370,4 @@ def _refuse_gone(label: str, gone: Array | None, item: Field) -> None:
         raise InputError(f"{label}: expected a list in each row, got a missing one{row_of(_first(gone))}")
 
 
-__all__ = ["Lists", "Values", "arrow_texts", "filled", "read_lists", "read_values", "require_lists", "row_of"]
+__all__ = ["Lists", "Values", "arrow_texts", "filled", "read_lists", "read_values", "require_lists"]
