@@ -20,7 +20,7 @@ from pyrec_infer.backends.native import NativeExecutor
 from pyrec_infer.ir import BATCH, Dim, Graph, Info, Node
 from pyrec_infer.limits import default_max_bytes
 from pyrec_infer.memory import allocate
-from pyrec_infer.planner import build_plan
+from pyrec_infer.plan.planner import build_plan
 
 Array = NDArray[Any]
 Sums = Callable[[Array, Array], Array]

@@ -17,7 +17,6 @@ _check_installed()
 
 from pyrec_infer.api import load, score  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
-from pyrec_infer.calls import PreparedCall  # noqa: E402
 from pyrec_infer.candidates import (  # noqa: E402
     FactorRecommender,
     ItemItemRecommender,
@@ -31,7 +30,6 @@ from pyrec_infer.candidates import (  # noqa: E402
     read_word2vec,
 )
 from pyrec_infer.catalog import Catalog, CatalogCall  # noqa: E402
-from pyrec_infer.checking import FeatureReport, check_features  # noqa: E402
 from pyrec_infer.errors import (  # noqa: E402
     BackendError,
     DTypeError,
@@ -48,6 +46,7 @@ from pyrec_infer.errors import (  # noqa: E402
     UnexpectedInputError,
     UnsupportedModelError,
 )
+from pyrec_infer.execution.calls import PreparedCall  # noqa: E402
 from pyrec_infer.fingerprints import (  # noqa: E402
     cross_fingerprint,
     cross_to_bucket,
@@ -57,9 +56,10 @@ from pyrec_infer.fingerprints import (  # noqa: E402
 from pyrec_infer.model import Model  # noqa: E402
 from pyrec_infer.pipeline import Pipeline, Recommendations, Source  # noqa: E402
 from pyrec_infer.precision import PrecisionReport  # noqa: E402
-from pyrec_infer.recording import record_golden  # noqa: E402
 from pyrec_infer.retrieval import Retrieved, Retriever, Vectors  # noqa: E402
 from pyrec_infer.schema import Schema  # noqa: E402
+from pyrec_infer.schema.checking import FeatureReport, check_features  # noqa: E402
+from pyrec_infer.schema.recording import record_golden  # noqa: E402
 from pyrec_infer.selection import DPP, MMR, Filter  # noqa: E402
 from pyrec_infer.tensor_info import TensorInfo  # noqa: E402
 from pyrec_infer.top_k import Ranked, TopK  # noqa: E402

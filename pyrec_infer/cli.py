@@ -37,9 +37,9 @@ def run_check_features(arguments: argparse.Namespace) -> int:
     """Compare what a schema makes of raw rows with what training made of them; 1 if they differ."""
     import numpy as np
 
-    from pyrec_infer.checking import check_features
     from pyrec_infer.features.text import parse_json
     from pyrec_infer.schema import Schema
+    from pyrec_infer.schema.checking import check_features
 
     lines = arguments.rows.read_bytes().splitlines()
     rows = [parse_json(line) for line in lines if line.strip()]

@@ -12,30 +12,30 @@ from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import Inputs, as_bounds, as_column_names, as_count, as_names, as_threads, held
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
-from pyrec_infer.calls import (
+from pyrec_infer.catalog import Catalog
+from pyrec_infer.codecs import PrecisionName, require_precision
+from pyrec_infer.errors import InputError
+from pyrec_infer.execution.calls import (
     PreparedCall,
     RowsCall,
     SeveralCall,
     prepare_call,
     seem_many,
 )
-from pyrec_infer.catalog import Catalog
-from pyrec_infer.codecs import PrecisionName, require_precision
-from pyrec_infer.errors import InputError
 from pyrec_infer.formats import import_model, model_source
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
-from pyrec_infer.measuring import measure, precision_notes
 from pyrec_infer.outputs import Output
 from pyrec_infer.precision import PrecisionReport
+from pyrec_infer.precision.measuring import measure, precision_notes
 from pyrec_infer.ranking import Ranking, call, warn_of_fixed_rows
+from pyrec_infer.ranking.shortcuts import Shortcuts
+from pyrec_infer.ranking.views import Views
 from pyrec_infer.schema import Schema
 from pyrec_infer.selection import DPP, MMR, Asked
-from pyrec_infer.shortcuts import Shortcuts
 from pyrec_infer.tensor_info import TensorInfo, tensor_info
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation, explain_plan
-from pyrec_infer.views import Views
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 

@@ -26,7 +26,7 @@ from pyrec_infer.features.fields import Field, ListField, known_fields
 from pyrec_infer.features.lower import count_input, first_unknown, missing_input, offset_input, raw_inputs
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
-from pyrec_infer.sources import NOT_IN_VOCABULARY
+from pyrec_infer.plan.sources import NOT_IN_VOCABULARY
 from pyrec_infer.strings.tensors import as_plain
 
 _LONGEST = 1 << 40

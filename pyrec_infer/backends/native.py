@@ -22,7 +22,7 @@ from pyrec_infer.ops.strings import letter_attributes
 from pyrec_infer.ops.tokens import pattern_attributes
 from pyrec_infer.passes.load.resolve_sizes import MAX_FACTORS
 from pyrec_infer.plan import Phase, Plan, Runner
-from pyrec_infer.sources import lookup_labels, node_label
+from pyrec_infer.plan.sources import lookup_labels, node_label
 from pyrec_infer.top_k import Ranked, Selection
 
 StepTuple = tuple[str, str, list[int], list[int], list[int], dict[str, Any], list[Any], Callback | None, bool]

@@ -28,7 +28,7 @@ from pyrec_infer.ops.cast import whole_numbers_rule
 from pyrec_infer.ops.core.bounds import made_bytes
 from pyrec_infer.ops.core.registry import Evaluate
 from pyrec_infer.plan import Import, Phase, Plan, PlanInput, Runner
-from pyrec_infer.sources import lookup_labels, node_label
+from pyrec_infer.plan.sources import lookup_labels, node_label
 from pyrec_infer.strings.tensors import as_plain
 
 _TILE_ROWS = 4096

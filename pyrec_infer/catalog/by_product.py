@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.calls import find_best
 from pyrec_infer.catalog.part import ModelPart
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.calls import find_best
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.passes.common.affine import Affine, share_of

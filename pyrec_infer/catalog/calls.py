@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import require_arrays
-from pyrec_infer.calls import PreparedCall, RowsCall, SeveralCall
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.errors import InputError
+from pyrec_infer.execution.calls import PreparedCall, RowsCall, SeveralCall
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS

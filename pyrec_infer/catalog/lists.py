@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from pyrec_infer.arguments import Inputs
-from pyrec_infer.calls import find_best
 from pyrec_infer.catalog.late import late_arrays
 from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.catalog.search import Tally
+from pyrec_infer.execution.calls import find_best
 from pyrec_infer.ir import Array
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.selection.items import Choice

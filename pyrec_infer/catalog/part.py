@@ -8,12 +8,12 @@ from typing import Any
 from pyrec_infer.arguments import Signature
 from pyrec_infer.backends.base import Fallbacks
 from pyrec_infer.backends.select import make_executor
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.planning import plan_graph
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Graph
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import Context
 from pyrec_infer.plan import Plan
-from pyrec_infer.planning import plan_graph
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Inputs, row_of, rows_named
 from pyrec_infer.backends.select import runner_names
-from pyrec_infer.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
 from pyrec_infer.catalog.by_product import describe_search, make_product_search
 from pyrec_infer.catalog.given import Given
 from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
@@ -21,6 +20,8 @@ from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
 from pyrec_infer.catalog.writing import ItemWriter, make_writer
 from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
+from pyrec_infer.execution.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
+from pyrec_infer.execution.planning import make_plan, make_plans
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
@@ -28,7 +29,6 @@ from pyrec_infer.passes import EVERY, Change, Context
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
 from pyrec_infer.passes.split.repeat import find_lists
-from pyrec_infer.planning import make_plan, make_plans
 from pyrec_infer.store import Store, StoreView
 from pyrec_infer.strings.tensors import take_rows
 from pyrec_infer.tables.records import encode

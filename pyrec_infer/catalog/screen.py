@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.backends.select import int8_cost
-from pyrec_infer.calls import find_best
 from pyrec_infer.catalog.bounds import ScoreBound
 from pyrec_infer.catalog.part import ModelPart
-from pyrec_infer.cost import candidate_cost
 from pyrec_infer.errors import ResourceLimitError
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.calls import find_best
+from pyrec_infer.execution.planning import make_near_plan
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Array
 from pyrec_infer.passes import State
 from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.passes.split.record_layout import ROWS
-from pyrec_infer.planning import make_near_plan
+from pyrec_infer.plan.cost import candidate_cost
 from pyrec_infer.top_k import Ranked, Selection, best_rows, joined
 
 Rows64 = NDArray[np.int64]

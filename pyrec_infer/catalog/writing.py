@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Array, Info
 from pyrec_infer.passes.split.record_layout import Field
 from pyrec_infer.store import Store

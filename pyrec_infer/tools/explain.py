@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import BATCH, Info, Node, Rate, Rows
 from pyrec_infer.plan import DerivedPlan, Phase, Plan
+from pyrec_infer.plan.cost import node_flops
 from pyrec_infer.tools.flops import plan_work
 
 _PHASES = {

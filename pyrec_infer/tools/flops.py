@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import Graph, Node, Rate, Rows
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.plan import Plan
+from pyrec_infer.plan.cost import node_flops
 
 
 class Work(TypedDict):

@@ -117,7 +117,7 @@ def test_a_fault_of_the_backend_is_found_at_load(monkeypatch: pytest.MonkeyPatch
 
         return SimpleNamespace(run=run)
 
-    monkeypatch.setattr("pyrec_infer.planning.make_executor", faulty)
+    monkeypatch.setattr("pyrec_infer.execution.planning.make_executor", faulty)
     with pytest.raises(SchemaError, match=r"golden rows: field 'name', .*1 of 2 rows.*row 0$"):
         pi.load(ranker().SerializeToString(), schema=schema)
     assert made == [select_backend()]

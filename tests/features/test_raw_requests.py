@@ -127,7 +127,7 @@ def test_each_request_is_read_anew(catalog: pi.Catalog) -> None:
 
 @pytest.mark.parametrize("few", [0, 1 << 12])
 def test_the_best_for_a_dictionary(catalog: pi.Catalog, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyrec_infer.calls.FEW", few)
+    monkeypatch.setattr("pyrec_infer.execution.calls.FEW", few)
     for boost in (None, [0, 50]):
         best = catalog.top_k(plain(), 1, boost=boost)
         expected = catalog.top_k(MappingProxyType(plain()), 1, boost=boost)

@@ -13,10 +13,10 @@ from support.bag_models import WEIGHTS
 import pyrec_infer as pi
 from pyrec_infer.arguments import RawRows
 from pyrec_infer.backends.select import select_backend
-from pyrec_infer.checking import served_tensors, tensors
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.features.fields import Combination, Field
 from pyrec_infer.formats import import_model
+from pyrec_infer.schema.checking import served_tensors, tensors
 
 from . import bags, forms, oracle, schemas
 from .damage import damaged_json

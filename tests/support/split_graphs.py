@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.cost import node_flops
 from pyrec_infer.ir import Array, Graph, Info, Node, verify
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split.split_sums import split_sums
+from pyrec_infer.plan.cost import node_flops
 from support.graphs import F32, I64, N, alike
 
 LENGTH, TABLE_ROWS = 5, 7

@@ -11,7 +11,7 @@ from pyrec_infer.backends.select import available_backends, make_executor, make_
 from pyrec_infer.ir import Array, Graph, Info, Node, verify
 from pyrec_infer.passes import EVERY, Context, State, finish_graphs
 from pyrec_infer.passes.common.sides import Sides
-from pyrec_infer.planner import build_plan
+from pyrec_infer.plan.planner import build_plan
 from support.graphs import F32, N
 
 ISAS = [name for name in available_backends() if name != "numba"]

@@ -18,8 +18,9 @@ from onnx import TensorProto, helper
 from support.models import FLOAT, INT64, ITEMS, USERS, Value, make_model, ranker
 
 import pyrec_infer as pi
-from pyrec_infer import calls, limits
+from pyrec_infer import limits
 from pyrec_infer.errors import InputError, ResourceLimitError, RowCountError, ShapeError
+from pyrec_infer.execution import calls
 from pyrec_infer.top_k import Adjustment
 
 Arrays = dict[str, NDArray[Any]]

@@ -22,7 +22,7 @@ from pyrec_infer.top_k import Selection
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyrec_infer.planner._TILE_BYTES", 1)
+    monkeypatch.setattr("pyrec_infer.plan.planner._TILE_BYTES", 1)
     monkeypatch.setattr("pyrec_infer.backends.numba._TILE_ROWS", 16, raising=False)
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pyrec_infer.backends.native import NativeExecutor
 from pyrec_infer.backends.select import make_executor, make_pool, select_backend
 from pyrec_infer.catalog.writing import ItemWriter
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Dim, Graph, Info, Node
 from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
-from pyrec_infer.planner import build_plan
+from pyrec_infer.plan.planner import build_plan
 from pyrec_infer.store import Store, make_store
 
 WIDTH, DEPTH, ROWS = 19, 6, 40

@@ -26,12 +26,12 @@ from support.towers import (
 from pyrec_infer import _native
 from pyrec_infer.backends.select import skips_zero_groups
 from pyrec_infer.codecs.bf16 import round_bf16
-from pyrec_infer.cost import join_plans
 from pyrec_infer.errors import ShapeError, UnsupportedModelError
 from pyrec_infer.ir import Info, Node, verify
 from pyrec_infer.kernels.quantized import quantize_rows_u8
 from pyrec_infer.passes.finish.order_neurons import order_neurons
-from pyrec_infer.planner import build_plan
+from pyrec_infer.plan.cost import join_plans
+from pyrec_infer.plan.planner import build_plan
 
 pytestmark = pytest.mark.once
 

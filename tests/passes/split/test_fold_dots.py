@@ -16,14 +16,14 @@ from support.random_graphs import equal, evaluate, split_graph
 
 import pyrec_infer as pi
 from pyrec_infer.backends.select import VARIABLE, available_backends, make_executor, make_pool
-from pyrec_infer.cost import join_plans, node_flops
 from pyrec_infer.ir import BATCH, Array, Dim, Graph, Info, Node, Rate, verify
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes import EVERY, Aim, Context, split_graphs
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.passes.split.fold_dots import fold_dots
 from pyrec_infer.plan import Plan
-from pyrec_infer.planner import build_plan
+from pyrec_infer.plan.cost import join_plans, node_flops
+from pyrec_infer.plan.planner import build_plan
 
 N = Dim.symbol(BATCH)
 F32 = np.dtype(np.float32)

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import RawRows, plain_columns, raw_columns
-from pyrec_infer.checking import check_features, tensors
 from pyrec_infer.errors import InputError, RowCountError, SchemaError
 from pyrec_infer.features.coverage import choose_rows, made_up
 from pyrec_infer.features.fields import Field, ListField, known_fields
 from pyrec_infer.features.golden import LEAST_ROWS, golden_of
 from pyrec_infer.formats import import_model, model_source
-from pyrec_infer.schema import Schema
+from pyrec_infer.schema.checking import check_features, tensors
+from pyrec_infer.schema.schema import Schema
 
 _LOOKED_AT = 1 << 16
 """Rows of a table among which golden ones are chosen."""

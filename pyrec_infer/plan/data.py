@@ -21,7 +21,7 @@ from pyrec_infer.ir import (
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.passes.finish.find_product import ItemProduct
-from pyrec_infer.sources import Sources
+from pyrec_infer.plan.sources import Sources
 
 Mode: TypeAlias = Literal["whole", "slice", "repeat"]
 Kind: TypeAlias = Literal["request", "tile", "whole"]

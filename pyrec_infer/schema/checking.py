@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pyrec_infer.arguments import RawRows, as_array, regular
 from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import IdRangeError, InputError, RowCountError, SchemaError, ShapeError
+from pyrec_infer.execution.planning import make_ready
 from pyrec_infer.features.fields import Combination, Field, ListField, Target, kinds_of, known_fields
 from pyrec_infer.features.fitting import described, targets
 from pyrec_infer.features.golden import warn_if_uncovered
@@ -19,8 +20,7 @@ from pyrec_infer.ir import BATCH, STRING, Array, Dim, Graph, Info, Rows
 from pyrec_infer.limits import UNLIMITED
 from pyrec_infer.ops.core.interpret import interpret
 from pyrec_infer.passes import Context
-from pyrec_infer.planning import make_ready
-from pyrec_infer.schema import Fitted, Schema
+from pyrec_infer.schema.schema import Fitted, Schema
 from pyrec_infer.strings.tensors import as_plain
 
 RTOL, ATOL = 1e-6, 1e-7

@@ -13,7 +13,7 @@ from pyrec_infer.ir import Array, Node, Rate, Rows, as_array_of_strings, as_text
 from pyrec_infer.limits import repeats_beyond_memory, require_own_elements
 from pyrec_infer.ops import OPS
 from pyrec_infer.plan import Plan
-from pyrec_infer.sources import Sources, node_label
+from pyrec_infer.plan.sources import Sources, node_label
 from pyrec_infer.strings.tensors import as_plain, is_tensor
 
 

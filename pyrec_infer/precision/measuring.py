@@ -8,7 +8,7 @@ from pyrec_infer.codecs import PrecisionName
 from pyrec_infer.errors import InputError, PyrecError
 from pyrec_infer.outputs import default_output
 from pyrec_infer.passes.finish.choose_precision import NARROW_LAYERS
-from pyrec_infer.precision import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
+from pyrec_infer.precision.report import NotMeasurableError, PrecisionReport, compare_scores, sample_inputs
 from pyrec_infer.ranking import Ranking, call
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from pyrec_infer.backends.base import Fallbacks
 from pyrec_infer.backends.select import make_executor, make_pool, skips_zero_groups
-from pyrec_infer.cost import join_plans
 from pyrec_infer.errors import ModelError
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Graph
 from pyrec_infer.passes import (
     EVERY,
@@ -29,7 +28,8 @@ from pyrec_infer.passes.finish.find_product import find_product, request_graph
 from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.passes.split.record_layout import RECORDS
 from pyrec_infer.plan import Plan, ProductPlan
-from pyrec_infer.planner import build_plan, with_derived
+from pyrec_infer.plan.cost import join_plans
+from pyrec_infer.plan.planner import build_plan, with_derived
 
 
 def plan_graph(graph: Graph, context: Context) -> Plan:

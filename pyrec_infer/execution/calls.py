@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.arguments import require_arrays, require_out
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import BATCH, Array, Dim, Info, holds_strings, same_size
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.passes.split.record_layout import RECORDS, ROWS

@@ -11,7 +11,6 @@ import numpy as np
 
 from pyrec_infer.arguments import RawRows, Signature
 from pyrec_infer.backends.base import Fallbacks, load_fallbacks
-from pyrec_infer.checking import require_golden
 from pyrec_infer.errors import ShapeError
 from pyrec_infer.formats import Imported, fallback_model
 from pyrec_infer.ir import BATCH, Array, Graph, Info, Node
@@ -21,6 +20,7 @@ from pyrec_infer.outputs import Wanted, is_by_row
 from pyrec_infer.passes import Context, compile_graph, select_graph
 from pyrec_infer.passes.load.place_rows import is_placed, open_sizes
 from pyrec_infer.schema import Schema
+from pyrec_infer.schema.checking import require_golden
 
 
 @dataclass(frozen=True, eq=False)

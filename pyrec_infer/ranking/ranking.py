@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Signature
-from pyrec_infer.calls import as_scores, empty_outputs, find_best
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
-from pyrec_infer.execution import ReadyPlan
+from pyrec_infer.execution.calls import as_scores, empty_outputs, find_best
+from pyrec_infer.execution.planning import make_ready, watch_passes
+from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.expressions import parse
 from pyrec_infer.ir import Array, Graph, Rows
 from pyrec_infer.ops.core.inference import analyze
@@ -23,9 +24,8 @@ from pyrec_infer.passes import Change, Context, select_graph
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.select.select_scores import row_axis
 from pyrec_infer.plan import Plan
-from pyrec_infer.planning import make_ready, watch_passes
+from pyrec_infer.ranking.views import View, Views
 from pyrec_infer.top_k import Ranked, Selection
-from pyrec_infer.views import View, Views
 
 _MAX_PLANS = 64
 """Plans a model keeps: one for each combination of request inputs and scores that was asked for."""

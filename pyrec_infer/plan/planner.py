@@ -14,8 +14,8 @@ from pyrec_infer.ops.core.texts import is_text, runs_in_phases, touches_texts
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.passes.split.repeat import Derived
-from pyrec_infer.plan import DerivedPlan, Export, Import, Kind, Phase, Plan, PlanInput
-from pyrec_infer.sources import Sources
+from pyrec_infer.plan.data import DerivedPlan, Export, Import, Kind, Phase, Plan, PlanInput
+from pyrec_infer.plan.sources import Sources
 
 _TILE_BYTES = 1 << 18
 """Working set that a tile's widest values should keep to: a share of a core's second-level cache."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from pyrec_infer.ir import Info, Node, Rate, Shape
 from pyrec_infer.ops import OPS
-from pyrec_infer.plan import Plan
+from pyrec_infer.plan.data import Plan
 
 
 def _elements(shape: Shape | None, most: Mapping[str, int]) -> int:

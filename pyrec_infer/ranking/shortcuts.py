@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from pyrec_infer.arguments import Signature
-from pyrec_infer.calls import PositionalCall
+from pyrec_infer.execution.calls import PositionalCall
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.outputs import Wanted
-from pyrec_infer.ranking import Way
+from pyrec_infer.ranking.ranking import Way
 
 Key: TypeAlias = "tuple[Any, ...]"
 
