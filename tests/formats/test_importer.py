@@ -172,6 +172,68 @@ def test_stored_values_of_every_type(kind: str, field: str, data: list[Any], exp
         assert kind == "STRING" or made.dtype == expected.dtype
 
 
+NARROW: list[tuple[str, bytes, list[float]]] = [
+    ("BFLOAT16", b"\xc0\x3f\x00\xc0\x80\x7f", [1.5, -2, np.inf]),
+    ("INT4", b"\x98\x07", [-8, -7, 7]),
+    ("UINT4", b"\xf8\x07", [8, 15, 7]),
+]
+
+
+def narrow(kind: str, data: bytes, in_field: bool, *nodes: onnx.NodeProto) -> onnx.ModelProto:
+    """A model of values of a type that NumPy lacks, which nodes make ``y`` of."""
+    wide = list(np.frombuffer(data, np.uint16 if kind == "BFLOAT16" else np.uint8))
+    field: dict[str, Any] = {"int32_data": wide} if in_field else {"raw_data": data}
+    proto = one_node("Identity", {"i": (INT64, ["N"])}, operands=["i"])
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    code = TensorProto.DataType.Value(kind)
+    proto.graph.initializer.append(onnx.TensorProto(name="stored", data_type=code, dims=[3], **field))
+    return proto
+
+
+@pytest.mark.parametrize("in_field", [False, True])
+@pytest.mark.parametrize(("kind", "data", "expected"), NARROW)
+def test_narrow_types_may_be_moved_and_cast(
+    kind: str, data: bytes, expected: list[float], in_field: bool
+) -> None:
+    moved = helper.make_node("Gather", ["stored", "i"], ["m"])
+    proto = narrow(kind, data, in_field, moved, helper.make_node("Cast", ["m"], ["y"], to=FLOAT))
+    made = run(proto, {"i": [2, 0, 1, 2]})["y"]
+    np.testing.assert_array_equal(made, np.asarray(expected, np.float32)[[2, 0, 1, 2]])
+
+
+def test_four_bits_are_dequantised_in_blocks() -> None:
+    taken = helper.make_node("DequantizeLinear", ["stored", "scale"], ["d"], axis=0, block_size=2)
+    proto = narrow("INT4", b"\x98\x07", False, taken, helper.make_node("Gather", ["d", "i"], ["y"]))
+    proto.opset_import[0].version = 21
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray([0.5, 3], np.float32), "scale"))
+    np.testing.assert_array_equal(run(proto, {"i": [0, 1, 2]})["y"], [-4, -3.5, 21])
+
+
+NEGATES = helper.make_graph(
+    [helper.make_node("Neg", ["m"], ["z"])], "negates", [], [onnx.ValueInfoProto(name="z")]
+)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [helper.make_node("Neg", ["m"], ["y"])],
+        [helper.make_node("Concat", ["m", "m"], ["c"], axis=0), helper.make_node("Relu", ["c"], ["y"])],
+        [helper.make_node("DequantizeLinear", ["m", "m"], ["y"])],
+        [helper.make_node("Identity", ["m"], ["y"])],
+        [helper.make_node("If", ["taken"], ["y"], then_branch=NEGATES, else_branch=NEGATES)],
+    ],
+    ids=["computes", "computes later", "scale", "is a result", "in a body"],
+)
+def test_computing_in_a_narrow_type_is_refused(nodes: list[onnx.NodeProto]) -> None:
+    kind, data, _ = NARROW[0]
+    proto = narrow(kind, data, False, *nodes, helper.make_node("Gather", ["stored", "i"], ["m"]))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(True), "taken"))
+    with pytest.raises(UnsupportedModelError, match="bfloat16"):
+        pi.load(proto.SerializeToString())
+
+
 def test_stored_booleans_are_zero_or_one() -> None:
     proto = one_node("Cast", {"i": (INT64, ["N"])}, operands=["mask"], to=INT64)
     proto.graph.node.append(helper.make_node("Add", ["y", "i"], ["z"]))

@@ -15,6 +15,7 @@ from pyrec_infer.formats.onnx.check import check_functions, check_node, operator
 from pyrec_infer.formats.onnx.fallback import foreign_node
 from pyrec_infer.formats.onnx.files import dtype_of, parse_model, tensor_array, text_of
 from pyrec_infer.formats.onnx.maker import Maker
+from pyrec_infer.formats.onnx.narrow import NARROW, Narrow, require_widened
 from pyrec_infer.formats.onnx.upgrade import RULES, upgrade
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Imported, Source
@@ -29,6 +30,11 @@ _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace
 
 _ELEMENT_TYPES = frozenset({"to", "dtype", "output_dtype"})
 """Attributes that hold ONNX's number of an element type, 0 for none; the IR has its name."""
+
+
+def _kind_of(constant: onnx.NodeProto) -> int:
+    """ONNX's number of the element type of a constant that is given as a tensor, or 0."""
+    return next((item.t.data_type for item in constant.attribute if item.name == "value"), 0)
 
 
 class _Converter:
@@ -49,6 +55,7 @@ class _Converter:
         if kind == AttributeProto.STRING:
             return text_of(item.s, f"attribute {item.name!r}")
         if kind == AttributeProto.TENSOR:
+            dtype_of(item.t.data_type, f"attribute {item.name!r}")
             return tensor_array(item.t, self.files)
         if kind == AttributeProto.FLOATS:
             return tuple(float(value) for value in item.floats)
@@ -143,24 +150,28 @@ class _Converter:
         if proto.sparse_initializer:
             raise UnsupportedModelError("sparse initialisers are not supported")
         constants: dict[str, Array] = {}
+        narrow: dict[str, Narrow] = {}
 
-        def define(name: str, value: Array) -> None:
+        def define(name: str, value: Array, kind: int = 0) -> None:
             if name in constants:
                 raise ModelError(f"value {name!r} is defined twice")
             constants[name] = value
+            if kind in NARROW:
+                narrow[name] = NARROW[kind]
 
         for tensor in proto.initializer:
-            define(tensor.name, tensor_array(tensor, self.files))
+            define(tensor.name, tensor_array(tensor, self.files), tensor.data_type)
         make = Maker()
         nodes: list[Node] = []
         for item in proto.node:
             if item.op_type == "Constant" and standard(item.domain):
                 check_node(item, self.opsets)
-                define(item.output[0], self.constant(item))
+                define(item.output[0], self.constant(item), _kind_of(item))
             else:
                 nodes.extend(self.node(item, make))
         for name, value in make.constants.items():
             define(name, value)
+        require_widened(nodes, [value.name for value in proto.output], narrow)
         return nodes, constants
 
     def declared(self, value: onnx.ValueInfoProto) -> tuple[Info, DeclaredShape | None]:

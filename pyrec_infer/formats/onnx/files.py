@@ -14,6 +14,7 @@ from onnx import TensorProto
 from pyrec_infer.errors import ModelError, UnsupportedModelError
 from pyrec_infer.formats.identify import not_a_model
 from pyrec_infer.formats.onnx.check import check_text
+from pyrec_infer.formats.onnx.narrow import NARROW
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Source
 from pyrec_infer.interrupts import let_interrupts_pass
@@ -190,13 +191,16 @@ def _typed(tensor: onnx.TensorProto, dtype: np.dtype[np.generic], where: str) ->
 def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array:
     """The value of a tensor, after checking that its data have the size its shape says.
 
+    One of a narrow type (`narrow`) is given in the wider one.
+
     Raises
     ------
     ModelError
         If the data are shorter or longer than the shape says, or lie where they must not.
     """
     where = f"initialiser {tensor.name!r}"
-    dtype = dtype_of(tensor.data_type, where)
+    narrow = NARROW.get(tensor.data_type)
+    dtype = dtype_of(tensor.data_type, where) if narrow is None else narrow.stored
     shape = tuple(tensor.dims)
     if len(shape) > MAX_RANK:
         raise UnsupportedModelError(f"{where} has {len(shape)} axes, expected at most {MAX_RANK}")
@@ -204,7 +208,8 @@ def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array
         raise ModelError(f"{where}: expected sizes of at least 0, got shape {list(shape)}")
     if tensor.HasField("segment"):
         raise UnsupportedModelError(f"{where} is stored in segments, which are not supported")
-    count = math.prod(shape)
+    numbers = math.prod(shape)
+    count = numbers if narrow is None else -(-numbers // narrow.share)
     if tensor.data_location == TensorProto.EXTERNAL:
         if dtype.kind == "U":
             raise ModelError(f"{where}: strings cannot be external data")
@@ -222,6 +227,8 @@ def tensor_array(tensor: onnx.TensorProto, files: ExternalFiles | None) -> Array
         found = _typed(tensor, dtype, where)
     if found.size != count:
         raise ModelError(f"{where}: expected {count} elements for shape {list(shape)}, got {found.size}")
+    if narrow is not None:
+        found = narrow.widen(found)[:numbers]
     try:
         return found.reshape(shape)
     except ValueError as error:
