@@ -53,8 +53,8 @@ def _places(name: str, graph: Graph, infos: Mapping[str, Info], width: Size) -> 
     return None
 
 
-def _flattened(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | None:
-    """What a node laid end to end, row by row: [N, m, ...] as [N * m, ...]."""
+def _flattened(name: str, graph: Graph, infos: Mapping[str, Info]) -> tuple[str, bool] | None:
+    """What a node laid end to end, row by row: [N, m, ...] as [N * m, ...], and whether a size 1 follows."""
     node, flat = graph.producers.get(name), infos[name].shape
     if node is None or node.op not in ("Reshape", "Flatten"):
         return None
@@ -64,7 +64,9 @@ def _flattened(name: str, graph: Graph, infos: Mapping[str, Info]) -> str | None
     if not same_size(data.shape[0], _ROWS):
         return None
     expected = (product(data.shape[:2]), *data.shape[2:])
-    return node.inputs[0] if same_shape(flat, expected) else None
+    if same_shape(flat, expected):
+        return node.inputs[0], False
+    return (node.inputs[0], True) if same_shape(flat, (*expected, 1)) else None
 
 
 def pick_from_flat(graph: Graph) -> Graph:
@@ -92,15 +94,18 @@ def pick_from_flat(graph: Graph) -> Graph:
     infos = analyze(graph).infos
     writer = Writer(taken=infos)
     for node in graph.nodes:
-        data = _flattened(node.inputs[0], graph, infos) if node.op == "Gather" else None
+        flattened = _flattened(node.inputs[0], graph, infos) if node.op == "Gather" else None
         places = None
-        if data is not None and not node.attribute("axis", 0):
-            shape = infos[data].shape or ()
+        if flattened is not None and not node.attribute("axis", 0):
+            shape = infos[flattened[0]].shape or ()
             places = _places(node.inputs[1], graph, infos, shape[1])
-        if data is None or places is None:
+        if flattened is None or places is None:
             writer.add(node)
             continue
         writer.begin(node.outputs[0], node.name)
+        data, widened = flattened
+        if widened:
+            data = writer.node("Unsqueeze", data, writer.constant([infos[data].rank], np.int64))
         kept = writer.node("pyrec.OffsetIds", places, writer.constant(0, infos[places].dtype))
         last = writer.constant([infos[places].rank], np.int64)
         index = writer.node("Unsqueeze", kept, last)

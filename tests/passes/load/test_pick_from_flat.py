@@ -59,6 +59,17 @@ def test_rows_are_read_apart(nodes: tuple[Node, ...]) -> None:
     assert found.nodes[-1] not in analyze(found).coupled
 
 
+def test_single_numbers_are_read_from_a_column() -> None:
+    size = [Node("Shape", ("x",), ("s",)), Node("Gather", ("s", "zero"), ("n",))]
+    column = Node("Flatten", ("x",), ("flat",), {"axis": 2})
+    nodes = [*size, COUNTED, BEGINS, PLACES, column, READ]
+    graph = graph_of(nodes, {"zero": 0, "one": 1, "width": WIDTH}, ids="i", x=(WIDTH,), i=())
+    assert analyze(graph).coupled
+    found = applied(pick_from_flat, graph)
+    assert found.nodes[-1].op == "GatherND"
+    assert found.nodes[-1] not in analyze(found).coupled
+
+
 def test_several_places_of_each_row() -> None:
     size = [Node("Shape", ("x",), ("s",)), Node("Gather", ("s", "zero"), ("n",))]
     column = [Node("Unsqueeze", ("r", "axis"), ("c",)), Node("Mul", ("c", "width"), ("b",))]
