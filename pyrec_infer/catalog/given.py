@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pyrec_infer.arguments import Inputs, Signature
+from pyrec_infer.arguments import Inputs, Signature, of_one_row
 from pyrec_infer.interrupts import let_interrupts_pass
 
 
@@ -35,13 +35,15 @@ class Given:
     ) -> None:
         self._names = {"request": request, "candidate": candidates, "item": items}
         self._takes_rows = signature.takes_rows
+        self._of_request = [signature.infos[name] for name in request]
         self._readers = {side: signature.row_reader(names, side) for side, names in self._names.items()}
         self.reader = None if candidates else self._readers["request"]
         """What reads a raw row that is all of a call, where anything does."""
 
     def _side(self, side: str, given: Inputs) -> Sequence[Any] | None:
         if not self._takes_rows or (not self._names[side] and type(given) is dict and not given):
-            return _by_name(given, self._names[side])
+            values = _by_name(given, self._names[side])
+            return values if values is None or side != "request" else of_one_row(values, self._of_request)
         reader = self._readers[side]
         found: tuple[Any, ...] | None = None if reader is None else reader.read(given)
         return found

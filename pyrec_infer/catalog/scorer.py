@@ -301,7 +301,7 @@ class Scorer:
         late = {} if candidates is None else self._part.signature.expand(candidates)
         if not late:
             selection = Selection(k, True, adjustment if kept is None else adjustment.chosen(kept))
-            single = self._best_of_row(view.records, chosen, request, selection)
+            single = self._best_of_one(view.records, chosen, request, selection)
             if single is not None:
                 return _placed(single, kept)
         arrays, count = self.requests(request, late)
@@ -328,15 +328,17 @@ class Scorer:
                 f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
             )
 
-    def _best_of_row(
+    def _best_of_one(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
     ) -> Ranked | None:
-        """The best of few items for one raw row that native code reads; None where it does not."""
-        if self._plain_call is None or not self.takes_rows:
-            return None
-        if not len(rows) or are_many(len(rows)):
+        """The best of few items for one request that needs no closer look; None for others."""
+        if self._plain_call is None or not len(rows) or are_many(len(rows)):
             return None
         own = self.given.of_request(request, None)
+        if own is not None and not self.takes_rows:
+            axes = [self.signature.infos[name].rows for name in self.request_names]
+            if any(axis >= 0 and value.shape[axis] != 1 for value, axis in zip(own, axes, strict=True)):
+                return None
         scores = None if own is None else self._plain_call(records, rows, *own)
         return None if scores is None else selection.best(scores, (0, len(rows)))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from pyrec_infer.arguments import Signature
+from pyrec_infer.arguments import Signature, of_one_row
 from pyrec_infer.execution.calls import PositionalCall
 from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.ir import Info
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.ranking.ranking import Way
 
@@ -20,7 +21,7 @@ class Shortcuts:
     """The way of a call from the names of its inputs to a plan."""
 
     def __init__(self) -> None:
-        self._calls: dict[Key, tuple[Any, Wanted]] = {}
+        self._calls: dict[Key, tuple[Any, Wanted, list[Info | None]]] = {}
 
     def key(self, request: Any, candidates: Any, output: Any, by: Any, single: bool) -> Key | None:
         """What tells calls apart; None for those that have no shortcut."""
@@ -37,10 +38,14 @@ class Shortcuts:
 
     def scores(self, key: Key, request: Any, candidates: Any) -> Any:
         """The scores of a call that was met before, or None."""
-        quick, wanted = self._calls.get(key, (None, None))
-        if quick is None or wanted is None:
+        found = self._calls.get(key)
+        if found is None or found[0] is None:
             return None
+        quick, wanted, infos = found
         scores = quick(*request.values(), *candidates.values())
+        if scores is None:
+            rows = of_one_row(request.values(), infos)
+            scores = None if rows is None else quick(*rows, *candidates.values())
         return scores if scores is None or wanted.keys is None else wanted.unpack(scores)
 
     def remember(self, key: Key, way: Way, signature: Signature) -> None:
@@ -54,7 +59,7 @@ class Shortcuts:
         quick = None
         if not any(name in signature.columns for name in names):
             quick = PositionalCall(way.ready, names, frozenset(request), None).in_backend(None)
-        self._calls[key] = quick, way.wanted
+        self._calls[key] = quick, way.wanted, [signature.infos.get(name) for name in request]
 
 
 __all__ = ["Shortcuts"]
