@@ -610,7 +610,17 @@ void bind_plan(py::module_& module) {
   });
   py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool")
       .def(py::init<std::size_t>(), py::arg("threads"))
-      .def_property_readonly("threads", &ThreadPool::threads);
+      .def_property_readonly("threads", &ThreadPool::threads)
+      .def(
+          "run",
+          [](ThreadPool& pool, std::size_t count, const py::function& body) {
+            const py::gil_scoped_release released;
+            pool.run(count, [&](std::size_t index, std::size_t worker) {
+              const py::gil_scoped_acquire held;
+              body(index, worker);
+            });
+          },
+          py::arg("count"), py::arg("body"));
   py::class_<Credit>(module, "Credit")
       .def(py::init<>())
       .def_property_readonly("enough", &Credit::enough)

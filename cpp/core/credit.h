@@ -38,7 +38,7 @@ class Credit {
   static constexpr Time kMost{20e-3};
   static constexpr Time kLearn{20e-3};
   static constexpr Time kForget{1.0};
-  static constexpr double kTrial = 64;
+  static constexpr double kTrial = 32;
   static constexpr double kMostKept = 16;
 
   void decide() { enough_.store(saved_ >= Time(0), std::memory_order_relaxed); }

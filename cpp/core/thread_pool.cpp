@@ -28,14 +28,16 @@ constexpr std::chrono::microseconds kAwait{100};
 // slept in between would come late by the time of another waking.
 constexpr std::chrono::microseconds kExpected{500};
 
-// A caller looks this long whether the others' last parts are done: as long as one may take.
+// A caller looks this long whether the others' last parts are done: as long as one may take. Every
+// kSeen it looks whether those that still work do.
 constexpr std::chrono::microseconds kFinish{200};
+constexpr std::chrono::microseconds kSeen{20};
 
 // What a thread takes that has the caches for itself, where one that shares them takes 1.
 constexpr double kAlone = 0.95;
 
-// How long a caller that waits for the others' last part does not look whether its call is to stop.
-constexpr std::chrono::milliseconds kLook{10};
+// How long a caller that sleeps until the others' last parts are done looks at nothing.
+constexpr std::chrono::milliseconds kLook{1};
 
 void pause_briefly() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -92,9 +94,20 @@ struct ThreadPool::Team {
   Body body;
   Watch* watch = nullptr;  // of the call whose loop it is
   Cpus cpus;
+
+  // What the caller of a loop knows of a worker.
+  struct Seat {
+    // Hints, which order nothing: a worker that is taken for another's state is looked at once
+    // more, or fetched for nothing.
+    alignas(64) std::atomic<bool> inside{false};  // works for the loop
+    std::atomic<bool> fetched{false};             // is on the caller's CPU, and has to leave it
+    std::chrono::nanoseconds worked{0};           // when the caller looked last
+    int cpu = -1;                                 // to which it was fetched
+  };
+  std::vector<Seat> seats;
   std::vector<std::thread> threads;
 
-  explicit Team(std::size_t size) : spins(cpus.count() == 0 || size <= cpus.count()) {}
+  explicit Team(std::size_t size) : seats(size), spins(cpus.count() == 0 || size <= cpus.count()) {}
 
   const bool spins;  // every thread may have a CPU for itself
 
@@ -119,7 +132,7 @@ struct ThreadPool::Team {
   }
 
   // Waits for a loop that is open and not `seen`; false when the team ends.
-  bool await(std::uint64_t seen) {
+  bool await(std::uint64_t seen, const std::atomic<bool>& fetched) {
     const auto ready = [&] {
       const std::uint64_t now = state.load(std::memory_order_relaxed);
       return (now & kOpen) != 0 && now / kNumber != seen;
@@ -128,7 +141,8 @@ struct ThreadPool::Team {
     auto most = kAwait;
     while (true) {
       const auto called = [&] { return ready() || expected != known; };
-      if (!spins || !spin_until(most, called)) {
+      const auto leave = [&] { return called() || fetched.load(std::memory_order_relaxed); };
+      if (!spins || !spin_until(most, leave) || !called()) {
         std::unique_lock lock(mutex);
         ++sleeping;
         wake.wait(lock, [&] { return stop || called(); });
@@ -155,7 +169,8 @@ struct ThreadPool::Team {
 
   void serve(std::size_t worker) {
     std::uint64_t seen = 0;
-    while (await(seen)) {
+    Seat& seat = seats[worker];
+    while (await(seen, seat.fetched)) {
       std::uint64_t now = state.load(std::memory_order_relaxed);
       bool joined = false;
       while (!joined && (now & kOpen) != 0 && now / kNumber != seen) {
@@ -163,7 +178,9 @@ struct ThreadPool::Team {
       }
       if (!joined) continue;
       seen = now / kNumber;
+      seat.inside.store(true, std::memory_order_relaxed);
       share(worker);
+      seat.inside.store(false, std::memory_order_relaxed);
       now = state.fetch_sub(1, std::memory_order_release);
       if ((now & kOpen) == 0 && (now & kInside) == 1) {
         const std::lock_guard lock(mutex);
@@ -188,19 +205,61 @@ struct ThreadPool::Team {
     if (asleep) wake.notify_all();
   }
 
+  // Moves those here that work for the loop and have not got on for so long. What they work in and
+  // what they read is theirs until they say that they are done, so nobody else can do their part;
+  // but they can do it on this CPU while the caller sleeps. Returns whether any was moved.
+  bool fetch_stopped(std::chrono::nanoseconds since) {
+    bool any = false;
+    for (std::size_t i = 0; i < threads.size(); ++i) {
+      Seat& seat = seats[i + 1];
+      const auto worked = Cpus::worked(threads[i]);
+      const bool stopped =
+          worked >= std::chrono::nanoseconds(0) && worked - seat.worked < since / 4;
+      seat.worked = worked;
+      if (!stopped || seat.cpu >= 0 || !seat.inside.load(std::memory_order_relaxed)) continue;
+      seat.fetched.store(true, std::memory_order_relaxed);
+      seat.cpu = cpus.fetch(threads[i]);
+      any |= seat.cpu >= 0;
+    }
+    return any;
+  }
+
+  void give_back_fetched() {
+    for (std::size_t i = 0; i < threads.size(); ++i) {
+      Seat& seat = seats[i + 1];
+      if (seat.cpu >= 0) cpus.give_back(threads[i], std::exchange(seat.cpu, -1));
+      seat.fetched.store(false, std::memory_order_relaxed);
+    }
+  }
+
+  template <class F>
+  void wait_until(F&& empty) {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + kFinish;
+    auto last = Clock::now();
+    fetch_stopped(std::chrono::nanoseconds(0));
+    bool sleeps = !spins;
+    while (true) {
+      if (!sleeps && spin_until(kSeen, empty)) break;
+      if (sleeps) {
+        std::unique_lock lock(mutex);
+        if (done.wait_for(lock, kLook, empty)) break;
+      }
+      // The others stop by themselves.
+      if (sleeps && watch != nullptr) static_cast<void>(watch->stopped());
+      const auto now = Clock::now();
+      const bool fetched = fetch_stopped(now - last);
+      sleeps = sleeps || fetched || now > end;
+      last = now;
+    }
+    give_back_fetched();
+  }
+
   // Returns the first error of the loop.
   std::exception_ptr close() {
     const auto empty = [&] { return (state.load(std::memory_order_acquire) & kInside) == 0; };
     state.fetch_and(~kOpen, std::memory_order_acq_rel);
-    if (!(spins && spin_until(kFinish, empty))) {
-      std::unique_lock lock(mutex);
-      while (!done.wait_for(lock, kLook, empty)) {
-        lock.unlock();
-        // The others stop by themselves.
-        if (watch != nullptr) static_cast<void>(watch->stopped());
-        lock.lock();
-      }
-    }
+    if (!empty()) wait_until(empty);
     const std::lock_guard lock(mutex);
     return std::exchange(error, nullptr);
   }
