@@ -132,6 +132,23 @@ MOVES: list[tuple[str, Mapping[str, Any], list[tuple[int, ...] | np.ndarray | No
 Case = tuple[str, Mapping[str, Any], Sequence[np.ndarray | None], int]
 
 
+def _many_short_lines() -> list[Case]:
+    """More than are put in order side by side, of sizes on both sides of what is short."""
+    found: list[Case] = []
+    for dtype, largest in itertools.product(DTYPES[1:], (0, 1)):
+        for shape, axis, k in (((70, 5), 1, 3), ((9, 7, 11), 1, 7), ((33, 12), 0, 4), ((8, 32), 1, 1)):
+            values = data(*shape, dtype=dtype) if dtype[0] in "iu" else some_nan(*shape, dtype=dtype)
+            found.append(("TopK", {"axis": axis, "largest": largest}, [values, ints([k])], 2))
+    signed = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45], np.float32)
+    for largest in (0, 1):
+        lines = np.stack([RNG.permutation(signed) for _ in range(20)])
+        found.append(("TopK", {"largest": largest}, [lines, ints([6])], 2))
+        for dtype in ("int64", "uint64", "uint32"):
+            far = np.array([2**31, 7, 2**32 - 1, 2**31 - 1], dtype)[RNG.integers(0, 4, (20, 6))]
+            found.append(("TopK", {"largest": largest}, [far, ints([4])], 2))
+    return found
+
+
 def _cases() -> list[Case]:
     found: list[Case] = []
     for number, (op, attributes, inputs, outputs) in enumerate(MOVES):
@@ -170,6 +187,7 @@ def _cases() -> list[Case]:
         found.append(("Range", {}, [bounds[1], bounds[0], -bounds[2]], 1))
         found.append(("Range", {}, bounds[::-1], 1))
         found.append(("ConstantOfShape", {"value": np.array([3], dtype)}, [ints(2, 3)], 1))
+    found += _many_short_lines()
     for dtype in ("int16", "int32", "int64"):
         for items in ((0, 10, 3), (5, -7, -2), (5, 5, 1), (-3, -100, 5)):
             found.append(("Range", {}, [np.array(item, dtype) for item in items], 1))

@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/watch.h"
@@ -63,6 +67,81 @@ Shape without_axis(const Shape& shape, int axis) {
   return result;
 }
 
+// Lines of at most this size are put in order by comparing each element with each, many lines at a
+// time.
+constexpr std::int64_t kShortLine = 32;
+constexpr std::int64_t kLanes = 64;
+constexpr std::int64_t kFewLines = 8;
+
+// An integer that orders a number as `precedes` does; false if there is none of 32 bits.
+template <class T>
+bool order_key(T x, std::int32_t& key) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return order_key(static_cast<float>(x), key);
+  } else if constexpr (std::is_same_v<T, float>) {
+    const float equal = x + 0.0F;  // both zeros are one number
+    std::memcpy(&key, &equal, sizeof key);
+    key ^= (key >> 31) & 0x7fffffff;
+    if (std::isnan(x)) key = std::numeric_limits<std::int32_t>::max();
+    return true;
+  } else if constexpr (std::is_integral_v<T>) {
+    key = static_cast<std::int32_t>(x);
+    return std::in_range<std::int32_t>(
+        static_cast<std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>>(x));
+  } else {
+    return false;
+  }
+}
+
+// Short lines side by side: element i of line l is at i * kLanes + l.
+struct ShortLines {
+  std::array<std::int32_t, kShortLine * kLanes> keys{};
+  std::array<std::int32_t, kShortLine * kLanes> ranks{};
+
+  // How many elements of each line come before each: those with a greater key, and equal ones in
+  // front of it.
+  void rank(std::int64_t size) {
+    for (std::int64_t i = 0; i < size; ++i) {
+      std::array<std::int32_t, kLanes> own;
+      std::array<std::int32_t, kLanes> before{};
+      std::copy_n(keys.begin() + i * kLanes, kLanes, own.begin());
+      for (std::int64_t j = 0; j < size; ++j) {
+        const std::int32_t* other = keys.data() + j * kLanes;
+        if (j < i) {
+          for (std::int64_t l = 0; l < kLanes; ++l) before[l] += other[l] >= own[l] ? 1 : 0;
+        } else {
+          for (std::int64_t l = 0; l < kLanes; ++l) before[l] += other[l] > own[l] ? 1 : 0;
+        }
+      }
+      std::copy_n(before.begin(), kLanes, ranks.begin() + i * kLanes);
+    }
+  }
+};
+
+// Reads lines that begin at these offsets; false if an element has no key. The greatest keys come
+// first: `smallest` turns their order over.
+using ReadLines = bool (*)(const std::byte* data, std::span<const std::int64_t> begins,
+                           std::int64_t step, std::int64_t size, bool smallest, std::int32_t* keys);
+
+ReadLines reader_of(DType dtype) {
+  return dispatch(dtype, [](auto tag) -> ReadLines {
+    using T = typename decltype(tag)::type;
+    return [](const std::byte* data, std::span<const std::int64_t> begins, std::int64_t step,
+              std::int64_t size, bool smallest, std::int32_t* keys) {
+      bool all = true;
+      for (std::size_t l = 0; l < begins.size(); ++l) {
+        const T* x = reinterpret_cast<const T*>(data) + begins[l];
+        for (std::int64_t i = 0; i < size; ++i) {
+          std::int32_t key = 0;
+          all &= order_key(x[i * step], key);
+          keys[i * kLanes + static_cast<std::int64_t>(l)] = smallest ? ~key : key;
+        }
+      }
+      return all;
+    };
+  });
+}
+
 class TopK {
  public:
   explicit TopK(const OpSpec& spec)
@@ -82,12 +161,56 @@ class TopK {
     shape[axis] = k;
     Tensor values = allocate(context, data.dtype, shape);
     Tensor indices = allocate(context, DType::kInt64, shape);
-    if (values.elements() > 0) select(context, data, axis, k, values, indices);
+    if (values.elements() > 0 && !select_short(data, axis, k, values, indices)) {
+      select(context, data, axis, k, values, indices);
+    }
     if (out.size() > 1) out[1].tensor = std::move(indices);
     out[0].tensor = std::move(values);
   }
 
  private:
+  // Of many short lines; false where there are not many, or some element has no key.
+  bool select_short(const Tensor& data, int axis, std::int64_t k, const Tensor& values,
+                    const Tensor& indices) const {
+    const std::int64_t size = data.shape[axis];
+    if (size > kShortLine || values.elements() < kFewLines * k) return false;
+    const auto bytes = static_cast<std::int64_t>(item_size(data.dtype));
+    const ReadLines read = reader_of(data.dtype);
+    const std::int64_t step = data.strides[axis];
+    const std::int64_t out_step = values.strides[axis];
+    std::array<std::int64_t, kLanes> from;
+    std::array<std::int64_t, kLanes> to;
+    std::size_t lines = 0;
+    bool all = true;
+    ShortLines block;
+    const auto order = [&] {
+      all = all && read(data.data, {from.data(), lines}, step, size, !largest_, block.keys.data());
+      if (!all) return;
+      block.rank(size);
+      for (std::size_t l = 0; l < lines; ++l) {
+        for (std::int64_t i = 0; i < size; ++i) {
+          const std::int64_t rank = block.ranks[i * kLanes + static_cast<std::int64_t>(l)];
+          if (rank >= k) continue;
+          const std::int64_t place = to[l] + rank * out_step;
+          std::memcpy(values.data + place * bytes, data.data + (from[l] + i * step) * bytes,
+                      static_cast<std::size_t>(bytes));
+          indices.as<std::int64_t>()[place] = i;
+        }
+      }
+      lines = 0;
+    };
+    const std::array strides{without_axis(data.strides, axis), without_axis(values.strides, axis)};
+    for_each_outer(without_axis(values.shape, axis), 0, strides,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     if (!all) return;
+                     from[lines] = begin;
+                     to[lines] = end;
+                     if (++lines == kLanes) order();
+                   });
+    if (lines > 0) order();
+    return all;
+  }
+
   void select(Context& context, const Tensor& data, int axis, std::int64_t k, const Tensor& values,
               const Tensor& indices) const {
     const auto bytes = static_cast<std::int64_t>(item_size(data.dtype));
