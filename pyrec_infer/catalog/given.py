@@ -9,9 +9,11 @@ from pyrec_infer.arguments import Inputs, Signature, of_one_row
 from pyrec_infer.interrupts import let_interrupts_pass
 
 
-def _by_name(given: Any, names: Sequence[str]) -> Sequence[Any] | None:
-    """The values of a dictionary with exactly these names."""
-    if type(given) is not dict or len(given) != len(names):
+def _by_name(given: Any, names: Sequence[str], others: frozenset[str]) -> Sequence[Any] | None:
+    """The values of a dictionary with these names; of further ones it may have the others."""
+    if type(given) is not dict:
+        return None
+    if len(given) != len(names) and not others.issuperset(given.keys() - names):
         return None
     try:
         return [given[name] for name in names]
@@ -36,14 +38,17 @@ class Given:
         self._names = {"request": request, "candidate": candidates, "item": items}
         self._takes_rows = signature.takes_rows
         self._of_request = [signature.infos[name] for name in request]
+        named = {*request, *candidates, *items}
+        self._unread = frozenset(name for name in signature.infos if name not in named)
         self._readers = {side: signature.row_reader(names, side) for side, names in self._names.items()}
         self.reader = None if candidates else self._readers["request"]
         """What reads a raw row that is all of a call, where anything does."""
 
     def _side(self, side: str, given: Inputs) -> Sequence[Any] | None:
         if not self._takes_rows or (not self._names[side] and type(given) is dict and not given):
-            values = _by_name(given, self._names[side])
-            return values if values is None or side != "request" else of_one_row(values, self._of_request)
+            own = side == "request"
+            values = _by_name(given, self._names[side], self._unread if own else frozenset())
+            return of_one_row(values, self._of_request) if own and values is not None else values
         reader = self._readers[side]
         found: tuple[Any, ...] | None = None if reader is None else reader.read(given)
         return found

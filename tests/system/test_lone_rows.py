@@ -36,6 +36,7 @@ def model() -> pi.Model:
         "age": (FLOAT, ["N"]),
         "bias": (FLOAT, ["N", 1]),
         "item": (INT64, ["N"]),
+        "unread": (FLOAT, ["N", 2]),
     }
     tables = {
         "users": random.normal(size=(USERS, 4)).astype(np.float32),
@@ -63,6 +64,7 @@ LONE: Mapping[str, Callable[[], dict[str, Any]]] = {
         "age": np.float32(0.5),
         "bias": WHOLE["bias"],
     },
+    "and one that is not read": lambda: {**WHOLE, "unread": np.zeros((1, 2), np.float32)},
     "of no axis": lambda: {
         "user": np.asarray(2),
         "seen": np.asarray([[4, 0, 8], [1, 1, 1]])[0],
@@ -138,3 +140,13 @@ def test_what_needs_a_closer_look_gets_it(changed: Mapping[str, Any]) -> None:
     expected = scorer.score(WHOLE, CANDIDATES)
     made = scorer.score({**LONE["Python's"](), **changed}, CANDIDATES)
     np.testing.assert_allclose(made, expected + ("age" in changed) * 0.5, rtol=1e-6)
+
+
+def test_a_catalogue_refuses_names_that_are_no_inputs_of_a_request() -> None:
+    shop = model().catalog(CANDIDATES)
+    shop.score(WHOLE, [0])
+    for name in ("item", "other"):
+        with pytest.raises(pi.InputError, match=f"'{name}'"):
+            shop.score({**WHOLE, name: np.asarray([0])}, [0])
+    with pytest.raises(pi.InputError, match="'age'"):
+        shop.score({name: value for name, value in WHOLE.items() if name != "age"} | {"unread": 1}, [0])
