@@ -92,7 +92,9 @@ def ranking_of(
             return found
         if within is not None:
             chosen = np.flatnonzero(within) if kept is None else kept[within[kept]]
-        found = best(k + (0 if excluded is None else excluded.most()), chosen)
+        # An id that is given several times stands at several places.
+        more = 0 if excluded is None else excluded.most(rows if whole is None else None)
+        found = best(k + more, chosen)
         every = len(found.counts) * int(np.count_nonzero(rows >= 0) if chosen is None else len(chosen))
         tally.refined += every if found.refined is None else found.refined
         if excluded is None:

@@ -47,7 +47,7 @@ class Quota:
     ----------
     attribute : Attribute
     value : int
-        What is stored of it; 0 of a string that no item ever had.
+        What is stored of it; what is stored of missing ones where no item ever had it.
     least : int
     """
 
@@ -72,7 +72,7 @@ def read_caps(find: Any, given: Any) -> tuple[Cap, ...]:
         if not isinstance(most, Mapping):
             caps.append(Cap(attribute, as_count(label, most), {}))
             continue
-        each = [(stored_value(attribute, value), as_count(label, count)) for value, count in most.items()]
+        each = _by_stored(label, attribute, most)
         caps.append(Cap(attribute, None, {value: count for value, count in each if value is not None}))
     return tuple(caps)
 
@@ -98,10 +98,9 @@ def read_quotas(find: Any, given: Any, caps: Sequence[Cap], k: int) -> tuple[Quo
             raise DTypeError(
                 f"min_per, {attribute.label}: expected numbers by value, got {type(least).__name__}"
             )
-        for value, count in least.items():
-            stored = stored_value(attribute, value)
-            number = as_count(f"min_per, {attribute.label}", count)
-            quotas.append(Quota(attribute, 0 if stored is None else stored, number))
+        for stored, number in _by_stored(f"min_per, {attribute.label}", attribute, least):
+            # What the attribute cannot hold is no item's, as what is missing is.
+            quotas.append(Quota(attribute, int(attribute.absent) if stored is None else stored, number))
     for cap in caps if quotas else ():
         if cap.attribute is not quotas[0].attribute:
             raise InputError("min_per: expected no cap of another attribute beside it")
@@ -123,6 +122,21 @@ def _pairs(label: str, given: Any) -> list[tuple[Any, Any]]:
     if not isinstance(given, Mapping):
         raise DTypeError(f"{label}: expected numbers by the attributes' names, got {type(given).__name__}")
     return list(given.items())
+
+
+def _by_stored(label: str, attribute: Attribute, given: Mapping[Any, Any]) -> list[tuple[int | None, int]]:
+    """Numbers by what is stored of values; None of one that the attribute cannot hold.
+
+    Raises
+    ------
+    InputError
+        If two values are the same, as a string and its bytes are.
+    """
+    found = [(stored_value(attribute, value), as_count(label, count)) for value, count in given.items()]
+    names = [value.encode(errors="surrogatepass") if isinstance(value, str) else value for value in given]
+    if len(set(names)) < len(names):
+        raise InputError(f"{label}: expected each value once")
+    return found
 
 
 def _grouping(label: str, attribute: Attribute) -> Attribute:

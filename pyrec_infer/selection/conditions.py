@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,8 @@ def read_condition(
     if isinstance(values, (str, bytes)):
         raise DTypeError(f"{label}: expected several values in in_, got a string")
     if values is not None:
+        if not isinstance(values, Iterable):
+            raise DTypeError(f"{label}: expected several values in in_, got {type(values).__name__}")
         wanted = [_value(attribute, value) for value in values]
     if equals is not None:
         own = _value(attribute, equals)
@@ -125,8 +128,9 @@ def _value(attribute: Attribute, value: Any) -> Any:
     else:
         number = _number(attribute, value)
         if kind == "f":
-            return number
-        whole = math.isfinite(number) and number == math.floor(number) and -(2**63) < number < 2**63
+            return _in_type(attribute, number)
+        # Infinity is no whole number, and has none.
+        whole = -(2**63) < number < 2**63 and number == math.floor(number)
         return int(number) if whole else None
     raise DTypeError(f"{attribute.label}: expected {attribute.expected}, got {type(value).__name__}")
 
@@ -153,6 +157,15 @@ def _number(attribute: Attribute, value: Any) -> Any:
     return number
 
 
+def _in_type(attribute: Attribute, number: float) -> Any:
+    """A number in the type of a float attribute; None of one that only infinity would stand for."""
+    if abs(number) != math.inf and abs(number) > sys.float_info.max:
+        return None
+    with np.errstate(over="ignore"):
+        made = attribute.dtype.type(number)
+    return None if np.isinf(made) and abs(number) != math.inf else made
+
+
 def _bound(attribute: Attribute, value: Any, whole: Any) -> Any:
     """A bound as numbers of the attribute's type are compared with it."""
     if value is None:
@@ -160,11 +173,20 @@ def _bound(attribute: Attribute, value: Any, whole: Any) -> Any:
     if attribute.kind not in "if":
         raise DTypeError(f"{attribute.label}: expected no bounds, its values are {attribute.expected}")
     number = _number(attribute, value)
+    if abs(number) == math.inf:
+        return float(number)
     if attribute.kind == "f":
-        return attribute.dtype.type(number)
-    if not math.isfinite(number):
-        return number
-    return max(-(2**63), min(2**63 - 1, whole(number))) if abs(number) < 2**64 else float(number)
+        held = _in_type(attribute, number)
+        most = np.finfo(attribute.dtype).max
+    else:
+        bound = whole(number)
+        held = bound if abs(bound) < 2**63 else None
+        most = 2**63 - 1
+    if held is not None:
+        return held
+    # Between the largest number and infinity.
+    inward = (number > 0) == (whole is math.floor)
+    return (1 if number > 0 else -1) * (most if inward else math.inf)
 
 
 __all__ = ["Condition", "read_condition", "stored_value"]

@@ -153,6 +153,9 @@ def of_vectors(given: Array, count: int) -> Likeness:
         raise ShapeError(f"diversity: expected vectors of shape [{count}, *], got {list(vectors.shape)}")
     if not np.isfinite(vectors).all():
         raise InputError("diversity: expected vectors of finite numbers")
+    # Of numbers of at most 1, so that no square is too large, nor that of the largest too small.
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
     lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
     units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
     return Likeness((lengths[:, 0] > 0).astype(np.float64), lambda one: units @ units[one])

@@ -30,9 +30,13 @@ class ExcludedRows:
     rows: Rows64
     owners: Rows64 | None
 
-    def most(self) -> int:
-        """How many items one request may be denied at most."""
-        return len(self.rows) if self.owners is None else int(np.bincount(self.owners, minlength=1).max())
+    def most(self, items: Rows64 | None = None) -> int:
+        """How many items one request may be denied at most; of the items of some rows, where one may be
+        there several times."""
+        times = None if items is None else _times(items, self.rows)
+        if self.owners is None:
+            return len(self.rows) if times is None else int(times.sum())
+        return int(np.bincount(self.owners, times, minlength=1).max())
 
     def taken(self, found: Rows64, requests: Rows64 | None = None) -> NDArray[np.bool_]:
         """Which of the rows that each request has found, shape (B, K), it may have; or which of some rows the
@@ -44,6 +48,12 @@ class ExcludedRows:
         if requests is None:
             requests = np.arange(len(found))[:, np.newaxis]
         return _not_among(requests * span + found, self.owners * span + self.rows)
+
+
+def _times(numbers: Rows64, wanted: Rows64) -> Rows64:
+    """How often each that is wanted is among some numbers."""
+    ordered = np.sort(numbers)
+    return ordered.searchsorted(wanted, "right") - ordered.searchsorted(wanted)
 
 
 def _not_among(numbers: Rows64, others: Rows64) -> NDArray[np.bool_]:
@@ -123,7 +133,8 @@ def is_by_request(given: Any) -> bool:
 
 
 def _is_id(item: Any) -> bool:
-    return isinstance(item, (str, bytes)) or np.ndim(item) == 0
+    # What NumPy may not make an array of is no id.
+    return not isinstance(item, (list, tuple)) and (isinstance(item, (str, bytes)) or np.ndim(item) == 0)
 
 
 def one_of(exclude: Any, deny: Any) -> Any:

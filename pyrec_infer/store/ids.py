@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,8 @@ from pyrec_infer.strings import Texts, joined, of_objects
 
 def _given(label: str, ids: ArrayLike) -> Array | Texts:
     """One axis of ids."""
+    if type(ids) in (list, tuple) and ids and {*map(type, ids)} == {int}:
+        return _whole(label, ids)
     column = read_column(label, ids, names=True)
     if len(column.shape) != 1:
         raise ShapeError(f"{label}: expected one axis, got shape {list(column.shape)}")
@@ -27,6 +30,21 @@ def _given(label: str, ids: ArrayLike) -> Array | Texts:
         row = int(np.flatnonzero(names.missing)[0])
         raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")
     return names
+
+
+def _whole(label: str, ids: Any) -> Array:
+    """Whole numbers of a list.
+
+    Raises
+    ------
+    DTypeError
+        If NumPy has no type for them; names the row.
+    """
+    numbers = np.asarray(ids)
+    if numbers.dtype.kind in "iu":
+        return numbers
+    row = next(row for row, one in enumerate(ids) if not -(2**63) <= one < 2**63)
+    raise DTypeError(f"{label}: expected whole numbers that int64 holds, or all of them uint64 (row {row})")
 
 
 class IdType:

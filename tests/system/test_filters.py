@@ -206,6 +206,37 @@ def test_whole_numbers_beyond_double_precision_are_told_apart() -> None:
     assert shop.top_k([1], 9, where=shop.where("a", in_=[0.5, 2**70, -(2**62)])).ids.tolist() == [[2]]
 
 
+def test_numbers_that_an_attribute_cannot_hold_are_between_its_largest_and_infinity() -> None:
+    shop = attributes_of(np.asarray([1, np.inf, -np.inf, 3], np.float32))
+    for least, most, expected in [
+        (None, 1e300, [0, 2, 3]),
+        (None, 10**400, [0, 2, 3]),
+        (-1e300, None, [0, 1, 3]),
+        (1e300, None, [1]),
+        (-(10**400), 10**400, [0, 3]),
+        (None, np.inf, [0, 1, 2, 3]),
+        (np.inf, None, [1]),
+        (None, -1e300, [2]),
+    ]:
+        found = shop.top_k([1], 9, where=shop.where("a", min=least, max=most))
+        assert sorted(found.ids[0].tolist()) == expected
+    assert shop.top_k([1], 9, where=shop.where("a", in_=[1e300, 10**400, 3])).ids.tolist() == [[3]]
+    assert shop.top_k([1], 9, where=shop.where("a", 3.4028235e38)).counts.tolist() == [0]
+    whole = attributes_of([2**63 - 1, 1 - 2**63, 0])
+    for least, most, expected in [
+        (2**63 - 1, None, [0]),
+        (2**63, None, []),
+        (9.3e18, None, []),
+        (10**400, None, []),
+        (None, 10**400, [0, 1, 2]),
+        (None, -(2**63), []),
+        (-(10**400), 2**63, [0, 1, 2]),
+    ]:
+        found = whole.top_k([1], 9, where=whole.where("a", min=least, max=most))
+        assert sorted(found.ids[0].tolist()) == expected
+    assert whole.top_k([1], 9, where=whole.where("a", in_=[10**400, np.inf, 0])).ids.tolist() == [[2]]
+
+
 def test_a_string_that_comes_later_meets_an_older_filter() -> None:
     shop = attributes_of(["x"])
     later = shop.where("a", "later")
@@ -248,6 +279,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: shop().where(3), InputError, "attributes: expected the name"),  # type: ignore[arg-type]
     (lambda: shop().where("s", 3), DTypeError, "attribute 's': expected strings, got int"),
     (lambda: shop().where("s", in_="xy"), DTypeError, "attribute 's': expected several values"),
+    (lambda: shop().where("n", in_=3), DTypeError, "attribute 'n': expected several values in in_, got int"),  # type: ignore[arg-type]
     (lambda: shop().where("s", min="a"), DTypeError, "attribute 's': expected no bounds"),
     (lambda: shop().where("b", max=1), DTypeError, "attribute 'b': expected no bounds"),
     (lambda: shop().where("b", 1), DTypeError, "attribute 'b': expected booleans, got int"),

@@ -179,6 +179,15 @@ def test_diversity_is_that_of_another_package() -> None:
         assert found.ids[0].tolist() == order[made.indices].tolist()
 
 
+def test_vectors_of_any_length_have_cosines(model: pi.Model) -> None:
+    scores = np.asarray([4, 3, 2, 1], np.float32)
+    sides = np.asarray([[1, 1], [1, 1], [1, 0], [1, -1]], np.float64)
+    for lengths in ([1, 1, 1, 1], [1e200, 1e300, 1e-200, 1e-300]):
+        vectors = sides * np.asarray(lengths)[:, np.newaxis]
+        found = best_of_all(model, scores, {}, 4, diversity=pi.MMR(lambda ids, own=vectors: own[ids], 0.9))
+        assert found == [[0, 3, 2, 1]] * 3
+
+
 def test_diversity_under_caps_and_without_numbers(model: pi.Model) -> None:
     scores = np.asarray([5, 4, 3, np.nan, 2, 1], np.float32)
     catalog = model.catalog({"i": scores}, attributes={"a": list("xxxyyz")})
@@ -225,6 +234,15 @@ def test_several_requests_have_lists_of_their_own(model: pi.Model) -> None:
     assert few.ids[0].tolist() == [49, 0, 0]
     everything = catalog.top_k(requests, 3, exclude=range(2000))
     assert everything.counts.tolist() == [0, 0, 0]
+
+
+def test_ids_that_are_given_several_times_are_excluded_as_often(model: pi.Model) -> None:
+    catalog = model.catalog({"i": np.arange(6, dtype=np.float32)})
+    several = [5] * 20 + [1, 4, 1]
+    for exclude in ([5], [[5], [5, 4]]):
+        found = catalog.top_k({"u": np.ones(len(exclude), np.float32)}, 3, ids=several, exclude=exclude)
+        rows = found.ids if len(exclude) > 1 else found.ids[np.newaxis]
+        assert [row.tolist() for row in rows] == [[4, 1, 1], [1, 1, 0]][: len(exclude)]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -292,6 +310,17 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (asked(diversity=pi.MMR(np.ones((2, 2)))), ShapeError, r"diversity: expected vectors of shape \[3, \*\]"),
     (asked(diversity=pi.MMR(np.full((3, 2), np.nan))), InputError, "diversity: expected vectors of finite"),
     (asked(diversity=pi.MMR(lambda ids: ids)), ShapeError, r"diversity: expected vectors of shape \[3, \*\]"),
+    (asked(min_per={"n": {2**64: 1}}), InputError, "expected 1 items of value 0, there are 0"),
+    (asked(min_per={"n": {0.5: 1}}), InputError, "expected 1 items of value 0, there are 0"),
+    (asked(min_per={"s": {"x": 1, b"x": 1}}), InputError, "min_per, attribute 's': expected each value once"),
+    (asked(max_per={"s": {"x": 1, b"x": 2}}), InputError, "max_per, attribute 's': expected each value once"),
+    (asked(exclude=[[1, [2]]]), ShapeError, r"exclude \(request 0\): expected one array, got rows of diff"),
+    (
+        asked(exclude=[1, 2**64]),
+        DTypeError,
+        r"exclude: expected whole numbers that int64 holds, .* \(row 1\)",
+    ),
+    (asked(allow=[-1, 2**63]), DTypeError, r"allow: expected whole numbers that int64 holds, .* \(row 1\)"),
     (of_catalog(diversity=pi.MMR()), InputError, "diversity: expected `by`"),
     (of_catalog(boost=[1, np.nan]), InputError, r"boost: expected numbers, not NaN \(row 1\)"),
     (of_catalog(scale=[np.inf, 1]), InputError, r"scale: expected finite numbers \(row 0\)"),
