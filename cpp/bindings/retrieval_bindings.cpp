@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -205,9 +206,23 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
   return py::make_tuple(places, scores, counts, refined);
 }
 
+// Whether the sum of each row's squares is less; not where one is no number.
+bool are_shorter(const PlainArray<float>& vectors, double square) {
+  if (vectors.ndim() != 2) throw OpError(ErrorKind::kShape, "expected a vector in each row");
+  const auto width = static_cast<std::size_t>(vectors.shape(1));
+  const std::span all(vectors.data(), static_cast<std::size_t>(vectors.size()));
+  for (std::size_t begin = 0; begin < all.size(); begin += width) {
+    double sum = 0;
+    for (const float x : all.subspan(begin, width)) sum += double{x} * double{x};
+    if (!(sum < square)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void bind_retrieval(py::module_& module) {
+  module.def("are_shorter", &are_shorter, py::arg("vectors"), py::arg("square"));
   py::class_<IndexHandle>(module, "VectorIndex")
       .def(py::init<const py::array&, const py::array&, const std::optional<py::array>&,
                     const std::optional<py::array>&, const PlainArray<std::int64_t>&, bool>(),

@@ -40,8 +40,6 @@ class QueryBounds {
   bool reach(const BlockBounds& block, std::span<const float> least, std::span<float> reach) const;
   // The same of one query.
   float reach(const BlockBounds& block, std::size_t query, float least) const;
-  // No less than what a pair's score and that of the codes, or of the other sum, differ by.
-  double apart(const BlockBounds& block, std::size_t query) const;
 
  private:
   struct Query {
@@ -50,6 +48,9 @@ class QueryBounds {
     double rest;
     double norm;  // of the query, and what products of this length may be rounded by
   };
+
+  // No less than what a pair's score and that of the codes, or of the other sum, differ by.
+  double apart(const BlockBounds& block, std::size_t query) const;
 
   double bias_share_;  // of the items' biases in the difference
   double bias_rounded_;

@@ -57,26 +57,39 @@ GroupSearch::Found GroupSearch::search_many(QueryGroup& group) {
   return found;
 }
 
-// look(scan, begin, end) for parts of the blocks.
-template <class Look>
-GroupSearch::Found GroupSearch::on_threads(QueryGroup& group, Look look) {
-  const std::size_t threads = pool_.threads(), blocks = index_.blocks();
-  const std::size_t parts = threads == 1 ? 1 : std::min(blocks, kPartsOfThread * threads);
-  std::vector<std::unique_ptr<Scan>> scans(threads);
-  pool_.run(parts, [&](std::size_t part, std::size_t worker) {
-    if (!scans[worker]) scans[worker] = std::make_unique<Scan>(index_, kernels_, group);
-    look(*scans[worker], blocks * part / parts, blocks * (part + 1) / parts);
-  });
-  std::erase(scans, nullptr);
-  Found found(group.count);
+Scan& GroupSearch::scan_of(Scans& scans, std::size_t worker, QueryGroup& group) const {
+  if (!scans[worker]) scans[worker] = std::make_unique<Scan>(index_, kernels_, group);
+  return *scans[worker];
+}
+
+// In which the blocks are shared.
+std::size_t GroupSearch::parts() const {
+  const std::size_t threads = pool_.threads();
+  return threads == 1 ? 1 : std::min(index_.blocks(), kPartsOfThread * threads);
+}
+
+GroupSearch::Found GroupSearch::found_by(const Scans& scans, std::size_t queries) {
+  Found found(queries);
   for (const std::unique_ptr<Scan>& scan : scans) {
+    if (!scan) continue;
     refined_ += scan->refined();
-    for (std::size_t query = 0; query < group.count; ++query) {
+    for (std::size_t query = 0; query < queries; ++query) {
       const std::vector<Entry> more = scan->take(query);
       found[query].insert(found[query].end(), more.begin(), more.end());
     }
   }
   return found;
+}
+
+// look(scan, begin, end) for parts of the blocks.
+template <class Look>
+GroupSearch::Found GroupSearch::on_threads(QueryGroup& group, Look look) {
+  Scans scans(pool_.threads());
+  const std::size_t blocks = index_.blocks(), count = parts();
+  pool_.run(count, [&](std::size_t part, std::size_t worker) {
+    look(scan_of(scans, worker, group), blocks * part / count, blocks * (part + 1) / count);
+  });
+  return found_by(scans, group.count);
 }
 
 GroupSearch::Found GroupSearch::search(QueryGroup& group) {
@@ -86,22 +99,20 @@ GroupSearch::Found GroupSearch::search(QueryGroup& group) {
   });
 }
 
-// With the bound that near scores tell, less than which no score of the best is.
 GroupSearch::Found GroupSearch::search_nearly(QueryGroup& group) {
-  std::vector<float> near(index_.blocks() * VectorIndex::kBlock * group.count);
-  Found lower = on_threads(group, [&](Scan& scan, std::size_t begin, std::size_t end) {
-    scan.score_nearly(begin, end, near);
+  const std::size_t blocks = index_.blocks(), count = parts();
+  const std::size_t size = blocks * VectorIndex::kBlock * group.count;
+  const auto made = std::make_unique_for_overwrite<float[]>(size);
+  const std::span<float> near(made.get(), size);
+  Scans scans(pool_.threads());
+  pool_.run(count, [&](std::size_t part, std::size_t worker) {
+    scan_of(scans, worker, group)
+        .score_nearly(blocks * part / count, blocks * (part + 1) / count, near);
   });
-  for (std::size_t query = 0; query < group.count; ++query) {
-    std::vector<Entry>& own = lower[query];
-    keep_first(own, group.k);
-    if (own.size() < group.k) continue;
-    const float least = score_of(*std::min_element(own.begin(), own.end()));
-    group.least[query] = least - std::abs(least) * 0x1p-22F - 0x1p-148F;
-  }
-  return on_threads(group, [&](Scan& scan, std::size_t begin, std::size_t end) {
-    scan.look_at_near(begin, end, near);
+  pool_.run(group.count, [&](std::size_t query, std::size_t worker) {
+    scan_of(scans, worker, group).look_at_near(query, near);
   });
+  return found_by(scans, group.count);
 }
 
 // With bounds that a sample tells, which may be wrong: none where fewer than k are above one.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "core/thread_pool.h"
@@ -24,8 +25,13 @@ class GroupSearch {
   std::size_t refined() const { return refined_; }
 
  private:
+  using Scans = std::vector<std::unique_ptr<Scan>>;  // of each thread, once it has a part
+
   template <class Look>
   Found on_threads(QueryGroup& group, Look look);
+  Scan& scan_of(Scans& scans, std::size_t worker, QueryGroup& group) const;
+  std::size_t parts() const;
+  Found found_by(const Scans& scans, std::size_t queries);
   bool has_few(const QueryGroup& group) const;
   Found search_nearly(QueryGroup& group);
   Found search_many(QueryGroup& group);

@@ -71,10 +71,11 @@ class Scan {
   void look_at_sample(std::size_t begin, std::size_t end);
   void look_at_others(std::size_t begin, std::size_t end);
   // Writes what the codes give for the scores of blocks `begin` to `end`, kBlock for each query of
-  // each block; takes what the scores are at least.
+  // each block.
   void score_nearly(std::size_t begin, std::size_t end, std::span<float> near);
-  // The scores of those whose near ones, written before, may be among the best.
-  void look_at_near(std::size_t begin, std::size_t end, std::span<const float> near);
+  // The scores of those of a query whose near ones, written before for all blocks, may be among the
+  // best. Changes these.
+  void look_at_near(std::size_t query, std::span<float> near);
   std::vector<Entry> take(std::size_t query) { return best_[query].take(); }
   // How many products were computed in float32.
   std::size_t refined() const { return refined_; }
@@ -100,8 +101,11 @@ class Scan {
   std::span<float> reach_of(std::size_t part) {
     return std::span(reach_).subspan(part * group_.count, group_.count);
   }
-  void keep_lower(std::size_t block, const float* near);
-  void find_near(std::size_t block, std::size_t query, const float* near);
+  template <class See>
+  void each_near(std::size_t query, std::size_t begin, std::size_t end, float least,
+                 std::span<float> near, See&& see);
+  std::size_t near_blocks() const;
+  std::vector<Entry> find_nearest(std::size_t query, std::span<float> near);
   void screen_panels();
   void note_panels(std::size_t block, const std::uint64_t* marks_of);
   void narrow(std::size_t query, std::size_t waiting);

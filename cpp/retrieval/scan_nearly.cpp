@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
+#include <vector>
 
 #include "core/watch.h"
 #include "retrieval/prefetch.h"
@@ -16,10 +19,15 @@ namespace {
 constexpr std::size_t kBlock = VectorIndex::kBlock;
 
 // Blocks between one that is read and one that is on its way.
-constexpr std::size_t kAhead = 2 * kScreenStreams;
+constexpr std::size_t kAhead = 4 * kScreenStreams;
 
 // Vectors that are on their way before the first of them is multiplied.
 constexpr std::size_t kTogether = 8 * kBlock;
+
+// Of so many blocks one tells what a query's first near scores have to reach.
+constexpr std::size_t kSampled = 16;
+
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -41,48 +49,90 @@ void Scan::score_nearly(std::size_t begin, std::size_t end, std::span<float> nea
     }
     kernels_.score_rows_s7(group_.codes.data(), group_.bounds.scales(), group_.count, rows, count,
                            table_.codes_stride);
-    for (std::size_t s = 0; s < count; ++s) keep_lower(at + s, rows[s].scores);
   }
 }
 
-void Scan::keep_lower(std::size_t block, const float* near) {
-  const std::uint64_t counting = present(block);
-  float lower[kBlock];
-  for (std::size_t query = 0; query < group_.count; ++query, near += kBlock) {
-    const float apart =
-        std::nextafter(static_cast<float>(group_.bounds.apart(index_.bounds(block), query)),
-                       std::numeric_limits<float>::infinity());
-    for (std::size_t i = 0; i < kBlock; ++i) lower[i] = near[i] - apart;
-    best_[query].collect(kernels_, lower, index_.places(block), &counting);
+// see(number, score) for those of a query's near scores of some blocks side by side that are not
+// less, of items that may be found. Those of one query alone lie side by side too.
+template <class See>
+void Scan::each_near(std::size_t query, std::size_t begin, std::size_t end, float least,
+                     std::span<float> near, See&& see) {
+  const std::size_t items = std::min(end * kBlock, index_.size()) - begin * kBlock;
+  float* const own = near.data() + (begin * group_.count + query) * kBlock;
+  std::uint32_t found[kStretch * kBlock];
+  std::size_t count = items;
+  if (least > kLowest) {
+    count = kernels_.find_above_f32(own, items, Best::below(least), found);
+  } else {
+    std::iota(found, found + items, 0);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = found[i], number = begin * kBlock + at;
+    if ((present(number / kBlock) >> at % kBlock & 1) == 0 || std::isnan(own[at])) continue;
+    if (!best_[query].is_excluded(index_.place(number))) see(number, own[at]);
   }
 }
 
-void Scan::look_at_near(std::size_t begin, std::size_t end, std::span<const float> near) {
-  for (std::size_t block = begin; block < end; ++block) {
-    Watch::check();
-    see_least();
-    for (std::size_t query = 0; query < group_.count; ++query) {
-      find_near(block, query, near.data() + (block * group_.count + query) * kBlock);
+// Blocks whose near scores of a query lie side by side, as far as they are looked at together.
+std::size_t Scan::near_blocks() const { return group_.count == 1 ? kStretch : 1; }
+
+// The k items with the largest near scores of a query, or all that may be found if there are fewer.
+std::vector<Entry> Scan::find_nearest(std::size_t query, std::span<float> near) {
+  const std::size_t k = group_.k, blocks = index_.blocks();
+  std::vector<Entry> found, sample;
+  const auto note_in = [](std::vector<Entry>& entries) {
+    return
+        [&entries](std::size_t number, float score) { entries.push_back(entry_of(score, number)); };
+  };
+  const std::size_t sampled = blocks / kSampled;
+  for (std::size_t i = 0; i < sampled; ++i) {
+    const std::size_t block = (2 * i + 1) * blocks / (2 * sampled);
+    each_near(query, block, block + 1, kLowest, near, note_in(sample));
+  }
+  const double expected =
+      static_cast<double>(k) * static_cast<double>(sampled) / static_cast<double>(blocks);
+  auto rank = static_cast<std::size_t>(expected + 3 * std::sqrt(expected) + 3);
+  // Where the sample said too much, all are asked for less.
+  for (bool all = false; !all && found.size() < k; rank *= 4) {
+    found.clear();
+    all = rank >= sample.size();
+    float least = kLowest;
+    if (!all) {
+      const auto last = sample.begin() + static_cast<std::ptrdiff_t>(rank) - 1;
+      std::nth_element(sample.begin(), last, sample.end(), std::greater<>{});
+      least = score_of(*last);
+    }
+    for (std::size_t block = 0; block < blocks; block += near_blocks()) {
+      Watch::check();
+      each_near(query, block, std::min(block + near_blocks(), blocks), least, near, note_in(found));
     }
   }
-  finish();
+  keep_first(found, k);
+  return found;
 }
 
-void Scan::find_near(std::size_t block, std::size_t query, const float* near) {
-  const float least = group_.bounds.reach(index_.bounds(block), query, least_[query]);
-  std::uint32_t found[kBlock];
-  const std::size_t count =
-      kernels_.find_above_f32(near, index_.rows(block).size(), Best::below(least), found);
-  const std::uint64_t counting = count == 0 ? 0 : present(block);
+void Scan::look_at_near(std::size_t query, std::span<float> near) {
   const VectorIndex::Lines lines = index_.lines(Form::kVectors);
-  for (std::size_t i = 0; i < count; ++i) {
-    if ((counting >> found[i] & 1) == 0) continue;
-    const std::size_t number = block * kBlock + found[i];
-    if (best_[query].is_excluded(index_.place(number))) continue;
+  const auto note_one = [&](std::size_t number) {
     prefetch_bytes(index_.line(lines, number), table_.line_bytes(Form::kVectors));
     found_[query].push_back(static_cast<std::uint32_t>(number));
+  };
+  for (const Entry entry : find_nearest(query, near)) {
+    const std::size_t number = row_of(entry);
+    note_one(number);
+    // Not again.
+    near[(number / kBlock * group_.count + query) * kBlock + number % kBlock] =
+        std::numeric_limits<float>::quiet_NaN();
   }
-  if (found_[query].size() >= kTogether) refine(query);
+  refine(query);
+  for (std::size_t block = 0; block < index_.blocks(); block += near_blocks()) {
+    Watch::check();
+    const std::size_t end = std::min(block + near_blocks(), index_.blocks());
+    const float least = group_.bounds.reach(bounds_of(block, end), query, best_[query].least());
+    each_near(query, block, end, least, near, [&](std::size_t number, float) { note_one(number); });
+    if (found_[query].size() >= kTogether) refine(query);
+  }
+  refine(query);
 }
 
 }  // namespace pyrec

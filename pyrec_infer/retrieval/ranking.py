@@ -9,6 +9,7 @@ from pyrec_infer.retrieval.index import Boosts, Index
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.items import RowChoice
 from pyrec_infer.selection.masks import Flags, both
+from pyrec_infer.store import Rows64
 from pyrec_infer.top_k import Adjustment, Ranked
 
 _BYTES_OF_RESULT = 64
@@ -26,6 +27,15 @@ def scope_of(choice: RowChoice, whole: Index, queries: int, within: Flags | None
     if choice.prepared is None:
         return whole.restricted(flags, queries)
     return state.kept((whole, choice.prepared), lambda: whole.restricted(flags))
+
+
+def best_of(index: Index, form: VectorForm, queries: Floats, k: int) -> tuple[Rows64, Floats, Rows64, int]:
+    """For each query the places of the k best items of an index, their scores, how many there are, and how
+    many products were computed in float32 in all."""
+    kept = min(k, index.count)
+    require_room(_BYTES_OF_RESULT * len(queries) * kept)
+    places, products, counts, refined = index.search(form.queries(queries), kept, None)
+    return places, form.scores(queries, products) if form.biased else products, counts, refined
 
 
 class Ranking:
@@ -79,4 +89,4 @@ class Ranking:
         return Ranked(places, scores, counts)
 
 
-__all__ = ["Ranking", "scope_of"]
+__all__ = ["Ranking", "best_of", "scope_of"]

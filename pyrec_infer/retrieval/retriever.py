@@ -14,14 +14,14 @@ from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.retrieval.index import Index, make_index
-from pyrec_infer.retrieval.ranking import Ranking
+from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import one_of
 from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
-from pyrec_infer.store import Columns, Rows64, StoreView, read_attributes
+from pyrec_infer.store import Columns, Rows64, State, StoreView, read_attributes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import names_of
 
@@ -207,6 +207,8 @@ class Retriever(FilteredItems):
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
+        if allow is exclude is deny is boost is scale is max_per is min_per is diversity is None:
+            return self._best(vectors, k, where)
         choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
         state = choice.state
         find = state.attributes.find
@@ -305,6 +307,26 @@ class Retriever(FilteredItems):
         threads = 1 if self._pool is None else self._pool.threads
         attributes = self._attributes.stride
         return explain_retriever(self._form, self._precision, self._store, self._backend, threads, attributes)
+
+    def _best(self, vectors: Floats, k: int, where: Any) -> Retrieved:
+        """What `top_k` finds where there are no rules but a filter."""
+        state, index = self._ready(where)
+        places, scores, counts, refined = best_of(index, self._form, vectors, k)
+        ids = self._id_type.shown(state.view.ids(0, places.reshape(-1))).reshape(places.shape)
+        return Retrieved(ids, scores, counts, refined, True)
+
+    def _ready(self, where: Any) -> tuple[State, Index]:
+        """The items as they are, and the index of those that a filter lets through."""
+        state = self._seen
+        if state is not None and (where is None or type(where) is Filter) and state.view.is_current():
+            # Only what is a filter of these items is ever kept.
+            known: Index | None = state.found(("ready", where))
+            if known is not None:
+                return state, known
+        choice = self._choose_rows(where, None, None, 1)
+        state = choice.state
+        whole = state.kept("index", lambda: self._index(state.view, state.rows))
+        return state, state.kept(("ready", where), lambda: scope_of(choice, whole, 1))
 
     def _index(self, view: StoreView, rows: Rows64) -> Index:
         return make_index(self._form, view, rows, self._backend, self._pool)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import as_array
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.extension import native
 from pyrec_infer.store import Rows64, StoreView
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
@@ -25,9 +26,8 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 LONGEST = 2.0**60
 """Of a vector: sums of products of shorter ones cannot overflow in float32."""
 
-_SURELY = 2.0**80
-"""Numbers whose squares have a float32 sum below it are finite, and so are few of them that the vectors are
-surely not too long: a sum of squares is nowhere less than one of them."""
+_SURELY = LONGEST**2 / 2
+"""Vectors whose squares have a sum below it are shorter, in whatever order they are summed."""
 
 _F32 = np.dtype(np.float32)
 
@@ -83,6 +83,14 @@ def _squares(label: str, vectors: Floats, first: int) -> Doubles:
         wrong = "shorter than 2**60" if np.isfinite(vectors[row]).all() else "of finite numbers"
         raise InputError(f"input '{label}': expected vectors {wrong} (row {first + row})")
     return squares
+
+
+def _are_short(vectors: Floats) -> bool:
+    """Whether vectors are surely shorter than `LONGEST`, and so finite."""
+    if native is not None:
+        return native.are_shorter(vectors, _SURELY)
+    # A sum of squares is nowhere less than one of them.
+    return bool(np.vdot(vectors, vectors) < _SURELY)
 
 
 def _upward(values: Doubles) -> Floats:
@@ -181,7 +189,7 @@ class VectorForm:
 
     def queries(self, vectors: Floats) -> Floats:
         """What is multiplied with the items' vectors."""
-        if self.metric != "cosine" and np.vdot(vectors, vectors) < _SURELY:
+        if self.metric != "cosine" and _are_short(vectors):
             return vectors
         squares = _squares("queries", vectors, 0)
         return _scaled(vectors, squares) if self.metric == "cosine" else vectors

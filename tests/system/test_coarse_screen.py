@@ -39,6 +39,28 @@ def test_items_are_found_by_what_their_coarse_codes_leave(metric: Any, width: in
             np.testing.assert_array_equal(found.scores, scores)
 
 
+@pytest.mark.parametrize("queries", [1, 6])
+def test_a_sample_that_says_too_much_of_near_scores_loses_nothing(queries: int) -> None:
+    rng = np.random.default_rng(queries)
+    items = rng.standard_normal((COUNT, 16)).astype(np.float32)
+    given = rng.standard_normal((queries, 16)).astype(np.float32)
+    blocks = -(-COUNT // 64)
+    sampled = [(2 * i + 1) * blocks // (2 * (blocks // 16)) for i in range(blocks // 16)]
+    items.reshape(-1)[:] = np.sort(items, axis=None)  # neighbours are alike
+    for block in sampled:
+        items[64 * block : 64 * block + 64] *= 8
+    shop = pi.Retriever(items, precision="int8", threads=2)
+    for k in (1, 40, 300, COUNT):
+        rows, scores = brute_force("ip", given, items, k)
+        found = shop.top_k(given, k)
+        np.testing.assert_array_equal(found.ids, rows)
+        np.testing.assert_array_equal(found.scores, scores)
+        left = np.setdiff1d(np.arange(COUNT), rows[0, :250])
+        again, _ = brute_force("ip", given, items[left], k)
+        each = shop.top_k(given, k, exclude=rows[0, :250])
+        np.testing.assert_array_equal(each.ids[:, : len(left)], left[again][:, :k])
+
+
 @pytest.mark.parametrize("width", [1, 8, 24, 33, 64, 200])
 @pytest.mark.parametrize("queries", [1, 4])
 def test_every_width_is_screened(queries: int, width: int) -> None:
