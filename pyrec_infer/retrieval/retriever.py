@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -207,7 +208,8 @@ class Retriever(FilteredItems):
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        if allow is exclude is deny is boost is scale is max_per is min_per is diversity is None:
+        given = (allow, exclude, deny, boost, scale, max_per, min_per, diversity)
+        if {*map(type, given)} == {NoneType}:
             return self._best(vectors, k, where)
         choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
         state = choice.state

@@ -16,7 +16,7 @@ from pyrec_infer.store.base import Keys, Rows64
 from pyrec_infer.strings import Texts, joined, of_objects
 
 
-def _given(label: str, ids: ArrayLike) -> Array | Texts:
+def _given(label: str, ids: Any) -> Array | Texts:
     """One axis of ids."""
     if type(ids) in (list, tuple) and ids and {*map(type, ids)} == {int}:
         return _whole(label, ids)
