@@ -115,6 +115,13 @@ def test_random_networks_over_items_that_are_nearly_alike() -> None:
 
 
 @native
+@pytest.mark.parametrize("bounds", [0.1, 0.4])
+def test_bounds_that_are_too_small_are_noticed(bounds: float) -> None:
+    """By the same networks, so that what they say of the right bounds means something."""
+    assert len(run(12, bounds=bounds).faults) >= 2
+
+
+@native
 @pytest.mark.usefixtures("in_blocks")
 def test_few_items_are_scored_again_and_int8_alone_would_be_wrong() -> None:
     rng = np.random.default_rng(3)
