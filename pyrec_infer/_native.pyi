@@ -249,6 +249,24 @@ def run_node(
     bodies: list[_Program] = ...,
 ) -> list[Any]: ...
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]: ...
+def without(
+    places: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    counts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    excluded: NDArray[np.int64],
+    owners: NDArray[np.int64] | None,
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+def choose_relevant(
+    scores: NDArray[np.float64],
+    worth: NDArray[np.float64],
+    diversity: float,
+    k: int,
+    units: NDArray[np.float64] | None,
+    values: NDArray[np.int64] | None,
+    there: NDArray[np.bool_] | None,
+) -> NDArray[np.int64]: ...
 def walk_caps(
     caps: Sequence[tuple[NDArray[np.int64], int, int, dict[int, int]]],
     taken: int,

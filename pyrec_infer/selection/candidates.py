@@ -16,7 +16,7 @@ from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.masks import Flags, as_mask, both
 from pyrec_infer.selection.rules import Rules, Search, best_under, read_rules
 from pyrec_infer.store import Attribute, Rows64, read_attributes
-from pyrec_infer.store.attributes import Attributes
+from pyrec_infer.store.attributes import Attributes, length_of
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, TopK, named, only
 
 
@@ -55,6 +55,10 @@ class Asked:
         self._columns = read_attributes(attributes)
         self._attributes = Attributes(self._columns)
         self._given_rules = max_per, min_per, diversity
+        # Rules name strings, which are known once the candidates' are read.
+        sizes = {length_of(*column) for column in self._columns.values()}
+        read = len(sizes) == 1 and self._given_rules != (None, None, None)
+        self._records = self._attributes.encode(self._columns, sizes.pop()) if read else None
         self.plain = self._rules() == Rules()
 
     def selection(self, rows: int) -> Selection:
@@ -71,8 +75,10 @@ class Asked:
         whole = self.selection(total)
         if self.plain:
             return whole.best(scores, bounds)
-        records = self._attributes.encode(self._columns, total)
-        rules = self._rules()  # the strings are known from now on
+        records = self._records
+        if records is None or len(records) != total:
+            records = self._attributes.encode(self._columns, total)
+        rules = self._rules()
 
         def rank(k: int, within: Flags | None) -> Ranked:
             taken = whole.taken if within is None else both(whole.taken, within)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.arguments import as_array, as_count
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.extension import native
 from pyrec_infer.ir import Array
 from pyrec_infer.store import Attribute, Rows64
 
@@ -134,10 +135,17 @@ class Likeness:
         That of each item and itself: 0 of a vector of zeros.
     to : callable
         That of all with one.
+    units : ndarray of float64, shape (n, D), or None
+        The vectors whose products it is.
+    values, there : ndarray of int64 and bool, shape (n, A), or None
+        Or the values of whose equality it is the share, and which are not missing.
     """
 
     own: Doubles
     to: Callable[[int], Doubles]
+    units: Doubles | None = None
+    values: NDArray[np.int64] | None = None
+    there: NDArray[np.bool_] | None = None
 
 
 def of_vectors(given: Array, count: int) -> Likeness:
@@ -148,22 +156,24 @@ def of_vectors(given: Array, count: int) -> Likeness:
     ShapeError
         If there is not one for each of ``count`` items; `InputError` if a number is not finite.
     """
+    given = np.asarray(given)
     vectors = np.asarray(given, np.float64)
     if vectors.ndim != 2 or len(vectors) != count:
         raise ShapeError(f"diversity: expected vectors of shape [{count}, *], got {list(vectors.shape)}")
     if not np.isfinite(vectors).all():
         raise InputError("diversity: expected vectors of finite numbers")
-    # Of numbers of at most 1, so that no square is too large, nor that of the largest too small.
-    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
-    vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
+    if given.dtype != np.float32:
+        # Numbers of at most 1: no square is too large, nor that of the largest too small.
+        largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+        vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
     lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
     units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return Likeness((lengths[:, 0] > 0).astype(np.float64), lambda one: units @ units[one])
+    return Likeness((lengths[:, 0] > 0).astype(np.float64), lambda one: units @ units[one], units)
 
 
 def of_attributes(columns: Sequence[tuple[Attribute, Array]]) -> Likeness:
     """The share of attributes that are equal; what is missing is equal to none but itself."""
-    present = [(stored, ~attribute.is_absent(stored)) for attribute, stored in columns]
+    present = [(_as_whole(stored), ~attribute.is_absent(stored)) for attribute, stored in columns]
 
     def to(one: int) -> Doubles:
         equal = [(stored == stored[one]) & there for stored, there in present]
@@ -171,7 +181,16 @@ def of_attributes(columns: Sequence[tuple[Attribute, Array]]) -> Likeness:
         alike[one] = 1
         return alike
 
-    return Likeness(np.ones(len(present[0][0])), to)
+    values, there = (np.stack(each, axis=1) for each in zip(*present, strict=True))
+    return Likeness(np.ones(len(values)), to, None, values, there)
+
+
+def _as_whole(stored: Array) -> NDArray[np.int64]:
+    """Whole numbers that are equal where values are."""
+    if stored.dtype.kind != "f":
+        return stored.astype(np.int64)
+    # Zeros of both signs are the same.
+    return (stored.astype(np.float64) + 0.0).view(np.int64)
 
 
 def diversify(how: Diversity, scores: NDArray[np.float32], k: int, likeness: Likeness) -> Rows64:
@@ -186,19 +205,31 @@ def diversify(how: Diversity, scores: NDArray[np.float32], k: int, likeness: Lik
 
 
 def _by_relevance(scores: Doubles, likeness: Likeness, k: int, diversity: float) -> list[int]:
+    count = len(scores)
+    # Nothing times infinity is nothing here.
+    worth = (1 - diversity) * scores if diversity < 1 else np.zeros(count)
+    if native is not None:
+        units, values, there = likeness.units, likeness.values, likeness.there
+        found = native.choose_relevant(
+            scores,
+            worth,
+            diversity,
+            k,
+            None if units is None else units[:count],
+            None if values is None else values[:count],
+            None if there is None else there[:count],
+        )
+        first: list[int] = found.tolist()
+        return first
     chosen: list[int] = []
-    most_alike = np.zeros(len(scores))
-    left = np.ones(len(scores), np.bool_)
+    most_alike = np.zeros(count)
+    left = np.ones(count, np.bool_)
     while len(chosen) < k:
-        values = scores
-        if chosen:
-            # Nothing times infinity is nothing here.
-            worth = (1 - diversity) * scores if diversity < 1 else np.zeros(len(scores))
-            values = worth - diversity * most_alike
+        values = worth - diversity * most_alike if chosen else scores
         best = int(np.flatnonzero(left)[np.argmax(values[left])])
         chosen.append(best)
         left[best] = False
-        most_alike = np.maximum(most_alike, likeness.to(best)[: len(scores)])
+        most_alike = np.maximum(most_alike, likeness.to(best)[:count])
     return chosen
 
 

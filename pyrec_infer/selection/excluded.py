@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import InputError, ShapeError
+from pyrec_infer.extension import native
 from pyrec_infer.store import IdType, Keys, Rows64
 from pyrec_infer.store.ids import join_keys
 from pyrec_infer.top_k import Ranked
@@ -162,6 +163,9 @@ def without(ranked: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ran
         By place.
     k : int
     """
+    if native is not None:
+        found = native.without(*ranked, rows, excluded.rows, excluded.owners, k)
+        return Ranked(*found)
     present = np.arange(ranked.ids.shape[1]) < ranked.counts[:, np.newaxis]
     taken = excluded.taken(rows[ranked.ids]) & present
     order = np.argsort(~taken, axis=1, kind="stable")[:, :k]

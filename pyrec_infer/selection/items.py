@@ -237,14 +237,16 @@ class FilteredItems(StoredItems):
 
     def _stored(self, choice: Choice | RowChoice, attribute: Attribute, places: Rows64) -> Array:
         """What is stored of an attribute for some items of a call; anything for those that are not there."""
-        view, rows = (
-            (choice.state.view, choice.state.rows)
-            if isinstance(choice, RowChoice)
-            else (choice.view, choice.rows)
-        )
-        if not len(view.records):
+        name = attribute.name
+        whole = choice if isinstance(choice, RowChoice) else choice.whole
+        if whole is not None:
+            state = whole.state
+            column: Array = state.kept(f"column {name}", lambda: self._column(state.view, name))
+            return column[state.rows[places]]
+        assert isinstance(choice, Choice)
+        if not len(choice.view.records):
             return np.full(len(places), attribute.absent, attribute.dtype)
-        return self._column(view, attribute.name)[rows[places]]
+        return self._column(choice.view, name)[choice.rows[places]]
 
     def _named(self, allow: Any, exclude: Any, count: int) -> _Named:
         """The ids that arguments give, not those that are masks."""

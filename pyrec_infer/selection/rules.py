@@ -26,6 +26,9 @@ from pyrec_infer.top_k import Ranked, joined
 
 Flags = NDArray[np.bool_]
 
+_FEW = 4096
+"""Items that are all ranked at once."""
+
 _WIDER = 8
 """How many times as many items are ranked where those before were not enough."""
 
@@ -129,10 +132,12 @@ def _likeness(search: Search, by: Any, places: Rows64) -> Likeness:
 def _capped(search: Search, k: int, rules: Rules) -> Ranked:
     if not rules.caps and not rules.quotas:
         return search.rank(k, None)
-    reserved = _reserved(search, rules)
-    width = min(search.total, 4 * k + 64)
+    # Where items are few it takes less to rank all than to search for each quota by itself.
+    most = search.total if rules.quotas and search.total <= _FEW else 4 * k + 64
+    width = min(search.total, most)
+    found = search.rank(width, None)
+    reserved = _reserved(search, rules, found if width == search.total else None)
     while True:
-        found = search.rank(width, None)
         taken: Sequence[tuple[Rows64, Array] | None] = reserved or [None] * len(found.counts)
         parts = [
             _fill(search, rules, k, own, found.ids[number, :count], found.scores[number, :count])
@@ -141,6 +146,7 @@ def _capped(search: Search, k: int, rules: Rules) -> Ranked:
         if width >= search.total or all(len(places) >= k for places, _ in parts):
             return joined(parts)
         width = min(search.total, _WIDER * width)
+        found = search.rank(width, None)
 
 
 def _fill(
@@ -160,8 +166,9 @@ def _fill(
     return places[order], scores[order]
 
 
-def _reserved(search: Search, rules: Rules) -> list[tuple[Rows64, Array]]:
-    """For each request the best places of each quota's value, as many as it asks for.
+def _reserved(search: Search, rules: Rules, ranked: Ranked | None) -> list[tuple[Rows64, Array]]:
+    """For each request the best places of each quota's value, as many as it asks for, of all that are
+    ranked, or else searched for.
 
     Raises
     ------
@@ -172,18 +179,28 @@ def _reserved(search: Search, rules: Rules) -> list[tuple[Rows64, Array]]:
     for number, quota in enumerate(rules.quotas):
         attribute = quota.attribute
         stored = search.stored(attribute, np.arange(search.total))
-        found = search.rank(quota.least, (stored == quota.value) & ~attribute.is_absent(stored))
-        for request, count in enumerate(found.counts.tolist()):
+        flags = (stored == quota.value) & ~attribute.is_absent(stored)
+        best = search.rank(quota.least, flags) if ranked is None else _first_of(ranked, flags, quota.least)
+        for request, count in enumerate(best.counts.tolist()):
             if count < quota.least:
                 raise InputError(
                     f"min_per, {attribute.label}: expected {quota.least} items of value {number}, there are "
                     f"{count} (request {request})"
                 )
-        parts.append(list(zip(found.ids, found.scores, strict=True)))
+        parts.append(list(zip(best.ids, best.scores, strict=True)))
     return [
         (np.concatenate([places for places, _ in own]), np.concatenate([scores for _, scores in own]))
         for own in zip(*parts, strict=True)
     ]
+
+
+def _first_of(ranked: Ranked, flags: Flags, k: int) -> Ranked:
+    """The k best of each request that are flagged."""
+    parts = []
+    for places, scores, count in zip(ranked.ids, ranked.scores, ranked.counts.tolist(), strict=True):
+        kept = np.flatnonzero(flags[places[:count]])[:k]
+        parts.append((places[kept], scores[kept]))
+    return joined(parts)
 
 
 __all__ = ["NO_RULES", "Rules", "Search", "best_under", "read_rules"]

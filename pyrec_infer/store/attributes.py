@@ -150,6 +150,13 @@ def read_attributes(given: Any) -> Columns:
     return {name: read_gaps(f"attribute '{name}'", column) for name, column in columns.items()}
 
 
+def length_of(values: Texts | Array | None, gone: NDArray[np.bool_] | None) -> int:
+    """How many values a column of `read_attributes` has."""
+    if values is not None:
+        return len(values)
+    return 0 if gone is None else len(gone)
+
+
 class Attributes:
     """The attributes of the items of a store, and how they lie in a part of the records.
 
@@ -224,7 +231,7 @@ class Attributes:
         records = np.zeros((size, self.stride), np.uint8)
         for name, (values, gone) in columns.items():
             attribute = self.find(name)
-            length = len(values) if values is not None else 0 if gone is None else len(gone)
+            length = length_of(values, gone)
             if length != size:
                 raise ShapeError(
                     f"{attribute.label}: expected {size} values, one for each item, got {length}"
@@ -238,4 +245,4 @@ class Attributes:
         return part[:, : self._record.itemsize].view(self._record)[place].reshape(len(part))
 
 
-__all__ = ["Attribute", "Attributes", "Columns", "read_attributes"]
+__all__ = ["Attribute", "Attributes", "Columns", "length_of", "read_attributes"]

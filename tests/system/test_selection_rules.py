@@ -17,6 +17,8 @@ from support.rules import product_model
 
 import pyrec_infer as pi
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.selection import diversity, excluded
+from pyrec_infer.top_k import Ranked
 
 Array = NDArray[Any]
 
@@ -177,6 +179,55 @@ def test_diversity_is_that_of_another_package() -> None:
         beta = 0.4 / float(scores.std())
         found = retriever.top_k(query * beta / 0.4, 8, diversity=pi.DPP(diversity=0.6))
         assert found.ids[0].tolist() == order[made.indices].tolist()
+
+
+def test_quotas_are_met_wherever_their_items_are(model: pi.Model) -> None:
+    for count in (500, 5000):
+        scores = np.arange(count, 0, -1).astype(np.float32)
+        group = np.where(np.arange(count) >= count - 3, "late", "early")
+        found = best_of_all(model, scores, {"group": group}, 4, min_per={"group": {"late": 2}})
+        assert found == [[0, 1, count - 3, count - 2]] * 3
+
+
+def test_caps_and_quotas_of_different_strings_stand_beside_each_other(model: pi.Model) -> None:
+    rules: Any = {"max_per": {"s": {"a": 1}}, "min_per": {"s": {"c": 2}}}
+    assert best_of_all(model, np.arange(6, 0, -1), {"s": [*"aabbcc"]}, 4, **rules) == [[0, 2, 4, 5]] * 3
+
+
+@pytest.mark.parametrize("by", ["attributes", "vectors"])
+def test_diversity_is_the_same_without_the_extension(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    count = 200
+    values: Any = {
+        "f": rng.choice(np.asarray([0.0, -0.0, 1.5, np.nan, np.inf], np.float32), count),
+        "i": rng.integers(0, 4, count) * 2**61,
+        "b": [None if value == 2 else bool(value) for value in rng.integers(0, 3, count)],
+    }
+    shop = pi.Retriever(rng.standard_normal((count, 6)).astype(np.float32), attributes=values)
+    boost = rng.choice(np.asarray([0, 0, 0, np.inf, -np.inf], np.float32), count)
+    found = []
+    for native in (diversity.native, None):
+        monkeypatch.setattr(diversity, "native", native)
+        for amount in (0, 0.4, 1):
+            how = pi.MMR(["f", "i", "b"] if by == "attributes" else None, amount, pool=150)
+            found.append(shop.top_k(np.ones(6), 80, boost=boost, diversity=how).ids.tolist())
+    assert found[:3] == found[3:]
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_exclusions_are_the_same_without_the_extension(each: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    places = np.asarray([rng.permutation(40)[:30] for _ in range(5)])
+    scores = rng.random((5, 30)).astype(np.float32)
+    ranked = Ranked(places, scores, np.asarray([30, 0, 1, 20, 30]))
+    gone = excluded.ExcludedRows(rng.integers(0, 60, 70), rng.integers(0, 5, 70) if each else None)
+    for k in (0, 1, 8, 50):
+        found = excluded.without(ranked, gone, np.arange(40) + 10, k)
+        with monkeypatch.context() as patch:
+            patch.setattr(excluded, "native", None)
+            same = excluded.without(ranked, gone, np.arange(40) + 10, k)
+        for one, other in zip(found, same, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_vectors_of_any_length_have_cosines(model: pi.Model) -> None:
