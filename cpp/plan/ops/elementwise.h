@@ -2,10 +2,12 @@
 
 // What the elementwise families share: the broadcasting loop and wrap-around integer arithmetic.
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -80,6 +82,7 @@ class Broadcast {
       }
     }
     if (copied) merge();
+    lengthen(context);
   }
 
   // f(offset of each operand..., offset of the result, length)
@@ -100,6 +103,10 @@ class Broadcast {
   Tensor result;
 
  private:
+  static constexpr std::int64_t kShortRun = 32;
+  static constexpr std::int64_t kFewRuns = 8;
+  static constexpr std::int64_t kRepeatedElements = 4096;
+
   // Compiled once for all operators: a call for each run costs little, the loops around it much
   // code.
   using Run = void (*)(const void* body, const std::array<std::int64_t, Count + 1>& at,
@@ -115,6 +122,44 @@ class Broadcast {
         run(body, at, static_cast<std::int64_t>(count));
       });
     });
+  }
+
+  // A short row that all rows of the others meet is repeated, so that a run takes many rows.
+  void lengthen(Context& context) {
+    if (shape_.rank() != 2 || shape_[1] >= kShortRun || shape_[0] < kFewRuns) return;
+    const std::int64_t size = shape_[1];
+    bool shared = false;
+    for (std::size_t i = 0; i <= Count; ++i) {
+      const std::int64_t across = strides_[i][0];
+      const std::int64_t along = strides_[i][1];
+      if ((along != 1 || (across != 0 && across != size)) && (along != 0 || across != 0)) return;
+      shared |= along == 1 && across == 0;
+    }
+    std::int64_t rows = std::min(shape_[0], kRepeatedElements / size);
+    while (shape_[0] % rows != 0) --rows;
+    if (!shared || rows < kFewRuns) return;
+    for (std::size_t i = 0; i <= Count; ++i) {
+      if (i < Count && strides_[i][1] == 1 && strides_[i][0] == 0) {
+        operands_[i] = repeated(context, operands_[i], size, rows);
+      }
+      strides_[i][0] *= rows;
+    }
+    shape_[0] /= rows;
+    shape_[1] *= rows;
+  }
+
+  static Tensor repeated(Context& context, const Tensor& row, std::int64_t size,
+                         std::int64_t rows) {
+    const auto bytes = static_cast<std::size_t>(size) * item_size(row.dtype);
+    const std::size_t total = bytes * static_cast<std::size_t>(rows);
+    Tensor result = allocate(context, row.dtype, {rows, size});
+    std::memcpy(result.data, row.data, bytes);
+    for (std::size_t done = bytes; done < total;) {
+      const std::size_t more = std::min(done, total - done);
+      std::memcpy(result.data + done, result.data, more);
+      done += more;
+    }
+    return result;
   }
 
   void merge() {

@@ -174,7 +174,6 @@ class TopK {
                     const Tensor& indices) const {
     const std::int64_t size = data.shape[axis];
     if (size > kShortLine || values.elements() < kFewLines * k) return false;
-    const auto bytes = static_cast<std::int64_t>(item_size(data.dtype));
     const ReadLines read = reader_of(data.dtype);
     const std::int64_t step = data.strides[axis];
     const std::int64_t out_step = values.strides[axis];
@@ -187,16 +186,23 @@ class TopK {
       all = all && read(data.data, {from.data(), lines}, step, size, !largest_, block.keys.data());
       if (!all) return;
       block.rank(size);
-      for (std::size_t l = 0; l < lines; ++l) {
-        for (std::int64_t i = 0; i < size; ++i) {
-          const std::int64_t rank = block.ranks[i * kLanes + static_cast<std::int64_t>(l)];
-          if (rank >= k) continue;
-          const std::int64_t place = to[l] + rank * out_step;
-          std::memcpy(values.data + place * bytes, data.data + (from[l] + i * step) * bytes,
-                      static_cast<std::size_t>(bytes));
-          indices.as<std::int64_t>()[place] = i;
+      dispatch_size(data.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        std::array<std::int32_t, kShortLine> places;
+        for (std::size_t l = 0; l < lines; ++l) {
+          for (std::int64_t i = 0; i < size; ++i) {
+            places[block.ranks[i * kLanes + static_cast<std::int64_t>(l)]] =
+                static_cast<std::int32_t>(i);
+          }
+          const T* x = data.as<T>() + from[l];
+          T* y = values.as<T>() + to[l];
+          std::int64_t* found = indices.as<std::int64_t>() + to[l];
+          for (std::int64_t r = 0; r < k; ++r) {
+            y[r * out_step] = x[places[r] * step];
+            found[r * out_step] = places[r];
+          }
         }
-      }
+      });
       lines = 0;
     };
     const std::array strides{without_axis(data.strides, axis), without_axis(values.strides, axis)};
