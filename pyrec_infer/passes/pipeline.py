@@ -81,6 +81,7 @@ from pyrec_infer.passes.split.split_pair_dots import split_pair_dots
 from pyrec_infer.passes.split.split_products import split_products
 from pyrec_infer.passes.split.split_sums import split_sums
 from pyrec_infer.passes.split.tabulate_fields import tabulate_fields
+from pyrec_infer.passes.split.take_own_rows import take_own_rows
 from pyrec_infer.passes.split.turn_products import turn_products
 from pyrec_infer.passes.step import EVERY, Aim, Change, State, States, Step, Watch, run
 
@@ -161,6 +162,7 @@ SPLIT: tuple[Step, ...] = (
     Step(fold_dots, BY_SIDE, aim=Aim.MANY, clean=True),
     Step(pack_matrices, BY_SIDE, clean=True),
     Step(fuse_lookups, BY_SIDE, clean=True),
+    Step(take_own_rows, when=refuses_ids, clean=True),
     Step(fold_tables, BY_SIDE, clean=True),
     Step(merge_sums, BY_SIDE, clean=True),
     Step(split_concatenations, BY_SIDE, clean=True),
