@@ -16,6 +16,7 @@
 #include "bindings/gil.h"
 #include "bindings/signals.h"
 #include "core/error.h"
+#include "retrieval/encode_vectors.h"
 #include "retrieval/vector_index.h"
 
 namespace py = pybind11;
@@ -219,10 +220,46 @@ bool are_shorter(const PlainArray<float>& vectors, double square) {
   return true;
 }
 
+void require_vectors(const PlainArray<float>& vectors) {
+  if (vectors.ndim() == 2 && vectors.shape(1) > 0) return;
+  throw OpError(ErrorKind::kShape, "expected vectors");
+}
+
+py::array_t<double> squares_of(const PlainArray<float>& vectors) {
+  require_vectors(vectors);
+  py::array_t<double> squares(vectors.shape(0));
+  const std::span<double> to(squares.mutable_data(), static_cast<std::size_t>(squares.size()));
+  const float* const from = vectors.data();
+  const auto width = static_cast<std::size_t>(vectors.shape(1));
+  std::optional<GilRelease> release;
+  if (to.size() * width > kLongBatch) release.emplace();
+  square_vectors(from, width, to);
+  return squares;
+}
+
+py::array_t<std::uint8_t> records_of(const PlainArray<float>& vectors, bool scaled, bool biased,
+                                     bool coded) {
+  require_vectors(vectors);
+  const VectorEncoding form{static_cast<std::size_t>(vectors.shape(1)), scaled, biased, coded};
+  const std::vector<py::ssize_t> shape{vectors.shape(0),
+                                       static_cast<py::ssize_t>(form.record_bytes())};
+  py::array_t<std::uint8_t> records(shape);
+  const float* const from = vectors.data();
+  auto* const to = reinterpret_cast<std::byte*>(records.mutable_data());
+  const auto count = static_cast<std::size_t>(vectors.shape(0));
+  std::optional<GilRelease> release;
+  if (count * form.width > kLongBatch) release.emplace();
+  encode_vectors(form, from, count, to);
+  return records;
+}
+
 }  // namespace
 
 void bind_retrieval(py::module_& module) {
   module.def("are_shorter", &are_shorter, py::arg("vectors"), py::arg("square"));
+  module.def("squares_of_vectors", &squares_of, py::arg("vectors"));
+  module.def("records_of_vectors", &records_of, py::arg("vectors"), py::arg("scaled"),
+             py::arg("biased"), py::arg("coded"));
   py::class_<IndexHandle>(module, "VectorIndex")
       .def(py::init<const py::array&, const py::array&, const std::optional<py::array>&,
                     const std::optional<py::array>&, const PlainArray<std::int64_t>&, bool>(),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyrec_infer.arguments import as_array
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.errors import InputError, ShapeError
-from pyrec_infer.extension import native
+from pyrec_infer.extension import compiled, native
 from pyrec_infer.store import Rows64, StoreView
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
@@ -75,8 +75,12 @@ def _squares(label: str, vectors: Floats, first: int) -> Doubles:
     InputError
         Names the first row with a number that is not finite, or that is too long.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares: Doubles = np.square(vectors, dtype=np.float64).sum(axis=1)
+    extension = compiled()
+    if extension is not None:
+        squares: Doubles = extension.squares_of_vectors(vectors)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.square(vectors, dtype=np.float64).sum(axis=1)
     good = squares <= LONGEST**2
     if not good.all():
         row = int(np.argmin(good))
@@ -157,31 +161,40 @@ class VectorForm:
     def encode(
         self, label: str, vectors: Floats, chosen: NDArray[np.int64] | None
     ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Records of the vectors, or of chosen ones, in portions: each with the number of its first."""
-        count = len(vectors) if chosen is None else len(chosen)
-        ends = np.cumsum([0, *self.strides])
+        """Records of vectors that `lengths` has taken, or of chosen ones, in portions: each with the number
+        of its first."""
+        count, extension = len(vectors) if chosen is None else len(chosen), compiled()
         for begin in range(0, count, _BLOCK):
             end = min(begin + _BLOCK, count)
             part = vectors[begin:end] if chosen is None else vectors[chosen[begin:end]]
-            squares = _squares(label, part, begin)
-            if self.metric == "cosine":
-                part = _scaled(part, squares)
-                squares = _squares(label, part, begin)
-            details = np.zeros(len(part), self._details)
-            details["bias"] = -0.5 * squares if self.biased else 0
-            details["norm"] = _upward(np.sqrt(squares))
-            records = np.zeros((len(part), int(ends[-1])), np.uint8)
-            records[:, : ends[1]] = np.ascontiguousarray(part).view(np.uint8)
-            if self.coded:
-                scale = np.abs(part).max(axis=1) / np.float32(_MOST_CODE)
-                codes, details["residual"] = _encode(part, scale, _MOST_CODE)
-                details["scale"] = scale
-                details["start"] = -_MOST_CODE * codes.sum(axis=1)
-                records[:, ends[2] : ends[2] + self.width] = codes.astype(np.int8).view(np.uint8)
-                codes, details["coarse"] = _encode_coarsely(part, squares)
-                records[:, ends[3] :] = _packed(codes, int(ends[4] - ends[3]))
-            records[:, ends[1] : ends[2]] = details.view(np.uint8).reshape(len(part), -1)
-            yield begin, records
+            if extension is not None:
+                scaled = self.metric == "cosine"
+                yield begin, extension.records_of_vectors(part, scaled, self.biased, self.coded)
+            else:
+                yield begin, self._records(label, part, begin)
+
+    def _records(self, label: str, part: Floats, first: int) -> NDArray[np.uint8]:
+        """The records of some vectors; what the extension gives, too, where it is there."""
+        ends = np.cumsum([0, *self.strides])
+        squares = _squares(label, part, first)
+        if self.metric == "cosine":
+            part = _scaled(part, squares)
+            squares = _squares(label, part, first)
+        details = np.zeros(len(part), self._details)
+        details["bias"] = -0.5 * squares if self.biased else 0
+        details["norm"] = _upward(np.sqrt(squares))
+        records = np.zeros((len(part), int(ends[-1])), np.uint8)
+        records[:, : ends[1]] = np.ascontiguousarray(part).view(np.uint8)
+        if self.coded:
+            scale = np.abs(part).max(axis=1) / np.float32(_MOST_CODE)
+            codes, details["residual"] = _encode(part, scale, _MOST_CODE)
+            details["scale"] = scale
+            details["start"] = -_MOST_CODE * codes.sum(axis=1)
+            records[:, ends[2] : ends[2] + self.width] = codes.astype(np.int8).view(np.uint8)
+            codes, details["coarse"] = _encode_coarsely(part, squares)
+            records[:, ends[3] :] = _packed(codes, int(ends[4] - ends[3]))
+        records[:, ends[1] : ends[2]] = details.view(np.uint8).reshape(len(part), -1)
+        return records
 
     def stored(self, view: StoreView, rows: Rows64) -> Floats:
         """The vectors of some rows, as products take them; a copy."""
