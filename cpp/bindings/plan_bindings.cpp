@@ -621,6 +621,15 @@ void bind_plan(py::module_& module) {
             });
           },
           py::arg("count"), py::arg("body"));
+  py::class_<Pace>(module, "Pace")
+      .def(py::init<>())
+      .def(
+          "add",
+          [](Pace& pace, double taken, double weight) { pace.add(Pace::Time(taken), weight); },
+          py::arg("taken"), py::arg("weight"))
+      .def(
+          "of", [](const Pace& pace, double weight) { return pace.of(weight).count(); },
+          py::arg("weight"));
   py::class_<Credit>(module, "Credit")
       .def(py::init<>())
       .def_property_readonly("enough", &Credit::enough)

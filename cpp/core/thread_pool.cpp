@@ -1,6 +1,5 @@
 #include "core/thread_pool.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -51,13 +50,6 @@ struct Release {
   void operator()(std::atomic<int>* owner) const { owner->store(0, std::memory_order_release); }
 };
 using Held = std::unique_ptr<std::atomic<int>, Release>;
-
-// What this thread has worked, without the time for which the system let others run.
-std::chrono::nanoseconds time_worked() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
 
 template <class F>
 bool spin_until(std::chrono::microseconds most, F&& ready) {
@@ -111,24 +103,20 @@ struct ThreadPool::Team {
 
   const bool spins;  // every thread may have a CPU for itself
 
-  // Returns how much of the work this thread has done.
-  double share(std::size_t worker) {
+  // `pace`, if any, is told of the parts that this thread does.
+  void share(std::size_t worker, Pace* pace) {
     const WatchScope scope(watch);
-    double done = 0;
     try {
       while (true) {
         const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
-        if (index >= count) return done;
-        Watch::check();
-        body.call(body.object, index, worker);
-        done += body.weigh(body.object, index);
+        if (index >= count) return;
+        body.run(index, worker, pace);
       }
     } catch (...) {
       next.store(count, std::memory_order_relaxed);
       const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();
     }
-    return done;
   }
 
   // Waits for a loop that is open and not `seen`; false when the team ends.
@@ -179,7 +167,7 @@ struct ThreadPool::Team {
       if (!joined) continue;
       seen = now / kNumber;
       seat.inside.store(true, std::memory_order_relaxed);
-      share(worker);
+      share(worker, nullptr);
       seat.inside.store(false, std::memory_order_relaxed);
       now = state.fetch_sub(1, std::memory_order_release);
       if ((now & kOpen) == 0 && (now & kInside) == 1) {
@@ -298,43 +286,44 @@ void ThreadPool::expect() {
   team_->expect();
 }
 
-void ThreadPool::run_alone(std::size_t count, Body body) {
-  for (std::size_t index = 0; index < count; ++index) {
-    Watch::check();
-    body.call(body.object, index, 0);
-  }
+void ThreadPool::Body::run(std::size_t index, std::size_t worker, Pace* pace) const {
+  Watch::check();
+  if (pace == nullptr) return call(object, index, worker);
+  const auto begin = std::chrono::steady_clock::now();
+  call(object, index, worker);
+  pace->add(std::chrono::steady_clock::now() - begin, weigh(object, index));
+}
+
+double ThreadPool::Body::weight(std::size_t count) const {
+  double all = 0;
+  for (std::size_t index = 0; index < count; ++index) all += weigh(object, index);
+  return all;
 }
 
 void ThreadPool::run_body(std::size_t count, Body body) {
   const int process = threads_ > 1 && count > 1 ? getpid() : 0;
-  if (process == 0 || !acquire(process)) return run_alone(count, body);
+  if (process == 0 || !acquire(process)) {
+    for (std::size_t index = 0; index < count; ++index) body.run(index, 0, nullptr);
+    return;
+  }
   const Held held(&owner_);
   const auto begin = std::chrono::steady_clock::now();
+  Pace pace;
   // What a parent's threads have cost says nothing of those that a forked child starts.
   if (team_ && team_process_ == process && !credit_.enough()) {
-    const auto worked = time_worked();
-    run_alone(count, body);
-    credit_.run_alone(time_worked() - worked, std::chrono::steady_clock::now() - begin);
+    for (std::size_t index = 0; index < count; ++index) body.run(index, 0, &pace);
+    credit_.run_alone(pace.of(body.weight(count)), std::chrono::steady_clock::now() - begin);
     return;
   }
   start_team(process);
-  if (const std::exception_ptr error = run_shared(count, body)) std::rethrow_exception(error);
-}
-
-std::exception_ptr ThreadPool::run_shared(std::size_t count, Body body) {
-  const auto begin = std::chrono::steady_clock::now();
   team_->open(count, body);
-  const auto before = time_worked();
-  const double done = team_->share(0);
-  const Credit::Time worked = time_worked() - before;
-  std::exception_ptr error = team_->close();
-  double all = 0;
-  for (std::size_t index = 0; index < count; ++index) all += body.weigh(body.object, index);
-  // What others have worked tells less: beside other work, or on a slower CPU, they take longer.
-  if (done > 0 && !error) {
-    credit_.share(kAlone * worked * (all / done), std::chrono::steady_clock::now() - begin);
+  team_->share(0, &pace);
+  if (const std::exception_ptr error = team_->close()) std::rethrow_exception(error);
+  // What others have taken tells less: beside other work, or on a slower CPU, it is more.
+  const Pace::Time worked = kAlone * pace.of(body.weight(count));
+  if (worked > Pace::Time(0)) {
+    credit_.share(worked, std::chrono::steady_clock::now() - begin);
   }
-  return error;
 }
 
 ThreadPool::~ThreadPool() {

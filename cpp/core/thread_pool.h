@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <utility>
 
@@ -55,12 +54,13 @@ class ThreadPool {
     void (*call)(void* object, std::size_t index, std::size_t worker) = nullptr;
     double (*weigh)(void* object, std::size_t index) = nullptr;
     void* object = nullptr;
+
+    void run(std::size_t index, std::size_t worker, Pace* pace) const;
+    double weight(std::size_t count) const;  // of all parts
   };
   struct Team;
 
-  static void run_alone(std::size_t count, Body body);
   void run_body(std::size_t count, Body body);
-  std::exception_ptr run_shared(std::size_t count, Body body);
   bool acquire(int process);
   void start_team(int process);
 

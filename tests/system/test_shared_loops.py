@@ -76,6 +76,38 @@ def test_what_keeps_a_thread_that_is_alone_too_is_no_cost_of_sharing() -> None:
     assert total <= 5000 * WORK * (1 + 1 / 32) + 20e-3 + 1.5 * WORK
 
 
+def test_a_thread_that_is_seldom_stopped_for_long_is_not_taken_for_a_slow_one() -> None:
+    """On average it takes 1.5 times its work, which sharing must undercut."""
+    credit, number = native.Credit(), 0
+    play(credit, 100, lambda: 3 * WORK)
+    total = 0.0
+    for number in range(5000):
+        if credit.enough:
+            taken = 2 * WORK
+            credit.share(WORK, taken)
+        else:
+            taken = WORK if number % 20 else 11 * WORK
+            credit.run_alone(WORK, taken)
+        total += taken
+    assert total <= 5000 * WORK * 1.5 * 1.06
+
+
+def test_what_work_takes_is_told_by_parts_in_which_a_thread_was_not_stopped() -> None:
+    pace = native.Pace()
+    assert pace.of(7) == 0
+    pace.add(2.0, 4)
+    assert pace.of(8) == 4
+    pace.add(5.0, 4)
+    assert pace.of(8) == 7
+    pace.add(1.0, 2)
+    assert pace.of(8) == pytest.approx(8 * 3 / 6)
+    pace.add(100.0, 1)
+    assert pace.of(8) == pytest.approx(8 * 8 / 10)
+    weightless = native.Pace()
+    weightless.add(1.0, 0)
+    assert weightless.of(0) == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where threads run")
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="threads have one CPU")
 def test_a_thread_that_does_not_get_on_goes_on_where_its_caller_waits() -> None:
