@@ -7,6 +7,7 @@ import numpy as np
 from pyrec_infer.limits import require_room
 from pyrec_infer.retrieval.index import Boosts, Index
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
+from pyrec_infer.selection.excluded import ExcludedRows
 from pyrec_infer.selection.items import RowChoice
 from pyrec_infer.selection.masks import Flags, both
 from pyrec_infer.store import Rows64
@@ -29,12 +30,14 @@ def scope_of(choice: RowChoice, whole: Index, queries: int, within: Flags | None
     return state.kept((whole, choice.prepared), lambda: whole.restricted(flags))
 
 
-def best_of(index: Index, form: VectorForm, queries: Floats, k: int) -> tuple[Rows64, Floats, Rows64, int]:
+def best_of(
+    index: Index, form: VectorForm, queries: Floats, k: int, excluded: ExcludedRows | None
+) -> tuple[Rows64, Floats, Rows64, int]:
     """For each query the places of the k best items of an index, their scores, how many there are, and how
     many products were computed in float32 in all."""
     kept = min(k, index.count)
     require_room(_BYTES_OF_RESULT * len(queries) * kept)
-    places, products, counts, refined = index.search(form.queries(queries), kept, None)
+    places, products, counts, refined = index.search(form.queries(queries), kept, excluded)
     return places, form.scores(queries, products) if form.biased else products, counts, refined
 
 

@@ -20,11 +20,12 @@ from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
-from pyrec_infer.selection.excluded import one_of
+from pyrec_infer.selection.excluded import ExcludedRows, one_of, read_excluded
+from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, State, StoreView, read_attributes
 from pyrec_infer.tools.explain import Explanation
-from pyrec_infer.top_k import names_of
+from pyrec_infer.top_k import Ranked, names_of
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 
@@ -208,10 +209,12 @@ class Retriever(FilteredItems):
         """
         k = as_count("k", k)
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        given = (allow, exclude, deny, boost, scale, max_per, min_per, diversity)
-        if {*map(type, given)} == {NoneType}:
-            return self._best(vectors, k, where)
-        choice = self._choose_rows(where, allow, one_of(exclude, deny), len(vectors))
+        excluded = one_of(exclude, deny)
+        if {*map(type, (allow, boost, scale, max_per, min_per, diversity))} == {NoneType}:
+            found = self._best(vectors, k, where, excluded)
+            if found is not None:
+                return found
+        choice = self._choose_rows(where, allow, excluded, len(vectors))
         state = choice.state
         find = state.attributes.find
         rules = read_rules(find, max_per, min_per, diversity, k)
@@ -310,11 +313,26 @@ class Retriever(FilteredItems):
         attributes = self._attributes.stride
         return explain_retriever(self._form, self._precision, self._store, self._backend, threads, attributes)
 
-    def _best(self, vectors: Floats, k: int, where: Any) -> Retrieved:
-        """What `top_k` finds where there are no rules but a filter."""
+    def _best(self, vectors: Floats, k: int, where: Any, exclude: Any) -> Retrieved | None:
+        """What `top_k` finds where there are no rules but a filter and what is excluded; None where that is a
+        mask, or the items change meanwhile."""
         state, index = self._ready(where)
-        places, scores, counts, refined = best_of(index, self._form, vectors, k)
-        ids = self._id_type.shown(state.view.ids(0, places.reshape(-1))).reshape(places.shape)
+        excluded = None
+        if exclude is not None:
+            if as_mask("exclude", exclude) is not None:
+                return None
+            own = read_excluded(self._id_type, exclude, len(vectors))
+            view = self._store.read(own.keys)
+            if not state.view.is_current():
+                return None
+            excluded = ExcludedRows(view.rows(0), own.owners)
+        places, scores, counts, refined = best_of(index, self._form, vectors, k, excluded)
+        if excluded is None or (counts == places.shape[1]).all():
+            ids = self._id_type.shown(state.view.ids(0, places.reshape(-1))).reshape(places.shape)
+        else:
+            ids = names_of(
+                Ranked(places, scores, counts), lambda some: self._id_type.shown(state.view.ids(0, some))
+            )
         return Retrieved(ids, scores, counts, refined, True)
 
     def _ready(self, where: Any) -> tuple[State, Index]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +15,13 @@ from pyrec_infer.store.ids import join_keys
 from pyrec_infer.top_k import Ranked
 
 
-@dataclass(frozen=True)
-class ExcludedRows:
+class ExcludedRows(NamedTuple):
     """Rows of items that requests must not get.
 
     Attributes
     ----------
     rows : ndarray of int64
-        All of them are rows.
+        -1 is none.
     owners : ndarray of int64 or None
         The request of each; None: they are of all requests.
     """
@@ -44,6 +42,9 @@ class ExcludedRows:
         request of each may have."""
         if self.owners is None:
             return _not_among(found, self.rows)
+        there = self.rows >= 0
+        if not there.all():
+            return ExcludedRows(self.rows[there], self.owners[there]).taken(found, requests)
         # A number for each pair of a request and a row.
         span = int(max(found.max(initial=0), self.rows.max(initial=0))) + 1
         if requests is None:
@@ -68,8 +69,7 @@ def _not_among(numbers: Rows64, others: Rows64) -> NDArray[np.bool_]:
     return different
 
 
-@dataclass(frozen=True)
-class Excluded:
+class Excluded(NamedTuple):
     """Ids of items that requests must not get.
 
     Attributes
@@ -81,13 +81,6 @@ class Excluded:
 
     keys: Keys
     owners: Rows64 | None
-
-    def in_rows(self, rows: Rows64) -> ExcludedRows:
-        """The same by the keys' rows; -1 is none."""
-        if rows.min(initial=0) >= 0:
-            return ExcludedRows(rows, self.owners)
-        present = rows >= 0
-        return ExcludedRows(rows[present], None if self.owners is None else self.owners[present])
 
 
 def read_excluded(id_type: IdType, given: Any, count: int) -> Excluded:
@@ -128,12 +121,13 @@ def is_by_request(given: Any) -> bool:
     if type(given) is np.ndarray:
         return False
     # A view of memory is a sequence too, one whose elements Python may not be able to make.
-    if not isinstance(given, Sequence) or isinstance(given, memoryview):
-        return False
-    return len(given) > 0 and not any(map(_is_id, given))
+    plain = type(given) is list or (isinstance(given, Sequence) and not isinstance(given, memoryview))
+    return plain and len(given) > 0 and not any(map(_is_id, given))
 
 
 def _is_id(item: Any) -> bool:
+    if type(item) is np.ndarray:
+        return item.ndim == 0
     # What NumPy may not make an array of is no id.
     return not isinstance(item, (list, tuple)) and (isinstance(item, (str, bytes)) or np.ndim(item) == 0)
 

@@ -99,7 +99,7 @@ class _Named:
 
     def excluded_rows(self, found: Sequence[Rows64]) -> ExcludedRows | None:
         """What is excluded, by the rows of `sets`."""
-        return None if self.excluded is None else self.excluded.in_rows(found[-1])
+        return None if self.excluded is None else ExcludedRows(found[-1], self.excluded.owners)
 
 
 class FilteredItems(StoredItems):

@@ -15,11 +15,17 @@ from pyrec_infer.limits import require_own_elements
 from pyrec_infer.store.base import Keys, Rows64
 from pyrec_infer.strings import Texts, joined, of_objects
 
+_BOOLEANS = {bool, np.bool_}
+
 
 def _given(label: str, ids: Any) -> Array | Texts:
     """One axis of ids."""
-    if type(ids) in (list, tuple) and ids and {*map(type, ids)} == {int}:
+    kinds = {*map(type, ids)} if type(ids) in (list, tuple) else set()
+    if kinds == {int}:
         return _whole(label, ids)
+    if kinds & _BOOLEANS:
+        row = next(row for row, one in enumerate(ids) if type(one) in _BOOLEANS)
+        raise DTypeError(f"{label}: expected whole numbers or strings, got a boolean (row {row})")
     column = read_column(label, ids, names=True)
     if len(column.shape) != 1:
         raise ShapeError(f"{label}: expected one axis, got shape {list(column.shape)}")

@@ -371,6 +371,8 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
         DTypeError,
         r"exclude: expected whole numbers that int64 .* \(row 1\)",
     ),
+    (asked(exclude=[0, True]), DTypeError, r"exclude: expected whole .*, got a boolean \(row 1\)"),
+    (asked(allow=[np.int64(0), np.True_]), DTypeError, r"allow: expected whole .*, got a boolean \(row 1\)"),
     (asked(allow=[-1, 2**63]), DTypeError, r"allow: expected whole numbers that int64 holds, .* \(row 1\)"),
     (of_catalog(diversity=pi.MMR()), InputError, "diversity: expected `by`"),
     (of_catalog(boost=[1, np.nan]), InputError, r"boost: expected numbers, not NaN \(row 1\)"),
