@@ -9,6 +9,7 @@ from support.graphs import AXES, F32, XZ, N, applied, graph_of, ops
 from pyrec_infer.ir import Dim, Graph, Info, Node
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes import compile_graph
+from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.load.unflatten_products import unflatten_products
 
 pytestmark = pytest.mark.once
@@ -60,6 +61,53 @@ def turned(bias: str, **attributes: float) -> Graph:
 def test_rows_that_a_fold_mixes_stay_apart(bias: str, made: list[str]) -> None:
     found = applied(unflatten_products, turned(bias))
     assert [op for op in ops(found) if op in ("Gemm", "MatMul", "Add")] == made
+
+
+def quantized(*inputs: str, **attributes: float) -> Graph:
+    """The same with a product of integers."""
+    graph = turned("row")
+    rounded = Node("QuantizeLinear", ("r", "xs", "xz"), ("q",))
+    product = Node("com.microsoft.QGemm", ("q", "xs", "xz", *inputs), ("g",), attributes)
+    nodes = [item for node in graph.nodes for item in ((rounded, product) if node.op == "Gemm" else (node,))]
+    constants = {
+        **graph.constants,
+        "xs": np.asarray(0.02, F32),
+        "xz": np.asarray(120, np.uint8),
+        "wq": np.asarray([[7, -90, 127], [-128, 3, 55]], np.int8),
+        "wt": np.asarray([[7, -128], [-90, 3], [127, 55]], np.int8),
+        "ws": np.asarray([0.01, 0.03, 0.002], F32),
+        "wz": np.asarray([1, 0, -3], np.int8),
+        "one_scale": np.asarray(0.01, F32),
+        "no_zero": np.asarray(0, np.int8),
+        "c": np.asarray([500, -4000, 0], np.int32),
+        "ys": np.asarray(0.05, F32),
+        "yz": np.asarray(100, np.uint8),
+    }
+    return graph.with_(nodes=tuple(nodes), constants=constants)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "attributes"),
+    [
+        (("wq", "ws", "wz", "c", "ys", "yz"), {}),
+        (("wq", "one_scale", "no_zero", "", "ys", "yz"), {}),
+        (("wt", "ws", "wz", "c"), {"transB": 1, "alpha": 0.5}),
+    ],
+    ids=["rounded", "without a bias", "floats"],
+)
+def test_rows_that_a_fold_mixes_stay_apart_in_integers(
+    inputs: tuple[str, ...], attributes: dict[str, float]
+) -> None:
+    graph = quantized(*inputs, **attributes)
+    assert analyze(graph).coupled
+    found = remove_dead(applied(unflatten_products, graph))
+    assert "com.microsoft.QGemm" not in ops(found)
+    assert not analyze(found).coupled
+
+
+@pytest.mark.parametrize("inputs", [("wq", "ws", "z", "c"), ("wq", "ws", "wz", "z")])
+def test_integers_that_the_file_does_not_hold_stay_a_product_of_matrices(inputs: tuple[str, ...]) -> None:
+    assert "com.microsoft.QGemm" in ops(unflatten_products(quantized(*inputs)))
 
 
 @pytest.mark.parametrize(
