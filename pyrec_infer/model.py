@@ -214,7 +214,7 @@ class Model:
         if scores is not None:
             return scores
         signature = self._ranking.signature(by)
-        own, others = signature.expand(request), signature.expand(candidates)
+        own, others = signature.expand_sides(request, candidates)
         way = self._ranking.way(own, others, output, by, single)
         bounds = () if offsets is None else as_bounds(offsets)
         made = self._ranking.score(way, own, others, bounds)
@@ -289,7 +289,7 @@ class Model:
             best = asked.best(scores, bounds or (0, len(scores)))
         else:
             signature = self._ranking.signature(by)
-            own, others = signature.expand(request), signature.expand(candidates)
+            own, others = signature.expand_sides(request, candidates)
             way = self._ranking.way(own, others, output, by, single=True)
             best = self._ranking.best(way, own, others, bounds, asked.selection)
         return asked.result(best, offsets is not None)

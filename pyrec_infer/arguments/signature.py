@@ -115,6 +115,19 @@ class Signature:
                 found[name] = value
         return found
 
+    def expand_sides(self, request: Any, candidates: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Both sides of a call; a list of no raw rows is of what the request does not give."""
+        own = self.expand(request)
+        rest = [name for name in self.infos if name not in own]
+        return own, self.expand(self.with_fields(candidates, rest))
+
+    def with_fields(self, values: Any, inputs: Collection[str]) -> Any:
+        """The values, and where they are a list of no raw rows, columns of none for these inputs."""
+        if self._raw is None or not isinstance(values, (list, tuple)) or len(values):
+            return values
+        # In one dimension, nothing would be one row of a field of lists.
+        return {name: np.empty((0, 1)) for name in self._raw.reading(inputs)}
+
     def expand_names(self, names: Iterable[str]) -> list[str]:
         """The inputs that the names stand for: a matrix stands for its columns."""
         found: list[str] = []

@@ -162,7 +162,8 @@ class Scorer:
 
     def item_arrays(self, items: Inputs) -> dict[str, Array]:
         """Items as they are given, checked."""
-        return self.checked_items(self._part.signature.expand(items))
+        signature = self._part.signature
+        return self.checked_items(signature.expand(signature.with_fields(items, self.own_names)))
 
     def checked_items(self, given: Mapping[str, Any]) -> dict[str, Array]:
         """Items by the names of the graph's inputs, checked."""

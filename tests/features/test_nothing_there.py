@@ -115,3 +115,21 @@ def source() -> bytes:
     nodes = [helper.make_node("Add", ["word", "list"], ["whole"])]
     inputs = {"word": (INT64, ["N", 1]), "list": (INT64, ["N", 2])}
     return make_model(nodes, inputs, {"whole": (INT64, ["N", 2])}).SerializeToString()
+
+
+@pytest.mark.parametrize("none", [[], ()], ids=["list", "tuple"])
+def test_no_rows_have_no_scores(none: Any) -> None:
+    loaded = model()
+    row = {"word": "a", "list": ["b"]}
+    assert loaded.score({}, none).shape == (0,)
+    assert loaded.score({"word": "a"}, none).shape == (0,)
+    assert loaded.top_k({}, none, k=3).count == 0
+    assert (
+        loaded.top_k({"list": ["a"]}, none, k=3, attributes={"seller": []}, max_per={"seller": 1}).count == 0
+    )
+    shop = loaded.catalog([row])
+    before = shop.score({}).tolist()
+    shop.upsert(none, none)
+    assert shop.score({}).tolist() == before
+    with pytest.raises(pi.MissingInputError, match="'list'"):
+        loaded.score({"word": "a"}, [{}])
