@@ -110,10 +110,9 @@ Numbers choose_relevant(const PlainArray<double>& scores, const PlainArray<doubl
   const std::size_t size = count * width;
   std::vector<std::int64_t> chosen;
   run_watched([&] {
-    const AlikeTo alike_to = units
-                                 ? cosines_of({units->data(), size}, width)
-                                 : shares_of({values->data(), size}, {there->data(), size}, width);
-    chosen = most_relevant({scores.data(), count}, {worth.data(), count}, diversity, k, alike_to);
+    const Alike alike = units ? product_of({units->data(), size}, width)
+                              : share_of({values->data(), size}, {there->data(), size}, width);
+    chosen = most_relevant({scores.data(), count}, {worth.data(), count}, diversity, k, alike);
   });
   return Numbers(static_cast<py::ssize_t>(chosen.size()), chosen.data());
 }

@@ -1,66 +1,84 @@
 #include "selection/diversity.h"
 
 #include <algorithm>
-#include <memory>
+#include <queue>
+#include <utility>
 
 #include "core/watch.h"
 
 namespace pyrec {
 
-AlikeTo cosines_of(std::span<const double> units, std::size_t width) {
-  const std::size_t count = width == 0 ? 0 : units.size() / width;
-  // Number by number, so that sums of neighbouring items are made together.
-  auto turned = std::make_shared<std::vector<double>>(units.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t j = 0; j < width; ++j) (*turned)[j * count + i] = units[i * width + j];
+namespace {
+
+// An item, and what it was worth beside the first so many that were chosen: since then it may be
+// worth less, never more.
+struct Waiting {
+  double value;
+  std::size_t item;
+  std::size_t seen;
+  double most_alike;
+
+  bool operator<(const Waiting& other) const {
+    return value < other.value || (value == other.value && item > other.item);
   }
-  return [turned, count, width](std::size_t item, std::span<double> alike) {
-    std::ranges::fill(alike, 0.0);
-    for (std::size_t j = 0; j < width; ++j) {
-      const double* const own = turned->data() + j * count;
-      const double number = own[item];
-      for (std::size_t i = 0; i < count; ++i) alike[i] += own[i] * number;
+};
+
+}  // namespace
+
+Alike product_of(std::span<const double> vectors, std::size_t width) {
+  return [vectors, width](std::size_t item, std::size_t other) {
+    constexpr std::size_t kSums = 4;
+    const double* const a = vectors.data() + item * width;
+    const double* const b = vectors.data() + other * width;
+    double sums[kSums] = {};
+    std::size_t i = 0;
+    for (; i + kSums <= width; i += kSums) {
+      for (std::size_t s = 0; s < kSums; ++s) sums[s] += a[i + s] * b[i + s];
     }
+    for (; i < width; ++i) sums[0] += a[i] * b[i];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
   };
 }
 
-AlikeTo shares_of(std::span<const std::int64_t> values, std::span<const bool> there,
-                  std::size_t width) {
-  return [values, there, width](std::size_t item, std::span<double> alike) {
-    for (std::size_t i = 0; i < alike.size(); ++i) {
-      std::size_t equal = 0;
-      for (std::size_t j = 0; j < width; ++j) {
-        const std::size_t at = i * width + j;
-        equal += there[at] && values[at] == values[item * width + j] ? 1 : 0;
-      }
-      alike[i] = static_cast<double>(equal) / static_cast<double>(width);
+Alike share_of(std::span<const std::int64_t> values, std::span<const bool> there,
+               std::size_t width) {
+  return [values, there, width](std::size_t item, std::size_t other) {
+    std::size_t equal = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      const std::size_t at = item * width + i;
+      equal += there[at] && values[at] == values[other * width + i] ? 1 : 0;
     }
+    return static_cast<double>(equal) / static_cast<double>(width);
   };
 }
 
 std::vector<std::int64_t> most_relevant(std::span<const double> scores,
                                         std::span<const double> worth, double diversity,
-                                        std::size_t k, const AlikeTo& alike_to) {
-  std::vector<double> most_alike(scores.size()), alike(scores.size());
-  std::vector<std::size_t> left(scores.size());
-  for (std::size_t i = 0; i < left.size(); ++i) left[i] = i;
+                                        std::size_t k, const Alike& alike) {
   std::vector<std::int64_t> chosen;
+  if (scores.empty() || k == 0) return chosen;
+  const std::int64_t first = std::ranges::max_element(scores) - scores.begin();
+  chosen.push_back(first);
+  std::vector<Waiting> others;
+  others.reserve(scores.size());
+  for (std::size_t item = 0; item < scores.size(); ++item) {
+    if (item != static_cast<std::size_t>(first)) others.push_back({worth[item], item, 0, 0});
+  }
+  std::priority_queue<Waiting> left({}, std::move(others));
   while (chosen.size() < k && !left.empty()) {
     Watch::check();
-    const auto value = [&](std::size_t item) {
-      return chosen.empty() ? scores[item] : worth[item] - diversity * most_alike[item];
-    };
-    auto best = left.begin();
-    for (auto at = left.begin(); at != left.end(); ++at) {
-      if (value(*at) > value(*best)) best = at;
+    Waiting best = left.top();
+    left.pop();
+    if (best.seen == chosen.size()) {
+      chosen.push_back(static_cast<std::int64_t>(best.item));
+      continue;
     }
-    const std::size_t item = *best;
-    left.erase(best);
-    chosen.push_back(static_cast<std::int64_t>(item));
-    alike_to(item, alike);
-    for (const std::size_t other : left) {
-      most_alike[other] = std::max(most_alike[other], alike[other]);
+    for (; best.seen < chosen.size(); ++best.seen) {
+      const auto other = static_cast<std::size_t>(chosen[best.seen]);
+      best.most_alike = std::max(best.most_alike, alike(best.item, other));
     }
+    best.value = worth[best.item] - diversity * best.most_alike;
+    left.push(best);
   }
   return chosen;
 }
