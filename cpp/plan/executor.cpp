@@ -659,16 +659,19 @@ std::int64_t Executor::least_tile() const { return std::min(kLeastTile, tile_row
 // ones last, so that threads finish together, whether one came late or is slow. Equal ones for a
 // thread alone.
 std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows, std::int64_t threads) const {
-  constexpr std::int64_t kStep = 8;  // sizes that kernels have no remainder for
   constexpr std::int64_t kPart = 3;  // of what is left for a thread
+  constexpr std::int64_t kLast = 8;  // of a tile, which is about as much work whatever its rows
+  const std::int64_t last = std::clamp<std::int64_t>(tile_rows_ / kLast, 1, kLeastTile);
+  const std::int64_t step = std::min<std::int64_t>(8, last);  // kernels have no remainder for 8
+  const std::int64_t least = last / step * step;
   std::vector<std::int64_t> ends;
   for (std::int64_t end = 0; end < rows;) {
     const std::int64_t left = rows - end;
-    const std::int64_t part = (left / (kPart * threads) + kStep - 1) / kStep * kStep;
-    const std::int64_t shared = std::min(tile_rows_, std::max(least_tile(), part));
+    const std::int64_t part = (left / (kPart * threads) + step - 1) / step * step;
+    const std::int64_t shared = std::min(tile_rows_, std::max(least, part));
     const std::int64_t size = threads == 1 ? tile_rows_ : shared;
-    const bool last = threads > 1 && left < size + least_tile() && left <= tile_rows_;
-    end = last ? rows : std::min(rows, end + size);
+    const bool rest = threads > 1 && left < size + least && left <= tile_rows_;
+    end = rest ? rows : std::min(rows, end + size);
     ends.push_back(end);
   }
   return ends;

@@ -78,6 +78,32 @@ def test_scores_do_not_depend_on_the_number_of_threads() -> None:
         assert four.score(*given).tobytes() == expected
 
 
+def test_scores_of_rows_that_are_much_work_do_not_depend_on_the_number_of_threads() -> None:
+    """A tile has 16 of them, and the last parts that threads share two."""
+    width = 40_000
+    nodes = [
+        helper.make_node("Expand", ["x", "shape"], ["wide"]),
+        helper.make_node("Mul", ["wide", "w"], ["scaled"]),
+        helper.make_node("ReduceSum", ["scaled", "axes"], ["score"], keepdims=0),
+    ]
+    generator = np.random.default_rng(3)
+    constants = {
+        "shape": np.asarray([1, width]),
+        "w": generator.standard_normal(width, np.float32),
+        "axes": np.asarray([1]),
+    }
+    content = make_model(nodes, {"x": (FLOAT, ("N", 1))}, {"score": (FLOAT, ["N"])}, constants)
+    one, two, three = (pi.load(content.SerializeToString(), threads=count) for count in (1, 2, 3))
+    for count in (1, 2, 15, 31, 32, 33, 47, 100, 257):
+        x = generator.standard_normal((count, 1), np.float32)
+        expected = one.score({}, {"x": x})
+        exact = x[:, 0] * constants["w"].sum(dtype=np.float64)
+        error = 1e-6 * np.abs(constants["w"]).sum() * np.abs(x).max()
+        np.testing.assert_allclose(expected, exact, rtol=0, atol=error)
+        assert two.score({}, {"x": x}).tobytes() == expected.tobytes()
+        assert three.score({}, {"x": x}).tobytes() == expected.tobytes()
+
+
 def test_a_matrix_that_threads_fold_for_a_request_is_the_one_that_a_thread_folds() -> None:
     content = dlrm(width=600)
     models = [pi.load(content, threads=threads) for threads in (1, 2, 3)]
