@@ -26,12 +26,6 @@ using MultiplyAddF32 = void (*)(const float* a, std::size_t a_step, const float*
 // f over x[0..n); n >= 1 for max and min, which give NaN if any element is NaN.
 using ReduceF32 = float (*)(const float* x, std::size_t n);
 
-// For each of m rows of n numbers, ldx floats apart, two numbers: the sum of its squares, and that
-// of what is left of each factors[row] * x[i] when the nearest whole number is taken away;
-// |factors[row] * x[i]| < 2^22.
-using RowSquaresF32 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t n,
-                               const float* factors, float* squares);
-
 // y[r] = softmax or log-softmax of row r of a [rows, n] matrix; y may be x. All -inf gives NaN.
 using RowsF32 = void (*)(const float* x, float* y, std::size_t rows, std::size_t n);
 
@@ -149,6 +143,10 @@ constexpr float kSignedRowLevels = 63.0f;  // the same of a row with a sign bit
 constexpr float kColumnLevels = 127.0f;
 constexpr std::int32_t kZeroPoint = 64;
 constexpr std::size_t kRowRecordTail = 16;
+// measure_rows_u8 writes two float32 behind them: the row's length, and the length of what rounding
+// takes from it; of a row without a scale above zero that scale, twice.
+constexpr std::size_t kMeasuredInTail = sizeof(float) + sizeof(std::int32_t);
+static_assert(kMeasuredInTail + 2 * sizeof(float) <= kRowRecordTail);
 static constexpr std::size_t quantized_row_size(std::size_t k) {
   return (k + 15) / 16 * 16 + kRowRecordTail;
 }
@@ -158,7 +156,11 @@ static constexpr std::size_t quantized_row_size(std::size_t k) {
 using QuantizeRowsU8 = void (*)(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
                                 const std::int32_t* order, std::byte* rows);
 
-// quantize_rows_u8 of lookup_sum_f32, with ReLU or no activation; scratch holds `width` floats.
+// Rows of sums that are in float32 at once where that is needed.
+constexpr std::size_t kSummedRows = 16;
+
+// quantize_rows_u8 of lookup_sum_f32, with ReLU or no activation; scratch holds kSummedRows rows of
+// `width` floats.
 using LookupSumU8 = void (*)(const float* bias, std::size_t bias_step, const LookupPart* parts,
                              std::size_t count, bool relu, std::size_t n, std::size_t width,
                              const std::int32_t* order, float* scratch, std::byte* rows);

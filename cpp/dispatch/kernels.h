@@ -43,8 +43,7 @@ namespace pyrec {
   X(sum_f32, ReduceF32)                \
   X(sum_squares_f32, ReduceF32)        \
   X(max_f32, ReduceF32)                \
-  X(min_f32, ReduceF32)                \
-  X(row_squares_f32, RowSquaresF32)
+  X(min_f32, ReduceF32)
 
 #define PYREC_KERNELS_rows(X, INNER) \
   X(softmax_f32, RowsF32)            \
@@ -82,6 +81,7 @@ namespace pyrec {
 
 #define PYREC_KERNELS_quantized(X, INNER) \
   X(quantize_rows_u8, QuantizeRowsU8)     \
+  X(measure_rows_u8, QuantizeRowsU8)      \
   INNER(packed_size_s8, PackedBytes)      \
   INNER(pack_s8, PackBytes)               \
   X(gemm_u8s8, GemmU8S8)                  \

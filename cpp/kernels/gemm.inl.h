@@ -258,7 +258,7 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
   const std::size_t k_each = ceil_divide(k, k_blocks);
   for (std::size_t top = 0; top < m; top += kBlockM) {
     const std::size_t m_here = smaller(kBlockM, m - top);
-    const std::size_t row_blocks = ceil_divide(m_here, kBlockRows);
+    const Parts row_blocks = parts_of(m_here, kBlockRows);
     for (std::size_t k_block = 0; k_block < k_blocks; ++k_block) {
       const std::size_t k_begin = k_block * k_each;
       const bool last_k = k_block + 1 == k_blocks;
@@ -280,9 +280,8 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
         block.last = columns - (width * taken - kLanes);
         block.first_k = k_block == 0;
         block.relu = last_k && activation == Activation::kRelu;
-        for (std::size_t r = 0; r < row_blocks; ++r) {
-          const std::size_t row = top + m_here * r / row_blocks;
-          const std::size_t count = top + m_here * (r + 1) / row_blocks - row;
+        for (std::size_t r = 0, row = top; r < row_blocks.count; ++r) {
+          const std::size_t count = row_blocks.size(r);
           block.a = a + row * lda + k_begin;
           block.bias = bias == nullptr ? nullptr : bias + row * bias_step + column;
           block.c = c + row * ldc + column;
@@ -291,6 +290,7 @@ void gemm_f32(const float* a, std::size_t lda, const float* packed, const float*
           if (last_k && activation > Activation::kRelu) {
             activate(activation, block.c, ldc, count, columns);
           }
+          row += count;
         }
         column += width * taken;
         p += taken;

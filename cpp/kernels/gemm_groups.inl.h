@@ -110,17 +110,22 @@ void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last
       const std::size_t first = groups[t], second = groups[t + 1];
       const std::byte* b = block.b + first * kStep;
       const std::byte* d = block.b + second * kStep;
+      // Registers hold one of both groups.
+      VecI right[kVectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v, b += kLanes * kGroupBytes) {
+        right[v] = load_groups(b);
+        hold(right[v]);
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        hold(b);
         hold(d);
         const VecI a = broadcast(load_group(rows[i] + first * kGroupBytes));
         const VecI c = broadcast(load_group(rows[i] + second * kGroupBytes));
 #pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v) {
           const std::size_t place = static_cast<std::size_t>(v) * kLanes * kGroupBytes;
-          sums[i][v] =
-              Dot::add_two(sums[i][v], a, load_groups(b + place), c, load_groups(d + place));
+          sums[i][v] = Dot::add_two(sums[i][v], a, right[v], c, load_groups(d + place));
         }
       }
     }
@@ -145,7 +150,7 @@ void gemm_blocks(const GroupsProduct& product, const Dot& dot, std::size_t m, st
                  const Blocks& blocks) {
   if (m == 0 || n == 0) return;
   const Panels panels = panels_of(n, kVectors);
-  const std::size_t row_blocks = ceil_divide(m, kRows);
+  const Parts row_blocks = parts_of(m, kRows);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
@@ -153,14 +158,14 @@ void gemm_blocks(const GroupsProduct& product, const Dot& dot, std::size_t m, st
     const std::size_t last = smaller(width, n - column) - (width - kLanes);
     GroupsProduct block = product;
     block.b = product.b + column * product.groups * kGroupBytes;
-    for (std::size_t r = 0; r < row_blocks; ++r) {
-      const std::size_t row = m * r / row_blocks;
-      const std::size_t count = m * (r + 1) / row_blocks - row;
+    for (std::size_t r = 0, row = 0; r < row_blocks.count; ++r) {
+      const std::size_t count = row_blocks.size(r);
       block.a = product.a + row * product.a_step;
       block.c = product.c + row * product.ldc + column;
       if (product.bias != nullptr) block.bias = product.bias + row * product.bias_step + column;
       blocks.entries[count - 1][vectors - 1](block, dot.at(row, column), last);
       prefetch_some(product.upcoming, count * vectors * product.groups / kWorkPerLine);
+      row += count;
     }
     column += width;
   }

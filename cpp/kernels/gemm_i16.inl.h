@@ -100,7 +100,7 @@ void gemm_i16(const std::int16_t* a, const std::int16_t* b_packed, std::int32_t*
               std::size_t n, std::size_t k) {
   if (m == 0 || n == 0) return;
   const Panels panels = panels_of(n);
-  const std::size_t row_blocks = ceil_divide(m, kBlockRows);
+  const Parts row_blocks = parts_of(m, kBlockRows);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t vectors = panels.vectors - (p < panels.wide ? 0 : 1);
@@ -110,12 +110,12 @@ void gemm_i16(const std::int16_t* a, const std::int16_t* b_packed, std::int32_t*
     block.n = n;
     block.k = k;
     block.columns = smaller(width, n - column);
-    for (std::size_t r = 0; r < row_blocks; ++r) {
-      const std::size_t row = m * r / row_blocks;
+    for (std::size_t r = 0, row = 0; r < row_blocks.count; ++r) {
+      const std::size_t count = row_blocks.size(r);
       block.a = a + row * k;
       block.c = c + row * n + column;
-      const std::size_t count = m * (r + 1) / row_blocks - row;
       kGemmI16Blocks.entries[count - 1][vectors - 1](block);
+      row += count;
     }
     column += width;
   }

@@ -70,13 +70,19 @@ void lookup_sum_u8(const float* bias, std::size_t bias_step, const LookupPart* p
   const bool wide = width > static_cast<std::size_t>(kSumVectors) * kLanes;
   const RowsAhead ahead(parts, count, n);
   SumRow sum = {bias, parts, count, 0, relu};
-  for (; sum.i < n; ++sum.i, rows += quantized_row_size(width)) {
+  std::size_t waiting = 0;  // sums in scratch
+  for (; sum.i < n; ++sum.i) {
     ahead.reach(sum.i);
     if (wide || width == 0) {
-      kWideBlocks.run(width, sum, scratch);
-      quantize_rows_u8(scratch, width, 1, width, order, rows);
+      kWideBlocks.run(width, sum, scratch + waiting * width);
+      if (++waiting == kSummedRows || sum.i + 1 == n) {
+        quantize_rows_u8(scratch, width, waiting, width, order, rows);
+        rows += waiting * quantized_row_size(width);
+        waiting = 0;
+      }
     } else {
       kBlocks.run(width, sum, order, rows);
+      rows += quantized_row_size(width);
     }
     if (bias != nullptr) sum.bias += bias_step;
   }

@@ -10,6 +10,23 @@ namespace {
 inline std::size_t ceil_divide(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
+// So many things in as few parts of at most so many as there can be, as even as can be: `wide`
+// parts of `most`, then parts of one less.
+struct Parts {
+  std::size_t count;
+  std::size_t most;
+  std::size_t wide;
+
+  std::size_t size(std::size_t part) const { return most - (part < wide ? 0 : 1); }
+};
+
+// Parts of `total` things; total > 0.
+inline Parts parts_of(std::size_t total, std::size_t most) {
+  const std::size_t count = ceil_divide(total, most);
+  const std::size_t each = ceil_divide(total, count);
+  return {count, each, count - (count * each - total)};
+}
+
 // Panels as even as can be: `wide` panels of `vectors` vectors, then panels of one vector less.
 struct Panels {
   std::size_t count;
@@ -23,10 +40,8 @@ struct Panels {
 
 // Panels of at most `widest` vectors; n > 0.
 inline Panels panels_of(std::size_t n, std::size_t widest = kBlockVectors) {
-  const std::size_t vectors = ceil_divide(n, kLanes);
-  const std::size_t count = ceil_divide(vectors, widest);
-  const std::size_t each = ceil_divide(vectors, count);
-  return {count, each, count - (count * each - vectors)};
+  const Parts parts = parts_of(ceil_divide(n, kLanes), widest);
+  return {parts.count, parts.most, parts.wide};
 }
 
 // Columns that lie as rows do, side by side: one vector of them, k a multiple of kLanes.

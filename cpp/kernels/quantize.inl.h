@@ -45,25 +45,54 @@ inline std::uint32_t largest_bits(const float* x, std::size_t k, std::uint32_t m
   return max_lanes(max(largest[0], largest[1]));
 }
 
+// What sees a row's numbers while they are rounded: nothing.
+struct Unmeasured {
+  void add(VecF, VecF, VecI, std::size_t) {}
+  void put(float, std::byte*) const {}
+};
+
+// Sums of the squares of numbers and of what rounding takes from them, in steps.
+struct RowSums {
+  VecF own[2] = {}, left[2] = {};
+
+  void add(VecF x, VecF steps, VecI whole, std::size_t chain) {
+    const VecF rest = steps - to_float(whole);
+    own[chain] = multiply_add(x, x, own[chain]);
+    left[chain] = multiply_add(rest, rest, left[chain]);
+  }
+  // Writes both lengths into the tail of a row of this scale; of one that is zero or NaN, the
+  // scale.
+  void put(float scale, std::byte* tail) const {
+    float measured[2] = {scale, scale};
+    if (scale > 0.0f) {
+      measured[0] = __builtin_sqrtf(sum_lanes(own[0] + own[1]));
+      measured[1] = scale * __builtin_sqrtf(sum_lanes(left[0] + left[1]));
+    }
+    __builtin_memcpy(tail + kMeasuredInTail, measured, sizeof measured);
+  }
+};
+
 // Writes `size` bytes, a multiple of kLanes.
-template <std::int32_t kZero, class Read>
+template <std::int32_t kZero, class Read, class Measured>
 void quantize_row(const float* x, std::size_t k, float scale, Read read, std::byte* row,
-                  std::size_t size) {
+                  std::size_t size, Measured& measured) {
   const VecF inverse = broadcast(scale);
-  const auto quantized = [=](VecF y) {
-    const VecI whole = to_integer(y * inverse);
+  const auto quantized = [&](VecF y, std::size_t v) __attribute__((always_inline)) {
+    const VecF steps = y * inverse;
+    const VecI whole = to_integer(steps);
+    measured.add(y, steps, whole, v % 2);
     return kZero == 0 ? whole : whole + broadcast(kZero);
   };
   std::size_t l = 0;
   for (; l + 4 * kLanes <= k; l += 4 * kLanes) {
     VecI four[4];
 #pragma GCC unroll 4
-    for (std::size_t v = 0; v < 4; ++v) four[v] = quantized(read(x, l + v * kLanes));
+    for (std::size_t v = 0; v < 4; ++v) four[v] = quantized(read(x, l + v * kLanes), v);
     store_bytes(row + l, four);
   }
-  for (; l + kLanes <= k; l += kLanes) store_bytes(row + l, quantized(read(x, l)));
+  for (; l + kLanes <= k; l += kLanes) store_bytes(row + l, quantized(read(x, l), 0));
   if (l < k) {
-    store_bytes(row + l, quantized(load_first(x + l, k - l)));
+    store_bytes(row + l, quantized(load_first(x + l, k - l), 1));
     l += kLanes;
   }
   for (; l < size; l += kLanes) store_bytes(row + l, broadcast(kZero));
@@ -91,7 +120,7 @@ inline void store_tail(const RowQuantization& row, std::byte* p) {
   __builtin_memcpy(p, &row.levels.scale, sizeof row.levels.scale);
 }
 
-template <class Read>
+template <class Measured, class Read>
 void quantize_rows(const float* x, std::size_t ldx, std::size_t m, std::size_t k, Read read,
                    std::byte* rows) {
   // The scales of several rows first: each comes out of a long chain of instructions.
@@ -107,25 +136,38 @@ void quantize_rows(const float* x, std::size_t ldx, std::size_t m, std::size_t k
     }
     for (std::size_t i = 0; i < count; ++i, x += ldx, rows += step) {
       const auto& [levels, below] = found[i];
+      Measured measured;
       store_tail(found[i], rows + size);
       if (levels.inverse == 0.0f) {
         __builtin_memset(rows, below ? kZeroPoint : 0, size);
       } else if (below) {
-        quantize_row<kZeroPoint>(x, k, levels.inverse, read, rows, size);
+        quantize_row<kZeroPoint>(x, k, levels.inverse, read, rows, size, measured);
       } else {
-        quantize_row<0>(x, k, levels.inverse, read, rows, size);
+        quantize_row<0>(x, k, levels.inverse, read, rows, size, measured);
       }
+      measured.put(levels.scale, rows + size);
     }
+  }
+}
+
+template <class Measured>
+void quantize_in_order(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                       const std::int32_t* order, std::byte* rows) {
+  if (order == nullptr) {
+    quantize_rows<Measured>(x, ldx, m, k, AsGiven{}, rows);
+  } else {
+    quantize_rows<Measured>(x, ldx, m, k, InOrder{order}, rows);
   }
 }
 
 void quantize_rows_u8(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
                       const std::int32_t* order, std::byte* rows) {
-  if (order == nullptr) {
-    quantize_rows(x, ldx, m, k, AsGiven{}, rows);
-  } else {
-    quantize_rows(x, ldx, m, k, InOrder{order}, rows);
-  }
+  quantize_in_order<Unmeasured>(x, ldx, m, k, order, rows);
+}
+
+void measure_rows_u8(const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                     const std::int32_t* order, std::byte* rows) {
+  quantize_in_order<RowSums>(x, ldx, m, k, order, rows);
 }
 
 std::size_t packed_size_s8(std::size_t k, std::size_t n) {

@@ -50,31 +50,6 @@ float sum_f32(const float* x, std::size_t n) {
 float sum_squares_f32(const float* x, std::size_t n) {
   return sum_of(x, n, [](VecF v) { return v * v; });
 }
-void row_squares_f32(const float* x, std::size_t ldx, std::size_t m, std::size_t n,
-                     const float* factors, float* squares) {
-  for (std::size_t row = 0; row < m; ++row, x += ldx, squares += 2) {
-    const VecF factor = broadcast(factors[row]);
-    VecF own[2] = {}, left[2] = {};
-    const auto add = [&](VecF v, std::size_t chain) __attribute__((always_inline)) {
-      const VecF scaled = v * factor;
-      const VecF rest = scaled - to_float(to_integer(scaled));
-      own[chain] = multiply_add(v, v, own[chain]);
-      left[chain] = multiply_add(rest, rest, left[chain]);
-    };
-    std::size_t i = 0;
-    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-      add(load(x + i), 0);
-      add(load(x + i + kLanes), 1);
-    }
-    if (i + kLanes <= n) {
-      add(load(x + i), 0);
-      i += kLanes;
-    }
-    if (i < n) add(load_first(x + i, n - i), 1);
-    squares[0] = sum_lanes(own[0] + own[1]);
-    squares[1] = sum_lanes(left[0] + left[1]);
-  }
-}
 float max_f32(const float* x, std::size_t n) {
   return max_of(x, n, [](VecF v) { return v; });
 }

@@ -87,8 +87,9 @@ constexpr BlockTable<ScreenPartMaker, kScreenRows> kScreenParts;
 void screen_s7(const std::uint8_t* queries, const float* scales, const float* least, std::size_t m,
                const ScreenBlock& block, std::size_t d, std::uint64_t* marks) {
   for (std::size_t q = 0; q < m; ++q) marks[q] = 0;
+  if (m == 0) return;
   const Panels panels = panels_of(kScreenItems);
-  const std::size_t row_blocks = ceil_divide(m, kScreenRows);
+  const Parts row_blocks = parts_of(m, kScreenRows);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t width = panels.width(p);
@@ -99,14 +100,14 @@ void screen_s7(const std::uint8_t* queries, const float* scales, const float* le
     part.bias = block.bias + column;
     part.d = d;
     part.first = column;
-    for (std::size_t r = 0; r < row_blocks; ++r) {
-      const std::size_t row = m * r / row_blocks;
-      const std::size_t count = m * (r + 1) / row_blocks - row;
+    for (std::size_t r = 0, row = 0; r < row_blocks.count; ++r) {
+      const std::size_t count = row_blocks.size(r);
       part.queries = queries + row * d;
       part.scales = scales + row;
       part.least = least + row;
       part.marks = marks + row;
       kScreenParts.entries[count - 1][width / kLanes - 1](part);
+      row += count;
     }
     column += width;
   }

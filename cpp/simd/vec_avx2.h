@@ -33,7 +33,7 @@ constexpr std::size_t kSkipFewest = 2;
 // Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
 // lists.
 constexpr bool kListsFolds = true;
-constexpr int kFoldRows = 4;  // of a block, where the right side comes from memory each time
+constexpr int kFoldRows = 4;  // of a block, where half of the right side stays in memory
 constexpr std::int16_t kFoldLimit = 258;  // 127 times it is below 2^15
 #ifdef __AVXVNNI__
 constexpr bool kSkipsGroups = true;  // and they are faster than others where there are zeros

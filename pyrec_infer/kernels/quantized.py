@@ -89,6 +89,25 @@ def quantize_rows_u8(x: Array, row: None) -> Array:
     return _records(*quantize_rows(x))
 
 
+def _measured(rows: Array, lengths: Array) -> Array:
+    """Records as numbers: their bytes, the scale, the zero point, and both lengths where there is a scale."""
+    width = rows.shape[1] - _TAIL
+    scales = rows[:, width : width + 4].copy().view(np.float32)
+    zeros = rows[:, width + 4 : width + 8].copy().view(np.int32)
+    return np.concatenate([rows[:, :width], scales, zeros, np.where(scales > 0, lengths, scales)], axis=1)
+
+
+def measure_rows_u8(x: Array, row: None) -> Array:
+    """The rows' bytes with their scales and zero points, as float32; then of each row its length, and the
+    length of what rounding takes from it.
+    """
+    whole, scales, _ = quantize_rows(x)
+    with np.errstate(all="ignore"):
+        steps = x * (np.float32(1) / scales[:, None])
+        lengths = [np.linalg.norm(x, axis=1), scales * np.linalg.norm(steps - whole, axis=1)]
+    return _measured(quantize_rows_u8(x, row), np.stack(lengths, axis=1)).astype(np.float32)
+
+
 def _quantized(x: Array, levels: Any, axis: int) -> tuple[Array, Array]:
     largest = np.abs(x).max(axis, initial=0, keepdims=True)
     with np.errstate(all="ignore"):
@@ -106,6 +125,26 @@ def _quantize_rows(x: Array, row: None) -> Array:
     levels = _row_levels(x)
     whole, scales = _quantized(x, levels, 1)
     return _records(whole, scales[:, 0], np.where(levels[:, 0] == _ROW_LEVELS, 0, ZERO_POINT))
+
+
+def _measure_rows(x: Array, row: None) -> Array:
+    records = _quantize_rows(x, row)
+    whole, scales = _quantized(x, _row_levels(x), 1)
+    exact = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        lengths = [
+            np.linalg.norm(rows, axis=1) for rows in (exact, exact - whole * scales.astype(np.float64))
+        ]
+    return _measured(records, np.stack(lengths, axis=1))
+
+
+def _measure_scale(x: Array, row: None) -> Array:
+    """Bytes, scales and zero points are exact; a number's own rounding moves what rounding takes from it."""
+    made = _measure_rows(x, row)
+    scale = np.zeros(made.shape)
+    scale[:, -2] = made[:, -2]
+    scale[:, -1] = made[:, -1] + 4 * made[:, -2]
+    return scale
 
 
 def _finish(y: Array, bias: Array | None, activation: str) -> Array:
@@ -191,6 +230,11 @@ def _row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     yield normal(rng, 35, 70), None
 
 
+def _measured_row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Without finite rows whose squares are too large for float32."""
+    yield from (case for case in _row_cases(rng) if not 1e18 < np.abs(case[0]).max(initial=0) < np.inf)
+
+
 def _bf16_row_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     yield from _row_cases(rng)
     bits = np.arange(0, 1 << 32, 65521, dtype=np.uint32)
@@ -253,6 +297,13 @@ _SUMS = reduction(lambda a, *_: a.shape[1], _bf16_scale)
 
 KERNELS = (
     KernelSpec("quantize_rows_u8", _quantize_rows, quantize_rows_u8, EXACT, _row_cases),
+    KernelSpec(
+        "measure_rows_u8",
+        _measure_rows,
+        measure_rows_u8,
+        reduction(lambda x, _: x.shape[1], _measure_scale),
+        _measured_row_cases,
+    ),
     KernelSpec("gemm_u8s8", _gemm_u8s8, gemm_u8s8, EXACT, _gemm_cases),
     KernelSpec("gemm_sparse_u8s8", _gemm_u8s8, gemm_u8s8, EXACT, _sparse_cases),
     KernelSpec("round_rows_bf16", _round_rows, round_rows_bf16, EXACT, _bf16_row_cases),

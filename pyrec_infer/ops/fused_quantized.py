@@ -78,13 +78,12 @@ def _product_bf16(x: Array, weights: Array) -> Array:
 
 def measure_rows(x: Array) -> Array:
     """Of each row the scale by which it is rounded, its length before that, and the length of what rounding
-    takes from it: [N, 3].
+    takes from it: [N, 3]. Without a scale above zero all three are the scale.
     """
     whole, scales = quantize_rows(x)
     with np.errstate(all="ignore"):
         measured = [np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (x, x - whole * scales)]
-        measured[1] = np.where(scales > 0, measured[1], scales)
-        return np.concatenate([scales, *measured], axis=-1)
+        return np.concatenate([scales, *(np.where(scales > 0, each, scales) for each in measured)], axis=-1)
 
 
 def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:

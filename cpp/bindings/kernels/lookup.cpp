@@ -76,7 +76,7 @@ py::object run_lookup_sum_u8(const Call& call) {
   const GivenOrder order(call, 5, sum.width);
   const auto step = static_cast<py::ssize_t>(quantized_row_size(sum.width));
   py::array rows = call.flat_output<std::uint8_t>({static_cast<py::ssize_t>(sum.n), step});
-  std::vector<float> scratch(sum.width);
+  std::vector<float> scratch(sum.width * kSummedRows);
   call.kernels.lookup_sum_u8(data<float>(sum.bias), sum.bias_step, sum.lookups.parts.data(),
                              sum.lookups.parts.size(), sum.activation == Activation::kRelu, sum.n,
                              sum.width, order.data_or_null(), scratch.data(),

@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,28 @@ py::object run_quantize_rows(const Call& call) {
     call.kernels.quantize_rows_u8(x, ldx, m, k, order, reinterpret_cast<std::byte*>(rows));
   };
   return run_rows_to<std::uint8_t>(kernel, width, call);
+}
+
+// Rows of measure_rows_u8 as float32: their bytes, the scale, the zero point and the two measures.
+py::object run_measure_rows(const Call& call) {
+  const std::size_t step = quantized_row_size(size_of(call.array<float>(0, 2), 1));
+  const std::size_t size = step - kRowRecordTail;
+  const auto kernel = [&](const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+                          const std::int32_t* order, float* made) {
+    std::vector<std::byte> rows(m * step);
+    call.kernels.measure_rows_u8(x, ldx, m, k, order, rows.data());
+    for (std::size_t i = 0; i < m; ++i, made += size + 4) {
+      const std::byte* row = rows.data() + i * step;
+      for (std::size_t j = 0; j < size; ++j)
+        made[j] = static_cast<float>(std::to_integer<int>(row[j]));
+      std::int32_t zero_point;
+      std::memcpy(made + size, row + size, sizeof *made);
+      std::memcpy(&zero_point, row + size + sizeof *made, sizeof zero_point);
+      made[size + 1] = static_cast<float>(zero_point);
+      std::memcpy(made + size + 2, row + size + kMeasuredInTail, 2 * sizeof *made);
+    }
+  };
+  return run_rows_to<float>(kernel, size + 4, call);
 }
 
 py::object run_round_rows(const Call& call) {
@@ -105,7 +128,9 @@ Runner gemm_bf16_runner(PackBytes Kernels::* pack, GemmBf16 Kernels::* gemm) {
   };
 }
 
-Runner runner(QuantizeRowsU8 Kernels::*) { return run_quantize_rows; }
+Runner runner(QuantizeRowsU8 Kernels::* field) {
+  return field == &Kernels::measure_rows_u8 ? run_measure_rows : run_quantize_rows;
+}
 Runner runner(RoundRowsBf16 Kernels::*) { return run_round_rows; }
 Runner runner(GemmU8S8 Kernels::* field) {
   const bool sparse = field == &Kernels::gemm_sparse_u8s8;

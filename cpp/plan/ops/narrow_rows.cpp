@@ -1,7 +1,6 @@
 #include "plan/ops/narrow_rows.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -10,9 +9,6 @@
 namespace pyrec {
 
 namespace {
-
-constexpr std::size_t kMeasuredInTail = sizeof(float) + sizeof(std::int32_t);
-static_assert(kMeasuredInTail + 2 * sizeof(float) <= kRowRecordTail);
 
 std::size_t rounded_row_bytes(std::size_t k) { return rounded_row_size(k) * sizeof(std::uint16_t); }
 
@@ -39,39 +35,21 @@ void round_sums(const Kernels& kernels, const float* bias, std::size_t bias_step
                           reinterpret_cast<std::uint16_t*>(rows));
 }
 
-void quantize_measured(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m,
-                       std::size_t k, const std::int32_t* order, std::byte* rows) {
-  kernels.quantize_rows_u8(x, ldx, m, k, order, rows);
-  const std::size_t size = quantized_row_size(k);
-  float scales[kSummedRows], factors[kSummedRows], squares[2 * kSummedRows];
-  for (std::size_t begin = 0; begin < m; begin += kSummedRows) {
-    const std::size_t count = std::min(kSummedRows, m - begin);
-    std::byte* tails = rows + (begin + 1) * size - kRowRecordTail;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::memcpy(&scales[i], tails + i * size, sizeof scales[i]);
-      // Of a scale that is zero or NaN nothing is measured.
-      factors[i] = scales[i] > 0.0f ? 1.0f / scales[i] : 0.0f;
-    }
-    kernels.row_squares_f32(x + begin * ldx, ldx, count, k, factors, squares);
-    for (std::size_t i = 0; i < count; ++i) {
-      const float rounding = scales[i] > 0.0f ? std::sqrt(squares[2 * i + 1]) : 1.0f;
-      const float measured[2] = {std::sqrt(squares[2 * i]), scales[i] * rounding};
-      std::memcpy(tails + i * size + kMeasuredInTail, measured, sizeof measured);
-    }
-  }
+void measure(const Kernels& kernels, const float* x, std::size_t ldx, std::size_t m, std::size_t k,
+             const std::int32_t* order, std::byte* rows) {
+  kernels.measure_rows_u8(x, ldx, m, k, order, rows);
 }
 
-void quantize_measured_sums(const Kernels& kernels, const float* bias, std::size_t bias_step,
-                            const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
-                            std::size_t width, const std::int32_t* order, float* scratch,
-                            std::byte* rows) {
+void measure_sums(const Kernels& kernels, const float* bias, std::size_t bias_step,
+                  const LookupPart* parts, std::size_t count, bool relu, std::size_t n,
+                  std::size_t width, const std::int32_t* order, float* scratch, std::byte* rows) {
   const Activation activation = relu ? Activation::kRelu : Activation::kNone;
   std::vector<LookupPart> from(parts, parts + count);
   for (std::size_t begin = 0; begin < n; begin += kSummedRows) {
     const std::size_t m = std::min(kSummedRows, n - begin);
     kernels.lookup_sum_f32(bias, bias_step, from.data(), count, activation, m, width, scratch,
                            width);
-    quantize_measured(kernels, scratch, width, m, width, order, rows);
+    measure(kernels, scratch, width, m, width, order, rows);
     rows += m * quantized_row_size(width);
     if (bias != nullptr) bias += m * bias_step;
     for (LookupPart& part : from) {
@@ -87,8 +65,7 @@ void quantize_measured_sums(const Kernels& kernels, const float* bias, std::size
 }  // namespace
 
 const NarrowRows kInt8Rows = {quantized_row_size, quantize, quantize_sums};
-const NarrowRows kMeasuredInt8Rows = {quantized_row_size, quantize_measured,
-                                      quantize_measured_sums};
+const NarrowRows kMeasuredInt8Rows = {quantized_row_size, measure, measure_sums};
 const NarrowRows kBf16Rows = {rounded_row_bytes, round, round_sums};
 
 RowMeasures measures_of(const std::byte* row, std::size_t k) {

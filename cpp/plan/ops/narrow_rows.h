@@ -13,9 +13,6 @@
 
 namespace pyrec {
 
-// Rows of sums that are in float32 at once where that is needed.
-constexpr std::size_t kSummedRows = 16;
-
 struct NarrowRows {
   std::size_t (*size)(std::size_t k);  // bytes of a row
   // Converts m rows of k numbers, ldx floats apart, into rows that lie next to each other; `order`
