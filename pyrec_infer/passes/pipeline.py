@@ -43,6 +43,7 @@ from pyrec_infer.passes.load.expand_transforms import expand_transforms
 from pyrec_infer.passes.load.expose_products import expose_products
 from pyrec_infer.passes.load.fuse_dense import fuse_dense
 from pyrec_infer.passes.load.inline_branches import inline_branches
+from pyrec_infer.passes.load.open_sequences import open_sequences
 from pyrec_infer.passes.load.pick_from_flat import pick_from_flat
 from pyrec_infer.passes.load.pick_in_rows import pick_in_rows
 from pyrec_infer.passes.load.place_bags import place_bags
@@ -103,6 +104,7 @@ LOAD: tuple[Step, ...] = (
     Step(inline_branches),
     # Branches that were chosen by a constant have constants of their own.
     Step(fold_constants),
+    Step(open_sequences),
     Step(resolve_sizes),
     Step(expand_transforms),
     Step(unfold_convolutions),
