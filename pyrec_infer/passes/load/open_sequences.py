@@ -93,6 +93,25 @@ def _taken(
     return Node("Concat", tuple(elements), node.outputs, {"axis": axis}, name=node.name)
 
 
+def _opened(graph: Graph) -> Graph | None:
+    """The graph with what can be taken out of its sequences; None if that is nothing."""
+    infos = analyze(graph).infos
+    if not any(info.sequence for info in infos.values()):
+        return None
+    writer, known, changed = Writer(taken=infos), dict[str, list[str]](), False
+    for node in graph.nodes:
+        made = next(filter(None, node.outputs), "")
+        writer.begin(made, node.name)
+        taken = _taken(node, known, infos, writer)
+        changed |= taken is not None
+        writer.add(node if taken is None else taken)
+        elements = _elements(node, known, infos, writer) if made and infos[made].sequence else None
+        if elements is not None:
+            known[made] = elements
+    made_graph = graph.with_(nodes=tuple(writer.nodes), constants={**graph.constants, **writer.constants})
+    return made_graph if changed else None
+
+
 def open_sequences(graph: Graph) -> Graph:
     """``split -> list -> element`` without the list: what reads a sequence reads its elements.
 
@@ -107,16 +126,8 @@ def open_sequences(graph: Graph) -> Graph:
     >>> found.nodes[-1].op, found.nodes[-1].inputs
     ('Identity', ('b',))
     """
-    infos = analyze(graph).infos
-    if not any(info.sequence for info in infos.values()):
-        return graph
-    writer, known = Writer(taken=infos), dict[str, list[str]]()
-    for node in graph.nodes:
-        made = next(filter(None, node.outputs), "")
-        writer.begin(made, node.name)
-        taken = _taken(node, known, infos, writer)
-        writer.add(node if taken is None else taken)
-        elements = _elements(node, known, infos, writer) if made and infos[made].sequence else None
-        if elements is not None:
-            known[made] = elements
-    return graph.with_(nodes=tuple(writer.nodes), constants={**graph.constants, **writer.constants})
+    found = _opened(graph)
+    while found is not None:
+        # Of what has been taken out, shapes are known now.
+        graph, found = found, _opened(found)
+    return graph

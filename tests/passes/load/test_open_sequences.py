@@ -63,6 +63,12 @@ def test_concatenations(attributes: dict[str, int]) -> None:
     opened(graph_of([PAIR, Node("ConcatFromSequence", ("s",), ("y",), attributes)], x=(5,), z=(5,)))
 
 
+def test_parts_of_what_was_joined() -> None:
+    joined = Node("ConcatFromSequence", ("p",), ("j",), {"axis": 1})
+    pair = Node("SequenceConstruct", ("x", "z"), ("p",))
+    opened(element(pair, joined, Node("SplitToSequence", ("j",), ("s",), {"axis": 1})))
+
+
 @pytest.mark.parametrize(
     "graph",
     [
