@@ -149,8 +149,9 @@ class Screen:
         needed, parts = np.nextafter(needed, np.float32(-inf)), []
         for begin in range(0, len(rows), _BLOCK):
             part = slice(begin, begin + _BLOCK)
-            reach = sums[part] + self._bound.errors(sums[part], [own[part] for own in measures])
-            # NaN is kept: of such a sum nothing is known.
+            # NaN is kept: of such a sum nothing is known, nor of -inf with an infinite error.
+            with np.errstate(invalid="ignore"):
+                reach = sums[part] + self._bound.errors(sums[part], [own[part] for own in measures])
             left = ~(reach < needed)
             left[likely[slice(*np.searchsorted(likely, (begin, begin + _BLOCK)))] - begin] = False
             parts.append(np.flatnonzero(left) + begin)
