@@ -3,6 +3,7 @@
 // bfloat16 numbers: the upper halves of float32 numbers.
 
 #include "codecs/elements.h"
+#include "codecs/nearest_bf16.h"
 
 namespace pyrec {
 namespace {
@@ -20,16 +21,9 @@ struct Bf16 {
     __builtin_memcpy(&number, &bits, sizeof number);
     return number;
   }
-  // See round_bf16 in Python.
   static bool encode(const float* row, std::size_t width, unsigned char* made) {
     for (std::size_t j = 0; j < width; ++j) {
-      std::uint32_t bits;
-      __builtin_memcpy(&bits, row + j, sizeof bits);
-      const std::uint32_t upper = bits >> 16, magnitude = bits & 0x7fffffffu;
-      std::uint32_t element = (bits + 0x7fffu + (upper & 1u)) >> 16;
-      if (magnitude < 0x00800000u) element = upper & 0x8000u;
-      if (magnitude > 0x7f800000u) element = upper | 0x40u;
-      const auto stored = static_cast<Element>(element);
+      const Element stored = nearest_bf16(row[j]);
       __builtin_memcpy(made + j * sizeof stored, &stored, sizeof stored);
     }
     return true;

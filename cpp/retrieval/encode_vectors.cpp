@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "codecs/encode.h"
+#include "codecs/nearest_bf16.h"
 #include "retrieval/vector_table.h"
 
 namespace pyrec {
@@ -84,9 +84,7 @@ float encode(const float* vector, std::size_t width, float scale, float most, fl
 
 // The upper half of a float as bfloat16, and the float that it stands for.
 std::uint32_t rounded(float& value) {
-  std::uint16_t half;
-  encode_row(Codec::kBf16, &value, 1, reinterpret_cast<std::byte*>(&half));
-  const std::uint32_t bits = std::uint32_t{half} << 16;
+  const std::uint32_t bits = std::uint32_t{nearest_bf16(value)} << 16;
   std::memcpy(&value, &bits, sizeof(bits));
   return bits;
 }
