@@ -67,7 +67,14 @@ class StoreView {
 
   bool is_current() const { return store_->is_current(view_); }
 
-  Integers rows(std::size_t number) const { return to_array(selections_.at(number).rows); }
+  // Borrowed, read-only.
+  static py::array rows(const py::object& self, std::size_t number) {
+    const std::vector<std::int64_t>& rows =
+        self.cast<const StoreView&>().selections_.at(number).rows;
+    Integers made(static_cast<py::ssize_t>(rows.size()), rows.data(), self);
+    made.attr("setflags")(false);
+    return made;
+  }
 
   // Which of a set were found: each once, by the order of the store.
   Integers order(std::size_t number) const {

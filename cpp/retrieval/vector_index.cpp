@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,9 @@ constexpr std::size_t kQueries = 96;
 constexpr std::size_t kEntryBytes = std::size_t{1} << 26;
 
 constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
+// Fewer than one of so many rows are sorted; of more it takes less to look at every row.
+constexpr std::size_t kFewRows = 16;
 
 // A bit for each of a block's flags, which are not zero where it is set.
 std::uint64_t bits_of(const std::uint8_t* flags) {
@@ -48,16 +52,25 @@ VectorIndex::VectorIndex(const VectorTable& table, std::span<const std::int64_t>
   if (rows.size() >= kMostScores) throw OpError(ErrorKind::kUnsupported, "too many items");
   const auto last = std::ranges::max_element(rows);
   const std::size_t end = rows.empty() ? 0 : static_cast<std::size_t>(*last) + 1;
-  std::vector<std::uint32_t> place_of(end, kNone);
-  for (std::size_t place = 0; place < rows.size(); ++place) {
-    place_of[static_cast<std::size_t>(rows[place])] = static_cast<std::uint32_t>(place);
-  }
   rows_.reserve(rows.size());
   places_.reserve(rows.size());
-  for (std::size_t row = 0; row < end; ++row) {
-    if (place_of[row] == kNone) continue;
-    rows_.push_back(static_cast<std::uint32_t>(row));
-    places_.push_back(place_of[row]);
+  if (rows.size() < end / kFewRows) {
+    places_.resize(rows.size());
+    std::iota(places_.begin(), places_.end(), std::uint32_t{0});
+    std::ranges::sort(places_, {}, [&](std::uint32_t place) { return rows[place]; });
+    for (const std::uint32_t place : places_) {
+      rows_.push_back(static_cast<std::uint32_t>(rows[place]));
+    }
+  } else {
+    std::vector<std::uint32_t> place_of(end, kNone);
+    for (std::size_t place = 0; place < rows.size(); ++place) {
+      place_of[static_cast<std::size_t>(rows[place])] = static_cast<std::uint32_t>(place);
+    }
+    for (std::size_t row = 0; row < end; ++row) {
+      if (place_of[row] == kNone) continue;
+      rows_.push_back(static_cast<std::uint32_t>(row));
+      places_.push_back(place_of[row]);
+    }
   }
   plain_ = rows_.size() == end && rows_ == places_;
   read_details();

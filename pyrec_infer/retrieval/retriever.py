@@ -14,7 +14,8 @@ from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
-from pyrec_infer.retrieval.index import Index, make_index
+from pyrec_infer.retrieval.changed import LastIndex
+from pyrec_infer.retrieval.index import Index, Searched, make_index
 from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
@@ -132,6 +133,7 @@ class Retriever(FilteredItems):
         self._pool = make_pool(self._backend, threads)
         self._precision = precision
         self._form = VectorForm(metric, vectors.shape[1], coded)
+        self._last = None if self._backend == "numba" else LastIndex()
         columns = read_attributes(attributes)
         super().__init__(self._form.strides, names, len(vectors), self._backend != "numba", columns)
         self._enter("item_vectors", vectors, names, columns)
@@ -218,7 +220,7 @@ class Retriever(FilteredItems):
         state = choice.state
         find = state.attributes.find
         rules = read_rules(find, max_per, min_per, diversity, k)
-        whole = state.kept("index", lambda: self._index(state.view, state.rows))
+        whole = self._whole(state)
         total = len(state.rows)
         boosts = read_boosts(boost, scale, total, len(vectors))
         ranking = Ranking(choice, whole, self._form, vectors, boosts)
@@ -335,21 +337,50 @@ class Retriever(FilteredItems):
             )
         return Retrieved(ids, scores, counts, refined, True)
 
-    def _ready(self, where: Any) -> tuple[State, Index]:
+    def _ready(self, where: Any) -> tuple[State, Searched]:
         """The items as they are, and the index of those that a filter lets through."""
         state = self._seen
         if state is not None and (where is None or type(where) is Filter) and state.view.is_current():
             # Only what is a filter of these items is ever kept.
-            known: Index | None = state.found(("ready", where))
+            known: Searched | None = state.found(("ready", where))
             if known is not None:
                 return state, known
         choice = self._choose_rows(where, None, None, 1)
         state = choice.state
-        whole = state.kept("index", lambda: self._index(state.view, state.rows))
+        if where is None:
+            return state, state.kept(("ready", None), lambda: self._searched(state))
+        whole = self._whole(state)
         return state, state.kept(("ready", where), lambda: scope_of(choice, whole, 1))
+
+    def _searched(self, state: State) -> Searched:
+        """All items: by an index of an older state where little has changed since."""
+        if self._last is not None and state.found("index") is None:
+            changed = self._last.changed(state, lambda rows: self._index(state.view, rows))
+            if changed is not None:
+                return changed
+        return self._whole(state)
+
+    def _whole(self, state: State) -> Index:
+        def make() -> Index:
+            made = self._index(state.view, state.rows)
+            if self._last is not None:
+                self._last.keep(state, made)
+            return made
+
+        return state.kept("index", make)
 
     def _index(self, view: StoreView, rows: Rows64) -> Index:
         return make_index(self._form, view, rows, self._backend, self._pool)
+
+    def _changing(self, entering: int | None = None) -> None:
+        super()._changing(entering)
+        if self._last is None:
+            return
+        if entering is None:
+            # Those behind an item that is taken out move.
+            self._last.forget()
+        else:
+            self._last.enter(entering)
 
     def _enter(self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns) -> None:
         """Make the records, then let the ids stand for them, in one step."""

@@ -48,6 +48,7 @@ class SharedRetriever(Retriever):
         self._attribute_part = items._attribute_part
         self._form, self._precision = parts.form, parts.precision
         self._backend, self._pool = parts.backend, pool
+        self._last = None  # nobody tells how much of the catalogue changes
 
     @property
     def _seen(self) -> State | None:

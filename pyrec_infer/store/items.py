@@ -24,8 +24,18 @@ _Made = TypeVar("_Made")
 _MOST_KEPT = 64
 """What a state keeps of what was worked out of it."""
 
+_ROWS = 1 << 13
+"""Rows that are looked at together, in cache."""
+
 _FEW_WORDS = 1 << 12
 """So many strings may be kept that no item has any more."""
+
+
+def _are_in_order(rows: Rows64) -> bool:
+    """Whether rows are 0, 1, 2 ...; no more is looked at than tells."""
+    few = np.arange(_ROWS)
+    parts = (rows[begin : begin + _ROWS] - begin for begin in range(0, len(rows), _ROWS))
+    return all(np.array_equal(part, few[: len(part)]) for part in parts)
 
 
 class State:
@@ -49,7 +59,7 @@ class State:
         self.attributes = attributes
         self.rows = view.rows(0)
         # Of items that have entered together, and not changed since.
-        self._in_order = bool((self.rows == np.arange(len(self.rows))).all())
+        self._in_order = _are_in_order(self.rows)
         self._kept: dict[Hashable, Any] = {}
 
     def seen_by(self, store: PinnedStore) -> State:
@@ -249,7 +259,8 @@ class StoredItems:
             self._forget_words(self._known.begin())
         return count
 
-    def _changing(self) -> None:
+    def _changing(self, entering: int | None = None) -> None:
+        """Items are about to change; ``entering`` where no more than so many enter and none is taken out."""
         # What is held of an older state would keep that state's records.
         self._seen = None
 
@@ -268,7 +279,7 @@ class StoredItems:
 
     def _put(self, keys: Keys, batch: Batch, turn: Turn[Attributes]) -> None:
         """Let keys stand for a batch, whose attributes are those of a turn."""
-        self._changing()
+        self._changing(len(keys))
         self._store.put(keys, batch)
         self._forget_old_words(turn)
 
