@@ -32,7 +32,7 @@ class StoreView(Protocol):
         ...
 
     def rows(self, number: int) -> Rows64:
-        """The row of each key of a set, or -1."""
+        """The row of each key of a set, or -1; borrowed and read-only."""
         ...
 
     def missing(self, number: int) -> int:

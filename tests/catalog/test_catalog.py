@@ -531,7 +531,7 @@ def test_records_that_a_reader_may_see_are_not_written(model: pi.Model) -> None:
         catalog.upsert(shop(10, step), range(10))
     np.testing.assert_array_equal(records[rows], before)
     room = capacity(catalog)
-    del reader, records
+    del reader, records, rows
     for step in range(20):
         catalog.upsert(shop(10, step), range(10))
     assert capacity(catalog) <= room
