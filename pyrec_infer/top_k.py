@@ -211,6 +211,19 @@ def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Ra
     return made
 
 
+def present(ranked: Ranked) -> NDArray[np.bool_]:
+    """Which places hold a result, shape (B, K)."""
+    found: NDArray[np.bool_] = np.arange(ranked.ids.shape[1]) < ranked.counts[:, np.newaxis]
+    return found
+
+
+def ordered(ranked: Ranked, order: NDArray[np.int64], counts: NDArray[np.int64]) -> Ranked:
+    """Of each request the results at some places, the first ``counts`` of which count."""
+    ids, scores = (np.take_along_axis(each, order, axis=1) for each in (ranked.ids, ranked.scores))
+    there = present(Ranked(ids, scores, counts))
+    return Ranked(np.where(there, ids, 0), np.where(there, scores, np.float32(-np.inf)), counts)
+
+
 def named(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Ranked:
     """Results with names in the place of their rows."""
     return ranked.with_ids(names_of(ranked, names))
@@ -221,10 +234,10 @@ def names_of(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Arr
     shape = ranked.ids.shape
     if ranked.counts.tolist() == [shape[1]] * shape[0]:
         return names(ranked.ids.reshape(-1)).reshape(shape)
-    present = np.arange(shape[1]) < ranked.counts[:, np.newaxis]
-    found = names(ranked.ids[present])
+    there = present(ranked)
+    found = names(ranked.ids[there])
     ids = np.zeros(shape, found.dtype)
-    ids[present] = found
+    ids[there] = found
     return ids
 
 
@@ -234,4 +247,16 @@ def only(ranked: Ranked) -> TopK:
     return TopK(ranked.ids[0, :count], ranked.scores[0, :count], count).found_by(ranked.refined)
 
 
-__all__ = ["Adjustment", "Ranked", "Selection", "TopK", "best_rows", "joined", "named", "names_of", "only"]
+__all__ = [
+    "Adjustment",
+    "Ranked",
+    "Selection",
+    "TopK",
+    "best_rows",
+    "joined",
+    "named",
+    "names_of",
+    "only",
+    "ordered",
+    "present",
+]

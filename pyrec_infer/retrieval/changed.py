@@ -10,8 +10,8 @@ import numpy as np
 from pyrec_infer.retrieval.index import Index
 from pyrec_infer.retrieval.vectors import Floats
 from pyrec_infer.selection.excluded import ExcludedRows
-from pyrec_infer.selection.masks import Flags
 from pyrec_infer.store import Rows64, State, StoreView
+from pyrec_infer.top_k import Ranked, ordered, present
 
 _LEAST = 1 << 16
 """Of fewer items an index is soon made."""
@@ -110,29 +110,21 @@ class ChangedIndex:
     def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None
     ) -> tuple[Rows64, Floats, Rows64, int]:
-        places, scores, counts, computed = self._older.search(queries, min(k, self._older.count), excluded)
-        found = self._own.search(queries, min(k, self._own.count), excluded)
-        computed += found[3]
-        least = np.where(counts < k, -np.inf, np.min(scores, axis=1, initial=np.inf))
+        first = self._older.search(queries, min(k, self._older.count), excluded)
+        other = self._own.search(queries, min(k, self._own.count), excluded)
+        old, new, computed = Ranked(*first[:3]), Ranked(*other[:3]), first[3] + other[3]
+        least = np.where(old.counts < k, -np.inf, np.min(old.scores, axis=1, initial=np.inf))
         # Most of the time nothing that has changed is among the best.
-        better = (found[2] > 0) & (np.max(found[1], axis=1, initial=-np.inf) >= least)
-        if scores.shape[1] == k and not better.any():
-            return places, scores, counts, computed
-        all_places = np.concatenate([places, self._places[found[0]]], axis=1)
-        all_scores = np.concatenate([scores, found[1]], axis=1)
-        absent = ~np.concatenate([_present(scores, counts), _present(found[1], found[2])], axis=1)
-        order = np.lexsort((all_places, -all_scores, absent), axis=1)[:, :k]
-        counts = np.minimum(counts + found[2], k)
-        beyond = ~_present(order, counts)
-        places = np.where(beyond, 0, np.take_along_axis(all_places, order, axis=1))
-        scores = np.where(beyond, np.float32(-np.inf), np.take_along_axis(all_scores, order, axis=1))
-        return places, scores, counts, computed
-
-
-def _present(found: Floats | Rows64, counts: Rows64) -> Flags:
-    """Which of the places of each query hold a result."""
-    flags: Flags = np.arange(found.shape[1]) < counts[:, np.newaxis]
-    return flags
+        better = (new.counts > 0) & (np.max(new.scores, axis=1, initial=-np.inf) >= least)
+        if old.scores.shape[1] == k and not better.any():
+            return old.ids, old.scores, old.counts, computed
+        counts = np.minimum(old.counts + new.counts, k)
+        places = np.concatenate([old.ids, self._places[new.ids]], axis=1)
+        both = Ranked(places, np.concatenate([old.scores, new.scores], axis=1), counts)
+        absent = ~np.concatenate([present(old), present(new)], axis=1)
+        order = np.lexsort((both.ids, -both.scores, absent), axis=1)[:, :k]
+        found = ordered(both, order, counts)
+        return found.ids, found.scores, found.counts, computed
 
 
 __all__ = ["ChangedIndex", "LastIndex"]

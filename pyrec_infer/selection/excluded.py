@@ -12,7 +12,7 @@ from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.extension import native
 from pyrec_infer.store import IdType, Keys, Rows64
 from pyrec_infer.store.ids import join_keys
-from pyrec_infer.top_k import Ranked
+from pyrec_infer.top_k import Ranked, ordered, present
 
 
 class ExcludedRows(NamedTuple):
@@ -160,14 +160,9 @@ def without(ranked: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ran
     if native is not None:
         found = native.without(*ranked, rows, excluded.rows, excluded.owners, k)
         return Ranked(*found)
-    present = np.arange(ranked.ids.shape[1]) < ranked.counts[:, np.newaxis]
-    taken = excluded.taken(rows[ranked.ids]) & present
+    taken = excluded.taken(rows[ranked.ids]) & present(ranked)
     order = np.argsort(~taken, axis=1, kind="stable")[:, :k]
-    counts = np.minimum(taken.sum(axis=1), k)
-    beyond = np.arange(order.shape[1]) >= counts[:, np.newaxis]
-    places = np.where(beyond, 0, np.take_along_axis(ranked.ids, order, axis=1))
-    scores = np.where(beyond, np.float32(-np.inf), np.take_along_axis(ranked.scores, order, axis=1))
-    return Ranked(places, scores, counts.astype(np.int64))
+    return ordered(ranked, order, np.minimum(taken.sum(axis=1), k).astype(np.int64))
 
 
 __all__ = ["Excluded", "ExcludedRows", "is_by_request", "one_of", "read_excluded", "require_lists", "without"]
