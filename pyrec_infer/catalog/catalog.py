@@ -10,13 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Inputs, as_count, as_names, held
 from pyrec_infer.catalog.calls import CatalogCall, prepare_call
+from pyrec_infer.catalog.encoder import ItemEncoder
+from pyrec_infer.catalog.halves import cut_graph
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.lists import ranking_of_lists
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.report import explain_catalog
-from pyrec_infer.catalog.scorer import Rows64, make_scorer
+from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.catalog.search import Tally, ranking_of
 from pyrec_infer.errors import InputError
+from pyrec_infer.execution.calls import are_many
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval import Retriever, SharedRetriever, VectorParts
@@ -24,7 +27,7 @@ from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import is_by_request
 from pyrec_infer.selection.rules import Search, best_under, read_rules
-from pyrec_infer.store import Columns, StoreView, read_attributes
+from pyrec_infer.store import Columns, read_attributes
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import named, only
@@ -60,27 +63,31 @@ class Catalog(FilteredItems):
         attributes: Any = None,
         vectors: Any = None,
     ) -> None:
-        self._scorer, arrays = make_scorer(part, items, candidates, precision)
-        scorer, count = self._scorer, self._scorer.count_of(arrays)
+        halves, given = cut_graph(part, items, candidates, precision)
+        self._encoder, self._scorer = encoder, scorer = ItemEncoder(halves), Scorer(halves)
+        arrays = encoder.checked_items(given)
+        count = encoder.count_of(arrays)
+        if are_many(count):
+            scorer.search()  # the first call shall not have to work it out
         names = np.arange(count) if ids is None else ids
         self._native, self._pool = part.backend != "numba", part.pool
         self._inputs = tuple(part.signature.infos)
         columns = read_attributes(attributes)
         self._vectors = None if vectors is None else VectorParts(vectors, 1, part.backend)
         form = None if self._vectors is None else self._vectors.form
-        strides = [scorer.stride, *([] if form is None else form.strides)]
+        strides = [encoder.stride, *([] if form is None else form.strides)]
         super().__init__(strides, names, count, self._native, columns)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store, scorer.given.reader)
-        self._writer = scorer.writer(self._store) if self._native else None
+        self._writer = encoder.writer(self._store) if self._native else None
         self._enter(
             arrays, names, count, columns, None if self._vectors is None else self._vectors.first_items()
         )
 
     def __repr__(self) -> str:
-        return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._scorer.stride}>"
+        return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._encoder.stride}>"
 
     @property
     def retriever(self) -> Retriever:
@@ -188,7 +195,7 @@ class Catalog(FilteredItems):
         view, rows = find_items(self._store, self._id_type, ids)
         if missing == "error":
             require_rows(rows)
-        return self._scorer.wanted.unpack(self._score_present(view, rows, request, candidates))
+        return self._scorer.wanted.unpack(self._scorer.score_present(view.records, rows, request, candidates))
 
     @memory_errors_typed
     def top_k(
@@ -322,8 +329,8 @@ class Catalog(FilteredItems):
         self._changing()
         items, columns = held(items), read_attributes(attributes)
         if not self._put_at_once(items, ids, columns, vectors):
-            arrays = self._scorer.item_arrays(items)
-            self._enter(arrays, ids, self._scorer.count_of(arrays), columns, vectors)
+            arrays = self._encoder.item_arrays(items)
+            self._enter(arrays, ids, self._encoder.count_of(arrays), columns, vectors)
 
     @memory_errors_typed
     def prepare(
@@ -369,6 +376,7 @@ class Catalog(FilteredItems):
         """
         store = self._store
         made = explain_catalog(
+            self._encoder,
             self._scorer,
             store.size(),
             store.capacity(),
@@ -411,30 +419,13 @@ class Catalog(FilteredItems):
         if count == 0:
             return
         batch = self._store.take(len(keys))
-        if self._writer is None or not self._writer.write(batch, self._scorer.block(arrays, chosen)):
-            for begin, records in self._scorer.encode(arrays, chosen, count):
+        if self._writer is None or not self._writer.write(batch, self._encoder.block(arrays, chosen)):
+            for begin, records in self._encoder.encode(arrays, chosen, count):
                 batch.write(begin, records)
         if self._vectors is not None and own is not None:
             self._vectors.write(batch, own, chosen)
         self._write_attributes(batch, known, chosen)
         self._put(keys, batch, turn)
-
-    def _score_present(
-        self, view: StoreView, rows: Rows64, request: Inputs, candidates: Inputs | None
-    ) -> NDArray[np.float32]:
-        """Scores, NaN for what has no row."""
-        absent = rows < 0
-        if not absent.any():
-            return self._scorer.score(view.records, rows, request, candidates)
-        if absent.all():
-            none = self._scorer.score_none(view.records, request, candidates)
-            return np.full((len(rows), *none.shape[1:]), np.nan, np.float32)
-        # The inputs of those that are gone are checked as well.
-        scores = self._scorer.score(
-            view.records, np.where(absent, rows[np.argmin(absent)], rows), request, candidates
-        )
-        scores[absent] = np.nan
-        return scores
 
 
 _AT_ONCE = 1 << 12

@@ -2,14 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from pyrec_infer.arguments import Inputs
 from pyrec_infer.catalog.part import ModelPart
+from pyrec_infer.codecs import require_precision
+from pyrec_infer.errors import InputError
 from pyrec_infer.ir import BATCH, Array, Dim, Graph
 from pyrec_infer.passes import EVERY, Aim, Context, States, Watch, split_graphs
+from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.split.record_layout import RECORDS
-from pyrec_infer.passes.split.separate_items import same_records
+from pyrec_infer.passes.split.repeat import find_lists
+from pyrec_infer.passes.split.separate_items import Separated, same_records
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A model's graph in two, for items of some inputs and sizes.
+
+    Attributes
+    ----------
+    part : ModelPart
+    own : frozenset of str
+        Inputs of items.
+    late : frozenset of str
+        Inputs that come with each call, one row for each item.
+    asked : Context
+        How it was cut: its ``records`` are the precision of what is stored.
+    states : States
+        What a score needs besides, over records.
+    """
+
+    part: ModelPart
+    own: frozenset[str]
+    late: frozenset[str]
+    asked: Context
+    states: States
+
+    @property
+    def separated(self) -> Separated:
+        """What is worked out of an item, and how that lies in a record."""
+        separated = self.states[EVERY].context.separated
+        assert separated is not None
+        return separated
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The inputs of items, in the model's order."""
+        return tuple(name for name in self.part.signature.infos if name in self.own)
+
+
+def cut_graph(
+    part: ModelPart, items: Inputs, candidates: Iterable[str], precision: str
+) -> tuple[Halves, dict[str, Array]]:
+    """The halves of a model for a catalogue's first items, and these by the names of the graph's inputs.
+
+    Parameters
+    ----------
+    part : ModelPart
+    items : mapping of str to array_like
+        Beside their names only their sizes count.
+    candidates : iterable of str
+        Inputs that come with each call.
+    precision : str
+        Of the records.
+
+    Raises
+    ------
+    InputError
+        If an input is no item's, or is given with both.
+    """
+    require_precision(precision)
+    graph, signature = part.graph, part.signature
+    given = signature.expand(items)
+    late = frozenset(signature.expand_names(candidates))
+    both = late & given.keys()
+    if both:
+        raise InputError(f"input '{min(both)}' is given both with the items and the candidates")
+    lists = find_lists(graph)
+    for name in sorted(given):
+        if signature.infos[name].rows < 0 and name not in lists:
+            raise InputError(
+                f"input '{name}': expected an input with a row for each item, but the model takes one value "
+                "for a whole batch; give it with the request"
+            )
+    own = {name: signature.array(name, value, None) for name, value in given.items()}
+    sides = Sides(frozenset(graph.inputs) - own.keys() - late, frozenset(own))
+    asked = Context(strict_ids=True, sides=sides, sizes=sizes_of(graph, own), records=precision)
+    return Halves(part, frozenset(own), late, asked, separate(graph, asked)), own
 
 
 def sizes_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, int]:
@@ -44,4 +125,4 @@ def with_precision(states: States, part: ModelPart) -> States:
     }
 
 
-__all__ = ["separate", "sizes_of", "with_precision"]
+__all__ = ["Halves", "cut_graph", "separate", "sizes_of", "with_precision"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyrec_infer.catalog.scorer import Rows64
 from pyrec_infer.errors import IdRangeError
-from pyrec_infer.store import IdType, Store, StoreView
+from pyrec_infer.store import IdType, Rows64, Store, StoreView
 
 
 def find_items(store: Store, id_type: IdType, ids: ArrayLike | None) -> tuple[StoreView, Rows64]:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pyrec_infer.catalog.encoder import ItemEncoder
 from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.retrieval.vectors import VectorForm
 from pyrec_infer.tools.explain import Explanation
 
 
 def explain_catalog(
-    scorer: Scorer, items: int, capacity: int, used: int, attributes: int, vectors: VectorForm | None
+    encoder: ItemEncoder,
+    scorer: Scorer,
+    items: int,
+    capacity: int,
+    used: int,
+    attributes: int,
+    vectors: VectorForm | None,
 ) -> Explanation:
     """Describe a catalogue.
 
     Parameters
     ----------
+    encoder : ItemEncoder
     scorer : Scorer
     items : int
     capacity, used : int
@@ -24,7 +32,7 @@ def explain_catalog(
         What is kept of an item's vector, if anything.
     """
     kept = 0 if vectors is None else sum(vectors.strides)
-    pairs, stride = scorer.explain(), scorer.stride + attributes + kept
+    pairs, stride = scorer.explain(), encoder.stride + attributes + kept
     search = scorer.search()
     layout = [
         {
@@ -35,16 +43,16 @@ def explain_catalog(
             "offset": field.offset,
             "bytes": field.size,
         }
-        for field in scorer.fields
+        for field in encoder.fields
     ]
     data = {
         "items": items,
-        "precision": scorer.precision,
+        "precision": encoder.precision,
         "bytes_per_item": stride,
         "capacity": capacity,
         "bytes": used * stride,
         "record": layout,
-        "item_steps": list(scorer.item_steps),
+        "item_steps": list(encoder.steps),
         "search": search,
         "vectors": None
         if vectors is None
@@ -52,8 +60,8 @@ def explain_catalog(
     }
     lines = [
         f"catalogue of {items} items, {stride} bytes each: {used * stride / 1e6:.1f} MB in use, "
-        f"{scorer.precision}",
-        f"  computed when an item enters: {len(scorer.item_steps)} steps",
+        f"{encoder.precision}",
+        f"  computed when an item enters: {len(encoder.steps)} steps",
     ]
     lines += [
         f"    {item['offset']:>6} {item['bytes']:>6} bytes  {item['codec']:<5} "

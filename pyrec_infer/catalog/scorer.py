@@ -1,96 +1,53 @@
-"""The two halves of a catalogue's model: what makes the records of items, and what scores them."""
+"""What scores a catalogue's items by their records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments import Inputs, row_of, rows_named
+from pyrec_infer.arguments import Inputs
 from pyrec_infer.backends.select import runner_names
 from pyrec_infer.catalog.by_product import describe_search, make_product_search
 from pyrec_infer.catalog.given import Given
-from pyrec_infer.catalog.halves import separate, sizes_of, with_precision
+from pyrec_infer.catalog.halves import Halves, separate, with_precision
 from pyrec_infer.catalog.late import late_arrays
-from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
-from pyrec_infer.catalog.writing import ItemWriter, make_writer
-from pyrec_infer.codecs import require_precision
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
 from pyrec_infer.execution.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
 from pyrec_infer.execution.planning import make_plan, make_plans
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
 from pyrec_infer.outputs import Wanted
-from pyrec_infer.passes import EVERY, Change, Context
-from pyrec_infer.passes.common.sides import Sides
-from pyrec_infer.passes.split.record_layout import RECORDS, ROWS, Field
-from pyrec_infer.passes.split.repeat import find_lists
-from pyrec_infer.store import Store, StoreView
-from pyrec_infer.strings.tensors import take_rows
-from pyrec_infer.tables.records import encode
+from pyrec_infer.passes import EVERY, Change
+from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
+from pyrec_infer.store import Rows64, StoreView
 from pyrec_infer.tools.explain import Explanation, explain_plan
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, joined
 
-Rows64: TypeAlias = NDArray[np.int64]
-
-
-_BLOCK = 1 << 14
-"""Items whose part is computed in one run, so that what is between stays small."""
-
 
 class Scorer:
-    """A model cut in two for items of some inputs and sizes.
+    """The half of a model that scores items by their records.
 
     Parameters
     ----------
-    part : ModelPart
-    own : mapping of str to ndarray
-        Inputs of items; only their sizes count.
-    late : frozenset of str
-        Inputs that come with each call, one row for each item.
-    precision : str
-        Of the records.
+    halves : Halves
     """
 
-    def __init__(
-        self, part: ModelPart, own: Mapping[str, Array], late: frozenset[str], precision: str
-    ) -> None:
-        self._part = part
-        self.precision = precision
-        graph, self.signature = part.graph, part.signature
-        signature = self.signature
-        self._own = frozenset(own)
-        self.own_names = tuple(name for name in signature.infos if name in own)
-        self.candidate_names = tuple(name for name in graph.inputs if name in late)
-        sides = Sides(frozenset(graph.inputs) - self._own - late, self._own)
-        self._context = Context(strict_ids=True, sides=sides, sizes=sizes_of(graph, own), records=precision)
-        states = separate(graph, self._context)
-        context = states[EVERY].context
-        separated, pairs = context.separated, states[EVERY].graph
-        assert separated is not None
-        self._derived = [(item, part.once(item.graph)) for item in context.stored]
-        derived = {name for item in context.stored for name in item.labels}
-        self._row_axes = {
-            name: (signature.infos[name] if name in own else separated.items.infos[name]).rows
-            for name in self._own | derived
-        }
-        self.fields: tuple[Field, ...] = separated.fields
-        self.stride = separated.stride
-        """Bytes of a record."""
-        self.item_steps = tuple(node.op for node in separated.items.nodes)
-        self._item_outputs = separated.items.outputs
+    def __init__(self, halves: Halves) -> None:
+        part, self._halves = halves.part, halves
+        self._part, self.signature = part, part.signature
+        context, pairs = halves.states[EVERY].context, halves.states[EVERY].graph
+        self.candidate_names = tuple(name for name in part.graph.inputs if name in halves.late)
         made = {name for item in context.derived for name in item.labels}
         self.request_names = tuple(
-            name for name in pairs.inputs if name not in late | made and name not in (RECORDS, ROWS)
+            name for name in pairs.inputs if name not in halves.late | made and name not in (RECORDS, ROWS)
         )
-        self._item_names = separated.items.inputs
         self._request = frozenset(self.request_names)
-        self._items = part.once(separated.items)
-        states = with_precision(states, part)
+        states = with_precision(halves.states, part)
         plan, key = make_plans(states, part.backend, part.pool)
         self.pairs = part.ready(plan)
         # Steps that finish a graph may tell few from many where those that split it did not.
@@ -100,7 +57,7 @@ class Scorer:
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
         call = PositionalCall(self.pairs, plain, self._request, None)
         self._plain_call: PreparedCall | None = call.in_backend(None)
-        self.given = Given(signature, self.request_names, self.candidate_names, self.own_names)
+        self.given = Given(part.signature, self.request_names, self.candidate_names, halves.own_names)
         """What calls are given, in order."""
         self.products = make_product_search(part, self.pairs)
 
@@ -133,7 +90,7 @@ class Scorer:
     def changes(self) -> list[Change]:
         """What each step of the compiler changed on the way from the model's graph to the plan of a score."""
         found: list[Change] = []
-        states = with_precision(separate(self._part.graph, self._context, found.append), self._part)
+        states = with_precision(separate(self._part.graph, self._halves.asked, found.append), self._part)
         make_plan(states, self._part.backend, self._part.pool, found.append)
         return found
 
@@ -142,106 +99,6 @@ class Scorer:
     ) -> PositionalCall:
         """A score whose inputs, records and rows among them, are known by position."""
         return PositionalCall(self.pairs, names, request, max_rows)
-
-    def writer(self, store: Store) -> ItemWriter | None:
-        """What puts items into a store; see `make_writer`."""
-        if self._derived:
-            return None
-        infos = {name: self._part.signature.infos[name] for name in self.own_names}
-        fields = dict(zip(self._item_outputs, self.fields, strict=True))
-        return make_writer(self._items, fields, infos, store)
-
-    def block(self, arrays: Mapping[str, Array], chosen: Rows64 | None) -> list[Array]:
-        """What the plan of items reads of the chosen ones, of all by default."""
-        inputs = self._items.plan.inputs
-        found = [arrays[item.name] for item in inputs]
-        if chosen is None:
-            return found
-        axes = [item.rows for item in inputs]
-        return [take_rows(array, chosen, axis) for array, axis in zip(found, axes, strict=True)]
-
-    def item_arrays(self, items: Inputs) -> dict[str, Array]:
-        """Items as they are given, checked."""
-        signature = self._part.signature
-        return self.checked_items(signature.expand(signature.with_fields(items, self.own_names)))
-
-    def checked_items(self, given: Mapping[str, Any]) -> dict[str, Array]:
-        """Items by the names of the graph's inputs, checked."""
-        signature = self._part.signature
-        for name in given:
-            if name not in self._own:
-                raise InputError(f"input '{name}' is not part of the items of this catalogue")
-        arrays = {name: signature.array(name, value, None) for name, value in given.items()}
-        labels = self._labels()
-        needed = [name for name in self._item_names if name not in labels]
-        signature.require(
-            [*needed, *(name for item, _ in self._derived for name in item.graph.inputs)], arrays
-        )
-        return self.derive(arrays)
-
-    def _labels(self) -> dict[str, str]:
-        """For values derived from items, the inputs that they stand for in messages."""
-        return {name: label for item, _ in self._derived for name, label in item.labels.items()}
-
-    def derive(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Items with what is worked out from all of them together, before they are cut into blocks."""
-        found = dict(arrays)
-        by_row = (array.shape[axis] for name, array in arrays.items() if (axis := self._row_axes[name]) >= 0)
-        count = next(by_row, 1)
-        for item, ready in self._derived:
-            given = {name: arrays[name] for name in item.graph.inputs}
-            with self.signature.naming(arrays):
-                found.update(ready.run(given, (), count))
-        return found
-
-    def count_of(self, arrays: Mapping[str, Array]) -> int:
-        """How many items the arrays hold."""
-        first, count, labels = "", -1, self._labels()
-        for value, array in arrays.items():
-            axis, name = self._row_axes[value], labels.get(value, value)
-            if axis < 0:
-                continue
-            size = array.shape[axis]
-            if count < 0:
-                first, count = name, size
-            elif size != count:
-                raise RowCountError(
-                    f"input '{name}': expected {count} rows, as input '{first}' has, got {size}"
-                )
-        if count < 0:
-            raise InputError("items: expected at least one input of the model")
-        return count
-
-    def encode(
-        self, arrays: Mapping[str, Array], chosen: Rows64 | None, count: int
-    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """The records of the chosen items, of all ``count`` by default: block by block, each with the
-        number of its first. A block is valid until the next."""
-        total = count if chosen is None else len(chosen)
-        room = np.empty((min(total, _BLOCK), self.stride), np.uint8)
-        for begin in range(0, total, _BLOCK):
-            end = min(begin + _BLOCK, total)
-            block = {}
-            for name in self._item_names:
-                axis = self._row_axes[name]
-                if axis < 0:
-                    block[name] = arrays[name]
-                else:
-                    rows = slice(begin, end) if chosen is None else chosen[begin:end]
-                    block[name] = take_rows(arrays[name], rows, axis)
-            items = range(begin, end) if chosen is None else chosen[begin:end].tolist()
-            made = self._run_block(block, items) if self.fields else {}
-            records = room[: end - begin]
-            records[...] = 0
-            encode(self.fields, [made[name] for name in self._item_outputs], items, records)
-            yield begin, records
-
-    def _run_block(self, block: Mapping[str, Array], items: Sequence[int]) -> dict[str, Array]:
-        """The values of some of the items; errors name rows as the items are numbered."""
-        rows = rows_named(lambda place: row_of(int(items[place]) if place < len(items) else place))
-        with rows, self.signature.naming({}):
-            self._items.check_string_rows(block, len(items), len(items))
-            return self._items.run(block, (), len(items))
 
     def score(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, candidates: Inputs | None
@@ -376,7 +233,23 @@ class Scorer:
         name = self.wanted.names()[0]
         return find_best(self.pairs, arrays, offsets, count, len(rows), name, selection)
 
-    def score_none(
+    def score_present(
+        self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, candidates: Inputs | None
+    ) -> NDArray[np.float32]:
+        """Scores as `score` gives them, NaN for rows that are -1."""
+        absent = rows < 0
+        if not absent.any():
+            return self.score(records, rows, request, candidates)
+        if absent.all():
+            none = self._score_none(records, request, candidates)
+            return np.full((len(rows), *none.shape[1:]), np.nan, np.float32)
+        # The inputs of those that are gone are checked as well.
+        present = np.where(absent, rows[np.argmin(absent)], rows)
+        scores = self.score(records, present, request, candidates)
+        scores[absent] = np.nan
+        return scores
+
+    def _score_none(
         self, records: NDArray[np.uint8], request: Inputs, candidates: Inputs | None
     ) -> NDArray[np.float32]:
         """The scores of no items, whatever rows the candidates' inputs have."""
@@ -401,7 +274,7 @@ class Scorer:
     def require(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
         signature = self._part.signature
         for name in request:
-            if name in self._own:
+            if name in self._halves.own:
                 raise InputError(f"input '{name}' is part of the items, not of the request")
         signature.require((*self.request_names, *self.candidate_names), request, candidates)
         for names, given, side in (
@@ -418,31 +291,4 @@ def _placed(found: Ranked, kept: Rows64 | None) -> Ranked:
     return found if kept is None else found.with_ids(kept[found.ids])
 
 
-def make_scorer(
-    part: ModelPart, items: Inputs, candidates: Iterable[str], precision: str
-) -> tuple[Scorer, dict[str, Array]]:
-    """A scorer for a catalogue's first items, and these as it takes them."""
-    require_precision(precision)
-    signature = part.signature
-    given = signature.expand(items)
-    late = frozenset(signature.expand_names(candidates))
-    both = late & given.keys()
-    if both:
-        raise InputError(f"input '{min(both)}' is given both with the items and the candidates")
-    lists = find_lists(part.graph)
-    for name in sorted(given):
-        if signature.infos[name].rows < 0 and name not in lists:
-            raise InputError(
-                f"input '{name}': expected an input with a row for each item, but the model takes one value "
-                "for a whole batch; give it with the request"
-            )
-    arrays = {name: signature.array(name, value, None) for name, value in given.items()}
-    scorer = Scorer(part, arrays, late, precision)
-    checked = scorer.checked_items(arrays)
-    if are_many(scorer.count_of(checked)):
-        # The first call shall not have to.
-        scorer.search()
-    return scorer, checked
-
-
-__all__ = ["Scorer", "make_scorer"]
+__all__ = ["Scorer"]

@@ -117,7 +117,7 @@ def test_candidates_bags(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SPELLINGS if not name.startswith("pairs")])
 def test_items_bags_are_computed_when_they_enter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyrec_infer.catalog.scorer._BLOCK", 16)
+    monkeypatch.setattr("pyrec_infer.catalog.encoder._BLOCK", 16)
     lengths = bag_lengths(name, [2, 0, 3, 1] * 12)
     items, x = ragged(name, lengths), dense(1)
     catalog = model(name).catalog(items)
