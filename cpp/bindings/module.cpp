@@ -1,8 +1,10 @@
 #include <pybind11/pybind11.h>
 
+#include "bindings/errors.h"
 #include "bindings/hash_bindings.h"
 #include "bindings/item_writer.h"
 #include "bindings/kernel_bindings.h"
+#include "bindings/node_bindings.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/retrieval_bindings.h"
 #include "bindings/row_reader.h"
@@ -11,6 +13,7 @@
 #include "bindings/store_bindings.h"
 #include "bindings/string_bindings.h"
 #include "bindings/text_tensor.h"
+#include "bindings/thread_bindings.h"
 
 namespace {
 
@@ -27,6 +30,8 @@ PYBIND11_MODULE(_native, module) {
   module.def(
       "checked_copies", [] { return kCheckedCopies; },
       "The level of the C library's checks of copies, 0 for none.");
+  pyrec::translate_errors();
+  pyrec::bind_threads(module);
   pyrec::bind_kernels(module);
   pyrec::bind_strings(module);
   pyrec::bind_text_tensor(module);
@@ -35,6 +40,7 @@ PYBIND11_MODULE(_native, module) {
   pyrec::bind_store(module);
   pyrec::bind_item_writer(module);
   pyrec::bind_plan(module);
+  pyrec::bind_nodes(module);
   pyrec::bind_retrieval(module);
   pyrec::bind_selection(module);
   pyrec::bind_sparse(module);

@@ -23,7 +23,7 @@ namespace {
 
 using Kind = RawField::Kind;
 using Missing = RawField::Missing;
-using Items = std::span<PyObject* const>;
+using ListItems = std::span<PyObject* const>;
 
 constexpr std::int64_t kMostPlaces = std::int64_t{1} << 40;
 
@@ -82,7 +82,7 @@ bool read_string(PyObject* item, RowMemory& memory, Text& text) {
 
 bool is_list(PyObject* item) { return PyList_CheckExact(item) || PyTuple_CheckExact(item); }
 
-Items items_of(PyObject* list) {
+ListItems items_of(PyObject* list) {
   return {PySequence_Fast_ITEMS(list), static_cast<std::size_t>(PySequence_Fast_GET_SIZE(list))};
 }
 
@@ -137,13 +137,13 @@ bool visit_kind(const RawField& field, RowMemory& memory, const F& f) {
 constexpr auto kAhead = static_cast<std::size_t>(kObjectsAhead);
 
 // A request comes with cold caches: what it consists of is asked for together, and read later.
-void prefetch_first(Items items) {
+void prefetch_first(ListItems items) {
   for (PyObject* item : items.first(std::min(items.size(), kAhead))) prefetch_object(item);
 }
 
 // read(i) for each of some objects, until it is false.
 template <class Read>
-bool read_each(Items items, const Read& read) {
+bool read_each(ListItems items, const Read& read) {
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (i + kAhead < items.size()) prefetch_object(items[i + kAhead]);
     if (!read(i)) return false;
@@ -151,7 +151,7 @@ bool read_each(Items items, const Read& read) {
   return true;
 }
 
-bool read_values(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
+bool read_values(const RawField& field, ListItems items, RowMemory& memory, RawInputs& inputs) {
   inputs.rows = static_cast<std::int64_t>(items.size());
   return visit_kind(field, memory, [&](const auto& read, const auto& missing) {
     auto* to = memory.take<decltype(missing())>(inputs.rows);
@@ -177,7 +177,7 @@ Span span_of(const RawField& field, std::size_t size) {
   return {field.keep_last ? size - count : 0, field.pad_left ? length - count : 0, count};
 }
 
-bool read_list_rows(const RawField& field, std::span<const Items> rows, RowMemory& memory,
+bool read_list_rows(const RawField& field, std::span<const ListItems> rows, RowMemory& memory,
                     RawInputs& inputs) {
   inputs.rows = static_cast<std::int64_t>(rows.size());
   auto* counts = memory.take<std::int64_t>(inputs.rows);
@@ -192,7 +192,7 @@ bool read_list_rows(const RawField& field, std::span<const Items> rows, RowMemor
     T* to = memory.take<T>(inputs.rows * field.length);
     std::fill_n(to, inputs.rows * field.length, T{});
     inputs.values = tensor_of(to, {inputs.rows, field.length});
-    for (const Items& row : rows) {
+    for (const ListItems& row : rows) {
       const Span span = span_of(field, row.size());
       const bool plain = read_each(row, [&](std::size_t i) {
         T element{};
@@ -210,17 +210,17 @@ bool read_list_rows(const RawField& field, std::span<const Items> rows, RowMemor
 }
 
 // A list of lists, one for each row; or one list of values.
-bool read_lists(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
+bool read_lists(const RawField& field, ListItems items, RowMemory& memory, RawInputs& inputs) {
   const auto lists = static_cast<std::size_t>(std::ranges::count_if(items, is_list));
   const auto rows = static_cast<std::int64_t>(lists == 0 ? 1 : items.size());
   if ((lists > 0 && lists < items.size()) || rows > kMostPlaces / field.length) return false;
   if (lists == 0) return read_list_rows(field, {&items, 1}, memory, inputs);
-  std::vector<Items> each;
+  std::vector<ListItems> each;
   for (PyObject* item : items) each.push_back(items_of(item));
   return read_list_rows(field, each, memory, inputs);
 }
 
-bool read_several(const RawField& field, Items items, RowMemory& memory, RawInputs& inputs) {
+bool read_several(const RawField& field, ListItems items, RowMemory& memory, RawInputs& inputs) {
   return field.length > 0 ? read_lists(field, items, memory, inputs)
                           : read_values(field, items, memory, inputs);
 }
