@@ -16,6 +16,7 @@
 #include "bindings/gil.h"
 #include "bindings/signals.h"
 #include "core/error.h"
+#include "retrieval/changed_places.h"
 #include "retrieval/encode_vectors.h"
 #include "retrieval/vector_index.h"
 
@@ -220,6 +221,30 @@ bool are_shorter(const PlainArray<float>& vectors, double square) {
   return true;
 }
 
+std::span<const std::int64_t> rows_of_state(const PlainArray<std::int64_t>& rows) {
+  const std::span given(rows.data(), static_cast<std::size_t>(rows.size()));
+  if (rows.ndim() != 1 || std::ranges::any_of(given, [](std::int64_t row) { return row < 0; })) {
+    throw OpError(ErrorKind::kShape, "expected rows of records");
+  }
+  return given;
+}
+
+py::array_t<std::int64_t> array_of(const std::vector<std::int64_t>& numbers) {
+  return py::array_t<std::int64_t>(static_cast<py::ssize_t>(numbers.size()), numbers.data());
+}
+
+py::object changed_places(const PlainArray<std::int64_t>& older,
+                          const PlainArray<std::int64_t>& later, std::size_t most) {
+  const std::span before = rows_of_state(older), after = rows_of_state(later);
+  std::optional<ChangedPlaces> found;
+  {
+    const GilRelease release;
+    found = find_changed(before, after, most);
+  }
+  if (!found) return py::none();
+  return py::make_tuple(array_of(found->gone), array_of(found->own));
+}
+
 void require_vectors(const PlainArray<float>& vectors) {
   if (vectors.ndim() == 2 && vectors.shape(1) > 0) return;
   throw OpError(ErrorKind::kShape, "expected vectors");
@@ -257,6 +282,8 @@ py::array_t<std::uint8_t> records_of(const PlainArray<float>& vectors, bool scal
 
 void bind_retrieval(py::module_& module) {
   module.def("are_shorter", &are_shorter, py::arg("vectors"), py::arg("square"));
+  module.def("changed_places", &changed_places, py::arg("older"), py::arg("later"),
+             py::arg("most"));
   module.def("squares_of_vectors", &squares_of, py::arg("vectors"));
   module.def("records_of_vectors", &records_of, py::arg("vectors"), py::arg("scaled"),
              py::arg("biased"), py::arg("coded"));

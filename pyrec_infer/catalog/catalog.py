@@ -374,16 +374,9 @@ class Catalog(FilteredItems):
             ``str()`` gives text, ``as_dict()`` plain data with ``catalog`` besides what
             `Model.explain` gives.
         """
-        store = self._store
-        made = explain_catalog(
-            self._encoder,
-            self._scorer,
-            store.size(),
-            store.capacity(),
-            store.taken(),
-            self._attributes.stride,
-            None if self._vectors is None else self._vectors.form,
-        )
+        store, form = self._store, None if self._vectors is None else self._vectors.form
+        sizes = store.size(), store.capacity(), store.taken()
+        made = explain_catalog(self._encoder, self._scorer, *sizes, self._attributes.stride, form)
         return with_changes(made, self._scorer.changes()) if passes else made
 
     def _put_at_once(self, items: Inputs, ids: ArrayLike, attributes: Columns, vectors: Any) -> bool:
@@ -399,6 +392,7 @@ class Catalog(FilteredItems):
         if self._vectors is not None and len(ids) > _AT_ONCE:
             return False
         own = None if self._vectors is None else self._vectors.records(self._vectors.read(vectors, len(ids)))
+        self._changing(len(ids))
         if not attributes:
             return self._writer.put(arrays, ids, own)
         turn = self._known.begin()
@@ -407,6 +401,11 @@ class Catalog(FilteredItems):
         if done:
             self._forget_old_words(turn)
         return done
+
+    def _changing(self, count: int = 0) -> None:
+        super()._changing(count)
+        if self._vectors is not None:
+            self._vectors.changing(count)
 
     def _enter(
         self, arrays: Mapping[str, Array], ids: ArrayLike, count: int, attributes: Columns, vectors: Any

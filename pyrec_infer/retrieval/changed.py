@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyrec_infer.retrieval.index import Index
+from pyrec_infer.extension import native
+from pyrec_infer.retrieval.index import Boosts, Index
 from pyrec_infer.retrieval.vectors import Floats
 from pyrec_infer.selection.excluded import ExcludedRows
+from pyrec_infer.selection.masks import Flags
 from pyrec_infer.store import Rows64, State, StoreView
-from pyrec_infer.top_k import Ranked, ordered, present
+from pyrec_infer.top_k import Adjustment, Ranked, ordered, present
 
 _LEAST = 1 << 16
 """Of fewer items an index is soon made."""
 
 _SHARE = 64
 """Where more than one in so many items has changed, an index is made of all."""
+
+
+class Change(NamedTuple):
+    """Where two states differ; all other places of the one stand for all others of the other, in order.
+
+    Attributes
+    ----------
+    gone : ndarray of int64
+        The places of the older state whose records the later one has not, rising.
+    own : ndarray of int64
+        The places of the later state whose records the older one has not, rising.
+    """
+
+    gone: Rows64
+    own: Rows64
+
+    def later(self, places: Rows64) -> Rows64:
+        """The places in the later state of some that it has of the older one."""
+        number = places - self.gone.searchsorted(places)
+        # Before number i of the rest are those of its own that have no more than i of the rest before them.
+        return number + (self.own - np.arange(len(self.own))).searchsorted(number, "right")
+
+    def older(self, values: Floats, count: int) -> Floats:
+        """Values of the items of the later state, along the last axis, by the places of the older one, which
+        has so many; zeros for what is gone."""
+        replaced, further = np.split(self.own, [len(self.gone)])
+        if np.array_equal(self.gone, replaced) and (further >= count).all():
+            return np.ascontiguousarray(values[..., :count])
+        stays = np.delete(values, self.own, axis=-1)
+        return np.insert(stays, self.gone - np.arange(len(self.gone)), 0, axis=-1)
 
 
 class _Made(NamedTuple):
@@ -27,19 +61,16 @@ class _Made(NamedTuple):
     rows: Rows64
     whole: Index
 
-    def changed(self, state: State) -> Rows64 | None:
-        """The places of a later state whose records this one has not; None if they may be many.
+    def changed(self, state: State) -> Change | None:
+        """How a later state differs; None if that may be much.
 
-        Records do not change while a view of them is held, so a place has the same record in both states if
-        it has the same row of the same memory, whatever has become of its id.
+        Records do not change while a view of them is held, so two places have the same record if they have
+        the same row of the same memory, whatever has become of its id.
         """
-        count = len(self.rows)
-        if len(state.rows) < count or _address(self.view) != _address(state.view):
+        if _address(self.view) != _address(state.view):
             return None
-        places = np.flatnonzero(state.rows[:count] != self.rows)
-        if (len(places) + len(state.rows) - count) * _SHARE > count:
-            return None
-        return np.concatenate([places, np.arange(count, len(state.rows))])
+        found = native.changed_places(self.rows, state.rows, len(self.rows) // _SHARE)
+        return None if found is None else Change(*found)
 
 
 def _address(view: StoreView) -> int:
@@ -54,21 +85,18 @@ class LastIndex:
 
     def __init__(self) -> None:
         self._made: _Made | None = None
-        self._entered = 0
+        self._changing = 0
 
     def keep(self, state: State, whole: Index) -> None:
         if len(state.rows) >= _LEAST:
-            self._made, self._entered = _Made(state.view, state.rows, whole), 0
+            self._made, self._changing = _Made(state.view, state.rows, whole), 0
 
-    def enter(self, count: int) -> None:
-        """So many records are about to enter."""
-        self._entered += count
+    def count(self, changing: int) -> None:
+        """So many items are about to enter, or to be taken out."""
+        self._changing += changing
         made = self._made
-        if made is not None and self._entered * _SHARE > len(made.rows):
+        if made is not None and self._changing * _SHARE > len(made.rows):
             self._made = None
-
-    def forget(self) -> None:
-        self._made = None
 
     def changed(self, state: State, make: Callable[[Rows64], Index]) -> ChangedIndex | None:
         """The index of a later state; None if it has to be made of all items.
@@ -80,51 +108,80 @@ class LastIndex:
             The index of the items of some rows of the state.
         """
         made = self._made
-        places = None if made is None else made.changed(state)
-        if made is None or places is None:
+        change = None if made is None else made.changed(state)
+        if made is None or change is None:
             return None
         flags = np.ones(len(made.view.records), np.bool_)
-        flags[made.rows[places[places < len(made.rows)]]] = False
-        return ChangedIndex(made.view, made.whole.restricted(flags), make(state.rows[places]), places)
+        flags[made.rows[change.gone]] = False
+        older, own = made.whole.restricted(flags), make(state.rows[change.own])
+        return ChangedIndex(made, older, own, change)
 
 
 class ChangedIndex:
-    """An older index for what has not changed, and one of its own for what has. See `Searched`.
+    """An older index for what has not changed, and one of its own for what has. See `Index`.
 
     Parameters
     ----------
-    view : StoreView
+    made : _Made
         Whose memory the older index borrows.
     older : Index
-        Without the places that have changed.
+        Without the places that are gone.
     own : Index
-        Of the items that have changed or entered.
-    places : ndarray of int64
-        Theirs, by place in ``own``; they rise.
+        Of the later state's own places, or of some of them.
+    change : Change
     """
 
-    def __init__(self, view: StoreView, older: Index, own: Index, places: Rows64) -> None:
-        self._view, self._older, self._own, self._places = view, older, own, places
+    def __init__(self, made: _Made, older: Index, own: Index, change: Change) -> None:
+        self._made, self._older, self._own, self._change = made, older, own, change
         self.count = older.count + own.count
 
+    def restricted(self, flags: Flags, queries: int | None = None) -> ChangedIndex:
+        short = len(self._made.view.records) - len(flags)
+        # The older index may have rows behind all of the later state, which are gone.
+        every = np.pad(flags, (0, short)) if short > 0 else flags
+        older, own = self._older.restricted(every, queries), self._own.restricted(flags, queries)
+        return ChangedIndex(self._made, older, own, self._change)
+
     def search(
-        self, queries: Floats, k: int, excluded: ExcludedRows | None
+        self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
     ) -> tuple[Rows64, Floats, Rows64, int]:
-        first = self._older.search(queries, min(k, self._older.count), excluded)
-        other = self._own.search(queries, min(k, self._own.count), excluded)
+        of_older, of_own = self._boosts(boosts)
+        first = self._older.search(queries, min(k, self._older.count), excluded, of_older)
+        other = self._own.search(queries, min(k, self._own.count), excluded, of_own)
         old, new, computed = Ranked(*first[:3]), Ranked(*other[:3]), first[3] + other[3]
-        least = np.where(old.counts < k, -np.inf, np.min(old.scores, axis=1, initial=np.inf))
-        # Most of the time nothing that has changed is among the best.
-        better = (new.counts > 0) & (np.max(new.scores, axis=1, initial=-np.inf) >= least)
-        if old.scores.shape[1] == k and not better.any():
-            return old.ids, old.scores, old.counts, computed
+        old = old.with_ids(self._change.later(old.ids))
+        if old.scores.shape[1] == k and _are_all_below(new, old):
+            return np.where(present(old), old.ids, 0), old.scores, old.counts, computed
         counts = np.minimum(old.counts + new.counts, k)
-        places = np.concatenate([old.ids, self._places[new.ids]], axis=1)
+        places = np.concatenate([old.ids, self._change.own[new.ids]], axis=1)
         both = Ranked(places, np.concatenate([old.scores, new.scores], axis=1), counts)
         absent = ~np.concatenate([present(old), present(new)], axis=1)
+        # NaN is behind all numbers.
         order = np.lexsort((both.ids, -both.scores, absent), axis=1)[:, :k]
         found = ordered(both, order, counts)
         return found.ids, found.scores, found.counts, computed
 
+    def _boosts(self, boosts: Boosts | None) -> tuple[Boosts | None, Boosts | None]:
+        """Those of the older index, and those of what has changed."""
+        if boosts is None:
+            return None, None
+        count, given = len(self._made.rows), boosts.adjustment
+        numbers = (
+            None if each is None else self._change.older(each, count) for each in (given.times, given.plus)
+        )
+        own = given.chosen(self._change.own)
+        return replace(boosts, adjustment=Adjustment(*numbers)), replace(boosts, adjustment=own)
 
-__all__ = ["ChangedIndex", "LastIndex"]
+
+def _are_all_below(new: Ranked, old: Ranked) -> bool:
+    """Whether no new result belongs among a request's old ones, as most of the time."""
+    if not new.counts.any():
+        return bool((old.counts == old.scores.shape[1]).all())
+    least = np.min(old.scores, axis=1, initial=np.inf)
+    full = old.counts == old.scores.shape[1]
+    # Where one of them is NaN, it has to be looked at.
+    below: NDArray[np.bool_] = np.max(new.scores, axis=1, initial=-np.inf) < least
+    return bool((full & (below | (new.counts == 0))).all())
+
+
+__all__ = ["Change", "ChangedIndex", "LastIndex"]

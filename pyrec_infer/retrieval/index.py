@@ -59,8 +59,8 @@ class Boosts:
     squares: Floats | None
 
 
-class Searched(Protocol):
-    """The vectors of one state of a store, searched by their products alone.
+class Index(Protocol):
+    """The vectors of one state of a store.
 
     Attributes
     ----------
@@ -71,24 +71,15 @@ class Searched(Protocol):
     count: int
 
     def search(
-        self, queries: Floats, k: int, excluded: ExcludedRows | None
-    ) -> tuple[Rows64, Floats, Rows64, int]:
-        """For each query the places of the k items with the largest products, these, how many there are, and
-        how many products were computed in float32 in all.
-
-        Best first, equal products by place; all items where there are fewer. What is excluded is not found;
-        where that leaves fewer, places are 0 and products minus infinity behind them.
-        """
-        ...
-
-
-class Index(Searched, Protocol):
-    """The vectors of one state of a store."""
-
-    def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
     ) -> tuple[Rows64, Floats, Rows64, int]:
-        """See `Searched`; with boosts, boosted scores in the place of products."""
+        """For each query the places of the k items with the largest products, these, how many there are, and
+        how many products were computed in float32 in all; with boosts, boosted scores in the place of
+        products.
+
+        Best first, equal products by place, NaN behind all; all items where there are fewer. What is excluded
+        is not found; where that leaves fewer, places are 0 and products minus infinity behind them.
+        """
         ...
 
     def restricted(self, flags: NDArray[np.bool_], queries: int | None = None) -> Index:
@@ -261,4 +252,4 @@ def make_index(form: VectorForm, view: StoreView, rows: Rows64, backend: str, po
     return NativeIndex(vectors, details, codes, coarse, rows, form.biased, backend, pool)
 
 
-__all__ = ["Boosts", "Index", "NativeIndex", "Searched", "make_index"]
+__all__ = ["Boosts", "Index", "NativeIndex", "make_index"]

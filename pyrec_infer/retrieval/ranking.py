@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrec_infer.limits import require_room
-from pyrec_infer.retrieval.index import Boosts, Index, Searched
+from pyrec_infer.retrieval.index import Boosts, Index
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.excluded import ExcludedRows
 from pyrec_infer.selection.items import RowChoice
@@ -31,7 +31,7 @@ def scope_of(choice: RowChoice, whole: Index, queries: int, within: Flags | None
 
 
 def best_of(
-    index: Searched, form: VectorForm, queries: Floats, k: int, excluded: ExcludedRows | None
+    index: Index, form: VectorForm, queries: Floats, k: int, excluded: ExcludedRows | None
 ) -> tuple[Rows64, Floats, Rows64, int]:
     """For each query the places of the k best items of an index, their scores, how many there are, and how
     many products were computed in float32 in all."""

@@ -15,7 +15,7 @@ from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.retrieval.changed import LastIndex
-from pyrec_infer.retrieval.index import Index, Searched, make_index
+from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
@@ -24,7 +24,7 @@ from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import ExcludedRows, one_of, read_excluded
 from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
-from pyrec_infer.store import Columns, Rows64, State, StoreView, read_attributes
+from pyrec_infer.store import Columns, Rows64, State, read_attributes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import Ranked, names_of
 
@@ -220,7 +220,7 @@ class Retriever(FilteredItems):
         state = choice.state
         find = state.attributes.find
         rules = read_rules(find, max_per, min_per, diversity, k)
-        whole = self._whole(state)
+        whole = self._all(state)
         total = len(state.rows)
         boosts = read_boosts(boost, scale, total, len(vectors))
         ranking = Ranking(choice, whole, self._form, vectors, boosts)
@@ -337,50 +337,40 @@ class Retriever(FilteredItems):
             )
         return Retrieved(ids, scores, counts, refined, True)
 
-    def _ready(self, where: Any) -> tuple[State, Searched]:
+    def _ready(self, where: Any) -> tuple[State, Index]:
         """The items as they are, and the index of those that a filter lets through."""
         state = self._seen
         if state is not None and (where is None or type(where) is Filter) and state.view.is_current():
             # Only what is a filter of these items is ever kept.
-            known: Searched | None = state.found(("ready", where))
+            known: Index | None = state.found("index" if where is None else ("ready", where))
             if known is not None:
                 return state, known
         choice = self._choose_rows(where, None, None, 1)
-        state = choice.state
+        state, whole = choice.state, self._all(choice.state)
         if where is None:
-            return state, state.kept(("ready", None), lambda: self._searched(state))
-        whole = self._whole(state)
+            return state, whole
         return state, state.kept(("ready", where), lambda: scope_of(choice, whole, 1))
 
-    def _searched(self, state: State) -> Searched:
+    def _all(self, state: State) -> Index:
         """All items: by an index of an older state where little has changed since."""
-        if self._last is not None and state.found("index") is None:
-            changed = self._last.changed(state, lambda rows: self._index(state.view, rows))
-            if changed is not None:
-                return changed
-        return self._whole(state)
 
-    def _whole(self, state: State) -> Index:
         def make() -> Index:
-            made = self._index(state.view, state.rows)
-            if self._last is not None:
-                self._last.keep(state, made)
+            last = self._last
+            changed = None if last is None else last.changed(state, index)
+            made = changed or index(state.rows)
+            if last is not None and changed is None:
+                last.keep(state, made)
             return made
+
+        def index(rows: Rows64) -> Index:
+            return make_index(self._form, state.view, rows, self._backend, self._pool)
 
         return state.kept("index", make)
 
-    def _index(self, view: StoreView, rows: Rows64) -> Index:
-        return make_index(self._form, view, rows, self._backend, self._pool)
-
-    def _changing(self, entering: int | None = None) -> None:
-        super()._changing(entering)
-        if self._last is None:
-            return
-        if entering is None:
-            # Those behind an item that is taken out move.
-            self._last.forget()
-        else:
-            self._last.enter(entering)
+    def _changing(self, count: int = 0) -> None:
+        super()._changing(count)
+        if self._last is not None:
+            self._last.count(count)
 
     def _enter(self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns) -> None:
         """Make the records, then let the ids stand for them, in one step."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
+from pyrec_infer.retrieval.changed import LastIndex
 from pyrec_infer.retrieval.retriever import Precision, Retriever, require_form
 from pyrec_infer.retrieval.vectors import Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import FilteredItems
@@ -48,7 +49,7 @@ class SharedRetriever(Retriever):
         self._attribute_part = items._attribute_part
         self._form, self._precision = parts.form, parts.precision
         self._backend, self._pool = parts.backend, pool
-        self._last = None  # nobody tells how much of the catalogue changes
+        self._last = parts.last
 
     @property
     def _seen(self) -> State | None:
@@ -96,11 +97,17 @@ class VectorParts:
         self.precision, self.backend = own.precision, backend
         coded = require_form(own.metric, own.precision, width, backend)
         self.form = VectorForm(own.metric, width, coded, first)
+        self.last = None if backend == "numba" else LastIndex()
 
     def first_items(self) -> Floats | None:
         """Those of the first items, which are not kept any longer."""
         values, self._values = self._values, None
         return values
+
+    def changing(self, count: int) -> None:
+        """No more than so many items are about to enter, or to be taken out."""
+        if self.last is not None:
+            self.last.count(count)
 
     def read(self, given: Any, count: int) -> Floats:
         """Vectors of as many items, which can be searched.

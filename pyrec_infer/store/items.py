@@ -252,15 +252,15 @@ class StoredItems:
             How many items were there.
         """
         keys = self._id_type.known("ids", ids)
-        self._changing()
+        self._changing(len(keys))
         count = self._store.erase(keys)
         # No item has two strings of an attribute.
         if self._attributes.words > 2 * len(self._attributes) * len(self) + _FEW_WORDS:
             self._forget_words(self._known.begin())
         return count
 
-    def _changing(self, entering: int | None = None) -> None:
-        """Items are about to change; ``entering`` where no more than so many enter and none is taken out."""
+    def _changing(self, count: int = 0) -> None:
+        """No more than so many items are about to enter, or to be taken out."""
         # What is held of an older state would keep that state's records.
         self._seen = None
 

@@ -78,6 +78,9 @@ def test_results_equal_those_of_all_boosted_scores(precision: Any, data: st.Data
         own = np.ones(n, bool) if where is None else left.copy()
         own[[] if exclude is None else each[query if exclude is each else 0]] = False
         order = np.lexsort((-exact[query] + np.float32(0), np.isnan(exact[query])))
+        if scale is None and boost is None:
+            # Products are compared, of which several may be the same distance.
+            order = everything.ids[query]
         expected = order[own[order]][:k]
         assert found.counts[query] == len(expected)
         assert found.ids[query, : len(expected)].tolist() == expected.tolist()

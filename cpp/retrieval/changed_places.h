@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace pyrec {
+
+// Where two states of the same items differ, of which each lists the items' rows in order: the
+// places of the older one whose rows the later one has not, and those of the later one whose rows
+// the older one has not. All others stand for each other, one after the other.
+struct ChangedPlaces {
+  std::vector<std::int64_t> gone;
+  std::vector<std::int64_t> own;
+};
+
+// None where more than `most` of the older or of the later places differ, or others stand in
+// another order. Rows are not negative, and those of a state are all different.
+std::optional<ChangedPlaces> find_changed(std::span<const std::int64_t> older,
+                                          std::span<const std::int64_t> later, std::size_t most);
+
+}  // namespace pyrec
