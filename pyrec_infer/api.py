@@ -25,7 +25,7 @@ def load(
     mmap: bool = False,
     schema: Schema | None = None,
 ) -> Model:
-    """Load and compile an ONNX model.
+    """Load and compile a model: an ONNX file, or a text model of LightGBM.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def load(
         first needed.
     columns : mapping of str to sequence of str, optional
         Names for the columns of matrix inputs, so that each can be on its own side. A name given to
-        several columns in a row makes one input of that width.
+        several columns in a row makes one input of that width. By default the names that a file of trees
+        has for its features.
     precision : str
         Of the dense layers that run for each candidate, but for the last, and of what catalogues store;
         see `Model.catalog`. ``"int8"`` rounds weights to 8 bits with a scale for each column, and the rows
@@ -67,7 +68,7 @@ def load(
     Raises
     ------
     ModelError
-        The file is damaged or no ONNX model, and what it is instead; `UnsupportedModelError` if
+        The file is damaged or no model, and what it is instead; `UnsupportedModelError` if
         operators in it cannot be run, with a list of them all.
     ResourceLimitError
         The model's file has more than 2 GiB, or its external data more than is copied, or the system

@@ -67,16 +67,15 @@ class Model:
         self._arguments = (source, threads, columns, precision, calibration, max_bytes, mmap, schema)
         max_bytes = default_max_bytes() if max_bytes is None else max_bytes
         self._backend = select_backend()
-        imported = import_model(source, mmap)
         named = as_column_names("columns", columns)
+        imported = import_model(source, mmap, not named)
         self._pool = make_pool(self._backend, threads)
-        fixed = imported.fixed_rows
         views = Views(imported, named, self._backend, schema)
         self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature
-        if fixed:
-            warn_of_fixed_rows(self._graph, fixed)
+        if imported.fixed_rows:
+            warn_of_fixed_rows(self._graph, imported.fixed_rows)
         self._shortcuts = Shortcuts()
         self._inputs = tuple(tensor_info(name, self._infos[name]) for name in self._signature.shown())
         self._outputs = tuple(tensor_info(name, views.scored.infos[name]) for name in self._graph.outputs)
@@ -443,8 +442,9 @@ class Model:
         )
         if not passes:
             return made
-        source, *_, mmap, _ = self._arguments
-        return with_changes(made, self._ranking.changes(import_model(source, mmap).graph, explained))
+        source, _, columns, *_, mmap, _ = self._arguments
+        graph = import_model(source, mmap, not columns).graph
+        return with_changes(made, self._ranking.changes(graph, explained))
 
 
 __all__ = ["Model", "Source"]

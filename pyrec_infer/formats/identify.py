@@ -16,6 +16,7 @@ _TORCH = "export the model with torch.onnx.export and load that file"
 _KERAS = "export the model with Keras' model.export(path, format='onnx') or tf2onnx and load that file"
 _TENSORFLOW = "convert it with tf2onnx (python -m tf2onnx.convert) and load that file"
 _TREES = "convert the model to ONNX with onnxmltools and load that file"
+_LIGHTGBM = "save the booster with save_model('model.txt') and load that file"
 _UNPICKLED = "Unpickling runs code, so it is not opened here; convert the object in it to ONNX and load that"
 
 
@@ -47,7 +48,7 @@ def _zip(data: bytes) -> str:
 def _pickle(data: bytes) -> str:
     head = data[:_HEAD]
     for word, name, advice in (
-        (b"lightgbm", "a LightGBM model", _TREES),
+        (b"lightgbm", "a LightGBM model", _LIGHTGBM),
         (b"xgboost", "an XGBoost model", _TREES),
         (b"catboost", "a CatBoost model", "save it with save_model(path, format='onnx') and load that file"),
         (b"sklearn", "a scikit-learn model", "convert it with skl2onnx and load that file"),
@@ -71,7 +72,7 @@ def _json(data: bytes) -> str:
     if b'"oblivious_trees"' in data or b'"features_info"' in head:
         return "a CatBoost model in JSON: save it with save_model(path, format='onnx') and load that file"
     if b'"tree_info"' in data:
-        return f"a LightGBM model in JSON: {_TREES}"
+        return f"a LightGBM model in JSON: {_LIGHTGBM}"
     return "a JSON file: it holds no ONNX model"
 
 
@@ -86,10 +87,6 @@ def _markup(data: bytes) -> str:
     if b"<error>" in head:
         return "an error message of a storage service in place of the file: fetch the file again"
     return "an XML file: it holds no ONNX model"
-
-
-def _lightgbm(data: bytes) -> str:
-    return f"a LightGBM model: {_TREES}"
 
 
 def _xgboost(data: bytes) -> str:
@@ -112,8 +109,6 @@ _PREFIXES: tuple[tuple[bytes, Callable[[bytes], str]], ...] = (
         _says(f"a PyTorch checkpoint (a pickle): {_TORCH}"),
     ),
     (b"\x89HDF\r\n\x1a\n", _hdf5),
-    (b"tree\nversion=", _lightgbm),
-    (b"tree\r\nversion=", _lightgbm),
     (b"{L\0\0\0\0\0\0\0\x07learner", _xgboost),
     (b"binf", _xgboost),
     (b"CBM1", _says("a CatBoost model: save it with save_model(path, format='onnx') and load that file")),

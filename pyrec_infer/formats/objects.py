@@ -14,14 +14,21 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("keras", ("Model", "Layer"), "a Keras model", "model.export(path, format='onnx') or tf2onnx"),
     ("tensorflow", ("Module",), "a TensorFlow model", "tf2onnx"),
     ("tf_keras", ("Model", "Layer"), "a Keras model", "tf2onnx"),
-    ("lightgbm", ("Booster", "LGBMModel"), "a LightGBM model", "onnxmltools.convert_lightgbm"),
+    ("lightgbm", ("Booster", "LGBMModel"), "a LightGBM model", ""),
     ("xgboost", ("Booster", "XGBModel"), "an XGBoost model", "onnxmltools.convert_xgboost"),
     ("catboost", ("CatBoost",), "a CatBoost model", "model.save_model(path, format='onnx')"),
     ("sklearn", ("BaseEstimator",), "a scikit-learn model", "skl2onnx.to_onnx"),
     ("onnxruntime", ("InferenceSession",), "a session of onnxruntime", ""),
     ("onnx", ("ModelProto",), "an ONNX model in memory", ""),
 )
-"""Package, names of base classes, what it is, what exports it."""
+"""Package, names of base classes, what it is, what exports it to ONNX."""
+
+_GIVE = {
+    "lightgbm": "give its model_to_string().encode() (of a scikit-learn estimator, that of booster_)",
+    "onnx": "give model.SerializeToString()",
+    "onnxruntime": "give the file that it was made from",
+}
+"""What can be given in place of objects that need no export."""
 
 
 def _of_package(kind: type[Any], package: str, names: tuple[str, ...]) -> bool:
@@ -45,11 +52,8 @@ def model_source(model: Any) -> str | os.PathLike[str] | bytes:
     expected = "model: expected a path or bytes of a file"
     for package, names, what, tool in _KINDS:
         if _of_package(type(model), package, names):
-            if package == "onnx":
-                raise InputError(f"{expected}, got {what}: give model.SerializeToString()")
-            if package == "onnxruntime":
-                raise InputError(f"{expected}, got {what}: give the file that it was made from")
-            raise InputError(f"{expected}, got {what}: {_ONNX} (with {tool})")
+            advice = _GIVE.get(package, f"{_ONNX} (with {tool})")
+            raise InputError(f"{expected}, got {what}: {advice}")
     if callable(getattr(model, "read", None)):
         raise InputError(f"{expected}, got an open file: give its path, or what read() returns")
     raise InputError(f"{expected}, got {type(model).__name__}")

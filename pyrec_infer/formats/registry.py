@@ -7,12 +7,15 @@ import os
 from pyrec_infer.formats.identify import not_a_model
 from pyrec_infer.formats.onnx import ONNX
 from pyrec_infer.formats.source import Format, Imported, open_source
+from pyrec_infer.formats.trees import LIGHTGBM
 
-FORMATS: tuple[Format, ...] = (ONNX,)
+FORMATS: tuple[Format, ...] = (LIGHTGBM, ONNX)
 """The first that knows the contents reads them. ONNX, which has no first bytes of its own, is last."""
 
 
-def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> Imported:
+def import_model(
+    model: str | os.PathLike[str] | bytes, mmap: bool = False, names_columns: bool = True
+) -> Imported:
     """Read a model of any kind into a closed graph; its content says which kind, not its name.
 
     Parameters
@@ -21,6 +24,8 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
         The file's path, or its contents.
     mmap : bool
         Whether external data are mapped instead of copied; see `ExternalFiles`.
+    names_columns : bool
+        See `Source`.
 
     Returns
     -------
@@ -34,7 +39,7 @@ def import_model(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> I
     ResourceLimitError
         If the file has more than 2 GiB.
     """
-    source = open_source(model, mmap)
+    source = open_source(model, mmap, names_columns)
     for kind in FORMATS:
         if kind.identify(source.data):
             return kind.read(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +24,14 @@ class Source:
         What the file is called in messages.
     files : ExternalFiles or None
         The files beside it; None for a model that was given as bytes.
+    names_columns : bool
+        Whether a matrix is to be one input for each column, where the file has names for all of them.
     """
 
     data: bytes
     where: str
     files: ExternalFiles | None = None
+    names_columns: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,15 @@ class Imported:
     presumed : mapping of str to str
         The inputs whose first axis is taken for the batch because nothing says which axis is, each with
         the name that the axis would have else.
+    columns : mapping of str to sequence of str
+        Matrices whose columns are inputs, with the names of these.
     """
 
     graph: Graph
     dropped_inputs: frozenset[str] = frozenset()
     fixed_rows: int = 0
     presumed: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,9 @@ class Format:
     read: Callable[[Source], Imported]
 
 
-def open_source(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> Source:
+def open_source(
+    model: str | os.PathLike[str] | bytes, mmap: bool = False, names_columns: bool = True
+) -> Source:
     """The contents of a path, or the bytes themselves.
 
     Parameters
@@ -82,6 +90,8 @@ def open_source(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> So
     model : path or bytes
     mmap : bool
         Whether files beside the model are mapped instead of copied; see `ExternalFiles`.
+    names_columns : bool
+        See `Source`.
 
     Raises
     ------
@@ -91,11 +101,11 @@ def open_source(model: str | os.PathLike[str] | bytes, mmap: bool = False) -> So
         If the file has more than 2 GiB.
     """
     if isinstance(model, bytes):
-        source = Source(model, "the model")
+        source = Source(model, "the model", names_columns=names_columns)
     else:
         path = Path(model)
         where = f"model file {path.name!r}"
-        source = Source(read_file(path, where), where, ExternalFiles(path.parent, mmap))
+        source = Source(read_file(path, where), where, ExternalFiles(path.parent, mmap), names_columns)
     if not source.data:
         raise ModelError(f"{source.where} is empty")
     return source

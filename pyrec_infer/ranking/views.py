@@ -58,7 +58,7 @@ class Views:
     ----------
     imported : Imported
     columns
-        See `Signature`.
+        What the caller names columns of matrix inputs.
     backend : str
         That will serve.
     schema : Schema, optional
@@ -74,6 +74,7 @@ class Views:
     ) -> None:
         graph, presumed, fixed_rows = imported.graph, imported.presumed, imported.fixed_rows
         self._ignored = imported.dropped_inputs
+        self._columns = columns or imported.columns
         fitted = None if schema is None else schema.fit(graph)
         self._raw = None if fitted is None else RawRows(fitted.fields, fitted.limits)
         if schema is not None and fitted is not None and self._raw is not None:
@@ -100,7 +101,7 @@ class Views:
 
     def _signature(self, graph: Graph, infos: Mapping[str, Info], context: Context) -> Signature:
         return Signature(
-            {name: infos[name] for name in graph.inputs}, context.columns, self._ignored, self._raw
+            {name: infos[name] for name in graph.inputs}, self._columns, self._ignored, self._raw
         )
 
     def place(self, candidates: Iterable[str], wanted: Wanted) -> View:

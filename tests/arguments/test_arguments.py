@@ -23,7 +23,7 @@ def pretend(package: str, name: str) -> Any:
     [
         ("torch", "Module", "a PyTorch model.*torch.onnx.export"),
         ("keras", "Model", "a Keras model"),
-        ("lightgbm", "Booster", "a LightGBM model.*convert_lightgbm"),
+        ("lightgbm", "Booster", "a LightGBM model.*model_to_string"),
         ("xgboost", "Booster", "an XGBoost model"),
         ("sklearn", "BaseEstimator", "a scikit-learn model.*skl2onnx"),
         ("onnx", "ModelProto", "SerializeToString"),

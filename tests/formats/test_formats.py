@@ -67,8 +67,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "graph_def": (b"\x0a\x20\x0a\x01x\x12\x0bPlaceholder*\x0b\n\x05dtype", "TensorFlow graph.*tf2onnx"),
     "ort": (b"\x20\0\0\0ORTM" + b"\0" * 50, r"ONNX Runtime model \(\.ort\)"),
     "tflite": (b"\x20\0\0\0TFL3" + b"\0" * 50, "TensorFlow Lite"),
-    "lightgbm": (b"tree\nversion=v4\nnum_class=1\n", "LightGBM model.*onnxmltools"),
-    "lightgbm_json": (b'{"name":"tree","tree_info":[]}', "LightGBM model in JSON"),
+    "lightgbm_json": (b'{"name":"tree","tree_info":[]}', "LightGBM model in JSON.*save_model"),
     "xgboost_json": (
         b'{"learner":{"attributes":{}},"version":[2,1,0]}',
         "XGBoost model in JSON.*onnxmltools",
@@ -111,17 +110,14 @@ def test_files_that_other_libraries_write(tmp_path: Path) -> None:
             pi.load(path)
 
 
-@pytest.mark.parametrize(("name", "message"), [("lightgbm", "LightGBM"), ("xgboost", "XGBoost")])
-def test_trees_that_other_libraries_write(tmp_path: Path, name: str, message: str) -> None:
-    library: Any = pytest.importorskip(name)
+def test_trees_that_other_libraries_write(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
-    kind = library.LGBMClassifier if name == "lightgbm" else library.XGBClassifier
-    booster: Any = kind(n_estimators=2).fit(x, y)
-    made = booster.booster_ if name == "lightgbm" else booster.get_booster()
-    for suffix in ("txt",) if name == "lightgbm" else ("json", "ubj"):
+    xgboost: Any = pytest.importorskip("xgboost")
+    booster: Any = xgboost.XGBClassifier(n_estimators=2).fit(x, y)
+    for suffix in ("json", "ubj"):
         path = tmp_path / f"model.{suffix}"
-        made.save_model(str(path))
-        with pytest.raises(ModelError, match=message):
+        booster.get_booster().save_model(str(path))
+        with pytest.raises(ModelError, match="XGBoost"):
             pi.load(path)
     path.write_bytes(pickle.dumps(booster))
     with pytest.raises(ModelError, match="Python pickle"):
