@@ -25,7 +25,7 @@ def load(
     mmap: bool = False,
     schema: Schema | None = None,
 ) -> Model:
-    """Load and compile a model: an ONNX file, or a text model of LightGBM.
+    """Load and compile a model: an ONNX file, or trees of LightGBM or XGBoost.
 
     Parameters
     ----------

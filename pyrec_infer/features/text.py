@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pyrec_infer.errors import SchemaError
-from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.formats.json_text import parse_strict
 
 MOST_BYTES = 1 << 28
 """Of a schema's text: vocabularies of some million words."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise SchemaError("the JSON gives a name twice in one object")
-    return found
-
-
-def _refuse_constant(_: str) -> Any:
-    raise SchemaError("the JSON holds NaN or an infinity, expected finite numbers")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -34,19 +22,7 @@ def parse_json(text: str | bytes) -> Any:
     """
     if len(text) > MOST_BYTES:
         raise SchemaError(f"the JSON has more than {MOST_BYTES} bytes")
-    try:
-        plain = text.decode() if isinstance(text, bytes) else text
-    except UnicodeDecodeError:
-        raise SchemaError("the JSON is not in UTF-8") from None
-    try:
-        return json.loads(plain, object_pairs_hook=_once, parse_constant=_refuse_constant)
-    except SchemaError:
-        raise
-    except RecursionError:
-        raise SchemaError("the JSON is nested too deep") from None
-    except ValueError as error:
-        let_interrupts_pass(error)
-        raise SchemaError("expected JSON") from None
+    return parse_strict(text, SchemaError, "the JSON")
 
 
 __all__ = ["parse_json"]

@@ -15,8 +15,12 @@ _HEAD = 1 << 16
 _TORCH = "export the model with torch.onnx.export and load that file"
 _KERAS = "export the model with Keras' model.export(path, format='onnx') or tf2onnx and load that file"
 _TENSORFLOW = "convert it with tf2onnx (python -m tf2onnx.convert) and load that file"
-_TREES = "convert the model to ONNX with onnxmltools and load that file"
+_XGBOOST = "save the booster with save_model('model.json') and load that file"
 _LIGHTGBM = "save the booster with save_model('model.txt') and load that file"
+_XGBOOST_BINARY = (
+    "an XGBoost model in its old binary format: load it with an XGBoost before 3.1, "
+    "save it with save_model('model.json') and load that file"
+)
 _UNPICKLED = "Unpickling runs code, so it is not opened here; convert the object in it to ONNX and load that"
 
 
@@ -49,7 +53,7 @@ def _pickle(data: bytes) -> str:
     head = data[:_HEAD]
     for word, name, advice in (
         (b"lightgbm", "a LightGBM model", _LIGHTGBM),
-        (b"xgboost", "an XGBoost model", _TREES),
+        (b"xgboost", "an XGBoost model", _XGBOOST),
         (b"catboost", "a CatBoost model", "save it with save_model(path, format='onnx') and load that file"),
         (b"sklearn", "a scikit-learn model", "convert it with skl2onnx and load that file"),
         (b"torch", "a PyTorch object", _TORCH),
@@ -67,8 +71,8 @@ def _hdf5(data: bytes) -> str:
 
 def _json(data: bytes) -> str:
     head = data[:_HEAD]
-    if b'"learner"' in data:
-        return f"an XGBoost model in JSON: {_TREES}"
+    if b'"nodeid"' in head and b'"leaf"' in head:
+        return f"a dump of XGBoost's trees, which lacks what is made of their sums: {_XGBOOST}"
     if b'"oblivious_trees"' in data or b'"features_info"' in head:
         return "a CatBoost model in JSON: save it with save_model(path, format='onnx') and load that file"
     if b'"tree_info"' in data:
@@ -89,10 +93,6 @@ def _markup(data: bytes) -> str:
     return "an XML file: it holds no ONNX model"
 
 
-def _xgboost(data: bytes) -> str:
-    return f"an XGBoost model: {_TREES}"
-
-
 def _says(text: str) -> Callable[[bytes], str]:
     return lambda data: text
 
@@ -109,8 +109,8 @@ _PREFIXES: tuple[tuple[bytes, Callable[[bytes], str]], ...] = (
         _says(f"a PyTorch checkpoint (a pickle): {_TORCH}"),
     ),
     (b"\x89HDF\r\n\x1a\n", _hdf5),
-    (b"{L\0\0\0\0\0\0\0\x07learner", _xgboost),
-    (b"binf", _xgboost),
+    (b"binf", _says(_XGBOOST_BINARY)),
+    (b"bs64", _says(_XGBOOST_BINARY)),
     (b"CBM1", _says("a CatBoost model: save it with save_model(path, format='onnx') and load that file")),
     (b"GGUF", _says("a GGUF file of a language model, which is not a recommendation model in ONNX")),
     (b"\x93NUMPY", _says("a NumPy array without a graph: export the whole model to ONNX")),
@@ -130,6 +130,12 @@ _FLATBUFFERS = {
     b"ORTM": "an ONNX Runtime model (.ort): load the ONNX file that it was made from",
     b"TFL3": f"a TensorFlow Lite model: {_TENSORFLOW}, from the model that it was made from",
 }
+
+
+def _is_xgboost_binary(data: bytes) -> bool:
+    """Whether the name of a booster stands near the start, behind its length."""
+    names = (b"gbtree", b"gblinear", b"dart")
+    return any(len(name).to_bytes(8, "little") + name in data[:1024] for name in names)
 
 
 def _is_safetensors(data: bytes) -> bool:
@@ -170,6 +176,8 @@ def describe_content(data: bytes) -> str:
         return _pickle(data)
     if data[257:262] == b"ustar":
         return "a tar archive: unpack it and load the ONNX file in it"
+    if _is_xgboost_binary(data):
+        return _XGBOOST_BINARY
     if _is_safetensors(data):
         return "a safetensors file of weights without a graph: export the whole model to ONNX"
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")

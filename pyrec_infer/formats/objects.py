@@ -15,7 +15,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("tensorflow", ("Module",), "a TensorFlow model", "tf2onnx"),
     ("tf_keras", ("Model", "Layer"), "a Keras model", "tf2onnx"),
     ("lightgbm", ("Booster", "LGBMModel"), "a LightGBM model", ""),
-    ("xgboost", ("Booster", "XGBModel"), "an XGBoost model", "onnxmltools.convert_xgboost"),
+    ("xgboost", ("Booster", "XGBModel"), "an XGBoost model", ""),
     ("catboost", ("CatBoost",), "a CatBoost model", "model.save_model(path, format='onnx')"),
     ("sklearn", ("BaseEstimator",), "a scikit-learn model", "skl2onnx.to_onnx"),
     ("onnxruntime", ("InferenceSession",), "a session of onnxruntime", ""),
@@ -24,6 +24,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 """Package, names of base classes, what it is, what exports it to ONNX."""
 
 _GIVE = {
+    "xgboost": "give its save_raw('json') (of a scikit-learn estimator, that of get_booster())",
     "lightgbm": "give its model_to_string().encode() (of a scikit-learn estimator, that of booster_)",
     "onnx": "give model.SerializeToString()",
     "onnxruntime": "give the file that it was made from",

@@ -7,9 +7,9 @@ import os
 from pyrec_infer.formats.identify import not_a_model
 from pyrec_infer.formats.onnx import ONNX
 from pyrec_infer.formats.source import Format, Imported, open_source
-from pyrec_infer.formats.trees import LIGHTGBM
+from pyrec_infer.formats.trees import LIGHTGBM, XGBOOST
 
-FORMATS: tuple[Format, ...] = (LIGHTGBM, ONNX)
+FORMATS: tuple[Format, ...] = (LIGHTGBM, XGBOOST, ONNX)
 """The first that knows the contents reads them. ONNX, which has no first bytes of its own, is last."""
 
 

@@ -68,15 +68,16 @@ FILES: dict[str, tuple[bytes, str]] = {
     "ort": (b"\x20\0\0\0ORTM" + b"\0" * 50, r"ONNX Runtime model \(\.ort\)"),
     "tflite": (b"\x20\0\0\0TFL3" + b"\0" * 50, "TensorFlow Lite"),
     "lightgbm_json": (b'{"name":"tree","tree_info":[]}', "LightGBM model in JSON.*save_model"),
-    "xgboost_json": (
-        b'{"learner":{"attributes":{}},"version":[2,1,0]}',
-        "XGBoost model in JSON.*onnxmltools",
+    "xgboost_old": (b"binf" + b"\0" * 60, r"XGBoost model in its old binary.*save_model\('model.json'\)"),
+    "xgboost_binary": (
+        b"\0" * 136 + b"\x0f\0\0\0\0\0\0\0binary:logistic\x06\0\0\0\0\0\0\0gbtree" + b"\0" * 60,
+        "XGBoost model in its old binary",
     ),
-    "xgboost_ubj": (b"{L\0\0\0\0\0\0\0\x07learner{", "XGBoost model"),
-    "xgboost_old": (b"binf" + b"\0" * 60, "XGBoost model"),
+    "xgboost_dump": (b'[{"nodeid": 0, "leaf": 0.5}]', "a dump of XGBoost's trees"),
     "catboost": (b"CBM1" + b"\0" * 60, "CatBoost model.*save_model"),
     "catboost_json": (b'{"features_info":{},"oblivious_trees":[]}', "CatBoost model in JSON"),
     "pickle": (pickle.dumps({"a": 1}), "Python pickle.*runs code"),
+    "pickled_xgboost": (b"\x80\x04\x95\x10\0\0\0\0\0\0\0\x8c\x0fxgboost.sklearn", "XGBoost.*save_model"),
     "pickled_sklearn": (b"\x80\x04\x95\x10\0\0\0\0\0\0\0\x8c\x0fsklearn.ensemble", "scikit-learn.*skl2onnx"),
     "joblib_zlib": (b"\x78\x9c" + b"\1" * 60, "zlib.*joblib"),
     "safetensors": ((16).to_bytes(8, "little") + b'{"a":{"dtype":"F32"}}', "safetensors"),
@@ -108,20 +109,6 @@ def test_files_that_other_libraries_write(tmp_path: Path) -> None:
         torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=not legacy)
         with pytest.raises(ModelError, match="PyTorch checkpoint"):
             pi.load(path)
-
-
-def test_trees_that_other_libraries_write(tmp_path: Path) -> None:
-    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
-    xgboost: Any = pytest.importorskip("xgboost")
-    booster: Any = xgboost.XGBClassifier(n_estimators=2).fit(x, y)
-    for suffix in ("json", "ubj"):
-        path = tmp_path / f"model.{suffix}"
-        booster.get_booster().save_model(str(path))
-        with pytest.raises(ModelError, match="XGBoost"):
-            pi.load(path)
-    path.write_bytes(pickle.dumps(booster))
-    with pytest.raises(ModelError, match="Python pickle"):
-        pi.load(path)
 
 
 def test_objects_in_place_of_files() -> None:

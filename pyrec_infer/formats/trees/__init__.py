@@ -2,7 +2,9 @@
 
 from pyrec_infer.formats.source import Format
 from pyrec_infer.formats.trees.lightgbm import is_lightgbm, read_lightgbm
+from pyrec_infer.formats.trees.xgboost import is_xgboost, read_xgboost
 
 LIGHTGBM = Format("LightGBM", is_lightgbm, read_lightgbm)
+XGBOOST = Format("XGBoost", is_xgboost, read_xgboost)
 
-__all__ = ["LIGHTGBM"]
+__all__ = ["LIGHTGBM", "XGBOOST"]
