@@ -90,12 +90,30 @@ bool find_items(const Executor& executor, const ItemStore& store, PyObject* ids,
   return std::ranges::find(items.rows, ItemIndex::kAbsent) == items.rows.end();
 }
 
+// Borrows what the caller gives for the plan's inputs; false where it needs a closer look.
+bool borrow_given(const State& state, PyObject* const* arguments, Executor::Session& session) {
+  const PreparedSpec& spec = state.spec;
+  for (std::size_t i = 0; i < spec.places.size(); ++i) {
+    if (spec.places[i] >= spec.given()) continue;
+    const InputSpec& input = state.executor.inputs()[i];
+    const py::handle argument(arguments[spec.places[i]]);
+    Tensor& tensor = session.input(i);
+    const bool text = input.dtype == DType::kText;
+    if (!(text ? borrow_strings(argument, tensor) : borrow_plain(argument, tensor)) ||
+        !fits(tensor, input)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The scores of a call with nothing unusual, else an empty object.
 py::object try_call(const State& state, PyObject* const* arguments, const Named& named) {
   const PreparedSpec& spec = state.spec;
   Items items;
-  if (spec.store && !find_items(state.executor, *spec.store, named.ids, items)) return {};
   Executor::Session session(state.executor);
+  if (!spec.reader && !borrow_given(state, arguments, session)) return {};
+  if (spec.store && !find_items(state.executor, *spec.store, named.ids, items)) return {};
   const std::size_t given = spec.given();
   RowMemory memory;
   if (spec.reader) {
@@ -121,17 +139,7 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
       tensor = {items.view.records().row(0), DType::kUint8, {capacity, stride}, {stride, 1}, {}};
       continue;
     }
-    const InputSpec& input = state.executor.inputs()[i];
-    if (spec.reader) {
-      if (!fits(tensor, input)) return {};
-      continue;
-    }
-    const py::handle argument(arguments[place]);
-    const bool text = input.dtype == DType::kText;
-    if (!(text ? borrow_strings(argument, tensor) : borrow_plain(argument, tensor)) ||
-        !fits(tensor, input)) {
-      return {};
-    }
+    if (spec.reader && !fits(tensor, state.executor.inputs()[i])) return {};
   }
   std::int64_t rows = spec.store ? static_cast<std::int64_t>(items.rows.size()) : 1;
   if (spec.rows && !spec.store) {

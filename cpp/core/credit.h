@@ -78,7 +78,7 @@ class Credit {
 
   void decide() { enough_.store(saved_ >= Time(0), std::memory_order_relaxed); }
 
-  Time saved_{kMost / 4};
+  Time saved_{kMost};  // one stop in a first loop, while others start, is no reason to run alone
   Time alone_worked_{kLearn}, alone_taken_{kLearn};
   std::atomic<bool> enough_{true};
 };

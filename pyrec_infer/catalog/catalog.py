@@ -186,10 +186,10 @@ class Catalog(FilteredItems):
         (2,)
         """
         _require_choice(missing, ("error", "nan"))
-        request, candidates = held(request), held(candidates)
+        if type(request) is not dict or candidates is not None:
+            request, candidates = held(request), held(candidates)
         if ids is not None and self._item_call is not None:
-            arrays = self._scorer.given.of_stored(request, candidates)
-            found = None if arrays is None else self._item_call(*arrays, ids=ids)
+            found = self._scorer.given.scores(self._item_call, request, candidates, ids)
             if found is not None:
                 return self._scorer.wanted.unpack(found)
         view, rows = find_items(self._store, self._id_type, ids)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 from pyrec_infer.arguments import Inputs, Signature, of_one_row
@@ -59,11 +60,22 @@ class Given:
         late = None if own is None else self._side("candidate", {} if candidates is None else candidates)
         return None if own is None or late is None else [*own, *late]
 
-    def of_stored(self, request: Inputs, candidates: Inputs | None) -> Sequence[Any] | None:
-        """What a call takes that looks the items up: a raw row as it is where `reader` reads it there."""
-        if self.reader is None:
-            return self.of_request(request, candidates)
-        return (request,) if candidates is None else None
+    def scores(self, call: Callable[..., Any], request: Inputs, candidates: Inputs | None, ids: Any) -> Any:
+        """What a call that looks the items up makes of a raw row or of a request by names; None if nothing.
+
+        Values go to it as they are, and what they are is looked at only where it does not take them so.
+        """
+        if self.reader is not None:
+            return call(request, ids=ids) if candidates is None else None
+        if candidates is not None or self._takes_rows:
+            values = self.of_request(request, candidates)
+            return None if values is None else call(*values, ids=ids)
+        named = _by_name(request, self._names["request"], self._unread)
+        found = None if named is None else call(*named, ids=ids)
+        if named is None or found is not None:
+            return found
+        rows = of_one_row(named, self._of_request)
+        return None if rows is None or all(map(is_, rows, named)) else call(*rows, ids=ids)
 
     def of_items(self, items: Inputs) -> list[Any] | None:
         """The items' inputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,42 @@ def test_prepared_calls_of_items_refuse_as_scores_do(model: pi.Model) -> None:
     late = model.catalog({"item": shop(30)["item"]}, candidates=["dense"]).prepare(["user"], ["dense"])
     with pytest.raises(RowCountError):
         late(USER["user"], shop(30)["dense"], ids=ids)
+
+
+def test_scores_of_requests_with_and_without_an_axis_of_rows(model: pi.Model) -> None:
+    catalog = model.catalog(shop(30))
+    user, ids = int(USER["user"][0]), np.asarray([4, 29, 0, 4])
+    expected = catalog.score(USER)[ids]
+    for value in (user, np.int64(user), np.asarray(user), [user], np.asarray([user], np.int32), float(user)):
+        np.testing.assert_array_equal(catalog.score({"user": value}, ids), expected)
+    np.testing.assert_array_equal(catalog.score(MappingProxyType(USER), ids), expected)
+    with pytest.raises(RowCountError):
+        catalog.score({"user": np.asarray([user, user])}, ids)
+    with pytest.raises(MissingInputError):
+        catalog.score({}, ids)
+    with pytest.raises(InputError, match="part of the items"):
+        catalog.score({**USER, "item": user}, ids)
+    with pytest.raises(IdRangeError, match="row 1"):
+        catalog.score(USER, [4, 30])
+    missing = catalog.score({"user": user}, [4, 30], missing="nan")
+    np.testing.assert_array_equal(missing, [expected[0], np.nan])
+
+
+def test_an_array_that_lies_as_the_plan_reads_it_is_looked_at_once(
+    model: pi.Model, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "numba":
+        pytest.skip("native backends look items up")
+    catalog, ids = model.catalog(shop(30)), np.asarray([4, 29])
+    expected = catalog.score(USER)[ids]
+
+    def fail(*given: Any) -> None:
+        raise AssertionError(given)
+
+    monkeypatch.setattr("pyrec_infer.catalog.given.of_one_row", fail)
+    np.testing.assert_array_equal(catalog.score(USER, ids), expected)
+    with pytest.raises(AssertionError):
+        catalog.score({"user": int(USER["user"][0])}, ids)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.str_])

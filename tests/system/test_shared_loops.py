@@ -41,6 +41,12 @@ def test_loops_that_pay_are_shared_also_after_one_that_waits() -> None:
     assert play(credit, 100, lambda: WORK / 1.8)[1] == 100
 
 
+def test_a_first_loop_that_waits_is_forgiven() -> None:
+    credit = native.Credit()
+    assert play(credit, 1, lambda: WORK + 15e-3)[1] == 1
+    assert play(credit, 100, lambda: WORK / 1.8)[1] == 100
+
+
 @pytest.mark.parametrize("wait", [1.01, 1.2, 3, 20])
 @pytest.mark.parametrize("often", [0.25, 1.0])
 def test_loops_that_others_delay_take_hardly_longer_than_alone(wait: float, often: float) -> None:
