@@ -132,6 +132,20 @@ std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
   return made;
 }
 
+std::unique_ptr<IndexHandle> chosen(const IndexHandle& handle, const PlainArray<std::int64_t>& rows,
+                                    const std::optional<PlainArray<std::uint64_t>>& mask) {
+  const std::span allowed = read_mask(handle, mask);
+  std::vector<std::int64_t> given(rows.data(), rows.data() + rows.size());
+  std::ranges::sort(given);
+  given.erase(std::unique(given.begin(), given.end()), given.end());
+  auto made = std::make_unique<IndexHandle>();
+  made->kept = handle.kept;
+  made->items = handle.items;
+  const GilRelease release;
+  made->index = std::make_unique<VectorIndex>(*handle.index, given, allowed);
+  return made;
+}
+
 // Rows that queries do not get, in one list, or in one for each.
 struct GivenExclusions {
   std::vector<std::uint32_t> places;
@@ -294,6 +308,8 @@ void bind_retrieval(py::module_& module) {
            py::arg("rows"), py::arg("biased"))
       .def("mask", &mask, py::arg("flags"), py::arg("within") = py::none())
       .def("restricted", &restricted, py::arg("mask"), py::arg("copied"))
+      .def("chosen", &chosen, py::arg("rows"), py::arg("mask") = py::none())
+      .def("size", [](const IndexHandle& handle) { return handle.index->size(); })
       .def("search", &search, py::arg("isa"), py::arg("pool"), py::arg("queries"), py::arg("k"),
            py::arg("few"), py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
            py::arg("bounds") = py::none(), py::arg("times") = py::none(),

@@ -91,7 +91,6 @@ void Scan::note_panels(std::size_t block, const std::uint64_t* marks_of) {
     if (marks_of[query] == 0) continue;
     for (std::uint64_t marks = marks_of[query] & present(block); marks != 0; marks &= marks - 1) {
       const std::size_t number = block * kBlock + static_cast<std::size_t>(std::countr_zero(marks));
-      if (best_[query].is_excluded(index_.place(number))) continue;
       prefetch_bytes(index_.line(lines, number), table_.line_bytes(Form::kCodes));
       __builtin_prefetch(&table_.of(index_.row(number)));
       passed_[query].push_back(static_cast<std::uint32_t>(number));
@@ -134,6 +133,8 @@ void Scan::narrow(std::size_t query, std::size_t waiting) {
                             group_.bounds.scales() + query, 1, &rows, 1, table_.codes_stride);
     for (marks &= ~std::uint64_t{0} >> (kBlock - numbers.size()); marks != 0; marks &= marks - 1) {
       const std::uint32_t number = numbers[static_cast<std::size_t>(std::countr_zero(marks))];
+      // Of those that the coarse codes have left most are gone by now.
+      if (best_[query].is_excluded(index_.place(number))) continue;
       prefetch_bytes(index_.line(vectors, number), table_.line_bytes(Form::kVectors));
       found_[query].push_back(number);
     }

@@ -88,13 +88,32 @@ VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t
   places_.reserve(count);
   for (std::size_t block = 0; block < whole.blocks(); ++block) {
     for (std::uint64_t bits = allowed[block]; bits != 0; bits &= bits - 1) {
-      const std::size_t i = block * kBlock + static_cast<std::size_t>(std::countr_zero(bits));
-      rows_.push_back(whole.plain_ ? static_cast<std::uint32_t>(i) : whole.rows_[i]);
-      places_.push_back(whole.plain_ ? static_cast<std::uint32_t>(i) : whole.places_[i]);
+      add(whole, block * kBlock + static_cast<std::size_t>(std::countr_zero(bits)));
     }
   }
   read_details();
   if (copied) copy_lines();
+}
+
+VectorIndex::VectorIndex(const VectorIndex& whole, std::span<const std::int64_t> rows,
+                         std::span<const std::uint64_t> allowed)
+    : table_(whole.table_) {
+  table_.coarse = nullptr;
+  std::vector<std::size_t> numbers;
+  for (const std::int64_t row : rows) {
+    const auto number = whole.number_of(row);
+    if (!number) continue;
+    const bool taken = allowed.empty() || (allowed[*number / kBlock] >> *number % kBlock & 1) != 0;
+    if (taken) numbers.push_back(*number);
+  }
+  std::ranges::sort(numbers);
+  for (const std::size_t number : numbers) add(whole, number);
+  read_details();
+}
+
+void VectorIndex::add(const VectorIndex& whole, std::size_t number) {
+  rows_.push_back(whole.row(number));
+  places_.push_back(whole.place(number));
 }
 
 // Lays what is known of the vectors beside their rows.
@@ -161,8 +180,15 @@ VectorIndex::Lines VectorIndex::lines(Form form) const {
 }
 
 std::optional<std::uint32_t> VectorIndex::place_of(std::int64_t row) const {
+  const auto number = number_of(row);
+  if (!number) return std::nullopt;
+  return place(*number);
+}
+
+// Of the item of a row among all, if there is one.
+std::optional<std::size_t> VectorIndex::number_of(std::int64_t row) const {
   if (rows_.empty() || row < rows_.front() || row > rows_.back()) return std::nullopt;
-  if (plain_) return static_cast<std::uint32_t>(row);
+  if (plain_) return static_cast<std::size_t>(row);
   // Rows are different and rise, so at most as many stand before one as are less, and no fewer than
   // these without all that are missing.
   const auto number = static_cast<std::size_t>(row);
@@ -171,7 +197,7 @@ std::optional<std::uint32_t> VectorIndex::place_of(std::int64_t row) const {
   const auto among = std::span(rows_).subspan(first, last - first);
   const auto found = std::ranges::lower_bound(among, row);
   if (found == among.end() || *found != row) return std::nullopt;
-  return places_[first + static_cast<std::size_t>(found - among.begin())];
+  return first + static_cast<std::size_t>(found - among.begin());
 }
 
 std::size_t VectorIndex::mask_of(const std::uint8_t* flags, std::span<const std::uint64_t> within,

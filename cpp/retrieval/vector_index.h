@@ -49,6 +49,10 @@ class VectorIndex {
   // stay what they are there; coarse codes are not read. With `copied` what a search reads of all
   // of them, their codes or else their vectors, is copied, to lie side by side.
   VectorIndex(const VectorIndex& whole, std::span<const std::uint64_t> allowed, bool copied);
+  // The same of those of some rows, all different, that have a place there and, where `allowed` is
+  // not empty, their bit: in time that follows the number of these rows alone.
+  VectorIndex(const VectorIndex& whole, std::span<const std::int64_t> rows,
+              std::span<const std::uint64_t> allowed);
 
   // A bit for each item of each block whose row is flagged, and where `within` is not empty has its
   // bit there; returns how many there are.
@@ -115,6 +119,8 @@ class VectorIndex {
     bool run;  // rows lie side by side
   };
 
+  std::optional<std::size_t> number_of(std::int64_t row) const;
+  void add(const VectorIndex& whole, std::size_t number);
   void read_details();
   void lay_panels();
   void copy_lines();

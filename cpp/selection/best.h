@@ -99,12 +99,13 @@ class Best {
 
   Best(std::size_t k, std::span<const std::uint32_t> excluded, std::size_t room)
       : k_(k), room_(room), excluded_(excluded) {
-    if (!excluded.empty()) marks_.resize(std::bit_ceil(excluded.size()) / 4 + 1);
+    // A power of two.
+    if (!excluded.empty()) marks_.resize((std::bit_ceil(excluded.size()) + 3) / 4);
     for (const std::uint32_t place : excluded) marks_[word_of(place)] |= bit_of(place);
   }
 
   // Most places are told from those that are left out by a bit of their own, without a search.
-  std::size_t word_of(std::uint32_t place) const { return place / 64 % marks_.size(); }
+  std::size_t word_of(std::uint32_t place) const { return place / 64 & (marks_.size() - 1); }
   static std::uint64_t bit_of(std::uint32_t place) { return std::uint64_t{1} << place % 64; }
   // see(i) for scores among which are all that may be among the best.
   template <class See>

@@ -142,6 +142,10 @@ class ChangedIndex:
         older, own = self._older.restricted(every, queries), self._own.restricted(flags, queries)
         return ChangedIndex(self._made, older, own, self._change)
 
+    def chosen(self, rows: Rows64, queries: int) -> ChangedIndex:
+        older, own = self._older.chosen(rows, queries), self._own.chosen(rows, queries)
+        return ChangedIndex(self._made, older, own, self._change)
+
     def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
     ) -> tuple[Rows64, Floats, Rows64, int]:

@@ -13,6 +13,7 @@ from pyrec_infer.extension import native
 from pyrec_infer.kernels.spec import compiled
 from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.excluded import ExcludedRows, without
+from pyrec_infer.selection.masks import marked
 from pyrec_infer.store import Rows64, StoreView
 from pyrec_infer.top_k import Adjustment, Ranked
 
@@ -88,6 +89,10 @@ class Index(Protocol):
         memory."""
         ...
 
+    def chosen(self, rows: Rows64, queries: int) -> Index:
+        """The same of those of some rows, in time that follows their number alone where they are few."""
+        ...
+
 
 @compiled
 def _multiply(queries: Any, vectors: Any, biases: Any, products: Any) -> None:
@@ -121,6 +126,9 @@ class NumbaIndex:
 
     def restricted(self, flags: NDArray[np.bool_], queries: int | None = None) -> NumbaIndex:
         return NumbaIndex(self._form, self._view, self._rows, np.flatnonzero(flags[self._rows]))
+
+    def chosen(self, rows: Rows64, queries: int) -> NumbaIndex:
+        return self.restricted(marked(len(self._view.records), rows), queries)
 
     def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
@@ -189,6 +197,7 @@ class NativeIndex:
     ) -> None:
         made = native.VectorIndex(vectors, details, codes, coarse, rows, biased)
         self._width: int = vectors.shape[1] // 4
+        self._end = len(vectors)
         self._coded = codes is not None
         self._set(made, len(rows), None, backend, pool)
         self._copies: list[ref[NativeIndex]] = []
@@ -205,12 +214,22 @@ class NativeIndex:
         sparse = count < self.count * (_SPARSE if queries is None else self._sparse(queries))
         copied = queries is None and sparse and count <= self._left()
         index = self._index.restricted(mask, copied) if sparse else self._index
-        made = object.__new__(NativeIndex)
-        made._width, made._coded, made._copies = self._width, self._coded, []
-        made._set(index, count, None if sparse else mask, self._backend, self._pool)
+        made = self._of(index, count, None if sparse else mask)
         if copied:
             self._copies.append(ref(made))
         return made
+
+    def chosen(self, rows: Rows64, queries: int) -> NativeIndex:
+        if self.count > len(rows) > self.count * self._sparse(queries):
+            return self.restricted(marked(max(self._end, rows.max() + 1), rows), queries)
+        made = self._index.chosen(rows, self._mask)
+        return self._of(made, made.size(), None)
+
+    def _of(self, index: Any, count: int, mask: NDArray[np.uint64] | None) -> NativeIndex:
+        """The same with another index, of so many items."""
+        made = object.__new__(NativeIndex)
+        made._width, made._coded, made._copies, made._end = self._width, self._coded, [], self._end
+        return made._set(index, count, mask, self._backend, self._pool)
 
     def _sparse(self, queries: int) -> float:
         """Of so large a share of the items it takes as long to read them where they lie as to search all."""

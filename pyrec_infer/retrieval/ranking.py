@@ -20,7 +20,9 @@ _BYTES_OF_RESULT = 64
 def scope_of(choice: RowChoice, whole: Index, queries: int, within: Flags | None = None) -> Index:
     """The items of an index that so many queries may find, of those that are flagged alone where flags are
     given."""
-    state, flags = choice.state, choice.flags
+    state, flags, rows = choice.state, choice.flags, choice.alone
+    if rows is not None:
+        return whole.chosen(rows if within is None else rows[state.flags_of(within)[rows]], queries)
     if within is not None:
         return whole.restricted(both(flags, state.flags_of(within)), queries)
     if flags is None:

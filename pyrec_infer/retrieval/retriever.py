@@ -21,7 +21,7 @@ from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
-from pyrec_infer.selection.excluded import ExcludedRows, one_of, read_excluded
+from pyrec_infer.selection.excluded import Excluded, ExcludedRows, one_of, read_excluded
 from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, State, read_attributes
@@ -321,9 +321,14 @@ class Retriever(FilteredItems):
         state, index = self._ready(where)
         excluded = None
         if exclude is not None:
-            if as_mask("exclude", exclude) is not None:
+            plain = self._id_type.plain_keys(exclude)
+            if plain is None and as_mask("exclude", exclude) is not None:
                 return None
-            own = read_excluded(self._id_type, exclude, len(vectors))
+            own = (
+                Excluded(plain, None)
+                if plain is not None
+                else read_excluded(self._id_type, exclude, len(vectors))
+            )
             view = self._store.read(own.keys)
             if not state.view.is_current():
                 return None

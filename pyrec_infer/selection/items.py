@@ -25,6 +25,9 @@ from pyrec_infer.store import Attribute, Attributes, Keys, Rows64, State, Stored
 
 Flags = NDArray[np.bool_]
 
+_FEW = 256
+"""Of more than one in so many rows it takes less to look at all than to put them in order."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -69,16 +72,21 @@ class RowChoice(NamedTuple):
         What the flags are of, where they are of a filter alone.
     excluded : ExcludedRows or None
         Rows that may not be found, besides.
+    alone : ndarray of int64 or None
+        Rows, all different, that alone may be found, where they are few; then there are no flags.
     """
 
     state: State
     flags: Flags | None
     prepared: Filter | None
     excluded: ExcludedRows | None
+    alone: Rows64 | None = None
 
     def places(self) -> Rows64 | None:
-        """The places of the rows that are flagged; None if none is not."""
+        """The places of the rows that may be found; None if all may."""
         state, flags = self.state, self.flags
+        if self.alone is not None:
+            return np.sort(state.places_of(self.alone))
         if flags is None:
             return None
         if self.prepared is None:
@@ -197,9 +205,13 @@ class FilteredItems(StoredItems):
             mask = None if given is None else as_mask(label, given, len(rows))
             if mask is not None:
                 flags, prepared = both(flags, state.flags_of(mask if alone else ~mask)), None
-        if named.allowed is not None:
-            flags, prepared = both(flags, marked(size, found[0])), None
-        return RowChoice(state, flags, prepared, named.excluded_rows(found))
+        excluded = named.excluded_rows(found)
+        if named.allowed is None:
+            return RowChoice(state, flags, prepared, excluded)
+        if len(found[0]) * _FEW > size:
+            return RowChoice(state, both(flags, marked(size, found[0])), None, excluded)
+        few = np.unique(found[0][found[0] >= 0])
+        return RowChoice(state, None, None, excluded, few if flags is None else few[flags[few]])
 
     def _choose(self, ids: ArrayLike | None, where: Any, allow: Any, exclude: Any, count: int) -> Choice:
         """The same for the items of some ids, or of a list of ids for each request, by their places; for all

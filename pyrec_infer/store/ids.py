@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import plain_names, read_column, regular
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings
-from pyrec_infer.limits import require_own_elements
 from pyrec_infer.store.base import Keys, Rows64
 from pyrec_infer.strings import Texts, joined, of_objects
 
@@ -77,6 +76,12 @@ class IdType:
     def text(self) -> bool:
         return self.kind == "U"
 
+    def plain_keys(self, ids: Any) -> Rows64 | None:
+        """Ids that are keys as they lie; None for what needs a closer look."""
+        if type(ids) is np.ndarray and self.kind == "i" and ids.dtype == np.int64 and ids.ndim == 1:
+            return ids if ids.flags.c_contiguous else None
+        return None
+
     def keys(self, label: str, ids: ArrayLike) -> tuple[Keys, NDArray[np.bool_] | None]:
         """The ids as the store knows them, and which of them it can hold; None if all.
 
@@ -85,10 +90,9 @@ class IdType:
         DTypeError
             If they are of the other type; `ShapeError` if they do not lie along one axis.
         """
-        if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1 and self.kind == "i":
-            require_own_elements(label, ids)
-            return np.ascontiguousarray(ids), None
-        plain = plain_names(ids) if self.text else None
+        plain: Keys | None = self.plain_keys(ids)
+        if plain is None and self.text:
+            plain = plain_names(ids)
         if plain is not None:
             return plain, None
         names = _given(label, ids)

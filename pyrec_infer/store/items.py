@@ -91,6 +91,10 @@ class State:
         """A boolean for each item in order, from one for each row."""
         return flags[: len(self.rows)] if self._in_order else flags[self.rows]
 
+    def places_of(self, rows: Rows64) -> Rows64:
+        """The places of the items of some rows, each of which has one."""
+        return rows if self._in_order else self.kept("places", self.by_row)[rows]
+
     def by_row(self) -> Rows64:
         """The place of the item of each row; anything where there is none."""
         places = np.zeros(len(self.view.records) + 1, np.int64)
