@@ -163,6 +163,57 @@ def test_a_model_of_a_forest_without_onnx(
     np.testing.assert_array_equal(model.score({}, {"x": X}, output=("y", 1)), expected[:, 1])
 
 
+def stumps(thresholds: Sequence[float], comparison: Comparison, missing: Sequence[bool]) -> Forest:
+    """A tree for each threshold of feature 0, which adds 1 for a yes."""
+    count = len(thresholds)
+    branch, leaves = np.arange(count), count + np.arange(2 * count)
+    return Forest(
+        np.concatenate([np.full(count, comparison), np.full(2 * count, LEAF)]),
+        np.zeros(3 * count, np.int64),
+        np.concatenate([thresholds, np.zeros(2 * count)]).astype(F32),
+        np.concatenate([leaves[::2], leaves]),
+        np.concatenate([leaves[1::2], leaves]),
+        np.concatenate([missing, np.zeros(2 * count)]) != 0,
+        branch,
+        np.concatenate([np.zeros(count, np.int64), np.arange(2 * count + 1)]),
+        np.zeros(2 * count, np.int64),
+        np.tile(np.asarray([1, 0], F32), count),
+    )
+
+
+@pytest.mark.parametrize("backend", available_backends())
+@pytest.mark.parametrize("comparison", [Comparison.LESS, Comparison.LESS_EQUAL, Comparison.GREATER])
+def test_branches_that_all_compare_in_the_same_way(
+    load: Callable[[Node], pi.Model], comparison: Comparison, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, backend)
+    thresholds = np.asarray([2, -np.inf, 0, -0.0, 1e-40, np.inf, 2, np.nextafter(F32(2), F32(3)), -1], F32)
+    missing = np.arange(len(thresholds)) % 3 == 0
+    forest = stumps(thresholds.tolist(), comparison, missing.tolist())
+    around = [np.nextafter(thresholds, F32(side)) for side in (-np.inf, np.inf)]
+    values = np.concatenate([thresholds, *around, np.asarray([np.nan, 7], F32)])
+    # Some rows less than those that are walked together, and some more.
+    for rows in (1, 7, len(values), 64, 150):
+        x = np.resize(values, (rows, 1))
+        compare = {"LESS": np.less, "LESS_EQUAL": np.less_equal, "GREATER": np.greater}[comparison.name]
+        expected = np.where(np.isnan(x), missing, compare(x, thresholds)).sum(axis=1)
+        model = load(Node("pyrec.Forest", ("x",), ("y",), {"forest": forest}))
+        np.testing.assert_array_equal(model.run({"x": np.repeat(x, COLUMNS, axis=1)})["y"][:, 0], expected)
+
+
+@pytest.mark.parametrize("count", [65_534, 65_535])
+def test_a_feature_of_more_thresholds_than_16_bits_number(
+    load: Callable[[Node], pi.Model], count: int
+) -> None:
+    forest = stumps(range(count), Comparison.LESS_EQUAL, [False] * count)
+    values = np.asarray([-1, 0, 1, 65_532, 65_533.5, 65_534, 70_000, np.nan], F32)
+    found = load(Node("pyrec.Forest", ("x",), ("y",), {"forest": forest})).run(
+        {"x": np.repeat(values[:, None], COLUMNS, 1)}
+    )
+    expected = [(value <= np.arange(count)).sum() for value in values]
+    np.testing.assert_array_equal(found["y"][:, 0], np.asarray(expected, F32))
+
+
 @pytest.mark.parametrize("backend", available_backends())
 def test_a_model_of_linear_functions_without_onnx(
     load: Callable[[Node], pi.Model], backend: str, monkeypatch: pytest.MonkeyPatch

@@ -3,11 +3,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "plan/op_list.h"
+#include "plan/ops/ranked_forest.h"
 #include "plan/ops/scores.h"
 #include "plan/tensor_tools.h"
 
@@ -124,16 +126,6 @@ struct WalkNode {
   std::int32_t child[2];  // no, yes
 };
 
-template <Mode kMode, class T>
-bool answer(T value, T threshold) {
-  if constexpr (kMode == kLessEqual) return value <= threshold;
-  if constexpr (kMode == kLess) return value < threshold;
-  if constexpr (kMode == kGreaterEqual) return value >= threshold;
-  if constexpr (kMode == kGreater) return value > threshold;
-  if constexpr (kMode == kEqual) return value == threshold;
-  return value != threshold;
-}
-
 template <class T>
 bool answer(std::uint8_t mode, T value, T threshold) {
   switch (mode) {
@@ -152,7 +144,7 @@ bool answer(std::uint8_t mode, T value, T threshold) {
   }
 }
 
-constexpr int kRows = 8;
+constexpr int kRows = RankedForest<float>::kGroup;
 
 // Moves kRows rows down one tree together, so that their cache misses overlap.
 template <class T, class Step>
@@ -175,56 +167,67 @@ template <class T>
 class Walker {
  public:
   explicit Walker(const Forest& forest) {
-    bool first = true;
+    // A forest of float64 is never walked in float32.
+    if (forest.wide && DTypeOf<T>::value == DType::kFloat32) return;
+    std::vector<std::uint8_t> leaf;
+    bool less = true;
+    bool less_equal = true;
+    for (const std::uint8_t mode : forest.modes) {
+      leaf.push_back(mode == kLeaf);
+      less = less && (mode == kLess || mode == kLeaf);
+      less_equal = less_equal && (mode == kLessEqual || mode == kLeaf);
+    }
+    if (less || less_equal) {
+      ranked_ = RankedForest<T>::make({leaf, forest.missing_yes, forest.thresholds, forest.features,
+                                       forest.yes, forest.no, forest.roots, !less_equal});
+      if (ranked_) return;
+    }
     for (std::size_t i = 0; i < forest.modes.size(); ++i) {
       const auto self = static_cast<std::int32_t>(i);
-      const auto mode = static_cast<Mode>(forest.modes[i]);
-      const bool leaf = mode == kLeaf;
       nodes_.push_back({static_cast<T>(forest.thresholds[i]),
-                        leaf ? 0 : forest.features[i],
-                        {leaf ? self : forest.no[i], leaf ? self : forest.yes[i]}});
-      modes_.push_back(leaf ? kLessEqual : mode);
-      missing_.push_back(!leaf && forest.missing_yes[i] != 0);
-      if (leaf) continue;
-      any_missing_ = any_missing_ || forest.missing_yes[i] != 0;
-      uniform_ = first ? mode : uniform_ == mode ? uniform_ : kMember;
-      first = false;
+                        leaf[i] ? 0 : forest.features[i],
+                        {leaf[i] ? self : forest.no[i], leaf[i] ? self : forest.yes[i]}});
+      modes_.push_back(leaf[i] ? static_cast<std::uint8_t>(kLessEqual) : forest.modes[i]);
+      missing_.push_back(!leaf[i] && forest.missing_yes[i] != 0);
     }
   }
 
+  // Where every branch compares in the same way.
+  const std::optional<RankedForest<T>>& ranked() const { return ranked_; }
+
   void run(std::int32_t root, const T* const* rows, std::int32_t* at) const {
-    const WalkNode<T>* nodes = nodes_.data();
-    if (uniform_ == kLessEqual && !any_missing_) {
-      descend(nodes, root, rows, at,
-              [](std::int32_t, T x, T t) { return answer<kLessEqual>(x, t); });
-    } else if (uniform_ == kLessEqual) {
-      descend(nodes, root, rows, at, [this](std::int32_t i, T x, T t) {
-        return answer<kLessEqual>(x, t) || (x != x && missing_[static_cast<std::size_t>(i)] != 0);
-      });
-    } else if (uniform_ == kLess) {
-      descend(nodes, root, rows, at, [this](std::int32_t i, T x, T t) {
-        return answer<kLess>(x, t) || (x != x && missing_[static_cast<std::size_t>(i)] != 0);
-      });
-    } else {
-      descend(nodes, root, rows, at, [this](std::int32_t i, T x, T t) {
-        const auto index = static_cast<std::size_t>(i);
-        return answer(modes_[index], x, t) || (x != x && missing_[index] != 0);
-      });
-    }
+    descend(nodes_.data(), root, rows, at, [this](std::int32_t i, T x, T t) {
+      const auto index = static_cast<std::size_t>(i);
+      return answer(modes_[index], x, t) || (x != x && missing_[index] != 0);
+    });
   }
 
  private:
+  std::optional<RankedForest<T>> ranked_;
   std::vector<WalkNode<T>> nodes_;
   std::vector<std::uint8_t> modes_;
   std::vector<std::uint8_t> missing_;
-  Mode uniform_ = kLessEqual;
-  bool any_missing_ = false;
 };
 
 class Ensemble {
  public:
   explicit Ensemble(const Attributes& attributes)
-      : forest_(forest_of(attributes)), narrow_(forest_), wide_(forest_) {}
+      : forest_(forest_of(attributes)), narrow_(forest_), wide_(forest_) {
+    const bool adds =
+        forest_.aggregate == Aggregate::kSum || forest_.aggregate == Aggregate::kAverage;
+    for (std::size_t i = 0; adds && i < forest_.modes.size(); ++i) {
+      const std::int32_t first = forest_.vote_start[i];
+      const std::int32_t votes = forest_.vote_start[i + 1] - first;
+      const bool other = votes == 1 && forest_.vote_target[static_cast<std::size_t>(first)] !=
+                                           forest_.vote_target.front();
+      if ((forest_.modes[i] == kLeaf && votes != 1) || other) {
+        weights_.clear();
+        break;
+      }
+      weights_.push_back(votes == 1 ? forest_.vote_weight[static_cast<std::size_t>(first)] : 0);
+    }
+    if (!weights_.empty()) target_ = forest_.vote_target.front();
+  }
 
   const Forest& forest() const { return forest_; }
 
@@ -241,7 +244,7 @@ class Ensemble {
   template <class T, class F>
   std::int64_t walk(Context& context, const Tensor& matrix, const Walker<T>& walker,
                     F finish) const {
-    constexpr std::int64_t kBlock = 64;
+    constexpr std::int64_t kBlock = RankedForest<T>::kBlock;
     const std::int64_t count = matrix.shape[0];
     const std::int64_t width = matrix.shape[1];
     if (width < forest_.width) {
@@ -251,26 +254,36 @@ class Ensemble {
     const std::int64_t targets = forest_.targets;
     const Tensor scores = allocate(context, DTypeOf<T>::value, Shape{kBlock, targets});
     const Tensor voted = allocate(context, DType::kUint8, Shape{kBlock, targets});
+    const std::optional<RankedForest<T>>& ranked = walker.ranked();
+    const std::int64_t columns = ranked ? static_cast<std::int64_t>(ranked->columns()) : 0;
+    const Tensor ranks =
+        allocate(context, DType::kUint16, Shape{std::max<std::int64_t>(columns, 1), kBlock});
+    std::fill_n(ranks.as<std::uint16_t>(), kBlock, std::uint16_t{0});
     // Leaves read feature 0 too.
     const T nothing = 0;
     for (std::int64_t begin = 0; begin < count; begin += kBlock) {
       const std::int64_t rows = std::min(kBlock, count - begin);
       std::fill_n(scores.as<T>(), rows * targets, T(0));
       std::fill_n(voted.as<std::uint8_t>(), rows * targets, std::uint8_t(0));
-      for (std::int32_t root : forest_.roots) {
+      if (ranked) {
+        ranked->rank(matrix.as<T>() + begin * width, width, rows, ranks.as<std::uint16_t>());
+      }
+      for (std::size_t tree = 0; tree < forest_.roots.size(); ++tree) {
         for (std::int64_t group = 0; group < rows; group += kRows) {
-          const T* pointers[kRows];
           std::int32_t at[kRows];
           const std::int64_t used = std::min<std::int64_t>(kRows, rows - group);
-          for (std::int64_t r = 0; r < kRows; ++r) {
-            const std::int64_t row = begin + group + (r < used ? r : 0);
-            pointers[r] = width == 0 ? &nothing : matrix.as<T>() + row * width;
+          if (ranked) {
+            ranked->walk(tree, ranks.as<std::uint16_t>() + group, at);
+          } else {
+            const T* pointers[kRows];
+            for (std::int64_t r = 0; r < kRows; ++r) {
+              const std::int64_t row = begin + group + (r < used ? r : 0);
+              pointers[r] = width == 0 ? &nothing : matrix.as<T>() + row * width;
+            }
+            walker.run(forest_.roots[tree], pointers, at);
           }
-          walker.run(root, pointers, at);
-          for (std::int64_t r = 0; r < used; ++r) {
-            vote(at[r], scores.as<T>() + (group + r) * targets,
-                 voted.as<std::uint8_t>() + (group + r) * targets);
-          }
+          add_votes(at, used, scores.as<T>() + group * targets,
+                    voted.as<std::uint8_t>() + group * targets);
         }
       }
       for (std::int64_t r = 0; r < rows; ++r) {
@@ -282,6 +295,21 @@ class Ensemble {
       }
     }
     return count;
+  }
+
+  // What the leaves of some rows say.
+  template <class T>
+  void add_votes(const std::int32_t* leaves, std::int64_t rows, T* scores,
+                 std::uint8_t* voted) const {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (weights_.empty()) {
+        vote(leaves[r], scores + r * forest_.targets, voted + r * forest_.targets);
+      } else {
+        scores[r * forest_.targets + target_] +=
+            static_cast<T>(weights_[static_cast<std::size_t>(leaves[r])]);
+        voted[r * forest_.targets + target_] = 1;
+      }
+    }
   }
 
   template <class T>
@@ -304,6 +332,8 @@ class Ensemble {
   Forest forest_;
   Walker<float> narrow_;
   Walker<double> wide_;
+  Reals weights_;  // of each node, where each leaf has one vote and votes are added to one score
+  std::int64_t target_ = 0;  // that score
 };
 
 std::int64_t rows_of(const Tensor& x) { return x.rank() == 2 ? x.shape[0] : 1; }
