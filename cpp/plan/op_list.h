@@ -38,6 +38,7 @@ std::span<const OpEntry> dense_layer_ops();
 std::span<const OpEntry> dense_quantized_ops();
 std::span<const OpEntry> pack_in_order_ops();
 std::span<const OpEntry> lookup_ops();
+std::span<const OpEntry> product_sum_ops();
 std::span<const OpEntry> fold_dots_ops();
 std::span<const OpEntry> masked_ops();
 std::span<const OpEntry> bag_ops();

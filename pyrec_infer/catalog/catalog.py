@@ -64,7 +64,7 @@ class Catalog(FilteredItems):
         vectors: Any = None,
     ) -> None:
         halves, given = cut_graph(part, items, candidates, precision)
-        self._encoder, self._scorer = encoder, scorer = ItemEncoder(halves), Scorer(halves)
+        self._encoder, self._scorer = encoder, scorer = ItemEncoder(halves, given), Scorer(halves)
         arrays = encoder.checked_items(given)
         count = encoder.count_of(arrays)
         if are_many(count):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pyrec_infer.arguments import Signature
 from pyrec_infer.backends.base import Fallbacks
 from pyrec_infer.backends.select import make_executor
 from pyrec_infer.execution.planning import plan_graph
 from pyrec_infer.execution.ready import ReadyPlan
-from pyrec_infer.ir import Graph
+from pyrec_infer.ir import Array, Graph
 from pyrec_infer.outputs import Wanted
 from pyrec_infer.passes import Context
 from pyrec_infer.plan import Plan
@@ -55,9 +58,21 @@ class ModelPart:
         """A plan, ready to run."""
         return ReadyPlan(plan, make_executor(plan, self.backend, self.pool, self.fallbacks, self.max_bytes))
 
-    def once(self, graph: Graph) -> ReadyPlan:
-        """The plan of what is done when an item enters, ready to run."""
-        return self.ready(plan_graph(graph, Context(strict_ids=True)))
+    def once(self, graph: Graph, items: Mapping[str, Array] | None = None) -> ReadyPlan:
+        """The plan of what is done when an item enters, ready to run; of records where some items, what they
+        are made of, are given."""
+        sample = None
+        if items is not None and self.backend != "numba":
+            sample = {name: ids[:_SAMPLE] for name, ids in items.items() if _are_ids(ids)}
+        return self.ready(plan_graph(graph, Context(strict_ids=True, sample=sample)))
+
+
+_SAMPLE = 1 << 12
+"""Items that are looked at to see which ids come again."""
+
+
+def _are_ids(values: object) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.ndim in (1, 2)
 
 
 __all__ = ["ModelPart"]

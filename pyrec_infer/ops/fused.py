@@ -15,7 +15,7 @@ from pyrec_infer.ops.core.shapes import broadcast, fresh
 from pyrec_infer.ops.core.traits import ELEMENTWISE, Count, no_flops, of_last_axis, of_product, two_each
 from pyrec_infer.ops.indexing import checked_ids
 from pyrec_infer.ops.linear_algebra import matmul_shape, rows_of_matmul
-from pyrec_infer.ops.lookup_parts import lookup_parts
+from pyrec_infer.ops.lookup_parts import LOOKUPS, lookup_operands, lookup_parts
 from pyrec_infer.ops.scores import logistic
 
 F32 = np.dtype(np.float32)
@@ -145,6 +145,35 @@ def _lookup_sum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     total = np.sum(_operands(node, inputs, 1), axis=0, dtype=F32)
     bias = optional(inputs, 0)
     return [activate(node, np.asarray(total if bias is None else total + bias))]
+
+
+def _infer_product_sum(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
+    width, multiplied = int(node.attribute("width", -1)), node.attribute("multiplied", ())
+    for i, part in enumerate(lookup_parts(node)):
+        if i not in multiplied and part.width != width:
+            raise fault(ModelError, node, "expected parts of one width")
+    return [Info(F32, (_lookup_rows(node, inputs[: _weights_of(node)], 1), width))]
+
+
+def _weights_of(node: Node) -> int:
+    """The place of the first matrix of weights among the inputs of a ``pyrec.ProductSum``."""
+    return LOOKUPS[node.op] + len(lookup_operands(node))
+
+
+def _product_sum(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    first = _weights_of(node)
+    rows = _operands(node, inputs[:first], 1)
+    for i, part in enumerate(node.attribute("multiplied", ())):
+        rows[part] = np.matmul(rows[part], required(node, inputs, first + i))
+    total, bias = np.sum(rows, axis=0, dtype=F32), optional(inputs, 0)
+    return [activate(node, np.asarray(total if bias is None else total + bias))]
+
+
+def _product_sum_rows(node: Node, inputs: Sequence[Info | None], outputs: Sequence[Info]) -> RowFlow:
+    first = _weights_of(node)
+    if any(info is not None and info.rows != Rows.INVARIANT for info in inputs[first:]):
+        return RowFlow((Rows.OPAQUE,), coupled=True)
+    return _by_row(1)(node, inputs[:first], outputs)
 
 
 def _by_row(first: int) -> Callable[[Node, Sequence[Info | None], Sequence[Info]], RowFlow]:
@@ -285,6 +314,12 @@ def _lookup_sum_flops(node: Node, shapes: Sequence[Shape | None], made: int, cou
     return made * (len(node.inputs) // 2)
 
 
+def _product_sum_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
+    """Those of a sum, and two for each row's number and each column of the weights."""
+    widths, first = node.attribute("widths", ()), _weights_of(node)
+    return made * (first // 2 + 2 * sum(int(widths[part]) for part in node.attribute("multiplied", ())))
+
+
 def _fold_dots_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
     """Two for each number of the weights and each of a vector."""
     width = (shapes[0] or (1,))[-1]
@@ -328,6 +363,10 @@ OPS = (
     # The same with all widths alike, summed: act(bias + sum of parts). Inputs bias (absent, [H], [1, H]
     # or [N, H]), source_0, table_0, ...
     Op("pyrec.LookupSum", _infer_lookup_sum, _lookup_sum, _by_row(1), flops=_lookup_sum_flops),
+    # The same where parts `multiplied[i]` are multiplied by weights W_i [width of the part, H] first, all of
+    # constant tables: inputs as before, then W_0, W_1, ... Backends may keep products for ids that come
+    # again. Attributes also: width (int), which is H.
+    Op("pyrec.ProductSum", _infer_product_sum, _product_sum, _product_sum_rows, flops=_product_sum_flops),
     # Inputs rows and a record table: `width` elements of ONNX type `to` at byte `offset` of each of the
     # rows, exactly.
     Op("pyrec.LookupExact", _infer_lookup_exact, _lookup_exact, _by_row(0), flops=no_flops),

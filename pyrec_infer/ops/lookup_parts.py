@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyrec_infer.codecs import find_codec
@@ -12,8 +12,8 @@ from pyrec_infer.ir import Attribute, Node, fault
 NO_ID = -(2**31)
 """What a value gets that is in no table: no id, in integers of any width and in float32."""
 
-LOOKUPS = ("pyrec.Lookup", "pyrec.LookupSum")
-"""The second adds its parts to a bias, which it reads first."""
+LOOKUPS: Mapping[str, int] = {"pyrec.Lookup": 0, "pyrec.LookupSum": 1, "pyrec.ProductSum": 1}
+"""The place of the first part among the inputs of each: sums have a bias before it."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,14 @@ class LookupPart:
         return cls(source, "", -1, width, codec="")
 
 
+def lookup_operands(node: Node) -> tuple[str, ...]:
+    """The source and the table of each part, one after the other; weights follow them."""
+    first, weights = LOOKUPS[node.op], len(node.attribute("multiplied", ()))
+    return node.inputs[first : len(node.inputs) - weights]
+
+
 def lookup_parts(node: Node) -> list[LookupPart]:
-    """The parts of a ``pyrec.Lookup`` or ``pyrec.LookupSum``.
+    """The parts of one of the `LOOKUPS`.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def lookup_parts(node: Node) -> list[LookupPart]:
     UnsupportedModelError
         There is no such codec.
     """
-    operands = node.inputs[LOOKUPS.index(node.op) :]
+    operands = lookup_operands(node)
     fields = [node.attribute(key, ()) for key in ("columns", "widths", "offsets", "codecs")]
     if len({len(operands) / 2, *map(len, fields)}) != 1:
         raise fault(ModelError, node, "its parts are not described alike")
@@ -83,7 +89,8 @@ def make_lookup(
     activation: str = "",
     label: str = "",
 ) -> Node:
-    """A ``pyrec.Lookup`` of parts, or a ``pyrec.LookupSum`` of them and a bias.
+    """A ``pyrec.Lookup`` of parts, or a ``pyrec.LookupSum`` of them and a bias; of a ``pyrec.ProductSum``
+    what it has in common with that.
 
     Examples
     --------
@@ -100,8 +107,8 @@ def make_lookup(
     }
     if activation:
         attributes["activation"] = activation
-    inputs = (bias, *operands) if op == "pyrec.LookupSum" else operands
+    inputs = (bias, *operands) if LOOKUPS[op] else operands
     return Node(op, inputs, (output,), attributes, name=label)
 
 
-__all__ = ["LOOKUPS", "NO_ID", "LookupPart", "lookup_parts", "make_lookup"]
+__all__ = ["LOOKUPS", "NO_ID", "LookupPart", "lookup_operands", "lookup_parts", "make_lookup"]

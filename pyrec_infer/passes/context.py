@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from pyrec_infer.ir import Graph
+from pyrec_infer.ir import Array, Graph
 from pyrec_infer.passes.common.sides import Sides
 from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.passes.load.prepend_features import Front
@@ -59,6 +59,8 @@ class Context:
         See `Ragged`.
     separated : Separated, optional
         The item's part of the graph, once it is taken out.
+    sample : mapping of str to ndarray, optional
+        Of a graph that makes items' records: some items, to see which ids come again.
     screens : bool
         Whether scores need only be near those in float32, with a bound that can be worked out.
     screened : Screened, optional
@@ -85,6 +87,7 @@ class Context:
     stored: tuple[Derived, ...] = ()
     one_request: str = ""
     separated: Separated | None = None
+    sample: Mapping[str, Array] | None = None
     screens: bool = False
     screened: Screened | None = None
 
@@ -179,6 +182,11 @@ def stores_items(graph: Graph, context: Context) -> bool:
 def narrows_layers(graph: Graph, context: Context) -> bool:
     """The caller has chosen another precision than float32."""
     return context.precision != "fp32"
+
+
+def enters_items(graph: Graph, context: Context) -> bool:
+    """Records of items are made."""
+    return context.sample is not None
 
 
 def screens_scores(graph: Graph, context: Context) -> bool:

@@ -15,6 +15,7 @@ from pyrec_infer.passes.context import (
     asks_for_outputs,
     asks_for_scores,
     computes_scores,
+    enters_items,
     fixes_rows,
     has_features,
     is_asked,
@@ -34,6 +35,7 @@ from pyrec_infer.passes.context import (
 )
 from pyrec_infer.passes.finish.choose_precision import choose_precision
 from pyrec_infer.passes.finish.hand_over_rows import hand_over_rows
+from pyrec_infer.passes.finish.keep_products import keep_products
 from pyrec_infer.passes.finish.order_neurons import order_neurons
 from pyrec_infer.passes.finish.pad_lists import pad_lists
 from pyrec_infer.passes.finish.prune_masked import prune_masked
@@ -185,6 +187,7 @@ FINISH: tuple[Step, ...] = (
     Step(prune_masked, BY_SIDE, aim=Aim.HIDDEN, clean=True),
     Step(order_neurons, BY_SIDE, orders_neurons, aim=Aim.MANY, clean=True),
     Step(hand_over_rows, BY_SIDE, clean=True),
+    Step(keep_products, ("sample",), enters_items, clean=True),
     Step(require_ids, when=refuses_ids),
     Step(pad_lists, clean=True),
 )

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from pyrec_infer.ir import Graph, Node, Rate, Rows
 from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.ops.lookup_parts import LOOKUPS
 from pyrec_infer.ops.masked import most_positions
 from pyrec_infer.passes.common.sides import Sides, find_rates
 from pyrec_infer.plan import Plan
@@ -26,7 +27,7 @@ def _weight_bytes(node: Node, plan: Plan) -> int:
         value = plan.constants.get(name)
         if value is None:
             continue
-        looked_up = (node.op == "Gather" and place == 0) or node.op in ("pyrec.Lookup", "pyrec.LookupSum")
+        looked_up = (node.op == "Gather" and place == 0) or node.op in LOOKUPS
         is_table = looked_up and value.ndim > 1
         total += value.nbytes // max(len(value), 1) if is_table else value.nbytes
     return total

@@ -11,11 +11,10 @@ from pyrec_infer.ir import Array, Graph, Info, Node
 from pyrec_infer.ops import Trait, has, ids_place
 from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.ops.core.shapes import same_shape
+from pyrec_infer.ops.lookup_parts import LOOKUPS
 
 _CHOICES = frozenset({"Clip", "Mod", "Where"})
 _EXTREMES = frozenset({"Max", "Min"})
-
-_FUSED = frozenset({"pyrec.Lookup", "pyrec.LookupSum"})
 
 
 def _moves(node: Node) -> bool:
@@ -28,7 +27,7 @@ def _keeps(node: Node) -> bool:
 
 
 def _takes_ids(node: Node) -> bool:
-    return ids_place(node) is not None or node.op in _FUSED
+    return ids_place(node) is not None or node.op in LOOKUPS
 
 
 def _reads(node: Node) -> str:

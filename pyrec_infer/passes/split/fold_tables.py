@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pyrec_infer.ir import Array, Graph, Node, Rate
 from pyrec_infer.memory import allocate
-from pyrec_infer.ops.lookup_parts import LookupPart, lookup_parts, make_lookup
+from pyrec_infer.ops.lookup_parts import LookupPart, make_lookup
+from pyrec_infer.passes.common.layer_parts import layer_of_rest, table_parts
 from pyrec_infer.passes.common.sides import Sides, find_rates
 
 _BYTES: Mapping[Rate, int] = {Rate.REQUEST: 32 << 20, Rate.ITEM: 8 << 20, Rate.PAIR: 512 << 10}
@@ -19,17 +20,6 @@ enter; a request's are read once for each request."""
 
 _SHORTEST: Mapping[Rate, int] = {Rate.REQUEST: 2, Rate.ITEM: 8, Rate.PAIR: 8}
 """Shorter rows are multiplied faster than their product is read."""
-
-
-def _table_parts(node: Node, graph: Graph) -> list[LookupPart] | None:
-    """The parts of a lookup in constant float32 tables."""
-    parts = lookup_parts(node)
-    for part in parts:
-        if part.codec == "f32" and (part.offset or part.table not in graph.constants):
-            return None
-        if part.codec not in ("", "f32"):
-            return None
-    return parts
 
 
 def _chosen(
@@ -91,7 +81,7 @@ def fold_tables(graph: Graph, sides: Sides) -> Graph:
         weights = graph.constants.get(node.inputs[1]) if lookup is not None else None
         if lookup is None or lookup.op != "pyrec.Lookup" or weights is None or weights.ndim != 2:
             continue
-        rate, parts = rates[lookup.outputs[0]], _table_parts(lookup, graph)
+        rate, parts = rates[lookup.outputs[0]], table_parts(lookup, graph)
         if parts is None or rate not in _BYTES:
             continue
         chosen = _chosen(parts, graph.constants, weights.shape[1], rate)
@@ -123,16 +113,6 @@ def _folded(
         return [
             make_lookup("pyrec.LookupSum", base, folded, bias=bias, activation=activation, label=layer.name)
         ]
-    total, rest, remaining = f"{base}/folded", f"{base}/rest", f"{base}/rest/weights"
-    constants[remaining] = np.ascontiguousarray(np.concatenate(rows))
-    made = [make_lookup("pyrec.LookupSum", total, folded, bias=bias, label=layer.name)]
-    if any(part.table for part in kept):
-        made.append(make_lookup("pyrec.Lookup", rest, kept, label=layer.name))
-    elif len(kept) == 1:
-        rest = kept[0].source
-    else:
-        made.append(
-            Node("Concat", tuple(part.source for part in kept), (rest,), {"axis": 1}, name=layer.name)
-        )
-    inputs = (rest, remaining, total)
-    return [*made, Node("pyrec.Dense", inputs, layer.outputs, layer.attributes, name=layer.name)]
+    total = f"{base}/folded"
+    made = make_lookup("pyrec.LookupSum", total, folded, bias=bias, label=layer.name)
+    return [made, *layer_of_rest(layer, kept, rows, total, constants)]

@@ -62,7 +62,7 @@ class _Owner:
         if parts == before:
             return node
         operands = tuple(name for part in parts for name in (part.source, part.table))
-        return replace(node, inputs=(*node.inputs[: LOOKUPS.index(node.op)], *operands))
+        return replace(node, inputs=(*node.inputs[: LOOKUPS[node.op]], *operands))
 
 
 def take_own_rows(graph: Graph) -> Graph:
