@@ -19,6 +19,7 @@
 #include "kernels/lookup_sum_bf16.inl.h"
 #include "kernels/lookup_sum_u8.inl.h"
 #include "kernels/order.inl.h"
+#include "kernels/pack_s8.inl.h"
 #include "kernels/pair_dots.inl.h"
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"

@@ -5,10 +5,7 @@
 // lane holds a group of its column. A product `Dot` names the type of its sums and has
 //   Sum start(int row, int vector), what a sum starts from,
 //   static Sum add(Sum, VecI a, VecI b), a sum with the products of the groups a and b,
-//   VecF finish(Sum, int row, int vector), the number that a sum stands for,
-//   bool kFolds, whether some groups are added in pairs, by
-//     static Sum add_two(Sum, VecI a, VecI b, VecI c, VecI d): `folds` of the panel points to the
-//     number of pairs, and then to the numbers of all groups, those of the pairs first;
+//   VecF finish(Sum, int row, int vector), the number that a sum stands for;
 // rows and vectors count from the place that `Dot at(std::size_t row, std::size_t column)` gives.
 
 #include "kernels/panels.inl.h"
@@ -91,47 +88,19 @@ void groups_block(const GroupsProduct& given, const Dot& place, std::size_t last
   start_block(dot, sums);
   const std::byte* rows[kRows];
   find_rows(block, rows);
-  const auto add = [&](std::size_t l) __attribute__((always_inline)) {
-    const std::byte* b = block.b + l * kStep;
+  const std::byte* b = block.b;
+  for (std::size_t l = 0; l < block.groups; ++l, b += kStep) {
     VecI right[kVectors];
 #pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v, b += kLanes * kGroupBytes) right[v] = load_groups(b);
+    for (int v = 0; v < kVectors; ++v) {
+      right[v] = load_groups(b + static_cast<std::size_t>(v) * kLanes * kGroupBytes);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       const VecI left = broadcast(load_group(rows[i] + l * kGroupBytes));
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sums[i][v] = Dot::add(sums[i][v], left, right[v]);
     }
-  };
-  if constexpr (Dot::kFolds) {
-    const std::uint32_t* groups = dot.folds + 1;
-    const std::size_t folded = std::size_t{dot.folds[0]} * 2;
-    for (std::size_t t = 0; t < folded; t += 2) {
-      const std::size_t first = groups[t], second = groups[t + 1];
-      const std::byte* b = block.b + first * kStep;
-      const std::byte* d = block.b + second * kStep;
-      // Registers hold one of both groups.
-      VecI right[kVectors];
-#pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v, b += kLanes * kGroupBytes) {
-        right[v] = load_groups(b);
-        hold(right[v]);
-      }
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        hold(d);
-        const VecI a = broadcast(load_group(rows[i] + first * kGroupBytes));
-        const VecI c = broadcast(load_group(rows[i] + second * kGroupBytes));
-#pragma GCC unroll 16
-        for (int v = 0; v < kVectors; ++v) {
-          const std::size_t place = static_cast<std::size_t>(v) * kLanes * kGroupBytes;
-          sums[i][v] = Dot::add_two(sums[i][v], a, right[v], c, load_groups(d + place));
-        }
-      }
-    }
-    for (std::size_t t = folded; t < block.groups; ++t) add(groups[t]);
-  } else {
-    for (std::size_t l = 0; l < block.groups; ++l) add(l);
   }
   finish_block(block, dot, sums, last);
 }
@@ -173,18 +142,14 @@ void gemm_blocks(const GroupsProduct& product, const Dot& dot, std::size_t m, st
 
 template <class Dot>
 void gemm_groups(const GroupsProduct& product, const Dot& dot, std::size_t m, std::size_t n) {
-  constexpr int kRows = Dot::kFolds ? kFoldRows : kBlockRows;
-  static constexpr BlockTable<GroupsBlockMaker<Dot>, kRows> kBlocks;
-  gemm_blocks<Dot, kRows, kBlockVectors>(product, dot, m, n, kBlocks);
+  static constexpr BlockTable<GroupsBlockMaker<Dot>> kBlocks;
+  gemm_blocks<Dot, kBlockRows, kBlockVectors>(product, dot, m, n, kBlocks);
 }
 
 // The bytes of a packed [k, n] matrix of groups that hold `per_group` elements each.
 inline std::size_t groups_size(std::size_t k, std::size_t n, std::size_t per_group) {
   return ceil_divide(k, per_group) * ceil_divide(n, kLanes) * kLanes * kGroupBytes;
 }
-
-// The size of a panel's list of groups of four elements; see DotU8S8.
-inline std::size_t fold_list_size(std::size_t k) { return kListsFolds ? 1 + ceil_divide(k, 4) : 0; }
 
 // A matrix to be packed, read a vector at a time: columns [j, j + kLanes) of row l, zeros beyond
 // the last column.

@@ -6,32 +6,32 @@
 #include "dispatch/kernels.h"
 #include "kernels/gemm_groups.inl.h"
 #include "kernels/gemm_groups_sparse.inl.h"
+#include "kernels/gemm_runs.inl.h"
 
 namespace pyrec {
 namespace {
 
 // Behind the groups of packed columns lie their scales and what sums start from where a row's zero
 // point is kZeroPoint: -kZeroPoint times the column's sum. Both are padded to whole vectors.
-// Where kListsFolds, the lists of groups follow, one for each panel, with room for one for each
-// vector.
+// Where there are ByteRuns, pack_s8's lists of runs follow, one for each panel, with room for one
+// for each vector.
 struct DotU8S8 {
   using Sum = VecU;
-  static constexpr bool kFolds = kFoldsGroups;
 
   const std::byte* rows;  // the scale and zero point of the first row
   std::size_t row_step;
   const float* column_scales;
   const std::int32_t* corrections;
-  const std::uint32_t* folds;
-  std::size_t fold_step;
+  const std::uint32_t* runs;
+  std::size_t run_step;
 
   DotU8S8 at(std::size_t row, std::size_t column) const {
     return {rows + row * row_step,
             row_step,
             column_scales + column,
             corrections + column,
-            folds + column / kLanes * fold_step,
-            fold_step};
+            runs + column / kLanes * run_step,
+            run_step};
   }
   VecU start(int row, int vector) const {
     std::int32_t zero_point;
@@ -40,9 +40,6 @@ struct DotU8S8 {
     return reinterpret_cast<VecU>(correction & broadcast(zero_point == 0 ? 0 : -1));
   }
   static VecU add(VecU sum, VecI a, VecI b) { return dot_u8s8(sum, a, b); }
-  static VecU add_two(VecU sum, VecI a, VecI b, VecI c, VecI d) {
-    return dot_two_u8s8(sum, a, b, c, d);
-  }
   VecF finish(VecU sum, int row, int vector) const {
     float row_scale;
     __builtin_memcpy(&row_scale, of_row(row), sizeof row_scale);
@@ -68,7 +65,7 @@ struct ProductU8S8 {
            reinterpret_cast<const float*>(scales),
            corrections,
            reinterpret_cast<const std::uint32_t*>(corrections + padded),
-           fold_list_size(k)};
+           run_list_size(k)};
     product = {a, step, packed, ceil_divide(k, 4), bias, bias_step, c, ldc, relu, upcoming};
   }
 
@@ -76,11 +73,20 @@ struct ProductU8S8 {
   GroupsProduct product;
 };
 
+template <class Runs>
+void gemm_in_runs(const ProductU8S8& with, std::size_t m, std::size_t n) {
+  if constexpr (Runs::kAny) {
+    gemm_runs<Runs>(with.product, with.dot, m, n);
+  } else {
+    gemm_groups(with.product, with.dot, m, n);
+  }
+}
+
 void gemm_u8s8(const std::byte* a, const std::byte* packed, const float* bias,
                std::size_t bias_step, bool relu, float* c, std::size_t ldc, std::size_t m,
                std::size_t n, std::size_t k, Upcoming* upcoming) {
   const ProductU8S8 with(a, packed, bias, bias_step, relu, c, ldc, n, k, upcoming);
-  gemm_groups(with.product, with.dot, m, n);
+  gemm_in_runs<ByteRuns>(with, m, n);
 }
 
 void gemm_sparse_u8s8(const std::byte* a, const std::byte* packed, const float* bias,

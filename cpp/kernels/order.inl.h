@@ -7,7 +7,7 @@
 
 #include "dispatch/kernels.h"
 #include "kernels/gemm_groups_sparse.inl.h"
-#include "kernels/quantize.inl.h"
+#include "kernels/pack_s8.inl.h"
 
 namespace pyrec {
 namespace {
@@ -90,7 +90,6 @@ void reorder_s8(const std::byte* packed, const std::int32_t* order, std::size_t 
   reorder_groups<4>(packed, order, k, n, out);
   const std::size_t size = groups_size(k, n, 4);
   __builtin_memcpy(out + size, packed + size, packed_size_s8(k, n) - size);
-  if (n > 0) list_folds(out, k, n, widest_sparse_panel(ceil_divide(k, 4), n));
 }
 
 void reorder_bf16(const std::byte* packed, const std::int32_t* order, std::size_t k, std::size_t n,

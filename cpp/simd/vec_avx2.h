@@ -30,17 +30,10 @@ constexpr int kSkipRows = 2;
 constexpr int kSkipVectors = 6;
 constexpr std::size_t kSkipFewest = 2;
 
-// Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
-// lists.
-constexpr bool kListsFolds = true;
-constexpr int kFoldRows = 4;  // of a block, where half of the right side stays in memory
-constexpr std::int16_t kFoldLimit = 258;  // 127 times it is below 2^15
 #ifdef __AVXVNNI__
 constexpr bool kSkipsGroups = true;  // and they are faster than others where there are zeros
-constexpr bool kFoldsGroups = false;
 #else
 constexpr bool kSkipsGroups = false;
-constexpr bool kFoldsGroups = true;
 #endif
 
 // dot_bf16_pairs is an instruction.
@@ -288,47 +281,79 @@ inline void store_bytes(std::byte* p, const VecI (&x)[4]) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(mixed, order));
 }
 
-// Each lane holds four bytes, 0 to 127 in a and signed in b: sum and their products, modulo 2^32.
-// Two products make at most 2 * 127 * 128 < 2^15, so that nothing saturates.
-inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
 #ifdef __AVXVNNI__
+// Each lane holds four bytes, 0 to 127 in a and signed in b: sum and their products, modulo 2^32.
+inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
   return reinterpret_cast<VecU>(_mm256_dpbusd_avx_epi32(
       reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+// The same of two pairs of lanes.
+inline VecU dot_two_u8s8(VecU sum, VecI a, VecI b, VecI c, VecI d) {
+  return dot_u8s8(dot_u8s8(sum, a, b), c, d);
+}
+
+// Sums of products of bytes are in 32 bits from the start.
+struct ByteRuns {
+  static constexpr bool kAny = false;
+};
 #else
-  const __m256i pairs =
-      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
-  return sum + multiply_pairs(reinterpret_cast<VecI>(pairs), broadcast(0x00010001));
-#endif
+// Sums of products of bytes, 0 to 127 and signed ones, in 16 bits for each half of a lane: of a run
+// of groups, four bytes in each lane, whose sums fit. Two products make at most 2 * 127 * 128 <
+// 2^15, so that nothing saturates.
+struct ByteRuns {
+  static constexpr bool kAny = true;
+  static constexpr int kRows = 2;  // of a block
+  static constexpr int kVectors = 3;
+
+  static VecI start(VecI a, VecI b) {
+    return reinterpret_cast<VecI>(
+        _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  }
+  static VecI add(VecI sums, VecI a, VecI b) {
+    return reinterpret_cast<VecI>(
+        _mm256_add_epi16(reinterpret_cast<__m256i>(sums), reinterpret_cast<__m256i>(start(a, b))));
+  }
+  static VecU widen(VecU sum, VecI sums) {
+    return sum + multiply_pairs(sums, broadcast(0x00010001));
+  }
+  // Has all that makes them come before what follows: more would have to stay in registers than
+  // there are.
+  static void settle(VecI& sums) { asm volatile("" : "+x"(sums)); }
+
+  // The sums of the bytes of a run's right sides in each half of a lane that are above and below
+  // zero.
+  struct Bounds {
+    VecI most{}, least{};
+
+    Bounds with(VecI b) const {
+      const __m256i zero = _mm256_setzero_si256(), bytes = reinterpret_cast<__m256i>(b);
+      const VecI ones = broadcast(0x01010101);
+      return {add(most, ones, reinterpret_cast<VecI>(_mm256_max_epi8(bytes, zero))),
+              add(least, ones, reinterpret_cast<VecI>(_mm256_min_epi8(bytes, zero)))};
+    }
+    // Whether sums of products with bytes of 0 to 127 stay in 16 bits.
+    bool fit() const {
+      constexpr std::int16_t kLargest = 0x7fff / 127;
+      const __m256i limit = _mm256_set1_epi16(kLargest);
+      const __m256i lowest = _mm256_sub_epi16(_mm256_setzero_si256(), limit);
+      const __m256i beyond =
+          _mm256_or_si256(_mm256_cmpgt_epi16(reinterpret_cast<__m256i>(most), limit),
+                          _mm256_cmpgt_epi16(lowest, reinterpret_cast<__m256i>(least)));
+      return _mm256_testz_si256(beyond, beyond) != 0;
+    }
+  };
+};
+
+// Each lane holds four bytes, 0 to 127 in a and signed in b: sum and their products, modulo 2^32.
+inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
+  return ByteRuns::widen(sum, ByteRuns::start(a, b));
 }
 // The same of two pairs of lanes, where the products of each half of b and d fit 16 bits together,
 // as those of bytes of -64 to 64 do.
 inline VecU dot_two_u8s8(VecU sum, VecI a, VecI b, VecI c, VecI d) {
-#ifdef __AVXVNNI__
-  return dot_u8s8(dot_u8s8(sum, a, b), c, d);
-#else
-  const __m256i first =
-      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
-  const __m256i second =
-      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(c), reinterpret_cast<__m256i>(d));
-  const VecI both = reinterpret_cast<VecI>(_mm256_add_epi16(first, second));
-  return sum + multiply_pairs(both, broadcast(0x00010001));
+  return ByteRuns::widen(sum, ByteRuns::add(ByteRuns::start(a, b), c, d));
+}
 #endif
-}
-// Whether dot_two_u8s8 takes b and d.
-inline bool fit_together(VecI b, VecI d) {
-  const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
-  const auto sums = [&](VecI x, auto bounded) {
-    return _mm256_maddubs_epi16(ones, bounded(reinterpret_cast<__m256i>(x), zero));
-  };
-  const auto above = [](__m256i x, __m256i y) { return _mm256_max_epi8(x, y); };
-  const auto below = [](__m256i x, __m256i y) { return _mm256_min_epi8(x, y); };
-  const __m256i most = _mm256_add_epi16(sums(b, above), sums(d, above));
-  const __m256i least = _mm256_add_epi16(sums(b, below), sums(d, below));
-  const __m256i limit = _mm256_set1_epi16(kFoldLimit);
-  const __m256i beyond = _mm256_or_si256(_mm256_cmpgt_epi16(most, limit),
-                                         _mm256_cmpgt_epi16(_mm256_sub_epi16(zero, limit), least));
-  return _mm256_testz_si256(beyond, beyond) != 0;
-}
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
   const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);

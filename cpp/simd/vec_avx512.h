@@ -37,11 +37,10 @@ constexpr int kSkipVectors = 8;
 constexpr std::size_t kSkipFewest = 3;
 constexpr bool kSkipsGroups = true;  // and they are faster than others where there are zeros
 
-// Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
-// lists.
-constexpr bool kListsFolds = false;
-constexpr int kFoldRows = 1;  // of a block
-constexpr bool kFoldsGroups = false;
+// Sums of products of bytes are in 32 bits from the start.
+struct ByteRuns {
+  static constexpr bool kAny = false;
+};
 
 // dot_bf16_pairs is an instruction.
 #ifdef __AVX512BF16__
@@ -317,8 +316,6 @@ inline void store_bf16(std::uint16_t* p, VecF x, VecF y) {
 }
 #endif
 
-// Whether dot_two_u8s8 takes b and d.
-inline bool fit_together(VecI, VecI) { return true; }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
 #ifdef __AVX512BF16__

@@ -29,11 +29,10 @@ constexpr int kSkipVectors = 1;
 constexpr std::size_t kSkipFewest = 1;
 constexpr bool kSkipsGroups = false;  // and they are faster than others where there are zeros
 
-// Packed int8 matrices list the pairs of groups that dot_two_u8s8 takes, and products use the
-// lists.
-constexpr bool kListsFolds = false;
-constexpr int kFoldRows = 1;  // of a block
-constexpr bool kFoldsGroups = false;
+// Sums of products of bytes are in 32 bits from the start.
+struct ByteRuns {
+  static constexpr bool kAny = false;
+};
 
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
@@ -276,8 +275,6 @@ inline VecU dot_u8s8(VecU sum, VecI a, VecI b) {
 inline VecU dot_two_u8s8(VecU sum, VecI a, VecI b, VecI c, VecI d) {
   return dot_u8s8(dot_u8s8(sum, a, b), c, d);
 }
-// Whether dot_two_u8s8 takes b and d.
-inline bool fit_together(VecI, VecI) { return true; }
 // Each lane holds two bfloat16: sum and their products.
 inline VecF dot_bf16_pairs(VecF sum, VecI a, VecI b) {
   const VecU left = reinterpret_cast<VecU>(a), right = reinterpret_cast<VecU>(b);

@@ -261,6 +261,11 @@ def _gemm_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
         b[::2, 1::4] = np.asarray(odd, np.float32)[:, None]
         b[..., 1::2] *= -1
         yield np.full((9, 39), 127, np.float32), b.reshape(40, 20)[:39], None, "none", None
+    # Runs of groups whose sums come near the largest of 16 bits, all products being of one sign.
+    for top in (20, 40, 64, 90, 127):
+        b = rng.integers(1, top + 1, (203, 57)).astype(np.float32)
+        b[0], b[:, ::3] = 127, -b[:, ::3]
+        yield np.full((5, 203), 127, np.float32), b, None, "none", None
     a = normal(rng, 6, 40)
     a[1, 2], a[2, 4], a[3, 39] = np.nan, np.inf, -np.inf
     a[4] = 0

@@ -88,11 +88,14 @@ def symbols(built: tuple[str, Path]) -> tuple[str, list[list[str]]]:
 
 def listed(isa: str, folder: Path) -> list[str]:
     """The kernels of the list that an ISA's table is made of."""
-    made = re.search(r'PYREC_KERNEL_TABLE\("(\w+)", (\w+)\)', (CPP / "isa" / f"{isa}.cpp").read_text())
+    written = (CPP / "isa" / f"{isa}.cpp").read_text()
+    made = re.search(r'PYREC_KERNEL_TABLE\("(\w+)", (\w+)\)', written)
     assert made, isa
     assert isa.startswith(made[1])
     source = folder / "list.cpp"
-    source.write_text(f'#include "dispatch/kernels.h"\n#define NAME(name, type) @name@\n{made[2]}(NAME)\n')
+    own = [line for line in written.splitlines() if line.startswith("#define ")]
+    lines = ['#include "dispatch/kernels.h"', *own, "#define NAME(name, type) @name@", f"{made[2]}(NAME)", ""]
+    source.write_text("\n".join(lines))
     text = told(*find_compiler(), "-std=c++20", f"-I{CPP}", "-E", source)
     return re.findall(r"@(\w+)@", "\n".join(text))
 
