@@ -284,8 +284,10 @@ def _add_categories(section: _Section, thresholds: Array, kinds: Array, ranges: 
         raise section.fail("cat_threshold: expected numbers of 32 bits")
     used: set[int] = set()
     for place in places:
-        number = int(thresholds[place])
-        if number != thresholds[place] or not 0 <= number < count or number in used:
+        # Infinity is a threshold, too.
+        known = 0 <= thresholds[place] < count
+        number = int(thresholds[place]) if known else -1
+        if not known or number != thresholds[place] or number in used:
             raise section.fail(f"node {place}: expected a set of categories of its own")
         used.add(number)
         begin, end = edges[number : number + 2].tolist()

@@ -6,7 +6,6 @@ added in float32. A feature that is one of a node's categories goes right.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -185,7 +184,7 @@ def _margins(settings: _Fields, objective: str, targets: int) -> Array:
     text = settings.text("base_score")
     if not _SCORES.fullmatch(text):
         raise settings.fail("base_score: expected a number, or a list of numbers")
-    given = np.asarray(json.loads(text) if text.startswith("[") else [float(text)], np.float64)
+    given = np.asarray([float(word) for word in text.strip("[]").split(",")])
     if len(given) not in (1, targets):
         raise settings.fail(f"base_score: expected 1 or {targets} numbers, got {len(given)}")
     link = _LINKS[objective]

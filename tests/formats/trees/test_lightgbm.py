@@ -302,6 +302,18 @@ def test_what_is_no_tree_is_refused(children: str, message: str) -> None:
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("number", ["inf", "-1", "2", "0.5", "1"])
+def test_a_set_of_categories_is_one_nodes(number: str) -> None:
+    lines = file_of("regression").decode().split("\n")
+    place = next(i for i, line in enumerate(lines) if line.startswith("threshold="))
+    assert lines[place].count(" 0 ") == 1
+    assert lines[place].endswith(" 1")
+    lines[place] = lines[place].replace(" 0 ", f" {number} ")
+    with pytest.raises(ModelError, match=r"tree 0: node [0-9]: expected a set of categories of its own"):
+        import_model("\n".join(lines).encode())
+
+
+@pytest.mark.once
 def test_a_cycle_that_no_root_reaches_is_refused() -> None:
     head, _, rest = file_of("constant").decode().partition("Tree=0\n")
     tree = "Tree=0\nnum_leaves=3\nnum_cat=0\nsplit_feature=0 0\nthreshold=0 0\ndecision_type=0 0\n"

@@ -80,6 +80,13 @@ def test_features_are_inputs_by_name() -> None:
     assert [(item.name, item.shape) for item in loaded(nameless).inputs] == [("X", ("N", 6))]
 
 
+def test_numbers_as_no_json_has_them() -> None:
+    x, predicted, _ = kept("xgboost_base_score_3.2.0.json")
+    value = file_of("base_score")
+    value["learner"]["learner_model_param"]["base_score"] = "[00.3]"
+    np.testing.assert_allclose(loaded(value).run({"X": x})["score"], predicted, rtol=2e-6)
+
+
 def test_a_label_is_not_what_ranks() -> None:
     x, predicted, _ = kept("xgboost_softmax_3.2.0.json")
     model = pi.load(MODELS / "xgboost_softmax_3.2.0.json")
@@ -209,6 +216,8 @@ DAMAGES: dict[str, tuple[Callable[[Any], None], str]] = {
     "features": (change(*SETTINGS, "num_feature", to="2"), "it tests no feature, expected one of the 2"),
     "names": (change(*LEARNER, "feature_names", to=["a"]), "feature_names: expected 6 names"),
     "base score": (change(*SETTINGS, "base_score", to="0x1"), "base_score: expected a number"),
+    "base score's brackets": (change(*SETTINGS, "base_score", to="[5E-1"), "base_score: expected a number"),
+    "base score's size": (change(*SETTINGS, "base_score", to="[1E999]"), "predicts no such number"),
     "base scores": (change(*SETTINGS, "base_score", to="[5E-1,5E-1]"), "expected 1 or 1 numbers, got 2"),
     "base score's range": (change(*SETTINGS, "base_score", to="1E0"), "predicts no such number"),
     "no learner": (change("learner", to=[]), "learner: expected an object"),
