@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/falling_parts.h"
 #include "core/sharing.h"
 #include "core/watch.h"
 #include "plan/convert_input.h"
@@ -62,26 +63,13 @@ bool Executor::shares(std::int64_t rows) const {
 // Where a tile has few rows, each of them is much work.
 std::int64_t Executor::least_tile() const { return std::min(kLeastTile, tile_rows_); }
 
-// Where tiles end that threads share: large ones first, which read weights for many rows, and small
-// ones last, so that threads finish together, whether one came late or is slow. Equal ones for a
-// thread alone.
+// Where tiles end that threads share; equal ones for a thread alone.
 std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows, std::int64_t threads) const {
-  constexpr std::int64_t kPart = 3;  // of what is left for a thread
   constexpr std::int64_t kLast = 8;  // of a tile, which is about as much work whatever its rows
   const std::int64_t last = std::clamp<std::int64_t>(tile_rows_ / kLast, 1, kLeastTile);
   const std::int64_t step = std::min<std::int64_t>(8, last);  // kernels have no remainder for 8
-  const std::int64_t least = last / step * step;
-  std::vector<std::int64_t> ends;
-  for (std::int64_t end = 0; end < rows;) {
-    const std::int64_t left = rows - end;
-    const std::int64_t part = (left / (kPart * threads) + step - 1) / step * step;
-    const std::int64_t shared = std::min(tile_rows_, std::max(least, part));
-    const std::int64_t size = threads == 1 ? tile_rows_ : shared;
-    const bool rest = threads > 1 && left < size + least && left <= tile_rows_;
-    end = rest ? rows : std::min(rows, end + size);
-    ends.push_back(end);
-  }
-  return ends;
+  const std::int64_t least = threads == 1 ? tile_rows_ : last / step * step;
+  return falling_parts(rows, threads, least, tile_rows_, step);
 }
 
 void Executor::run_phase(Call& call, std::size_t index) const {

@@ -5,13 +5,19 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <vector>
+
+#include "core/falling_parts.h"
 
 namespace pyrec {
 
 namespace {
 
-// Parts that a thread takes one after the other, so that a slow one holds up little.
-constexpr std::size_t kPartsOfThread = 4;
+// Blocks of the smallest part that a thread takes: each ends with a few products of single pairs.
+constexpr std::size_t kLeastPart = 4 * kStretch;
+
+// Entries that take longer to sort than to hand over.
+constexpr std::size_t kManyEntries = 1 << 11;
 
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -32,9 +38,14 @@ bool is_above(Entry entry, Entry other) { return entry >> 32 > other >> 32; }
 
 GroupSearch::Found GroupSearch::find(QueryGroup& group) {
   Found found = has_few(group) ? search_nearly(group) : search_many(group);
-  for (std::vector<Entry>& own : found) {
-    keep_first(own, group.k);
-    std::sort(own.begin(), own.end(), std::greater<>{});
+  const auto finish = [&](std::size_t query, std::size_t) {
+    keep_first(found[query], group.k);
+    std::sort(found[query].begin(), found[query].end(), std::greater<>{});
+  };
+  if (found.size() * group.k >= kManyEntries) {
+    pool_.run(found.size(), finish);
+  } else {
+    for (std::size_t query = 0; query < found.size(); ++query) finish(query, 0);
   }
   return found;
 }
@@ -58,14 +69,16 @@ GroupSearch::Found GroupSearch::search_many(QueryGroup& group) {
 }
 
 Scan& GroupSearch::scan_of(Scans& scans, std::size_t worker, QueryGroup& group) const {
-  if (!scans[worker]) scans[worker] = std::make_unique<Scan>(index_, kernels_, group);
+  if (!scans[worker]) scans[worker] = std::make_unique<Scan>(index_, kernels_, group, worker);
   return *scans[worker];
 }
 
-// In which the blocks are shared.
-std::size_t GroupSearch::parts() const {
-  const std::size_t threads = pool_.threads();
-  return threads == 1 ? 1 : std::min(index_.blocks(), kPartsOfThread * threads);
+// Where the parts end in which the blocks are shared.
+std::vector<std::size_t> GroupSearch::parts() const {
+  const std::size_t threads = pool_.threads(), blocks = index_.blocks();
+  if (threads == 1) return {blocks};
+  return falling_parts(blocks, threads, kLeastPart, blocks / kStretch * kStretch + kStretch,
+                       kStretch);
 }
 
 GroupSearch::Found GroupSearch::found_by(const Scans& scans, std::size_t queries) {
@@ -81,13 +94,23 @@ GroupSearch::Found GroupSearch::found_by(const Scans& scans, std::size_t queries
   return found;
 }
 
+// use(begin, end, worker) for parts of the blocks.
+template <class Use>
+void GroupSearch::on_parts(Use use) {
+  const std::vector<std::size_t> ends = parts();
+  const auto begin = [&](std::size_t part) { return part == 0 ? 0 : ends[part - 1]; };
+  pool_.run(
+      ends.size(), [&](std::size_t part) { return ends[part] - begin(part); },
+      [&](std::size_t part, std::size_t worker) { use(begin(part), ends[part], worker); });
+}
+
 // look(scan, begin, end) for parts of the blocks.
 template <class Look>
 GroupSearch::Found GroupSearch::on_threads(QueryGroup& group, Look look) {
   Scans scans(pool_.threads());
-  const std::size_t blocks = index_.blocks(), count = parts();
-  pool_.run(count, [&](std::size_t part, std::size_t worker) {
-    look(scan_of(scans, worker, group), blocks * part / count, blocks * (part + 1) / count);
+  group.share_among(pool_.threads());
+  on_parts([&](std::size_t begin, std::size_t end, std::size_t worker) {
+    look(scan_of(scans, worker, group), begin, end);
   });
   return found_by(scans, group.count);
 }
@@ -100,14 +123,12 @@ GroupSearch::Found GroupSearch::search(QueryGroup& group) {
 }
 
 GroupSearch::Found GroupSearch::search_nearly(QueryGroup& group) {
-  const std::size_t blocks = index_.blocks(), count = parts();
-  const std::size_t size = blocks * VectorIndex::kBlock * group.count;
+  const std::size_t size = index_.blocks() * VectorIndex::kBlock * group.count;
   const auto made = std::make_unique_for_overwrite<float[]>(size);
   const std::span<float> near(made.get(), size);
   Scans scans(pool_.threads());
-  pool_.run(count, [&](std::size_t part, std::size_t worker) {
-    scan_of(scans, worker, group)
-        .score_nearly(blocks * part / count, blocks * (part + 1) / count, near);
+  on_parts([&](std::size_t begin, std::size_t end, std::size_t worker) {
+    scan_of(scans, worker, group).score_nearly(begin, end, near);
   });
   pool_.run(group.count, [&](std::size_t query, std::size_t worker) {
     scan_of(scans, worker, group).look_at_near(query, near);

@@ -27,10 +27,12 @@ class GroupSearch {
  private:
   using Scans = std::vector<std::unique_ptr<Scan>>;  // of each thread, once it has a part
 
+  template <class Use>
+  void on_parts(Use use);
   template <class Look>
   Found on_threads(QueryGroup& group, Look look);
   Scan& scan_of(Scans& scans, std::size_t worker, QueryGroup& group) const;
-  std::size_t parts() const;
+  std::vector<std::size_t> parts() const;
   Found found_by(const Scans& scans, std::size_t queries);
   bool has_few(const QueryGroup& group) const;
   Found search_nearly(QueryGroup& group);

@@ -66,13 +66,20 @@ QueryGroup::QueryGroup(const VectorIndex& index, const float* given, std::size_t
   }
 }
 
-Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
+void QueryGroup::share_among(std::size_t threads) {
+  shares = std::vector<std::atomic<float>>(threads > 1 ? count * threads : 0);
+  for (std::atomic<float>& each : shares) each = -std::numeric_limits<float>::infinity();
+}
+
+Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group, std::size_t worker)
     : index_(index),
       table_(index.table()),
       kernels_(kernels),
       group_(group),
+      worker_(worker),
       by_rows_(group.count <= kFewQueries),
       least_(group.count),
+      told_(group.count, -std::numeric_limits<float>::infinity()),
       boosts_(group.boosts, group.count),
       needed_(group.boosts.any() ? group.count : 0),
       reach_(group.count * kScreenStreams),
@@ -90,6 +97,7 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group)
   // Products of pairs that are found one by one cost more than a better bound does.
   for (const auto& excluded : group.excluded) {
     best_.push_back(found_.empty() ? Best(group.k, excluded) : Best::eager(group.k, excluded));
+    best_.back().share_among(group.shares.size() / group.count);
   }
 }
 
@@ -331,8 +339,16 @@ void Scan::refine(std::size_t query) {
 
 // Tells the other threads.
 void Scan::seen(std::size_t query) {
-  const float least = best_[query].least();
+  const float least = best_[query].least(), shared = best_[query].shared();
   if (least > least_[query]) raise(group_.least[query], least);
+  if (shared <= told_[query]) return;
+  told_[query] = shared;
+  const std::size_t threads = group_.shares.size() / group_.count;
+  const auto shares = std::span(group_.shares).subspan(query * threads, threads);
+  shares[worker_].store(shared, std::memory_order_relaxed);
+  float all = shared;
+  for (const auto& each : shares) all = std::min(all, each.load(std::memory_order_relaxed));
+  raise(group_.least[query], all);
 }
 
 // The codes or vectors of some items side by side, and zeros up to a block.

@@ -18,6 +18,8 @@ namespace pyrec {
 // Queries that are searched for together.
 struct QueryGroup {
   QueryGroup(const VectorIndex& index, const float* queries, std::size_t count, std::size_t k);
+  // To be called before so many threads share the items anew.
+  void share_among(std::size_t threads);
 
   const float* queries;
   std::size_t count;
@@ -28,7 +30,10 @@ struct QueryGroup {
   std::vector<std::int8_t> signed_codes;
   std::vector<std::int32_t> starts;
   QueryBounds bounds;
-  std::vector<std::atomic<float>> least;   // no score below it is among the k best of all
+  std::vector<std::atomic<float>> least;  // no score below it is among the k best of all
+  // Of each query what a share of k scores reaches of those that each thread has seen: what the
+  // least of these tells is about what one thread that had seen all would know. Empty: not asked.
+  std::vector<std::atomic<float>> shares;
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
   std::vector<std::span<const std::uint32_t>> excluded;  // of each query, places that rise
   Boosts boosts;
@@ -65,7 +70,7 @@ class Trial {
 // One thread's share of a search: blocks of items, against a group of queries.
 class Scan {
  public:
-  Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group);
+  Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group, std::size_t worker);
 
   // Of blocks `begin` to `end` those of a sample, or all others.
   void look_at_sample(std::size_t begin, std::size_t end);
@@ -120,10 +125,12 @@ class Scan {
   const VectorTable& table_;
   const Kernels& kernels_;
   QueryGroup& group_;
+  const std::size_t worker_;
   const bool by_rows_;  // few queries, whose products with what lies in rows are the screen
   std::size_t refined_ = 0;
   std::vector<Best> best_;
   std::vector<float> least_;  // as the group's
+  std::vector<float> told_;   // the group's shares that are of this thread
   BlockBoosts boosts_;
   std::vector<float> needed_;  // of products
   std::vector<float> reach_;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <utility>
@@ -38,6 +39,12 @@ class Best {
     return std::nextafter(least, -std::numeric_limits<float>::infinity());
   }
 
+  // Of several that divide the scores among them, each is told how many they are: when each has
+  // its share of k scores, they have k together.
+  void share_among(std::size_t many) { share_ = many > 1 ? (k_ + many - 1) / many : 0; }
+  // What a share of the scores so far reaches; minus infinity where that is not known yet.
+  float shared() const { return shared_; }
+
   // No score below it is among the k best of all.
   float least() const { return least_; }
   void raise_to(float least) { least_ = std::max(least_, least); }
@@ -60,8 +67,12 @@ class Best {
   // After some: takes time in proportion to their number.
   void settle() {
     const bool first = last_ == 0 && entries_.size() >= k_;
-    if (entries_.size() <= room_ && !first) return;
+    if (entries_.size() <= room_ && !first) {
+      if (!counted_ && entries_.size() >= share_) count_share();
+      return;
+    }
     keep_first(entries_, k_);
+    count_share();
     last_ = *std::min_element(entries_.begin(), entries_.end());
     if (is_number(last_)) raise_to(score_of(last_));
     std::erase_if(unusual_, [this](const Unusual& item) { return item.entry < last_; });
@@ -104,6 +115,14 @@ class Best {
     for (const std::uint32_t place : excluded) marks_[word_of(place)] |= bit_of(place);
   }
 
+  void count_share() {
+    counted_ = true;
+    if (share_ == 0) return;
+    const auto last = entries_.begin() + static_cast<std::ptrdiff_t>(share_) - 1;
+    std::nth_element(entries_.begin(), last, entries_.end(), std::greater<>{});
+    if (is_number(*last)) shared_ = std::max(shared_, score_of(*last));
+  }
+
   // Most places are told from those that are left out by a bit of their own, without a search.
   std::size_t word_of(std::uint32_t place) const { return place / 64 & (marks_.size() - 1); }
   static std::uint64_t bit_of(std::uint32_t place) { return std::uint64_t{1} << place % 64; }
@@ -127,6 +146,9 @@ class Best {
   std::size_t room_;
   std::span<const std::uint32_t> excluded_;
   std::vector<std::uint64_t> marks_;  // of each place that is left out a bit, which others share
+  std::size_t share_ = 0;             // of k; 0: nobody asks
+  bool counted_ = false;              // whether there were as many once
+  float shared_ = -std::numeric_limits<float>::infinity();
   float least_ = -std::numeric_limits<float>::infinity();
   Entry last_ = 0;  // of the k best, once there are as many
   std::vector<Entry> entries_;

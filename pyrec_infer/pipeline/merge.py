@@ -63,6 +63,9 @@ def merge(found: Sequence[tuple[Array, Floats]], weights: Sequence[float], limit
     joined = np.concatenate([ids for ids in kept if ids.size])
     if joined.dtype.kind == "f":
         raise DTypeError("sources: expected ids of one kind, got signed and unsigned numbers")
+    in_order = np.sort(joined)
+    if len(kept) == 1 and not (in_order[1:] == in_order[:-1]).any():
+        return Merged(joined[:limit], np.ones((len(joined[:limit]), 1), bool))
     owners = np.repeat(np.arange(len(kept)), [len(ids) for ids in kept])
     names, first, which = np.unique(joined, return_index=True, return_inverse=True)
     given = np.zeros((len(names), len(kept)), bool)

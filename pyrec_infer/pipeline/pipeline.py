@@ -267,6 +267,9 @@ class Pipeline:
         lists = [each.ids[there] for each, there in zip(merged, present, strict=True)]
         best = ranker.top_k(own, k, ids=lists, missing="skip", **_of_lists(ranker, rules, lists))
         given = np.zeros((*best.ids.shape, len(self._sources)), bool)
+        if len(self._sources) == 1:
+            given[np.arange(given.shape[1]) < best.counts[:, np.newaxis]] = True
+            return _Best(best.ids, best.scores, best.counts, given, skipped)
         for row, count in enumerate(best.counts.tolist()):
             order = np.argsort(merged[row].ids, kind="stable")
             at = np.searchsorted(merged[row].ids, best.ids[row, :count], sorter=order)
