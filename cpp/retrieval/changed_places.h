@@ -17,7 +17,7 @@ struct ChangedPlaces {
 };
 
 // None where more than `most` of the older or of the later places differ, or others stand in
-// another order. Rows are not negative, and those of a state are all different.
+// another order. The rows of a state are all different.
 std::optional<ChangedPlaces> find_changed(std::span<const std::int64_t> older,
                                           std::span<const std::int64_t> later, std::size_t most);
 

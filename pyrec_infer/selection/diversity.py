@@ -160,15 +160,21 @@ def of_vectors(given: Array, count: int) -> Likeness:
     vectors = np.asarray(given, np.float64)
     if vectors.ndim != 2 or len(vectors) != count:
         raise ShapeError(f"diversity: expected vectors of shape [{count}, *], got {list(vectors.shape)}")
-    if not np.isfinite(vectors).all():
-        raise InputError("diversity: expected vectors of finite numbers")
     if given.dtype != np.float32:
         # Numbers of at most 1: no square is too large, nor that of the largest too small.
         largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+        _require_finite(largest)
         vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
     lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+    # A sum of squares of float32 in double precision is finite where they are.
+    _require_finite(lengths)
     units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
     return Likeness((lengths[:, 0] > 0).astype(np.float64), lambda one: units @ units[one], units)
+
+
+def _require_finite(numbers: Doubles) -> None:
+    if not np.isfinite(numbers).all():
+        raise InputError("diversity: expected vectors of finite numbers")
 
 
 def of_attributes(columns: Sequence[tuple[Attribute, Array]]) -> Likeness:

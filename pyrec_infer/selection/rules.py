@@ -21,6 +21,7 @@ from pyrec_infer.selection.diversity import (
     of_vectors,
     require_diversity,
 )
+from pyrec_infer.selection.masks import among
 from pyrec_infer.store import Attribute, Rows64
 from pyrec_infer.top_k import Ranked, joined
 
@@ -160,7 +161,7 @@ def _fill(
     if reserved is None:
         kept = walk.first(len(places), k)
         return places[kept], scores[kept]
-    kept = walk.first(len(places), k - len(first), np.isin(places, first))
+    kept = walk.first(len(places), k - len(first), among(places, first, search.total))
     places, scores = np.concatenate([first, places[kept]]), np.concatenate([reserved[1], scores[kept]])
     order = np.lexsort((places, -scores, np.isnan(scores)))
     return places[order], scores[order]
@@ -176,9 +177,12 @@ def _reserved(search: Search, rules: Rules, ranked: Ranked | None) -> list[tuple
         If there are fewer.
     """
     parts: list[list[tuple[Rows64, Array]]] = []
+    if not rules.quotas:
+        return []
+    # All are of one attribute.
+    attribute = rules.quotas[0].attribute
+    stored = search.stored(attribute, np.arange(search.total))
     for number, quota in enumerate(rules.quotas):
-        attribute = quota.attribute
-        stored = search.stored(attribute, np.arange(search.total))
         flags = (stored == quota.value) & ~attribute.is_absent(stored)
         best = search.rank(quota.least, flags) if ranked is None else _first_of(ranked, flags, quota.least)
         for request, count in enumerate(best.counts.tolist()):
