@@ -143,6 +143,9 @@ class ItemStore:
 def changed_places(
     older: NDArray[np.int64], later: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None: ...
+def values_of_older(
+    values: NDArray[np.float32], gone: NDArray[np.int64], own: NDArray[np.int64], count: int
+) -> NDArray[np.float32]: ...
 def squares_of_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float64]: ...
 def records_of_vectors(
     vectors: NDArray[np.float32], scaled: bool, biased: bool, coded: bool

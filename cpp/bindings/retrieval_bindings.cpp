@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -257,6 +259,29 @@ py::object changed_places(const PlainArray<std::int64_t>& older,
   return py::make_tuple(array_of(found->gone), array_of(found->own));
 }
 
+py::array_t<float> values_of_older(const PlainArray<float>& values,
+                                   const PlainArray<std::int64_t>& gone,
+                                   const PlainArray<std::int64_t>& own, std::size_t count) {
+  if (values.ndim() == 0) throw OpError(ErrorKind::kShape, "expected a value for each item");
+  std::vector<py::ssize_t> shape(values.shape(), values.shape() + values.ndim());
+  const auto width = static_cast<std::size_t>(shape.back());
+  shape.back() = 1;
+  const auto rows = static_cast<std::size_t>(
+      std::accumulate(shape.begin(), shape.end(), py::ssize_t{1}, std::multiplies<>{}));
+  shape.back() = static_cast<py::ssize_t>(count);
+  py::array_t<float> made(shape);
+  const std::span before = rows_of_state(gone), after = rows_of_state(own);
+  const float* const from = values.data();
+  float* const to = made.mutable_data();
+  const GilRelease release;
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (!move_values(before, after, {from + row * width, width}, {to + row * count, count})) {
+      throw OpError(ErrorKind::kShape, "expected places of both states");
+    }
+  }
+  return made;
+}
+
 void require_vectors(const PlainArray<float>& vectors) {
   if (vectors.ndim() == 2 && vectors.shape(1) > 0) return;
   throw OpError(ErrorKind::kShape, "expected vectors");
@@ -296,6 +321,8 @@ void bind_retrieval(py::module_& module) {
   module.def("are_shorter", &are_shorter, py::arg("vectors"), py::arg("square"));
   module.def("changed_places", &changed_places, py::arg("older"), py::arg("later"),
              py::arg("most"));
+  module.def("values_of_older", &values_of_older, py::arg("values"), py::arg("gone"),
+             py::arg("own"), py::arg("count"));
   module.def("squares_of_vectors", &squares_of, py::arg("vectors"));
   module.def("records_of_vectors", &records_of, py::arg("vectors"), py::arg("scaled"),
              py::arg("biased"), py::arg("coded"));

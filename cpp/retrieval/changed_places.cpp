@@ -109,4 +109,31 @@ std::optional<ChangedPlaces> find_changed(std::span<const std::int64_t> older,
   return found;
 }
 
+bool move_values(std::span<const std::int64_t> gone, std::span<const std::int64_t> own,
+                 std::span<const float> later, std::span<float> older) {
+  std::size_t i = 0, j = 0;
+  // The next place that has changed, or the end.
+  const auto next = [](std::span<const std::int64_t> changed, std::size_t end) {
+    return changed.empty() ? end : static_cast<std::size_t>(changed.front());
+  };
+  while (i < older.size()) {
+    const std::size_t to = next(gone, older.size()), from = next(own, later.size());
+    if (to < i || to > older.size() || from < j || from > later.size()) return false;
+    const std::size_t run = std::min(to - i, from - j);
+    std::copy_n(later.begin() + static_cast<std::ptrdiff_t>(j), run,
+                older.begin() + static_cast<std::ptrdiff_t>(i));
+    i += run;
+    j += run;
+    if (i < older.size() && i == to) {
+      older[i++] = 0;
+      gone = gone.subspan(1);
+    } else if (j == from) {
+      if (own.empty()) return i == older.size();
+      ++j;
+      own = own.subspan(1);
+    }
+  }
+  return true;
+}
+
 }  // namespace pyrec

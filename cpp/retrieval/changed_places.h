@@ -21,4 +21,9 @@ struct ChangedPlaces {
 std::optional<ChangedPlaces> find_changed(std::span<const std::int64_t> older,
                                           std::span<const std::int64_t> later, std::size_t most);
 
+// Values of the later state's places, by the older one's; zero for what is gone. False where the
+// changed places, which rise, do not fit these numbers of places.
+bool move_values(std::span<const std::int64_t> gone, std::span<const std::int64_t> own,
+                 std::span<const float> later, std::span<float> older);
+
 }  // namespace pyrec

@@ -50,8 +50,7 @@ class Change(NamedTuple):
         replaced, further = np.split(self.own, [len(self.gone)])
         if np.array_equal(self.gone, replaced) and (further >= count).all():
             return np.ascontiguousarray(values[..., :count])
-        stays = np.delete(values, self.own, axis=-1)
-        return np.insert(stays, self.gone - np.arange(len(self.gone)), 0, axis=-1)
+        return native.values_of_older(np.ascontiguousarray(values), self.gone, self.own, count)
 
 
 class _Made(NamedTuple):
