@@ -32,3 +32,17 @@ def test_threads_find_what_one_finds(precision: Any, order: str) -> None:
                 found = other.top_k(queries, k, **rules)
                 np.testing.assert_array_equal(found.ids, expected.ids)
                 np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_what_threads_reach_together_leaves_nothing_out() -> None:
+    """Long enough that both are at work, and bounds rise while they are."""
+    generator = np.random.default_rng(6)
+    vectors = generator.standard_normal((40_000, 16), np.float32)
+    one, *others = (pi.Retriever(vectors, threads=threads) for threads in (1, 2, 3))
+    for count, k in ((1, 2000), (16, 1000), (40, 101)) * 4:
+        queries = generator.standard_normal((count, 16), np.float32)
+        expected = one.top_k(queries, k)
+        for other in others:
+            found = other.top_k(queries, k)
+            np.testing.assert_array_equal(found.ids, expected.ids)
+            np.testing.assert_array_equal(found.scores, expected.scores)
