@@ -293,4 +293,20 @@ using ScreenRowsF32 = void (*)(const float* queries, std::size_t m, const Screen
 using FindAboveF32 = std::size_t (*)(const float* x, std::size_t n, float below,
                                      std::uint32_t* places);
 
+// Rows that go through a tree together.
+constexpr std::size_t kForestRows = 64;
+
+// A row whose rank in a column is not below the limit keeps these of eight leaves.
+struct LeafTest {
+  std::uint16_t column;
+  std::int8_t limit;
+  std::uint8_t keep;
+};
+
+// The first of a tree's leaves that each row keeps: `planes` lists of tests, each for eight leaves,
+// those of the last leaves first, of which each row keeps at least one. `ranks` has kForestRows of
+// each column; `leaves` has room for as many.
+using FindLeavesU8 = void (*)(const LeafTest* tests, const std::uint16_t* counts,
+                              std::size_t planes, const std::int8_t* ranks, std::uint8_t* leaves);
+
 }  // namespace pyrec

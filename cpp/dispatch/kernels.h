@@ -106,6 +106,8 @@ namespace pyrec {
 
 #define PYREC_KERNELS_find(X, INNER) X(find_above_f32, FindAboveF32)
 
+#define PYREC_KERNELS_forest(X, INNER) X(find_leaves_u8, FindLeavesU8)
+
 // Calls F with each family's name.
 #define PYREC_FAMILIES(F, ...)                 \
   F(elementwise __VA_OPT__(, ) __VA_ARGS__)    \
@@ -120,7 +122,8 @@ namespace pyrec {
   F(convert __VA_OPT__(, ) __VA_ARGS__)        \
   F(quantized __VA_OPT__(, ) __VA_ARGS__)      \
   F(screen __VA_OPT__(, ) __VA_ARGS__)         \
-  F(find __VA_OPT__(, ) __VA_ARGS__)
+  F(find __VA_OPT__(, ) __VA_ARGS__)           \
+  F(forest __VA_OPT__(, ) __VA_ARGS__)
 
 #define PYREC_FAMILY(family, X, INNER) PYREC_KERNELS_##family(X, INNER)
 #define PYREC_ALL_KERNELS(X, INNER) PYREC_FAMILIES(PYREC_FAMILY, X, INNER)

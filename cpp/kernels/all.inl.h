@@ -8,6 +8,7 @@
 #include "kernels/elementwise.inl.h"
 #include "kernels/embedding_bag.inl.h"
 #include "kernels/find.inl.h"
+#include "kernels/forest.inl.h"
 #include "kernels/gather.inl.h"
 #include "kernels/gemm.inl.h"
 #include "kernels/gemm_bf16.inl.h"

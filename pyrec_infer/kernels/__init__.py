@@ -8,6 +8,7 @@ from pyrec_infer.kernels import (
     elementwise,
     embedding_bag,
     find,
+    forest,
     gather,
     lookup,
     pair_dots,
@@ -35,6 +36,7 @@ _MODULES = (
     quantized,
     screen,
     find,
+    forest,
 )
 
 FAMILIES: dict[str, tuple[KernelSpec, ...]] = {

@@ -1,61 +1,28 @@
+#include "trees/forest.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "plan/op_list.h"
-#include "plan/ops/ranked_forest.h"
 #include "plan/ops/scores.h"
 #include "plan/tensor_tools.h"
+#include "trees/leaf_search.h"
+#include "trees/walker.h"
 
 namespace pyrec {
 
 namespace {
 
-// As the IR numbers them; a test of categories comes as a chain of equalities.
-enum Mode : std::uint8_t {
-  kLessEqual,
-  kLess,
-  kGreaterEqual,
-  kGreater,
-  kEqual,
-  kNotEqual,
-  kMember,
-  kLeaf,
-};
-
-enum class Aggregate { kAverage, kSum, kMin, kMax };
-
 using Indices = std::vector<std::int32_t>;
 using Reals = std::vector<double>;
 
 [[noreturn]] void fail(const std::string& rule) { throw OpError(ErrorKind::kModel, rule); }
-
-// The IR's forest. That no path comes back to a node is proved there; here it is made sure that
-// nothing is read outside of the arrays.
-struct Forest {
-  std::vector<std::uint8_t> modes;
-  std::vector<std::uint8_t> missing_yes;
-  Reals thresholds;
-  Indices features;
-  Indices yes;
-  Indices no;
-  Indices roots;
-  Indices vote_start;  // votes of node i: vote_start[i] up to vote_start[i + 1]
-  Indices vote_target;
-  Reals vote_weight;
-  Reals base;
-  std::int64_t targets = 1;
-  std::int64_t width = 0;  // least number of features
-  bool wide = false;       // thresholds are float64
-  Aggregate aggregate = Aggregate::kSum;
-  Transform transform = Transform::kNone;
-};
 
 Aggregate aggregate_named(const std::string& name) {
   constexpr const char* kNames[] = {"AVERAGE", "SUM", "MIN", "MAX"};
@@ -84,7 +51,10 @@ bool all_within(const Indices& values, std::size_t limit) {
 
 Forest forest_of(const Attributes& attributes) {
   Forest forest;
-  forest.modes = elements_of<std::uint8_t>(attributes, "comparisons");
+  for (std::uint8_t how : elements_of<std::uint8_t>(attributes, "comparisons")) {
+    require(how <= static_cast<std::uint8_t>(Comparison::kLeaf));
+    forest.comparisons.push_back(static_cast<Comparison>(how));
+  }
   forest.missing_yes = elements_of<std::uint8_t>(attributes, "missing_yes", DType::kBool);
   forest.thresholds = reals(attributes, "thresholds");
   forest.wide = attributes.tensor("thresholds")->dtype == DType::kFloat64;
@@ -98,8 +68,7 @@ Forest forest_of(const Attributes& attributes) {
   forest.base = reals(attributes, "base");
   forest.targets = attributes.integer("targets", 1);
   forest.aggregate = aggregate_named(attributes.text("aggregate", "SUM"));
-  forest.transform = transform_of(attributes.text("transform", "NONE"));
-  const std::size_t count = forest.modes.size();
+  const std::size_t count = forest.comparisons.size();
   const std::size_t votes = forest.vote_target.size();
   require(forest.missing_yes.size() == count && forest.thresholds.size() == count &&
           forest.features.size() == count && forest.yes.size() == count &&
@@ -111,204 +80,153 @@ Forest forest_of(const Attributes& attributes) {
           all_within(forest.vote_target, static_cast<std::size_t>(forest.targets)) &&
           std::is_sorted(forest.vote_start.begin(), forest.vote_start.end()));
   for (std::size_t i = 0; i < count; ++i) {
-    require(forest.features[i] >= 0 && forest.modes[i] <= kLeaf && forest.modes[i] != kMember);
-    if (forest.modes[i] == kLeaf) continue;
+    require(forest.features[i] >= 0 && forest.comparisons[i] != Comparison::kMember &&
+            !std::isnan(forest.thresholds[i]));
+    if (forest.comparisons[i] == Comparison::kLeaf) continue;
     forest.width = std::max<std::int64_t>(forest.width, forest.features[i] + std::int64_t{1});
   }
   return forest;
 }
 
-// The nodes as the walk reads them; a leaf leads to itself.
-template <class T>
-struct WalkNode {
-  T threshold;
-  std::int32_t feature;
-  std::int32_t child[2];  // no, yes
-};
-
-template <class T>
-bool answer(std::uint8_t mode, T value, T threshold) {
-  switch (mode) {
-    case kLessEqual:
-      return value <= threshold;
-    case kLess:
-      return value < threshold;
-    case kGreaterEqual:
-      return value >= threshold;
-    case kGreater:
-      return value > threshold;
-    case kEqual:
-      return value == threshold;
-    default:
-      return value != threshold;
-  }
-}
-
-constexpr int kRows = RankedForest<float>::kGroup;
-
-// Moves kRows rows down one tree together, so that their cache misses overlap.
-template <class T, class Step>
-void descend(const WalkNode<T>* nodes, std::int32_t root, const T* const* rows, std::int32_t* at,
-             Step step) {
-  for (int r = 0; r < kRows; ++r) at[r] = root;
-  std::int32_t moved = 1;
-  while (moved != 0) {
-    moved = 0;
-    for (int r = 0; r < kRows; ++r) {
-      const WalkNode<T>& node = nodes[at[r]];
-      const std::int32_t next = node.child[step(at[r], rows[r][node.feature], node.threshold)];
-      moved |= next ^ at[r];
-      at[r] = next;
-    }
-  }
-}
-
-template <class T>
-class Walker {
- public:
-  explicit Walker(const Forest& forest) {
-    // A forest of float64 is never walked in float32.
-    if (forest.wide && DTypeOf<T>::value == DType::kFloat32) return;
-    std::vector<std::uint8_t> leaf;
-    bool less = true;
-    bool less_equal = true;
-    for (const std::uint8_t mode : forest.modes) {
-      leaf.push_back(mode == kLeaf);
-      less = less && (mode == kLess || mode == kLeaf);
-      less_equal = less_equal && (mode == kLessEqual || mode == kLeaf);
-    }
-    if (less || less_equal) {
-      ranked_ = RankedForest<T>::make({leaf, forest.missing_yes, forest.thresholds, forest.features,
-                                       forest.yes, forest.no, forest.roots, !less_equal});
-      if (ranked_) return;
-    }
-    for (std::size_t i = 0; i < forest.modes.size(); ++i) {
-      const auto self = static_cast<std::int32_t>(i);
-      nodes_.push_back({static_cast<T>(forest.thresholds[i]),
-                        leaf[i] ? 0 : forest.features[i],
-                        {leaf[i] ? self : forest.no[i], leaf[i] ? self : forest.yes[i]}});
-      modes_.push_back(leaf[i] ? static_cast<std::uint8_t>(kLessEqual) : forest.modes[i]);
-      missing_.push_back(!leaf[i] && forest.missing_yes[i] != 0);
-    }
-  }
-
-  // Where every branch compares in the same way.
-  const std::optional<RankedForest<T>>& ranked() const { return ranked_; }
-
-  void run(std::int32_t root, const T* const* rows, std::int32_t* at) const {
-    descend(nodes_.data(), root, rows, at, [this](std::int32_t i, T x, T t) {
-      const auto index = static_cast<std::size_t>(i);
-      return answer(modes_[index], x, t) || (x != x && missing_[index] != 0);
-    });
-  }
-
- private:
-  std::optional<RankedForest<T>> ranked_;
-  std::vector<WalkNode<T>> nodes_;
-  std::vector<std::uint8_t> modes_;
-  std::vector<std::uint8_t> missing_;
-};
-
 class Ensemble {
  public:
   explicit Ensemble(const Attributes& attributes)
-      : forest_(forest_of(attributes)), narrow_(forest_), wide_(forest_) {
-    const bool adds =
-        forest_.aggregate == Aggregate::kSum || forest_.aggregate == Aggregate::kAverage;
-    for (std::size_t i = 0; adds && i < forest_.modes.size(); ++i) {
-      const std::int32_t first = forest_.vote_start[i];
-      const std::int32_t votes = forest_.vote_start[i + 1] - first;
-      const bool other = votes == 1 && forest_.vote_target[static_cast<std::size_t>(first)] !=
-                                           forest_.vote_target.front();
-      if ((forest_.modes[i] == kLeaf && votes != 1) || other) {
-        weights_.clear();
-        break;
-      }
-      weights_.push_back(votes == 1 ? forest_.vote_weight[static_cast<std::size_t>(first)] : 0);
+      : forest_(forest_of(attributes)),
+        transform_(transform_of(attributes.text("transform", "NONE"))),
+        search_(forest_) {
+    bool all = true;
+    for (std::size_t tree = 0; tree < forest_.roots.size(); ++tree) {
+      targets_.push_back(target_of(tree));
+      all = all && search_.takes(tree);
     }
-    if (!weights_.empty()) target_ = forest_.vote_target.front();
+    for (std::size_t place = 0; place < search_.leaf_count(); ++place) {
+      const auto node = static_cast<std::size_t>(search_.leaf(place));
+      const auto vote = static_cast<std::size_t>(forest_.vote_start[node]);
+      const bool any = forest_.vote_start[node + 1] > forest_.vote_start[node];
+      weights_.push_back(any ? forest_.vote_weight[vote] : 0);
+      narrow_weights_.push_back(static_cast<float>(weights_.back()));
+    }
+    if (all) return;
+    wide_.emplace(forest_);
+    // A forest of float64 is never walked in float32.
+    if (!forest_.wide) narrow_.emplace(forest_);
   }
 
   const Forest& forest() const { return forest_; }
+  Transform transform() const { return transform_; }
 
   // Calls finish(row, scores, voted) for each row with its aggregated votes, in float32 or float64.
   template <class F>
-  std::int64_t run(Context& context, const Tensor& x, F finish) const {
+  void run(Context& context, const Tensor& x, F finish) const {
     if (forest_.wide || x.dtype == DType::kFloat64) {
-      return walk<double>(context, feature_matrix(context, x, DType::kFloat64), wide_, finish);
+      score(context, feature_matrix(context, x, DType::kFloat64), wide_, finish);
+    } else {
+      score(context, feature_matrix(context, x, DType::kFloat32), narrow_, finish);
     }
-    return walk<float>(context, feature_matrix(context, x, DType::kFloat32), narrow_, finish);
   }
 
  private:
+  static constexpr auto kRows = static_cast<std::int64_t>(kForestRows);
+  using Ends = std::array<std::int32_t, kForestRows>;
+
+  // What each leaf of a tree that is searched adds one vote to, or -1.
+  std::int32_t target_of(std::size_t tree) const {
+    const bool adds =
+        forest_.aggregate == Aggregate::kSum || forest_.aggregate == Aggregate::kAverage;
+    if (!adds || !search_.takes(tree)) return -1;
+    std::int32_t found = -1;
+    for (std::size_t place = search_.first_leaf(tree); place < search_.last_leaf(tree); ++place) {
+      const auto node = static_cast<std::size_t>(search_.leaf(place));
+      const std::int32_t vote = forest_.vote_start[node];
+      if (forest_.vote_start[node + 1] != vote + 1) return -1;
+      const std::int32_t target = forest_.vote_target[static_cast<std::size_t>(vote)];
+      if (found >= 0 && found != target) return -1;
+      found = target;
+    }
+    return found;
+  }
+
   template <class T, class F>
-  std::int64_t walk(Context& context, const Tensor& matrix, const Walker<T>& walker,
-                    F finish) const {
-    constexpr std::int64_t kBlock = RankedForest<T>::kBlock;
-    const std::int64_t count = matrix.shape[0];
-    const std::int64_t width = matrix.shape[1];
+  void score(Context& context, const Tensor& matrix, const std::optional<Walker<T>>& walker,
+             F finish) const {
+    const std::int64_t count = matrix.shape[0], width = matrix.shape[1];
     if (width < forest_.width) {
       throw OpError(ErrorKind::kShape, "expected at least " + std::to_string(forest_.width) +
                                            " features, got " + std::to_string(width));
     }
     const std::int64_t targets = forest_.targets;
-    const Tensor scores = allocate(context, DTypeOf<T>::value, Shape{kBlock, targets});
-    const Tensor voted = allocate(context, DType::kUint8, Shape{kBlock, targets});
-    const std::optional<RankedForest<T>>& ranked = walker.ranked();
-    const std::int64_t columns = ranked ? static_cast<std::int64_t>(ranked->columns()) : 0;
-    const Tensor ranks =
-        allocate(context, DType::kUint16, Shape{std::max<std::int64_t>(columns, 1), kBlock});
-    std::fill_n(ranks.as<std::uint16_t>(), kBlock, std::uint16_t{0});
-    // Leaves read feature 0 too.
-    const T nothing = 0;
-    for (std::int64_t begin = 0; begin < count; begin += kBlock) {
-      const std::int64_t rows = std::min(kBlock, count - begin);
-      std::fill_n(scores.as<T>(), rows * targets, T(0));
-      std::fill_n(voted.as<std::uint8_t>(), rows * targets, std::uint8_t(0));
-      if (ranked) {
-        ranked->rank(matrix.as<T>() + begin * width, width, rows, ranks.as<std::uint16_t>());
+    // Of one row, and of all with the rows side by side.
+    const Tensor row_scores = allocate(context, DTypeOf<T>::value, Shape{targets});
+    const Tensor row_voted = allocate(context, DType::kUint8, Shape{targets});
+    const Tensor all_scores = allocate(context, DTypeOf<T>::value, Shape{targets, kRows});
+    const Tensor all_voted = allocate(context, DType::kUint8, Shape{targets, kRows});
+    T* scores = all_scores.as<T>();
+    auto* voted = all_voted.as<std::uint8_t>();
+    const auto bytes = static_cast<std::int64_t>(search_.rank_bytes());
+    const Tensor bytes_of_rows = allocate(context, DType::kInt8, Shape{bytes});
+    const std::int64_t columns = walker ? walker->columns() : 0;
+    const Tensor halves_of_rows = allocate(context, DType::kUint16, Shape{columns, kRows});
+    auto* ranks = bytes_of_rows.as<std::int8_t>();
+    auto* walked = halves_of_rows.as<std::uint16_t>();
+    std::fill_n(walked, columns * kRows, std::uint16_t{0});
+    for (std::int64_t begin = 0; begin < count; begin += kRows) {
+      const std::int64_t rows = std::min(kRows, count - begin);
+      const T* x = matrix.as<T>() + begin * width;
+      std::fill_n(scores, kRows * targets, T(0));
+      std::fill_n(voted, kRows * targets, std::uint8_t(0));
+      for (const std::int32_t target : targets_) {
+        if (target >= 0) std::fill_n(voted + target * kRows, kRows, std::uint8_t(1));
       }
-      for (std::size_t tree = 0; tree < forest_.roots.size(); ++tree) {
-        for (std::int64_t group = 0; group < rows; group += kRows) {
-          std::int32_t at[kRows];
-          const std::int64_t used = std::min<std::int64_t>(kRows, rows - group);
-          if (ranked) {
-            ranked->walk(tree, ranks.as<std::uint16_t>() + group, at);
-          } else {
-            const T* pointers[kRows];
-            for (std::int64_t r = 0; r < kRows; ++r) {
-              const std::int64_t row = begin + group + (r < used ? r : 0);
-              pointers[r] = width == 0 ? &nothing : matrix.as<T>() + row * width;
-            }
-            walker.run(forest_.roots[tree], pointers, at);
-          }
-          add_votes(at, used, scores.as<T>() + group * targets,
-                    voted.as<std::uint8_t>() + group * targets);
+      search_.rank(x, rows, width, ranks);
+      if (walker) walker->prepare(x, rows, width, walked);
+      for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
+        if (const std::int32_t target = targets_[tree]; target >= 0) {
+          add_votes(context, tree, ranks, scores + target * kRows);
+          continue;
+        }
+        Ends ends;
+        if (search_.takes(tree)) {
+          find_ends(context, tree, ranks, ends);
+        } else {
+          walker->run(tree, x, rows, width, walked, ends.data());
+        }
+        for (std::int64_t r = 0; r < rows; ++r) {
+          vote(ends[static_cast<std::size_t>(r)], scores + r, voted + r);
         }
       }
       for (std::int64_t r = 0; r < rows; ++r) {
-        T* row = scores.as<T>() + r * targets;
-        if (forest_.aggregate == Aggregate::kAverage) {
-          for (std::int64_t j = 0; j < targets; ++j) row[j] /= static_cast<T>(forest_.roots.size());
+        T* row = row_scores.as<T>();
+        for (std::int64_t j = 0; j < targets; ++j) {
+          row[j] = scores[j * kRows + r];
+          if (forest_.aggregate == Aggregate::kAverage) row[j] /= static_cast<T>(targets_.size());
+          row_voted.as<std::uint8_t>()[j] = voted[j * kRows + r];
         }
-        finish(begin + r, row, voted.as<std::uint8_t>() + r * targets);
+        finish(begin + r, row, row_voted.as<std::uint8_t>());
       }
     }
-    return count;
   }
 
-  // What the leaves of some rows say.
   template <class T>
-  void add_votes(const std::int32_t* leaves, std::int64_t rows, T* scores,
-                 std::uint8_t* voted) const {
-    for (std::int64_t r = 0; r < rows; ++r) {
-      if (weights_.empty()) {
-        vote(leaves[r], scores + r * forest_.targets, voted + r * forest_.targets);
-      } else {
-        scores[r * forest_.targets + target_] +=
-            static_cast<T>(weights_[static_cast<std::size_t>(leaves[r])]);
-        voted[r * forest_.targets + target_] = 1;
-      }
+  void add_votes(Context& context, std::size_t tree, const std::int8_t* ranks, T* scores) const {
+    std::array<std::uint8_t, kForestRows> leaves;
+    search_.find(context.kernels, tree, ranks, leaves.data());
+    const T* weights = weights_of<T>() + search_.first_leaf(tree);
+    for (std::size_t r = 0; r < kForestRows; ++r) scores[r] += weights[leaves[r]];
+  }
+
+  template <class T>
+  const T* weights_of() const {
+    if constexpr (DTypeOf<T>::value == DType::kFloat32)
+      return narrow_weights_.data();
+    else
+      return weights_.data();
+  }
+
+  void find_ends(Context& context, std::size_t tree, const std::int8_t* ranks, Ends& ends) const {
+    std::array<std::uint8_t, kForestRows> leaves;
+    search_.find(context.kernels, tree, ranks, leaves.data());
+    for (std::size_t r = 0; r < kForestRows; ++r) {
+      ends[r] = search_.leaf(search_.first_leaf(tree) + leaves[r]);
     }
   }
 
@@ -318,22 +236,27 @@ class Ensemble {
     for (std::int32_t i = forest_.vote_start[node]; i < forest_.vote_start[node + 1]; ++i) {
       const std::int32_t target = forest_.vote_target[static_cast<std::size_t>(i)];
       const T weight = static_cast<T>(forest_.vote_weight[static_cast<std::size_t>(i)]);
-      T& score = scores[target];
+      T& score = scores[target * kRows];
       if (forest_.aggregate == Aggregate::kMin || forest_.aggregate == Aggregate::kMax) {
         const bool better = forest_.aggregate == Aggregate::kMin ? weight < score : weight > score;
-        if (!voted[target] || better) score = weight;
+        if (!voted[target * kRows] || better) score = weight;
       } else {
         score += weight;
       }
-      voted[target] = 1;
+      voted[target * kRows] = 1;
     }
   }
 
   Forest forest_;
-  Walker<float> narrow_;
-  Walker<double> wide_;
-  Reals weights_;  // of each node, where each leaf has one vote and votes are added to one score
-  std::int64_t target_ = 0;  // that score
+  Transform transform_;
+  LeafSearch search_;
+  std::vector<std::int32_t> targets_;  // of each tree
+  // Of each leaf of the trees that are searched.
+  std::vector<double> weights_;
+  std::vector<float> narrow_weights_;
+  // For trees that are not.
+  std::optional<Walker<float>> narrow_;
+  std::optional<Walker<double>> wide_;
 };
 
 std::int64_t rows_of(const Tensor& x) { return x.rank() == 2 ? x.shape[0] : 1; }
@@ -346,7 +269,7 @@ void write_scores(Context& context, const Ensemble& ensemble, const Tensor& x, c
     using T = std::remove_pointer_t<decltype(scores)>;
     for (std::size_t i = 0; i < forest.base.size(); ++i)
       scores[i] += static_cast<T>(forest.base[i]);
-    apply_transform(forest.transform, scores, forest.targets);
+    apply_transform(ensemble.transform(), scores, forest.targets);
     To* out = y.as<To>() + row * forest.targets;
     for (std::int64_t i = 0; i < forest.targets; ++i) out[i] = static_cast<To>(scores[i]);
   });
@@ -415,11 +338,11 @@ class ForestClassifier {
     if (voted < base.size()) score += static_cast<T>(base[voted]);
     const bool yes = score > (positive_ && targets == 2 ? T(0.5) : T(0));
     if (targets == 2 && !second_ && base.size() < 2) {
-      second_score(ensemble_.forest().transform, score, positive_, votes);
+      second_score(ensemble_.transform(), score, positive_, votes);
     } else {
       for (std::int64_t i = 0; i < targets; ++i) votes[i] = 0;
       votes[voted] = score;
-      apply_transform(ensemble_.forest().transform, votes, targets);
+      apply_transform(ensemble_.transform(), votes, targets);
     }
     return yes ? 1 : 0;
   }
@@ -434,7 +357,7 @@ class ForestClassifier {
       const bool counts = targets <= 2 || voted[i] || index < base.size();
       if (counts && (found < 0 || votes[i] > votes[found])) found = i;
     }
-    apply_transform(ensemble_.forest().transform, votes, targets);
+    apply_transform(ensemble_.transform(), votes, targets);
     return std::max<std::int64_t>(found, 0);
   }
 

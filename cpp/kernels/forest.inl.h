@@ -1,0 +1,56 @@
+#pragma once
+
+// The leaves of a tree that rows end at, by striking out those that they do not reach.
+
+#include <cstring>
+
+#include "dispatch/kernels.h"
+
+namespace pyrec {
+namespace {
+
+// Compilers make vectors of bytes of any ISA's width, but are slow with wider ones.
+constexpr std::size_t kByteLanes = kLanes < 4 ? 16 : 4 * kLanes;
+using Bytes = std::uint8_t __attribute__((vector_size(kByteLanes)));
+using SignedBytes = std::int8_t __attribute__((vector_size(kByteLanes)));
+
+void find_leaves_u8(const LeafTest* tests, const std::uint16_t* counts, std::size_t planes,
+                    const std::int8_t* ranks, std::uint8_t* leaves) {
+  constexpr std::size_t kParts = kForestRows / kByteLanes;
+  Bytes eight[kParts] = {}, first[kParts] = {};
+  for (std::size_t plane = planes; plane-- > 0; ++counts) {
+    Bytes kept[kParts];
+#pragma GCC unroll 4
+    for (Bytes& part : kept) part = ~Bytes{};
+    for (const LeafTest* end = tests + *counts; tests != end; ++tests) {
+      const std::int8_t* column = ranks + std::size_t{tests->column} * kForestRows;
+      const SignedBytes limit = SignedBytes{} + tests->limit;
+      const Bytes keep = Bytes{} + tests->keep;
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kParts; ++i) {
+        SignedBytes rank;
+        std::memcpy(&rank, column + i * kByteLanes, sizeof(rank));
+        kept[i] &= reinterpret_cast<Bytes>(limit > rank) | keep;
+      }
+    }
+    const auto base = static_cast<std::uint8_t>(8 * plane);
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < kParts; ++i) {
+      const Bytes none = reinterpret_cast<Bytes>(kept[i] == 0);
+      eight[i] = (eight[i] & none) | kept[i];
+      first[i] = (first[i] & none) | (~none & base);
+    }
+  }
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < kParts; ++i) {
+    const Bytes lowest = eight[i] & (~eight[i] + 1);
+    const auto part = [&](std::uint8_t bits, std::uint8_t value) {
+      return reinterpret_cast<Bytes>((lowest & bits) != 0) & value;
+    };
+    const Bytes leaf = first[i] + (part(0xaa, 1) | part(0xcc, 2) | part(0xf0, 4));
+    std::memcpy(leaves + i * kByteLanes, &leaf, sizeof(leaf));
+  }
+}
+
+}  // namespace
+}  // namespace pyrec

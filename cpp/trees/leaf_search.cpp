@@ -1,0 +1,243 @@
+#include "trees/leaf_search.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <tuple>
+
+namespace pyrec {
+
+namespace {
+
+constexpr std::size_t kScaleSize = 255;
+constexpr std::size_t kMostColumns = std::numeric_limits<std::uint16_t>::max();
+
+bool is_ordered(Comparison how) { return how <= Comparison::kGreater; }
+bool is_strict(Comparison how) {
+  return how == Comparison::kLess || how == Comparison::kGreaterEqual;
+}
+// Whether numbers below the threshold are answered with yes.
+bool is_below(Comparison how) { return how == Comparison::kLess || how == Comparison::kLessEqual; }
+
+using FeatureKey = std::pair<std::int32_t, bool>;
+
+}  // namespace
+
+class LeafSearch::Builder {
+ public:
+  Builder(const Forest& forest, LeafSearch& made) : forest_(forest), made_(made) {
+    for (std::size_t i = 0; i < forest.comparisons.size(); ++i) {
+      const Comparison how = forest.comparisons[i];
+      if (is_ordered(how)) thresholds_[key_of(i)].push_back(forest.thresholds[i]);
+    }
+    for (auto& [key, values] : thresholds_) {
+      std::sort(values.begin(), values.end());
+      values.erase(std::unique(values.begin(), values.end()), values.end());
+      first_scale_[key] = made_.scales_.size();
+      for (std::size_t begin = 0; begin < values.size(); begin += kScaleSize) {
+        const std::size_t end = std::min(begin + kScaleSize, values.size());
+        made_.scales_.push_back({key.first,
+                                 key.second,
+                                 {values.begin() + static_cast<std::ptrdiff_t>(begin),
+                                  values.begin() + static_cast<std::ptrdiff_t>(end)}});
+      }
+    }
+    for (std::int32_t root : forest.roots) add(root);
+    sort_columns();
+  }
+
+ private:
+  void add(std::int32_t root) {
+    leaves_.clear();
+    strikes_.clear();
+    const std::size_t columns = made_.columns_.size();
+    Tree tree{made_.tests_.size(), made_.counts_.size(), made_.leaves_.size(), 0};
+    if (lay_out(static_cast<std::size_t>(root), 0)) {
+      made_.leaves_.insert(made_.leaves_.end(), leaves_.begin(), leaves_.end());
+      tree.planes = (leaves_.size() + 7) / 8;
+      for (std::size_t plane = tree.planes; plane-- > 0;) add_plane(plane);
+    } else {
+      forget_columns(columns);
+    }
+    made_.trees_.push_back(tree);
+  }
+
+  // Brings those of a scale together, whose values are placed once.
+  void sort_columns() {
+    std::vector<std::uint16_t> order(made_.columns_.size()), moved(order.size());
+    std::iota(order.begin(), order.end(), std::uint16_t{0});
+    std::stable_sort(order.begin(), order.end(), [this](std::uint16_t a, std::uint16_t b) {
+      return made_.columns_[a].scale < made_.columns_[b].scale;
+    });
+    std::vector<Column> sorted;
+    for (std::uint16_t old : order) {
+      moved[old] = static_cast<std::uint16_t>(sorted.size());
+      sorted.push_back(made_.columns_[old]);
+    }
+    for (LeafTest& test : made_.tests_) test.column = moved[test.column];
+    made_.columns_ = std::move(sorted);
+  }
+
+  // The tests of one byte of the set of leaves, of the last first, so that the first that is left
+  // is what stays.
+  void add_plane(std::size_t plane) {
+    std::uint16_t count = 0;
+    for (const Strike& strike : strikes_) {
+      const std::size_t begin = std::max(strike.begin, 8 * plane);
+      const std::size_t end = std::min(strike.end, 8 * plane + 8);
+      if (begin >= end) continue;
+      const unsigned struck = ((1u << (end - begin)) - 1u) << (begin - 8 * plane);
+      made_.tests_.push_back({strike.column, strike.limit, static_cast<std::uint8_t>(~struck)});
+      ++count;
+    }
+    made_.counts_.push_back(count);
+  }
+
+  // Adds the leaves below a node and what strikes them out; false where there are too many. Paths
+  // that meet are told apart.
+  bool lay_out(std::size_t node, std::size_t depth) {
+    const Comparison how = forest_.comparisons[node];
+    if (how == Comparison::kLeaf) {
+      leaves_.push_back(static_cast<std::int32_t>(node));
+      return leaves_.size() <= kMostLeaves;
+    }
+    if (depth >= kMostLeaves || !is_ordered(how)) return false;
+    const std::size_t begin = leaves_.size(), strikes = strikes_.size();
+    if (!lay_out(static_cast<std::size_t>(forest_.yes[node]), depth + 1)) return false;
+    const std::size_t middle = leaves_.size(), inner = strikes_.size();
+    if (!lay_out(static_cast<std::size_t>(forest_.no[node]), depth + 1)) return false;
+    const std::size_t end = leaves_.size();
+    bool yes_first = true;
+    std::size_t first = middle - begin;
+    if (end - middle < first) {
+      yes_first = false;
+      swap_sides(begin, middle, strikes, inner);
+      first = end - middle;
+    }
+    return strike(node, yes_first, begin, begin + first);
+  }
+
+  // Puts the leaves from `middle` on in front of those from `begin` on.
+  void swap_sides(std::size_t begin, std::size_t middle, std::size_t strikes, std::size_t inner) {
+    const std::size_t second = leaves_.size() - middle, first = middle - begin;
+    const auto at = [&](std::size_t place) {
+      return leaves_.begin() + static_cast<std::ptrdiff_t>(place);
+    };
+    std::rotate(at(begin), at(middle), leaves_.end());
+    for (std::size_t i = strikes; i < strikes_.size(); ++i) {
+      Strike& moved = strikes_[i];
+      moved.begin = i < inner ? moved.begin + second : moved.begin - first;
+      moved.end = i < inner ? moved.end + second : moved.end - first;
+    }
+  }
+
+  // What strikes the first side of a branch out where the answer chooses the other.
+  bool strike(std::size_t node, bool yes_first, std::size_t begin, std::size_t end) {
+    const Comparison how = forest_.comparisons[node];
+    const FeatureKey key = key_of(node);
+    const std::vector<double>& values = thresholds_[key];
+    const auto found = std::lower_bound(values.begin(), values.end(), forest_.thresholds[node]);
+    const auto place = static_cast<std::size_t>(found - values.begin());
+    const bool missing_first = is_below(how) == (forest_.missing_yes[node] != 0);
+    const bool reversed = is_below(how) != yes_first;
+    const Column column{first_scale_[key] + place / kScaleSize, missing_first, reversed};
+    const std::size_t number = column_of(column);
+    if (number >= kMostColumns) return false;
+    const auto within = static_cast<int>(place % kScaleSize);
+    const int limit = reversed ? 127 - within : within - 127;
+    strikes_.push_back(
+        {static_cast<std::uint16_t>(number), static_cast<std::int8_t>(limit), begin, end});
+    return true;
+  }
+
+  FeatureKey key_of(std::size_t node) const {
+    return {forest_.features[node], is_strict(forest_.comparisons[node])};
+  }
+
+  std::size_t column_of(const Column& column) {
+    const auto key = std::tuple(column.scale, column.missing_first, column.reversed);
+    const auto [at, is_new] = numbers_.try_emplace(key, made_.columns_.size());
+    if (is_new) made_.columns_.push_back(column);
+    return at->second;
+  }
+
+  // Those of a tree that is walked after all.
+  void forget_columns(std::size_t kept) {
+    std::erase_if(numbers_, [&](const auto& entry) { return entry.second >= kept; });
+    made_.columns_.resize(kept);
+  }
+
+  const Forest& forest_;
+  LeafSearch& made_;
+  std::map<FeatureKey, std::vector<double>> thresholds_;
+  std::map<FeatureKey, std::size_t> first_scale_;
+  std::map<std::tuple<std::size_t, bool, bool>, std::size_t> numbers_;
+  std::vector<std::int32_t> leaves_;
+  std::vector<Strike> strikes_;
+};
+
+LeafSearch::LeafSearch(const Forest& forest) { Builder(forest, *this); }
+
+namespace {
+
+using Places = std::array<std::int8_t, kForestRows>;
+
+// How many of the thresholds lie in front of each value, less 128; `before` says which do. All
+// values take a step together, so that none waits for another's.
+template <class Before>
+void place(const std::vector<double>& thresholds, const double* values, Before before,
+           Places& places) {
+  std::array<std::uint32_t, kForestRows> found{};
+  const double* from = thresholds.data();
+  for (std::size_t left = thresholds.size(); left > 0;) {
+    const std::size_t half = (left + 1) / 2;
+    const auto step = static_cast<std::uint32_t>(half);
+    for (std::size_t r = 0; r < kForestRows; ++r) {
+      // A branch here could not be predicted.
+      found[r] += step & (0U - std::uint32_t{before(from[found[r] + half - 1], values[r])});
+    }
+    left -= half;
+  }
+  for (std::size_t r = 0; r < kForestRows; ++r) {
+    places[r] = static_cast<std::int8_t>(static_cast<int>(found[r]) - 128);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
+                      std::int8_t* ranks) const {
+  std::array<double, kForestRows> values{};
+  std::array<bool, kForestRows> missing{};
+  Places places{};
+  std::size_t placed = scales_.size();
+  for (const Column& column : columns_) {
+    if (column.scale != placed) {
+      const Scale& scale = scales_[placed = column.scale];
+      for (std::int64_t r = 0; r < count; ++r) {
+        const auto value = static_cast<double>(rows[r * width + scale.feature]);
+        values[static_cast<std::size_t>(r)] = value;
+        missing[static_cast<std::size_t>(r)] = std::isnan(value);
+      }
+      if (scale.strict) {
+        place(scale.thresholds, values.data(), [](double t, double x) { return t <= x; }, places);
+      } else {
+        place(scale.thresholds, values.data(), [](double t, double x) { return t < x; }, places);
+      }
+    }
+    const std::int8_t absent = column.missing_first ? -128 : 127;
+    for (std::size_t r = 0; r < kForestRows; ++r) {
+      const std::int8_t found = missing[r] ? absent : places[r];
+      *ranks++ = column.reversed ? static_cast<std::int8_t>(~found) : found;
+    }
+  }
+}
+
+template void LeafSearch::rank(const float*, std::int64_t, std::int64_t, std::int8_t*) const;
+template void LeafSearch::rank(const double*, std::int64_t, std::int64_t, std::int8_t*) const;
+
+}  // namespace pyrec

@@ -1,0 +1,85 @@
+#pragma once
+
+// The leaves at which rows end, found without walking: of each tree the leaves that a row cannot
+// reach are struck out, for many rows at once. A leaf on the side of a branch that its answer does
+// not choose is struck out; with the sides of each branch in a fixed order, the first leaf that is
+// left is the row's (Lucchese et al., "QuickScorer: A Fast Algorithm to Rank Documents with
+// Additive Ensembles of Regression Trees", SIGIR 2015, section 3). The side with fewer leaves comes
+// first, and answers compare bytes: places among the thresholds of a feature.
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "dispatch/kernels.h"
+#include "trees/forest.h"
+
+namespace pyrec {
+
+class LeafSearch {
+ public:
+  explicit LeafSearch(const Forest& forest);
+
+  // Bytes that `rank` writes.
+  std::size_t rank_bytes() const { return columns_.size() * kForestRows; }
+  // Whether `find` takes a tree: it has up to kMostLeaves leaves, and its branches compare by
+  // order.
+  bool takes(std::size_t tree) const { return trees_[tree].planes > 0; }
+  // The leaves of a tree are those from its first up to its last; each stands for a node.
+  std::size_t first_leaf(std::size_t tree) const { return trees_[tree].leaves; }
+  std::size_t last_leaf(std::size_t tree) const {
+    return tree + 1 < trees_.size() ? trees_[tree + 1].leaves : leaves_.size();
+  }
+  std::int32_t leaf(std::size_t place) const { return leaves_[place]; }
+  std::size_t leaf_count() const { return leaves_.size(); }
+
+  // Where the values of up to kForestRows rows of T, one after another, lie among the thresholds.
+  template <class T>
+  void rank(const T* rows, std::int64_t count, std::int64_t width, std::int8_t* ranks) const;
+
+  // The leaves of kForestRows rows from their ranks, counted from the tree's first.
+  void find(const Kernels& kernels, std::size_t tree, const std::int8_t* ranks,
+            std::uint8_t* leaves) const {
+    const Tree& found = trees_[tree];
+    kernels.find_leaves_u8(tests_.data() + found.tests, counts_.data() + found.counts, found.planes,
+                           ranks, leaves);
+  }
+
+  static constexpr std::size_t kMostLeaves = 256;
+
+ private:
+  struct Tree {
+    std::size_t tests = 0, counts = 0, leaves = 0, planes = 0;
+  };
+  // Thresholds that the numbers of a feature are placed among, up to 255 of them: a number is
+  // behind those below it or, if it is strict, those up to it.
+  struct Scale {
+    std::int32_t feature = 0;
+    bool strict = false;
+    std::vector<double> thresholds;
+  };
+  // The places on a scale. What is missing is in front of all thresholds or behind them; reversed,
+  // a column holds the complement of each.
+  struct Column {
+    std::size_t scale = 0;
+    bool missing_first = false;
+    bool reversed = false;
+    bool operator==(const Column&) const = default;
+  };
+  // Strikes the leaves [begin, end) out of rows whose rank is not below the limit.
+  struct Strike {
+    std::uint16_t column;
+    std::int8_t limit;
+    std::size_t begin, end;
+  };
+  class Builder;
+
+  std::vector<Scale> scales_;
+  std::vector<Column> columns_;
+  std::vector<Tree> trees_;
+  std::vector<LeafTest> tests_;
+  std::vector<std::uint16_t> counts_;
+  std::vector<std::int32_t> leaves_;
+};
+
+}  // namespace pyrec
