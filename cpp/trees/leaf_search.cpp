@@ -6,13 +6,13 @@
 #include <limits>
 #include <map>
 #include <numeric>
-#include <tuple>
+#include <span>
 
 namespace pyrec {
 
 namespace {
 
-constexpr std::size_t kScaleSize = 255;
+constexpr std::int32_t kMostRank = 255;
 constexpr std::size_t kMostColumns = std::numeric_limits<std::uint16_t>::max();
 
 bool is_ordered(Comparison how) { return how <= Comparison::kGreater; }
@@ -36,14 +36,8 @@ class LeafSearch::Builder {
     for (auto& [key, values] : thresholds_) {
       std::sort(values.begin(), values.end());
       values.erase(std::unique(values.begin(), values.end()), values.end());
-      first_scale_[key] = made_.scales_.size();
-      for (std::size_t begin = 0; begin < values.size(); begin += kScaleSize) {
-        const std::size_t end = std::min(begin + kScaleSize, values.size());
-        made_.scales_.push_back({key.first,
-                                 key.second,
-                                 {values.begin() + static_cast<std::ptrdiff_t>(begin),
-                                  values.begin() + static_cast<std::ptrdiff_t>(end)}});
-      }
+      scale_of_[key] = made_.scales_.size();
+      made_.scales_.push_back({key.first, key.second, values});
     }
     for (std::int32_t root : forest.roots) add(root);
     sort_columns();
@@ -69,8 +63,8 @@ class LeafSearch::Builder {
   void sort_columns() {
     std::vector<std::uint16_t> order(made_.columns_.size()), moved(order.size());
     std::iota(order.begin(), order.end(), std::uint16_t{0});
-    std::stable_sort(order.begin(), order.end(), [this](std::uint16_t a, std::uint16_t b) {
-      return made_.columns_[a].scale < made_.columns_[b].scale;
+    std::sort(order.begin(), order.end(), [this](std::uint16_t a, std::uint16_t b) {
+      return made_.columns_[a] < made_.columns_[b];
     });
     std::vector<Column> sorted;
     for (std::uint16_t old : order) {
@@ -143,11 +137,12 @@ class LeafSearch::Builder {
     const auto place = static_cast<std::size_t>(found - values.begin());
     const bool missing_first = is_below(how) == (forest_.missing_yes[node] != 0);
     const bool reversed = is_below(how) != yes_first;
-    const Column column{first_scale_[key] + place / kScaleSize, missing_first, reversed};
+    const std::size_t within = place % std::size_t{kMostRank};
+    const Column column{scale_of_[key], place - within, missing_first, reversed};
     const std::size_t number = column_of(column);
     if (number >= kMostColumns) return false;
-    const auto within = static_cast<int>(place % kScaleSize);
-    const int limit = reversed ? 127 - within : within - 127;
+    const int below = static_cast<int>(within) - 127;
+    const int limit = reversed ? -below : below;
     strikes_.push_back(
         {static_cast<std::uint16_t>(number), static_cast<std::int8_t>(limit), begin, end});
     return true;
@@ -158,8 +153,7 @@ class LeafSearch::Builder {
   }
 
   std::size_t column_of(const Column& column) {
-    const auto key = std::tuple(column.scale, column.missing_first, column.reversed);
-    const auto [at, is_new] = numbers_.try_emplace(key, made_.columns_.size());
+    const auto [at, is_new] = numbers_.try_emplace(column, made_.columns_.size());
     if (is_new) made_.columns_.push_back(column);
     return at->second;
   }
@@ -173,8 +167,8 @@ class LeafSearch::Builder {
   const Forest& forest_;
   LeafSearch& made_;
   std::map<FeatureKey, std::vector<double>> thresholds_;
-  std::map<FeatureKey, std::size_t> first_scale_;
-  std::map<std::tuple<std::size_t, bool, bool>, std::size_t> numbers_;
+  std::map<FeatureKey, std::size_t> scale_of_;
+  std::map<Column, std::size_t> numbers_;
   std::vector<std::int32_t> leaves_;
   std::vector<Strike> strikes_;
 };
@@ -183,26 +177,23 @@ LeafSearch::LeafSearch(const Forest& forest) { Builder(forest, *this); }
 
 namespace {
 
-using Places = std::array<std::int8_t, kForestRows>;
+using Places = std::array<std::uint32_t, kForestRows>;
 
-// How many of the thresholds lie in front of each value, less 128; `before` says which do. All
-// values take a step together, so that none waits for another's.
+// How many of the thresholds lie in front of each value; `before` says which do. All values take a
+// step together, so that none waits for another's.
 template <class Before>
-void place(const std::vector<double>& thresholds, const double* values, Before before,
+void place(const std::vector<double>& thresholds, std::span<const double> values, Before before,
            Places& places) {
-  std::array<std::uint32_t, kForestRows> found{};
+  places.fill(0);
   const double* from = thresholds.data();
   for (std::size_t left = thresholds.size(); left > 0;) {
     const std::size_t half = (left + 1) / 2;
     const auto step = static_cast<std::uint32_t>(half);
-    for (std::size_t r = 0; r < kForestRows; ++r) {
+    for (std::size_t r = 0; r < values.size(); ++r) {
       // A branch here could not be predicted.
-      found[r] += step & (0U - std::uint32_t{before(from[found[r] + half - 1], values[r])});
+      places[r] += step & (0U - std::uint32_t{before(from[places[r] + half - 1], values[r])});
     }
     left -= half;
-  }
-  for (std::size_t r = 0; r < kForestRows; ++r) {
-    places[r] = static_cast<std::int8_t>(static_cast<int>(found[r]) - 128);
   }
 }
 
@@ -215,6 +206,7 @@ void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
   std::array<bool, kForestRows> missing{};
   Places places{};
   std::size_t placed = scales_.size();
+  const std::span<const double> given(values.data(), static_cast<std::size_t>(count));
   for (const Column& column : columns_) {
     if (column.scale != placed) {
       const Scale& scale = scales_[placed = column.scale];
@@ -224,15 +216,17 @@ void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
         missing[static_cast<std::size_t>(r)] = std::isnan(value);
       }
       if (scale.strict) {
-        place(scale.thresholds, values.data(), [](double t, double x) { return t <= x; }, places);
+        place(scale.thresholds, given, [](double t, double x) { return t <= x; }, places);
       } else {
-        place(scale.thresholds, values.data(), [](double t, double x) { return t < x; }, places);
+        place(scale.thresholds, given, [](double t, double x) { return t < x; }, places);
       }
     }
-    const std::int8_t absent = column.missing_first ? -128 : 127;
+    const auto first = static_cast<std::int32_t>(column.first);
+    const std::int32_t absent = column.missing_first ? 0 : kMostRank;
     for (std::size_t r = 0; r < kForestRows; ++r) {
-      const std::int8_t found = missing[r] ? absent : places[r];
-      *ranks++ = column.reversed ? static_cast<std::int8_t>(~found) : found;
+      const std::int32_t behind = static_cast<std::int32_t>(places[r]) - first;
+      const std::int32_t found = missing[r] ? absent : std::clamp(behind, 0, kMostRank);
+      *ranks++ = static_cast<std::int8_t>((column.reversed ? kMostRank - found : found) - 128);
     }
   }
 }

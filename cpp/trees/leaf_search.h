@@ -7,6 +7,7 @@
 // Additive Ensembles of Regression Trees", SIGIR 2015, section 3). The side with fewer leaves comes
 // first, and answers compare bytes: places among the thresholds of a feature.
 
+#include <compare>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -51,20 +52,21 @@ class LeafSearch {
   struct Tree {
     std::size_t tests = 0, counts = 0, leaves = 0, planes = 0;
   };
-  // Thresholds that the numbers of a feature are placed among, up to 255 of them: a number is
-  // behind those below it or, if it is strict, those up to it.
+  // Thresholds that the numbers of a feature are placed among: a number is behind those below it
+  // or, if it is strict, those up to it.
   struct Scale {
     std::int32_t feature = 0;
     bool strict = false;
     std::vector<double> thresholds;
   };
-  // The places on a scale. What is missing is in front of all thresholds or behind them; reversed,
-  // a column holds the complement of each.
+  // The places on a scale, counted from a threshold on, up to kMostRank. What is missing is in
+  // front of all thresholds or behind them; reversed, a column holds the complement of each.
   struct Column {
     std::size_t scale = 0;
+    std::size_t first = 0;
     bool missing_first = false;
     bool reversed = false;
-    bool operator==(const Column&) const = default;
+    auto operator<=>(const Column&) const = default;
   };
   // Strikes the leaves [begin, end) out of rows whose rank is not below the limit.
   struct Strike {

@@ -181,7 +181,7 @@ class Ensemble {
       if (walker) walker->prepare(x, rows, width, walked);
       for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
         if (const std::int32_t target = targets_[tree]; target >= 0) {
-          add_votes(context, tree, ranks, scores + target * kRows);
+          add_votes(context, tree, ranks, rows, scores + target * kRows);
           continue;
         }
         Ends ends;
@@ -207,11 +207,13 @@ class Ensemble {
   }
 
   template <class T>
-  void add_votes(Context& context, std::size_t tree, const std::int8_t* ranks, T* scores) const {
+  void add_votes(Context& context, std::size_t tree, const std::int8_t* ranks, std::int64_t rows,
+                 T* scores) const {
     std::array<std::uint8_t, kForestRows> leaves;
     search_.find(context.kernels, tree, ranks, leaves.data());
     const T* weights = weights_of<T>() + search_.first_leaf(tree);
-    for (std::size_t r = 0; r < kForestRows; ++r) scores[r] += weights[leaves[r]];
+    for (std::int64_t r = 0; r < rows; ++r)
+      scores[r] += weights[leaves[static_cast<std::size_t>(r)]];
   }
 
   template <class T>

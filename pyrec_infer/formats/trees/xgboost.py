@@ -289,7 +289,7 @@ def _categories(given: _Fields, default: NDArray[np.bool_], leaf: NDArray[np.boo
     kinds = given.whole("split_type", count) if "split_type" in given.value else np.zeros(count, np.int64)
     if ((kinds < 0) | (kinds > 1)).any():
         raise given.fail("split_type: expected 0 or 1")
-    wanted = np.flatnonzero((kinds == 1) & ~leaf).tolist()
+    wanted = set(np.flatnonzero((kinds == 1) & ~leaf).tolist())
     if not wanted:
         return {}
     nodes = given.whole("categories_nodes", None).tolist()
@@ -298,7 +298,7 @@ def _categories(given: _Fields, default: NDArray[np.bool_], leaf: NDArray[np.boo
     members = given.whole("categories", None)
     if ((members < 0) | (members >= _MOST_CATEGORIES)).any():
         raise given.fail(f"categories: expected numbers below {_MOST_CATEGORIES}")
-    if len(set(nodes)) != len(nodes) or not set(wanted) <= set(nodes):
+    if len(set(nodes)) != len(nodes) or not wanted <= set(nodes):
         raise given.fail("categories_nodes: expected each node that tests categories once")
     found: dict[int, Ranges] = {}
     end = 0
