@@ -88,9 +88,10 @@ def cut_graph(
                 "for a whole batch; give it with the request"
             )
     own = {name: signature.array(name, value, None) for name, value in given.items()}
-    sides = Sides(frozenset(graph.inputs) - own.keys() - late, frozenset(own))
+    names = frozenset(own)
+    sides = Sides(frozenset(graph.inputs) - names - late, names)
     asked = Context(strict_ids=True, sides=sides, sizes=sizes_of(graph, own), records=precision)
-    return Halves(part, frozenset(own), late, asked, separate(graph, asked)), own
+    return Halves(part, names, late, asked, separate(graph, asked)), own
 
 
 def sizes_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, int]:

@@ -326,4 +326,4 @@ def test_the_command_line_compares_files(tmp_path: Path, capsys: pytest.CaptureF
     assert "field 'name', input 'user' (transforms: vocabulary): 1 of 2" in capsys.readouterr().out
     (tmp_path / "rows.jsonl").write_text("[1")
     assert cli.main(["check-features", *files]) == 1
-    assert "expected JSON" in capsys.readouterr().err
+    assert "is no JSON" in capsys.readouterr().err

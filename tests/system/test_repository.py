@@ -247,6 +247,20 @@ def test_hashes_know_strings_alone() -> None:
     assert included_by("hashing") <= {"hashing", "strings"}
 
 
+def test_classes_in_headers_have_names_of_their_own() -> None:
+    """Of two classes of a name the linker takes one's inline functions for both."""
+    # Those of kernels are in anonymous namespaces.
+    headers = [path for path in (ROOT / "cpp").rglob("*.h") if path.parent.name not in ("simd", "kernels")]
+    headers += (ROOT / "cpp" / "bindings" / "kernels").glob("*.h")
+    found = [
+        re.findall(r"^(?:class|struct) (\w+)(?: final)?(?: :[^;{]*)? \{", path.read_text(), re.M)
+        for path in headers
+    ]
+    names = Counter(name for each in found for name in each)
+    assert len(names) > 100
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     """A module of tests is imported by its last name, so the second one of a name stops the run."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))

@@ -10,7 +10,7 @@ namespace {
 
 py::object run_embedding_bag(const Call& call) {
   call.expect_arguments(7);
-  const Lookups table(call, 0, 0);
+  const LookupOperands table(call, 0, 0);
   const py::array ids = call.flat<std::int64_t>(1, 1), bounds = call.flat<std::int64_t>(2, 2);
   const auto weights = call.optional_vector<float>(3, ids.size());
   const std::string mode = py::cast<std::string>(call.argument(4));

@@ -13,7 +13,7 @@ namespace {
 py::object run_lookup(const Call& call) {
   call.expect_arguments(2);
   const auto n = py::cast<std::size_t>(call.argument(1));
-  const Lookups lookups(call, 0, n);
+  const LookupOperands lookups(call, 0, n);
   py::array out =
       call.output<float>({static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(lookups.width)});
   const std::size_t out_step = call.row_step(out);
@@ -38,7 +38,7 @@ struct LookupSumOperands {
   }
 
   std::size_t n, width;
-  Lookups lookups;
+  LookupOperands lookups;
   std::optional<py::array> bias;
   std::size_t bias_step;
   Activation activation;

@@ -14,7 +14,7 @@ void expect_rows(const Call& call, const py::array& rows, const py::array& table
               "a row is not in the table");
 }
 
-Lookups::Lookups(const Call& call, std::size_t index, std::size_t n) {
+LookupOperands::LookupOperands(const Call& call, std::size_t index, std::size_t n) {
   for (const py::handle& item : py::cast<py::tuple>(call.argument(index))) {
     const auto fields = py::cast<py::tuple>(item);
     call.expect(fields.size() == 5, "expected parts of five fields");

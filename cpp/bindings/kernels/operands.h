@@ -16,8 +16,8 @@ void expect_rows(const Call& call, const py::array& rows, const py::array& table
 
 // The parts of a lookup: tuples of a table (a matrix of float32 or bytes), the first byte to read
 // of each row, row numbers or None, a width and a codec. Every part gives `n` rows.
-struct Lookups {
-  Lookups(const Call& call, std::size_t index, std::size_t n);
+struct LookupOperands {
+  LookupOperands(const Call& call, std::size_t index, std::size_t n);
 
   std::list<py::args> args;
   std::vector<LookupPart> parts;
