@@ -44,6 +44,13 @@ class LeafSearch::Builder {
   }
 
  private:
+  // Strikes the leaves [begin, end) out of rows whose rank is not below the limit.
+  struct Strike {
+    std::uint16_t column;
+    std::int8_t limit;
+    std::size_t begin, end;
+  };
+
   void add(std::int32_t root) {
     leaves_.clear();
     strikes_.clear();

@@ -68,12 +68,6 @@ class LeafSearch {
     bool reversed = false;
     auto operator<=>(const Column&) const = default;
   };
-  // Strikes the leaves [begin, end) out of rows whose rank is not below the limit.
-  struct Strike {
-    std::uint16_t column;
-    std::int8_t limit;
-    std::size_t begin, end;
-  };
   class Builder;
 
   std::vector<Scale> scales_;
