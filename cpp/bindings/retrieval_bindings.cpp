@@ -119,6 +119,14 @@ py::tuple mask(const IndexHandle& handle, const PlainArray<bool>& flags,
   return py::make_tuple(made, kept);
 }
 
+// Room for another index that borrows what this one does.
+std::unique_ptr<IndexHandle> of_same_items(const IndexHandle& handle) {
+  auto made = std::make_unique<IndexHandle>();
+  made->kept = handle.kept;
+  made->items = handle.items;
+  return made;
+}
+
 std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
                                         const PlainArray<std::uint64_t>& mask, bool copied) {
   const std::span allowed = read_mask(handle, mask);
@@ -126,9 +134,7 @@ std::unique_ptr<IndexHandle> restricted(const IndexHandle& handle,
   if (last != 0 && (allowed.back() >> last) != 0) {
     throw OpError(ErrorKind::kShape, "expected a mask of the index");
   }
-  auto made = std::make_unique<IndexHandle>();
-  made->kept = handle.kept;
-  made->items = handle.items;
+  auto made = of_same_items(handle);
   const GilRelease release;
   made->index = std::make_unique<VectorIndex>(*handle.index, allowed, copied);
   return made;
@@ -140,9 +146,7 @@ std::unique_ptr<IndexHandle> chosen(const IndexHandle& handle, const PlainArray<
   std::vector<std::int64_t> given(rows.data(), rows.data() + rows.size());
   std::ranges::sort(given);
   given.erase(std::unique(given.begin(), given.end()), given.end());
-  auto made = std::make_unique<IndexHandle>();
-  made->kept = handle.kept;
-  made->items = handle.items;
+  auto made = of_same_items(handle);
   const GilRelease release;
   made->index = std::make_unique<VectorIndex>(*handle.index, given, allowed);
   return made;

@@ -2,6 +2,7 @@
 
 // Forests of decision trees.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -39,6 +40,8 @@ struct Forest {
   std::int64_t width = 0;  // least number of features
   bool wide = false;       // thresholds are float64
   Aggregate aggregate = Aggregate::kSum;
+
+  bool is_leaf(std::size_t node) const { return comparisons[node] == Comparison::kLeaf; }
 };
 
 }  // namespace pyrec

@@ -8,6 +8,8 @@
 #include <numeric>
 #include <span>
 
+#include "trees/places.h"
+
 namespace pyrec {
 
 namespace {
@@ -182,36 +184,12 @@ class LeafSearch::Builder {
 
 LeafSearch::LeafSearch(const Forest& forest) { Builder(forest, *this); }
 
-namespace {
-
-using Places = std::array<std::uint32_t, kForestRows>;
-
-// How many of the thresholds lie in front of each value; `before` says which do. All values take a
-// step together, so that none waits for another's.
-template <class Before>
-void place(const std::vector<double>& thresholds, std::span<const double> values, Before before,
-           Places& places) {
-  places.fill(0);
-  const double* from = thresholds.data();
-  for (std::size_t left = thresholds.size(); left > 0;) {
-    const std::size_t half = (left + 1) / 2;
-    const auto step = static_cast<std::uint32_t>(half);
-    for (std::size_t r = 0; r < values.size(); ++r) {
-      // A branch here could not be predicted.
-      places[r] += step & (0U - std::uint32_t{before(from[places[r] + half - 1], values[r])});
-    }
-    left -= half;
-  }
-}
-
-}  // namespace
-
 template <class T>
 void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
                       std::int8_t* ranks) const {
   std::array<double, kForestRows> values{};
   std::array<bool, kForestRows> missing{};
-  Places places{};
+  std::array<std::uint32_t, kForestRows> places{};
   std::size_t placed = scales_.size();
   const std::span<const double> given(values.data(), static_cast<std::size_t>(count));
   for (const Column& column : columns_) {
@@ -222,11 +200,7 @@ void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
         values[static_cast<std::size_t>(r)] = value;
         missing[static_cast<std::size_t>(r)] = std::isnan(value);
       }
-      if (scale.strict) {
-        place(scale.thresholds, given, [](double t, double x) { return t <= x; }, places);
-      } else {
-        place(scale.thresholds, given, [](double t, double x) { return t < x; }, places);
-      }
+      find_places<double>(scale.thresholds, scale.strict, given, places.data());
     }
     const auto first = static_cast<std::int32_t>(column.first);
     const std::int32_t absent = column.missing_first ? 0 : kMostRank;

@@ -17,6 +17,9 @@
 #include <utility>
 #include <vector>
 
+#include "trees/forest.h"
+#include "trees/places.h"
+
 namespace pyrec {
 
 template <class T>
@@ -25,22 +28,12 @@ class RankedForest {
   static constexpr int kGroup = 8;   // rows that go down a tree together
   static constexpr int kBlock = 64;  // rows whose ranks are made together
 
-  struct Nodes {
-    std::span<const std::uint8_t> leaf;
-    std::span<const std::uint8_t> missing_yes;
-    std::span<const double> thresholds;
-    std::span<const std::int32_t> features;
-    std::span<const std::int32_t> yes;
-    std::span<const std::int32_t> no;
-    std::span<const std::int32_t> roots;
-    bool strict;  // whether a feature has to be less than a threshold, which it may equal else
-  };
-
-  // None where ranks, columns or nodes are more than their numbers can tell.
-  static std::optional<RankedForest> make(const Nodes& nodes) {
+  // None where ranks, columns or nodes are more than their numbers can tell. `strict` says whether
+  // every branch asks that a feature is less than its threshold, which it may equal else.
+  static std::optional<RankedForest> make(const Forest& forest, bool strict) {
     RankedForest made;
-    made.strict_ = nodes.strict;
-    if (!made.number_thresholds(nodes) || !made.place_nodes(nodes)) return std::nullopt;
+    made.strict_ = strict;
+    if (!made.number_thresholds(forest) || !made.place_nodes(forest)) return std::nullopt;
     return made;
   }
 
@@ -52,19 +45,20 @@ class RankedForest {
     for (std::size_t c = 0; c < columns_.size(); c += step) {
       const Column& column = columns_[c];
       step = c + 1 < columns_.size() && columns_[c + 1].feature == column.feature ? 2 : 1;
-      for (std::int64_t r = 0; r < count; r += kGroup) {
-        Values values;
-        for (int i = 0; i < kGroup; ++i) {
-          values[static_cast<std::size_t>(i)] =
-              rows[std::min(r + i, count - 1) * width + column.feature];
-        }
-        const Places found = strict_ ? search<true>(column, values) : search<false>(column, values);
-        for (std::size_t own = c; own < c + step; ++own) {
-          std::uint16_t* to = ranks + own * kBlock + r;
-          for (std::size_t i = 0; i < kGroup; ++i) {
-            const bool none = columns_[own].missing_yes && values[i] != values[i];
-            to[i] = static_cast<std::uint16_t>(none ? 0 : found[i]);
-          }
+      std::array<T, kBlock> values;
+      std::array<std::uint32_t, kBlock> places;
+      for (std::int64_t r = 0; r < count; ++r) {
+        values[static_cast<std::size_t>(r)] = rows[r * width + column.feature];
+      }
+      const std::span<const T> given(values.data(), static_cast<std::size_t>(count));
+      const std::span<const T> thresholds(thresholds_.data() + column.begin,
+                                          column.end - column.begin);
+      find_places<T>(thresholds, strict_, given, places.data());
+      for (std::size_t own = c; own < c + step; ++own) {
+        std::uint16_t* to = ranks + own * kBlock;
+        for (std::size_t i = 0; i < given.size(); ++i) {
+          const bool none = columns_[own].missing_yes && given[i] != given[i];
+          to[i] = static_cast<std::uint16_t>(none ? 0 : places[i]);
         }
       }
     }
@@ -115,34 +109,13 @@ class RankedForest {
     return slot.yes + (ranks[std::size_t{slot.column} * kBlock] > slot.rank ? 1U : 0U);
   }
 
-  using Values = std::array<T, kGroup>;
-  using Places = std::array<std::uint32_t, kGroup>;
-
-  // How many thresholds each value is beyond; without branches, which nothing could predict.
-  template <bool kStrict>
-  Places search(const Column& column, const Values& values) const {
-    const T* thresholds = thresholds_.data() + column.begin;
-    Places at{};
-    const auto beyond = [&](std::size_t i, std::uint32_t place) {
-      const T threshold = thresholds[place];
-      return std::uint32_t{kStrict ? !(values[i] < threshold) : !(values[i] <= threshold)};
-    };
-    auto left = static_cast<std::uint32_t>(column.end - column.begin);
-    for (; left > 1; left -= left / 2) {
-      const std::uint32_t half = left / 2;
-      for (std::size_t i = 0; i < kGroup; ++i) at[i] += half & (0U - beyond(i, at[i] + half - 1));
-    }
-    for (std::size_t i = 0; i < kGroup; ++i) at[i] += beyond(i, at[i]);
-    return at;
-  }
-
-  bool number_thresholds(const Nodes& nodes) {
+  bool number_thresholds(const Forest& forest) {
     std::map<std::pair<std::int32_t, bool>, std::size_t> found;
     std::map<std::int32_t, std::vector<T>> own;
-    for (std::size_t i = 0; i < nodes.leaf.size(); ++i) {
-      if (nodes.leaf[i] != 0) continue;
-      own[nodes.features[i]].push_back(static_cast<T>(nodes.thresholds[i]));
-      found[{nodes.features[i], nodes.missing_yes[i] != 0}] = 0;
+    for (std::size_t i = 0; i < forest.comparisons.size(); ++i) {
+      if (forest.is_leaf(i)) continue;
+      own[forest.features[i]].push_back(static_cast<T>(forest.thresholds[i]));
+      found[{forest.features[i], forest.missing_yes[i] != 0}] = 0;
     }
     std::map<std::int32_t, std::pair<std::size_t, std::size_t>> placed;
     for (auto& [feature, values] : own) {
@@ -159,65 +132,65 @@ class RankedForest {
       const auto [begin, end] = placed[key.first];
       columns_.push_back({key.first, key.second, begin, end});
     }
-    column_of_.reserve(nodes.leaf.size());
-    for (std::size_t i = 0; i < nodes.leaf.size(); ++i) {
-      const bool leaf = nodes.leaf[i] != 0;
-      column_of_.push_back(
-          leaf ? 0
-               : static_cast<std::uint16_t>(found[{nodes.features[i], nodes.missing_yes[i] != 0}]));
+    column_of_.reserve(forest.comparisons.size());
+    for (std::size_t i = 0; i < forest.comparisons.size(); ++i) {
+      const bool leaf = forest.is_leaf(i);
+      column_of_.push_back(leaf ? 0
+                                : static_cast<std::uint16_t>(
+                                      found[{forest.features[i], forest.missing_yes[i] != 0}]));
     }
     return true;
   }
 
   // The children of each branch side by side. Where paths meet, a node has a slot for each branch
   // that leads to it, all of which lead on to the same place.
-  bool place_nodes(const Nodes& nodes) {
+  bool place_nodes(const Forest& forest) {
     constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
-    if (nodes.leaf.size() > kNowhere / 4) return false;
-    std::vector<std::uint32_t> pairs(nodes.leaf.size(), kNowhere);
-    for (const std::int32_t root : nodes.roots) {
+    if (forest.comparisons.size() > kNowhere / 4) return false;
+    std::vector<std::uint32_t> pairs(forest.comparisons.size(), kNowhere);
+    for (const std::int32_t root : forest.roots) {
       roots_.push_back(static_cast<std::uint32_t>(nodes_.size()));
       nodes_.push_back(root);
       // Level by level, so that the slots of a tree lie together and its top first.
       for (std::size_t at = roots_.back(); at < nodes_.size(); ++at) {
         const auto node = static_cast<std::size_t>(nodes_[at]);
-        if (nodes.leaf[node] != 0 || pairs[node] != kNowhere) continue;
+        if (forest.is_leaf(node) || pairs[node] != kNowhere) continue;
         pairs[node] = static_cast<std::uint32_t>(nodes_.size());
-        nodes_.push_back(nodes.yes[node]);
-        nodes_.push_back(nodes.no[node]);
+        nodes_.push_back(forest.yes[node]);
+        nodes_.push_back(forest.no[node]);
       }
     }
     for (std::size_t at = 0; at < nodes_.size(); ++at) {
       const auto node = static_cast<std::size_t>(nodes_[at]);
-      if (nodes.leaf[node] != 0) {
+      if (forest.is_leaf(node)) {
         slots_.push_back({kLast, 0, static_cast<std::uint32_t>(at)});
         continue;
       }
       const Column& column = columns_[column_of_[node]];
       const auto begin = thresholds_.begin() + static_cast<std::ptrdiff_t>(column.begin);
       const auto end = thresholds_.begin() + static_cast<std::ptrdiff_t>(column.end);
-      const auto found = std::lower_bound(begin, end, static_cast<T>(nodes.thresholds[node]));
+      const auto found = std::lower_bound(begin, end, static_cast<T>(forest.thresholds[node]));
       slots_.push_back({static_cast<std::uint16_t>(found - begin), column_of_[node], pairs[node]});
     }
     column_of_.clear();
-    measure_depths(nodes);
+    measure_depths(forest);
     return true;
   }
 
   // The most branches on a way from each root to a leaf; no path comes back to a node.
-  void measure_depths(const Nodes& nodes) {
-    std::vector<std::int32_t> depths(nodes.leaf.size(), -1);
+  void measure_depths(const Forest& forest) {
+    std::vector<std::int32_t> depths(forest.comparisons.size(), -1);
     std::vector<std::int32_t> pending;
     const auto depth = [&](std::int32_t node) -> std::int32_t& {
       return depths[static_cast<std::size_t>(node)];
     };
-    for (const std::int32_t root : nodes.roots) {
+    for (const std::int32_t root : forest.roots) {
       pending.push_back(root);
       while (!pending.empty()) {
         const std::int32_t node = pending.back();
-        const bool leaf = nodes.leaf[static_cast<std::size_t>(node)] != 0;
-        const std::int32_t yes = leaf ? node : nodes.yes[static_cast<std::size_t>(node)];
-        const std::int32_t no = leaf ? node : nodes.no[static_cast<std::size_t>(node)];
+        const bool leaf = forest.is_leaf(static_cast<std::size_t>(node));
+        const std::int32_t yes = leaf ? node : forest.yes[static_cast<std::size_t>(node)];
+        const std::int32_t no = leaf ? node : forest.no[static_cast<std::size_t>(node)];
         if (leaf || (depth(yes) >= 0 && depth(no) >= 0)) {
           depth(node) = leaf ? 0 : 1 + std::max(depth(yes), depth(no));
           pending.pop_back();

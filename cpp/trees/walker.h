@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <type_traits>
 #include <vector>
 
 #include "trees/forest.h"
@@ -22,26 +21,24 @@ class Walker {
   static constexpr std::int64_t kBlock = RankedForest<T>::kBlock;
 
   explicit Walker(const Forest& forest) : roots_(forest.roots) {
-    std::vector<std::uint8_t> leaf;
     bool less = true;
     bool less_equal = true;
     for (const Comparison how : forest.comparisons) {
-      leaf.push_back(how == Comparison::kLeaf);
-      less = less && (how == Comparison::kLess || leaf.back() != 0);
-      less_equal = less_equal && (how == Comparison::kLessEqual || leaf.back() != 0);
+      less = less && (how == Comparison::kLess || how == Comparison::kLeaf);
+      less_equal = less_equal && (how == Comparison::kLessEqual || how == Comparison::kLeaf);
     }
     if (less || less_equal) {
-      ranked_ = RankedForest<T>::make({leaf, forest.missing_yes, forest.thresholds, forest.features,
-                                       forest.yes, forest.no, forest.roots, !less_equal});
+      ranked_ = RankedForest<T>::make(forest, !less_equal);
       if (ranked_) return;
     }
-    for (std::size_t i = 0; i < leaf.size(); ++i) {
+    for (std::size_t i = 0; i < forest.comparisons.size(); ++i) {
       const auto self = static_cast<std::int32_t>(i);
+      const bool leaf = forest.is_leaf(i);
       nodes_.push_back({static_cast<T>(forest.thresholds[i]),
-                        leaf[i] ? 0 : forest.features[i],
-                        {leaf[i] ? self : forest.no[i], leaf[i] ? self : forest.yes[i]}});
-      comparisons_.push_back(leaf[i] ? Comparison::kLessEqual : forest.comparisons[i]);
-      missing_.push_back(!leaf[i] && forest.missing_yes[i] != 0);
+                        leaf ? 0 : forest.features[i],
+                        {leaf ? self : forest.no[i], leaf ? self : forest.yes[i]}});
+      comparisons_.push_back(leaf ? Comparison::kLessEqual : forest.comparisons[i]);
+      missing_.push_back(!leaf && forest.missing_yes[i] != 0);
     }
   }
 

@@ -92,9 +92,9 @@ class ItemEncoder:
         signature.require(
             [*needed, *(name for item, _ in self._derived for name in item.graph.inputs)], arrays
         )
-        return self.derive(arrays)
+        return self._derive(arrays)
 
-    def derive(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _derive(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Items with what is worked out from all of them together, before they are cut into blocks."""
         found = dict(arrays)
         by_row = (array.shape[axis] for name, array in arrays.items() if (axis := self._row_axes[name]) >= 0)

@@ -82,7 +82,7 @@ Forest forest_of(const Attributes& attributes) {
   for (std::size_t i = 0; i < count; ++i) {
     require(forest.features[i] >= 0 && forest.comparisons[i] != Comparison::kMember &&
             !std::isnan(forest.thresholds[i]));
-    if (forest.comparisons[i] == Comparison::kLeaf) continue;
+    if (forest.is_leaf(i)) continue;
     forest.width = std::max<std::int64_t>(forest.width, forest.features[i] + std::int64_t{1});
   }
   return forest;
