@@ -28,6 +28,11 @@ namespace {
 
 using Integers = PlainArray<std::int64_t>;
 
+// What is borrowed is not to be written.
+void forbid_writing(py::array& borrowed) {
+  py::detail::array_proxy(borrowed.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+}
+
 Integers to_array(const std::vector<std::int64_t>& values) {
   Integers made(static_cast<py::ssize_t>(values.size()));
   std::ranges::copy(values, made.mutable_data());
@@ -61,18 +66,33 @@ class StoreView {
     const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(view.capacity()), stride};
     py::array made(py::dtype::of<std::uint8_t>(), shape, {stride, py::ssize_t{1}},
                    view.records().row(0, number), self);
-    made.attr("setflags")(false);
+    forbid_writing(made);
     return made;
   }
 
   bool is_current() const { return store_->is_current(view_); }
+
+  // The row of each key, or -1, in the state that is seen; none where that has changed.
+  py::object rows_of(const py::object& keys) const {
+    GivenKeys given;
+    read_keys(keys, store_->text(), given);
+    Integers rows(static_cast<py::ssize_t>(given.keys.size()));
+    const std::span to(rows.mutable_data(), given.keys.size());
+    bool current = false;
+    {
+      std::optional<GilRelease> release;
+      if (to.size() > kLongBatch) release.emplace();
+      current = store_->find_in(view_, given.keys, to);
+    }
+    return current ? py::object(rows) : py::object(py::none());
+  }
 
   // Borrowed, read-only.
   static py::array rows(const py::object& self, std::size_t number) {
     const std::vector<std::int64_t>& rows =
         self.cast<const StoreView&>().selections_.at(number).rows;
     Integers made(static_cast<py::ssize_t>(rows.size()), rows.data(), self);
-    made.attr("setflags")(false);
+    forbid_writing(made);
     return made;
   }
 
@@ -101,26 +121,38 @@ class StoreView {
   py::object ids(std::size_t number, const Integers& chosen) const {
     const ItemIndex& index = view_.index();
     const ItemStore::Selection& set = selections_.at(number);
-    py::list texts;
-    Integers numbers(index.text() ? 0 : chosen.size());
-    for (py::ssize_t i = 0; i < chosen.size(); ++i) {
-      const auto which = static_cast<std::size_t>(chosen.data()[i]);
-      if (which >= set.rows.size() || set.rows[which] < 0) throw py::index_error("no such item");
-      const auto place = set.places.empty() ? which : static_cast<std::size_t>(set.places[which]);
-      if (index.text()) {
-        const std::string_view text = index.text_at(place);
-        PyObject* made = PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()),
-                                              "surrogatepass");
-        if (made == nullptr) throw py::error_already_set();
-        texts.append(py::reinterpret_steal<py::str>(made));
-      } else {
-        numbers.mutable_data()[i] = index.number_at(place);
+    const std::span given(chosen.data(), static_cast<std::size_t>(chosen.size()));
+    std::vector<std::size_t> places(given.size());
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      const auto which = static_cast<std::size_t>(given[i]);
+      const bool known = which < set.rows.size();
+      if (!known || (!set.places.empty() && set.places[which] < 0)) {
+        throw py::index_error("no such item");
       }
+      places[i] = set.places.empty() ? which : static_cast<std::size_t>(set.places[which]);
+      index.prefetch_id(places[i]);
     }
-    return index.text() ? py::object(texts) : py::object(numbers);
+    if (index.text()) return texts_at(places);
+    Integers numbers(chosen.size());
+    std::int64_t* const to = numbers.mutable_data();
+    for (std::size_t i = 0; i < places.size(); ++i) to[i] = index.number_at(places[i]);
+    return numbers;
   }
 
  private:
+  py::list texts_at(std::span<const std::size_t> places) const {
+    for (const std::size_t place : places) view_.index().prefetch_text(place);
+    py::list made;
+    for (const std::size_t place : places) {
+      const std::string_view text = view_.index().text_at(place);
+      PyObject* const item =
+          PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogatepass");
+      if (item == nullptr) throw py::error_already_set();
+      made.append(py::reinterpret_steal<py::str>(item));
+    }
+    return made;
+  }
+
   std::shared_ptr<ItemStore> store_;
   ItemStore::View view_;
   std::vector<ItemStore::Selection> selections_;
@@ -197,6 +229,7 @@ void bind_store(py::module_& module) {
       .def("part", &StoreView::part, py::arg("number"))
       .def("is_current", &StoreView::is_current)
       .def("rows", &StoreView::rows, py::arg("number"))
+      .def("rows_of", &StoreView::rows_of, py::arg("keys"))
       .def("order", &StoreView::order, py::arg("number"))
       .def("missing", &StoreView::missing, py::arg("number"))
       .def("ids", &StoreView::ids, py::arg("number"), py::arg("chosen"));

@@ -13,7 +13,7 @@ namespace pyrec {
 namespace {
 
 constexpr std::size_t kAhead = 16;  // keys between a prefetch and its use
-constexpr std::size_t kTogether = 32;
+constexpr std::size_t kTogether = 128;
 constexpr std::size_t kMostPlaces = (std::size_t{1} << 31) - 2;
 
 std::size_t roomy(std::size_t count, std::size_t least) { return std::max(4 * count, least); }

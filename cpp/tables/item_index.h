@@ -38,6 +38,9 @@ class ItemIndex {
   std::size_t end() const { return end_; }
   std::string_view text_at(std::size_t place) const;
   std::int64_t number_at(std::size_t place) const { return ids_[place]; }
+  // Ask for what tells the id at a place: first this, and of text then that.
+  void prefetch_id(std::size_t place) const { __builtin_prefetch(&ids_[place]); }
+  void prefetch_text(std::size_t place) const { __builtin_prefetch(text_at(place).data()); }
   bool is_present(std::size_t place) const { return rows_[place] != kGone; }
   Row row_at(std::size_t place) const { return rows_[place]; }
 

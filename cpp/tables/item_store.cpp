@@ -135,6 +135,13 @@ void ItemStore::read(View& view, std::span<Selection> selections) const {
   }
 }
 
+bool ItemStore::find_in(const View& view, const Keys& keys, std::span<std::int64_t> rows) const {
+  const std::shared_lock lock(seeing_);
+  if (view.epoch_ != epoch_) return false;
+  index_->find(keys, rows, {});
+  return true;
+}
+
 bool ItemStore::is_current(const View& view) const {
   const std::shared_lock lock(seeing_);
   return view.epoch_ == epoch_;

@@ -102,6 +102,9 @@ class ItemStore {
   void find(const Keys& keys, std::span<std::int64_t> rows, View& view) const;
   // Begins to read all that it finds, of one state of the store.
   void read(View& view, std::span<Selection> selections) const;
+  // The row of each key, or ItemIndex::kAbsent, in the state that a view is of; false where that
+  // has changed.
+  bool find_in(const View& view, const Keys& keys, std::span<std::int64_t> rows) const;
   // Whether nothing has changed since.
   bool is_current(const View& view) const;
 

@@ -53,8 +53,9 @@ void Region::commit(std::size_t bytes) {
   std::byte* from = data_ + committed_;
   if (mprotect(from, end - committed_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-  // Not the first ones: small things are many. Some kernels are built without them.
-  const std::size_t large = std::max(committed_, kHugePage);
+  // The first one only where more follow: small things are many. Some kernels are built without
+  // them.
+  const std::size_t large = end > kHugePage ? committed_ / kHugePage * kHugePage : end;
   if (end > large) static_cast<void>(madvise(data_ + large, end - large, MADV_HUGEPAGE));
 #endif
   committed_ = end;

@@ -21,7 +21,7 @@ from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
 from pyrec_infer.selection.boosts import read_boosts
-from pyrec_infer.selection.excluded import Excluded, ExcludedRows, one_of, read_excluded
+from pyrec_infer.selection.excluded import ExcludedRows, one_of, read_excluded
 from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
 from pyrec_infer.store import Columns, Rows64, State, read_attributes
@@ -324,17 +324,16 @@ class Retriever(FilteredItems):
             plain = self._id_type.plain_keys(exclude)
             if plain is None and as_mask("exclude", exclude) is not None:
                 return None
-            own = (
-                Excluded(plain, None)
-                if plain is not None
-                else read_excluded(self._id_type, exclude, len(vectors))
+            keys, owners = (
+                read_excluded(self._id_type, exclude, len(vectors)) if plain is None else (plain, None)
             )
-            view = self._store.read(own.keys)
-            if not state.view.is_current():
+            rows = state.rows_of(keys)
+            if rows is None:
                 return None
-            excluded = ExcludedRows(view.rows(0), own.owners)
+            excluded = ExcludedRows(rows[0], owners)
         places, scores, counts, refined = best_of(index, self._form, vectors, k, excluded)
-        if excluded is None or (counts == places.shape[1]).all():
+        width = places.shape[1]
+        if excluded is None or min(counts.tolist(), default=width) == width:
             ids = self._id_type.shown(state.view.ids(0, places.reshape(-1))).reshape(places.shape)
         else:
             ids = names_of(

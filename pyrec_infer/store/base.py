@@ -35,6 +35,10 @@ class StoreView(Protocol):
         """The row of each key of a set, or -1; borrowed and read-only."""
         ...
 
+    def rows_of(self, keys: Keys) -> Rows64 | None:
+        """The row of each of further keys, or -1, in the same state; None where the items have changed."""
+        ...
+
     def missing(self, number: int) -> int:
         """The first key of a set that has no row, or -1."""
         ...

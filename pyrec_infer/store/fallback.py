@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, count, islice, repeat
 from typing import Any
 from weakref import WeakSet
@@ -62,9 +62,10 @@ class _View:
         records: NDArray[np.uint8],
         found: list[tuple[list[Any], list[_Entry]]],
         ends: list[int],
-        is_current: Callable[[], bool],
+        store: PythonStore,
+        seen: int,
     ) -> None:
-        self.is_current = is_current
+        self._store, self._seen = store, seen
         self._records = records
         self._ends = ends
         self._found = found
@@ -79,6 +80,13 @@ class _View:
     def rows(self, number: int) -> Rows64:
         entries = self._found[number][1]
         return np.fromiter((row for row, _ in entries), np.int64, len(entries))
+
+    def is_current(self) -> bool:
+        return self._seen == self._store._changes
+
+    def rows_of(self, keys: Keys) -> Rows64 | None:
+        view = self._store.read(keys)
+        return view.rows(0) if view._seen == self._seen else None
 
     def missing(self, number: int) -> int:
         entries = self._found[number][1]
@@ -186,8 +194,7 @@ class PythonStore:
                 else:
                     names = _names(keys)
                     found.append((names, list(map(state.entries.get, names, repeat(_ABSENT)))))
-            seen = self._changes
-            return _View(state.records, found, self._ends, lambda: seen == self._changes)
+            return _View(state.records, found, self._ends, self, self._changes)
 
     def _moved(self, state: _State, more: int) -> _State:
         """The same items side by side, with room for more."""

@@ -69,6 +69,16 @@ class State:
         made.view = store.everything()
         return made
 
+    def rows_of(self, *sets: Keys) -> list[Rows64] | None:
+        """The rows of sets of keys, -1 for those that are not there; None where the items have changed."""
+        rows: list[Rows64] = []
+        for keys in sets:
+            found = self.view.rows_of(keys)
+            if found is None:
+                return None
+            rows.append(found)
+        return rows
+
     def flags_of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A boolean for each row, from one for each item in order; false or none where there is no item."""
         if self._in_order:
@@ -340,12 +350,9 @@ class StoredItems:
         state = self._seen
         if state is None or not state.view.is_current():
             state = self._seen = State(*self._view(None))
-        if not sets:
-            return state, []
-        view = self._store.read(*sets)
-        if state.view.is_current():
-            return state, [view.rows(number) for number in range(len(sets))]
-        # Items have changed, perhaps before the keys were looked up.
+        rows = state.rows_of(*sets)
+        if rows is not None:
+            return state, rows
         state = State(*self._view(None, *sets))
         return state, [state.view.rows(number) for number in range(1, len(sets) + 1)]
 

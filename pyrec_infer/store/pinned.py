@@ -67,8 +67,11 @@ class _PinnedView:
         places = self._places[number]
         if places is None:
             return self._rows
-        # -1 is the place behind the last.
-        return np.append(self._rows, np.int64(-1))[places]
+        return self._rows_at(places)
+
+    def rows_of(self, keys: Keys) -> Rows64:
+        found = self._view.rows_of(keys)
+        return self._rows_at(self._places_of(keys)) if found is None else found
 
     def missing(self, number: int) -> int:
         places = self._places[number]
@@ -85,6 +88,10 @@ class _PinnedView:
     def ids(self, number: int, chosen: Rows64) -> Rows64 | list[str]:
         places = self._places[number]
         return self._view.ids(0, chosen if places is None else places[chosen])
+
+    def _rows_at(self, places: Rows64) -> Rows64:
+        # -1 is the place behind the last.
+        return np.append(self._rows, np.int64(-1))[places]
 
     def _places_of(self, keys: Keys) -> Rows64:
         wanted: list[Any] = keys.elements() if isinstance(keys, Texts) else keys.tolist()

@@ -17,6 +17,7 @@ from support.resident import in_fresh_process, resident_bytes
 
 from pyrec_infer.errors import PyrecError, ShapeError
 from pyrec_infer.store import IdType, Store, make_store
+from pyrec_infer.store.pinned import PinnedStore
 from pyrec_infer.strings import of_objects
 
 # Stores know no backend, and each kind is tested here.
@@ -201,6 +202,45 @@ def test_readers_know_whether_the_store_has_changed(kind: str) -> None:
     assert view.is_current()
     assert store.erase(keys_of([1], False)) == 1
     assert not view.is_current()
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reader_finds_further_keys_in_its_own_state_alone(kind: str, text: bool) -> None:
+    store, names = store_of(kind, text), [f"i{number}" if text else 7 * number for number in range(3000)]
+    put(store, names, text, 1)
+    view = store.read(None)
+    wanted = keys_of([*names[::-1][:700], *names[:700], "x" if text else -5], text)
+    pinned = PinnedStore(store, view, view.rows(0)).everything()
+    expected = store.read(wanted).rows(0).tolist()
+    for reader in (view, pinned):
+        rows = reader.rows_of(wanted)
+        assert rows is not None
+        assert rows.tolist() == expected
+        assert expected[-1] == -1
+    put(store, names[5:6], text, 2)
+    store.erase(keys_of(names[:1], text))
+    assert view.rows_of(wanted) is None
+    rows = pinned.rows_of(wanted)
+    assert rows is not None
+    assert rows.tolist() == expected
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_items_that_were_found_have_ids(kind: str, text: bool) -> None:
+    if kind == "native":
+        pytest.importorskip("pyrec_infer._native")
+    store, names = store_of(kind, text), ["a", "b", "c"] if text else [5, 6, 7]
+    put(store, names, text, 1)
+    store.erase(keys_of(names[:1], text))
+    for view in (store.read(None), store.read(keys_of([names[1], names[2], "d" if text else 9], text))):
+        assert list(view.ids(0, np.asarray([1, 0, 1]))) == [names[2], names[1], names[2]]
+        with pytest.raises(IndexError):
+            view.ids(0, np.asarray([3]))
+    if kind == "native":
+        with pytest.raises(IndexError):
+            view.ids(0, np.asarray([2]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
