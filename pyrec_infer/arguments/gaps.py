@@ -30,6 +30,9 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
         If elements have several types, or are neither strings nor numbers; `ShapeError` if they lie along
         several axes.
     """
+    plain = _plain(value)
+    if plain is not None:
+        return plain, None
     if isinstance(value, np.ma.MaskedArray):
         found, gone = _values(label, value.data)
         mask = np.ma.getmaskarray(value)
@@ -47,6 +50,17 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
         objects[:] = value
         value = objects
     return _values(label, value)
+
+
+def _plain(value: Any) -> Array | None:
+    """Numbers of which none can be missing, without a closer look."""
+    if type(value) is np.ndarray:
+        return value if value.ndim == 1 and value.dtype.kind in "biuf" else None
+    if type(value) is not list or set(map(type, value)) not in ({int}, {float}, {bool}):
+        return None
+    made = np.array(value)
+    # NaN is missing, and larger numbers have no type that all of them share.
+    return None if made.dtype.kind not in "ifb" or (made != made).any() else made
 
 
 def _values(label: str, value: Any) -> tuple[Texts | Array | None, Flags | None]:

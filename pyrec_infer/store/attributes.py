@@ -71,7 +71,7 @@ class Attribute:
         return made
 
     def encode(self, values: Texts | Array | None, gone: NDArray[np.bool_] | None, size: int) -> Array:
-        """What is stored for values.
+        """What is stored for values; borrowed where they are stored as they are.
 
         Raises
         ------
@@ -111,6 +111,10 @@ class Attribute:
         fits = values.dtype.kind == "b" if self.kind == "b" else values.dtype.kind in "iuf"
         if not fits:
             raise DTypeError(f"{self.label}: expected {self.expected}, got {values.dtype}")
+        if values.dtype == self.dtype and gone is None:
+            if self.kind == "i":
+                self._refuse(values == NO_NUMBER, "whole numbers of 64 bits")
+            return values
         with np.errstate(all="ignore"):
             stored = values.astype(self.dtype)
         present = np.ones(len(values), np.bool_) if gone is None else ~gone
