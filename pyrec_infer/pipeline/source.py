@@ -136,15 +136,10 @@ class Source:
 
     def _query(self, request: Request) -> Any:
         if isinstance(self.query, Model):
-            names = [info.name for info in self.query.inputs]
-            # A list is a column, or of a raw row.
-            given = {
-                name: value if isinstance(value, (list, tuple)) else np.atleast_1d(value)
-                for name, value in request.items()
-                if name in names
-            }
-            made = self.query.run(given)
-            return made[self.output if self.output is not None else self.query.outputs[0].name]
+            names = {info.name for info in self.query.inputs}
+            given = {name: value for name, value in request.items() if name in names}
+            output = self.query.outputs[0].name if self.output is None else self.output
+            return self.query._ranking.of_requests(given, output)
         if isinstance(self.query, str):
             if self.query not in request:
                 raise MissingInputError(f"input '{self.query}' is missing: it is the query of a source")

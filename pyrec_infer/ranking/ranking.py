@@ -104,6 +104,15 @@ class Ranking:
             found = self._kept(key, make_ready(graph, context, *self._how, view.fallbacks))
         return found
 
+    def of_requests(self, requests: Any, output: str) -> Array:
+        """An output for requests in the forms of `Model.score`, a row for each; ids are checked as there."""
+        ready = self.whole(frozenset(), (output,), strict_ids=True)
+        view = self.views.whole
+        own = view.signature.expand(requests)
+        view.signature.require(ready.plan.given, own)
+        given, _ = view.signature.requests(ready.plan.given, own)
+        return call(view, ready, {}, given, ())[0][output]
+
     def signature(self, by: Any) -> Signature:
         """The model's inputs, with the further ones that ``by=`` names."""
         if by is None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
-from support.models import FLOAT, make_model, one_node
+from support.models import FLOAT, INT64, make_model, one_node
 
 import pyrec_infer as pi
 from pyrec_infer.bundled import MODEL, items, users
@@ -102,6 +102,29 @@ def test_queries_of_models_and_functions(shop: pi.Catalog, near: pi.Retriever) -
     found = by_function.top_k({**USERS[0].request, "who": who}, 5)
     assert by_model.ids.shape == (5,)
     assert by_model.ids.tolist() == found.ids.tolist()
+
+
+def test_towers_read_requests_as_rankers_do(shop: pi.Catalog, near: pi.Retriever) -> None:
+    inputs = {"user": (INT64, ["N"]), "tastes": (INT64, ["N", 2]), "mood": (FLOAT, ["N", 6])}
+    nodes = [
+        helper.make_node("Gather", ["table", "user"], ["own"]),
+        helper.make_node("Gather", ["table", "tastes"], ["each"]),
+        helper.make_node("ReduceMax", ["each"], ["most"], axes=[1], keepdims=0),
+        helper.make_node("Sum", ["own", "most", "mood"], ["vector"]),
+    ]
+    table = RNG.standard_normal((9, 6)).astype(np.float32)
+    model = make_model(nodes, inputs, {"vector": (FLOAT, ["N", 6])}, {"table": table}, opset=17)
+    tower = pi.load(model.SerializeToString())
+    pipeline = pi.Pipeline(pi.Source(near, tower, k=50), shop)
+    tastes, mood = [3, 8], TASTES[0].tolist()
+    bare = {**USERS[0].request, "user": 7, "tastes": tastes, "mood": mood}
+    rows = {**USERS[0].request, "user": [7], "tastes": [tastes], "mood": [mood]}
+    found = pipeline.top_k(bare, 5)
+    assert found.ids.tolist() == pipeline.top_k(rows, 5).ids.tolist()
+    with pytest.raises(IdRangeError, match="'user'"):
+        pipeline.top_k({**bare, "user": -2}, 5)
+    with pytest.raises(ShapeError, match="'mood'"):
+        pipeline.top_k({**bare, "mood": mood[:-1]}, 5)
 
 
 def test_limits_take_what_sources_rank_high(shop: pi.Catalog) -> None:
