@@ -221,7 +221,7 @@ class ProductSearch:
         if plan.outputs:
             given = {name: arrays[name] for name in plan.given}
             offsets = range(requests + 1) if requests != 1 else ()
-            self._request.check_string_rows(given, requests, requests)
+            self._request.check_rows(given, requests, requests)
             made = self._request.run(given, offsets, requests)
         bounds = []
         for number in range(requests):

@@ -151,7 +151,7 @@ class ItemEncoder:
         """The values of some of the items; errors name rows as the items are numbered."""
         rows = rows_named(lambda place: row_of(int(items[place]) if place < len(items) else place))
         with rows, self._signature.naming({}):
-            self._items.check_string_rows(block, len(items), len(items))
+            self._items.check_rows(block, len(items), len(items))
             return self._items.run(block, (), len(items))
 
 

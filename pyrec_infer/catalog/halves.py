@@ -82,7 +82,7 @@ def cut_graph(
         raise InputError(f"input '{min(both)}' is given both with the items and the candidates")
     lists = find_lists(graph)
     for name in sorted(given):
-        if signature.infos[name].rows < 0 and name not in lists:
+        if name in graph.inputs and signature.infos[name].rows < 0 and name not in lists:
             raise InputError(
                 f"input '{name}': expected an input with a row for each item, but the model takes one value "
                 "for a whole batch; give it with the request"

@@ -90,7 +90,7 @@ def find_best(
     if selection.shared and requests != 1:
         total, arrays = rows * requests, plan.repeated(arrays, requests)
         offsets = range(0, total + 1, rows)
-    ready.check_string_rows(arrays, requests, total)
+    ready.check_rows(arrays, requests, total)
     (made,) = ready.run(arrays, offsets, total).values()
     return selection.best(as_scores(made, total, output), offsets or (0, total))
 
@@ -296,10 +296,10 @@ class PositionalCall:
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._ready.plan
+        given = {name: arrays[place] for name, place in self._needed}
+        self._ready.check_rows(given, 1, rows)
         made = None if rows or plan.static_rows == 1 else empty_outputs(plan)
         if made is None:
-            given = {name: arrays[place] for name, place in self._needed}
-            self._ready.check_string_rows(given, 1, rows)
             made = self._ready.run(given, (), rows)
         (name, scores), *_ = made.items()
         return as_scores(scores, rows, name)

@@ -146,13 +146,14 @@ class ReadyPlan:
                 rates = {**rates, name: Rate.PAIR}
             _evaluate([node], values, self.plan.sources)
 
-    def check_string_rows(self, arrays: Mapping[str, Array], request: int, rows: int) -> None:
-        """The backend never sees string inputs, so their number of rows is checked here."""
+    def check_rows(self, arrays: Mapping[str, Array], request: int, rows: int) -> None:
+        """Check the rows of what no backend sees: strings, and everything where there are no candidates."""
         for name, array in arrays.items():
             info = self.plan.infos[name]
-            if not holds_strings(array) or info.rows < 0:
+            if info.rows < 0 or (rows and not holds_strings(array)):
                 continue
-            expected = request if self.plan.rates[name] == Rate.REQUEST else rows
+            of_request = name in self._repeated or self.plan.rates[name] == Rate.REQUEST
+            expected = request if of_request else rows
             if array.ndim <= info.rows:
                 raise ShapeError(
                     f"input '{name}': expected rows along axis {info.rows}, got {array.ndim} axes"

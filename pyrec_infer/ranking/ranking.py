@@ -283,7 +283,9 @@ def call(
     counted = rows < 0 and not offsets and any(not item.request and item.rows >= 0 for item in plan.inputs)
     if rows < 0:
         rows = rows_of(view, candidates, offsets)
-    ready.check_string_rows(arrays, requests, rows)
+    ready.check_rows(arrays, requests, rows)
+    if rows == 0 and len(offsets) and offsets[-1] != 0:
+        raise ShapeError("offsets must run from 0 to the number of candidates, 0")
     if rows == 0 and plan.static_rows != 1:
         empty = empty_outputs(plan)
         if empty is not None:

@@ -813,3 +813,19 @@ def test_exact_lookups_refuse_what_is_outside(backend: str) -> None:
     for offset, width in ((-1, 1), (0, -1), (2**62, 1), (0, 2**62)):
         with pytest.raises(ModelError):
             run(np.asarray([0]), offset, width)
+
+
+def test_items_with_an_input_that_nothing_reads() -> None:
+    nodes = [
+        helper.make_node("Gather", ["table", "user"], ["u"]),
+        helper.make_node("Gather", ["table", "item"], ["i"]),
+        helper.make_node("Mul", ["u", "i"], ["y"]),
+    ]
+    # As dynamo's exporter writes it: nothing says that it has the batch's rows.
+    inputs = {"user": (INT64, ["N"]), "item": (INT64, ["N"]), "label": (FLOAT, ["M"])}
+    table = np.arange(1, 6, dtype=np.float32)
+    model = pi.load(make_model(nodes, inputs, {"y": (FLOAT, ["N"])}, {"table": table}).SerializeToString())
+    catalog = model.catalog({"item": [1, 2, 3], "label": [0.0, 1.0, 0.0]})
+    np.testing.assert_array_equal(catalog.score({"user": 4}, [0, 2]), [10, 20])
+    with pytest.raises(InputError, match="at least one input"):
+        model.catalog({"label": [0.0, 1.0]})

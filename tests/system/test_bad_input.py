@@ -642,6 +642,7 @@ BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[PyrecError], str
     "rank too low": ({}, {"dense": np.zeros(COUNT)}, ShapeError, "'dense': expected rank 2"),
     "width": ({}, {"dense": np.zeros((COUNT, 4))}, ShapeError, "'dense': expected size 3 along axis 1"),
     "row counts": ({}, {"dense": np.zeros((5, 3))}, RowCountError, "'dense': expected 6 rows.*'item'.*got 5"),
+    "no rows of one": ({}, {"item": np.zeros(0, int)}, RowCountError, "'dense': expected 0 rows, got 6"),
     "two requests": ({"user": [1, 2]}, {}, RowCountError, "expected 1 row.*got 2"),
     "id too high": ({}, {"item": [1, 2, 3, 4, ITEMS, 0]}, IdRangeError, r"'item'.*row 4"),
     "id too low": ({}, {"item": [1, 2, 3, -ITEMS - 1, 0, 0]}, IdRangeError, r"'item'.*row 3"),
@@ -740,6 +741,22 @@ def test_offsets_and_request_rows_must_agree(model: pi.Model) -> None:
     scores = model.score({"user": [1, 2, 3]}, candidates, offsets=[0, 2, 2, COUNT])
     np.testing.assert_array_equal(scores[:2], model.score({"user": 1}, candidates)[:2])
     np.testing.assert_array_equal(scores[2:], model.score({"user": 3}, candidates)[2:])
+
+
+@pytest.mark.parametrize("given", [{"user": [1, 2]}, {"item": [1]}, {"dense": np.zeros((2, 3), np.float32)}])
+def test_rows_where_there_are_no_candidates(model: pi.Model, given: dict[str, Any]) -> None:
+    none = {"user": [1], "item": [], "dense": np.zeros((0, 3), np.float32)}
+    values = {
+        name: np.asarray(value, np.float32 if name == "dense" else np.int64)
+        for name, value in {**none, **given}.items()
+    }
+    request, candidates = {"user": values["user"]}, {name: values[name] for name in ("item", "dense")}
+    with pytest.raises(RowCountError):
+        model.score(request, candidates)
+    with pytest.raises(RowCountError):
+        model.prepare(["user"], ["item", "dense"])(*values.values())
+    with pytest.raises(ShapeError, match="offsets"):
+        model.score({"user": 1}, {"item": [], "dense": none["dense"]}, offsets=[0, 2])
 
 
 def test_no_candidates_give_empty_results(model: pi.Model) -> None:
