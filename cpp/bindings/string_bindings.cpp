@@ -21,6 +21,7 @@
 #include "strings/text_builder.h"
 #include "strings/utf8.h"
 #include "strings/views.h"
+#include "tables/grouped_texts.h"
 
 namespace py = pybind11;
 
@@ -176,6 +177,21 @@ py::tuple take_texts(const py::array& offsets, const py::array& data,
   return finish(builder);
 }
 
+// Where each string is first, and of each the place among these.
+py::tuple group_texts_of(const py::array& offsets, const py::array& data) {
+  const Texts texts = borrow_texts(offsets, data);
+  GroupedTexts made;
+  {
+    std::optional<GilRelease> release;
+    if (texts.size() > kLongBatch) release.emplace();
+    made = group_texts(texts);
+  }
+  const auto copied = [](const std::vector<std::int64_t>& from) {
+    return py::array_t<std::int64_t>(static_cast<py::ssize_t>(from.size()), from.data());
+  };
+  return py::make_tuple(copied(made.firsts), copied(made.places));
+}
+
 std::int64_t first_no_utf8(const py::array& offsets, const py::array& data) {
   const Texts texts = borrow_texts(offsets, data);
   std::optional<std::size_t> found;
@@ -260,6 +276,7 @@ void bind_strings(py::module_& module) {
              py::arg("numbers").noconvert());
   module.def("are_offsets", &are_offsets, py::arg("offsets"), py::arg("size"));
   module.def("take_texts", &take_texts, py::arg("offsets"), py::arg("data"), py::arg("places"));
+  module.def("group_texts", &group_texts_of, py::arg("offsets"), py::arg("data"));
   module.def("first_no_utf8", &first_no_utf8, py::arg("offsets"), py::arg("data"));
 }
 

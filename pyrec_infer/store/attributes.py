@@ -19,6 +19,9 @@ from pyrec_infer.strings import Texts
 NO_CODE, NO_NUMBER, NO_FLAG = np.uint32(0), np.int64(-(2**63)), np.int8(-1)
 """What is stored where a string, a whole number or a boolean is missing; a float is NaN there."""
 
+_FEW_TEXTS = 64
+"""Strings of which finding equal ones first takes longer than it saves."""
+
 _STORED = {"U": np.uint32, "i": np.int64, "b": np.int8}
 
 _KINDS = {"U": "strings", "i": "whole numbers", "b": "booleans", "f": "numbers"}
@@ -100,6 +103,8 @@ class Attribute:
         return np.isnan(stored) if self.kind == "f" else stored == self.absent
 
     def _encode_texts(self, texts: Texts) -> Array:
+        if len(texts) > _FEW_TEXTS:
+            texts = texts.grouped()
         words = texts.words()
         # Another thread may take a number between the two steps: then one is never used.
         for word in {word for word in words if word not in self._codes}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,20 @@ def take_texts(offsets: NDArray[Any], data: NDArray[np.uint8], places: NDArray[n
     return _layout([text[bounds[i] : bounds[i + 1]] for i in places.tolist()])
 
 
+def group_texts(
+    offsets: NDArray[Any], data: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    text, bounds = data.tobytes(), offsets.tolist()
+    firsts: list[int] = []
+    known: dict[bytes, int] = {}
+    places = np.empty(len(bounds) - 1, np.int64)
+    for i, (begin, end) in enumerate(pairwise(bounds)):
+        places[i] = known.setdefault(text[begin:end], len(firsts))
+        if places[i] == len(firsts):
+            firsts.append(i)
+    return np.asarray(firsts, np.int64), places
+
+
 def first_no_utf8(offsets: NDArray[Any], data: NDArray[np.uint8]) -> int:
     text = data.tobytes()
     for place, (begin, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
@@ -142,6 +157,7 @@ __all__ = [
     "are_offsets",
     "faults_of_views",
     "first_no_utf8",
+    "group_texts",
     "take_texts",
     "texts_of_bytes",
     "texts_of_codes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -68,6 +68,13 @@ class Texts:
     def plain(self) -> Texts:
         """The same elements, each held by itself."""
         return self if self.places is None else self.take(self.places, self.missing)
+
+    def grouped(self) -> Texts:
+        """The same elements, each string that occurs held once where they hold all by themselves."""
+        if self.places is not None:
+            return self
+        firsts, places = _core.group_texts(self.offsets, self.data)
+        return replace(self.take(firsts, self.missing), places=places)
 
     def take(self, places: NDArray[Any], missing: Flags | None) -> Texts:
         """Copies of chosen words."""

@@ -304,3 +304,20 @@ def test_shapes_stay() -> None:
     assert pi.hash_to_bucket("a", buckets=7).shape == ()
     assert pi.hash_to_bucket([], buckets=7).shape == (0,)
     assert pi.hash_to_bucket(np.empty((0, 3), str), buckets=7).shape == (0, 3)
+
+
+@pytest.mark.usefixtures("core")
+@pytest.mark.parametrize(("count", "kinds"), [(0, 1), (1, 1), (500, 3), (500, 10_000)])
+def test_grouping_holds_each_string_once(count: int, kinds: int) -> None:
+    rng = np.random.default_rng(count + kinds)
+    words = [
+        b"" if i == 0 else b"word " * (i % 4) + b"%d" % i for i in rng.integers(0, kinds, count).tolist()
+    ]
+    flags = rng.random(count) < 0.2
+    offsets = np.cumsum([0, *map(len, words)])
+    given = Texts(offsets, np.frombuffer(b"".join(words), np.uint8), missing=flags)
+    made = given.grouped()
+    assert made.elements() == words
+    assert made.words() == list(dict.fromkeys(words))
+    assert made.gone().tolist() == flags.tolist()
+    assert made.grouped() is made
