@@ -20,6 +20,8 @@ Flags = NDArray[np.bool_]
 _FEW = 4
 """Values that are compared one by one."""
 
+_ASK_FOR_GAPS = "missing=True asks for gaps"
+
 
 @dataclass(frozen=True, eq=False)
 class Condition:
@@ -79,7 +81,7 @@ def read_condition(
     most: Any,
     missing: bool | None,
 ) -> Condition:
-    """The condition that all of these say; None says nothing.
+    """The condition that all of these say; None says nothing, and ``...`` in the place of the equal value.
 
     Raises
     ------
@@ -88,11 +90,13 @@ def read_condition(
         missing values, or a bound is NaN.
     """
     label = attribute.label
-    said = [given is not None for given in (equals, values, least, most)]
+    said = [equals is not ..., *(given is not None for given in (values, least, most))]
     if missing is not None and not isinstance(missing, bool):
         raise DTypeError(f"{label}: expected missing=True or missing=False")
     if missing and any(said):
         raise InputError(f"{label}: a value that is missing meets no other condition")
+    if equals is None:
+        raise InputError(f"{label}: expected a value, got None; {_ASK_FOR_GAPS}")
     wanted: list[Any] | None = None
     if isinstance(values, (str, bytes)):
         raise DTypeError(f"{label}: expected several values in in_, got a string")
@@ -100,7 +104,7 @@ def read_condition(
         if not isinstance(values, Iterable):
             raise DTypeError(f"{label}: expected several values in in_, got {type(values).__name__}")
         wanted = [_value(attribute, value) for value in values]
-    if equals is not None:
+    if equals is not ...:
         own = _value(attribute, equals)
         wanted = [own] if wanted is None or own in wanted else []
     # A number that the attribute cannot hold is nobody's.
@@ -153,7 +157,7 @@ def _number(attribute: Attribute, value: Any) -> Any:
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise DTypeError(f"{attribute.label}: expected numbers, got {type(value).__name__}")
     if number != number:
-        raise InputError(f"{attribute.label}: expected a number, got NaN; missing=True asks for gaps")
+        raise InputError(f"{attribute.label}: expected a number, got NaN; {_ASK_FOR_GAPS}")
     return number
 
 

@@ -34,6 +34,8 @@ class _Diversity:
         if not 0 <= number <= 1:
             raise InputError("diversity: expected a number from 0 to 1")
         as_count("pool", self.pool, 1)
+        if isinstance(self.by, (int, float, np.number)):
+            raise DTypeError(f"by: expected attributes, vectors or None, got {type(self.by).__name__}")
 
 
 class MMR(_Diversity):

@@ -116,7 +116,7 @@ class FilteredItems(StoredItems):
     def where(
         self,
         attribute: str,
-        equals: Any = None,
+        equals: Any = ...,
         /,
         *,
         in_: Iterable[Any] | None = None,
@@ -130,7 +130,7 @@ class FilteredItems(StoredItems):
         ----------
         attribute : str
         equals : str, number or bool, optional
-            Its value.
+            Its value, which None is not.
         in_ : iterable, optional
             Its values: one of them.
         min, max : number, optional

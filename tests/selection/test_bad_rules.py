@@ -142,6 +142,13 @@ def test_an_error_says_what_is_wrong(case: int) -> None:
             call(SHOP, k, **rules)
 
 
+@pytest.mark.parametrize("made", [pi.MMR, pi.DPP])
+def test_how_diverse_is_not_what_likeness_is_of(made: Any) -> None:
+    for number in (0.3, 1, np.float32(0.3)):
+        with pytest.raises(DTypeError, match="by: expected attributes, vectors or None, got"):
+            made(number)
+
+
 def test_filters_are_of_a_catalogue_and_change_with_it() -> None:
     shop = make_shop()
     where = shop.where("seller", "a") | shop.filter([3, 9])

@@ -278,6 +278,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: shop().where("t"), InputError, r"attributes: expected the name of one of them \(b, f, n, s\)"),
     (lambda: shop().where(3), InputError, "attributes: expected the name"),  # type: ignore[arg-type]
     (lambda: shop().where("s", 3), DTypeError, "attribute 's': expected strings, got int"),
+    (lambda: shop().where("s", None), InputError, "attribute 's': expected a value, got None; missing=True"),
     (lambda: shop().where("s", in_="xy"), DTypeError, "attribute 's': expected several values"),
     (lambda: shop().where("n", in_=3), DTypeError, "attribute 'n': expected several values in in_, got int"),  # type: ignore[arg-type]
     (lambda: shop().where("s", min="a"), DTypeError, "attribute 's': expected no bounds"),
