@@ -287,6 +287,15 @@ def choose_relevant(
     values: NDArray[np.int64] | None,
     there: NDArray[np.bool_] | None,
 ) -> NDArray[np.int64]: ...
+def choose_determinate(
+    weights: NDArray[np.float64],
+    own: NDArray[np.float64],
+    least: float,
+    k: int,
+    units: NDArray[np.float64] | None,
+    values: NDArray[np.int64] | None,
+    there: NDArray[np.bool_] | None,
+) -> NDArray[np.int64]: ...
 def walk_caps(
     caps: Sequence[tuple[NDArray[np.int64], int, int, dict[int, int]]],
     taken: int,

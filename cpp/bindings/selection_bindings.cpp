@@ -91,29 +91,63 @@ py::tuple without(const Numbers& places, const PlainArray<float>& scores, const 
   return py::make_tuple(to, values, left);
 }
 
-// By units, or by values and whether they are there.
+// What likeness is of: units, or values and whether they are there.
+struct GivenLikeness {
+  const std::optional<PlainArray<double>>& units;
+  const std::optional<Numbers>& values;
+  const std::optional<PlainArray<bool>>& there;
+
+  void require(std::size_t count) const {
+    const auto is_of_each = [&](const py::array& given) {
+      return given.ndim() == 2 && static_cast<std::size_t>(given.shape(0)) == count;
+    };
+    const bool fits = units ? is_of_each(*units)
+                            : values && there && is_of_each(*values) && is_of_each(*there) &&
+                                  values->shape(1) == there->shape(1);
+    if (!fits) throw OpError(ErrorKind::kShape, "expected what likeness is of, of each item");
+  }
+
+  Alike alike() const {
+    const auto span_of = [](const auto& array) {
+      return std::span(array.data(), static_cast<std::size_t>(array.size()));
+    };
+    if (units) return product_of(span_of(*units), static_cast<std::size_t>(units->shape(1)));
+    return share_of(span_of(*values), span_of(*there), static_cast<std::size_t>(values->shape(1)));
+  }
+};
+
+std::span<const double> numbers_of(const PlainArray<double>& given, std::size_t count) {
+  if (given.ndim() != 1 || static_cast<std::size_t>(given.size()) != count) {
+    throw OpError(ErrorKind::kShape, "expected a number of each item");
+  }
+  return {given.data(), count};
+}
+
 Numbers choose_relevant(const PlainArray<double>& scores, const PlainArray<double>& worth,
                         double diversity, std::size_t k,
                         const std::optional<PlainArray<double>>& units,
                         const std::optional<Numbers>& values,
                         const std::optional<PlainArray<bool>>& there) {
   const auto count = static_cast<std::size_t>(scores.size());
-  const auto is_of_each = [&](const py::array& given) {
-    return given.ndim() == 2 && static_cast<std::size_t>(given.shape(0)) == count;
-  };
-  const bool fits = scores.ndim() == 1 && worth.ndim() == 1 && worth.size() == scores.size() &&
-                    (units ? is_of_each(*units)
-                           : values && there && is_of_each(*values) && is_of_each(*there) &&
-                                 values->shape(1) == there->shape(1));
-  if (!fits) throw OpError(ErrorKind::kShape, "expected what likeness is of, of each item");
-  const auto width = static_cast<std::size_t>(units ? units->shape(1) : values->shape(1));
-  const std::size_t size = count * width;
+  const GivenLikeness likeness{units, values, there};
+  likeness.require(count);
+  const std::span from = numbers_of(scores, count), own = numbers_of(worth, count);
   std::vector<std::int64_t> chosen;
-  run_watched([&] {
-    const Alike alike = units ? product_of({units->data(), size}, width)
-                              : share_of({values->data(), size}, {there->data(), size}, width);
-    chosen = most_relevant({scores.data(), count}, {worth.data(), count}, diversity, k, alike);
-  });
+  run_watched([&] { chosen = most_relevant(from, own, diversity, k, likeness.alike()); });
+  return Numbers(static_cast<py::ssize_t>(chosen.size()), chosen.data());
+}
+
+Numbers choose_determinate(const PlainArray<double>& weights, const PlainArray<double>& own,
+                           double least, std::size_t k,
+                           const std::optional<PlainArray<double>>& units,
+                           const std::optional<Numbers>& values,
+                           const std::optional<PlainArray<bool>>& there) {
+  const auto count = static_cast<std::size_t>(weights.size());
+  const GivenLikeness likeness{units, values, there};
+  likeness.require(count);
+  const Determinant determinant{numbers_of(weights, count), numbers_of(own, count), least};
+  std::vector<std::int64_t> chosen;
+  run_watched([&] { chosen = most_determinate(determinant, k, likeness.alike()); });
   return Numbers(static_cast<py::ssize_t>(chosen.size()), chosen.data());
 }
 
@@ -125,6 +159,8 @@ void bind_selection(py::module_& module) {
   module.def("choose_relevant", &choose_relevant, py::arg("scores"), py::arg("worth"),
              py::arg("diversity"), py::arg("k"), py::arg("units"), py::arg("values"),
              py::arg("there"));
+  module.def("choose_determinate", &choose_determinate, py::arg("weights"), py::arg("own"),
+             py::arg("least"), py::arg("k"), py::arg("units"), py::arg("values"), py::arg("there"));
   module.def("walk_caps", &walk_caps, py::arg("caps"), py::arg("taken"), py::arg("count"),
              py::arg("k"), py::arg("skip") = py::none());
 }

@@ -1,6 +1,7 @@
 #include "selection/diversity.h"
 
 #include <algorithm>
+#include <cmath>
 #include <queue>
 #include <utility>
 
@@ -20,6 +21,57 @@ struct Waiting {
 
   bool operator<(const Waiting& other) const {
     return value < other.value || (value == other.value && item > other.item);
+  }
+};
+
+// What each item adds beside those that were chosen, which gets less with each of them: worked out
+// no further than it takes to know who adds most.
+class Gains {
+ public:
+  Gains(const Determinant& determinant, const Alike& alike)
+      : determinant_(determinant),
+        alike_(alike),
+        gains_(determinant.own.size()),
+        parts_(determinant.own.size()),
+        least_(determinant.own.size()) {
+    for (std::size_t item = 0; item < gains_.size(); ++item) {
+      gains_[item] = determinant.weights[item] * determinant.weights[item] * determinant.own[item];
+      least_[item] = determinant.least * gains_[item];
+    }
+  }
+
+  double of(std::size_t item) const { return gains_[item]; }
+  bool is_any(std::size_t item) const { return gains_[item] > least_[item]; }
+  std::size_t seen(std::size_t item) const { return parts_[item].size(); }
+
+  // Beside all that were chosen, of which each had seen those before it.
+  void see(std::size_t item, std::span<const std::int64_t> chosen) {
+    std::vector<double>& own = parts_[item];
+    while (own.size() < chosen.size() && is_any(item)) {
+      const auto other = static_cast<std::size_t>(chosen[own.size()]);
+      const std::vector<double>& its = parts_[other];
+      double part = determinant_.weights[item] * alike_(item, other) * determinant_.weights[other];
+      for (std::size_t i = 0; i < own.size(); ++i) part -= its[i] * own[i];
+      own.push_back(part / std::sqrt(gains_[other]));
+      gains_[item] -= own.back() * own.back();
+    }
+  }
+
+ private:
+  const Determinant& determinant_;
+  const Alike& alike_;
+  std::vector<double> gains_;
+  std::vector<std::vector<double>> parts_;  // along what each of those chosen adds
+  std::vector<double> least_;
+};
+
+// An item, and what it added when it was last looked at.
+struct Candidate {
+  double gain;
+  std::size_t item;
+
+  bool operator<(const Candidate& other) const {
+    return gain < other.gain || (gain == other.gain && item > other.item);
   }
 };
 
@@ -79,6 +131,34 @@ std::vector<std::int64_t> most_relevant(std::span<const double> scores,
     }
     best.value = worth[best.item] - diversity * best.most_alike;
     left.push(best);
+  }
+  return chosen;
+}
+
+std::vector<std::int64_t> most_determinate(const Determinant& determinant, std::size_t k,
+                                           const Alike& alike) {
+  Gains gains(determinant, alike);
+  std::vector<Candidate> some;
+  for (std::size_t item = 0; item < determinant.own.size(); ++item) {
+    if (gains.is_any(item)) some.push_back({gains.of(item), item});
+  }
+  std::priority_queue<Candidate> left({}, std::move(some));
+  std::vector<std::int64_t> chosen;
+  std::vector<bool> taken(determinant.own.size());
+  while (chosen.size() < k && !left.empty()) {
+    Watch::check();
+    const std::size_t item = left.top().item;
+    left.pop();
+    if (gains.seen(item) == chosen.size()) {
+      chosen.push_back(static_cast<std::int64_t>(item));
+      taken[item] = true;
+      continue;
+    }
+    gains.see(item, chosen);
+    if (gains.is_any(item)) left.push({gains.of(item), item});
+  }
+  for (std::size_t item = 0; item < taken.size() && chosen.size() < k; ++item) {
+    if (!taken[item]) chosen.push_back(static_cast<std::int64_t>(item));
   }
   return chosen;
 }

@@ -25,4 +25,17 @@ std::vector<std::int64_t> most_relevant(std::span<const double> scores,
                                         std::span<const double> worth, double diversity,
                                         std::size_t k, const Alike& alike);
 
+// What a determinant is of, whose largest the greedy choice looks for.
+struct Determinant {
+  std::span<const double> weights;  // of each item
+  std::span<const double> own;      // how alike each item is with itself
+  double least;                     // a gain of no more than this share of the item's own is none
+};
+
+// The numbers of k items, one by one: each time the one that adds most to the determinant of
+// weight * alike * weight of those chosen, of equal ones the first; where none adds anything, those
+// that are left in their order.
+std::vector<std::int64_t> most_determinate(const Determinant& determinant, std::size_t k,
+                                           const Alike& alike);
+
 }  // namespace pyrec

@@ -13,6 +13,7 @@ from pyrec_infer.arguments.scalars import (
     as_names,
     as_threads,
     require_arrays,
+    require_choice,
     require_out,
 )
 from pyrec_infer.arguments.signature import Signature
@@ -40,6 +41,7 @@ __all__ = [
     "read_gaps",
     "regular",
     "require_arrays",
+    "require_choice",
     "require_out",
     "row_of",
     "rows_named",

@@ -55,6 +55,18 @@ def as_threads(value: Any) -> int:
     return threads
 
 
+def require_choice(label: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of some words.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(value, str) or value not in choices:
+        got = f"'{value}'" if isinstance(value, str) else type(value).__name__
+        raise InputError(f"{label}: expected one of {', '.join(choices)}, got {got}")
+
+
 def as_names(label: str, value: Any) -> tuple[str, ...]:
     """Names of inputs.
 
@@ -144,4 +156,12 @@ def require_out(out: Any) -> None:
         raise DTypeError(f"argument 'out': expected writable float32, got {state}{out.dtype}")
 
 
-__all__ = ["as_column_names", "as_count", "as_names", "as_threads", "require_arrays", "require_out"]
+__all__ = [
+    "as_column_names",
+    "as_count",
+    "as_names",
+    "as_threads",
+    "require_arrays",
+    "require_choice",
+    "require_out",
+]

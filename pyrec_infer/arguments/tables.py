@@ -21,8 +21,8 @@ Inputs: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | Table
 each row."""
 
 
-def as_columns(values: Any) -> Mapping[str, Any]:
-    """Columns by the names of inputs.
+def as_columns(values: Any, expected: str = "expected arrays by the inputs' names") -> Mapping[str, Any]:
+    """Columns by the names of inputs, or of what else is expected.
 
     Parameters
     ----------
@@ -51,8 +51,7 @@ def as_columns(values: Any) -> Mapping[str, Any]:
             _require_once([name for name, _ in found])
             return dict(found)
     raise DTypeError(
-        "expected arrays by the inputs' names: a mapping, or a polars, pandas or Arrow table; "
-        f"got {type(values).__name__}"
+        f"{expected}: a mapping, or a polars, pandas or Arrow table; got {type(values).__name__}"
     )
 
 

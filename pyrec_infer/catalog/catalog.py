@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import Inputs, as_count, as_names, held
+from pyrec_infer.arguments import Inputs, as_count, as_names, held, require_choice
 from pyrec_infer.catalog.calls import CatalogCall, prepare_call
 from pyrec_infer.catalog.encoder import ItemEncoder
 from pyrec_infer.catalog.halves import cut_graph
@@ -185,7 +185,7 @@ class Catalog(FilteredItems):
         >>> catalog.score(user.request, [7, 400], {"affinity": user.affinity[[7, 400]]}).shape
         (2,)
         """
-        _require_choice(missing, ("error", "nan"))
+        require_choice("missing", missing, ("error", "nan"))
         if type(request) is not dict or candidates is not None:
             request, candidates = held(request), held(candidates)
         if ids is not None and self._item_call is not None:
@@ -279,7 +279,7 @@ class Catalog(FilteredItems):
         [2, 3]
         """
         k = as_count("k", k)
-        _require_choice(missing, ("error", "skip"))
+        require_choice("missing", missing, ("error", "skip"))
         request, candidates = held(request), held(candidates)
         several = any(x is not None and is_by_request(x) for x in (ids, exclude))
         several |= any(x is not None and np.ndim(x) > 1 for x in (boost, scale))
@@ -429,11 +429,6 @@ class Catalog(FilteredItems):
 
 _AT_ONCE = 1 << 12
 """Items whose vectors' records may lie in memory together before they are put in."""
-
-
-def _require_choice(missing: object, choices: tuple[str, ...]) -> None:
-    if missing not in choices:
-        raise InputError(f"missing: expected one of {', '.join(choices)}")
 
 
 __all__ = ["Catalog"]

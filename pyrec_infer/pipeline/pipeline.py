@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments import Inputs, as_count, raw_columns
+from pyrec_infer.arguments import Inputs, as_count, raw_columns, require_choice
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, RowCountError
 from pyrec_infer.ir import Array
@@ -102,16 +102,18 @@ class Pipeline:
         limit: int | None = None,
         missing: Literal["skip", "error"] = "skip",
     ) -> None:
-        self._sources = (sources,) if isinstance(sources, Source) else tuple(sources)
+        self._sources = tuple(sources) if isinstance(sources, Iterable) else (sources,)
         for source in self._sources:
             if not isinstance(source, Source):
-                raise DTypeError(f"sources: expected Source, got {type(source).__name__}")
+                kind = type(source).__name__
+                raise DTypeError(
+                    f"sources: expected Source or several, as Source(retriever, ...), got {kind}"
+                )
         if not self._sources:
             raise InputError("sources: expected at least one")
         if not isinstance(ranker, Catalog):
             raise DTypeError(f"ranker: expected a Catalog, got {type(ranker).__name__}")
-        if missing not in ("skip", "error"):
-            raise InputError("missing: expected one of skip, error")
+        require_choice("missing", missing, ("skip", "error"))
         self._names = tuple(
             str(number) if source.name is None else source.name for number, source in enumerate(self._sources)
         )

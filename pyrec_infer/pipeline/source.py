@@ -75,7 +75,8 @@ class Source:
         if isinstance(self.query, Model):
             names = [info.name for info in self.query.outputs]
             if self.output not in names and (self.output is not None or len(names) != 1):
-                raise InputError(f"output: expected one of {', '.join(names)}")
+                got = "none" if self.output is None else f"'{self.output}'"
+                raise InputError(f"output: expected one of {', '.join(names)}, got {got}")
         elif self.output is not None:
             raise InputError("output: expected with a model as query alone")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_count, as_threads, regular
+from pyrec_infer.arguments import as_count, as_threads, regular, require_choice
 from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
@@ -269,7 +269,7 @@ class Retriever(FilteredItems):
         >>> pi.Retriever([[3, 4], [0, 0]], ["a", "b"], metric="cosine").vectors(["a"]).round(2).tolist()
         [[0.6..., 0.8...]]
         """
-        _require_choice("missing", missing, ("error", "nan"))
+        require_choice("missing", missing, ("error", "nan"))
         keys, known = (None, None) if ids is None else self._id_type.keys("ids", ids)
         view = self._store.read(keys)
         rows = view.rows(0) if known is None else np.where(known, view.rows(0), -1)
@@ -415,16 +415,11 @@ def _one_or_more(queries: ArrayLike) -> Array:
 
 def require_form(metric: Metric, precision: Precision, width: int, backend: str) -> bool:
     """Whether vectors of so many numbers have codes; refuses what there is not."""
-    _require_choice("metric", metric, METRICS)
-    _require_choice("precision", precision, PRECISIONS)
+    require_choice("metric", metric, METRICS)
+    require_choice("precision", precision, PRECISIONS)
     if precision == "int8" and width > MOST_CODED:
         raise InputError(f"precision: int8 takes vectors of up to {MOST_CODED} numbers")
     return backend != "numba" and precision == "int8"
-
-
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}")
 
 
 __all__ = ["PRECISIONS", "Precision", "Retrieved", "Retriever", "require_form"]

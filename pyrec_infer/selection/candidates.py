@@ -56,7 +56,8 @@ class Asked:
         self._attributes = Attributes(self._columns)
         self._given_rules = max_per, min_per, diversity
         # Rules name strings, which are known once the candidates' are read.
-        sizes = {length_of(*column) for column in self._columns.values()}
+        self._sizes = {name: length_of(*column) for name, column in self._columns.items()}
+        sizes = {*self._sizes.values()}
         read = len(sizes) == 1 and self._given_rules != (None, None, None)
         self._records = self._attributes.encode(self._columns, sizes.pop()) if read else None
         self.plain = self._rules() == Rules()
@@ -66,6 +67,9 @@ class Asked:
         self._scored = rows
         if self._names is not None and self._names.shape != (rows,):
             raise ShapeError(f"ids: expected shape [{rows}], got {list(self._names.shape)}")
+        for name, size in self._sizes.items():
+            if size != rows:
+                raise ShapeError(f"attribute '{name}': expected {rows} values, one for each item, got {size}")
         adjustment = read_boosts(*self._boosts, rows, 1)
         return Selection(self._k, adjustment=adjustment or Adjustment(), taken=self._taken(rows))
 
@@ -128,8 +132,11 @@ def _ids(label: str, given: Any, names: Array) -> Array:
         raise ShapeError(f"{label}: expected one axis, got shape {list(ids.shape)}")
     if not ids.size:
         return names[:0]
-    if ids.dtype.kind == "f" and names.dtype.kind in "iu":
-        raise DTypeError(f"{label}: expected whole numbers, got {ids.dtype}")
+    if ids.dtype.kind in "fU" and names.dtype.kind in "iu":
+        got = "strings" if ids.dtype.kind == "U" else ids.dtype
+        raise DTypeError(f"{label}: expected whole numbers, got {got}")
+    if ids.dtype.kind in "fiu" and names.dtype.kind == "U":
+        raise DTypeError(f"{label}: expected strings, got {ids.dtype}")
     return as_array(label, given, names.dtype)
 
 

@@ -45,15 +45,23 @@ class Quota:
 
     Attributes
     ----------
+    number : int
+        Among the quotas as they are given.
     attribute : Attribute
     value : int
         What is stored of it; what is stored of missing ones where no item ever had it.
     least : int
     """
 
+    number: int
     attribute: Attribute
     value: int
     least: int
+
+    @property
+    def label(self) -> str:
+        """What messages call it, which tell no values."""
+        return f"min_per, {self.attribute.label} (quota {self.number})"
 
 
 def read_caps(find: Any, given: Any) -> tuple[Cap, ...]:
@@ -98,17 +106,19 @@ def read_quotas(find: Any, given: Any, caps: Sequence[Cap], k: int) -> tuple[Quo
             raise DTypeError(
                 f"min_per, {attribute.label}: expected numbers by value, got {type(least).__name__}"
             )
-        for stored, number in _by_stored(f"min_per, {attribute.label}", attribute, least):
+        each = _by_stored(f"min_per, {attribute.label}", attribute, least)
+        for number, (stored, count) in enumerate(each):
             # What the attribute cannot hold is no item's, as what is missing is.
-            quotas.append(Quota(attribute, int(attribute.absent) if stored is None else stored, number))
+            value = int(attribute.absent) if stored is None else stored
+            quotas.append(Quota(number, attribute, value, count))
     for cap in caps if quotas else ():
         if cap.attribute is not quotas[0].attribute:
             raise InputError("min_per: expected no cap of another attribute beside it")
-        for number, quota in enumerate(quotas):
+        for quota in quotas:
             most = cap.most(quota.value)
             if most is not None and most < quota.least:
                 raise InputError(
-                    f"min_per: expected no more than max_per has, got {quota.least} (value {number})"
+                    f"{quota.label}: expected no more items than max_per has, {most}, got {quota.least}"
                 )
     needed = sum(quota.least for quota in quotas)
     if needed > k:

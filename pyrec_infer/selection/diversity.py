@@ -32,7 +32,7 @@ class _Diversity:
         if isinstance(number, bool) or not isinstance(number, (int, float, np.floating, np.integer)):
             raise DTypeError(f"diversity: expected a number from 0 to 1, got {type(number).__name__}")
         if not 0 <= number <= 1:
-            raise InputError("diversity: expected a number from 0 to 1")
+            raise InputError(f"diversity: expected a number from 0 to 1, got {number}")
         as_count("pool", self.pool, 1)
         if isinstance(self.by, (int, float, np.number)):
             raise DTypeError(f"by: expected attributes, vectors or None, got {type(self.by).__name__}")
@@ -149,6 +149,10 @@ class Likeness:
     values: NDArray[np.int64] | None = None
     there: NDArray[np.bool_] | None = None
 
+    def of_first(self, count: int) -> tuple[Array | None, ...]:
+        """Units, values and which are there, of the first items."""
+        return tuple(None if each is None else each[:count] for each in (self.units, self.values, self.there))
+
 
 def of_vectors(given: Array, count: int) -> Likeness:
     """The cosines of vectors.
@@ -167,11 +171,12 @@ def of_vectors(given: Array, count: int) -> Likeness:
         largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
         _require_finite(largest)
         vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
-    lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     # A sum of squares of float32 in double precision is finite where they are.
     _require_finite(lengths)
-    units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return Likeness((lengths[:, 0] > 0).astype(np.float64), lambda one: units @ units[one], units)
+    # One of zeros stays as it is.
+    units = vectors / np.where(lengths > 0, lengths, 1)[:, np.newaxis]
+    return Likeness((lengths > 0).astype(np.float64), lambda one: units @ units[one], units)
 
 
 def _require_finite(numbers: Doubles) -> None:
@@ -181,15 +186,17 @@ def _require_finite(numbers: Doubles) -> None:
 
 def of_attributes(columns: Sequence[tuple[Attribute, Array]]) -> Likeness:
     """The share of attributes that are equal; what is missing is equal to none but itself."""
-    present = [(_as_whole(stored), ~attribute.is_absent(stored)) for attribute, stored in columns]
+    shape = len(columns[0][1]), len(columns)
+    values, there = np.empty(shape, np.int64), np.empty(shape, np.bool_)
+    for number, (attribute, stored) in enumerate(columns):
+        values[:, number] = _as_whole(stored)
+        there[:, number] = ~attribute.is_absent(stored)
 
     def to(one: int) -> Doubles:
-        equal = [(stored == stored[one]) & there for stored, there in present]
-        alike: Doubles = np.mean(equal, axis=0)
+        alike: Doubles = np.mean((values == values[one]) & there, axis=1)
         alike[one] = 1
         return alike
 
-    values, there = (np.stack(each, axis=1) for each in zip(*present, strict=True))
     return Likeness(np.ones(len(values)), to, None, values, there)
 
 
@@ -217,17 +224,9 @@ def _by_relevance(scores: Doubles, likeness: Likeness, k: int, diversity: float)
     # Nothing times infinity is nothing here.
     worth = (1 - diversity) * scores if diversity < 1 else np.zeros(count)
     if native is not None:
-        units, values, there = likeness.units, likeness.values, likeness.there
-        found = native.choose_relevant(
-            scores,
-            worth,
-            diversity,
-            k,
-            None if units is None else units[:count],
-            None if values is None else values[:count],
-            None if there is None else there[:count],
-        )
-        first: list[int] = found.tolist()
+        first: list[int] = native.choose_relevant(
+            scores, worth, diversity, k, *likeness.of_first(count)
+        ).tolist()
         return first
     chosen: list[int] = []
     most_alike = np.zeros(count)
@@ -247,6 +246,11 @@ def _by_determinant(scores: Doubles, likeness: Likeness, k: int, diversity: floa
         raise InputError("diversity: expected scores that are finite numbers for DPP")
     # A factor of all weights changes no choice.
     weights = np.exp((1 - diversity) * (scores - scores.max(initial=-np.inf)))
+    if native is not None:
+        first: list[int] = native.choose_determinate(
+            weights, likeness.own[:count], _LEAST_GAIN, k, *likeness.of_first(count)
+        ).tolist()
+        return first
     own = np.square(weights) * likeness.own[:count]
     gains, left = own.copy(), np.ones(count, np.bool_)
     parts = np.zeros((k, count))

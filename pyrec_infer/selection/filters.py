@@ -125,6 +125,9 @@ class Filter:
 
     __slots__ = ("node", "owner")
 
+    # An array would try each of its elements.
+    __array_ufunc__ = None
+
     def __init__(self, owner: object, node: Node) -> None:
         self.owner = owner
         self.node = node
@@ -135,6 +138,9 @@ class Filter:
     def __or__(self, other: Filter) -> Filter:
         return self._with(other, either=True)
 
+    # Of what is no filter.
+    __rand__, __ror__ = __and__, __or__
+
     def __invert__(self) -> Filter:
         return Filter(self.owner, Not(self.node))
 
@@ -143,7 +149,8 @@ class Filter:
 
     def _with(self, other: Any, either: bool) -> Filter:
         if not isinstance(other, Filter):
-            return NotImplemented  # type: ignore[no-any-return]
+            kind = type(other).__name__
+            raise DTypeError(f"& and |: expected a Filter, got {kind}; `filter` makes one of a mask or ids")
         require_filter(other, self.owner)
         return Filter(self.owner, Both((self.node, other.node), either))
 

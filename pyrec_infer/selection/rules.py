@@ -182,14 +182,14 @@ def _reserved(search: Search, rules: Rules, ranked: Ranked | None) -> list[tuple
     # All are of one attribute.
     attribute = rules.quotas[0].attribute
     stored = search.stored(attribute, np.arange(search.total))
-    for number, quota in enumerate(rules.quotas):
+    for quota in rules.quotas:
         flags = (stored == quota.value) & ~attribute.is_absent(stored)
         best = search.rank(quota.least, flags) if ranked is None else _first_of(ranked, flags, quota.least)
         for request, count in enumerate(best.counts.tolist()):
             if count < quota.least:
                 raise InputError(
-                    f"min_per, {attribute.label}: expected {quota.least} items of value {number}, there are "
-                    f"{count} (request {request})"
+                    f"{quota.label}: expected {quota.least} items of its value, there are {count} "
+                    f"(request {request})"
                 )
         parts.append(list(zip(best.ids, best.scores, strict=True)))
     return [

@@ -153,7 +153,7 @@ def read_attributes(given: Any) -> Columns:
     ----------
     given : mapping of str to array_like, or table, or None
     """
-    columns = {} if given is None else as_columns(given)
+    columns = {} if given is None else as_columns(given, "attributes: expected arrays by their names")
     if not all(isinstance(name, str) for name in columns):
         raise InputError("attributes: expected names that are strings")
     return {name: read_gaps(f"attribute '{name}'", column) for name, column in columns.items()}
@@ -222,8 +222,9 @@ class Attributes:
         """
         found = self.by_name.get(name) if isinstance(name, str) else None
         if found is None:
-            known = ", ".join(sorted(self.by_name)) or "none"
-            raise InputError(f"attributes: expected the name of one of them ({known})")
+            known = ", ".join(sorted(self.by_name)) or "there are none"
+            got = f"'{name}'" if isinstance(name, str) else type(name).__name__
+            raise InputError(f"attributes: expected the name of one of them ({known}), got {got}")
         return found
 
     def encode(self, columns: Columns, size: int) -> NDArray[np.uint8]:

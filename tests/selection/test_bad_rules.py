@@ -94,7 +94,7 @@ ERRORS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (True, {}, DTypeError, "k: expected a whole number, got bool"),
     (2.0, {}, DTypeError, "k: expected a whole number, got float"),
     (3, {"exclude": [1.0]}, DTypeError, "exclude: expected whole numbers, got float64"),
-    (3, {"exclude": ["a"]}, DTypeError, "exclude"),
+    (3, {"exclude": ["a"]}, DTypeError, "^exclude: expected whole numbers, got strings"),
     (3, {"exclude": 3}, ShapeError, r"exclude: expected one axis, got shape \[\]"),
     (3, {"exclude": np.zeros((2, 3), int)}, ShapeError, r"exclude: expected one axis, got shape \[2, 3\]"),
     (3, {"exclude": [None]}, InputError, "exclude"),
@@ -108,15 +108,25 @@ ERRORS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (3, {"max_per": {"seller": -1}}, InputError, "max_per, attribute 'seller': expected at least 0"),
     (3, {"max_per": {"seller": True}}, DTypeError, "max_per, attribute 'seller': .* got bool"),
     (3, {"max_per": {"price": 1}}, DTypeError, "max_per: expected strings, whole numbers"),
-    (3, {"max_per": {"size": 1}}, InputError, "expected the name of one of them"),
-    (3, {"min_per": {"seller": {"a": 3}}}, InputError, "expected 3 items of value 0, there are 2"),
-    (3, {"min_per": {"seller": {"q": 1}}}, InputError, "expected 1 items of value 0, there are 0"),
+    (3, {"max_per": {"size": 1}}, InputError, r"the name of one of them \(.*seller.*\), got 'size'"),
+    (
+        3,
+        {"min_per": {"seller": {"b": 0, "a": 3}}},
+        InputError,
+        r"\(quota 1\): expected 3 items .* there are 2",
+    ),
+    (
+        3,
+        {"min_per": {"seller": {"q": 1}}},
+        InputError,
+        r"\(quota 0\): expected 1 items of its value, there are 0",
+    ),
     (3, {"min_per": {"seller": {"a": 2, "b": 2}}}, InputError, "expected no more than k items, 3, got 4"),
     (
         3,
         {"min_per": {"seller": {"a": 2}}, "max_per": {"seller": 1}},
         InputError,
-        "min_per: expected no more than max_per has",
+        r"min_per, .* \(quota 0\): expected no more items than max_per has, 1, got 2",
     ),
     (3, {"boost": [0, np.nan, 0, 0, 0, 0]}, InputError, r"boost: expected numbers, not NaN \(row 1\)"),
     (
@@ -177,6 +187,28 @@ def test_ids_and_vectors_that_do_not_fit() -> None:
     for shape in ((1,), (2, 3), (1, 1, 2)):
         with pytest.raises(ShapeError, match="'queries'"):
             SHOP.retriever.top_k(np.ones(shape))
+
+
+def test_what_is_no_source_no_filter_or_of_another_length() -> None:
+    retriever: Any = SHOP.retriever
+    for given in (retriever, [retriever], 5):
+        with pytest.raises(DTypeError, match=r"sources: expected Source or several, .* got (Shared|int)"):
+            pi.Pipeline(given, SHOP)
+    with pytest.raises(InputError, match=r"missing: expected one of skip, error, got 'keep'"):
+        pi.Pipeline(pi.Source(retriever, "taste"), SHOP, missing="keep")  # type: ignore[arg-type]
+    mask: Any = np.ones(COUNT, bool)
+    for combined in (lambda: SHOP.where("seller", "a") & mask, lambda: mask | SHOP.where("seller", "a")):
+        with pytest.raises(DTypeError, match=r"expected a Filter, got ndarray; `filter` makes one"):
+            combined()
+    short = {"seller": ["a"]}
+    with pytest.raises(ShapeError, match="attribute 'seller': expected 6 values, one for each item, got 1"):
+        MODEL.top_k({"u": 1.0}, {"i": NUMBERS}, 3, attributes=short)
+    with pytest.raises(
+        DTypeError, match=r"attributes: expected arrays by their names: a mapping, or .* got list"
+    ):
+        MODEL.top_k({"u": 1.0}, {"i": NUMBERS}, 3, attributes=[1])
+    with pytest.raises(DTypeError, match="exclude: expected strings, got int64"):
+        MODEL.top_k({"u": 1.0}, {"i": NUMBERS}, 3, [*"abcdef"], exclude=[1])
 
 
 def test_strings_of_a_models_candidates_are_known_to_rules() -> None:

@@ -211,7 +211,11 @@ def test_diversity_is_the_same_without_the_extension(by: str, monkeypatch: pytes
         for amount in (0, 0.4, 1):
             how = pi.MMR(["f", "i", "b"] if by == "attributes" else None, amount, pool=150)
             found.append(shop.top_k(np.ones(6), 80, boost=boost, diversity=how).ids.tolist())
-    assert found[:3] == found[3:]
+        for share in (0.1, 0.5, 0.9):
+            # More than there are directions, or kinds of items: the rest are in order.
+            other = pi.DPP(["f", "i", "b"] if by == "attributes" else None, share, pool=150)
+            found.append(shop.top_k(np.ones(6), 80, diversity=other).ids.tolist())
+    assert found[:6] == found[6:]
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -348,9 +352,13 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (asked(min_per={"s": 2}), DTypeError, "expected numbers by value, got int"),
     (asked(min_per={"s": {"x": 1}, "n": {2: 1}}), InputError, "min_per: expected one attribute"),
     (asked(min_per={"s": {"x": 3}}), InputError, "min_per: expected no more than k items, 2, got 3"),
-    (asked(3, min_per={"s": {"x": 3}}), InputError, r"min_per, attribute 's': expected 3 items of value 0"),
-    (asked(3, min_per={"s": {"later": 1}}), InputError, "expected 1 items of value 0, there are 0"),
-    (asked(min_per={"s": {"x": 2}}, max_per={"s": 1}), InputError, "min_per: expected no more than max_per"),
+    (
+        asked(3, min_per={"s": {"x": 3}}),
+        InputError,
+        r"min_per, attribute 's' \(quota 0\): expected 3 items of its value",
+    ),
+    (asked(3, min_per={"s": {"later": 1}}), InputError, "expected 1 items of its value, there are 0"),
+    (asked(min_per={"s": {"x": 2}}, max_per={"s": 1}), InputError, "than max_per has, 1, got 2"),
     (asked(min_per={"s": {"x": 1}}, max_per={"n": 1}), InputError, "min_per: expected no cap of another"),
     (asked(min_per={"s": {"x": 1}}, diversity=pi.MMR()), InputError, "diversity: expected no min_per"),
     (asked(diversity=0.5), DTypeError, "diversity: expected MMR or DPP, got float"),
@@ -361,8 +369,8 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (asked(diversity=pi.MMR(np.ones((2, 2)))), ShapeError, r"diversity: expected vectors of shape \[3, \*\]"),
     (asked(diversity=pi.MMR(np.full((3, 2), np.nan))), InputError, "diversity: expected vectors of finite"),
     (asked(diversity=pi.MMR(lambda ids: ids)), ShapeError, r"diversity: expected vectors of shape \[3, \*\]"),
-    (asked(min_per={"n": {2**64: 1}}), InputError, "expected 1 items of value 0, there are 0"),
-    (asked(min_per={"n": {0.5: 1}}), InputError, "expected 1 items of value 0, there are 0"),
+    (asked(min_per={"n": {2**64: 1}}), InputError, "expected 1 items of its value, there are 0"),
+    (asked(min_per={"n": {0.5: 1}}), InputError, "expected 1 items of its value, there are 0"),
     (asked(min_per={"s": {"x": 1, b"x": 1}}), InputError, "min_per, attribute 's': expected each value once"),
     (asked(max_per={"s": {"x": 1, b"x": 2}}), InputError, "max_per, attribute 's': expected each value once"),
     (asked(exclude=[[1, [2]]]), ShapeError, r"exclude \(request 0\): expected one array, got rows of diff"),
