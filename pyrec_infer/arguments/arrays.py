@@ -99,6 +99,18 @@ def is_pandas(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "isna")
 
 
+def arrow_form(value: Any) -> Any:
+    """What has Arrow's interface: a value that is no column of pandas, or what pandas keeps strings in.
+
+    None if there is none.
+    """
+    if not is_pandas(value):
+        return value if is_arrow(value) else None
+    if getattr(getattr(value, "dtype", None), "storage", None) != "pyarrow":
+        return None
+    return getattr(value, "array", value).__arrow_array__()
+
+
 def _of_pandas(label: str, value: Any) -> Array:
     """A Series, an Index or an array of pandas. Plain floats hold NaN as a number like others."""
     if getattr(value, "ndim", 1) != 1:
@@ -255,6 +267,7 @@ def _addressable(array: Array) -> Array:
 __all__ = [
     "ACCEPTED",
     "array_of_objects",
+    "arrow_form",
     "as_array",
     "as_strings",
     "holds_texts",

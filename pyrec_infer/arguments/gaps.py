@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments.arrays import is_pandas, regular
-from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.arguments.arrays import arrow_form, is_pandas, regular
+from pyrec_infer.arguments.arrow import arrow_column
 from pyrec_infer.arguments.texts import read_column
 from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.ir import Array
@@ -37,8 +37,9 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
         found, gone = _values(label, value.data)
         mask = np.ma.getmaskarray(value)
         return found, _some(mask if gone is None else mask | gone)
-    if is_arrow(value) and not is_pandas(value):
-        column = arrow_column(label, value)
+    arrow = arrow_form(value)
+    if arrow is not None:
+        column = arrow_column(label, arrow)
         parts = column.texts(label)
         if parts is not None:
             return _of_texts(joined(parts))

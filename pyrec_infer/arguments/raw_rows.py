@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments.arrays import is_pandas
-from pyrec_infer.arguments.arrow import arrow_column, is_arrow
+from pyrec_infer.arguments.arrays import arrow_form
+from pyrec_infer.arguments.arrow import arrow_column
 from pyrec_infer.arguments.raw_lists import ListColumns, list_columns
 from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values, require_lists
 from pyrec_infer.arguments.row_names import row_in, row_of
@@ -37,11 +37,12 @@ def _rows_as_columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
     """Dictionaries, one for each row, as a column for each name; what a row does not have is missing."""
     names: dict[str, None] = {}
     for place, row in enumerate(rows):
-        if not isinstance(row, Mapping):
+        if type(row) is not dict and not isinstance(row, Mapping):
             raise InputError(
                 f"expected dictionaries, one for each row, got {type(row).__name__}{row_of(place)}"
             )
-        names.update(dict.fromkeys(row))
+        if row.keys() != names.keys():
+            names.update(dict.fromkeys(row))
     return {str(name): [row.get(name) for row in rows] for name in names}
 
 
@@ -313,8 +314,9 @@ def _require_weights(field: str, values: ListColumns | None, name: str, weights:
 def _columns(item: Field, value: Any) -> dict[str, Array]:
     label = f"field '{item.name}'"
     found = None
-    if is_arrow(value) and not is_pandas(value):
-        value = arrow_column(label, value)
+    arrow = arrow_form(value)
+    if arrow is not None:
+        value = arrow_column(label, arrow)
         found = arrow_texts(label, value, item)
     if found is not None:
         return _named(item, found.array, None, found.missing, len(found.array))
