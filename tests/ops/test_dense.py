@@ -411,6 +411,16 @@ COMPOSITES = [
         {"transB": 1, "activation": "LeakyRelu", "activation_alpha": 0.2},
     ),
     Case(
+        "com.microsoft.FusedGemm",
+        [_array(F32, 3, 4), _array(F32, 4, 5), _array(F32, 5)],
+        {"activation": "Selu", "activation_alpha": 1.25, "activation_gamma": 1.5},
+    ),
+    Case(
+        "com.microsoft.FusedConv",
+        [_array(F32, 2, 3, 6), _array(F32, 4, 3, 2), _array(F32, 4)],
+        {"activation": "Clip", "activation_params": [-0.25, 0.5]},
+    ),
+    Case(
         "com.microsoft.FusedMatMul",
         [_array(F32, 2, 4, 3), _array(F32, 2, 5, 4)],
         {"transA": 1, "transB": 1, "alpha": 0.5},

@@ -64,7 +64,9 @@ _ACTIVATION_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "LeakyRelu": ("alpha",),
     "Elu": ("alpha",),
     "ThresholdedRelu": ("alpha",),
+    "Selu": ("alpha", "gamma"),
     "HardSigmoid": ("alpha", "beta"),
+    "Clip": ("min", "max"),
     "ScaledTanh": ("alpha", "beta"),
 }
 
@@ -76,6 +78,8 @@ def _activation(node: Node, make: _Maker, x: str, given: Mapping[str, Any]) -> s
         return x
     if activation not in _ACTIVATION_ATTRIBUTES:
         raise fault(UnsupportedModelError, node, f"activation {activation!r}")
+    if activation == "Clip":
+        return make.node("Clip", x, *(make.like(bound, x) for bound in given.values()))
     return make.node(activation, x, **given)
 
 
