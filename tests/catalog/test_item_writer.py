@@ -13,6 +13,7 @@ from onnx import helper
 from support.models import FLOAT, INT64, make_model
 
 import pyrec_infer as pi
+from pyrec_infer.bundled import MODEL, SCHEMA, raw_items
 from pyrec_infer.codecs import PRECISIONS
 from pyrec_infer.errors import IdRangeError, PyrecError
 from pyrec_infer.extension import compiled
@@ -114,6 +115,36 @@ def test_many_tiles_and_threads() -> None:
     for catalog in (first, second):
         catalog.upsert(goods(2500, 5), ids)
     assert records(first) == records(second)
+
+
+@pytest.mark.parametrize("form", ["arrays", "strided", "other bytes", "objects", "lists"])
+def test_arrays_of_strings_are_read_by_the_backend(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, words = 60, ["", "ä", "\U0001f600", "a\0b", "x" * 40]
+    rows = raw_items(count)
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0] if name != "affinity"}
+    columns["item_feature_1"] = [words[number % len(words)] for number in range(count)]
+    given = {name: np.asarray(values) for name, values in columns.items()}
+    if form == "lists":
+        given = columns
+    for name, array in given.items():
+        if form == "objects":
+            given[name] = array.astype(object) if array.dtype.kind == "U" else array
+        elif form == "strided":
+            given[name] = np.repeat(array, 2)[::2]
+        elif form == "other bytes":
+            given[name] = array.astype(array.dtype.newbyteorder())
+    model = pi.load(MODEL, schema=pi.Schema.load(SCHEMA))
+    first = model.catalog(given, candidates=["affinity"])
+    second = model.catalog({name: values[:1] for name, values in columns.items()}, candidates=["affinity"])
+    second._writer = None
+    second.upsert(columns, np.arange(count))
+    assert records(first) == records(second)
+    if compiled() is None:
+        return
+    monkeypatch.setattr(first._encoder, "encode", None)
+    first.upsert(given, np.arange(count, 2 * count))
+    both = [*records(first).values()]
+    assert both[:count] == both[count:]
 
 
 SPECIAL = (0.0, -0.0, 1e-40, -1e-45, 1.00390625, 1.01171875, -65504.0, np.nan, np.inf, -np.inf, 3.4e38, 1e-38)
