@@ -15,7 +15,7 @@ from pyrec_infer.backends.select import check_installed as _check_installed
 
 _check_installed()
 
-from pyrec_infer.api import load, score  # noqa: E402
+from pyrec_infer.api import load, score, verify  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.candidates import (  # noqa: E402
     FactorRecommender,
@@ -40,6 +40,7 @@ from pyrec_infer.errors import (  # noqa: E402
     PyrecError,
     ResourceLimitError,
     RowCountError,
+    SaveError,
     SchemaError,
     ShapeError,
     UncoveredSchemaWarning,
@@ -96,6 +97,7 @@ __all__ = [
     "Retrieved",
     "Retriever",
     "RowCountError",
+    "SaveError",
     "Schema",
     "SchemaError",
     "ShapeError",
@@ -119,4 +121,5 @@ __all__ = [
     "read_word2vec",
     "record_golden",
     "score",
+    "verify",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Inputs
 from pyrec_infer.codecs import PrecisionName
+from pyrec_infer.formats import verify_file
 from pyrec_infer.model import Model, Source
 from pyrec_infer.schema import Schema
 
@@ -19,13 +21,13 @@ def load(
     *,
     threads: int = 1,
     columns: Mapping[str, Sequence[str]] | None = None,
-    precision: PrecisionName = "fp32",
+    precision: PrecisionName | None = None,
     calibration: Inputs | None = None,
     max_bytes: int | None = None,
     mmap: bool = False,
     schema: Schema | None = None,
 ) -> Model:
-    """Load and compile a model: an ONNX file, or trees of LightGBM or XGBoost.
+    """Load and compile a model: an ONNX file, trees of LightGBM or XGBoost, or what `Model.save` wrote.
 
     Parameters
     ----------
@@ -36,13 +38,14 @@ def load(
         first needed.
     columns : mapping of str to sequence of str, optional
         Names for the columns of matrix inputs, so that each can be on its own side. A name given to
-        several columns in a row makes one input of that width. By default the names that a file of trees
-        has for its features.
-    precision : str
-        Of the dense layers that run for each candidate, but for the last, and of what catalogues store;
-        see `Model.catalog`. ``"int8"`` rounds weights to 8 bits with a scale for each column, and the rows
-        they meet with a scale for each row; layers are in ``"fp32"`` where a precision is one of catalogues
-        alone, as ``"fp16"`` is. `Model.precision` tells what the layers' does to the scores.
+        several columns in a row makes one input of that width. By default those that a saved model had, or
+        the names that a file of trees has for its features.
+    precision : str, optional
+        By default that of a saved model, or ``"fp32"``. Of the dense layers that run for each candidate, but
+        for the last, and of what catalogues store; see `Model.catalog`. ``"int8"`` rounds weights to 8 bits
+        with a scale for each column, and the rows they meet with a scale for each row; layers are in
+        ``"fp32"`` where a precision is one of catalogues alone, as ``"fp16"`` is. `Model.precision` tells
+        what the layers' does to the scores.
     calibration : mapping of str to array_like, optional
         Inputs as for `Model.run`, to measure the error on; by default rows are made up. Not used
         otherwise. Borrowed, and kept for pickling.
@@ -52,14 +55,15 @@ def load(
         `ResourceLimitError`. By default 4 GiB, but no more than half of what the machine or the
         container has.
     mmap : bool
-        Whether external data are mapped, so that processes share them, instead of copied. A mapped
-        file must neither be changed nor shortened as long as the model is in use: its numbers would
-        change with it, and a file that became shorter ends the process. Publish new weights under a
-        new name. Without it up to 1 GiB is copied, and more is refused.
-
+        Whether a saved model's weights, or external data, are mapped, so that processes share them, instead
+        of copied. A mapped file must neither be changed nor shortened as long as the model is in use: its
+        numbers would change with it, and a file that became shorter ends the process. Publish new weights
+        under a new name. Without it up to 1 GiB of external data is copied, and of a saved model what half
+        of the memory takes; more is refused.
     schema : Schema, optional
         Fields of raw rows that the model's inputs are made of. Then every call takes raw rows: a dict of
-        values and lists, a list of dicts, arrays, or a table; see `Schema`.
+        values and lists, a list of dicts, arrays, or a table; see `Schema`. By default that of a saved
+        model.
 
     Returns
     -------
@@ -114,3 +118,29 @@ def score(model: Model | Source, request: Inputs, candidates: Inputs, **options:
         model = load(model, **chosen)
     scores: NDArray[np.float32] = model.score(request, candidates, **options)
     return scores
+
+
+def verify(path: str | os.PathLike[str]) -> None:
+    """Compare the checksums in a saved file with what is in it, which loading does of its header alone.
+
+    Parameters
+    ----------
+    path : path
+        What a method ``save`` has written; it is read whole.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, and which tensor of it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import pyrec_infer as pi
+    >>> from pyrec_infer.bundled import MODEL
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.pyrec")
+    ...     pi.load(MODEL).save(path)
+    ...     pi.verify(path)
+    """
+    verify_file(path)

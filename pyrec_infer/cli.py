@@ -1,4 +1,4 @@
-"""The command line: ``pyrec-infer demo``, ``explain``, ``check-features`` and ``doctor``."""
+"""The command line: ``pyrec-infer demo``, ``explain``, ``check-features``, ``verify`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def run_check_features(arguments: argparse.Namespace) -> int:
     return 0 if report.same else 1
 
 
+def run_verify(arguments: argparse.Namespace) -> None:
+    """Compare the checksums in a saved file with what is in it."""
+    from pyrec_infer.api import verify
+
+    verify(arguments.file)
+    print("as it was written")
+
+
 def run_doctor(arguments: argparse.Namespace) -> None:
     """Print what matters for a report of a problem."""
     from pyrec_infer.tools.doctor import report
@@ -80,6 +88,10 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("rows", type=Path, help="raw rows, an object of JSON in each line")
     check.add_argument("expected", type=Path, help="an .npz file with the model's inputs for these rows")
     check.set_defaults(run=run_check_features)
+
+    verify = commands.add_parser("verify", help="compare the checksums in a saved file with what is in it")
+    verify.add_argument("file", type=Path, help="what a method save has written")
+    verify.set_defaults(run=run_verify)
 
     doctor = commands.add_parser("doctor", help="print processor features, backends and versions")
     doctor.set_defaults(run=run_doctor)

@@ -16,6 +16,7 @@ __all__ = [
     "PyrecError",
     "ResourceLimitError",
     "RowCountError",
+    "SaveError",
     "SchemaError",
     "ShapeError",
     "UncoveredSchemaWarning",
@@ -59,6 +60,10 @@ class BackendError(PyrecError, RuntimeError):
 
 class ResourceLimitError(PyrecError, MemoryError):
     """A model or a call needs more memory than it may have, or than there is; nothing was changed."""
+
+
+class SaveError(PyrecError, OSError):
+    """A file cannot be written; what was there before is as it was."""
 
 
 class InputError(PyrecError, ValueError):

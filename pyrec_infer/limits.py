@@ -27,7 +27,7 @@ _DEFAULT = 4 << 30
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def _memory() -> int:
+def machine_memory() -> int:
     """Bytes of memory that this machine or its container has."""
     found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for name in _CONTROL_GROUPS:
@@ -42,7 +42,7 @@ def _memory() -> int:
 @cache
 def default_max_bytes() -> int:
     """What a call may take where nothing else is said: 4 GiB, but no more than half of the memory."""
-    return min(_DEFAULT, _memory() // 2)
+    return min(_DEFAULT, machine_memory() // 2)
 
 
 class Budget:
@@ -157,6 +157,7 @@ __all__ = [
     "current_budget",
     "default_max_bytes",
     "limited",
+    "machine_memory",
     "memory_errors_typed",
     "repeats_beyond_memory",
     "require_own_elements",

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import Inputs, as_bounds, as_column_names, as_count, as_names, as_threads, held
+from pyrec_infer.arguments import Inputs, as_bounds, as_count, as_names, as_threads, held
 from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.catalog import Catalog
-from pyrec_infer.codecs import PrecisionName, require_precision
+from pyrec_infer.codecs import PrecisionName
 from pyrec_infer.errors import InputError
 from pyrec_infer.execution.calls import (
     PreparedCall,
@@ -22,9 +22,10 @@ from pyrec_infer.execution.calls import (
     prepare_call,
     seem_many,
 )
-from pyrec_infer.formats import import_model, model_source
+from pyrec_infer.formats import model_source
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
+from pyrec_infer.loaded import Loaded
 from pyrec_infer.outputs import Output
 from pyrec_infer.precision import PrecisionReport
 from pyrec_infer.precision.measuring import measure, precision_notes
@@ -40,7 +41,7 @@ from pyrec_infer.tools.explain import Explanation, explain_plan
 Source: TypeAlias = str | os.PathLike[str] | bytes
 
 
-class Model:
+class Model(Loaded):
     """A compiled model. Make one with `load`.
 
     Immutable and safe to use from any number of threads; the interpreter lock is released while a
@@ -53,7 +54,7 @@ class Model:
         source: Source,
         threads: int = 1,
         columns: Mapping[str, Sequence[str]] | None = None,
-        precision: PrecisionName = "fp32",
+        precision: PrecisionName | None = None,
         calibration: Inputs | None = None,
         max_bytes: int | None = None,
         mmap: bool = False,
@@ -61,17 +62,15 @@ class Model:
     ) -> None:
         source = model_source(source)
         threads = as_threads(threads)
-        require_precision(precision)
         if max_bytes is not None:
             max_bytes = as_count("max_bytes", max_bytes, least=1)
         self._arguments = (source, threads, columns, precision, calibration, max_bytes, mmap, schema)
         max_bytes = default_max_bytes() if max_bytes is None else max_bytes
         self._backend = select_backend()
-        named = as_column_names("columns", columns)
-        imported = import_model(source, mmap, not named)
+        imported, named, chosen, schema = self._read(source, columns, precision, mmap, schema)
         self._pool = make_pool(self._backend, threads)
         views = Views(imported, named, self._backend, schema)
-        self._ranking = Ranking(views, self._backend, self._pool, max_bytes, precision)
+        self._ranking = Ranking(views, self._backend, self._pool, max_bytes, chosen)
         self._graph, self._infos = views.whole.graph, views.whole.infos
         self._signature = views.whole.signature
         if imported.fixed_rows:
@@ -79,7 +78,7 @@ class Model:
         self._shortcuts = Shortcuts()
         self._inputs = tuple(tensor_info(name, self._infos[name]) for name in self._signature.shown())
         self._outputs = tuple(tensor_info(name, views.scored.infos[name]) for name in self._graph.outputs)
-        self._precision = measure(self._ranking, precision, calibration)
+        self._precision = measure(self._ranking, chosen, calibration)
 
     def __reduce__(self) -> tuple[Any, ...]:
         source, *rest = self._arguments
@@ -442,9 +441,7 @@ class Model:
         )
         if not passes:
             return made
-        source, _, columns, *_, mmap, _ = self._arguments
-        graph = import_model(source, mmap, not columns).graph
-        return with_changes(made, self._ranking.changes(graph, explained))
+        return with_changes(made, self._ranking.changes(self._origin.read().graph, explained))
 
 
 __all__ = ["Model", "Source"]

@@ -36,7 +36,7 @@ def find_codec(name: str) -> Codec:
     return found
 
 
-def require_precision(precision: str) -> str:
+def require_precision(precision: str) -> PrecisionName:
     """The name itself, if it is one of `PRECISIONS`.
 
     Raises
@@ -46,7 +46,7 @@ def require_precision(precision: str) -> str:
     """
     if not isinstance(precision, str) or precision not in PRECISIONS:
         raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return precision
+    return PRECISIONS[PRECISIONS.index(precision)]
 
 
 def codec_of(precision: str) -> Codec:

@@ -6,16 +6,23 @@
 from pyrec_infer.formats.identify import describe_content
 from pyrec_infer.formats.objects import model_source
 from pyrec_infer.formats.onnx import fallback_model
+from pyrec_infer.formats.origin import Origin
+from pyrec_infer.formats.pyrec import save_model
 from pyrec_infer.formats.registry import FORMATS, import_model
-from pyrec_infer.formats.source import Format, Imported, Source
+from pyrec_infer.formats.source import Format, Imported, Options, Source
+from pyrec_infer.formats.tensors import verify_file
 
 __all__ = [
     "FORMATS",
     "Format",
     "Imported",
+    "Options",
+    "Origin",
     "Source",
     "describe_content",
     "fallback_model",
     "import_model",
     "model_source",
+    "save_model",
+    "verify_file",
 ]

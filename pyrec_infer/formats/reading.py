@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,12 @@ MAX_MODEL_BYTES = (2 << 30) - 1
 
 MAX_COPIED_BYTES = 1 << 30
 """External data of one model that are copied; more have to be mapped on request."""
+
+HEAD = 1 << 10
+"""Bytes that tell of some kinds of files which they are."""
+
+Stamp: TypeAlias = tuple[int, int, int, int]
+"""Which file was read, and in which state."""
 
 _OPEN = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 # Opening a FIFO waits for its other end without this.
@@ -84,7 +91,14 @@ def _read_whole(descriptor: int, length: int, where: str) -> bytes:
         return b"".join(parts)
 
 
-def _read_part(descriptor: int, offset: int, length: int, where: str) -> NDArray[np.uint8]:
+def read_part(descriptor: int, offset: int, length: int, where: str) -> NDArray[np.uint8]:
+    """A copy of some bytes of an open file, at a cache line; read-only.
+
+    Raises
+    ------
+    ModelError
+        If the file has fewer, or is changed meanwhile.
+    """
     done = 0
     with _reading(descriptor, length, where):
         data = allocate(length)
@@ -129,14 +143,22 @@ def opened(path: str | os.PathLike[str], where: str) -> Iterator[tuple[int, int]
         os.close(descriptor)
 
 
-def read_file(path: str | os.PathLike[str], where: str) -> bytes:
-    """The contents of a model's file.
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_file(
+    path: str | os.PathLike[str], where: str, suffices: Callable[[bytes], bool]
+) -> tuple[bytes, Stamp]:
+    """The contents of a model's file, and its stamp.
 
     Parameters
     ----------
     path : path
     where : str
         What the file is called in messages.
+    suffices : callable
+        Whether the first `HEAD` bytes are enough of a file that begins with them.
 
     Raises
     ------
@@ -146,9 +168,12 @@ def read_file(path: str | os.PathLike[str], where: str) -> bytes:
         If it has more than 2 GiB, as no ONNX model without external data can have.
     """
     with opened(path, where) as (descriptor, size):
+        stamp, head = _stamp(os.fstat(descriptor)), os.pread(descriptor, HEAD, 0)
+        if suffices(head):
+            return head, stamp
         if size > MAX_MODEL_BYTES:
             raise ResourceLimitError(f"{where} has {size} bytes, expected at most {MAX_MODEL_BYTES}")
-        return _read_whole(descriptor, size, where)
+        return _read_whole(descriptor, size, where), stamp
 
 
 class ExternalFiles:
@@ -161,12 +186,18 @@ class ExternalFiles:
     mapped : bool
         Map them instead of copying what is needed. A mapped file must not change as long as the model
         is in use: its numbers would change with it, and a file that becomes shorter ends the process.
+
+    Attributes
+    ----------
+    stamps : dict of str to tuple
+        Of the files that were read, by their paths.
     """
 
     def __init__(self, folder: Path, mapped: bool) -> None:
         self.folder = folder
         self.mapped = mapped
         self._copied = 0
+        self.stamps: dict[str, Stamp] = {}
 
     def _open(self, relative: PurePosixPath, where: str) -> int:
         """Walks down folder by folder, so that nothing can be exchanged between a check and the opening."""
@@ -214,6 +245,7 @@ class ExternalFiles:
             status = _require_regular(descriptor, named)
             if status.st_nlink > 1:
                 raise ModelError(f"{named} must be a regular file without other links")
+            self.stamps[location] = _stamp(status)
             if offset < 0 or length < 0 or offset + length > status.st_size:
                 raise ModelError(
                     f"{where}: expected {length} bytes at offset {offset}, the file has {status.st_size}"
@@ -229,7 +261,7 @@ class ExternalFiles:
                     f"{where}: the model's external data have more than {MAX_COPIED_BYTES} bytes, which are "
                     "not copied. Load it with mmap=True; the file must not change then"
                 )
-            return _read_part(descriptor, offset, length, named)
+            return read_part(descriptor, offset, length, named)
         except OSError as error:
             let_interrupts_pass(error)
             raise _refuse(named, error) from error
@@ -237,4 +269,13 @@ class ExternalFiles:
             os.close(descriptor)
 
 
-__all__ = ["MAX_COPIED_BYTES", "MAX_MODEL_BYTES", "ExternalFiles", "opened", "read_file"]
+__all__ = [
+    "HEAD",
+    "MAX_COPIED_BYTES",
+    "MAX_MODEL_BYTES",
+    "ExternalFiles",
+    "Stamp",
+    "opened",
+    "read_file",
+    "read_part",
+]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
 from pyrec_infer.ir import Array, Comparison, Forest, Info, Node, fault
 from pyrec_infer.ops.core import rows
-from pyrec_infer.ops.core.registry import Op
+from pyrec_infer.ops.core.registry import Op, element_type
 from pyrec_infer.ops.core.traits import CLASSIFIES, DISCONTINUOUS
 from pyrec_infer.ops.scores import apply_transform, labels_info, labels_of, scores_info, second_score
 
@@ -29,6 +29,12 @@ def forest_of(node: Node) -> Forest:
     if not isinstance(forest, Forest):
         raise fault(ModelError, node, "expected a forest")
     return forest.chained
+
+
+def _check(node: Node) -> None:
+    forest_of(node)
+    if element_type(node, "dtype", "float32").kind != "f":
+        raise fault(ModelError, node, "dtype: expected scores of floating type")
 
 
 def _matrix(forest: Forest, x: Array) -> Array:
@@ -150,7 +156,15 @@ def _infer_classes(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
 
 OPS: tuple[Op, ...] = (
     # Attributes: the forest, and the dtype of the scores if it is not that of the features.
-    Op("pyrec.Forest", _infer, _evaluate, rows.per_row, traits=DISCONTINUOUS, check=forest_of),
+    Op(
+        "pyrec.Forest",
+        _infer,
+        _evaluate,
+        rows.per_row,
+        traits=DISCONTINUOUS,
+        check=_check,
+        given={"forest": Forest, "dtype": str},
+    ),
     # Attributes: the forest, a target for each class, and their labels.
     Op(
         "pyrec.ForestClassifier",
@@ -159,5 +173,6 @@ OPS: tuple[Op, ...] = (
         rows.per_row,
         traits=CLASSIFIES | DISCONTINUOUS,
         check=_classes,
+        given={"forest": Forest, "labels": np.ndarray},
     ),
 )

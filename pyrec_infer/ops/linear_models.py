@@ -71,7 +71,15 @@ def _infer_classes(node: Node, inputs: Infos) -> list[Info]:
 
 OPS: tuple[Op, ...] = (
     # Attribute: the linear model.
-    Op("pyrec.Linear", _infer, _evaluate, rows.per_row, check=linear_of),
+    Op("pyrec.Linear", _infer, _evaluate, rows.per_row, check=linear_of, given={"linear": Linear}),
     # Attributes: the linear model, a score for each class, and their labels.
-    Op("pyrec.LinearClassifier", _infer_classes, _classify, rows.per_row, traits=CLASSIFIES, check=_classes),
+    Op(
+        "pyrec.LinearClassifier",
+        _infer_classes,
+        _classify,
+        rows.per_row,
+        traits=CLASSIFIES,
+        check=_classes,
+        given={"linear": Linear, "labels": np.ndarray},
+    ),
 )

@@ -75,6 +75,8 @@ def labels_of(node: Node, least: int) -> Array:
     labels = node.attribute("labels")
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or len(labels) < least:
         raise fault(ModelError, node, f"expected an array of {least} labels")
+    if labels.dtype != np.int64 and not holds_strings(labels):
+        raise fault(ModelError, node, f"expected labels of int64 or strings, got {labels.dtype}")
     return labels
 
 

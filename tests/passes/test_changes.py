@@ -15,9 +15,9 @@ from support.models import COLUMNS, FLOAT, listwise, make_model, matrix_ranker, 
 
 import pyrec_infer as pi
 from pyrec_infer import cli
-from pyrec_infer import model as models
 from pyrec_infer.bundled import MODEL, items, users
 from pyrec_infer.errors import ModelError
+from pyrec_infer.formats import origin
 
 BUNDLED = list(users(1, 1)[0].request)
 
@@ -122,7 +122,7 @@ def test_nothing_is_compiled_again_unless_asked(monkeypatch: pytest.MonkeyPatch)
     def refuse(*given: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(models, "import_model", refuse)
+    monkeypatch.setattr(origin, "import_model", refuse)
     assert "passes" not in model.explain().as_dict()
     with pytest.raises(AssertionError, match="read again"):
         model.explain(passes=True)

@@ -41,14 +41,15 @@ class Interruption(BaseException):
     """What a signal's handler raises."""
 
 
-def interrupt_at(number: int, work: Callable[[], object]) -> bool:
-    """Run with an exception before one of the steps of the interpreter; whether it came to that."""
+def interrupt_at(number: int, work: Callable[[], object], folders: tuple[str, ...] = CHANGING) -> bool:
+    """Run with an exception before one of the steps of the interpreter in some folders; whether it came to
+    that."""
     left = number
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
         frame.f_trace_opcodes = True
-        if event == "opcode" and frame.f_code.co_filename.startswith(CHANGING):
+        if event == "opcode" and frame.f_code.co_filename.startswith(folders):
             left -= 1
             if left < 0:
                 sys.settrace(None)

@@ -63,6 +63,7 @@ LAYERS = {
     "retrieval": 9,
     "candidates": 10,
     "ranking": 11,
+    "loaded": 12,
     "model": 13,
     "pipeline": 14,
     "api": 14,

@@ -17,7 +17,7 @@ from pyrec_infer.errors import ModelError, UnsupportedModelError
 _MAX_NODES = 1_000_000
 """Nodes that a graph may have once its functions are expanded."""
 
-_INTERNAL = "pyrec"
+INTERNAL = "pyrec"
 """Domain of the IR's own operators, which no file may name."""
 
 _TEXT_OF_TENSORS = tuple(
@@ -60,6 +60,17 @@ def check_text(message: Message, where: str) -> None:
                     raise ModelError(f"{where} is damaged: a {field.name} is not UTF-8")
 
 
+def check_opset(versions: Mapping[str, int]) -> None:
+    """Refuse a version of ONNX's own operator set that is none, or that nobody knows here."""
+    if versions.get("ai.onnx", 1) < 1:
+        raise ModelError(f"the model imports opset {versions['ai.onnx']}, expected at least 1")
+    if versions.get("ai.onnx", 1) > defs.onnx_opset_version():
+        raise UnsupportedModelError(
+            f"the model uses opset {versions['ai.onnx']}, the installed onnx package knows "
+            f"{defs.onnx_opset_version()}"
+        )
+
+
 def read_opsets(proto: onnx.ModelProto) -> dict[str, int]:
     """The version of each operator set that the model imports; ONNX's own is ``ai.onnx``.
 
@@ -73,13 +84,7 @@ def read_opsets(proto: onnx.ModelProto) -> dict[str, int]:
         domain = "ai.onnx" if standard(entry.domain) else entry.domain
         if versions.setdefault(domain, entry.version) != entry.version:
             raise ModelError(f"the model imports versions {versions[domain]} and {entry.version} of {domain}")
-    if versions.get("ai.onnx", 1) < 1:
-        raise ModelError(f"the model imports opset {versions['ai.onnx']}, expected at least 1")
-    if versions.get("ai.onnx", 1) > defs.onnx_opset_version():
-        raise UnsupportedModelError(
-            f"the model uses opset {versions['ai.onnx']}, the installed onnx package knows "
-            f"{defs.onnx_opset_version()}"
-        )
+    check_opset(versions)
     local = {function.domain for function in proto.functions}
     for node in operators(proto.graph.node):
         domain = "ai.onnx" if standard(node.domain) else node.domain
@@ -132,8 +137,8 @@ def check_node(node: onnx.NodeProto, versions: Mapping[str, int]) -> None:
         Names the node, what is expected and what the file has.
     """
     where = f"node {node.name!r} ({node.op_type})"
-    if node.domain == _INTERNAL:
-        raise UnsupportedModelError(f"{where}: there is no operator set {_INTERNAL!r}")
+    if node.domain == INTERNAL:
+        raise UnsupportedModelError(f"{where}: there is no operator set {INTERNAL!r}")
     if len({item.name for item in node.attribute}) != len(node.attribute):
         raise ModelError(f"{where} has two attributes of one name")
     domain = "" if standard(node.domain) else node.domain
@@ -172,4 +177,13 @@ def check_node(node: onnx.NodeProto, versions: Mapping[str, int]) -> None:
             raise ModelError(f"{where}: attribute {name!r} is missing")
 
 
-__all__ = ["check_functions", "check_node", "check_text", "operators", "read_opsets", "standard"]
+__all__ = [
+    "INTERNAL",
+    "check_functions",
+    "check_node",
+    "check_opset",
+    "check_text",
+    "operators",
+    "read_opsets",
+    "standard",
+]

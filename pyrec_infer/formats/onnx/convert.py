@@ -28,7 +28,7 @@ from pyrec_infer.ops import OPS
 _LOOKUPS = ("Hash", "Lookup", "StringToNumber", "Bucketize", "StaticRegexReplace", "AsString")
 
 
-_ELEMENT_TYPES = frozenset({"to", "dtype", "output_dtype"})
+ELEMENT_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype"})
 """Attributes that hold ONNX's number of an element type, 0 for none; the IR has its name."""
 
 
@@ -128,7 +128,7 @@ class _Converter:
             foreign = foreign_node(proto, attributes, {"ai.onnx": self.opset, **self.opsets})
             attributes = {**attributes, FOREIGN: foreign}
             return [Node(op, inputs, tuple(proto.output), attributes, name=proto.name)]
-        for key in _ELEMENT_TYPES & attributes.keys():
+        for key in ELEMENT_ATTRIBUTES & attributes.keys():
             if number := attributes.pop(key):
                 attributes[key] = dtype_of(int(number), f"node {proto.name!r} ({op}): {key}").name  # type: ignore[arg-type]
         for key in ("then_branch", "else_branch", "body"):
@@ -321,4 +321,4 @@ def read_onnx(source: Source) -> Imported:
     return Imported(graph, frozenset(overridable), batch.fixed_rows, batch.presumed)
 
 
-__all__ = ["read_onnx"]
+__all__ = ["ELEMENT_ATTRIBUTES", "read_onnx"]

@@ -31,6 +31,19 @@ def _attribute(name: str, value: Any, kind: str) -> onnx.AttributeProto:
     return made
 
 
+def foreign_proto(node: Node) -> onnx.NodeProto:
+    """Such a node as its file had it."""
+    foreign = node.attributes[FOREIGN]
+    assert isinstance(foreign, Foreign)
+    proto = helper.make_node(
+        foreign.name, node.inputs, node.outputs, node.name, domain=foreign.domain, overload=foreign.overload
+    )
+    proto.attribute.extend(
+        _attribute(name, value, foreign.kinds[name]) for name, value in foreign.attributes.items()
+    )
+    return proto
+
+
 def fallback_model(node: Node, dtypes: Sequence[np.dtype[Any] | None]) -> bytes:
     """A serialised ONNX model that holds the node alone.
 
@@ -43,12 +56,7 @@ def fallback_model(node: Node, dtypes: Sequence[np.dtype[Any] | None]) -> bytes:
     """
     foreign = node.attributes[FOREIGN]
     assert isinstance(foreign, Foreign)
-    proto = helper.make_node(
-        foreign.name, node.inputs, node.outputs, node.name, domain=foreign.domain, overload=foreign.overload
-    )
-    proto.attribute.extend(
-        _attribute(name, value, foreign.kinds[name]) for name, value in foreign.attributes.items()
-    )
+    proto = foreign_proto(node)
     inputs = [
         helper.make_tensor_value_info(name, element_type(dtype or np.dtype(np.float32)), None)
         for name, dtype in dict(zip(node.inputs, dtypes, strict=False)).items()

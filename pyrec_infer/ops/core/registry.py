@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
@@ -80,6 +80,9 @@ class Op:
         it is called once, when a model is loaded.
     ids : int, optional
         Which input holds positions as data.
+    given : mapping of str to type
+        For an operator of the IR alone that readers of files make: what attributes they give it. All such
+        operators have one input. Others of the IR alone are made by passes, and no file holds them.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Op:
     flops: Flops = one_each
     check: Callable[[Node], object] = lambda node: None
     ids: int | None = None
+    given: Mapping[str, type] = field(default_factory=dict)
 
 
 _operators: dict[str, Op] = {}
