@@ -305,8 +305,10 @@ struct LeafTest {
 
 // The first of a tree's leaves that each row keeps: `planes` lists of tests, each for eight leaves,
 // those of the last leaves first, of which each row keeps at least one. `ranks` has kForestRows of
-// each column; `leaves` has room for as many.
+// each column, of which the first `rows` count; `leaves` has room for kForestRows, and those of
+// other rows may be any.
 using FindLeavesU8 = void (*)(const LeafTest* tests, const std::uint16_t* counts,
-                              std::size_t planes, const std::int8_t* ranks, std::uint8_t* leaves);
+                              std::size_t planes, const std::int8_t* ranks, std::size_t rows,
+                              std::uint8_t* leaves);
 
 }  // namespace pyrec

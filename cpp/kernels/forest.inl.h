@@ -14,9 +14,9 @@ constexpr std::size_t kByteLanes = kLanes < 4 ? 16 : 4 * kLanes;
 using Bytes = std::uint8_t __attribute__((vector_size(kByteLanes)));
 using SignedBytes = std::int8_t __attribute__((vector_size(kByteLanes)));
 
-void find_leaves_u8(const LeafTest* tests, const std::uint16_t* counts, std::size_t planes,
-                    const std::int8_t* ranks, std::uint8_t* leaves) {
-  constexpr std::size_t kParts = kForestRows / kByteLanes;
+template <std::size_t kParts>
+void find_leaves(const LeafTest* tests, const std::uint16_t* counts, std::size_t planes,
+                 const std::int8_t* ranks, std::uint8_t* leaves) {
   Bytes eight[kParts] = {}, first[kParts] = {};
   for (std::size_t plane = planes; plane-- > 0; ++counts) {
     Bytes kept[kParts];
@@ -49,6 +49,18 @@ void find_leaves_u8(const LeafTest* tests, const std::uint16_t* counts, std::siz
     };
     const Bytes leaf = first[i] + (part(0xaa, 1) | part(0xcc, 2) | part(0xf0, 4));
     std::memcpy(leaves + i * kByteLanes, &leaf, sizeof(leaf));
+  }
+}
+
+void find_leaves_u8(const LeafTest* tests, const std::uint16_t* counts, std::size_t planes,
+                    const std::int8_t* ranks, std::size_t rows, std::uint8_t* leaves) {
+  constexpr std::size_t kMost = kForestRows / kByteLanes;
+  if (kMost > 1 && rows <= kByteLanes) {
+    find_leaves<1>(tests, counts, planes, ranks, leaves);
+  } else if (kMost > 2 && rows <= 2 * kByteLanes) {
+    find_leaves<(kMost + 1) / 2>(tests, counts, planes, ranks, leaves);
+  } else {
+    find_leaves<kMost>(tests, counts, planes, ranks, leaves);
   }
 }
 

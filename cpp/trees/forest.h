@@ -20,6 +20,16 @@ enum class Comparison : std::uint8_t {
   kLeaf,
 };
 
+inline bool is_ordered(Comparison how) { return how <= Comparison::kGreater; }
+// Whether a number that equals the threshold is taken for larger.
+inline bool is_strict(Comparison how) {
+  return how == Comparison::kLess || how == Comparison::kGreaterEqual;
+}
+// Whether numbers below the threshold are answered with yes.
+inline bool is_below(Comparison how) {
+  return how == Comparison::kLess || how == Comparison::kLessEqual;
+}
+
 enum class Aggregate { kAverage, kSum, kMin, kMax };
 
 // The IR's forest. That no path comes back to a node is proved there; here it is made sure that

@@ -17,13 +17,6 @@ namespace {
 constexpr std::int32_t kMostRank = 255;
 constexpr std::size_t kMostColumns = std::numeric_limits<std::uint16_t>::max();
 
-bool is_ordered(Comparison how) { return how <= Comparison::kGreater; }
-bool is_strict(Comparison how) {
-  return how == Comparison::kLess || how == Comparison::kGreaterEqual;
-}
-// Whether numbers below the threshold are answered with yes.
-bool is_below(Comparison how) { return how == Comparison::kLess || how == Comparison::kLessEqual; }
-
 using FeatureKey = std::pair<std::int32_t, bool>;
 
 }  // namespace
@@ -57,11 +50,13 @@ class LeafSearch::Builder {
     leaves_.clear();
     strikes_.clear();
     const std::size_t columns = made_.columns_.size();
-    Tree tree{made_.tests_.size(), made_.counts_.size(), made_.leaves_.size(), 0};
+    Tree tree{made_.tests_.size(), made_.counts_.size(), made_.leaves_.size()};
+    steps_ = 0;
     if (lay_out(static_cast<std::size_t>(root), 0)) {
       made_.leaves_.insert(made_.leaves_.end(), leaves_.begin(), leaves_.end());
       tree.planes = (leaves_.size() + 7) / 8;
       for (std::size_t plane = tree.planes; plane-- > 0;) add_plane(plane);
+      tree.steps = steps_ / leaves_.size();
     } else {
       forget_columns(columns);
     }
@@ -105,6 +100,7 @@ class LeafSearch::Builder {
     const Comparison how = forest_.comparisons[node];
     if (how == Comparison::kLeaf) {
       leaves_.push_back(static_cast<std::int32_t>(node));
+      steps_ += depth;
       return leaves_.size() <= kMostLeaves;
     }
     if (depth >= kMostLeaves || !is_ordered(how)) return false;
@@ -180,6 +176,7 @@ class LeafSearch::Builder {
   std::map<Column, std::size_t> numbers_;
   std::vector<std::int32_t> leaves_;
   std::vector<Strike> strikes_;
+  std::size_t steps_ = 0;  // to all leaves
 };
 
 LeafSearch::LeafSearch(const Forest& forest) { Builder(forest, *this); }
@@ -204,11 +201,12 @@ void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
     }
     const auto first = static_cast<std::int32_t>(column.first);
     const std::int32_t absent = column.missing_first ? 0 : kMostRank;
-    for (std::size_t r = 0; r < kForestRows; ++r) {
+    for (std::size_t r = 0; r < given.size(); ++r) {
       const std::int32_t behind = static_cast<std::int32_t>(places[r]) - first;
       const std::int32_t found = missing[r] ? absent : std::clamp(behind, 0, kMostRank);
-      *ranks++ = static_cast<std::int8_t>((column.reversed ? kMostRank - found : found) - 128);
+      ranks[r] = static_cast<std::int8_t>((column.reversed ? kMostRank - found : found) - 128);
     }
+    ranks += kForestRows;
   }
 }
 

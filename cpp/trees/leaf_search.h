@@ -34,16 +34,24 @@ class LeafSearch {
   std::int32_t leaf(std::size_t place) const { return leaves_[place]; }
   std::size_t leaf_count() const { return leaves_.size(); }
 
+  // The work of a search in a tree, and of a walk of one row down it.
+  std::size_t tests(std::size_t tree) const {
+    return (tree + 1 < trees_.size() ? trees_[tree + 1].tests : tests_.size()) - trees_[tree].tests;
+  }
+  std::size_t steps(std::size_t tree) const { return trees_[tree].steps; }
+
   // Where the values of up to kForestRows rows of T, one after another, lie among the thresholds.
+  // Ranks of further rows stay what they are.
   template <class T>
   void rank(const T* rows, std::int64_t count, std::int64_t width, std::int8_t* ranks) const;
 
-  // The leaves of kForestRows rows from their ranks, counted from the tree's first.
-  void find(const Kernels& kernels, std::size_t tree, const std::int8_t* ranks,
+  // The leaves of up to kForestRows rows from their ranks, counted from the tree's first; `leaves`
+  // has room for kForestRows.
+  void find(const Kernels& kernels, std::size_t tree, const std::int8_t* ranks, std::size_t rows,
             std::uint8_t* leaves) const {
     const Tree& found = trees_[tree];
     kernels.find_leaves_u8(tests_.data() + found.tests, counts_.data() + found.counts, found.planes,
-                           ranks, leaves);
+                           ranks, rows, leaves);
   }
 
   static constexpr std::size_t kMostLeaves = 256;
@@ -51,6 +59,7 @@ class LeafSearch {
  private:
   struct Tree {
     std::size_t tests = 0, counts = 0, leaves = 0, planes = 0;
+    std::size_t steps = 0;  // to a leaf, on average
   };
   // Thresholds that the numbers of a feature are placed among: a number is behind those below it
   // or, if it is strict, those up to it.

@@ -9,9 +9,6 @@ import numpy as np
 
 from pyrec_infer.kernels.spec import EXACT, Array, KernelSpec, compiled
 
-ROWS = 64
-"""Rows that go through a tree together."""
-
 
 @compiled
 def _find_loop(columns: Any, limits: Any, kept: Any, counts: Any, ranks: Any, leaves: Any) -> None:
@@ -34,7 +31,7 @@ def _find_loop(columns: Any, limits: Any, kept: Any, counts: Any, ranks: Any, le
 
 def find_leaves_u8(columns: Array, limits: Array, kept: Array, counts: Array, ranks: Array) -> Array:
     """The first leaf that each row keeps; 0 for one that keeps none."""
-    leaves = np.zeros(ROWS, np.uint8)
+    leaves = np.zeros(ranks.shape[1], np.uint8)
     _find_loop(columns, limits, kept, counts, ranks, leaves)
     return leaves
 
@@ -45,7 +42,7 @@ def _first_kept(columns: Array, limits: Array, kept: Array, counts: Array, ranks
     bits = np.unpackbits(kept[:, np.newaxis], axis=1, bitorder="little").astype(bool)
     keeps = passed[:, :, np.newaxis] | bits[:, np.newaxis]
     parts = np.split(keeps, np.cumsum(counts.astype(np.int64))[:-1]) if planes else []
-    alive = np.zeros((ROWS, 8 * planes + 1), bool)
+    alive = np.zeros((ranks.shape[1], 8 * planes + 1), bool)
     for place, part in enumerate(parts):
         begin = 8 * (planes - 1 - place)
         alive[:, begin : begin + 8] = part.all(axis=0)
@@ -53,12 +50,12 @@ def _first_kept(columns: Array, limits: Array, kept: Array, counts: Array, ranks
 
 
 def _find_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
-    for planes in (0, 1, 2, 7, 8, 32):
+    for planes, rows in ((0, 64), (1, 1), (2, 16), (7, 17), (8, 32), (8, 33), (9, 64), (32, 40)):
         for most in (0, 1, 5, 40):
             counts = rng.integers(0, most + 1, planes).astype(np.uint16)
             total = int(counts.sum())
-            ranks = rng.integers(-128, 128, (9, ROWS)).astype(np.int8)
-            ranks[0, :2] = -128, 127
+            ranks = rng.integers(-128, 128, (9, rows)).astype(np.int8)
+            ranks[0, 0], ranks[1, 0] = -128, 127
             columns = rng.integers(0, 9, total).astype(np.uint16)
             limits = rng.choice(np.asarray([-127, -60, 0, 90, 127]), total).astype(np.int8)
             kept = rng.choice(np.asarray([0, 1, 127, 128, 254, 0b11100111]), total).astype(np.uint8)

@@ -99,7 +99,7 @@ def test_votes_are_those_of_the_reference(seed: int, kind: Any) -> None:
     aggregate = AGGREGATES[seed % 4] if seed < 8 else "SUM"
     targets, votes = (1, 3)[seed % 3 == 0], ("one", "some")[seed % 4 == 1]
     forest = grower.forest(kind, targets, aggregate, votes)
-    for count in (0, 1, 2, 63, 64, 65, 200):
+    for count in (0, 1, 2, 3, 5, 8, 17, 33, 63, 64, 65, 200):
         found, expected = run(forest, rows(rng, count, kind, values))
         np.testing.assert_array_equal(found, expected)
     found, expected = run(forest, rows(rng, 70, kind, values).astype(np.float64))

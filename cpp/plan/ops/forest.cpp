@@ -13,6 +13,7 @@
 #include "plan/ops/scores.h"
 #include "plan/tensor_tools.h"
 #include "trees/leaf_search.h"
+#include "trees/ranked_forest.h"
 #include "trees/walker.h"
 
 namespace pyrec {
@@ -93,20 +94,24 @@ class Ensemble {
   explicit Ensemble(const Attributes& attributes)
       : forest_(forest_of(attributes)),
         transform_(transform_of(attributes.text("transform", "NONE"))),
-        search_(forest_) {
-    bool all = true;
+        search_(forest_),
+        ranked_(RankedForest::make(forest_)) {
     for (std::size_t tree = 0; tree < forest_.roots.size(); ++tree) {
       targets_.push_back(target_of(tree));
-      all = all && search_.takes(tree);
+      searches_all_ = searches_all_ && search_.takes(tree);
+    }
+    for (std::int32_t target = 0; target < forest_.targets; ++target) {
+      if (std::find(targets_.begin(), targets_.end(), target) == targets_.end()) continue;
+      certain_.push_back(target);
     }
     for (std::size_t place = 0; place < search_.leaf_count(); ++place) {
-      const auto node = static_cast<std::size_t>(search_.leaf(place));
-      const auto vote = static_cast<std::size_t>(forest_.vote_start[node]);
-      const bool any = forest_.vote_start[node + 1] > forest_.vote_start[node];
-      weights_.push_back(any ? forest_.vote_weight[vote] : 0);
-      narrow_weights_.push_back(static_cast<float>(weights_.back()));
+      add_weight(search_.leaf(place), weights_, narrow_weights_);
     }
-    if (all) return;
+    if (ranked_) few_rows_ = few_rows();
+    for (std::size_t i = 0; few_rows_ > 0 && i < ranked_->slots(); ++i) {
+      add_weight(ranked_->node(static_cast<std::uint32_t>(i)), slot_weights_, narrow_slot_weights_);
+    }
+    if (ranked_ || searches_all_) return;
     wide_.emplace(forest_);
     // A forest of float64 is never walked in float32.
     if (!forest_.wide) narrow_.emplace(forest_);
@@ -127,7 +132,20 @@ class Ensemble {
 
  private:
   static constexpr auto kRows = static_cast<std::int64_t>(kForestRows);
+  static_assert(kRows == RankedForest::kBlock);
   using Ends = std::array<std::int32_t, kForestRows>;
+
+  // What goes through the trees together: the rows, room for their ranks, and their votes, those
+  // for a target one after another.
+  template <class T>
+  struct Block {
+    const T* x;
+    std::int64_t rows, width;
+    std::int8_t* bytes;
+    std::uint16_t* halves;
+    T* scores;
+    std::uint8_t* voted;
+  };
 
   // What each leaf of a tree that is searched adds one vote to, or -1.
   std::int32_t target_of(std::size_t tree) const {
@@ -146,6 +164,29 @@ class Ensemble {
     return found;
   }
 
+  // A node's first vote, or 0.
+  void add_weight(std::int32_t at, Reals& wide, std::vector<float>& narrow) const {
+    const auto node = static_cast<std::size_t>(at);
+    const auto vote = static_cast<std::size_t>(forest_.vote_start[node]);
+    const bool any = forest_.vote_start[node + 1] > forest_.vote_start[node];
+    const double weight = any ? forest_.vote_weight[vote] : 0;
+    wide.push_back(weight);
+    narrow.push_back(static_cast<float>(weight));
+  }
+
+  // How many rows are sooner walked down all trees than their leaves are searched: a search takes
+  // its tests for any number of rows.
+  std::int64_t few_rows() const {
+    std::size_t searched = 0, walked = 0;
+    for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
+      if (!search_.takes(tree)) continue;
+      searched += kSearch + search_.tests(tree);
+      walked += kWalk + search_.steps(tree);
+    }
+    if (searched == 0) return RankedForest::kGroup - 1;
+    return std::min(kRows, static_cast<std::int64_t>(searched / walked));
+  }
+
   template <class T, class F>
   void score(Context& context, const Tensor& matrix, const std::optional<Walker<T>>& walker,
              F finish) const {
@@ -160,46 +201,37 @@ class Ensemble {
     const Tensor row_voted = allocate(context, DType::kUint8, Shape{targets});
     const Tensor all_scores = allocate(context, DTypeOf<T>::value, Shape{targets, kRows});
     const Tensor all_voted = allocate(context, DType::kUint8, Shape{targets, kRows});
-    T* scores = all_scores.as<T>();
-    auto* voted = all_voted.as<std::uint8_t>();
-    const auto bytes = static_cast<std::int64_t>(search_.rank_bytes());
-    const Tensor bytes_of_rows = allocate(context, DType::kInt8, Shape{bytes});
-    const std::int64_t columns = walker ? walker->columns() : 0;
-    const Tensor halves_of_rows = allocate(context, DType::kUint16, Shape{columns, kRows});
-    auto* ranks = bytes_of_rows.as<std::int8_t>();
-    auto* walked = halves_of_rows.as<std::uint16_t>();
-    std::fill_n(walked, columns * kRows, std::uint16_t{0});
+    const auto searched = static_cast<std::int64_t>(search_.rank_bytes());
+    const Tensor bytes = allocate(context, DType::kInt8, Shape{searched});
+    const std::int64_t columns = ranked_ ? ranked_->columns() : 0;
+    const Tensor halves = allocate(context, DType::kUint16, Shape{columns, kRows});
+    Block<T> block{nullptr,
+                   0,
+                   width,
+                   bytes.as<std::int8_t>(),
+                   halves.as<std::uint16_t>(),
+                   all_scores.as<T>(),
+                   all_voted.as<std::uint8_t>()};
+    // Of rows that are not there.
+    if (count > few_rows_) {
+      std::fill_n(block.bytes, searched, std::int8_t{0});
+      std::fill_n(block.halves, columns * kRows, std::uint16_t{0});
+    }
     for (std::int64_t begin = 0; begin < count; begin += kRows) {
-      const std::int64_t rows = std::min(kRows, count - begin);
-      const T* x = matrix.as<T>() + begin * width;
-      std::fill_n(scores, kRows * targets, T(0));
-      std::fill_n(voted, kRows * targets, std::uint8_t(0));
-      for (const std::int32_t target : targets_) {
-        if (target >= 0) std::fill_n(voted + target * kRows, kRows, std::uint8_t(1));
+      block.x = matrix.as<T>() + begin * width;
+      block.rows = std::min(kRows, count - begin);
+      begin_votes(block);
+      if (block.rows <= few_rows_) {
+        walk(block);
+      } else {
+        search(context, block, walker);
       }
-      search_.rank(x, rows, width, ranks);
-      if (walker) walker->prepare(x, rows, width, walked);
-      for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
-        if (const std::int32_t target = targets_[tree]; target >= 0) {
-          add_votes(context, tree, ranks, rows, scores + target * kRows);
-          continue;
-        }
-        Ends ends;
-        if (search_.takes(tree)) {
-          find_ends(context, tree, ranks, ends);
-        } else {
-          walker->run(tree, x, rows, width, walked, ends.data());
-        }
-        for (std::int64_t r = 0; r < rows; ++r) {
-          vote(ends[static_cast<std::size_t>(r)], scores + r, voted + r);
-        }
-      }
-      for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t r = 0; r < block.rows; ++r) {
         T* row = row_scores.as<T>();
         for (std::int64_t j = 0; j < targets; ++j) {
-          row[j] = scores[j * kRows + r];
+          row[j] = block.scores[j * kRows + r];
           if (forest_.aggregate == Aggregate::kAverage) row[j] /= static_cast<T>(targets_.size());
-          row_voted.as<std::uint8_t>()[j] = voted[j * kRows + r];
+          row_voted.as<std::uint8_t>()[j] = block.voted[j * kRows + r];
         }
         finish(begin + r, row, row_voted.as<std::uint8_t>());
       }
@@ -207,27 +239,90 @@ class Ensemble {
   }
 
   template <class T>
-  void add_votes(Context& context, std::size_t tree, const std::int8_t* ranks, std::int64_t rows,
-                 T* scores) const {
-    std::array<std::uint8_t, kForestRows> leaves;
-    search_.find(context.kernels, tree, ranks, leaves.data());
-    const T* weights = weights_of<T>() + search_.first_leaf(tree);
-    for (std::int64_t r = 0; r < rows; ++r)
-      scores[r] += weights[leaves[static_cast<std::size_t>(r)]];
+  void begin_votes(const Block<T>& block) const {
+    for (std::int64_t target = 0; target < forest_.targets; ++target) {
+      std::fill_n(block.scores + target * kRows, block.rows, T(0));
+      std::fill_n(block.voted + target * kRows, block.rows, std::uint8_t(0));
+    }
+    for (const std::int32_t target : certain_) {
+      std::fill_n(block.voted + target * kRows, block.rows, std::uint8_t(1));
+    }
+  }
+
+  // A few rows down all trees, some trees at a time.
+  template <class T>
+  void walk(const Block<T>& block) const {
+    constexpr std::size_t kGroup = RankedForest::kGroup;
+    ranked_->rank_rows(block.x, block.width, block.rows, block.halves);
+    const T* weights = chosen<T>(slot_weights_, narrow_slot_weights_);
+    for (std::size_t tree = 0; tree < targets_.size(); tree += kGroup) {
+      const std::size_t end = std::min(tree + kGroup, targets_.size());
+      for (std::int64_t r = 0; r < block.rows; ++r) {
+        std::uint32_t ends[kGroup];
+        ranked_->walk_trees(tree, block.halves + r * ranked_->columns(), ends);
+        for (std::size_t own = tree; own < end; ++own) {
+          const std::uint32_t slot = ends[own - tree];
+          if (const std::int32_t target = targets_[own]; target >= 0) {
+            block.scores[target * kRows + r] += weights[slot];
+          } else {
+            vote(ranked_->node(slot), block.scores + r, block.voted + r);
+          }
+        }
+      }
+    }
   }
 
   template <class T>
-  const T* weights_of() const {
-    if constexpr (DTypeOf<T>::value == DType::kFloat32)
-      return narrow_weights_.data();
-    else
-      return weights_.data();
+  void search(Context& context, const Block<T>& block,
+              const std::optional<Walker<T>>& walker) const {
+    search_.rank(block.x, block.rows, block.width, block.bytes);
+    if (ranked_ && !searches_all_) {
+      ranked_->rank_columns(block.x, block.width, block.rows, block.halves);
+    }
+    for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
+      if (const std::int32_t target = targets_[tree]; target >= 0) {
+        add_votes(context, tree, block, block.scores + target * kRows);
+        continue;
+      }
+      Ends ends;
+      if (search_.takes(tree)) {
+        find_ends(context, tree, block, ends);
+      } else if (ranked_) {
+        for (std::int64_t r = 0; r < block.rows; r += RankedForest::kGroup) {
+          ranked_->walk_rows(tree, block.halves + r, ends.data() + r);
+        }
+      } else {
+        walker->run(tree, block.x, block.rows, block.width, ends.data());
+      }
+      for (std::int64_t r = 0; r < block.rows; ++r) {
+        vote(ends[static_cast<std::size_t>(r)], block.scores + r, block.voted + r);
+      }
+    }
   }
 
-  void find_ends(Context& context, std::size_t tree, const std::int8_t* ranks, Ends& ends) const {
+  template <class T>
+  void add_votes(Context& context, std::size_t tree, const Block<T>& block, T* scores) const {
     std::array<std::uint8_t, kForestRows> leaves;
-    search_.find(context.kernels, tree, ranks, leaves.data());
-    for (std::size_t r = 0; r < kForestRows; ++r) {
+    const auto rows = static_cast<std::size_t>(block.rows);
+    search_.find(context.kernels, tree, block.bytes, rows, leaves.data());
+    const T* weights = chosen<T>(weights_, narrow_weights_) + search_.first_leaf(tree);
+    for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[leaves[r]];
+  }
+
+  template <class T>
+  static const T* chosen(const Reals& wide, const std::vector<float>& narrow) {
+    if constexpr (DTypeOf<T>::value == DType::kFloat32)
+      return narrow.data();
+    else
+      return wide.data();
+  }
+
+  template <class T>
+  void find_ends(Context& context, std::size_t tree, const Block<T>& block, Ends& ends) const {
+    std::array<std::uint8_t, kForestRows> leaves;
+    const auto rows = static_cast<std::size_t>(block.rows);
+    search_.find(context.kernels, tree, block.bytes, rows, leaves.data());
+    for (std::size_t r = 0; r < rows; ++r) {
       ends[r] = search_.leaf(search_.first_leaf(tree) + leaves[r]);
     }
   }
@@ -249,14 +344,21 @@ class Ensemble {
     }
   }
 
+  // What a tree takes beside its tests, and a walk beside its branches.
+  static constexpr std::size_t kSearch = 16, kWalk = 3;
+
   Forest forest_;
   Transform transform_;
   LeafSearch search_;
+  std::optional<RankedForest> ranked_;
+  std::int64_t few_rows_ = 0;
+  bool searches_all_ = true;
   std::vector<std::int32_t> targets_;  // of each tree
-  // Of each leaf of the trees that are searched.
-  std::vector<double> weights_;
-  std::vector<float> narrow_weights_;
-  // For trees that are not.
+  std::vector<std::int32_t> certain_;  // targets that get votes of every row
+  // Of each leaf of the trees that are searched, and of each slot.
+  Reals weights_, slot_weights_;
+  std::vector<float> narrow_weights_, narrow_slot_weights_;
+  // For trees that are not searched, where there are no ranks.
   std::optional<Walker<float>> narrow_;
   std::optional<Walker<double>> wide_;
 };
