@@ -260,7 +260,8 @@ class Catalog(FilteredItems):
         Raises
         ------
         InputError
-            As for `score`; `RowCountError` where the inputs of the requests differ in their rows.
+            As for `score`, and of rules as for `Retriever.top_k`; `RowCountError` where the inputs of the
+            requests differ in their rows.
 
         Examples
         --------

@@ -42,7 +42,9 @@ class Retrieved(NamedTuple):
     Attributes
     ----------
     ids : ndarray of int64, uint64 or strings, shape (B, K)
-        K is the number that was asked for, or that of the items if there are fewer.
+        K is the number that was asked for, or that of the items that are searched if there are fewer: those
+        that a filter, ``allow`` or a mask lets through. What is excluded by ids makes a row shorter, not K.
+        Under caps, quotas or diversity it is the count of the longest row.
     scores : ndarray of float32, shape (B, K)
     counts : ndarray of int64, shape (B,)
         How many of each row are results.
@@ -194,9 +196,11 @@ class Retriever(FilteredItems):
         Raises
         ------
         InputError
-            If k is negative, or a number is not finite; ``boost`` may be infinite, but not NaN.
-            `ShapeError` if the vectors' width is another than that of the items, or there is not a number of
-            ``scale`` or ``boost`` for each item.
+            If k is negative, or a number is not finite; ``boost`` may be infinite, but not NaN. If a filter
+            is of other items, an attribute is unknown, or quotas cannot be met; caps that leave fewer than k
+            are no error. `DTypeError` if ids, or what a rule is told by, are of another type. `ShapeError` if
+            the vectors' width is another than that of the items, or there is not a number of ``scale`` or
+            ``boost`` for each item.
         ResourceLimitError
             If the results are more than a call may hold.
 

@@ -127,6 +127,14 @@ def test_the_last_of_equal_keys(kind: str, text: bool) -> None:
         names = [str(number) for number in numbers] if text else numbers
         found = store.last_of_each(keys_of(names, text))
         assert (None if found is None else found.tolist()) == last
+    rng = np.random.default_rng(0)
+    for count, most in ((33, 40), (1000, 3), (5000, 5000), (5000, 2**62)):
+        numbers = rng.integers(-most, most, count).tolist()
+        names = [f"{number}" * (1 + number % 3) for number in numbers] if text else numbers
+        expected = sorted({name: place for place, name in enumerate(names)}.values())
+        found = store.last_of_each(keys_of(names, text))
+        assert (expected if found is None else found.tolist()) == expected
+        assert (found is None) == (len(expected) == count)
 
 
 def test_records_that_do_not_fit_are_refused() -> None:
