@@ -18,8 +18,9 @@ from pyrec_infer.retrieval.changed import LastIndex
 from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
 from pyrec_infer.retrieval.report import explain_retriever
+from pyrec_infer.retrieval.saving import SavedVectors, of_scaled, require_scaled
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
-from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
+from pyrec_infer.selection import DPP, MMR, Filter
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import ExcludedRows, one_of, read_excluded
 from pyrec_infer.selection.masks import as_mask
@@ -61,12 +62,12 @@ class Retrieved(NamedTuple):
     certified: bool
 
 
-class Retriever(FilteredItems):
+class Retriever(SavedVectors):
     """Vectors of items, and the exact search for the largest products with those of requests.
 
     Safe to use from any number of threads, also while items change: a search sees one state of the
     items. A change happens whole or not at all. Survives fork; the child's changes are its own. Cannot
-    be pickled: make it anew from the vectors.
+    be pickled: `save` it, or make it anew from the vectors.
 
     Items are in the order in which their ids entered. An id that is put in again keeps its place.
 
@@ -127,8 +128,22 @@ class Retriever(FilteredItems):
         threads: int = 1,
         attributes: Any = None,
     ) -> None:
-        threads = as_threads(threads)
         vectors = as_vectors("item_vectors", item_vectors)
+        columns = read_attributes(attributes)
+        self._begin("item_vectors", vectors, ids, metric, precision, threads, columns)
+
+    def _begin(
+        self,
+        label: str,
+        vectors: Floats,
+        ids: ArrayLike | None,
+        metric: Metric,
+        precision: Precision,
+        threads: int,
+        columns: Columns,
+        scaled: bool = False,
+    ) -> None:
+        threads = as_threads(threads)
         self._backend = select_backend()
         coded = require_form(metric, precision, vectors.shape[1], self._backend)
         names = np.arange(len(vectors)) if ids is None else ids
@@ -136,9 +151,8 @@ class Retriever(FilteredItems):
         self._precision = precision
         self._form = VectorForm(metric, vectors.shape[1], coded)
         self._last = None if self._backend == "numba" else LastIndex()
-        columns = read_attributes(attributes)
         super().__init__(self._form.strides, names, len(vectors), self._backend != "numba", columns)
-        self._enter("item_vectors", vectors, names, columns)
+        self._enter(label, vectors, names, columns, scaled)
 
     def __repr__(self) -> str:
         form = self._form
@@ -380,12 +394,17 @@ class Retriever(FilteredItems):
         if self._last is not None:
             self._last.count(count)
 
-    def _enter(self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns) -> None:
+    def _enter(
+        self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns, scaled: bool = False
+    ) -> None:
         """Make the records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, len(vectors), "vector")
         turn = self._known.begin()
         known = turn.value.encode(attributes, len(vectors))
-        lengths = self._form.lengths(label, vectors)
+        form = of_scaled(self._form) if scaled else self._form
+        lengths = form.lengths(label, vectors)
+        if scaled:
+            require_scaled(lengths)
         if not len(vectors):
             return
         if chosen is not None:
@@ -396,7 +415,7 @@ class Retriever(FilteredItems):
             order = np.empty(len(keys), np.int64)
             order[np.argsort(-lengths, kind="stable")] = np.arange(len(keys))
             batch.arrange(order)
-        for begin, records in self._form.encode(label, vectors, chosen):
+        for begin, records in form.encode(label, vectors, chosen):
             batch.write(begin, records)
         self._write_attributes(batch, known, chosen)
         self._put(keys, batch, turn)

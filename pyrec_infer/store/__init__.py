@@ -5,6 +5,7 @@ from pyrec_infer.store.base import Batch, Keys, Rows64, Store, StoreView
 from pyrec_infer.store.ids import IdType
 from pyrec_infer.store.items import State, StoredItems
 from pyrec_infer.store.making import make_store
+from pyrec_infer.store.saving import pack_items, unpack_items
 
 __all__ = [
     "Attribute",
@@ -19,5 +20,7 @@ __all__ = [
     "StoreView",
     "StoredItems",
     "make_store",
+    "pack_items",
     "read_attributes",
+    "unpack_items",
 ]

@@ -59,6 +59,11 @@ class Attribute:
         """The number of a string; 0 if no item has it."""
         return self._codes.get(word, 0)
 
+    def words_of(self, codes: list[int]) -> list[bytes]:
+        """The strings of numbers."""
+        words = {code: word for word, code in list(self._codes.items())}
+        return [words[code] for code in codes]
+
     @property
     def words(self) -> int:
         """How many strings have a number."""
