@@ -92,6 +92,19 @@ class Executor:
         numbers: int,
         by_request: bool,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+    def run_screened(
+        self,
+        exact: Executor,
+        bound: ScoreBound,
+        near_arrays: Sequence[_Array],
+        exact_arrays: Sequence[_Array],
+        outputs: Sequence[int],
+        rows: tuple[int, int],
+        sigmoid: bool,
+        k: int,
+        likely: int,
+        most: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], int] | None: ...
     def run_into(self, arrays: Sequence[_Array], output: int, out: object) -> None: ...
     def prepare(
         self,
@@ -110,6 +123,18 @@ class Executor:
         fields: Sequence[tuple[str, int, int, int, str]],
         inputs: Sequence[tuple[str, int, int, int]],
     ) -> ItemWriter: ...
+
+class ScoreBound:
+    def __init__(
+        self,
+        error: NDArray[np.float32],
+        norm: NDArray[np.float32],
+        largest: NDArray[np.float32],
+        gates: tuple[float, float, float, float, float, float, float] | None,
+    ) -> None: ...
+    def errors(
+        self, sums: NDArray[np.float32], measures: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]: ...
 
 class ItemWriter:
     def write(self, batch: StoreBatch, arrays: list[_Array]) -> bool: ...
@@ -268,6 +293,7 @@ def run_node(
     constants: Sequence[bool] = ...,
     bodies: list[_Program] = ...,
 ) -> list[Any]: ...
+def least_sum(score: float, sigmoid: bool) -> float: ...
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]: ...
 def without(
     places: NDArray[np.int64],

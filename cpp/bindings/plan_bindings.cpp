@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -22,6 +23,8 @@
 #include "bindings/text_reader.h"
 #include "bindings/text_tensor.h"
 #include "plan/executor.h"
+#include "plan/score_bound.h"
+#include "plan/screened_search.h"
 #include "plan/tensor_tools.h"
 #include "plan/texts.h"
 #include "selection/top_k.h"
@@ -218,6 +221,78 @@ py::tuple run_plan_best(const ExecutorHandle& handle, const py::sequence& arrays
   return py::make_tuple(rows, scores, counts);
 }
 
+using BoundPart = PlainArray<float>;
+
+// gates: the numbers of ScoreBound::Gates in their order, or None.
+std::unique_ptr<ScoreBound> make_bound(const BoundPart& error, const BoundPart& norm,
+                                       const BoundPart& largest,
+                                       const std::optional<std::array<double, 7>>& gates) {
+  const auto numbers = [](const BoundPart& part) {
+    return std::vector<float>(part.data(), part.data() + part.size());
+  };
+  std::optional<ScoreBound::Gates> own;
+  if (gates) {
+    const auto& [inexact, reach_lost, others_lost, least, share, size_share, most] = *gates;
+    own = {inexact, reach_lost, others_lost, least, share, size_share, most};
+  }
+  return std::make_unique<ScoreBound>(numbers(error), numbers(norm), numbers(largest), own);
+}
+
+py::array_t<float> bound_errors(const ScoreBound& bound, const BoundPart& sums,
+                                const std::vector<BoundPart>& measures) {
+  const auto count = static_cast<std::size_t>(sums.size());
+  ItemMeasures items{{sums.data(), count}, {}};
+  if (measures.size() != bound.layers() + (bound.has_gates() ? 1 : 0)) {
+    throw OpError(ErrorKind::kShape, "measures that do not fit their bound");
+  }
+  for (const BoundPart& part : measures) {
+    if (static_cast<std::size_t>(part.size()) != 3 * count) {
+      throw OpError(ErrorKind::kShape, "expected three measures of each sum");
+    }
+    if (items.layers.size() < bound.layers()) {
+      items.layers.push_back(reinterpret_cast<const RowMeasures*>(part.data()));
+    } else {
+      items.gates = reinterpret_cast<const GateMeasures*>(part.data());
+    }
+  }
+  py::array_t<float> errors(sums.size());
+  bound.find_errors(items, errors.mutable_data());
+  return errors;
+}
+
+// The best candidates of one request, and how many were scored for it; None where too many would
+// be. `outputs` and `rows` are those of ScreenedSearch, the latter of the near plan and of the
+// exact one.
+py::object run_plan_screened(const ExecutorHandle& handle, const ExecutorHandle& exact,
+                             const ScoreBound& bound, const py::sequence& near_arrays,
+                             const py::sequence& exact_arrays, std::vector<std::size_t> outputs,
+                             std::pair<std::size_t, std::size_t> rows, bool sigmoid, std::size_t k,
+                             std::size_t likely, std::size_t most) {
+  const Executor& near = *handle.executor;
+  bool valid = rows.first < near.given_count() && rows.second < exact.executor->given_count() &&
+               k > 0 && likely >= k && exact.executor->output_count() == 1;
+  for (const std::size_t output : outputs) valid = valid && output < near.output_count();
+  if (!valid) throw py::value_error("a search that does not fit its plans");
+  const ScreenedSearch search{
+      near, *exact.executor, bound, std::move(outputs), rows.first, rows.second, sigmoid,
+      k,    likely,          most};
+  Executor::Session near_session(near), exact_session(*exact.executor);
+  const HeldTexts held[] = {give_inputs(near, near_session, near_arrays),
+                            give_inputs(*exact.executor, exact_session, exact_arrays)};
+  std::optional<ScreenedBest> found;
+  run_watched([&] { found = search_screened(search, near_session, exact_session); });
+  if (!found) return py::none();
+  const auto size = static_cast<py::ssize_t>(found->winners.size());
+  py::array_t<std::int64_t> places(size);
+  py::array_t<float> scores(size);
+  for (py::ssize_t i = 0; i < size; ++i) {
+    const Winner& winner = found->winners[static_cast<std::size_t>(i)];
+    places.mutable_data()[i] = winner.row;
+    scores.mutable_data()[i] = winner.score;
+  }
+  return py::make_tuple(places, scores, found->refined);
+}
+
 void run_plan_into(const ExecutorHandle& handle, const py::sequence& arrays, std::size_t output,
                    const py::object& out) {
   Executor::Session session(*handle.executor);
@@ -318,6 +393,10 @@ void write_scores(Executor::Session& session, const Tensor& scores, const Tensor
 
 void bind_plan(py::module_& module) {
   make_prepared_type();
+  py::class_<ScoreBound>(module, "ScoreBound")
+      .def(py::init(&make_bound), py::arg("error").noconvert(), py::arg("norm").noconvert(),
+           py::arg("largest").noconvert(), py::arg("gates"))
+      .def("errors", &bound_errors, py::arg("sums").noconvert(), py::arg("measures"));
   py::class_<ExecutorHandle>(module, "Executor")
       .def(py::init(&build_plan), py::arg("isa"), py::arg("inputs"), py::arg("symbols"),
            py::arg("phases"), py::arg("outputs"), py::arg("globals"), py::arg("pool"),
@@ -328,11 +407,15 @@ void bind_plan(py::module_& module) {
       .def("run_best", &run_plan_best, py::arg("arrays"), py::arg("offsets"), py::arg("shared"),
            py::arg("k"), py::arg("times").noconvert(), py::arg("plus").noconvert(),
            py::arg("taken").noconvert(), py::arg("numbers"), py::arg("by_request"))
+      .def("run_screened", &run_plan_screened, py::arg("exact"), py::arg("bound"),
+           py::arg("near_arrays"), py::arg("exact_arrays"), py::arg("outputs"), py::arg("rows"),
+           py::arg("sigmoid"), py::arg("k"), py::arg("likely"), py::arg("most"))
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
            py::arg("most_rows"), py::arg("width"), py::arg("general"),
            py::arg("store") = py::none(), py::arg("reader") = py::none())
       .def("writer", &make_writer, py::arg("store"), py::arg("fields"), py::arg("inputs"));
+  module.def("least_sum", &least_sum, py::arg("score"), py::arg("sigmoid"));
   module.def("top_k", &best_rows, py::arg("scores").noconvert(), py::arg("k"));
 }
 

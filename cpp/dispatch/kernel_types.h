@@ -143,8 +143,8 @@ constexpr float kSignedRowLevels = 63.0f;  // the same of a row with a sign bit
 constexpr float kColumnLevels = 127.0f;
 constexpr std::int32_t kZeroPoint = 64;
 constexpr std::size_t kRowRecordTail = 16;
-// measure_rows_u8 writes two float32 behind them: the row's length, and the length of what rounding
-// takes from it; of a row without a scale above zero that scale, twice.
+// measure_rows_u8 writes two float32 behind them: the length of the row as it is rounded, and that
+// of what rounding takes from it; of a row without a scale above zero that scale, twice.
 constexpr std::size_t kMeasuredInTail = sizeof(float) + sizeof(std::int32_t);
 static_assert(kMeasuredInTail + 2 * sizeof(float) <= kRowRecordTail);
 static constexpr std::size_t quantized_row_size(std::size_t k) {

@@ -280,6 +280,52 @@ class NativeExecutor:
                 offsets = range(0, requests * rows + 1, rows)
             raise self._worded(error, arrays, offsets) from None
 
+    def run_screened(
+        self,
+        exact: NativeExecutor,
+        bound: native.ScoreBound,
+        arrays: tuple[Sequence[Array], Sequence[Array]],
+        rows: str,
+        results: Sequence[str],
+        *,
+        sigmoid: bool,
+        k: int,
+        likely: int,
+        most: int,
+    ) -> tuple[Array, Array, int] | None:
+        """The best candidates of one request by scores of ``exact``, most of which near sums make needless.
+
+        Parameters
+        ----------
+        exact : NativeExecutor
+        bound : native.ScoreBound
+            Of the errors of near sums.
+        arrays : tuple of two sequences of ndarray
+            The inputs of this plan and of the exact one.
+        rows : str
+            The input that holds the candidates.
+        results : sequence of str
+            The near sums and what the bound needs of them.
+        sigmoid : bool
+            Whether a score is that of its sum, and not the sum.
+        k, likely, most : int
+            How many are wanted, are scored first, and may be scored.
+
+        Returns
+        -------
+        tuple of ndarray of int64, ndarray of float32 and int, or None
+            Places, scores, and how many were scored; None where too many would have to be.
+        """
+        made = [item.value for item in self._plan.outputs]
+        places = [made.index(name) for name in results]
+        inputs = [[item.name for item in each._plan.given_inputs()].index(rows) for each in (self, exact)]
+        try:
+            return self._executor.run_screened(
+                exact._executor, bound, *arrays, places, (inputs[0], inputs[1]), sigmoid, k, likely, most
+            )
+        except PyrecError as error:
+            raise self._worded(error, arrays[0], ()) from None
+
     def _worded(self, error: PyrecError, arrays: Sequence[Array], offsets: Sequence[int]) -> PyrecError:
         """A failed call's error as the operators' references raise it, so that all backends say the same.
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.extension import native
 from pyrec_infer.ops.fused_quantized import COLUMN_LEVELS, quantize
 from pyrec_infer.passes.finish.screen_layers import ScreenedLayer
 
@@ -22,8 +23,8 @@ Sum: TypeAlias = Floats64
 measured of its row at each layer in int8. None is negative, so double precision loses a share alone."""
 
 MEASURES = 3
-"""What is measured of an item's row at a layer in int8: its scale, its length, and the length of what
-rounding takes from it."""
+"""What is measured of an item's row at a layer in int8: its scale, its length as it is rounded, and the
+length of what rounding takes from it."""
 
 _UNIT = 2.0**-24
 _LEAST = 2.0**-125
@@ -34,12 +35,6 @@ _LOST_OF_STEP = 2.0**-13
 
 _TINY_ROW = 2.0**-100
 """Rows whose numbers are all below it become zeros."""
-
-_LOST_SQUARE = 2.0**-62
-"""The square of a number below it may be zero."""
-
-_LARGEST = 2.0**60
-"""Nothing overflows below it."""
 
 _LARGEST_GATE = 2.0**19
 """Gates and weights below it make no tiny number large: three gates and a weight multiply one."""
@@ -180,8 +175,8 @@ class LayerBound:
         inexact = sum_error(self.features)
         root = np.sqrt(self.features)
         left = rounding * (1 + inexact) + root * (scale * _LOST_OF_STEP + _TINY_ROW * one)
-        exactly = length * (1 + inexact) + root * _LOST_SQUARE * one
-        rounded = exactly + left
+        rounded = length * (1 + inexact)
+        exactly = rounded + left
         made = rounded * (self.norm + self.rounding)
         bias, least = self.bias * one, self.least * one
         exact = inexact * (bias + self.length * (exactly + error))
@@ -265,18 +260,17 @@ class GatedBound:
         least = (2 * features + 16) * _LEAST + features * _LOST_BY_GATES
         return cls(features, layer.steps, least, bool(np.linalg.norm(layer.weights) < _LARGEST_GATE))
 
-    def errors(
-        self, error: Floats64, norm: Floats64, size: Floats64, measured: NDArray[np.float32]
-    ) -> Floats64:
-        """Bounds of the error of sums of a size, from those of the layer's row and its gates' measures."""
-        inexact = sum_error(self.features + 4 * self.steps)
-        reach, others, gates = measured.astype(np.float64).T
-        reach = reach * (1 + inexact) + np.sqrt(self.features) * _LOST_OF_GATES
-        others = others * (1 + inexact) + self.features * _LOST_OF_GATES
-        magnitude = reach * (2 * norm + error) + 2 * others
-        made = reach * error + inexact * 3 * (size + magnitude) + self.least
-        known = (gates < _LARGEST_GATE) & (magnitude < _LARGEST) & (made < _LARGEST)
-        return np.where(known & self.finite, made * _SLACK, np.inf)
+    def factors(self, times: float) -> tuple[float, float, float, float, float, float, float]:
+        """What `native.ScoreBound` makes bounds of, from those of the layer's row and its gates' measures."""
+        return (
+            sum_error(self.features + 4 * self.steps),
+            float(np.sqrt(self.features)) * _LOST_OF_GATES,
+            self.features * _LOST_OF_GATES,
+            self.least,
+            _SLACK * _SINGLE_SLACK * times,
+            _LOST_OF_REACH,
+            _LARGEST_GATE if self.finite else 0.0,
+        )
 
 
 class ScoreBound:
@@ -285,9 +279,16 @@ class ScoreBound:
     Parameters
     ----------
     layers : sequence of ScreenedLayer
+    times : float
+        What bounds are multiplied with: other than 1 they are not those that are proved.
+
+    Attributes
+    ----------
+    native : native.ScoreBound
+        What works them out.
     """
 
-    def __init__(self, layers: Sequence[ScreenedLayer]) -> None:
+    def __init__(self, layers: Sequence[ScreenedLayer], times: float = 1.0) -> None:
         narrow = sum(layer.narrow for layer in layers)
         one, size, *measured = np.eye(2 + MEASURES * narrow)
         error = norm = largest = 0 * one
@@ -301,14 +302,19 @@ class ScoreBound:
             else:
                 error, norm = bound.wide(error, norm, one)
             largest = largest + norm + error
-        self._gated = GatedBound.of(last) if last.steps else None
+        gated = GatedBound.of(last) if last.steps else None
         if layers[-2].halved:
             error = HalvedBound.of(layers[-2], last).errors(before, made, size, one)
-        elif self._gated is None:
+        elif gated is None:
             error = LayerBound.of(last).last(error, norm, size, one)
         error = error * _SLACK
-        self._norm, self._largest = _in_single(norm * _SLACK), _in_single(largest + size + error)
-        self._error = _in_single(error + _LOST_OF_REACH * size)
+        own = error if gated is not None else (error + _LOST_OF_REACH * size) * times
+        self.native = native.ScoreBound(
+            _in_single(own),
+            _in_single(norm * _SLACK),
+            _in_single(largest + size + error),
+            None if gated is None else gated.factors(times),
+        )
 
     def errors(
         self, sums: NDArray[np.float32], measures: Sequence[NDArray[np.float32]]
@@ -323,21 +329,7 @@ class ScoreBound:
         measures : sequence of ndarray of float32, shape (N, 3)
             One for each layer in int8, and one of the last layer's gates.
         """
-        gates = None if self._gated is None else measures[-1]
-        narrow = measures if gates is None else measures[:-1]
-        size = np.abs(sums)
-        with np.errstate(all="ignore"):
-            error = _total(self._error, size, narrow)
-            if self._gated is not None and gates is not None:
-                known = (error, _total(self._norm, size, narrow), size)
-                wide, norm, sums_size = (each.astype(np.float64) for each in known)
-                made = self._gated.errors(wide, norm, sums_size, gates)
-                error = (made * _SINGLE_SLACK + _LOST_OF_REACH * sums_size).astype(np.float32)
-            most = [np.full((1, MEASURES), each.max(initial=0.0)) for each in narrow]
-            if not _total(self._largest, size.max(initial=0.0, keepdims=True), most)[0] < _LARGEST:
-                # Of NaN nothing is known either.
-                error[~(_total(self._largest, size, narrow) < _LARGEST)] = np.inf
-        return error
+        return self.native.errors(sums, measures)
 
 
 def _in_single(factors: Sum) -> NDArray[np.float32]:
@@ -346,17 +338,6 @@ def _in_single(factors: Sum) -> NDArray[np.float32]:
     made[0] += _SINGLE_LEAST
     with np.errstate(over="ignore"):
         return made.astype(np.float32)
-
-
-def _total(
-    factors: NDArray[np.float32], size: NDArray[np.float32], measured: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    total: NDArray[np.float32] = size * factors[1]
-    total += factors[0]
-    for place, values in enumerate(measured):
-        begin = 2 + MEASURES * place
-        total += values @ factors[begin : begin + MEASURES]
-    return total
 
 
 __all__ = ["GatedBound", "LayerBound", "ScoreBound", "sum_error"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import inf, log, log1p
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrec_infer.backends.native import NativeExecutor
 from pyrec_infer.backends.select import int8_cost
 from pyrec_infer.catalog.bounds import ScoreBound
 from pyrec_infer.catalog.part import ModelPart
 from pyrec_infer.errors import ResourceLimitError
-from pyrec_infer.execution.calls import find_best
 from pyrec_infer.execution.planning import make_near_plan
 from pyrec_infer.execution.ready import ReadyPlan
 from pyrec_infer.ir import Array
@@ -21,15 +20,9 @@ from pyrec_infer.passes import State
 from pyrec_infer.passes.finish.screen_layers import Screened
 from pyrec_infer.passes.split.record_layout import ROWS
 from pyrec_infer.plan.cost import candidate_cost
-from pyrec_infer.top_k import Ranked, Selection, best_rows, joined
+from pyrec_infer.top_k import Ranked, Selection, joined
 
 Rows64 = NDArray[np.int64]
-
-_SIGMOID_ERROR = 2.0**-18
-"""Share of a sigmoid by which kernels may miss it, and more than they do."""
-
-_TINY_SIGMOID = 2.0**-100
-"""Sigmoids below it may be zero."""
 
 _ITEMS_FOR_EACH = 16
 """Items for each result, below which too many are near the best."""
@@ -42,31 +35,11 @@ _LEAST_SAVED = 0.2
 
 _SHARE_OF_SAVED = 0.8
 
-_BLOCK = 1 << 16
-"""Items whose bounds are worked out at once, so that what is between stays small."""
-
 _LIKELY = 2
 """Items for each result that are scored in float32 first, those with the largest near scores."""
 
 _PAUSE = 64
 """Calls that are not screened after one in which too many items were left."""
-
-
-def least_sum(score: float, activation: str) -> float:
-    """No smaller sum has as large a score in float32.
-
-    Examples
-    --------
-    >>> least_sum(0.5, ""), -0.001 < least_sum(0.5, "Sigmoid") < 0
-    (0.5, True)
-    """
-    if activation == "":
-        return score
-    share = score * (1 - _SIGMOID_ERROR) - _TINY_SIGMOID
-    if not 0 < share < 1:
-        return -inf
-    found = log(share) - log1p(-share)
-    return found - 1e-9 * (1 + abs(found))
 
 
 class Screen:
@@ -89,6 +62,9 @@ class Screen:
         self, near: ReadyPlan, exact: ReadyPlan, exact_rows: int, screened: Screened, most: float
     ) -> None:
         self._near, self._exact, self._most = near, exact, most
+        assert isinstance(near.executor, NativeExecutor)
+        assert isinstance(exact.executor, NativeExecutor)
+        self._executors = near.executor, exact.executor
         self._activation = screened.activation
         self._bound = ScoreBound(screened.layers)
         self._least_rows = exact_rows
@@ -132,46 +108,26 @@ class Screen:
         return joined(found).found_by(refined)
 
     def _best(self, arrays: Mapping[str, Array], rows: Rows64, selection: Selection) -> Ranked | None:
-        def exact(places: Rows64) -> Ranked:
-            chosen = {**arrays, ROWS: rows[places]}
-            (name,) = self._exact.plan.results
-            found = find_best(self._exact, chosen, range(0), 1, len(places), name, selection)
-            return found._replace(ids=places[found.ids])
-
-        made = self._near.run({**arrays, ROWS: rows}, range(0), len(rows))
-        sums, *measures = (made[result] for result in self._near.plan.results)
-        sums = sums.reshape(-1)
-        # The least of all results is no less than that of any items.
-        likely = np.sort(best_rows(sums, _LIKELY * selection.k))
-        best = exact(likely)
-        needed = np.float32(least_sum(float(best.scores[0, -1]), self._activation))
-        # Rounded down.
-        needed, parts = np.nextafter(needed, np.float32(-inf)), []
-        for begin in range(0, len(rows), _BLOCK):
-            part = slice(begin, begin + _BLOCK)
-            # NaN is kept: of such a sum nothing is known, nor of -inf with an infinite error.
-            with np.errstate(invalid="ignore"):
-                reach = sums[part] + self._bound.errors(sums[part], [own[part] for own in measures])
-            left = ~(reach < needed)
-            left[likely[slice(*np.searchsorted(likely, (begin, begin + _BLOCK)))] - begin] = False
-            parts.append(np.flatnonzero(left) + begin)
-        others = np.concatenate(parts)
-        refined = len(likely) + len(others)
-        if refined > self._most * len(rows):
+        given = {**arrays, ROWS: np.ascontiguousarray(rows)}
+        near, exact = (
+            [given[item.name] for item in ready.plan.given_inputs()] for ready in (self._near, self._exact)
+        )
+        found = self._executors[0].run_screened(
+            self._executors[1],
+            self._bound.native,
+            (near, exact),
+            ROWS,
+            self._near.plan.results,
+            sigmoid=self._activation == "Sigmoid",
+            k=selection.k,
+            likely=_LIKELY * selection.k,
+            most=max(int(self._most * len(rows)), 0),
+        )
+        if found is None:
             self._paused = _PAUSE
             return None
-        if len(others):
-            best = _best_of_both(best, exact(others), selection.k)
-        return best.found_by(refined)
-
-
-def _best_of_both(a: Ranked, b: Ranked, k: int) -> Ranked:
-    """The k best of the results of one request over some places and over others."""
-    places, scores = (np.concatenate(each, 1)[0] for each in ((a.ids, b.ids), (a.scores, b.scores)))
-    # Of equal scores the first place comes first.
-    order = np.argsort(places)
-    chosen = order[best_rows(scores[order], k)]
-    return joined([(places[chosen], scores[chosen])])
+        places, scores, refined = found
+        return joined([(places, scores)]).found_by(refined)
 
 
 def could_screen(rows: int, selection: Selection) -> bool:
@@ -205,4 +161,4 @@ def make_screen(part: ModelPart, state: State, exact: ReadyPlan) -> tuple[Screen
     return Screen(part.ready(near), alone, plan.few_rows, screened, saved * _SHARE_OF_SAVED), why
 
 
-__all__ = ["Screen", "could_screen", "least_sum", "make_screen"]
+__all__ = ["Screen", "could_screen", "make_screen"]

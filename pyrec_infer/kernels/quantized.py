@@ -98,13 +98,13 @@ def _measured(rows: Array, lengths: Array) -> Array:
 
 
 def measure_rows_u8(x: Array, row: None) -> Array:
-    """The rows' bytes with their scales and zero points, as float32; then of each row its length, and the
-    length of what rounding takes from it.
+    """The rows' bytes with their scales and zero points, as float32; then of each row its length as it is
+    rounded, and the length of what rounding takes from it.
     """
     whole, scales, _ = quantize_rows(x)
     with np.errstate(all="ignore"):
         steps = x * (np.float32(1) / scales[:, None])
-        lengths = [np.linalg.norm(x, axis=1), scales * np.linalg.norm(steps - whole, axis=1)]
+        lengths = [scales * np.linalg.norm(each, axis=1) for each in (whole, steps - whole)]
     return _measured(quantize_rows_u8(x, row), np.stack(lengths, axis=1)).astype(np.float32)
 
 
@@ -130,11 +130,9 @@ def _quantize_rows(x: Array, row: None) -> Array:
 def _measure_rows(x: Array, row: None) -> Array:
     records = _quantize_rows(x, row)
     whole, scales = _quantized(x, _row_levels(x), 1)
-    exact = x.astype(np.float64)
     with np.errstate(all="ignore"):
-        lengths = [
-            np.linalg.norm(rows, axis=1) for rows in (exact, exact - whole * scales.astype(np.float64))
-        ]
+        rounded = whole * scales.astype(np.float64)
+        lengths = [np.linalg.norm(rows, axis=1) for rows in (rounded, x.astype(np.float64) - rounded)]
     return _measured(records, np.stack(lengths, axis=1))
 
 

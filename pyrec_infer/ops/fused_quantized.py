@@ -77,12 +77,13 @@ def _product_bf16(x: Array, weights: Array) -> Array:
 
 
 def measure_rows(x: Array) -> Array:
-    """Of each row the scale by which it is rounded, its length before that, and the length of what rounding
-    takes from it: [N, 3]. Without a scale above zero all three are the scale.
+    """Of each row the scale by which it is rounded, its length then, and the length of what rounding takes
+    from it: [N, 3]. Without a scale above zero all three are the scale.
     """
     whole, scales = quantize_rows(x)
     with np.errstate(all="ignore"):
-        measured = [np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (x, x - whole * scales)]
+        rounded = whole * scales
+        measured = [np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (rounded, x - rounded)]
         return np.concatenate([scales, *(np.where(scales > 0, each, scales) for each in measured)], axis=-1)
 
 

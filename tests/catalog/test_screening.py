@@ -16,13 +16,15 @@ from onnx import helper
 from support.models import FLOAT, make_model
 
 import pyrec_infer as pi
+from pyrec_infer import extension
 from pyrec_infer.backends.select import select_backend
 from pyrec_infer.catalog import screen
 from pyrec_infer.catalog.bounds import LayerBound, ScoreBound
-from pyrec_infer.catalog.screen import least_sum
+from pyrec_infer.catalog.items import find_items
 from pyrec_infer.kernels.transcendental import sigmoid
 from pyrec_infer.ops.fused_quantized import measure_rows
 from pyrec_infer.passes.finish.screen_layers import ScreenedLayer
+from pyrec_infer.passes.split.record_layout import RECORDS, ROWS
 from pyrec_infer.top_k import best_rows
 
 USER, ITEM = 8, 12
@@ -88,11 +90,6 @@ def check(catalog: pi.Catalog, users: np.ndarray, k: int) -> int:
     return refined
 
 
-@pytest.fixture
-def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen, "_BLOCK", 128)
-
-
 @native
 @settings(max_examples=4, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["", "Sigmoid"]), st.sampled_from([0.1, 1.0, 40.0]))
@@ -124,7 +121,6 @@ def test_bounds_that_are_too_small_are_noticed(bounds: float) -> None:
 
 
 @native
-@pytest.mark.usefixtures("in_blocks")
 def test_few_items_are_scored_again_and_int8_alone_would_be_wrong() -> None:
     rng = np.random.default_rng(3)
     model = network(rng)
@@ -243,9 +239,7 @@ def test_no_error_behind_gates_is_beyond_its_bound(size: float) -> None:
 
 @native
 @pytest.mark.parametrize("outlier", [1.0, 1e4])
-def test_no_error_of_a_halved_relu_is_beyond_its_bound(
-    outlier: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_error_of_a_halved_relu_is_beyond_its_bound(outlier: float) -> None:
     """The same where the signs of the layer's sums are known: only a wrong size of each is left."""
     rng = np.random.default_rng(13)
     first, last = _layers(rng, outlier)
@@ -266,30 +260,27 @@ def test_no_error_of_a_halved_relu_is_beyond_its_bound(
     inputs = {name: (FLOAT, ["N", 48]) for name in ("user", "item")}
     model = make_model(nodes, inputs, {"score": (FLOAT, ["N", 1])}, constants).SerializeToString()
     catalog = pi.load(model, threads=1).catalog({"item": rows})
-    bound = catalog._scorer.screening[0]._bound
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def errors(sums: np.ndarray, measures: Sequence[np.ndarray]) -> np.ndarray:
-        made: np.ndarray = ScoreBound.errors(bound, sums, measures)
-        seen.append((sums, made))
-        return made
-
-    monkeypatch.setattr(bound, "errors", errors)
-    # One request over few items is scored by another way.
-    catalog.top_k({"user": np.zeros((2, 48), np.float32)}, 5)
-    sums, bounds = seen[0]
-    wrong = np.abs(catalog.score({"user": np.zeros((1, 48), np.float32)}).astype(np.float64) - sums)
+    screens = catalog._scorer.screening[0]
+    view, places = find_items(catalog._store, catalog._id_type, None)
+    user = np.zeros((1, 48), np.float32)
+    given = {"user": user, ROWS: places, RECORDS: view.records}
+    sums, measures = screens._near.run(given, range(0), 200).values()
+    bounds = screens._bound.errors(sums.reshape(-1), [measures])
+    wrong = np.abs(catalog.score({"user": user}).astype(np.float64) - sums[:, 0])
     assert (wrong <= bounds).all()
     assert (wrong > bounds / 100).any()
 
 
+@native
 def test_equal_scores_of_a_saturated_sigmoid_are_all_kept() -> None:
     sums = np.linspace(-120, 120, 4001, dtype=np.float32)
     scores = sigmoid(sums).astype(np.float32)
     for score in scores[::40]:
-        assert not (scores[sums < least_sum(float(score), "Sigmoid")] >= score).any()
-    assert least_sum(1.0, "Sigmoid") < 13
-    assert least_sum(float("nan"), "Sigmoid") == -np.inf
+        assert not (scores[sums < extension.native.least_sum(float(score), True)] >= score).any()
+    assert extension.native.least_sum(1.0, True) < 13
+    assert extension.native.least_sum(float("nan"), True) == -np.inf
+    assert -0.001 < extension.native.least_sum(0.5, True) < 0
+    assert extension.native.least_sum(0.5, False) == 0.5
 
 
 def _explained(model: bytes, **options: Any) -> dict[str, str]:
@@ -330,13 +321,14 @@ def test_a_call_that_may_not_hold_near_scores_is_made_plainly(monkeypatch: pytes
     rng = np.random.default_rng(9)
     catalog = pi.load(network(rng), threads=1).catalog({"item": items(rng, 200)})
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise pi.ResourceLimitError("too much")
 
-    monkeypatch.setattr(catalog._scorer.screening[0]._near, "run", refuse)
+    monkeypatch.setattr(catalog._scorer.screening[0]._executors[0], "run_screened", refuse)
     assert check(catalog, rng.standard_normal((2, USER)).astype(np.float32), 3) == 400
 
 
+@native
 @pytest.mark.parametrize("size", [1e-30, 1e-4, 1.0, 1e6, 1e17])
 def test_bounds_added_up_in_float32_are_no_smaller(size: float) -> None:
     rng = np.random.default_rng(14)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -217,16 +218,6 @@ def _compare(catalog: pi.Catalog, users: Floats, k: int) -> tuple[int, str]:
     return found.refined, ""
 
 
-class _TimesBounds(ScoreBound):
-    """Bounds that are not those that were proved."""
-
-    times = np.float32(1)
-
-    def errors(self, *given: Any) -> Floats:
-        with np.errstate(invalid="ignore"):
-            return super().errors(*given) * self.times
-
-
 def run(models: int, requests: int = 2, count: int = 400, seed: int = 0, bounds: float = 1.0) -> Tally:
     """Compare the results of so many networks, each for two requests or more, which are all screened.
 
@@ -234,9 +225,8 @@ def run(models: int, requests: int = 2, count: int = 400, seed: int = 0, bounds:
     """
     tally = Tally()
     # Few are scored first, so that results rest on the bounds.
-    small = {"_LEAST_SAVED": -1e9, "_BLOCK": 128, "_LIKELY": 1}
-    own = type("Bounds", (_TimesBounds,), {"times": np.float32(bounds)})
-    with mock.patch.multiple(screen, ScoreBound=own, **small):
+    small = {"_LEAST_SAVED": -1e9, "_LIKELY": 1}
+    with mock.patch.multiple(screen, ScoreBound=partial(ScoreBound, times=bounds), **small):
         for place in range(models):
             rng = np.random.default_rng([seed, place])
             network = Network(rng)

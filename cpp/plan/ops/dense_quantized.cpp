@@ -97,7 +97,7 @@ class NarrowLayer {
       if (x.rank() != 2 || (matrices && matrices->rank() != 2)) refuse(x);
       if (measured_) out[1].tensor = allocate(context, DType::kFloat32, {x.shape[0], 3});
       out[0].tensor = hand_over(context, x, k, n, packed, optional(in, 2),
-                                measured_ ? out[1].tensor.as<float>() : nullptr);
+                                measured_ ? out[1].tensor.as<RowMeasures>() : nullptr);
       return;
     }
     const Shape own = given_ ? batch_of(*matrices) : Shape();
@@ -148,7 +148,7 @@ class NarrowLayer {
   // A matrix's rows taken over or handed over in narrow form; `measures` is null or gets what was
   // measured of each row that comes in.
   Tensor hand_over(Context& context, const Tensor& x, std::size_t k, std::size_t n,
-                   const std::byte* packed, const Tensor* bias, float* measures) const {
+                   const std::byte* packed, const Tensor* bias, RowMeasures* measures) const {
     const NarrowRows& own = measured_ ? kMeasuredInt8Rows : Precision::kRows;
     const std::size_t m = unsigned_size(x.shape[0]);
     const Shape shape{x.shape[0], static_cast<std::int64_t>(n)};
@@ -172,15 +172,7 @@ class NarrowLayer {
                     rows.get()->data());
         from = rows.get()->data();
       }
-      if (measures != nullptr) {
-        for (std::size_t i = 0; i < count; ++i) {
-          const RowMeasures row = measures_of(from + i * own.size(k), k);
-          float* of_row = measures + 3 * (begin + i);
-          of_row[0] = row.scale;
-          of_row[1] = row.length;
-          of_row[2] = row.rounding;
-        }
-      }
+      if (measures != nullptr) list_measures(from, count, k, measures + begin);
       multiply_rows(context, from, packed, start.rows ? start.rows + begin * start.step : nullptr,
                     start.step, to, n, count, n, k);
       if (form_) {

@@ -68,14 +68,14 @@ const NarrowRows kInt8Rows = {quantized_row_size, quantize, quantize_sums};
 const NarrowRows kMeasuredInt8Rows = {quantized_row_size, measure, measure_sums};
 const NarrowRows kBf16Rows = {rounded_row_bytes, round, round_sums};
 
-RowMeasures measures_of(const std::byte* row, std::size_t k) {
-  const std::byte* tail = row + (quantized_row_size(k) - kRowRecordTail);
-  RowMeasures measures;
-  std::memcpy(&measures.scale, tail, sizeof measures.scale);
-  std::memcpy(&measures.length, tail + kMeasuredInTail, sizeof measures.length);
-  std::memcpy(&measures.rounding, tail + kMeasuredInTail + sizeof measures.length,
-              sizeof measures.rounding);
-  return measures;
+void list_measures(const std::byte* rows, std::size_t m, std::size_t k, RowMeasures* measures) {
+  const std::size_t step = quantized_row_size(k);
+  const std::byte* tail = rows + (step - kRowRecordTail);
+  for (std::size_t i = 0; i < m; ++i, tail += step) {
+    std::memcpy(&measures[i].scale, tail, sizeof(float));
+    std::memcpy(&measures[i].length, tail + kMeasuredInTail, sizeof(float));
+    std::memcpy(&measures[i].rounding, tail + kMeasuredInTail + sizeof(float), sizeof(float));
+  }
 }
 
 RowOrder::RowOrder(Context& context, const float* start, std::size_t k) {

@@ -33,10 +33,11 @@ extern const NarrowRows kMeasuredInt8Rows;
 // What a layer's error is bounded by, of a row of kMeasuredInt8Rows.
 struct RowMeasures {
   float scale;
-  float length;
+  float length;    // of the row as it is rounded
   float rounding;  // the length of what rounding has taken from the row
 };
-RowMeasures measures_of(const std::byte* row, std::size_t k);
+// Of m rows of k numbers.
+void list_measures(const std::byte* rows, std::size_t m, std::size_t k, RowMeasures* measures);
 extern const NarrowRows kBf16Rows;
 
 // The order in which rows are handed over: that of the row which they all start from, which says

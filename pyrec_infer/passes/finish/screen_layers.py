@@ -55,8 +55,8 @@ class Screened:
     ----------
     graph : Graph
         Its outputs: the sums that the score is made of, [N, 1], then for each layer in int8 what was
-        measured of its rows, [N, 3]: the scale by which a row is rounded, its length before that, and the
-        length of what rounding takes from it. Last, where gates stand before the last layer, what
+        measured of its rows, [N, 3]: the scale by which a row is rounded, its length then, and the length of
+        what rounding takes from it. Last, where gates stand before the last layer, what
         `measure_gates` measures of them.
     layers : tuple of ScreenedLayer
         From the first that is in int8 to the last, which has one column.

@@ -55,8 +55,8 @@ def test_the_sums_are_near_and_measures_are_those_of_the_rows() -> None:
     score, sums, measures = exact["z"], near["y"], near["h0/measures"]
     np.testing.assert_allclose(score, 1 / (1 + np.exp(-sums[:, 0])), atol=0.05)
     scale = x.max(1) / 127
-    left = x - np.rint(x / scale[:, None]) * scale[:, None]
-    lengths = [np.linalg.norm(rows, axis=1) for rows in (x, left)]
+    rounded = np.rint(x / scale[:, None]) * scale[:, None]
+    lengths = [np.linalg.norm(rows, axis=1) for rows in (rounded, x - rounded)]
     np.testing.assert_allclose(measures, np.stack([scale, *lengths], 1), rtol=1e-5)
 
 
