@@ -339,7 +339,9 @@ class Retriever(SavedVectors):
         state, index = self._ready(where)
         excluded = None
         if exclude is not None:
-            plain = self._id_type.plain_keys(exclude)
+            # Of one query a list of its own is the same as that of all.
+            alone = type(exclude) is list and len(exclude) == len(vectors) == 1
+            plain = self._id_type.plain_keys(exclude[0] if alone else exclude)
             if plain is None and as_mask("exclude", exclude) is not None:
                 return None
             keys, owners = (
