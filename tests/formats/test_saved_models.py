@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
@@ -12,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from support.models import FLOAT, INT64, make_model, matrix_ranker, matrix_rows, ranker
+from support.random_graphs import random_model
 from support.saved import damage, put_together, taken_apart
 from support.zoo import MODELS as ZOO_MODELS
 from support.zoo import ZOO
@@ -130,6 +134,17 @@ def test_a_saved_graph_is_the_graph(name: str, mmap: bool, tmp_path: Path) -> No
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
     assert same(import_model(path.read_bytes()), imported)
     pi.verify(path)
+
+
+@pytest.mark.once
+@settings(max_examples=60)
+@given(st.randoms(use_true_random=False))
+def test_saved_graphs_of_random_models_are_their_graphs(random: Random) -> None:
+    source = random_model(random).proto.SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.pyrec")
+        save_model(import_model(source), path)
+        assert same(import_model(path), import_model(source))
 
 
 @pytest.mark.once
@@ -310,6 +325,9 @@ def test_nodes_of_another_runtime_are_held_against_the_same_rules(tmp_path: Path
         (lambda foreign: foreign.update(name="Other"), "no meaning here"),
         (lambda foreign: foreign.update(domain="pyrec"), "no meaning here"),
         (lambda foreign: foreign["kinds"].update(number="STRINGS"), "another kind"),
+        (lambda foreign: foreign["kinds"].update(number="GRAPH"), "another kind"),
+        (lambda foreign: foreign["kinds"].update(number="UNDEFINED"), "another kind"),
+        (lambda foreign: foreign["kinds"].update(number="no kind"), "another kind"),
         (lambda foreign: foreign["kinds"].pop("number"), "kind of each attribute"),
         (lambda foreign: foreign["versions"].pop(FOREIGN_DOMAIN), "version of operator set"),
         (lambda foreign: foreign["versions"].update({"ai.onnx": 1 << 20}), "opset"),

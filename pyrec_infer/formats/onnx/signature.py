@@ -118,7 +118,7 @@ def check_foreign(node: Node) -> None:
     check_opset(foreign.versions)
     try:
         proto = foreign_proto(node)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
         let_interrupts_pass(error)
         raise fault(ModelError, node, "an attribute is of another kind than it is said to be") from None
     check_node(proto, foreign.versions)
