@@ -6,10 +6,12 @@ import numpy as np
 
 from pyrec_infer.ir import Array, Node, same_size
 from pyrec_infer.ops import Trait, with_trait
+from pyrec_infer.ops.core.shapes import same_shape
 from pyrec_infer.passes.common.rules import Site, for_ops, joined
 
 
-def _order(node: Node, site: Site) -> tuple[int, ...] | None:
+def order_of(node: Node, site: Site) -> tuple[int, ...] | None:
+    """The axes of a Transpose's operand in the order of its result; None where their number is not known."""
     rank = site.infos[node.inputs[0]].rank
     if rank is None:
         return None
@@ -20,8 +22,8 @@ def _order(node: Node, site: Site) -> tuple[int, ...] | None:
 def merge_transposes(node: Node, site: Site) -> str | None:
     """Two transpositions in a row are one, or none."""
     source = site.source(node.inputs[0], "Transpose")
-    order = _order(node, site)
-    before = None if source is None else _order(source, site)
+    order = order_of(node, site)
+    before = None if source is None else order_of(source, site)
     if source is None or order is None or before is None:
         return None
     both = tuple(before[axis] for axis in order)
@@ -34,7 +36,7 @@ def merge_transposes(node: Node, site: Site) -> str | None:
 
 def transpose_as_view(node: Node, site: Site) -> str | None:
     """A transposition that only moves axes of size 1 is a Reshape."""
-    order, shape = _order(node, site), site.shape(node.inputs[0])
+    order, shape = order_of(node, site), site.shape(node.inputs[0])
     if order is None or shape is None:
         return None
     kept = [axis for axis in order if not same_size(shape[axis], 1)]
@@ -60,11 +62,14 @@ def sink_transpose(node: Node, site: Site) -> str | None:
     """
     given = [name for name in node.inputs if name and site.known(name) is None]
     sources = [site.source(name, "Transpose") for name in given]
-    orders = {None if source is None else _order(source, site) for source in sources}
+    orders = {None if source is None else order_of(source, site) for source in sources}
     if len(orders) != 1 or None in orders:
         return None
-    order = next(iter(orders))
-    if order is None or site.infos[node.outputs[0]].rank != len(order):
+    order, whole = next(iter(orders)), site.shape(node.outputs[0])
+    if order is None or whole is None or len(whole) != len(order):
+        return None
+    # What is larger than all of them had better stay as it is.
+    if not any(same_shape(site.shape(name), whole) for name in given):
         return None
     found = {
         name: source.inputs[0] for name, source in zip(given, sources, strict=True) if source is not None
