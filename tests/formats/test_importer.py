@@ -276,6 +276,23 @@ def scaled_function() -> onnx.FunctionProto:
     )
 
 
+@pytest.mark.parametrize("places", [[1, 4, 5], [[0, 1], [1, 1], [1, 2]], []])
+@pytest.mark.parametrize("node", [False, True])
+def test_sparse_values_are_dense(places: Any, node: bool) -> None:
+    numbers = [0.5, -2.0, 4.0][: len(places)]
+    values = helper.make_tensor("w", FLOAT, [len(places)], numbers)
+    indices = helper.make_tensor("places", INT64, np.shape(places), np.ravel(places).astype(int))
+    sparse = helper.make_sparse_tensor(values, indices, [2, 3])
+    proto = one_node("MatMul", {"x": (FLOAT, ["N", 2])}, operands=["x", "w"])
+    if node:
+        proto.graph.node.insert(0, helper.make_node("Constant", [], ["w"], sparse_value=sparse))
+    else:
+        proto.graph.sparse_initializer.append(sparse)
+    dense = np.asarray([[0, 0.5, 0], [0, -2, 4]] if places else np.zeros((2, 3)), np.float32)
+    x = np.asarray([[1, 2], [3, 4], [-1, 1]], np.float32)
+    np.testing.assert_array_equal(run(proto, {"x": x})["y"], x @ dense)
+
+
 def test_local_functions_are_expanded() -> None:
     nodes = [
         helper.make_node("Scaled", ["x"], ["twice"], domain="own", factor=2.0),

@@ -170,12 +170,31 @@ def test_recurrent_sizes_that_do_not_fit_the_weights(op: str, hidden: int) -> No
         load_and_run(proto, {"x": np.ones((4, 2, 3), np.float32)})
 
 
-def test_sparse_initialisers_are_refused() -> None:
-    proto = one_node("Relu", X)
-    values = helper.make_tensor("w", FLOAT, [1], [1.0])
-    indices = helper.make_tensor("w_indices", INT64, [1], [0])
-    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
-    with pytest.raises(UnsupportedModelError, match="sparse"):
+@pytest.mark.parametrize(
+    ("kind", "places", "shape", "error", "message"),
+    [
+        (FLOAT, [0, 4], [4], ModelError, "places within shape"),
+        (FLOAT, [-1, 1], [4], ModelError, "places within shape"),
+        (FLOAT, [1, 1], [4], ModelError, "rising order"),
+        (FLOAT, [2, 1], [4], ModelError, "rising order"),
+        (FLOAT, [[0, 1], [2, 0]], [2, 2], ModelError, "places within shape"),
+        (FLOAT, [[0, 1], [0, 0]], [2, 2], ModelError, "rising order"),
+        (FLOAT, [0], [4], ModelError, "a place for each value"),
+        (FLOAT, [0, 1], [], ModelError, "1 to .* sizes"),
+        (FLOAT, [0, 1], [-4], ModelError, "sizes of at least 0"),
+        (FLOAT, [0, 1], [1 << 40, 1 << 40], ResourceLimitError, "memory|bytes"),
+        (STRING, [0, 1], [4], UnsupportedModelError, "element type"),
+        (TensorProto.BFLOAT16, [0, 1], [4], UnsupportedModelError, "element type"),
+    ],
+)
+def test_sparse_initialisers_that_do_not_fit(
+    kind: int, places: Any, shape: list[int], error: type[Exception], message: str
+) -> None:
+    proto = one_node("Add", X, operands=["x", "w"])
+    values = helper.make_tensor("w", kind, [2], ["a", "b"] if kind == STRING else [1.0, 2.0])
+    indices = helper.make_tensor("w_indices", INT64, np.shape(places), np.ravel(places))
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, shape))
+    with pytest.raises(error, match=message):
         load(proto)
 
 

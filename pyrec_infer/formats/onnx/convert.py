@@ -16,6 +16,7 @@ from pyrec_infer.formats.onnx.fallback import foreign_node
 from pyrec_infer.formats.onnx.files import dtype_of, parse_model, tensor_array, text_of
 from pyrec_infer.formats.onnx.maker import Maker
 from pyrec_infer.formats.onnx.narrow import NARROW, Narrow, require_widened
+from pyrec_infer.formats.onnx.sparse import sparse_array
 from pyrec_infer.formats.onnx.upgrade import RULES, upgrade
 from pyrec_infer.formats.reading import ExternalFiles
 from pyrec_infer.formats.source import Imported, Source
@@ -69,13 +70,15 @@ class _Converter:
         for item in node.attribute:
             if item.name == "value":
                 return tensor_array(item.t, self.files)
+            if item.name == "sparse_value":
+                return sparse_array(item.sparse_tensor, self.files)
             if item.name in ("value_float", "value_floats"):
                 return np.asarray(self.attribute(item), np.float32)
             if item.name in ("value_int", "value_ints"):
                 return np.asarray(self.attribute(item), np.int64)
             if item.name in ("value_string", "value_strings"):
                 return as_texts(self.attribute(item))  # type: ignore[arg-type]
-        raise UnsupportedModelError(f"constant {node.output[0]!r} is sparse or has no value")
+        raise UnsupportedModelError(f"constant {node.output[0]!r} has no value")
 
     def body(self, proto: onnx.GraphProto) -> tuple[Graph, tuple[str, ...]]:
         """A body with the outer values it reads; those are not yet among its inputs."""
@@ -147,8 +150,6 @@ class _Converter:
         return made
 
     def nodes(self, proto: onnx.GraphProto) -> tuple[list[Node], dict[str, Array]]:
-        if proto.sparse_initializer:
-            raise UnsupportedModelError("sparse initialisers are not supported")
         constants: dict[str, Array] = {}
         narrow: dict[str, Narrow] = {}
 
@@ -161,6 +162,8 @@ class _Converter:
 
         for tensor in proto.initializer:
             define(tensor.name, tensor_array(tensor, self.files), tensor.data_type)
+        for sparse in proto.sparse_initializer:
+            define(sparse.values.name, sparse_array(sparse, self.files))
         make = Maker()
         nodes: list[Node] = []
         for item in proto.node:
