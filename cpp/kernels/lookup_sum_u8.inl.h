@@ -66,25 +66,24 @@ void lookup_sum_u8(const float* bias, std::size_t bias_step, const LookupPart* p
                    std::size_t count, bool relu, std::size_t n, std::size_t width,
                    const std::int32_t* order, float* scratch, std::byte* rows) {
   static constexpr SumBlocks<LookupSumU8Maker> kBlocks;
-  static constexpr SumBlocks<LookupSumMaker> kWideBlocks;
   const bool wide = width > static_cast<std::size_t>(kSumVectors) * kLanes;
   const RowsAhead ahead(parts, count, n);
   SumRow sum = {bias, parts, count, 0, relu};
-  std::size_t waiting = 0;  // sums in scratch
-  for (; sum.i < n; ++sum.i) {
+  const auto pass = [&](std::size_t some) {
+    sum.i += some;
+    rows += some * quantized_row_size(width);
+    if (bias != nullptr) sum.bias += some * bias_step;
+  };
+  while ((wide || width == 0) && sum.i < n) {
+    const std::size_t some = smaller(kSummedRows, n - sum.i);
+    sum_rows(sum, bias_step, sum.i + some, width, ahead, scratch, width);
+    quantize_rows_u8(scratch, width, some, width, order, rows);
+    pass(some);
+  }
+  while (sum.i < n) {
     ahead.reach(sum.i);
-    if (wide || width == 0) {
-      kWideBlocks.run(width, sum, scratch + waiting * width);
-      if (++waiting == kSummedRows || sum.i + 1 == n) {
-        quantize_rows_u8(scratch, width, waiting, width, order, rows);
-        rows += waiting * quantized_row_size(width);
-        waiting = 0;
-      }
-    } else {
-      kBlocks.run(width, sum, order, rows);
-      rows += quantized_row_size(width);
-    }
-    if (bias != nullptr) sum.bias += bias_step;
+    kBlocks.run(width, sum, order, rows);
+    pass(1);
   }
 }
 
