@@ -22,6 +22,9 @@ SMALLEST = 32
 _LARGEST = 1 << 16
 """Features whose products with a column of int8 surely fit into 32 bits."""
 
+_LARGEST_WEIGHT = 2.0**50
+"""Sums of whole numbers times the scale of a column of larger weights may overflow."""
+
 
 @dataclass(frozen=True, eq=False)
 class ScreenedLayer:
@@ -111,8 +114,9 @@ class _Finder:
         """Features and columns of a layer of finite numbers."""
         weights = self.graph.constants[node.inputs[1]]
         info = self.infos[node.inputs[0]]
-        if weights.dtype != np.float32 or not np.isfinite(weights).all():
-            raise _UnboundedError("a layer has weights that are not finite")
+        # NaN is not below anything.
+        if weights.dtype != np.float32 or not np.abs(weights).max(initial=0) < _LARGEST_WEIGHT:
+            raise _UnboundedError("a layer has weights that are too large or not finite")
         if info.shape is None or len(info.shape) != 2 or info.rows != 0 or len(weights) > _LARGEST:
             raise _UnboundedError("a layer takes more than one row of each candidate")
         return weights.shape[0], weights.shape[1]

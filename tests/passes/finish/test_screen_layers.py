@@ -91,8 +91,9 @@ def test_a_layer_that_others_read_or_whose_bias_is_not_known_is_exact() -> None:
     given = graph.with_(nodes=(graph.nodes[0], _with_bias(graph.nodes[1], "x2"), graph.nodes[2]))
     given = given.with_(inputs=("x", "x2"), infos={**graph.infos, "x2": Info(F32, (Dim.symbol("N"), 40), 0)})
     assert "no layer of 32 features" in screened(given).why_not
-    infinite = graph.with_(constants={**graph.constants, "w1": np.full((40, 40), np.inf, F32)})
-    assert "no layer of 32 features" in screened(infinite).why_not
+    for value in (np.inf, np.nan, 2.0**50):
+        large = graph.with_(constants={**graph.constants, "w1": np.full((40, 40), value, F32)})
+        assert "no layer of 32 features" in screened(large).why_not
 
 
 def _with_bias(node: Node, bias: str) -> Node:
