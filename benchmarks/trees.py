@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,22 @@ def contestants(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[],
     }
 
 
+def divided(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[], Any]]]:
+    """The same for one request and its candidates: the first half of the features are the request's."""
+    half = FEATURES // 2
+    x = x.copy()
+    x[:, :half] = x[0, :half]
+    names = [f"f{i}" for i in range(FEATURES)]
+    request = {name: float(x[0, i]) for i, name in enumerate(names[:half])}
+    items = {name: x[:, i].copy() for i, name in enumerate(names) if i >= half}
+    found = contestants(folder, x)
+    for title, file in (("LightGBM's file", NAMES["LightGBM"]), ("XGBoost's file", NAMES["XGBoost"])):
+        model = pi.load(folder / file, columns={"X": names})
+        found[title]["ours, by side"] = partial(model.score, request, items, output="score")
+        found[title]["ours, catalogue"] = partial(model.catalog(items, output="score").score, request)
+    return {f"request and items, {title}": runs for title, runs in found.items() if len(runs) > 2}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("trees"))
@@ -87,7 +104,7 @@ def main() -> None:
     train(chosen.folder)
     for rows in chosen.rows:
         x = np.random.default_rng(1).normal(size=(rows, FEATURES)).astype(np.float32)
-        for model, runs in contestants(chosen.folder, x).items():
+        for model, runs in {**contestants(chosen.folder, x), **divided(chosen.folder, x)}.items():
             ours, *others = [np.asarray(run()) for run in runs.values()]
             for name, answer in zip(list(runs)[1:], others, strict=True):
                 # The export rounds thresholds and leaves to float32, and some rows go another way.
@@ -96,7 +113,7 @@ def main() -> None:
             times = take_turns(runs, chosen.turns)
             for name, taken in times.items():
                 speed, ratio = rows / taken / 1e6, taken / times["ours"]
-                print(f"{rows:7} {model:26} {name:12} {1e3 * taken:9.2f} ms {speed:7.4f} M/s {ratio:5.1f}x")
+                print(f"{rows:7} {model:36} {name:15} {1e3 * taken:9.2f} ms {speed:7.4f} M/s {ratio:5.1f}x")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -26,13 +27,11 @@ class LeafSearch {
   // Whether `find` takes a tree: it has up to kMostLeaves leaves, and its branches compare by
   // order.
   bool takes(std::size_t tree) const { return trees_[tree].planes > 0; }
-  // The leaves of a tree are those from its first up to its last; each stands for a node.
-  std::size_t first_leaf(std::size_t tree) const { return trees_[tree].leaves; }
-  std::size_t last_leaf(std::size_t tree) const {
-    return tree + 1 < trees_.size() ? trees_[tree + 1].leaves : leaves_.size();
+  // The nodes that the leaves of a tree stand for; none of a tree that is not taken.
+  std::span<const std::int32_t> leaves(std::size_t tree) const {
+    const std::size_t end = tree + 1 < trees_.size() ? trees_[tree + 1].leaves : leaves_.size();
+    return {leaves_.data() + trees_[tree].leaves, end - trees_[tree].leaves};
   }
-  std::int32_t leaf(std::size_t place) const { return leaves_[place]; }
-  std::size_t leaf_count() const { return leaves_.size(); }
 
   // The work of a search in a tree, and of a walk of one row down it.
   std::size_t tests(std::size_t tree) const {

@@ -13,7 +13,7 @@ from pyrec_infer.backends.base import Callback, Fallbacks, guarded
 from pyrec_infer.backends.numba import NumbaExecutor
 from pyrec_infer.errors import IdRangeError, PyrecError, ResourceLimitError
 from pyrec_infer.extension import native
-from pyrec_infer.ir import Array, Dim, Forest, Info, Linear, Node, holds_strings
+from pyrec_infer.ir import Array, Dim, Forest, ForestDivision, Info, Linear, Node, holds_strings
 from pyrec_infer.ops import OPS
 from pyrec_infer.ops.core.texts import PARTLY_NATIVE
 from pyrec_infer.ops.hashed import native_attributes
@@ -58,7 +58,7 @@ def plain_attributes(node: Node) -> dict[str, Any]:
     """A node's attributes as numbers, texts, lists and arrays: those of a learned model by themselves."""
     found: dict[str, Any] = {}
     for key, value in node.attributes.items():
-        if isinstance(value, (Forest, Linear)):
+        if isinstance(value, (Forest, ForestDivision, Linear)):
             model = value.chained if isinstance(value, Forest) else value
             found.update({part.name: getattr(model, part.name) for part in fields(model)})
         else:

@@ -19,6 +19,7 @@ from pyrec_infer.ir.arrays import (
 )
 from pyrec_infer.ir.faults import fault, reworded
 from pyrec_infer.ir.forest import AGGREGATES, Comparison, Forest, Label
+from pyrec_infer.ir.forest_division import ForestDivision, Scale, divide_forest
 from pyrec_infer.ir.graph import (
     FOREIGN,
     Attribute,
@@ -50,6 +51,7 @@ __all__ = [
     "Dim",
     "Foreign",
     "Forest",
+    "ForestDivision",
     "Graph",
     "Info",
     "Label",
@@ -58,6 +60,7 @@ __all__ = [
     "Rate",
     "RowAxis",
     "Rows",
+    "Scale",
     "Secret",
     "Shape",
     "Size",
@@ -66,6 +69,7 @@ __all__ = [
     "as_texts",
     "blank_of",
     "bytes_of",
+    "divide_forest",
     "fault",
     "has_symbol",
     "holds_strings",

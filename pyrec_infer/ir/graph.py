@@ -15,6 +15,7 @@ import numpy as np
 from pyrec_infer.errors import ModelError
 from pyrec_infer.ir.arrays import Array
 from pyrec_infer.ir.forest import Forest
+from pyrec_infer.ir.forest_division import ForestDivision
 from pyrec_infer.ir.linear import Linear
 from pyrec_infer.ir.secret import Secret
 from pyrec_infer.ir.sizes import Dim, Shape
@@ -112,6 +113,7 @@ Attribute: TypeAlias = (
     | Array
     | Foreign
     | Forest
+    | ForestDivision
     | Linear
     | Secret
 )

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError, ModelError, ShapeError
-from pyrec_infer.ir import Array, Comparison, Forest, Info, Node, fault
+from pyrec_infer.ir import Array, Comparison, Forest, Info, Node, Shape, fault
 from pyrec_infer.ops.core import rows
 from pyrec_infer.ops.core.registry import Op, element_type
-from pyrec_infer.ops.core.traits import CLASSIFIES, DISCONTINUOUS
+from pyrec_infer.ops.core.traits import CLASSIFIES, DISCONTINUOUS, Count
 from pyrec_infer.ops.scores import apply_transform, labels_info, labels_of, scores_info, second_score
 
 _COMPARISONS = (np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal)
@@ -65,19 +65,18 @@ def leaves_of(forest: Forest, matrix: Array) -> Array:
     return at
 
 
-def scores_of(forest: Forest, matrix: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """The aggregated votes [rows, targets], and which of them got any vote."""
-    count = len(matrix)
-    scores = np.zeros((count, forest.targets), matrix.dtype)
+def votes_of(forest: Forest, leaves: Array, dtype: np.dtype[Any]) -> tuple[Array, NDArray[np.bool_]]:
+    """The aggregated votes [rows, targets] of leaves [rows, trees], and which of them got any vote."""
+    count = len(leaves)
+    scores = np.zeros((count, forest.targets), dtype)
     voted = np.zeros((count, forest.targets), np.bool_)
-    leaves = leaves_of(forest, matrix)
     for tree in range(leaves.shape[1]):
         start, end = forest.vote_start[leaves[:, tree]], forest.vote_start[leaves[:, tree] + 1]
         for offset in range(int((end - start).max(initial=0))):
             row = np.flatnonzero(start + offset < end)
             vote = start[row] + offset
             target = forest.vote_targets[vote]
-            weight = forest.vote_weights[vote].astype(matrix.dtype)
+            weight = forest.vote_weights[vote].astype(dtype)
             before = scores[row, target]
             if forest.aggregate in ("MIN", "MAX"):
                 better = np.minimum if forest.aggregate == "MIN" else np.maximum
@@ -86,16 +85,26 @@ def scores_of(forest: Forest, matrix: Array) -> tuple[Array, NDArray[np.bool_]]:
                 scores[row, target] = before + weight
             voted[row, target] = True
     if forest.aggregate == "AVERAGE":
-        scores /= matrix.dtype.type(len(forest.roots))
+        scores /= dtype.type(len(forest.roots))
     return scores, voted
+
+
+def scores_of(forest: Forest, votes: tuple[Array, NDArray[np.bool_]]) -> Array:
+    """The scores of rows with such votes."""
+    scores, _ = votes
+    scores[:, : len(forest.base)] += forest.base.astype(scores.dtype)
+    return apply_transform(forest.transform, scores)
+
+
+def _votes(forest: Forest, x: Array) -> tuple[Array, NDArray[np.bool_]]:
+    matrix = _matrix(forest, x)
+    return votes_of(forest, leaves_of(forest, matrix), matrix.dtype)
 
 
 def _evaluate(node: Node, inputs: Sequence[Any]) -> list[Any]:
     forest = forest_of(node)
-    scores, _ = scores_of(forest, _matrix(forest, inputs[0]))
-    scores[:, : len(forest.base)] += forest.base.astype(scores.dtype)
     dtype = node.attribute("dtype", inputs[0].dtype)
-    return [apply_transform(forest.transform, scores).astype(dtype)]
+    return [scores_of(forest, _votes(forest, inputs[0])).astype(dtype)]
 
 
 def _two_classes(forest: Forest, scores: Array) -> tuple[Array, Array]:
@@ -120,9 +129,10 @@ def _two_classes(forest: Forest, scores: Array) -> tuple[Array, Array]:
     return label, second_score(transform, score, positive)
 
 
-def _classify(node: Node, inputs: Sequence[Any]) -> list[Any]:
-    forest, labels = forest_of(node), _classes(node)
-    scores, voted = scores_of(forest, _matrix(forest, inputs[0]))
+def classes_of(node: Node, votes: tuple[Array, NDArray[np.bool_]]) -> list[Array]:
+    """The labels and the scores of rows with such votes."""
+    forest, labels = forest_of(node), require_classes(node)
+    scores, voted = votes
     if forest.targets <= 2:
         position, scores = _two_classes(forest, scores)
     else:
@@ -134,13 +144,17 @@ def _classify(node: Node, inputs: Sequence[Any]) -> list[Any]:
     return [labels[position], scores.astype(np.float32)]
 
 
+def _classify(node: Node, inputs: Sequence[Any]) -> list[Any]:
+    return classes_of(node, _votes(forest_of(node), inputs[0]))
+
+
 def _infer(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
     info = inputs[0]
     given = np.float32 if info is None or info.dtype is None else info.dtype
     return [scores_info(node, info, forest_of(node).targets, node.attribute("dtype", given))]
 
 
-def _classes(node: Node) -> Array:
+def require_classes(node: Node) -> Array:
     """One score for each label, but one for the two of a yes or no."""
     forest = forest_of(node)
     labels = labels_of(node, max(forest.targets, 2))
@@ -150,8 +164,14 @@ def _classes(node: Node) -> Array:
 
 
 def _infer_classes(node: Node, inputs: Sequence[Info | None]) -> list[Info]:
-    labels = labels_info(node, inputs[0], _classes(node))
+    labels = labels_info(node, inputs[0], require_classes(node))
     return [labels, scores_info(node, inputs[0], forest_of(node).targets)]
+
+
+def branch_flops(node: Node, shapes: Sequence[Shape | None], made: int, count: Count) -> int:
+    """One for each branch and each vote."""
+    forest = forest_of(node)
+    return int((forest.comparisons != Comparison.LEAF).sum()) + len(forest.roots)
 
 
 OPS: tuple[Op, ...] = (
@@ -162,6 +182,7 @@ OPS: tuple[Op, ...] = (
         _evaluate,
         rows.per_row,
         traits=DISCONTINUOUS,
+        flops=branch_flops,
         check=_check,
         given={"forest": Forest, "dtype": str},
     ),
@@ -172,7 +193,8 @@ OPS: tuple[Op, ...] = (
         _classify,
         rows.per_row,
         traits=CLASSIFIES | DISCONTINUOUS,
-        check=_classes,
+        flops=branch_flops,
+        check=require_classes,
         given={"forest": Forest, "labels": np.ndarray},
     ),
 )

@@ -65,6 +65,7 @@ from pyrec_infer.passes.select.drop_inputs import drop_inputs
 from pyrec_infer.passes.select.select_scores import add_inputs, select_scores
 from pyrec_infer.passes.select.take_columns import take_columns
 from pyrec_infer.passes.split.bind_sizes import bind_sizes
+from pyrec_infer.passes.split.divide_forests import divide_forests
 from pyrec_infer.passes.split.fold_dots import fold_dots
 from pyrec_infer.passes.split.fold_tables import fold_tables
 from pyrec_infer.passes.split.fuse_lookups import fuse_lookups
@@ -161,6 +162,9 @@ SPLIT: tuple[Step, ...] = (
     Step(split_lookups, BY_SIDE, clean=True),
     Step(split_sums, BY_SIDE, clean=True),
     Step(split_pair_dots, BY_SIDE, clean=True),
+    Step(divide_forests, BY_SIDE, stores_items, clean=True),
+    # Records are the same for few and for many candidates.
+    Step(divide_forests, BY_SIDE, aim=Aim.MANY, clean=True),
     Step(turn_products, BY_SIDE, clean=True),
     Step(split_products, BY_SIDE, clean=True),
     Step(fold_dots, BY_SIDE, aim=Aim.MANY, clean=True),

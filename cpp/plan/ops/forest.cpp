@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "plan/op_list.h"
+#include "plan/ops/forests.h"
 #include "plan/ops/scores.h"
 #include "plan/tensor_tools.h"
+#include "trees/forest_votes.h"
 #include "trees/leaf_search.h"
 #include "trees/ranked_forest.h"
 #include "trees/walker.h"
@@ -49,6 +51,8 @@ bool all_within(const Indices& values, std::size_t limit) {
     return value >= 0 && static_cast<std::size_t>(value) < limit;
   });
 }
+
+}  // namespace
 
 Forest forest_of(const Attributes& attributes) {
   Forest forest;
@@ -89,41 +93,31 @@ Forest forest_of(const Attributes& attributes) {
   return forest;
 }
 
-class Ensemble {
+namespace {
+
+// Votes of rows of features.
+class FeatureEnsemble {
  public:
-  explicit Ensemble(const Attributes& attributes)
-      : forest_(forest_of(attributes)),
-        transform_(transform_of(attributes.text("transform", "NONE"))),
-        search_(forest_),
-        ranked_(RankedForest::make(forest_)) {
-    for (std::size_t tree = 0; tree < forest_.roots.size(); ++tree) {
-      targets_.push_back(target_of(tree));
-      searches_all_ = searches_all_ && search_.takes(tree);
-    }
-    for (std::int32_t target = 0; target < forest_.targets; ++target) {
-      if (std::find(targets_.begin(), targets_.end(), target) == targets_.end()) continue;
-      certain_.push_back(target);
-    }
-    for (std::size_t place = 0; place < search_.leaf_count(); ++place) {
-      add_weight(search_.leaf(place), weights_, narrow_weights_);
-    }
-    if (ranked_) few_rows_ = few_rows();
-    for (std::size_t i = 0; few_rows_ > 0 && i < ranked_->slots(); ++i) {
-      add_weight(ranked_->node(static_cast<std::uint32_t>(i)), slot_weights_, narrow_slot_weights_);
-    }
-    if (ranked_ || searches_all_) return;
-    wide_.emplace(forest_);
-    // A forest of float64 is never walked in float32.
-    if (!forest_.wide) narrow_.emplace(forest_);
+  explicit FeatureEnsemble(const OpSpec& spec) : FeatureEnsemble(forest_of(spec.attributes)) {
+    narrow_scores_ = spec.attributes.text("dtype", "") == "float32";
   }
 
-  const Forest& forest() const { return forest_; }
-  Transform transform() const { return transform_; }
+  const Forest& forest() const { return votes_.forest(); }
+
+  DType score_type(std::span<const Value* const> in) const {
+    return narrow_scores_ ? DType::kFloat32 : required(in, 0).dtype;
+  }
+
+  std::int64_t rows(std::span<const Value* const> in) const {
+    const Tensor& x = required(in, 0);
+    return x.rank() == 2 ? x.shape[0] : 1;
+  }
 
   // Calls finish(row, scores, voted) for each row with its aggregated votes, in float32 or float64.
   template <class F>
-  void run(Context& context, const Tensor& x, F finish) const {
-    if (forest_.wide || x.dtype == DType::kFloat64) {
+  void run(Context& context, std::span<const Value* const> in, F finish) const {
+    const Tensor& x = required(in, 0);
+    if (forest().wide || x.dtype == DType::kFloat64) {
       score(context, feature_matrix(context, x, DType::kFloat64), wide_, finish);
     } else {
       score(context, feature_matrix(context, x, DType::kFloat32), narrow_, finish);
@@ -131,54 +125,42 @@ class Ensemble {
   }
 
  private:
-  static constexpr auto kRows = static_cast<std::int64_t>(kForestRows);
+  static constexpr std::int64_t kRows = ForestVotes::kRows;
   static_assert(kRows == RankedForest::kBlock);
   using Ends = std::array<std::int32_t, kForestRows>;
 
-  // What goes through the trees together: the rows, room for their ranks, and their votes, those
-  // for a target one after another.
+  // What goes through the trees together: the rows, room for their ranks, and their votes.
   template <class T>
-  struct Block {
+  struct Block : ForestVotes::Block<T> {
     const T* x;
-    std::int64_t rows, width;
+    std::int64_t width;
     std::int8_t* bytes;
     std::uint16_t* halves;
-    T* scores;
-    std::uint8_t* voted;
   };
 
-  // What each leaf of a tree that is searched adds one vote to, or -1.
-  std::int32_t target_of(std::size_t tree) const {
-    const bool adds =
-        forest_.aggregate == Aggregate::kSum || forest_.aggregate == Aggregate::kAverage;
-    if (!adds || !search_.takes(tree)) return -1;
-    std::int32_t found = -1;
-    for (std::size_t place = search_.first_leaf(tree); place < search_.last_leaf(tree); ++place) {
-      const auto node = static_cast<std::size_t>(search_.leaf(place));
-      const std::int32_t vote = forest_.vote_start[node];
-      if (forest_.vote_start[node + 1] != vote + 1) return -1;
-      const std::int32_t target = forest_.vote_target[static_cast<std::size_t>(vote)];
-      if (found >= 0 && found != target) return -1;
-      found = target;
+  explicit FeatureEnsemble(const Forest& forest)
+      : votes_(forest), search_(forest), ranked_(RankedForest::make(forest)) {
+    for (std::size_t tree = 0; tree < forest.roots.size(); ++tree) {
+      votes_.add_tree(search_.leaves(tree));
+      searches_all_ = searches_all_ && search_.takes(tree);
     }
-    return found;
-  }
-
-  // A node's first vote, or 0.
-  void add_weight(std::int32_t at, Reals& wide, std::vector<float>& narrow) const {
-    const auto node = static_cast<std::size_t>(at);
-    const auto vote = static_cast<std::size_t>(forest_.vote_start[node]);
-    const bool any = forest_.vote_start[node + 1] > forest_.vote_start[node];
-    const double weight = any ? forest_.vote_weight[vote] : 0;
-    wide.push_back(weight);
-    narrow.push_back(static_cast<float>(weight));
+    if (ranked_) few_rows_ = few_rows();
+    for (std::size_t i = 0; few_rows_ > 0 && i < ranked_->slots(); ++i) {
+      const double weight = votes_.first_vote(ranked_->node(static_cast<std::uint32_t>(i)));
+      slot_weights_.push_back(weight);
+      narrow_slot_weights_.push_back(static_cast<float>(weight));
+    }
+    if (ranked_ || searches_all_) return;
+    wide_.emplace(forest);
+    // A forest of float64 is never walked in float32.
+    if (!forest.wide) narrow_.emplace(forest);
   }
 
   // How many rows are sooner walked down all trees than their leaves are searched: a search takes
   // its tests for any number of rows.
   std::int64_t few_rows() const {
     std::size_t searched = 0, walked = 0;
-    for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
+    for (std::size_t tree = 0; tree < votes_.trees(); ++tree) {
       if (!search_.takes(tree)) continue;
       searched += kSearch + search_.tests(tree);
       walked += kWalk + search_.steps(tree);
@@ -191,11 +173,11 @@ class Ensemble {
   void score(Context& context, const Tensor& matrix, const std::optional<Walker<T>>& walker,
              F finish) const {
     const std::int64_t count = matrix.shape[0], width = matrix.shape[1];
-    if (width < forest_.width) {
-      throw OpError(ErrorKind::kShape, "expected at least " + std::to_string(forest_.width) +
+    if (width < forest().width) {
+      throw OpError(ErrorKind::kShape, "expected at least " + std::to_string(forest().width) +
                                            " features, got " + std::to_string(width));
     }
-    const std::int64_t targets = forest_.targets;
+    const std::int64_t targets = forest().targets;
     // Of one row, and of all with the rows side by side.
     const Tensor row_scores = allocate(context, DTypeOf<T>::value, Shape{targets});
     const Tensor row_voted = allocate(context, DType::kUint8, Shape{targets});
@@ -205,13 +187,11 @@ class Ensemble {
     const Tensor bytes = allocate(context, DType::kInt8, Shape{searched});
     const std::int64_t columns = ranked_ ? ranked_->columns() : 0;
     const Tensor halves = allocate(context, DType::kUint16, Shape{columns, kRows});
-    Block<T> block{nullptr,
-                   0,
+    Block<T> block{{0, all_scores.as<T>(), all_voted.as<std::uint8_t>()},
+                   nullptr,
                    width,
                    bytes.as<std::int8_t>(),
-                   halves.as<std::uint16_t>(),
-                   all_scores.as<T>(),
-                   all_voted.as<std::uint8_t>()};
+                   halves.as<std::uint16_t>()};
     // Of rows that are not there.
     if (count > few_rows_) {
       std::fill_n(block.bytes, searched, std::int8_t{0});
@@ -220,32 +200,16 @@ class Ensemble {
     for (std::int64_t begin = 0; begin < count; begin += kRows) {
       block.x = matrix.as<T>() + begin * width;
       block.rows = std::min(kRows, count - begin);
-      begin_votes(block);
+      votes_.begin(block);
       if (block.rows <= few_rows_) {
         walk(block);
       } else {
         search(context, block, walker);
       }
       for (std::int64_t r = 0; r < block.rows; ++r) {
-        T* row = row_scores.as<T>();
-        for (std::int64_t j = 0; j < targets; ++j) {
-          row[j] = block.scores[j * kRows + r];
-          if (forest_.aggregate == Aggregate::kAverage) row[j] /= static_cast<T>(targets_.size());
-          row_voted.as<std::uint8_t>()[j] = block.voted[j * kRows + r];
-        }
-        finish(begin + r, row, row_voted.as<std::uint8_t>());
+        votes_.end(block, r, row_scores.as<T>(), row_voted.as<std::uint8_t>());
+        finish(begin + r, row_scores.as<T>(), row_voted.as<std::uint8_t>());
       }
-    }
-  }
-
-  template <class T>
-  void begin_votes(const Block<T>& block) const {
-    for (std::int64_t target = 0; target < forest_.targets; ++target) {
-      std::fill_n(block.scores + target * kRows, block.rows, T(0));
-      std::fill_n(block.voted + target * kRows, block.rows, std::uint8_t(0));
-    }
-    for (const std::int32_t target : certain_) {
-      std::fill_n(block.voted + target * kRows, block.rows, std::uint8_t(1));
     }
   }
 
@@ -254,18 +218,23 @@ class Ensemble {
   void walk(const Block<T>& block) const {
     constexpr std::size_t kGroup = RankedForest::kGroup;
     ranked_->rank_rows(block.x, block.width, block.rows, block.halves);
-    const T* weights = chosen<T>(slot_weights_, narrow_slot_weights_);
-    for (std::size_t tree = 0; tree < targets_.size(); tree += kGroup) {
-      const std::size_t end = std::min(tree + kGroup, targets_.size());
+    const T* weights = nullptr;
+    if constexpr (std::is_same_v<T, float>) {
+      weights = narrow_slot_weights_.data();
+    } else {
+      weights = slot_weights_.data();
+    }
+    for (std::size_t tree = 0; tree < votes_.trees(); tree += kGroup) {
+      const std::size_t end = std::min(tree + kGroup, votes_.trees());
       for (std::int64_t r = 0; r < block.rows; ++r) {
         std::uint32_t ends[kGroup];
         ranked_->walk_trees(tree, block.halves + r * ranked_->columns(), ends);
         for (std::size_t own = tree; own < end; ++own) {
           const std::uint32_t slot = ends[own - tree];
-          if (const std::int32_t target = targets_[own]; target >= 0) {
+          if (const std::int32_t target = votes_.target(own); target >= 0) {
             block.scores[target * kRows + r] += weights[slot];
           } else {
-            vote(ranked_->node(slot), block.scores + r, block.voted + r);
+            votes_.vote(ranked_->node(slot), block, r);
           }
         }
       }
@@ -279,8 +248,8 @@ class Ensemble {
     if (ranked_ && !searches_all_) {
       ranked_->rank_columns(block.x, block.width, block.rows, block.halves);
     }
-    for (std::size_t tree = 0; tree < targets_.size(); ++tree) {
-      if (const std::int32_t target = targets_[tree]; target >= 0) {
+    for (std::size_t tree = 0; tree < votes_.trees(); ++tree) {
+      if (const std::int32_t target = votes_.target(tree); target >= 0) {
         add_votes(context, tree, block, block.scores + target * kRows);
         continue;
       }
@@ -295,7 +264,7 @@ class Ensemble {
         walker->run(tree, block.x, block.rows, block.width, ends.data());
       }
       for (std::int64_t r = 0; r < block.rows; ++r) {
-        vote(ends[static_cast<std::size_t>(r)], block.scores + r, block.voted + r);
+        votes_.vote(ends[static_cast<std::size_t>(r)], block, r);
       }
     }
   }
@@ -305,16 +274,8 @@ class Ensemble {
     std::array<std::uint8_t, kForestRows> leaves;
     const auto rows = static_cast<std::size_t>(block.rows);
     search_.find(context.kernels, tree, block.bytes, rows, leaves.data());
-    const T* weights = chosen<T>(weights_, narrow_weights_) + search_.first_leaf(tree);
+    const T* weights = votes_.weights<T>(tree);
     for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[leaves[r]];
-  }
-
-  template <class T>
-  static const T* chosen(const Reals& wide, const std::vector<float>& narrow) {
-    if constexpr (DTypeOf<T>::value == DType::kFloat32)
-      return narrow.data();
-    else
-      return wide.data();
   }
 
   template <class T>
@@ -323,158 +284,33 @@ class Ensemble {
     const auto rows = static_cast<std::size_t>(block.rows);
     search_.find(context.kernels, tree, block.bytes, rows, leaves.data());
     for (std::size_t r = 0; r < rows; ++r) {
-      ends[r] = search_.leaf(search_.first_leaf(tree) + leaves[r]);
-    }
-  }
-
-  template <class T>
-  void vote(std::int32_t leaf, T* scores, std::uint8_t* voted) const {
-    const auto node = static_cast<std::size_t>(leaf);
-    for (std::int32_t i = forest_.vote_start[node]; i < forest_.vote_start[node + 1]; ++i) {
-      const std::int32_t target = forest_.vote_target[static_cast<std::size_t>(i)];
-      const T weight = static_cast<T>(forest_.vote_weight[static_cast<std::size_t>(i)]);
-      T& score = scores[target * kRows];
-      if (forest_.aggregate == Aggregate::kMin || forest_.aggregate == Aggregate::kMax) {
-        const bool better = forest_.aggregate == Aggregate::kMin ? weight < score : weight > score;
-        if (!voted[target * kRows] || better) score = weight;
-      } else {
-        score += weight;
-      }
-      voted[target * kRows] = 1;
+      ends[r] = search_.leaves(tree)[leaves[r]];
     }
   }
 
   // What a tree takes beside its tests, and a walk beside its branches.
   static constexpr std::size_t kSearch = 16, kWalk = 3;
 
-  Forest forest_;
-  Transform transform_;
+  ForestVotes votes_;
   LeafSearch search_;
   std::optional<RankedForest> ranked_;
   std::int64_t few_rows_ = 0;
-  bool searches_all_ = true;
-  std::vector<std::int32_t> targets_;  // of each tree
-  std::vector<std::int32_t> certain_;  // targets that get votes of every row
-  // Of each leaf of the trees that are searched, and of each slot.
-  Reals weights_, slot_weights_;
-  std::vector<float> narrow_weights_, narrow_slot_weights_;
+  bool searches_all_ = true, narrow_scores_ = false;
+  // Of each slot.
+  Reals slot_weights_;
+  std::vector<float> narrow_slot_weights_;
   // For trees that are not searched, where there are no ranks.
   std::optional<Walker<float>> narrow_;
   std::optional<Walker<double>> wide_;
 };
 
-std::int64_t rows_of(const Tensor& x) { return x.rank() == 2 ? x.shape[0] : 1; }
-
-// The scores with base values and transform; `To` is what comes out.
-template <class To>
-void write_scores(Context& context, const Ensemble& ensemble, const Tensor& x, const Tensor& y) {
-  const Forest& forest = ensemble.forest();
-  ensemble.run(context, x, [&](std::int64_t row, auto* scores, const std::uint8_t*) {
-    using T = std::remove_pointer_t<decltype(scores)>;
-    for (std::size_t i = 0; i < forest.base.size(); ++i)
-      scores[i] += static_cast<T>(forest.base[i]);
-    apply_transform(ensemble.transform(), scores, forest.targets);
-    To* out = y.as<To>() + row * forest.targets;
-    for (std::int64_t i = 0; i < forest.targets; ++i) out[i] = static_cast<To>(scores[i]);
-  });
-}
-
-class ForestScores {
- public:
-  explicit ForestScores(const OpSpec& spec)
-      : ensemble_(spec.attributes), narrow_(spec.attributes.text("dtype", "") == "float32") {}
-
-  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    const Tensor& x = required(in, 0);
-    const Shape shape{rows_of(x), ensemble_.forest().targets};
-    if (x.dtype == DType::kFloat64 && !narrow_) {
-      out[0].tensor = allocate(context, DType::kFloat64, shape);
-      write_scores<double>(context, ensemble_, x, out[0].tensor);
-    } else {
-      const Tensor y = allocate(context, DType::kFloat32, shape);
-      write_scores<float>(context, ensemble_, x, y);
-      out[0].tensor = narrow_ ? y : cast(context, y, x.dtype);
-    }
-  }
-
- private:
-  Ensemble ensemble_;
-  bool narrow_;
-};
-
-class ForestClassifier {
- public:
-  explicit ForestClassifier(const OpSpec& spec)
-      : labels_(elements_of<std::int64_t>(spec.attributes, "labels")), ensemble_(spec.attributes) {
-    const Forest& forest = ensemble_.forest();
-    require(labels_.size() == static_cast<std::size_t>(std::max<std::int64_t>(forest.targets, 2)));
-    for (std::int32_t target : forest.vote_target) {
-      one_class_ = one_class_ && target == forest.vote_target[0];
-    }
-    second_ = one_class_ && !forest.vote_target.empty() && forest.vote_target[0] == 1;
-    for (double weight : forest.vote_weight) positive_ = positive_ && weight >= 0;
-  }
-
-  void run(Context& context, std::span<const Value* const> in, std::span<Value> out) const {
-    const Tensor& x = required(in, 0);
-    const std::int64_t targets = ensemble_.forest().targets;
-    const Tensor labels = allocate(context, DType::kInt64, Shape{rows_of(x)});
-    const Tensor scores = allocate(context, DType::kFloat32, Shape{rows_of(x), targets});
-    ensemble_.run(context, x, [&](std::int64_t row, auto* votes, const std::uint8_t* voted) {
-      const std::int64_t position =
-          targets <= 2 && one_class_ ? decide(votes, targets) : best(votes, voted, targets);
-      labels.as<std::int64_t>()[row] = labels_[static_cast<std::size_t>(position)];
-      for (std::int64_t i = 0; i < targets; ++i) {
-        scores.as<float>()[row * targets + i] = static_cast<float>(votes[i]);
-      }
-    });
-    out[0].tensor = labels;
-    if (out.size() > 1) out[1].tensor = scores;
-  }
-
- private:
-  // Every vote is for the same one of two classes: its score decides.
-  template <class T>
-  std::int64_t decide(T* votes, std::int64_t targets) const {
-    const Reals& base = ensemble_.forest().base;
-    const std::size_t voted = second_ ? 1 : 0;
-    T score = votes[voted];
-    if (voted < base.size()) score += static_cast<T>(base[voted]);
-    const bool yes = score > (positive_ && targets == 2 ? T(0.5) : T(0));
-    if (targets == 2 && !second_ && base.size() < 2) {
-      second_score(ensemble_.transform(), score, positive_, votes);
-    } else {
-      for (std::int64_t i = 0; i < targets; ++i) votes[i] = 0;
-      votes[voted] = score;
-      apply_transform(ensemble_.transform(), votes, targets);
-    }
-    return yes ? 1 : 0;
-  }
-
-  template <class T>
-  std::int64_t best(T* votes, const std::uint8_t* voted, std::int64_t targets) const {
-    const Reals& base = ensemble_.forest().base;
-    std::int64_t found = -1;
-    for (std::int64_t i = 0; i < targets; ++i) {
-      const auto index = static_cast<std::size_t>(i);
-      if (index < base.size()) votes[i] += static_cast<T>(base[index]);
-      const bool counts = targets <= 2 || voted[i] || index < base.size();
-      if (counts && (found < 0 || votes[i] > votes[found])) found = i;
-    }
-    apply_transform(ensemble_.transform(), votes, targets);
-    return std::max<std::int64_t>(found, 0);
-  }
-
-  std::vector<std::int64_t> labels_;
-  Ensemble ensemble_;
-  bool one_class_ = true;
-  bool second_ = false;
-  bool positive_ = true;
-};
-
 constexpr OpEntry kOps[] = {
-    {"pyrec.Forest", make_op<ForestScores>},
-    {"pyrec.ForestClassifier", make_op<ForestClassifier>},
+    {"pyrec.Forest", make_op<ForestScores<FeatureEnsemble>>},
+    {"pyrec.ForestClassifier", make_op<ForestClassifier<FeatureEnsemble>>},
+    {"pyrec.Places", make_places},
+    {"pyrec.PruneForest", make_prune_forest},
+    {"pyrec.PrunedForest", make_pruned_forest},
+    {"pyrec.PrunedForestClassifier", make_pruned_classifier},
 };
 
 }  // namespace
