@@ -38,7 +38,8 @@ EXAMPLES = {
             "cpp/codecs/codec.h",
             "cpp/codecs/codecs.inl.h",
         ),
-        (),
+        # What safetensors files call an element type.
+        ("pyrec_infer/formats/tensors/layout.py",),
     ),
     "An instruction set": (
         "kAvx2Kernels",
