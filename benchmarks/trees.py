@@ -1,8 +1,9 @@
 """Gradient-boosted trees from their libraries' files, beside these libraries and onnxruntime.
 
 ``python -m benchmarks.trees --folder trees --rows 1000 100000`` trains 500 trees of 63 leaves on 50 features
-with LightGBM, and 500 of depth 6 with XGBoost (kept in the folder), compares answers, takes turns in one
-process on one thread, and prints median milliseconds and how many times as fast as each peer ours is.
+with LightGBM, and 500 of depth 6 with XGBoost and CatBoost (kept in the folder), compares answers, takes
+turns in one process on one thread, and prints median milliseconds and how many times as fast as each peer
+ours is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import catboost
 import lightgbm
 import numpy as np
 import onnxruntime
@@ -23,6 +25,7 @@ from benchmarks.turns import take_turns
 
 TREES, LEAVES, DEPTH, FEATURES, TRAINED = 500, 63, 6, 50, 20_000
 NAMES = {"LightGBM": "lightgbm.txt", "onnxruntime": "lightgbm.onnx", "XGBoost": "xgboost.json"}
+CATBOOST = ("catboost.cbm", "catboost.onnx")
 
 
 def train(folder: Path) -> None:
@@ -45,6 +48,14 @@ def train(folder: Path) -> None:
     if not second.exists():
         options = {"objective": "binary:logistic", "max_depth": DEPTH, "nthread": 1}
         xgboost.train(options, xgboost.DMatrix(x, y), TREES).save_model(second)
+    own, third = (folder / name for name in CATBOOST)
+    if not third.exists():
+        model = catboost.CatBoostClassifier(
+            iterations=TREES, depth=DEPTH, thread_count=1, verbose=0, allow_writing_files=False
+        )
+        model.fit(x, y)
+        model.save_model(own)
+        model.save_model(third, format="onnx")
 
 
 def contestants(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[], Any]]]:
@@ -78,6 +89,22 @@ def contestants(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[],
     }
 
 
+def of_levels(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[], Any]]]:
+    """The same for CatBoost's trees, whose branches of one depth test the same."""
+    own, third = (folder / name for name in CATBOOST)
+    model = catboost.CatBoostClassifier().load_model(own)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session, ours = onnxruntime.InferenceSession(third, options), pi.load(third)
+    return {
+        "CatBoost's trees in ONNX": {
+            "ours": lambda: ours.score({}, {"features": x}, output=("probabilities", 1)),
+            "CatBoost": lambda: model.predict_proba(x, thread_count=1)[:, 1],
+            "onnxruntime": lambda: [row[1] for row in session.run(["probabilities"], {"features": x})[0]],
+        }
+    }
+
+
 def divided(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[], Any]]]:
     """The same for one request and its candidates: the first half of the features are the request's."""
     half = FEATURES // 2
@@ -104,7 +131,8 @@ def main() -> None:
     train(chosen.folder)
     for rows in chosen.rows:
         x = np.random.default_rng(1).normal(size=(rows, FEATURES)).astype(np.float32)
-        for model, runs in {**contestants(chosen.folder, x), **divided(chosen.folder, x)}.items():
+        found = [make(chosen.folder, x) for make in (contestants, of_levels, divided)]
+        for model, runs in [item for part in found for item in part.items()]:
             ours, *others = [np.asarray(run()) for run in runs.values()]
             for name, answer in zip(list(runs)[1:], others, strict=True):
                 # The export rounds thresholds and leaves to float32, and some rows go another way.

@@ -311,4 +311,9 @@ using FindLeavesU8 = void (*)(const LeafTest* tests, const std::uint16_t* counts
                               std::size_t planes, const std::int8_t* ranks, std::size_t rows,
                               std::uint8_t* leaves);
 
+// What each row answers to up to eight tests: of each that its rank is below the limit of, the bits
+// that the test keeps. Ranks, rows and room as above.
+using FindAnswersU8 = void (*)(const LeafTest* tests, std::size_t count, const std::int8_t* ranks,
+                               std::size_t rows, std::uint8_t* answers);
+
 }  // namespace pyrec

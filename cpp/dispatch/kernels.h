@@ -106,7 +106,8 @@ namespace pyrec {
 
 #define PYREC_KERNELS_find(X, INNER) X(find_above_f32, FindAboveF32)
 
-#define PYREC_KERNELS_forest(X, INNER) X(find_leaves_u8, FindLeavesU8)
+#define PYREC_KERNELS_forest(X, INNER) \
+  X(find_leaves_u8, FindLeavesU8) X(find_answers_u8, FindAnswersU8)
 
 // Calls F with each family's name.
 #define PYREC_FAMILIES(F, ...)                 \

@@ -64,5 +64,19 @@ void find_leaves_u8(const LeafTest* tests, const std::uint16_t* counts, std::siz
   }
 }
 
+void find_answers_u8(const LeafTest* tests, std::size_t count, const std::int8_t* ranks,
+                     std::size_t rows, std::uint8_t* answers) {
+  for (std::size_t begin = 0; begin < rows; begin += kByteLanes) {
+    Bytes found{};
+    for (const LeafTest* test = tests; test != tests + count; ++test) {
+      SignedBytes rank;
+      std::memcpy(&rank, ranks + std::size_t{test->column} * kForestRows + begin, sizeof(rank));
+      const SignedBytes limit = SignedBytes{} + test->limit;
+      found |= reinterpret_cast<Bytes>(limit > rank) & (Bytes{} + test->keep);
+    }
+    std::memcpy(answers + begin, &found, sizeof(found));
+  }
+}
+
 }  // namespace
 }  // namespace pyrec

@@ -31,15 +31,19 @@ class ForestVotes {
   // Adds the next tree; its leaves in the order in which their numbers count them, none where only
   // nodes are told.
   void add_tree(std::span<const std::int32_t> leaves) {
-    targets_.push_back(target_of(leaves));
-    first_.push_back(weights_.size());
-    for (const std::int32_t leaf : leaves) {
-      weights_.push_back(first_vote(leaf));
-      narrow_weights_.push_back(static_cast<float>(weights_.back()));
+    const std::int32_t leaf = add_alike(leaves) ? leaves[0] : -1;
+    trees_.push_back({weights_.size(), leaves.size(), leaf});
+    const std::span<const std::int32_t> targets = targets_of(leaf);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      for (const std::int32_t leaf : leaves) {
+        const std::int32_t vote = forest_.vote_start[static_cast<std::size_t>(leaf)];
+        weights_.push_back(forest_.vote_weight[static_cast<std::size_t>(vote) + i]);
+        narrow_weights_.push_back(static_cast<float>(weights_.back()));
+      }
+      if (std::find(certain_.begin(), certain_.end(), targets[i]) == certain_.end()) {
+        certain_.push_back(targets[i]);
+      }
     }
-    const std::int32_t target = targets_.back();
-    if (target < 0 || std::find(certain_.begin(), certain_.end(), target) != certain_.end()) return;
-    certain_.push_back(target);
   }
 
   // A leaf's first vote, or 0.
@@ -50,16 +54,20 @@ class ForestVotes {
   }
 
   const Forest& forest() const { return forest_; }
-  std::size_t trees() const { return targets_.size(); }
-  // What each leaf of a tree adds one vote to, or -1.
-  std::int32_t target(std::size_t tree) const { return targets_[tree]; }
-  // These votes, by the leaves' numbers.
+  std::size_t trees() const { return trees_.size(); }
+  // What each leaf of a tree adds a vote to, one after the other; none where leaves differ in that,
+  // or have many.
+  std::span<const std::int32_t> targets(std::size_t tree) const {
+    return targets_of(trees_[tree].leaf);
+  }
+  // The votes for one of these targets, by the leaves' numbers.
   template <class T>
-  const T* weights(std::size_t tree) const {
+  const T* weights(std::size_t tree, std::size_t target) const {
+    const std::size_t first = trees_[tree].first + target * trees_[tree].leaves;
     if constexpr (std::is_same_v<T, float>)
-      return narrow_weights_.data() + first_[tree];
+      return narrow_weights_.data() + first;
     else
-      return weights_.data() + first_[tree];
+      return weights_.data() + first;
   }
 
   template <class T>
@@ -96,32 +104,41 @@ class ForestVotes {
   void end(const Block<T>& block, std::int64_t r, T* scores, std::uint8_t* voted) const {
     for (std::int64_t j = 0; j < forest_.targets; ++j) {
       scores[j] = block.scores[j * kRows + r];
-      if (forest_.aggregate == Aggregate::kAverage) scores[j] /= static_cast<T>(targets_.size());
+      if (forest_.aggregate == Aggregate::kAverage) scores[j] /= static_cast<T>(trees_.size());
       voted[j] = block.voted[j * kRows + r];
     }
   }
 
  private:
-  std::int32_t target_of(std::span<const std::int32_t> leaves) const {
+  static constexpr std::size_t kMostTargets = 16;
+
+  struct Tree {
+    std::size_t first, leaves;  // of the weights
+    std::int32_t leaf;          // that has the targets of all, or -1
+  };
+
+  std::span<const std::int32_t> targets_of(std::int32_t leaf) const {
+    if (leaf < 0) return {};
+    const auto node = static_cast<std::size_t>(leaf);
+    const auto begin = static_cast<std::size_t>(forest_.vote_start[node]);
+    const auto end = static_cast<std::size_t>(forest_.vote_start[node + 1]);
+    return std::span(forest_.vote_target).subspan(begin, end - begin);
+  }
+
+  // Whether all leaves add to the same few targets.
+  bool add_alike(std::span<const std::int32_t> leaves) const {
     const bool adds =
         forest_.aggregate == Aggregate::kSum || forest_.aggregate == Aggregate::kAverage;
-    if (!adds) return -1;
-    std::int32_t found = -1;
-    for (const std::int32_t leaf : leaves) {
-      const auto node = static_cast<std::size_t>(leaf);
-      const std::int32_t vote = forest_.vote_start[node];
-      if (forest_.vote_start[node + 1] != vote + 1) return -1;
-      const std::int32_t target = forest_.vote_target[static_cast<std::size_t>(vote)];
-      if (found >= 0 && found != target) return -1;
-      found = target;
-    }
-    return found;
+    if (!adds || leaves.empty()) return false;
+    const std::span<const std::int32_t> targets = targets_of(leaves[0]);
+    return targets.size() <= kMostTargets && std::ranges::all_of(leaves, [&](std::int32_t leaf) {
+             return std::ranges::equal(targets_of(leaf), targets);
+           });
   }
 
   Forest forest_;
-  std::vector<std::int32_t> targets_;  // of each tree
+  std::vector<Tree> trees_;
   std::vector<std::int32_t> certain_;  // targets that get votes of every row
-  std::vector<std::size_t> first_;     // of each tree's weights
   std::vector<double> weights_;
   std::vector<float> narrow_weights_;
 };

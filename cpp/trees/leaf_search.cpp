@@ -15,6 +15,7 @@ namespace pyrec {
 namespace {
 
 constexpr std::int32_t kMostRank = 255;
+constexpr std::size_t kMostAnswers = 8;
 constexpr std::size_t kMostColumns = std::numeric_limits<std::uint16_t>::max();
 
 using FeatureKey = std::pair<std::int32_t, bool>;
@@ -43,7 +44,9 @@ class LeafSearch::Builder {
   struct Strike {
     std::uint16_t column;
     std::int8_t limit;
+    bool yes_first;
     std::size_t begin, end;
+    unsigned test = 0;  // of the tree's different ones
   };
 
   void add(std::int32_t root) {
@@ -53,10 +56,15 @@ class LeafSearch::Builder {
     Tree tree{made_.tests_.size(), made_.counts_.size(), made_.leaves_.size()};
     steps_ = 0;
     if (lay_out(static_cast<std::size_t>(root), 0)) {
-      made_.leaves_.insert(made_.leaves_.end(), leaves_.begin(), leaves_.end());
-      tree.planes = (leaves_.size() + 7) / 8;
-      for (std::size_t plane = tree.planes; plane-- > 0;) add_plane(plane);
       tree.steps = steps_ / leaves_.size();
+      tree.planes = (leaves_.size() + 7) / 8;
+      tree.by_answers = tree.planes > 1 && number_tests();
+      if (tree.by_answers) {
+        add_answers(static_cast<std::size_t>(root));
+      } else {
+        for (std::size_t plane = tree.planes; plane-- > 0;) add_plane(plane);
+      }
+      made_.leaves_.insert(made_.leaves_.end(), leaves_.begin(), leaves_.end());
     } else {
       forget_columns(columns);
     }
@@ -79,6 +87,52 @@ class LeafSearch::Builder {
     made_.columns_ = std::move(sorted);
   }
 
+  // Tells the tree's different tests apart; false where they are more than a byte has bits, or have
+  // many more sets of answers than the tree has leaves.
+  bool number_tests() {
+    different_.clear();
+    for (Strike& strike : strikes_) {
+      const LeafTest wanted{strike.column, strike.limit, 0};
+      const auto same = [&](const LeafTest& test) { return is_same(test, wanted); };
+      const auto found = std::find_if(different_.begin(), different_.end(), same);
+      strike.test = static_cast<unsigned>(found - different_.begin());
+      if (found != different_.end()) continue;
+      if (different_.size() == kMostAnswers) return false;
+      different_.push_back(
+          {strike.column, strike.limit, static_cast<std::uint8_t>(1u << strike.test)});
+    }
+    return std::size_t{1} << different_.size() <= 2 * leaves_.size();
+  }
+
+  // Makes of the leaves those of all answers.
+  void add_answers(std::size_t root) {
+    made_.tests_.insert(made_.tests_.end(), different_.begin(), different_.end());
+    leaves_.assign(std::size_t{1} << different_.size(), 0);
+    std::size_t strikes = strikes_.size();
+    place_leaves(root, 0, 0, strikes);
+  }
+
+  // Puts the leaves below a node in the places of all answers with these bits and without those.
+  // The strikes of what is below lie in front of its own, those of a no last.
+  void place_leaves(std::size_t node, unsigned with, unsigned without, std::size_t& strikes) {
+    if (forest_.comparisons[node] == Comparison::kLeaf) {
+      for (unsigned answers = 0; answers < leaves_.size(); ++answers) {
+        if ((answers & with) != with || (answers & without) != 0) continue;
+        leaves_[answers] = static_cast<std::int32_t>(node);
+      }
+      return;
+    }
+    const Strike& strike = strikes_[--strikes];
+    const unsigned bit = 1u << strike.test;
+    const unsigned yes = strike.yes_first ? bit : 0, no = bit ^ yes;
+    place_leaves(static_cast<std::size_t>(forest_.no[node]), with | no, without | yes, strikes);
+    place_leaves(static_cast<std::size_t>(forest_.yes[node]), with | yes, without | no, strikes);
+  }
+
+  static bool is_same(const LeafTest& a, const LeafTest& b) {
+    return a.column == b.column && a.limit == b.limit;
+  }
+
   // The tests of one byte of the set of leaves, of the last first, so that the first that is left
   // is what stays.
   void add_plane(std::size_t plane) {
@@ -88,7 +142,15 @@ class LeafSearch::Builder {
       const std::size_t end = std::min(strike.end, 8 * plane + 8);
       if (begin >= end) continue;
       const unsigned struck = ((1u << (end - begin)) - 1u) << (begin - 8 * plane);
-      made_.tests_.push_back({strike.column, strike.limit, static_cast<std::uint8_t>(~struck)});
+      const LeafTest test{strike.column, strike.limit, static_cast<std::uint8_t>(~struck)};
+      const auto own = made_.tests_.end() - count;
+      const auto same = [&](const LeafTest& other) { return is_same(other, test); };
+      if (const auto found = std::find_if(own, made_.tests_.end(), same);
+          found != made_.tests_.end()) {
+        found->keep &= test.keep;
+        continue;
+      }
+      made_.tests_.push_back(test);
       ++count;
     }
     made_.counts_.push_back(count);
@@ -148,8 +210,8 @@ class LeafSearch::Builder {
     if (number >= kMostColumns) return false;
     const int below = static_cast<int>(within) - 127;
     const int limit = reversed ? -below : below;
-    strikes_.push_back(
-        {static_cast<std::uint16_t>(number), static_cast<std::int8_t>(limit), begin, end});
+    strikes_.push_back({static_cast<std::uint16_t>(number), static_cast<std::int8_t>(limit),
+                        yes_first, begin, end});
     return true;
   }
 
@@ -176,6 +238,7 @@ class LeafSearch::Builder {
   std::map<Column, std::size_t> numbers_;
   std::vector<std::int32_t> leaves_;
   std::vector<Strike> strikes_;
+  std::vector<LeafTest> different_;
   std::size_t steps_ = 0;  // to all leaves
 };
 

@@ -6,6 +6,9 @@
 // left is the row's (Lucchese et al., "QuickScorer: A Fast Algorithm to Rank Documents with
 // Additive Ensembles of Regression Trees", SIGIR 2015, section 3). The side with fewer leaves comes
 // first, and answers compare bytes: places among the thresholds of a feature.
+//
+// A tree of few different tests, as those whose branches of one depth test the same, has a leaf for
+// each set of answers instead.
 
 #include <compare>
 #include <cstdint>
@@ -27,7 +30,8 @@ class LeafSearch {
   // Whether `find` takes a tree: it has up to kMostLeaves leaves, and its branches compare by
   // order.
   bool takes(std::size_t tree) const { return trees_[tree].planes > 0; }
-  // The nodes that the leaves of a tree stand for; none of a tree that is not taken.
+  // The nodes that the leaves of a tree stand for, maybe one for several; none of a tree that is
+  // not taken.
   std::span<const std::int32_t> leaves(std::size_t tree) const {
     const std::size_t end = tree + 1 < trees_.size() ? trees_[tree + 1].leaves : leaves_.size();
     return {leaves_.data() + trees_[tree].leaves, end - trees_[tree].leaves};
@@ -49,6 +53,10 @@ class LeafSearch {
   void find(const Kernels& kernels, std::size_t tree, const std::int8_t* ranks, std::size_t rows,
             std::uint8_t* leaves) const {
     const Tree& found = trees_[tree];
+    if (found.by_answers) {
+      kernels.find_answers_u8(tests_.data() + found.tests, tests(tree), ranks, rows, leaves);
+      return;
+    }
     kernels.find_leaves_u8(tests_.data() + found.tests, counts_.data() + found.counts, found.planes,
                            ranks, rows, leaves);
   }
@@ -59,6 +67,7 @@ class LeafSearch {
   struct Tree {
     std::size_t tests = 0, counts = 0, leaves = 0, planes = 0;
     std::size_t steps = 0;  // to a leaf, on average
+    bool by_answers = false;
   };
   // Thresholds that the numbers of a feature are placed among: a number is behind those below it
   // or, if it is strict, those up to it.

@@ -62,4 +62,37 @@ def _find_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
             yield columns, limits, kept, counts, ranks
 
 
-KERNELS = (KernelSpec("find_leaves_u8", _first_kept, find_leaves_u8, EXACT, _find_cases),)
+@compiled
+def _answer_loop(columns: Any, limits: Any, kept: Any, ranks: Any, answers: Any) -> None:
+    for row in range(answers.shape[0]):
+        for test in range(columns.shape[0]):
+            if ranks[columns[test], row] < limits[test]:
+                answers[row] |= kept[test]
+
+
+def find_answers_u8(columns: Array, limits: Array, kept: Array, ranks: Array) -> Array:
+    """The bits of all tests whose limits the row's ranks are below."""
+    answers = np.zeros(ranks.shape[1], np.uint8)
+    _answer_loop(columns, limits, kept, ranks, answers)
+    return answers
+
+
+def _answers(columns: Array, limits: Array, kept: Array, ranks: Array) -> Array:
+    below = ranks[columns] < limits[:, np.newaxis]
+    found: Array = np.bitwise_or.reduce(np.where(below, kept[:, np.newaxis], 0), axis=0, initial=0)
+    return found
+
+
+def _answer_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    for count, rows in ((0, 64), (1, 1), (6, 16), (8, 17), (8, 33), (5, 64)):
+        ranks = rng.integers(-128, 128, (9, rows)).astype(np.int8)
+        ranks[0, 0], ranks[1, 0] = -128, 127
+        columns = rng.integers(0, 9, count).astype(np.uint16)
+        limits = rng.choice(np.asarray([-127, -60, 0, 90, 127]), count).astype(np.int8)
+        yield columns, limits, (1 << np.arange(count)).astype(np.uint8), ranks
+
+
+KERNELS = (
+    KernelSpec("find_leaves_u8", _first_kept, find_leaves_u8, EXACT, _find_cases),
+    KernelSpec("find_answers_u8", _answers, find_answers_u8, EXACT, _answer_cases),
+)

@@ -51,6 +51,21 @@ def test_votes_are_those_of_the_reference(seed: int, kind: Any) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(6))
+def test_trees_of_few_tests_are_decided_by_their_answers(seed: int, kind: Any) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(2000 if seed % 2 else 3).astype(kind)
+    grower = Grower(rng, values, [ORDERED, ORDERED[:1]][seed % 2])
+    for depth in (1, 3, 4, 5, 6, 7, 8, 9):
+        grower.levels(depth, (0.0, 0.0, 0.1)[seed % 3])
+    targets, votes = ((1, "one"), (3, "all"), (20, "all"), (2, "some"))[seed % 4]
+    forest = grower.forest(kind, targets, AGGREGATES[seed % 2], votes)
+    for count in (1, 7, 64, 100):
+        found, expected = run(forest, rows(rng, count, kind, values))
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_paths_that_meet_are_many_leaves() -> None:
     """A ladder of 40 rungs has 2^40 paths to one of two leaves."""
     rungs, rng = 40, np.random.default_rng(0)

@@ -40,6 +40,28 @@ class Grower:
             ]
         return place
 
+    def levels(self, depth: int, early: float) -> None:
+        """A tree whose branches of one depth test the same; a share of its paths ends early."""
+        tests = [
+            [
+                self.rng.choice(self.choices),
+                self.rng.integers(COLUMNS),
+                self.rng.choice(self.values),
+                self.rng.random() < 0.4,
+            ]
+            for _ in range(depth)
+        ]
+        self.roots.append(self._below(tests, early))
+
+    def _below(self, tests: list[list[Any]], early: float) -> int:
+        place = len(self.nodes)
+        self.nodes.append([Comparison.LEAF, 0, 0.0, place, place, False])
+        if tests and self.rng.random() >= early:
+            (how, feature, threshold, missing), *others = tests
+            children = self._below(others, early), self._below(others, early)
+            self.nodes[place] = [how, feature, threshold, *children, missing]
+        return place
+
     def forest(self, kind: Any, targets: int, aggregate: str, votes: str) -> Forest:
         columns = [np.asarray(column) for column in zip(*self.nodes, strict=True)]
         leaf = columns[0] == Comparison.LEAF
@@ -48,6 +70,9 @@ class Grower:
             # One target for each tree, as boosting of several classes has them.
             tree = np.searchsorted(self.roots, np.flatnonzero(leaf), side="right") - 1
             chosen = tree % targets
+        elif votes == "all":
+            counts = np.where(leaf, targets, 0)
+            chosen = np.tile(np.arange(targets), leaf.sum())
         else:
             counts = np.where(leaf, self.rng.integers(0, 3, len(leaf)), 0)
             chosen = self.rng.integers(0, targets, counts.sum())

@@ -231,8 +231,8 @@ class FeatureEnsemble {
         ranked_->walk_trees(tree, block.halves + r * ranked_->columns(), ends);
         for (std::size_t own = tree; own < end; ++own) {
           const std::uint32_t slot = ends[own - tree];
-          if (const std::int32_t target = votes_.target(own); target >= 0) {
-            block.scores[target * kRows + r] += weights[slot];
+          if (const auto targets = votes_.targets(own); targets.size() == 1) {
+            block.scores[targets[0] * kRows + r] += weights[slot];
           } else {
             votes_.vote(ranked_->node(slot), block, r);
           }
@@ -249,8 +249,8 @@ class FeatureEnsemble {
       ranked_->rank_columns(block.x, block.width, block.rows, block.halves);
     }
     for (std::size_t tree = 0; tree < votes_.trees(); ++tree) {
-      if (const std::int32_t target = votes_.target(tree); target >= 0) {
-        add_votes(context, tree, block, block.scores + target * kRows);
+      if (!votes_.targets(tree).empty()) {
+        add_votes(context, tree, block);
         continue;
       }
       Ends ends;
@@ -270,12 +270,16 @@ class FeatureEnsemble {
   }
 
   template <class T>
-  void add_votes(Context& context, std::size_t tree, const Block<T>& block, T* scores) const {
+  void add_votes(Context& context, std::size_t tree, const Block<T>& block) const {
     std::array<std::uint8_t, kForestRows> leaves;
     const auto rows = static_cast<std::size_t>(block.rows);
     search_.find(context.kernels, tree, block.bytes, rows, leaves.data());
-    const T* weights = votes_.weights<T>(tree);
-    for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[leaves[r]];
+    const std::span<const std::int32_t> targets = votes_.targets(tree);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      T* scores = block.scores + targets[i] * kRows;
+      const T* weights = votes_.weights<T>(tree, i);
+      for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[leaves[r]];
+    }
   }
 
   template <class T>

@@ -251,11 +251,13 @@ class PrunedEnsemble {
   void add(Context& context, std::size_t tree, const ForestDivision::Pruned& pruned,
            const std::int8_t* ranks, const ForestVotes::Block<T>& block) const {
     const auto rows = static_cast<std::size_t>(block.rows);
-    const std::int32_t target = votes_.target(tree);
-    if (target >= 0 && pruned.leaves.size() == 1) {
-      T* scores = block.scores + target * kRows;
-      const T weight = votes_.weights<T>(tree)[pruned.leaves[0]];
-      for (std::size_t r = 0; r < rows; ++r) scores[r] += weight;
+    const std::span<const std::int32_t> targets = votes_.targets(tree);
+    if (!targets.empty() && pruned.leaves.size() == 1) {
+      for (std::size_t i = 0; i < targets.size(); ++i) {
+        T* scores = block.scores + targets[i] * kRows;
+        const T weight = votes_.weights<T>(tree, i)[pruned.leaves[0]];
+        for (std::size_t r = 0; r < rows; ++r) scores[r] += weight;
+      }
       return;
     }
     std::array<std::uint8_t, kForestRows> found{};
@@ -263,14 +265,14 @@ class PrunedEnsemble {
       context.kernels.find_leaves_u8(pruned.tests, pruned.counts, pruned.planes, ranks, rows,
                                      found.data());
     }
-    if (target >= 0) {
-      T* scores = block.scores + target * kRows;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      T* scores = block.scores + targets[i] * kRows;
       std::array<T, 256> weights;
-      const T* all = votes_.weights<T>(tree);
-      for (std::size_t i = 0; i < pruned.leaves.size(); ++i) weights[i] = all[pruned.leaves[i]];
+      const T* all = votes_.weights<T>(tree, i);
+      for (std::size_t j = 0; j < pruned.leaves.size(); ++j) weights[j] = all[pruned.leaves[j]];
       for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[found[r]];
-      return;
     }
+    if (!targets.empty()) return;
     const std::span<const std::int32_t> nodes = division_.leaves(tree);
     for (std::size_t r = 0; r < rows; ++r) {
       votes_.vote(nodes[pruned.leaves[found[r]]], block, static_cast<std::int64_t>(r));
