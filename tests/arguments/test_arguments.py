@@ -50,8 +50,9 @@ def test_every_error_is_at_the_top() -> None:
 
 
 def test_precisions_are_literals() -> None:
-    hint = get_type_hints(pi.load)["precision"]
+    hint, nothing = get_args(get_type_hints(pi.load)["precision"])
     assert get_origin(hint) is Literal
+    assert nothing is type(None)
     assert get_args(hint) == PRECISIONS
     assert {"fp32", "bf16", "fp16", "int8"} <= set(PRECISIONS)
 
