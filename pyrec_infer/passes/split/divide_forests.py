@@ -92,6 +92,6 @@ def divide_forests(graph: Graph, sides: Sides) -> Graph:
     ...          Node("pyrec.Forest", ("x",), ("y",), {"forest": forest}))
     >>> graph = divide_forests(Graph(("u", "i"), ("y",), nodes, {}, infos), Sides(frozenset("u")))
     >>> [node.op for node in graph.nodes]
-    ['pyrec.Places', 'pyrec.PruneForest', 'pyrec.Places', 'pyrec.PrunedForest']
+    ['pyrec.Places', 'pyrec.Places', 'pyrec.PruneForest', 'pyrec.PrunedForest']
     """
     return apply_rules(graph, dict.fromkeys(_DIVIDED, (_divide,)), sides)
