@@ -58,14 +58,18 @@ def train(folder: Path) -> None:
         model.save_model(third, format="onnx")
 
 
+def _session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options)
+
+
 def contestants(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[], Any]]]:
     """For each of our models, what scores the same rows: ours first."""
     first, converted, second = (folder / name for name in NAMES.values())
     booster, other = lightgbm.Booster(model_file=first), xgboost.Booster(model_file=second)
     other.set_param({"nthread": 1})
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(converted, options)
+    session = _session(converted)
     ours = {path: pi.load(path) for path in (first, converted, second)}
 
     def score(path: Path) -> Any:
@@ -93,9 +97,7 @@ def of_levels(folder: Path, x: np.ndarray) -> dict[str, dict[str, Callable[[], A
     """The same for CatBoost's trees, whose branches of one depth test the same."""
     own, third = (folder / name for name in CATBOOST)
     model = catboost.CatBoostClassifier().load_model(own)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session, ours = onnxruntime.InferenceSession(third, options), pi.load(third)
+    session, ours = _session(third), pi.load(third)
     return {
         "CatBoost's trees in ONNX": {
             "ours": lambda: ours.score({}, {"features": x}, output=("probabilities", 1)),

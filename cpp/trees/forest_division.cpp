@@ -5,6 +5,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "trees/planes.h"
+
 namespace pyrec {
 
 namespace {
@@ -52,10 +54,8 @@ class ForestDivision::Pruner {
       std::uint16_t count = 0;
       for (std::size_t i = 0; i < struck_; ++i) {
         const Strike& strike = strikes_[i];
-        const std::size_t begin = std::max(strike.begin, 8 * plane);
-        const std::size_t end = std::min(strike.end, 8 * plane + 8);
-        if (begin >= end) continue;
-        const unsigned kept = ~(((1U << (end - begin)) - 1U) << (begin - 8 * plane)) & 0xffU;
+        const unsigned kept = kept_of(plane, strike.begin, strike.end);
+        if (kept == kAllKept) continue;
         *words++ = strike.column;
         *words++ =
             static_cast<std::uint16_t>(static_cast<std::uint8_t>(strike.limit) | (kept << 8));

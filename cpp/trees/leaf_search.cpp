@@ -9,6 +9,7 @@
 #include <span>
 
 #include "trees/places.h"
+#include "trees/planes.h"
 
 namespace pyrec {
 
@@ -138,11 +139,9 @@ class LeafSearch::Builder {
   void add_plane(std::size_t plane) {
     std::uint16_t count = 0;
     for (const Strike& strike : strikes_) {
-      const std::size_t begin = std::max(strike.begin, 8 * plane);
-      const std::size_t end = std::min(strike.end, 8 * plane + 8);
-      if (begin >= end) continue;
-      const unsigned struck = ((1u << (end - begin)) - 1u) << (begin - 8 * plane);
-      const LeafTest test{strike.column, strike.limit, static_cast<std::uint8_t>(~struck)};
+      const std::uint8_t kept = kept_of(plane, strike.begin, strike.end);
+      if (kept == kAllKept) continue;
+      const LeafTest test{strike.column, strike.limit, kept};
       const auto own = made_.tests_.end() - count;
       const auto same = [&](const LeafTest& other) { return is_same(other, test); };
       if (const auto found = std::find_if(own, made_.tests_.end(), same);

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments.arrow import LOST_END, arrow_column, is_arrow
+from pyrec_infer.arguments.arrow import LOST_END, ArrowColumn, arrow_column, is_arrow
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, as_texts, holds_strings
@@ -99,16 +99,16 @@ def is_pandas(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "isna")
 
 
-def arrow_form(value: Any) -> Any:
-    """What has Arrow's interface: a value that is no column of pandas, or what pandas keeps strings in.
+def arrow_column_of(label: str, value: Any) -> ArrowColumn | None:
+    """A column with Arrow's interface, or the one that a column of pandas keeps its strings in.
 
-    None if there is none.
+    None for everything else.
     """
-    if not is_pandas(value):
-        return value if is_arrow(value) else None
-    if getattr(getattr(value, "dtype", None), "storage", None) != "pyarrow":
-        return None
-    return getattr(value, "array", value).__arrow_array__()
+    if is_pandas(value):
+        if getattr(getattr(value, "dtype", None), "storage", None) != "pyarrow":
+            return None
+        value = getattr(value, "array", value).__arrow_array__()
+    return arrow_column(label, value) if is_arrow(value) else None
 
 
 def _of_pandas(label: str, value: Any) -> Array:
@@ -267,7 +267,7 @@ def _addressable(array: Array) -> Array:
 __all__ = [
     "ACCEPTED",
     "array_of_objects",
-    "arrow_form",
+    "arrow_column_of",
     "as_array",
     "as_strings",
     "holds_texts",

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrec_infer.arguments.arrays import arrow_form, is_pandas, regular
-from pyrec_infer.arguments.arrow import arrow_column
+from pyrec_infer.arguments.arrays import arrow_column_of, is_pandas, regular
 from pyrec_infer.arguments.texts import read_column
 from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.ir import Array
@@ -37,9 +36,8 @@ def read_gaps(label: str, value: Any) -> tuple[Texts | Array | None, Flags | Non
         found, gone = _values(label, value.data)
         mask = np.ma.getmaskarray(value)
         return found, _some(mask if gone is None else mask | gone)
-    arrow = arrow_form(value)
-    if arrow is not None:
-        column = arrow_column(label, arrow)
+    column = arrow_column_of(label, value)
+    if column is not None:
         parts = column.texts(label)
         if parts is not None:
             return _of_texts(joined(parts))

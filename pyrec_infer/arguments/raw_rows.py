@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments.arrays import arrow_form
-from pyrec_infer.arguments.arrow import arrow_column
+from pyrec_infer.arguments.arrays import arrow_column_of
 from pyrec_infer.arguments.raw_lists import ListColumns, list_columns
 from pyrec_infer.arguments.raw_values import arrow_texts, filled, read_values, require_lists
 from pyrec_infer.arguments.row_names import row_in, row_of
@@ -314,10 +313,10 @@ def _require_weights(field: str, values: ListColumns | None, name: str, weights:
 def _columns(item: Field, value: Any) -> dict[str, Array]:
     label = f"field '{item.name}'"
     found = None
-    arrow = arrow_form(value)
-    if arrow is not None:
-        value = arrow_column(label, arrow)
-        found = arrow_texts(label, value, item)
+    column = arrow_column_of(label, value)
+    if column is not None:
+        value = column
+        found = arrow_texts(label, column, item)
     if found is not None:
         return _named(item, found.array, None, found.missing, len(found.array))
     array, missing = filled(label, read_values(label, value, item), item)

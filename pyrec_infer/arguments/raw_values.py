@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.arguments.arrays import arrow_form, as_strings, is_pandas, regular
+from pyrec_infer.arguments.arrays import arrow_column_of, as_strings, is_pandas, regular
 from pyrec_infer.arguments.arrow import ArrowColumn, arrow_column, is_arrow
 from pyrec_infer.arguments.arrow_values import NO_UTF8, VIEW_BYTES
 from pyrec_infer.arguments.row_names import row_of, rows_named
@@ -91,9 +91,8 @@ def read_values(label: str, value: Any, item: Field) -> Values:
     DTypeError
         If they are of another type than the field; `InputError` and `ShapeError` as for `regular`.
     """
-    arrow = arrow_form(value)
-    if arrow is not None:
-        column = arrow_column(label, arrow)
+    column = arrow_column_of(label, value)
+    if column is not None:
         column.require_no_lists(label, _EXPECTED[item.dtype])
         found = Values(*column.elements(label))
     elif isinstance(value, np.ma.MaskedArray):

@@ -11,13 +11,13 @@ import numpy as np
 from pyrec_infer import strings
 from pyrec_infer.arguments.arrays import (
     array_of_objects,
-    arrow_form,
+    arrow_column_of,
     holds_texts,
     is_pandas,
     numbers_of_objects,
     regular,
 )
-from pyrec_infer.arguments.arrow import arrow_column, with_sizes_checked
+from pyrec_infer.arguments.arrow import with_sizes_checked
 from pyrec_infer.arguments.arrow_memory import MalformedError
 from pyrec_infer.errors import PyrecError
 from pyrec_infer.ir import Array
@@ -50,9 +50,8 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
             return Column((len(value),), [strings.of_objects(value, 1, names)])
     if type(value) is np.ndarray:
         return _of_array(label, value, names)
-    arrow = arrow_form(value)
-    if arrow is not None:
-        column = arrow_column(label, arrow)
+    column = arrow_column_of(label, value)
+    if column is not None:
         parts = column.viewed(label) or column.texts(label)
         if parts is not None:
             return Column((sum(map(len, parts)),), [*parts])

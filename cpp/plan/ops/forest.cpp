@@ -177,20 +177,12 @@ class FeatureEnsemble {
       throw OpError(ErrorKind::kShape, "expected at least " + std::to_string(forest().width) +
                                            " features, got " + std::to_string(width));
     }
-    const std::int64_t targets = forest().targets;
-    // Of one row, and of all with the rows side by side.
-    const Tensor row_scores = allocate(context, DTypeOf<T>::value, Shape{targets});
-    const Tensor row_voted = allocate(context, DType::kUint8, Shape{targets});
-    const Tensor all_scores = allocate(context, DTypeOf<T>::value, Shape{targets, kRows});
-    const Tensor all_voted = allocate(context, DType::kUint8, Shape{targets, kRows});
+    const VoteRoom<T> room(context, forest().targets);
     const auto searched = static_cast<std::int64_t>(search_.rank_bytes());
     const Tensor bytes = allocate(context, DType::kInt8, Shape{searched});
     const std::int64_t columns = ranked_ ? ranked_->columns() : 0;
     const Tensor halves = allocate(context, DType::kUint16, Shape{columns, kRows});
-    Block<T> block{{0, all_scores.as<T>(), all_voted.as<std::uint8_t>()},
-                   nullptr,
-                   width,
-                   bytes.as<std::int8_t>(),
+    Block<T> block{room.block(), nullptr, width, bytes.as<std::int8_t>(),
                    halves.as<std::uint16_t>()};
     // Of rows that are not there.
     if (count > few_rows_) {
@@ -206,10 +198,7 @@ class FeatureEnsemble {
       } else {
         search(context, block, walker);
       }
-      for (std::int64_t r = 0; r < block.rows; ++r) {
-        votes_.end(block, r, row_scores.as<T>(), row_voted.as<std::uint8_t>());
-        finish(begin + r, row_scores.as<T>(), row_voted.as<std::uint8_t>());
-      }
+      room.end(votes_, block, begin, finish);
     }
   }
 

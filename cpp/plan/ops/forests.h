@@ -14,6 +14,7 @@
 #include "plan/ops/scores.h"
 #include "plan/tensor_tools.h"
 #include "trees/forest.h"
+#include "trees/forest_votes.h"
 
 namespace pyrec {
 
@@ -25,6 +26,32 @@ std::unique_ptr<Op> make_places(const OpSpec& spec);
 std::unique_ptr<Op> make_prune_forest(const OpSpec& spec);
 std::unique_ptr<Op> make_pruned_forest(const OpSpec& spec);
 std::unique_ptr<Op> make_pruned_classifier(const OpSpec& spec);
+
+// Room for the votes of a block of rows, and of one of them.
+template <class T>
+class VoteRoom {
+ public:
+  VoteRoom(Context& context, std::int64_t targets)
+      : row_scores_(allocate(context, DTypeOf<T>::value, Shape{targets})),
+        row_voted_(allocate(context, DType::kUint8, Shape{targets})),
+        scores_(allocate(context, DTypeOf<T>::value, Shape{targets, ForestVotes::kRows})),
+        voted_(allocate(context, DType::kUint8, Shape{targets, ForestVotes::kRows})) {}
+
+  ForestVotes::Block<T> block() const { return {0, scores_.as<T>(), voted_.as<std::uint8_t>()}; }
+
+  // Calls finish(row, scores, voted) for each row of a block, the first of which is `begin`.
+  template <class F>
+  void end(const ForestVotes& votes, const ForestVotes::Block<T>& block, std::int64_t begin,
+           F& finish) const {
+    for (std::int64_t r = 0; r < block.rows; ++r) {
+      votes.end(block, r, row_scores_.as<T>(), row_voted_.as<std::uint8_t>());
+      finish(begin + r, row_scores_.as<T>(), row_voted_.as<std::uint8_t>());
+    }
+  }
+
+ private:
+  Tensor row_scores_, row_voted_, scores_, voted_;
+};
 
 template <class Ensemble>
 class ForestScores {

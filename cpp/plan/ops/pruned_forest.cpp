@@ -203,7 +203,7 @@ class PrunedEnsemble {
         state.shape[2] != division_.state_words()) {
       fail("the pruned forest is not this one");
     }
-    const std::int64_t count = rows(in), targets = forest().targets;
+    const std::int64_t count = rows(in);
     std::int64_t scales = 0;
     for (std::size_t i = 1; i < in.size(); ++i) {
       const Tensor& places = required(in, i);
@@ -214,16 +214,13 @@ class PrunedEnsemble {
     if (scales != division_.scales(true) || (!shared && state.shape[0] != count)) {
       fail("places do not fit the forest");
     }
-    const Tensor row_scores = allocate(context, DTypeOf<T>::value, Shape{targets});
-    const Tensor row_voted = allocate(context, DType::kUint8, Shape{targets});
-    const Tensor scores = allocate(context, DTypeOf<T>::value, Shape{targets, kRows});
-    const Tensor voted = allocate(context, DType::kUint8, Shape{targets, kRows});
+    const VoteRoom<T> room(context, forest().targets);
     const Tensor turned = allocate(context, DType::kUint16, Shape{scales, kRows});
     const auto columns = static_cast<std::int64_t>(division_.columns(true));
     const Tensor ranks = allocate(context, DType::kInt8, Shape{columns, kRows});
     // Of rows that are not there.
     std::fill_n(ranks.as<std::int8_t>(), columns * kRows, std::int8_t{0});
-    ForestVotes::Block<T> block{0, scores.as<T>(), voted.as<std::uint8_t>()};
+    ForestVotes::Block<T> block = room.block();
     for (std::int64_t begin = 0; begin < count; begin += block.rows) {
       block.rows = shared ? std::min(kRows, count - begin) : 1;
       std::int64_t first = 0;
@@ -240,10 +237,7 @@ class PrunedEnsemble {
         const ForestDivision::Pruned pruned = ForestDivision::next(words);
         add(context, tree, pruned, ranks.as<std::int8_t>(), block);
       }
-      for (std::int64_t r = 0; r < block.rows; ++r) {
-        votes_.end(block, r, row_scores.as<T>(), row_voted.as<std::uint8_t>());
-        finish(begin + r, row_scores.as<T>(), row_voted.as<std::uint8_t>());
-      }
+      room.end(votes_, block, begin, finish);
     }
   }
 
