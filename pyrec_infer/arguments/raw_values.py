@@ -95,9 +95,6 @@ def read_values(label: str, value: Any, item: Field) -> Values:
     if column is not None:
         column.require_no_lists(label, _EXPECTED[item.dtype])
         found = Values(*column.elements(label))
-    elif isinstance(value, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(value)
-        found = Values(np.asarray(value.data), mask if mask.any() else None)
     elif isinstance(value, (list, tuple)):
         found = _of_objects(label, value, item)
     elif isinstance(value, (str, bytes, int, float, bool)) or _is_gone(value):
@@ -163,13 +160,23 @@ def _of_array(label: str, value: Any, item: Field) -> Values:
         dtype = getattr(value, "dtype", None)
         plain = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
         if not plain:
-            return _of_objects(label, np.asarray(value, object).tolist(), item)
+            # As an array, categories that are whole numbers would be floats beside a missing value.
+            objects = value.tolist() if hasattr(dtype, "categories") else np.asarray(value, object).tolist()
+            return _of_objects(label, objects, item)
         # pandas has no other way to say that a plain float is missing.
         return Values(np.asarray(value), missing if missing.any() else None)
-    array = regular(label, value)
-    if array.dtype.kind == "O":
-        return _of_objects(label, array.reshape(-1).tolist(), item)
-    return Values(array)
+    array = value if isinstance(value, np.ma.MaskedArray) else regular(label, value)
+    return _of_elements(label, array, item)
+
+
+def _of_elements(label: str, array: Array, item: Field) -> Values:
+    """The elements of an array of any shape; what it masks is missing."""
+    if array.dtype.kind not in "OT":
+        mask = np.ma.getmaskarray(array)
+        return Values(np.asarray(array), mask if mask.any() else None)
+    found = _of_objects(label, array.reshape(-1).tolist(), item)
+    missing = None if found.missing is None else found.missing.reshape(array.shape)
+    return Values(found.array.reshape(array.shape), missing)
 
 
 def _typed(label: str, found: Values, item: Field) -> Values:
@@ -296,7 +303,7 @@ def read_lists(label: str, value: Any, item: ListField) -> Lists:
             raise ShapeError(f"{label}: expected a list in each row, got shape {list(value.shape)}")
         bounds = np.arange(len(matrix) + 1) * matrix.shape[1]
         with rows_named(_list_of(bounds)):
-            return Lists(_typed(label, Values(matrix.reshape(-1)), item), bounds)
+            return Lists(_typed(label, _of_elements(label, matrix.reshape(-1), item), item), bounds)
     else:
         rows = _rows_of(label, value)
     gone = np.asarray([_is_no_list(row) for row in rows], np.bool_)

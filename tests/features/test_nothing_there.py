@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -133,3 +134,65 @@ def test_no_rows_have_no_scores(none: Any) -> None:
     assert shop.score({}).tolist() == before
     with pytest.raises(pi.MissingInputError, match="'list'"):
         loaded.score({"word": "a"}, [{}])
+
+
+PARTLY = {
+    "masked objects": np.ma.array(["a", None], object, mask=[False, True]),
+    "masked strings": np.ma.array(["a", "b"], mask=[False, True]),
+    "NumPy's strings": np.asarray(["a", None], np.dtypes.StringDType(na_object=None)),
+    "NumPy's strings, NaN": np.asarray(["a", np.nan], np.dtypes.StringDType(na_object=np.nan)),
+    "categories": pd.Categorical(["a", None]),
+}
+
+
+@pytest.mark.parametrize("name", PARTLY)
+def test_columns_whose_last_value_is_missing(name: str) -> None:
+    columns = {"word": PARTLY[name], "list": [["a"], ["b", "a"]]}
+    np.testing.assert_array_equal(model().score({}, columns), [11, 30])
+    with pytest.raises(pi.InputError, match=r"^field 'word': expected a value .* \(row 1\)$"):
+        model("error").score({}, columns)
+
+
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("kind", ["string", "integer", "number"])
+def test_masked_values_of_a_matrix_of_lists_are_missing(kind: Any, place: int) -> None:
+    values = {"string": ["a", "b", "b", "a"], "integer": [5, 6, 7, 8], "number": [0.5, 1.5, 2.5, 3.5]}[kind]
+    dtype: Any = object if place else None
+    field = ListField("list", "item", to="list", dtype=kind, length=2, missing="zero")
+    if kind == "string":
+        field = dataclasses.replace(field, transforms=(Vocabulary(WORDS),))
+    taken = FLOAT if kind == "number" else INT64
+    nodes = [
+        helper.make_node("ReduceSum", ["list", "axis"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["score"], to=FLOAT),
+    ]
+    graph = make_model(
+        nodes, {"list": (taken, ["N", 2])}, {"score": (FLOAT, ["N"])}, {"axis": np.asarray([1])}
+    )
+    loaded = pi.load(graph.SerializeToString(), schema=pi.Schema([field]))
+    matrix = np.ma.array(np.asarray(values, dtype).reshape(2, 2))
+    expected = loaded.score({}, {"list": [values[:2], values[2:]]})
+    np.testing.assert_array_equal(loaded.score({}, {"list": matrix}), expected)
+    matrix[place // 2, place % 2] = np.ma.masked
+    with pytest.raises(pi.InputError, match=rf"^field 'list': expected values .* \(row {place // 2}\)$"):
+        loaded.score({}, {"list": matrix})
+
+
+def test_large_categories_beside_a_missing_one_are_whole_numbers() -> None:
+    field = Field(
+        "id", "item", to="id", dtype="integer", transforms=[Vocabulary([2**60 + 1])], missing="zero"
+    )
+    nodes = [helper.make_node("Cast", ["id"], ["score"], to=FLOAT)]
+    graph = make_model(nodes, {"id": (INT64, ["N"])}, {"score": (FLOAT, ["N"])})
+    loaded = pi.load(graph.SerializeToString(), schema=pi.Schema([field]))
+    for column in (pd.Categorical([2**60 + 1, None]), pd.Series(pd.Categorical([2**60 + 1, None]))):
+        np.testing.assert_array_equal(loaded.score({}, {"id": column}), [1, 0])
+
+
+@pytest.mark.parametrize("dtype", [object, str])
+def test_matrices_are_no_columns_of_one_value(dtype: Any) -> None:
+    matrix = np.asarray([["a", "b"], ["b", "a"]], dtype)
+    with pytest.raises(pi.ShapeError, match=r"^field 'word': expected one value .*, got shape \[2, 2\]$"):
+        model().score({}, {"word": matrix, "list": [["a"]] * 4})
+    scores = model().score({}, {"word": matrix[:, :1], "list": [["a"], ["b"]]})
+    np.testing.assert_array_equal(scores, [11, 22])
