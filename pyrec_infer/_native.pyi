@@ -116,6 +116,7 @@ class Executor:
         general: Callable[..., Any] | None,
         store: ItemStore | None = ...,
         reader: RowReader | None = None,
+        lenient: bool = False,
     ) -> Callable[..., Any]: ...
     def writer(
         self,

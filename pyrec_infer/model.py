@@ -15,13 +15,7 @@ from pyrec_infer.backends.select import make_pool, runner_names, select_backend
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.codecs import PrecisionName
 from pyrec_infer.errors import InputError
-from pyrec_infer.execution.calls import (
-    PreparedCall,
-    RowsCall,
-    SeveralCall,
-    prepare_call,
-    seem_many,
-)
+from pyrec_infer.execution.calls import PreparedCall, RowsCall, SeveralCall, prepare_call, seem_many
 from pyrec_infer.formats import model_source
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import default_max_bytes, memory_errors_typed
@@ -207,8 +201,8 @@ class Model(Loaded):
         by: str | None = None,
         single: bool = False,
     ) -> Any:
-        key = None if offsets is not None else self._shortcuts.key(request, candidates, output, by, single)
-        scores = None if key is None else self._shortcuts.scores(key, request, candidates)
+        key = self._shortcuts.key(request, candidates, output, by, single)
+        scores = self._shortcuts.scores(key, request, candidates, offsets)
         if scores is not None:
             return scores
         signature = self._ranking.signature(by)
@@ -216,8 +210,7 @@ class Model(Loaded):
         way = self._ranking.way(own, others, output, by, single)
         bounds = () if offsets is None else as_bounds(offsets)
         made = self._ranking.score(way, own, others, bounds)
-        if key is not None:
-            self._shortcuts.remember(key, way, signature)
+        self._shortcuts.remember(key, way, signature)
         return way.wanted.unpack(made)
 
     @memory_errors_typed
@@ -281,6 +274,10 @@ class Model(Loaded):
         if isinstance(output, list):
             raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
         asked = Asked(k, ids, exclude, boost, allow, scale, attributes, max_per, min_per, diversity)
+        key = self._shortcuts.key(request, candidates, output, by, True) if asked.all else None
+        found = self._shortcuts.best(key, request, candidates, offsets, asked.k)
+        if found is not None:
+            return asked.found(*found, offsets is not None)
         bounds = () if offsets is None else as_bounds(offsets)
         if not asked.plain or (offsets is None and not seem_many(candidates)):
             scores = self._score(request, candidates, offsets, output, by, single=True)
@@ -290,6 +287,7 @@ class Model(Loaded):
             own, others = signature.expand_sides(request, candidates)
             way = self._ranking.way(own, others, output, by, single=True)
             best = self._ranking.best(way, own, others, bounds, asked.selection)
+            self._shortcuts.remember(key, way, signature)
         return asked.result(best, offsets is not None)
 
     @memory_errors_typed

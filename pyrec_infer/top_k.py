@@ -140,6 +140,12 @@ class Selection:
     adjustment: Adjustment = Adjustment()
     taken: NDArray[np.bool_] | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether all candidates are compared by their scores as they are."""
+        adjustment = self.adjustment
+        return adjustment.times is None and adjustment.plus is None and self.taken is None
+
     def arrays(self) -> tuple[list[Any], int, bool]:
         """What candidates are adjusted and chosen by, contiguous and of one size; this size, and whether it
         is that of all pairs of requests and shared candidates."""
@@ -244,7 +250,9 @@ def names_of(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Arr
 def only(ranked: Ranked) -> TopK:
     """The results of the only request."""
     count = int(ranked.counts[0])
-    return TopK(ranked.ids[0, :count], ranked.scores[0, :count], count).found_by(ranked.refined)
+    made = TopK(ranked.ids[0, :count], ranked.scores[0, :count], count)
+    made.refined, made.certified = ranked.refined, True
+    return made
 
 
 __all__ = [

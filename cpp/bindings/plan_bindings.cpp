@@ -15,6 +15,7 @@
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "bindings/given_values.h"
 #include "bindings/item_writer.h"
 #include "bindings/prepared_call.h"
 #include "bindings/program_reader.h"
@@ -200,25 +201,7 @@ py::tuple run_plan_best(const ExecutorHandle& handle, const py::sequence& arrays
   const HeldTexts held = give_inputs(*handle.executor, session, arrays);
   std::vector<std::vector<Winner>> winners;
   run_watched([&] { session.run_best(offsets, selection, winners); });
-  std::size_t width = 0;
-  for (const auto& found : winners) width = std::max(width, found.size());
-  session.require_room(winners.size() * width * (sizeof(std::int64_t) + sizeof(float)));
-  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(winners.size()),
-                                       static_cast<py::ssize_t>(width)};
-  py::array_t<std::int64_t> rows(shape), counts(shape[0]);
-  py::array_t<float> scores(shape);
-  std::int64_t* to_row = rows.mutable_data();
-  float* to_score = scores.mutable_data();
-  for (std::size_t request = 0; request < winners.size(); ++request) {
-    std::vector<Winner>& found = winners[request];
-    counts.mutable_data()[request] = static_cast<std::int64_t>(found.size());
-    found.resize(width, {0, -std::numeric_limits<float>::infinity()});
-    for (const Winner& winner : found) {
-      *to_row++ = winner.row;
-      *to_score++ = winner.score;
-    }
-  }
-  return py::make_tuple(rows, scores, counts);
+  return give_winners(session, winners);
 }
 
 using BoundPart = PlainArray<float>;
@@ -313,12 +296,12 @@ py::object prepare_plan(const py::object& self, std::size_t count, std::vector<s
                         std::optional<std::pair<std::size_t, int>> rows,
                         std::optional<std::int64_t> most_rows, std::vector<std::int64_t> width,
                         py::object general, std::shared_ptr<ItemStore> store,
-                        std::shared_ptr<RowReader> reader) {
+                        std::shared_ptr<RowReader> reader, bool lenient) {
   const Executor& executor = *self.cast<const ExecutorHandle&>().executor;
   const std::size_t given = reader ? reader->inputs() : count;
   const std::size_t end = store ? given + 2 : given;
   bool valid = places.size() == executor.given_count() && executor.output_count() == 1 &&
-               (!rows || (rows->first < end && rows->second >= 0)) &&
+               (!rows || (rows->first < places.size() && rows->second >= 0)) &&
                (!reader || (store && count == 1));
   for (std::size_t place : places) valid = valid && place < end;
   if (!valid) throw py::value_error("a prepared call that does not fit its plan");
@@ -329,7 +312,8 @@ py::object prepare_plan(const py::object& self, std::size_t count, std::vector<s
                     rows,
                     most_rows.value_or(kAny),
                     std::move(width),
-                    std::move(reader)};
+                    std::move(reader),
+                    lenient};
   return make_prepared_call(self, executor, std::move(spec), std::move(general));
 }
 
@@ -391,7 +375,30 @@ void write_scores(Executor::Session& session, const Tensor& scores, const Tensor
   copy_elements(view(packed, target.shape, contiguous_strides(target.shape)), target);
 }
 
+py::tuple give_winners(Executor::Session& session, std::vector<std::vector<Winner>>& winners) {
+  std::size_t width = 0;
+  for (const auto& found : winners) width = std::max(width, found.size());
+  session.require_room(winners.size() * width * (sizeof(std::int64_t) + sizeof(float)));
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(winners.size()),
+                                       static_cast<py::ssize_t>(width)};
+  py::array_t<std::int64_t> rows(shape), counts(shape[0]);
+  py::array_t<float> scores(shape);
+  std::int64_t* to_row = rows.mutable_data();
+  float* to_score = scores.mutable_data();
+  for (std::size_t request = 0; request < winners.size(); ++request) {
+    std::vector<Winner>& found = winners[request];
+    counts.mutable_data()[request] = static_cast<std::int64_t>(found.size());
+    found.resize(width, {0, -std::numeric_limits<float>::infinity()});
+    for (const Winner& winner : found) {
+      *to_row++ = winner.row;
+      *to_score++ = winner.score;
+    }
+  }
+  return py::make_tuple(rows, scores, counts);
+}
+
 void bind_plan(py::module_& module) {
+  find_number_types();
   make_prepared_type();
   py::class_<ScoreBound>(module, "ScoreBound")
       .def(py::init(&make_bound), py::arg("error").noconvert(), py::arg("norm").noconvert(),
@@ -413,7 +420,8 @@ void bind_plan(py::module_& module) {
       .def("run_into", &run_plan_into, py::arg("arrays"), py::arg("output"), py::arg("out"))
       .def("prepare", &prepare_plan, py::arg("count"), py::arg("places"), py::arg("rows"),
            py::arg("most_rows"), py::arg("width"), py::arg("general"),
-           py::arg("store") = py::none(), py::arg("reader") = py::none())
+           py::arg("store") = py::none(), py::arg("reader") = py::none(),
+           py::arg("lenient") = false)
       .def("writer", &make_writer, py::arg("store"), py::arg("fields"), py::arg("inputs"));
   module.def("least_sum", &least_sum, py::arg("score"), py::arg("sigmoid"));
   module.def("top_k", &best_rows, py::arg("scores").noconvert(), py::arg("k"));

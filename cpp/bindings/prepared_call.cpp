@@ -10,10 +10,9 @@
 #include <new>
 
 #include "bindings/convert.h"
+#include "bindings/given_values.h"
 #include "bindings/plan_bindings.h"
 #include "bindings/signals.h"
-#include "bindings/text_tensor.h"
-#include "plan/tensor_tools.h"
 
 namespace py = pybind11;
 
@@ -23,6 +22,9 @@ namespace {
 
 // Calls with more ids let the interpreter lock go while these are looked up.
 constexpr std::size_t kMostIds = 4096;
+
+// Rows, or results, beyond which whoever looks closer asks whether there is memory for the results.
+constexpr std::int64_t kMostRows = std::int64_t{1} << 16;
 
 struct State {
   py::object owner;
@@ -41,17 +43,13 @@ PyTypeObject* prepared_type = nullptr;
 
 PreparedObject* prepared(PyObject* self) { return reinterpret_cast<PreparedObject*>(self); }
 
-bool is_number(DType dtype) { return dtype != DType::kBool && dtype != DType::kText; }
-
-bool fits(const Tensor& tensor, const InputSpec& input) {
-  return static_cast<std::size_t>(tensor.rank()) == input.sizes.size() &&
-         (tensor.dtype == input.dtype || (is_number(tensor.dtype) && is_number(input.dtype)));
-}
-
 // What a call was given by name; null: not given.
 struct Named {
   PyObject* out = nullptr;
   PyObject* ids = nullptr;
+  PyObject* offsets = nullptr;
+  PyObject* k = nullptr;
+  PyObject* shared = nullptr;
 };
 
 bool read_named(const PreparedSpec& spec, PyObject* names, PyObject* const* values, Named& named) {
@@ -62,6 +60,12 @@ bool read_named(const PreparedSpec& spec, PyObject* names, PyObject* const* valu
       named.out = values[i] == Py_None ? nullptr : values[i];
     } else if (spec.store && PyUnicode_CompareWithASCIIString(name, "ids") == 0) {
       named.ids = values[i];
+    } else if (spec.lenient && PyUnicode_CompareWithASCIIString(name, "offsets") == 0) {
+      named.offsets = values[i] == Py_None ? nullptr : values[i];
+    } else if (spec.lenient && PyUnicode_CompareWithASCIIString(name, "k") == 0) {
+      named.k = values[i];
+    } else if (spec.lenient && PyUnicode_CompareWithASCIIString(name, "shared") == 0) {
+      named.shared = values[i];
     } else {
       return false;
     }
@@ -90,67 +94,117 @@ bool find_items(const Executor& executor, const ItemStore& store, PyObject* ids,
   return std::ranges::find(items.rows, ItemIndex::kAbsent) == items.rows.end();
 }
 
-// Borrows what the caller gives for the plan's inputs; false where it needs a closer look.
-bool borrow_given(const State& state, PyObject* const* arguments, Executor::Session& session) {
+// Takes what the caller gives for the plan's inputs; false where it needs a closer look. `lone`:
+// whether it is of one request.
+bool take_given(const State& state, PyObject* const* arguments, bool lone, GivenValues& values,
+                Executor::Session& session) {
   const PreparedSpec& spec = state.spec;
   for (std::size_t i = 0; i < spec.places.size(); ++i) {
     if (spec.places[i] >= spec.given()) continue;
     const InputSpec& input = state.executor.inputs()[i];
-    const py::handle argument(arguments[spec.places[i]]);
+    const py::handle value(arguments[spec.places[i]]);
     Tensor& tensor = session.input(i);
-    const bool text = input.dtype == DType::kText;
-    if (!(text ? borrow_strings(argument, tensor) : borrow_plain(argument, tensor)) ||
-        !fits(tensor, input)) {
-      return false;
-    }
+    const bool taken = spec.lenient ? values.take(value, input, lone && input.request, tensor)
+                                    : borrow_fitting(value, input, tensor);
+    if (!taken) return false;
   }
   return true;
+}
+
+// Reads a raw row as the plan's inputs; false where it needs a closer look.
+bool read_row(const State& state, PyObject* row, RowMemory& memory, Executor::Session& session) {
+  const PreparedSpec& spec = state.spec;
+  const std::size_t given = spec.given();
+  std::vector<Tensor*> inputs(given, nullptr);
+  for (std::size_t i = 0; i < spec.places.size(); ++i) {
+    if (spec.places[i] >= given) continue;
+    inputs[spec.places[i]] = &session.input(i);
+    __builtin_prefetch(&session.input(i), 1);
+  }
+  if (!spec.reader->read(row, memory, inputs)) return false;
+  for (std::size_t i = 0; i < spec.places.size(); ++i) {
+    if (spec.places[i] >= given) continue;
+    if (!is_fitting(session.input(i), state.executor.inputs()[i])) return false;
+  }
+  return true;
+}
+
+void give_items(const PreparedSpec& spec, Items& items, Executor::Session& session) {
+  const std::size_t given = spec.given();
+  for (std::size_t i = 0; i < spec.places.size(); ++i) {
+    Tensor& tensor = session.input(i);
+    if (spec.places[i] > given) {
+      const auto count = static_cast<std::int64_t>(items.rows.size());
+      tensor = {reinterpret_cast<std::byte*>(items.rows.data()), DType::kInt64, {count}, {1}, {}};
+    } else if (spec.places[i] == given) {
+      const auto stride = static_cast<std::int64_t>(items.view.records().stride());
+      const auto capacity = static_cast<std::int64_t>(items.view.capacity());
+      tensor = {items.view.records().row(0), DType::kUint8, {capacity, stride}, {stride, 1}, {}};
+    }
+  }
+}
+
+// Row bounds of several requests; false where they need a closer look.
+bool read_bounds(PyObject* given, std::vector<std::int64_t>& bounds) {
+  GivenValues values;
+  Tensor tensor;
+  const InputSpec bounds_of_rows{"offsets", DType::kInt64, {-1}, 0, false};
+  if (!values.take(given, bounds_of_rows, false, tensor) || tensor.dtype != DType::kInt64 ||
+      !tensor.contiguous() || tensor.elements() < 2) {
+    return false;
+  }
+  bounds.assign(tensor.as<std::int64_t>(), tensor.as<std::int64_t>() + tensor.elements());
+  return bounds.front() == 0 && std::ranges::is_sorted(bounds);
+}
+
+std::int64_t requests_of(const Executor& executor, Executor::Session& session) {
+  for (std::size_t i = 0; i < executor.given_count(); ++i) {
+    const InputSpec& input = executor.inputs()[i];
+    if (input.request && input.row_axis >= 0) return session.input(i).shape[input.row_axis];
+  }
+  return 1;
+}
+
+// The best of so many candidates, and how many these are; an empty object where what is asked for
+// needs a closer look.
+py::object find_best(const State& state, const Named& named, Executor::Session& session,
+                     const std::vector<std::int64_t>& bounds, std::int64_t rows) {
+  int overflow = 0;
+  const std::int64_t k = PyLong_AsLongLongAndOverflow(named.k, &overflow);
+  if (overflow != 0 || k < 0 || !state.spec.width.empty() || rows > kMostRows) return {};
+  const bool shared = named.shared == Py_True;
+  if (shared && requests_of(state.executor, session) * std::min(k, rows) > kMostRows) {
+    return {};
+  }
+  std::vector<std::vector<Winner>> winners;
+  Selection selection;
+  selection.k = static_cast<std::size_t>(k);
+  selection.shared = shared;
+  run_watched([&] { session.run_best(bounds, selection, winners); });
+  return py::make_tuple(give_winners(session, winners), rows);
 }
 
 // The scores of a call with nothing unusual, else an empty object.
 py::object try_call(const State& state, PyObject* const* arguments, const Named& named) {
   const PreparedSpec& spec = state.spec;
   Items items;
-  Executor::Session session(state.executor);
-  if (!spec.reader && !borrow_given(state, arguments, session)) return {};
-  if (spec.store && !find_items(state.executor, *spec.store, named.ids, items)) return {};
-  const std::size_t given = spec.given();
   RowMemory memory;
-  if (spec.reader) {
-    std::vector<Tensor*> inputs(given, nullptr);
-    for (std::size_t i = 0; i < spec.places.size(); ++i) {
-      if (spec.places[i] >= given) continue;
-      inputs[spec.places[i]] = &session.input(i);
-      __builtin_prefetch(&session.input(i), 1);
-    }
-    if (!spec.reader->read(arguments[0], memory, inputs)) return {};
-  }
-  for (std::size_t i = 0; i < spec.places.size(); ++i) {
-    Tensor& tensor = session.input(i);
-    const std::size_t place = spec.places[i];
-    if (place > given) {
-      const auto count = static_cast<std::int64_t>(items.rows.size());
-      tensor = {reinterpret_cast<std::byte*>(items.rows.data()), DType::kInt64, {count}, {1}, {}};
-      continue;
-    }
-    if (place == given) {
-      const auto stride = static_cast<std::int64_t>(items.view.records().stride());
-      const auto capacity = static_cast<std::int64_t>(items.view.capacity());
-      tensor = {items.view.records().row(0), DType::kUint8, {capacity, stride}, {stride, 1}, {}};
-      continue;
-    }
-    if (spec.reader && !fits(tensor, state.executor.inputs()[i])) return {};
-  }
+  GivenValues values;
+  std::vector<std::int64_t> bounds;
+  if (named.offsets != nullptr && !read_bounds(named.offsets, bounds)) return {};
+  Executor::Session session(state.executor);
+  const bool lone = bounds.size() <= 2;
+  if (!spec.reader && !take_given(state, arguments, lone, values, session)) return {};
+  if (spec.store && !find_items(state.executor, *spec.store, named.ids, items)) return {};
+  if (spec.reader && !read_row(state, arguments[0], memory, session)) return {};
+  if (spec.store) give_items(spec, items, session);
   std::int64_t rows = spec.store ? static_cast<std::int64_t>(items.rows.size()) : 1;
   if (spec.rows && !spec.store) {
     const auto [place, axis] = *spec.rows;
-    const py::handle argument(arguments[place]);
-    if (!is_plain_array(argument)) return {};
-    const auto array = py::reinterpret_borrow<py::array>(argument);
-    if (axis >= array.ndim()) return {};
-    rows = array.shape(axis);
+    rows = session.input(place).shape[axis];
   }
   if (rows == 0 || rows > spec.most_rows) return {};
+  if (named.k != nullptr) return find_best(state, named, session, bounds, rows);
   Shape shape{rows};
   for (std::int64_t size : spec.width) shape.push_back(size);
   Tensor target;
@@ -166,7 +220,7 @@ py::object try_call(const State& state, PyObject* const* arguments, const Named&
       return {};
     }
   }
-  run_watched([&] { write_scores(session, session.run({}).front(), target); });
+  run_watched([&] { write_scores(session, session.run(bounds).front(), target); });
   return scores;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "bindings/convert.h"
+#include "bindings/lists.h"
 #include "bindings/text_reader.h"
 #include "bindings/text_tensor.h"
 #include "core/error.h"
@@ -23,7 +24,6 @@ namespace {
 
 using Kind = RawField::Kind;
 using Missing = RawField::Missing;
-using ListItems = std::span<PyObject* const>;
 
 constexpr std::int64_t kMostPlaces = std::int64_t{1} << 40;
 
@@ -78,12 +78,6 @@ bool read_string(PyObject* item, RowMemory& memory, Text& text) {
   const std::size_t size = builder.size();
   text = kept({builder.release().get(), size}, memory);
   return true;
-}
-
-bool is_list(PyObject* item) { return PyList_CheckExact(item) || PyTuple_CheckExact(item); }
-
-ListItems items_of(PyObject* list) {
-  return {PySequence_Fast_ITEMS(list), static_cast<std::size_t>(PySequence_Fast_GET_SIZE(list))};
 }
 
 // Without code of Python's.

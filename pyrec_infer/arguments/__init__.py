@@ -2,7 +2,6 @@
 
 from pyrec_infer.arguments.arrays import as_array, regular
 from pyrec_infer.arguments.gaps import read_gaps
-from pyrec_infer.arguments.lone_rows import of_one_row
 from pyrec_infer.arguments.raw_columns import described_columns, plain_columns
 from pyrec_infer.arguments.raw_rows import RawRows, raw_columns
 from pyrec_infer.arguments.row_names import row_of, rows_named
@@ -33,7 +32,6 @@ __all__ = [
     "as_threads",
     "described_columns",
     "held",
-    "of_one_row",
     "plain_columns",
     "plain_names",
     "raw_columns",

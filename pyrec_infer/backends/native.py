@@ -353,7 +353,8 @@ class NativeExecutor:
         general: Callable[..., Array] | None,
         store: native.ItemStore | None = None,
         reader: native.RowReader | None = None,
-    ) -> Callable[..., Array]:
+        lenient: bool = False,
+    ) -> Callable[..., Any]:
         """A callable that takes ``count`` arrays by position and ``out=``; for plans of one output.
 
         Parameters
@@ -362,7 +363,7 @@ class NativeExecutor:
         places : sequence of int
             For each input of the plan, which of the arrays it is.
         rows : tuple of int
-            The array and its axis that tell the number of candidates.
+            The input of the plan and its axis that tell the number of candidates.
         most_rows : int, optional
         width : sequence of int
             Sizes of a score after the axis of rows.
@@ -373,8 +374,13 @@ class NativeExecutor:
             the rows in them of the items, which ``ids=`` names.
         reader : native.RowReader, optional
             What reads the only array, a raw row; places are those of its inputs, then of the records.
+        lenient : bool
+            Whether it also takes numbers, lists of them and arrays that lack axes of size 1; and
+            ``offsets=``, the row bounds of several requests. With ``k=`` it gives the rows, scores and
+            counts of the best of each request, as `run_best` does, and how many candidates there are;
+            ``shared=True`` says that they are those of each request.
         """
-        return self._executor.prepare(count, places, rows, most_rows, width, general, store, reader)
+        return self._executor.prepare(count, places, rows, most_rows, width, general, store, reader, lenient)
 
     def writer(
         self,

@@ -30,7 +30,7 @@ from pyrec_infer.selection.rules import Search, best_under, read_rules
 from pyrec_infer.store import Columns, read_attributes
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
-from pyrec_infer.top_k import named, only
+from pyrec_infer.top_k import Selection, named, only
 
 
 class Catalog(FilteredItems):
@@ -281,6 +281,10 @@ class Catalog(FilteredItems):
         """
         k = as_count("k", k)
         require_choice("missing", missing, ("error", "skip"))
+        further = ids, exclude, boost, allow, candidates, where, scale, max_per, min_per, diversity
+        found = self._best_of_all(request, k) if all(each is None for each in further) else None
+        if found is not None:
+            return found
         request, candidates = held(request), held(candidates)
         several = any(x is not None and is_by_request(x) for x in (ids, exclude))
         several |= any(x is not None and np.ndim(x) > 1 for x in (boost, scale))
@@ -307,6 +311,17 @@ class Catalog(FilteredItems):
         best = named(best_under(search, k, rules), search.ids).found_by(tally.refined)
         one = len(best.counts) == 1 and bounds is None and not isinstance(request, (list, tuple))
         return only(best) if one else best
+
+    def _best_of_all(self, request: Inputs, k: int) -> Any:
+        """The best of all items by nothing but their scores; None where calls need a closer look."""
+        state, _ = self._read()
+        rows = state.rows
+        found = self._scorer.best_of_few(state.view.records, rows, request, Selection(k, True))
+        if found is None:
+            return None
+        best = named(found, lambda places: self._id_type.shown(state.view.ids(0, places)))
+        best = best.found_by(len(rows) * len(found.counts))
+        return best if len(found.counts) != 1 or isinstance(request, (list, tuple)) else only(best)
 
     @memory_errors_typed
     def upsert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from pyrec_infer.catalog.halves import Halves, separate, with_precision
 from pyrec_infer.catalog.late import late_arrays
 from pyrec_infer.catalog.screen import Screen, could_screen, make_screen
 from pyrec_infer.errors import InputError, RowCountError, ShapeError
-from pyrec_infer.execution.calls import PositionalCall, PreparedCall, are_many, find_best, prepare_call
+from pyrec_infer.execution.calls import PositionalCall, are_many, find_best, prepare_call
 from pyrec_infer.execution.planning import make_plan, make_plans
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import current_budget
@@ -56,7 +56,7 @@ class Scorer:
         self._call = prepare_call(self.pairs, self.names, self._request, None)
         plain = (RECORDS, ROWS, *self.request_names, *self.candidate_names)
         call = PositionalCall(self.pairs, plain, self._request, None)
-        self._plain_call: PreparedCall | None = call.in_backend(None)
+        self._plain_call: Callable[..., Any] | None = call.in_backend(None)
         self.given = Given(part.signature, self.request_names, self.candidate_names, halves.own_names)
         """What calls are given, in order."""
         self.products = make_product_search(part, self.pairs)
@@ -159,7 +159,7 @@ class Scorer:
         late = {} if candidates is None else self._part.signature.expand(candidates)
         if not late:
             selection = Selection(k, True, adjustment if kept is None else adjustment.chosen(kept))
-            single = self._best_of_one(view.records, chosen, request, selection)
+            single = self.best_of_few(view.records, chosen, request, selection)
             if single is not None:
                 return _placed(single, kept)
         arrays, count = self.requests(request, late)
@@ -186,19 +186,33 @@ class Scorer:
                 f"top_k needs one score for each item, this catalogue gives {len(self.wanted.keys)}"
             )
 
-    def _best_of_one(
+    def best_of_few(
         self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
     ) -> Ranked | None:
-        """The best of few items for one request that needs no closer look; None for others."""
-        if self._plain_call is None or not len(rows) or are_many(len(rows)):
+        """The best of few items that need no closer look; None for others.
+
+        Parameters
+        ----------
+        records : ndarray of uint8
+        rows : ndarray of int64, shape (N,)
+            Of the items; all are there.
+        request : mapping of str to array_like
+            As for `best`.
+        selection : Selection
+            Of all items for each request.
+        """
+        if self._plain_call is None or not len(rows) or are_many(len(rows)) or self.wanted.keys is not None:
             return None
         own = self.given.of_request(request, None)
-        if own is not None and not self.takes_rows:
-            axes = [self.signature.infos[name].rows for name in self.request_names]
-            if any(axis >= 0 and value.shape[axis] != 1 for value, axis in zip(own, axes, strict=True)):
-                return None
-        scores = None if own is None else self._plain_call(records, rows, *own)
-        return None if scores is None else selection.best(scores, (0, len(rows)))
+        if own is None:
+            return None
+        if not selection.plain:
+            scores = self._plain_call(records, rows, *own)
+            return None if scores is None else selection.best(scores, (0, len(rows)))
+        # Of several requests a screen may spare items.
+        shared = not could_screen(len(rows), selection) or self.screening[0] is None
+        found = self._plain_call(records, rows, *own, k=selection.k, shared=shared)
+        return None if found is None else Ranked(*found[0])
 
     def requests(self, request: Inputs, late: Mapping[str, Any]) -> tuple[dict[str, Array], int]:
         """The inputs of the requests, checked beside those of the candidates, and how many they are."""

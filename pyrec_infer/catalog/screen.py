@@ -132,9 +132,7 @@ class Screen:
 
 def could_screen(rows: int, selection: Selection) -> bool:
     """Whether a call for so many items can be screened at all."""
-    adjustment = selection.adjustment
-    plain = adjustment.times is None and adjustment.plus is None and selection.taken is None
-    return plain and 0 < selection.k * _ITEMS_FOR_EACH <= rows
+    return selection.plain and 0 < selection.k * _ITEMS_FOR_EACH <= rows
 
 
 def make_screen(part: ModelPart, state: State, exact: ReadyPlan) -> tuple[Screen | None, str]:

@@ -269,7 +269,8 @@ class PositionalCall:
         Parameters
         ----------
         general : callable, optional
-            Gets the calls that need a closer look; without it, those return None.
+            Gets the calls that need a closer look. Without it, those return None, and the call is a lenient
+            one: see `NativeExecutor.prepare`.
         store : _native.ItemStore, optional
             Has the records and the items' rows in them looked up instead of given.
         reader : _native.RowReader, optional
@@ -282,17 +283,13 @@ class PositionalCall:
         given = self._ready.plan.given_inputs()
         order = [places[item.name] for item in given] if prepare is not None else []
         rows = next(
-            (
-                (place, item.rows)
-                for place, item in zip(order, given, strict=False)
-                if not item.request and item.rows >= 0
-            ),
-            None,
+            ((i, item.rows) for i, item in enumerate(given) if not item.request and item.rows >= 0), None
         )
         if prepare is None or rows is None:
             return None
         count = len(names) if reader is None else 1
-        return prepare(count, order, rows, self._max_rows, self._width, general, store, reader)
+        how = count, order, rows, self._max_rows, self._width
+        return prepare(*how, general, store, reader, general is None)
 
     def _run(self, arrays: Sequence[Array], rows: int) -> NDArray[np.float32]:
         plan = self._ready.plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,8 +30,11 @@ class Asked:
 
     Attributes
     ----------
+    k : int
     plain : bool
         Whether there are neither caps nor quotas nor diversity.
+    all : bool
+        Whether all candidates are compared by their scores alone.
     """
 
     def __init__(
@@ -47,31 +50,48 @@ class Asked:
         min_per: Any,
         diversity: Any,
     ) -> None:
-        self._k = as_count("k", k)
+        self.k = as_count("k", k)
         self._names = None if ids is None else regular("ids", ids)
         self._allow, self._exclude = allow, exclude
         self._boosts = boost, scale
         self._scored: int | None = None
+        self._given_rules = max_per, min_per, diversity
+        rules = any(rule is not None for rule in self._given_rules)
+        self.all = not rules and all(x is None for x in (allow, exclude, boost, scale, attributes))
+        self.plain = not rules
+        self._sizes: Mapping[str, int] = {}
+        if attributes is not None or rules:
+            self._read_rules(attributes, rules)
+
+    def _read_rules(self, attributes: Any, rules: bool) -> None:
         self._columns = read_attributes(attributes)
         self._attributes = Attributes(self._columns)
-        self._given_rules = max_per, min_per, diversity
         # Rules name strings, which are known once the candidates' are read.
         self._sizes = {name: length_of(*column) for name, column in self._columns.items()}
         sizes = {*self._sizes.values()}
-        read = len(sizes) == 1 and self._given_rules != (None, None, None)
+        read = len(sizes) == 1 and rules
         self._records = self._attributes.encode(self._columns, sizes.pop()) if read else None
         self.plain = self._rules() == Rules()
 
     def selection(self, rows: int) -> Selection:
         """The same of so many candidates, but for the rules that are not plain."""
-        self._scored = rows
-        if self._names is not None and self._names.shape != (rows,):
-            raise ShapeError(f"ids: expected shape [{rows}], got {list(self._names.shape)}")
+        self._require_names(rows)
         for name, size in self._sizes.items():
             if size != rows:
                 raise ShapeError(f"attribute '{name}': expected {rows} values, one for each item, got {size}")
         adjustment = read_boosts(*self._boosts, rows, 1)
-        return Selection(self._k, adjustment=adjustment or Adjustment(), taken=self._taken(rows))
+        return Selection(self.k, adjustment=adjustment or Adjustment(), taken=self._taken(rows))
+
+    def _require_names(self, rows: int) -> None:
+        """Remember how many candidates there are, each of which has to have a name."""
+        self._scored = rows
+        if self._names is not None and self._names.shape != (rows,):
+            raise ShapeError(f"ids: expected shape [{rows}], got {list(self._names.shape)}")
+
+    def found(self, ranked: Ranked, rows: int, several: bool) -> Ranked | TopK:
+        """Results that a plan has found among so many candidates, all of which it has compared."""
+        self._require_names(rows)
+        return self.result(ranked, several)
 
     def best(self, scores: NDArray[np.float32], bounds: Sequence[int]) -> Ranked:
         """The best rows of each request, whose scores are ``bounds[b]:bounds[b + 1]``."""
@@ -93,7 +113,7 @@ class Asked:
 
         names = np.arange(total) if self._names is None else self._names
         search = Search(rank, total, stored, self._attributes.find, lambda places: names[places])
-        return best_under(search, self._k, rules)
+        return best_under(search, self.k, rules)
 
     def result(self, ranked: Ranked, several: bool) -> Ranked | TopK:
         """Results by the candidates' names, of several requests or of one."""
@@ -103,7 +123,7 @@ class Asked:
         return found if several else only(found)
 
     def _rules(self) -> Rules:
-        return read_rules(self._attributes.find, *self._given_rules, self._k)
+        return read_rules(self._attributes.find, *self._given_rules, self.k)
 
     def _taken(self, rows: int) -> Flags | None:
         """Which candidates may be among the best; None: all."""

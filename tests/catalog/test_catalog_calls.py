@@ -13,6 +13,7 @@ from support.models import ranker
 from test_catalog import TOLERANCE, USER, shop
 
 import pyrec_infer as pi
+from pyrec_infer.arguments import Signature
 from pyrec_infer.errors import (
     DTypeError,
     IdRangeError,
@@ -111,7 +112,7 @@ def test_scores_of_requests_with_and_without_an_axis_of_rows(model: pi.Model) ->
     np.testing.assert_array_equal(missing, [expected[0], np.nan])
 
 
-def test_an_array_that_lies_as_the_plan_reads_it_is_looked_at_once(
+def test_items_are_looked_up_without_a_closer_look(
     model: pi.Model, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if backend == "numba":
@@ -122,10 +123,9 @@ def test_an_array_that_lies_as_the_plan_reads_it_is_looked_at_once(
     def fail(*given: Any) -> None:
         raise AssertionError(given)
 
-    monkeypatch.setattr("pyrec_infer.catalog.given.of_one_row", fail)
-    np.testing.assert_array_equal(catalog.score(USER, ids), expected)
-    with pytest.raises(AssertionError):
-        catalog.score({"user": int(USER["user"][0])}, ids)
+    monkeypatch.setattr(Signature, "array", fail)
+    for value in (USER["user"], int(USER["user"][0]), [int(USER["user"][0])]):
+        np.testing.assert_array_equal(catalog.score({"user": value}, ids), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.str_])

@@ -65,6 +65,10 @@ LONE: Mapping[str, Callable[[], dict[str, Any]]] = {
         "bias": WHOLE["bias"],
     },
     "and one that is not read": lambda: {**WHOLE, "unread": np.zeros((1, 2), np.float32)},
+    "of other types": lambda: {"user": np.int32(2), "seen": SEEN.astype(np.int32), "age": 0.5, "bias": 0.25},
+    "whole numbers for floats": lambda: {**WHOLE, "user": 2.0, "bias": np.asarray(0.25)},
+    "lists": lambda: {"user": [2], "seen": [4, 0, 8], "age": (0.5,), "bias": [[0.25]]},
+    "several": lambda: {"user": (2,), "seen": [[4, 0, 8]], "age": np.float64(0.5), "bias": [0.25]},
     "of no axis": lambda: {
         "user": np.asarray(2),
         "seen": np.asarray([[4, 0, 8], [1, 1, 1]])[0],
@@ -74,16 +78,19 @@ LONE: Mapping[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(params=["score", "few", "items", "best items"])
+@pytest.fixture(params=["score", "few", "many", "items", "all items", "best items"])
 def call(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     scorer = model()
     if request.param in ("score", "few"):
         if request.param == "score":
             return lambda own: scorer.score(own, CANDIDATES)
         return lambda own: scorer.top_k(own, CANDIDATES, k=3).scores
+    if request.param == "many":
+        return lambda own: scorer.score(own, CANDIDATES, offsets=[0, COUNT])
     shop = scorer.catalog(CANDIDATES)
-    if request.param == "items":
-        return lambda own: shop.score(own, np.arange(COUNT))
+    if request.param in ("items", "all items"):
+        ids = np.arange(COUNT) if request.param == "items" else None
+        return lambda own: shop.score(own, ids)
     return lambda own: shop.top_k(own, 3).scores
 
 
@@ -134,7 +141,11 @@ def test_what_does_not_fit_is_refused_as_on_the_first_call(changed: Mapping[str,
     assert outcome(later) == outcome(first)
 
 
-@pytest.mark.parametrize("changed", [{"user": np.int32(2)}, {"age": 1}, {"seen": [4, 0, 8]}], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [{"user": np.asarray([2], object)}, {"age": np.float16(1)}, {"seen": [np.int64(4), 0, 8.0]}],
+    ids=str,
+)
 def test_what_needs_a_closer_look_gets_it(changed: Mapping[str, Any]) -> None:
     scorer = model()
     expected = scorer.score(WHOLE, CANDIDATES)
