@@ -178,6 +178,24 @@ def records_of_vectors(
     vectors: NDArray[np.float32], scaled: bool, biased: bool, coded: bool
 ) -> NDArray[np.uint8]: ...
 
+class ItemSearch:
+    def __init__(
+        self,
+        view: Any,
+        index: VectorIndex,
+        isa: str,
+        pool: ThreadPool,
+        few: int,
+        mask: NDArray[np.uint64] | None,
+        items: int,
+        scaled: bool,
+        biased: bool,
+        unsigned_ids: bool,
+    ) -> None: ...
+    def find(
+        self, queries: Any, k: int, exclude: Any
+    ) -> tuple[Any, NDArray[np.float32], NDArray[np.int64], int] | None: ...
+
 class VectorIndex:
     def __init__(
         self,

@@ -139,6 +139,11 @@ def require_room(needed: int) -> None:
         Budget(default_max_bytes()).require(needed)
 
 
+def is_limited() -> bool:
+    """Whether the call that this thread works for has a budget."""
+    return _current.get() is not None
+
+
 @contextmanager
 def limited(limit: int) -> Iterator[Budget]:
     """A budget of its own for what runs inside."""
@@ -156,6 +161,7 @@ __all__ = [
     "Budget",
     "current_budget",
     "default_max_bytes",
+    "is_limited",
     "limited",
     "machine_memory",
     "memory_errors_typed",

@@ -16,89 +16,18 @@
 
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "bindings/index_handle.h"
+#include "bindings/item_search.h"
 #include "bindings/signals.h"
 #include "core/error.h"
 #include "retrieval/changed_places.h"
 #include "retrieval/encode_vectors.h"
-#include "retrieval/vector_index.h"
 
 namespace py = pybind11;
 
 namespace pyrec {
 
 namespace {
-
-// One part of the records of a store, at least `bytes` of each; the next record may lie further on.
-const std::byte* read_part(const py::array& part, std::size_t bytes) {
-  constexpr auto kUnit = static_cast<py::ssize_t>(sizeof(float));
-  const bool fits = part.ndim() == 2 && part.itemsize() == 1 && part.strides(1) == 1 &&
-                    part.strides(0) >= part.shape(1) && part.strides(0) % kUnit == 0 &&
-                    static_cast<std::size_t>(part.shape(1)) >= bytes &&
-                    part.shape(1) % kUnit == 0 &&
-                    reinterpret_cast<std::uintptr_t>(part.data()) % alignof(float) == 0;
-  if (!fits) throw OpError(ErrorKind::kShape, "expected records of vectors");
-  return static_cast<const std::byte*>(part.data());
-}
-
-// Codes of at least so many bytes, in groups of eight, side by side.
-const std::byte* read_codes(const py::array& part, std::size_t bytes) {
-  const std::byte* const codes = read_part(part, bytes);
-  if (part.strides(0) != part.shape(1) || part.shape(1) % 8 != 0) {
-    throw OpError(ErrorKind::kShape, "expected padded codes");
-  }
-  return codes;
-}
-
-// An index, and the arrays in whose memory its vectors lie.
-struct IndexHandle {
-  std::vector<py::array> kept;
-  std::unique_ptr<const VectorIndex> index;
-  std::size_t items = 0;  // that have places
-
-  IndexHandle() = default;
-  IndexHandle(const py::array& vectors, const py::array& details,
-              const std::optional<py::array>& codes, const std::optional<py::array>& coarse,
-              const PlainArray<std::int64_t>& rows, bool biased)
-      : kept{vectors, details}, items(static_cast<std::size_t>(rows.size())) {
-    VectorTable table{};
-    table.vectors = read_part(vectors, sizeof(float));
-    table.width = static_cast<std::size_t>(vectors.shape(1)) / sizeof(float);
-    table.vectors_stride = static_cast<std::size_t>(vectors.strides(0));
-    table.details =
-        read_part(details, codes ? sizeof(VectorDetails) : offsetof(VectorDetails, scale));
-    table.details_stride = static_cast<std::size_t>(details.strides(0));
-    table.biased = biased;
-    py::ssize_t least = std::min(vectors.shape(0), details.shape(0));
-    if (codes.has_value() != coarse.has_value()) {
-      throw OpError(ErrorKind::kShape, "expected codes of both kinds");
-    }
-    if (codes) {
-      table.codes = read_codes(*codes, table.width);
-      table.coarse = read_codes(*coarse, (table.width + 1) / 2);
-      table.codes_stride = static_cast<std::size_t>(codes->shape(1));
-      table.coarse_stride = static_cast<std::size_t>(coarse->shape(1));
-      least = std::min({least, codes->shape(0), coarse->shape(0)});
-      kept.insert(kept.end(), {*codes, *coarse});
-    }
-    const std::span given(rows.data(), static_cast<std::size_t>(rows.size()));
-    const auto out = [&](std::int64_t row) { return row < 0 || row >= least; };
-    if (rows.ndim() != 1 || std::ranges::any_of(given, out)) {
-      throw OpError(ErrorKind::kShape, "expected rows of the records");
-    }
-    const GilRelease release;
-    index = std::make_unique<VectorIndex>(table, given);
-  }
-};
-
-std::span<const std::uint64_t> read_mask(const IndexHandle& handle,
-                                         const std::optional<PlainArray<std::uint64_t>>& mask) {
-  if (!mask) return {};
-  const auto size = static_cast<std::size_t>(mask->size());
-  if (mask->ndim() != 1 || size != handle.index->blocks()) {
-    throw OpError(ErrorKind::kShape, "expected a mask of the index");
-  }
-  return {mask->data(), size};
-}
 
 py::tuple mask(const IndexHandle& handle, const PlainArray<bool>& flags,
                const std::optional<PlainArray<std::uint64_t>>& within) {
@@ -153,30 +82,25 @@ std::unique_ptr<IndexHandle> chosen(const IndexHandle& handle, const PlainArray<
 }
 
 // Rows that queries do not get, in one list, or in one for each.
-struct GivenExclusions {
-  std::vector<std::uint32_t> places;
-  std::vector<std::size_t> offsets;
-
-  GivenExclusions(const VectorIndex& index, const std::optional<PlainArray<std::int64_t>>& rows,
-                  const std::optional<PlainArray<std::int64_t>>& bounds, std::size_t queries) {
-    if (!rows) return;
-    const std::span given(rows->data(), static_cast<std::size_t>(rows->size()));
-    std::vector<std::int64_t> ends{0, rows->size()};
-    if (bounds) ends.assign(bounds->data(), bounds->data() + bounds->size());
-    const bool fits = (!bounds || ends.size() == queries + 1) && ends.front() == 0 &&
-                      ends.back() == rows->size() && std::ranges::is_sorted(ends);
-    if (!fits) throw OpError(ErrorKind::kShape, "expected bounds for each query");
-    offsets.push_back(0);
-    for (std::size_t list = 0; list + 1 < ends.size(); ++list) {
-      for (auto at = ends[list]; at < ends[list + 1]; ++at) {
-        const auto place = index.place_of(given[static_cast<std::size_t>(at)]);
-        if (place) places.push_back(*place);
-      }
-      std::sort(places.begin() + static_cast<std::ptrdiff_t>(offsets.back()), places.end());
-      offsets.push_back(places.size());
-    }
+std::vector<PlaceSet> read_excluded(const VectorIndex& index,
+                                    const std::optional<PlainArray<std::int64_t>>& rows,
+                                    const std::optional<PlainArray<std::int64_t>>& bounds,
+                                    std::size_t queries) {
+  std::vector<PlaceSet> excluded;
+  if (!rows) return excluded;
+  const std::span given(rows->data(), static_cast<std::size_t>(rows->size()));
+  std::vector<std::int64_t> ends{0, rows->size()};
+  if (bounds) ends.assign(bounds->data(), bounds->data() + bounds->size());
+  const bool fits = (!bounds || ends.size() == queries + 1) && ends.front() == 0 &&
+                    ends.back() == rows->size() && std::ranges::is_sorted(ends);
+  if (!fits) throw OpError(ErrorKind::kShape, "expected bounds for each query");
+  for (std::size_t list = 0; list + 1 < ends.size(); ++list) {
+    const auto begin = static_cast<std::size_t>(ends[list]);
+    const auto end = static_cast<std::size_t>(ends[list + 1]);
+    excluded.push_back(places_of(index, given.subspan(begin, end - begin)));
   }
-};
+  return excluded;
+}
 
 // A number for each item, of all queries or of each; none.
 Boosts::Numbers read_numbers(const std::optional<PlainArray<float>>& given, std::size_t queries,
@@ -213,14 +137,13 @@ py::tuple search(const IndexHandle& handle, const std::string& isa, ThreadPool& 
   float* const to_scores = scores.mutable_data();
   const float* const from = queries.data();
   const auto count = static_cast<std::size_t>(queries.shape(0));
-  const GivenExclusions exclusions(index, excluded, bounds, count);
+  const std::vector<PlaceSet> sets = read_excluded(index, excluded, bounds, count);
   if (squares && (squares->ndim() != 1 || static_cast<std::size_t>(squares->size()) != count)) {
     throw OpError(ErrorKind::kShape, "expected a square for each query");
   }
   const Boosts boosts{read_numbers(times, count, handle.items),
                       read_numbers(plus, count, handle.items), squares ? squares->data() : nullptr};
-  const SearchRules rules{read_mask(handle, mask), exclusions.places, exclusions.offsets, boosts,
-                          few};
+  const SearchRules rules{read_mask(handle, mask), sets, boosts, few};
   std::size_t refined = 0;
   run_watched([&] {
     refined = index.search(kernels, pool, from, count, k, rules, to_places, to_scores, to_counts);
@@ -343,6 +266,14 @@ void bind_retrieval(py::module_& module) {
            py::arg("few"), py::arg("mask") = py::none(), py::arg("excluded") = py::none(),
            py::arg("bounds") = py::none(), py::arg("times") = py::none(),
            py::arg("plus") = py::none(), py::arg("squares") = py::none());
+  py::class_<ItemSearch>(module, "ItemSearch")
+      .def(py::init<py::object, py::object, const std::string&, py::object, std::size_t,
+                    const std::optional<PlainArray<std::uint64_t>>&, std::size_t, bool, bool,
+                    bool>(),
+           py::arg("view"), py::arg("index"), py::arg("isa"), py::arg("pool"), py::arg("few"),
+           py::arg("mask"), py::arg("items"), py::arg("scaled"), py::arg("biased"),
+           py::arg("unsigned_ids"))
+      .def("find", &ItemSearch::find, py::arg("queries"), py::arg("k"), py::arg("exclude"));
 }
 
 }  // namespace pyrec

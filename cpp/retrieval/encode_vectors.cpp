@@ -97,11 +97,8 @@ class Encoder {
   void write(const float* vector, std::byte* record) {
     double square = square_of(vector, form_.width);
     if (form_.scaled) {
-      const double length = std::sqrt(square);
-      for (std::size_t i = 0; i < form_.width; ++i) {
-        vector_[i] =
-            length > 0 ? static_cast<float>(static_cast<double>(vector[i]) / length) : 0.0f;
-      }
+      vector_.assign(vector, vector + form_.width);
+      scale_vector(square, vector_);
       vector = vector_.data();
       square = square_of(vector, form_.width);
     }
@@ -175,6 +172,13 @@ void square_vectors(const float* vectors, std::size_t width, std::span<double> s
   for (double& square : squares) {
     square = square_of(vectors, width);
     vectors += width;
+  }
+}
+
+void scale_vector(double square, std::span<float> vector) {
+  const double length = std::sqrt(square);
+  for (float& x : vector) {
+    x = length > 0 ? static_cast<float>(static_cast<double>(x) / length) : 0.0f;
   }
 }
 

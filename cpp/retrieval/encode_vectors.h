@@ -25,6 +25,9 @@ struct VectorEncoding {
 // The square of each vector's length; not finite where a number is not, or they are too long.
 void square_vectors(const float* vectors, std::size_t width, std::span<double> squares);
 
+// Divides a vector by its length, whose square is given; one of zeros stays as it is.
+void scale_vector(double square, std::span<float> vector);
+
 // Writes the records of `count` vectors, which are finite and shorter than 2^60.
 void encode_vectors(const VectorEncoding& form, const float* vectors, std::size_t count,
                     std::byte* records);

@@ -95,7 +95,7 @@ Scan::Scan(const VectorIndex& index, const Kernels& kernels, QueryGroup& group, 
       gathered_(std::max(table_.width, table_.codes_stride / 4) * kBlock),
       bias_(kBlock) {
   // Products of pairs that are found one by one cost more than a better bound does.
-  for (const auto& excluded : group.excluded) {
+  for (const PlaceSet* const excluded : group.excluded) {
     best_.push_back(found_.empty() ? Best(group.k, excluded) : Best::eager(group.k, excluded));
     best_.back().share_among(group.shares.size() / group.count);
   }

@@ -35,7 +35,7 @@ struct QueryGroup {
   // least of these tells is about what one thread that had seen all would know. Empty: not asked.
   std::vector<std::atomic<float>> shares;
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
-  std::vector<std::span<const std::uint32_t>> excluded;  // of each query, places that rise
+  std::vector<const PlaceSet*> excluded;   // of each query; null: none
   Boosts boosts;
   std::size_t few;  // of no more items near scores are made first
 };

@@ -13,6 +13,7 @@
 #include "retrieval/bounds.h"
 #include "retrieval/guesses.h"
 #include "retrieval/vector_table.h"
+#include "selection/place_set.h"
 #include "tables/region.h"
 
 namespace pyrec {
@@ -20,18 +21,15 @@ namespace pyrec {
 // What a search leaves out, and what it does to scores.
 struct SearchRules {
   std::span<const std::uint64_t> allowed;  // a bit for each item of each block; empty: all
-  // Places that queries do not get: those of query q are offsets[q] to offsets[q + 1], and rise.
-  // One list of all queries where there are two offsets; none where there are no offsets.
-  std::span<const std::uint32_t> excluded;
-  std::span<const std::size_t> offsets;
+  // What queries do not get: one set of all queries, one of each, or none.
+  std::span<const PlaceSet> excluded;
   Boosts boosts = {};
   // Of no more items all have near scores, where there are codes, before any is multiplied.
   std::size_t few = 0;
 
-  std::span<const std::uint32_t> excluded_by(std::size_t query) const {
-    if (offsets.empty()) return {};
-    const std::size_t list = offsets.size() == 2 ? 0 : query;
-    return excluded.subspan(offsets[list], offsets[list + 1] - offsets[list]);
+  const PlaceSet* excluded_by(std::size_t query) const {
+    if (excluded.empty()) return nullptr;
+    return &excluded[excluded.size() == 1 ? 0 : query];
   }
 };
 

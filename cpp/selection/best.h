@@ -13,6 +13,7 @@
 
 #include "dispatch/kernels.h"
 #include "selection/entries.h"
+#include "selection/place_set.h"
 
 namespace pyrec {
 
@@ -23,12 +24,12 @@ inline constexpr std::size_t kScoreBlock = 1024;
 // rising order it takes less time.
 class Best {
  public:
-  // Places that are left out rise.
-  explicit Best(std::size_t k, std::span<const std::uint32_t> excluded = {})
+  // What is left out is borrowed.
+  explicit Best(std::size_t k, const PlaceSet* excluded = nullptr)
       : Best(k, excluded, 2 * k + kScoreBlock / 2) {}
   // With room for some more than k, so that the bound rises sooner: where it saves more than that
   // costs.
-  static Best eager(std::size_t k, std::span<const std::uint32_t> excluded) {
+  static Best eager(std::size_t k, const PlaceSet* excluded) {
     return Best(k, excluded, k + k / 4 + kScoreBlock / 32);
   }
 
@@ -50,8 +51,7 @@ class Best {
   void raise_to(float least) { least_ = std::max(least_, least); }
 
   bool is_excluded(std::uint32_t place) const {
-    return !excluded_.empty() && (marks_[word_of(place)] & bit_of(place)) != 0 &&
-           std::ranges::binary_search(excluded_, place);
+    return excluded_ != nullptr && excluded_->has(place);
   }
 
   void add(float score, std::uint32_t place) {
@@ -108,12 +108,8 @@ class Best {
  private:
   static constexpr std::uint32_t kMinusZero = 0x80000000;
 
-  Best(std::size_t k, std::span<const std::uint32_t> excluded, std::size_t room)
-      : k_(k), room_(room), excluded_(excluded) {
-    // A power of two.
-    if (!excluded.empty()) marks_.resize((std::bit_ceil(excluded.size()) + 3) / 4);
-    for (const std::uint32_t place : excluded) marks_[word_of(place)] |= bit_of(place);
-  }
+  Best(std::size_t k, const PlaceSet* excluded, std::size_t room)
+      : k_(k), room_(room), excluded_(excluded) {}
 
   void count_share() {
     counted_ = true;
@@ -123,9 +119,6 @@ class Best {
     if (is_number(*last)) shared_ = std::max(shared_, score_of(*last));
   }
 
-  // Most places are told from those that are left out by a bit of their own, without a search.
-  std::size_t word_of(std::uint32_t place) const { return place / 64 & (marks_.size() - 1); }
-  static std::uint64_t bit_of(std::uint32_t place) { return std::uint64_t{1} << place % 64; }
   // see(i) for scores among which are all that may be among the best.
   template <class See>
   void look(const Kernels& kernels, std::span<const float> scores, bool later, See&& see) {
@@ -144,10 +137,9 @@ class Best {
 
   std::size_t k_;
   std::size_t room_;
-  std::span<const std::uint32_t> excluded_;
-  std::vector<std::uint64_t> marks_;  // of each place that is left out a bit, which others share
-  std::size_t share_ = 0;             // of k; 0: nobody asks
-  bool counted_ = false;              // whether there were as many once
+  const PlaceSet* excluded_;
+  std::size_t share_ = 0;  // of k; 0: nobody asks
+  bool counted_ = false;   // whether there were as many once
   float shared_ = -std::numeric_limits<float>::infinity();
   float least_ = -std::numeric_limits<float>::infinity();
   Entry last_ = 0;  // of the k best, once there are as many

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.extension import native
 from pyrec_infer.retrieval.index import Boosts, Index
-from pyrec_infer.retrieval.vectors import Floats
+from pyrec_infer.retrieval.vectors import Floats, VectorForm
 from pyrec_infer.selection.excluded import ExcludedRows
 from pyrec_infer.selection.masks import Flags
 from pyrec_infer.store import Rows64, State, StoreView
@@ -144,6 +144,9 @@ class ChangedIndex:
     def chosen(self, rows: Rows64, queries: int) -> ChangedIndex:
         older, own = self._older.chosen(rows, queries), self._own.chosen(rows, queries)
         return ChangedIndex(self._made, older, own, self._change)
+
+    def prepared(self, view: StoreView, form: VectorForm, unsigned: bool) -> None:
+        return None
 
     def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None

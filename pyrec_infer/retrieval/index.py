@@ -93,6 +93,11 @@ class Index(Protocol):
         """The same of those of some rows, in time that follows their number alone where they are few."""
         ...
 
+    def prepared(self, view: StoreView, form: VectorForm, unsigned: bool) -> Any:
+        """The whole way of usual calls, from what they are given to ids, which are unsigned or not, where
+        places are those of the view's first set; None: there is none."""
+        ...
+
 
 @compiled
 def _multiply(queries: Any, vectors: Any, biases: Any, products: Any) -> None:
@@ -129,6 +134,9 @@ class NumbaIndex:
 
     def chosen(self, rows: Rows64, queries: int) -> NumbaIndex:
         return self.restricted(marked(len(self._view.records), rows), queries)
+
+    def prepared(self, view: StoreView, form: VectorForm, unsigned: bool) -> None:
+        return None
 
     def search(
         self, queries: Floats, k: int, excluded: ExcludedRows | None, boosts: Boosts | None = None
@@ -224,6 +232,22 @@ class NativeIndex:
             return self.restricted(marked(max(self._end, rows.max() + 1), rows), queries)
         made = self._index.chosen(rows, self._mask)
         return self._of(made, made.size(), None)
+
+    def prepared(self, view: StoreView, form: VectorForm, unsigned: bool) -> Any:
+        if not isinstance(view, native.StoreView):
+            return None
+        return native.ItemSearch(
+            view,
+            self._index,
+            self._backend,
+            self._pool,
+            FEW,
+            self._mask,
+            self.count,
+            form.metric == "cosine",
+            form.biased,
+            unsigned,
+        )
 
     def _of(self, index: Any, count: int, mask: NDArray[np.uint64] | None) -> NativeIndex:
         """The same with another index, of so many items."""

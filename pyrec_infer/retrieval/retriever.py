@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pyrec_infer.arguments import as_count, as_threads, regular, require_choice
 from pyrec_infer.backends.select import make_pool, select_backend
@@ -17,6 +17,7 @@ from pyrec_infer.limits import current_budget, memory_errors_typed
 from pyrec_infer.retrieval.changed import LastIndex
 from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
+from pyrec_infer.retrieval.ready import Ready, Retrieved
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.saving import SavedVectors, of_scaled, require_scaled
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
@@ -35,31 +36,6 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 MOST_CODED = 1 << 17
 """Numbers of a vector whose products with codes fit in 32 bits, with room to spare."""
-
-
-class Retrieved(NamedTuple):
-    """The best items of each query, best first.
-
-    Attributes
-    ----------
-    ids : ndarray of int64, uint64 or strings, shape (B, K)
-        K is the number that was asked for, or that of the items that are searched if there are fewer: those
-        that a filter, ``allow`` or a mask lets through. What is excluded by ids makes a row shorter, not K.
-        Under caps, quotas or diversity it is the count of the longest row.
-    scores : ndarray of float32, shape (B, K)
-    counts : ndarray of int64, shape (B,)
-        How many of each row are results.
-    refined : int
-        For how many pairs of a query and an item the product was computed in float32.
-    certified : bool
-        Whether the results are shown to be those of the float32 products of all items.
-    """
-
-    ids: Array
-    scores: Floats
-    counts: NDArray[np.int64]
-    refined: int
-    certified: bool
 
 
 class Retriever(SavedVectors):
@@ -228,9 +204,15 @@ class Retriever(SavedVectors):
         [[1]]
         """
         k = as_count("k", k)
+        excluded = exclude if deny is None else one_of(exclude, deny)
+        plain = {*map(type, (allow, boost, scale, max_per, min_per, diversity))} == {NoneType}
+        if plain:
+            ready = self._ready_for(where)
+            found = None if ready is None else ready.found(self._id_type, queries, k, excluded)
+            if found is not None:
+                return found
         vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
-        excluded = one_of(exclude, deny)
-        if {*map(type, (allow, boost, scale, max_per, min_per, diversity))} == {NoneType}:
+        if plain:
             found = self._best(vectors, k, where, excluded)
             if found is not None:
                 return found
@@ -336,7 +318,7 @@ class Retriever(SavedVectors):
     def _best(self, vectors: Floats, k: int, where: Any, exclude: Any) -> Retrieved | None:
         """What `top_k` finds where there are no rules but a filter and what is excluded; None where that is a
         mask, or the items change meanwhile."""
-        state, index = self._ready(where)
+        state, index = self._index_of(where)
         excluded = None
         if exclude is not None:
             # Of one query a list of its own is the same as that of all.
@@ -361,19 +343,28 @@ class Retriever(SavedVectors):
             )
         return Retrieved(ids, scores, counts, refined, True)
 
-    def _ready(self, where: Any) -> tuple[State, Index]:
-        """The items as they are, and the index of those that a filter lets through."""
+    def _ready_for(self, where: Any) -> Ready | None:
+        """What is kept of the items as they were seen last; they may have changed."""
         state = self._seen
-        if state is not None and (where is None or type(where) is Filter) and state.view.is_current():
-            # Only what is a filter of these items is ever kept.
-            known: Index | None = state.found("index" if where is None else ("ready", where))
-            if known is not None:
-                return state, known
+        # Only what is a filter of these items is ever kept.
+        if state is None or not (where is None or type(where) is Filter):
+            return None
+        known: Ready | None = state.found("ready" if where is None else ("ready", where))
+        return known
+
+    def _index_of(self, where: Any) -> tuple[State, Index]:
+        """The items as they are, and the index of those that a filter lets through."""
+        state, known = self._seen, self._ready_for(where)
+        if state is not None and known is not None and state.view.is_current():
+            return state, known.items
         choice = self._choose_rows(where, None, None, 1)
         state, whole = choice.state, self._all(choice.state)
-        if where is None:
-            return state, whole
-        return state, state.kept(("ready", where), lambda: scope_of(choice, whole, 1))
+
+        def make() -> Ready:
+            index = whole if where is None else scope_of(choice, whole, 1)
+            return Ready(index, index.prepared(state.view, self._form, self._id_type.kind == "u"))
+
+        return state, state.kept("ready" if where is None else ("ready", where), make).items
 
     def _all(self, state: State) -> Index:
         """All items: by an index of an older state where little has changed since."""

@@ -62,7 +62,7 @@ class Side:
             self.items.pop(own, None)
 
     def searched(self) -> object:
-        return self.retriever._ready(None)[1]
+        return self.retriever._index_of(None)[1]
 
     def check(self, k: int, where: Condition | None = None, **rules: Any) -> None:
         """The same search of a retriever that is made anew, bit for bit."""
@@ -209,7 +209,7 @@ def test_the_vectors_of_a_catalogue_are_searched_so_too(precision: str) -> None:
             # The one is put in at once, the other item by item.
             shop.upsert({"i": numbers[:4]}, ids if step % 3 else tuple(ids), vectors=own)
             held.update(zip(ids, own, strict=True))
-        seen += isinstance(shop.retriever._ready(None)[1], ChangedIndex)
+        seen += isinstance(shop.retriever._index_of(None)[1], ChangedIndex)
         query = rng.integers(-2, 3, (2, WIDTH)).astype(np.float32)
         anew = pi.Retriever(np.stack([*held.values()]), [*held])
         for rules in ({}, {"exclude": ids}, {"boost": np.arange(len(held)) % 3}):

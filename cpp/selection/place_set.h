@@ -1,0 +1,47 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace pyrec {
+
+// Places of items, in short lists of those that have their lowest bits in common. However many
+// these are, a list rises, and is searched by halves.
+class PlaceSet {
+ public:
+  explicit PlaceSet(std::span<const std::uint32_t> places)
+      : mask_(std::bit_ceil(2 * places.size() + 1) - 1), ends_(mask_ + 2), places_(places.size()) {
+    for (const std::uint32_t place : places) ++ends_[(place & mask_) + 1];
+    std::uint32_t end = 0;
+    // Where each list begins until its places are there, then where it ends.
+    for (std::uint32_t& each : std::span(ends_).subspan(1)) {
+      const std::uint32_t count = each;
+      each = end;
+      end += count;
+    }
+    for (const std::uint32_t place : places) places_[ends_[(place & mask_) + 1]++] = place;
+    for (std::size_t list = 0; list <= mask_; ++list) {
+      if (ends_[list + 1] - ends_[list] > 1) {
+        std::sort(places_.data() + ends_[list], places_.data() + ends_[list + 1]);
+      }
+    }
+  }
+
+  bool has(std::uint32_t place) const {
+    const std::size_t list = place & mask_;
+    const std::uint32_t *const begin = places_.data() + ends_[list], *const end = places_.data() +
+                                                                                  ends_[list + 1];
+    return begin != end && std::binary_search(begin, end, place);
+  }
+
+ private:
+  std::size_t mask_;
+  std::vector<std::uint32_t> ends_;  // of list i at i + 1
+  std::vector<std::uint32_t> places_;
+};
+
+}  // namespace pyrec
