@@ -60,7 +60,11 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         value = np.asarray(value, object)
     if isinstance(value, (list, tuple, str, bytes)) and holds_texts(value):
         value = array_of_objects(label, value)
-    return _of_array(label, regular(label, value), names)
+    array = regular(label, value)
+    if array.dtype.kind in "US" and isinstance(value, (list, tuple)):
+        # NumPy makes strings of numbers beside them.
+        array = array_of_objects(label, value)
+    return _of_array(label, array, names)
 
 
 def plain_names(value: Any) -> strings.Texts | None:

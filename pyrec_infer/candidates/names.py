@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import regular
 from pyrec_infer.errors import DTypeError, IdRangeError, InputError, ShapeError
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, holds_strings
+from pyrec_infer.store import as_those, read_ids
 
 
 class Names:
@@ -26,11 +28,9 @@ class Names:
     """
 
     def __init__(self, ids: ArrayLike | None, count: int) -> None:
-        names = regular("ids", np.arange(count) if ids is None else ids)
-        if names.shape != (count,):
-            raise ShapeError(f"ids: expected {count}, one for each item, got {list(names.shape)}")
-        if names.dtype.kind not in "iuU" and count:
-            raise DTypeError(f"ids: expected whole numbers or strings, got {names.dtype}")
+        names = read_ids("ids", np.arange(count) if ids is None else ids)
+        if len(names) != count:
+            raise ShapeError(f"ids: expected {count}, one for each item, got {len(names)}")
         self.ids: Array = names.copy()
         self.ids.flags.writeable = False
         self._order = np.argsort(self.ids, kind="stable")
@@ -49,14 +49,16 @@ class Names:
         DTypeError
             If they are no ids of the kind that items have.
         """
-        wanted = regular(label, ids).reshape(-1)
+        wanted = read_ids(label, _one_or_more(ids))
         if not len(wanted) or not len(self.ids):
             return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-        if (wanted.dtype.kind == "U") != (self.ids.dtype.kind == "U") or wanted.dtype.kind not in "iuU":
-            expected = "strings" if self.ids.dtype.kind == "U" else "whole numbers"
-            raise DTypeError(f"{label}: expected {expected}, got {wanted.dtype}")
+        if holds_strings(wanted) != holds_strings(self.ids):
+            expected = "strings" if holds_strings(self.ids) else "whole numbers"
+            got = "strings" if holds_strings(wanted) else wanted.dtype
+            raise DTypeError(f"{label}: expected {expected}, got {got}")
+        wanted, fits = as_those(wanted, self.ids)
         at = np.minimum(np.searchsorted(self._sorted, wanted), len(self.ids) - 1)
-        return self._order[at], self._sorted[at] == wanted
+        return self._order[at], (self._sorted[at] == wanted) & fits
 
     def known(self, label: str, ids: ArrayLike) -> NDArray[np.int64]:
         """The place of each id.
@@ -83,6 +85,13 @@ class Names:
         mask = np.ones(len(self.ids), bool)
         mask[places[present]] = False
         return mask
+
+
+def _one_or_more(ids: Any) -> Any:
+    """Ids along one axis, of which one alone has none."""
+    if isinstance(ids, (str, bytes)) or np.ndim(ids) == 0:
+        return [ids.item() if isinstance(ids, (np.ndarray, np.generic)) else ids]
+    return ids.reshape(-1) if isinstance(ids, np.ndarray) else ids
 
 
 __all__ = ["Names"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import DTypeError
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, holds_strings
 from pyrec_infer.pipeline.source import Floats
 
 _RANK = 60.0
@@ -55,7 +55,7 @@ def merge(found: Sequence[tuple[Array, Floats]], weights: Sequence[float], limit
     [5, 4, 6]
     """
     kept = [ids[~np.isneginf(scores)] for ids, scores in found]
-    kinds = {ids.dtype.kind == "U" for ids in kept if ids.size}
+    kinds = {holds_strings(ids) for ids in kept if ids.size}
     if len(kinds) > 1:
         raise DTypeError("sources: expected ids of one kind, got whole numbers and strings")
     if not kinds:

@@ -22,6 +22,7 @@ from pyrec_infer.selection import DPP, MMR
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.diversity import given_vectors
 from pyrec_infer.selection.masks import as_mask
+from pyrec_infer.store import as_those
 from pyrec_infer.tools.explain import Explanation
 
 
@@ -274,7 +275,9 @@ class Pipeline:
             return _Best(best.ids, best.scores, best.counts, given, skipped)
         for row, count in enumerate(best.counts.tolist()):
             order = np.argsort(merged[row].ids, kind="stable")
-            at = np.searchsorted(merged[row].ids, best.ids[row, :count], sorter=order)
+            # All of them are among the sources': they are the same whole numbers in either type.
+            ids = as_those(best.ids[row, :count], merged[row].ids)[0]
+            at = np.searchsorted(merged[row].ids, ids, sorter=order)
             given[row, :count] = merged[row].given[order[at]]
         return _Best(best.ids, best.scores, best.counts, given, skipped)
 

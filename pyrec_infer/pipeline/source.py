@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.arguments import as_count, regular
 from pyrec_infer.catalog import Catalog
 from pyrec_infer.errors import DTypeError, InputError, MissingInputError, ShapeError
-from pyrec_infer.ir import Array
+from pyrec_infer.ir import Array, holds_strings
 from pyrec_infer.model import Model
 from pyrec_infer.retrieval import Retriever
+from pyrec_infer.store import read_ids
 
 Request: TypeAlias = Mapping[str, Any]
 
@@ -156,9 +157,11 @@ def _checked(found: Any) -> tuple[Array, Floats]:
     if not isinstance(found, (tuple, list)) or len(found) != 2:
         raise DTypeError(f"a source gave {type(found).__name__}, expected ids and scores")
     ids, scores = regular("ids", found[0]), regular("scores", found[1])
+    if ids.dtype.kind in "OST" and ids.size:
+        ids = read_ids("ids", ids.reshape(-1)).reshape(ids.shape)
     if ids.shape != scores.shape or ids.ndim not in (1, 2):
         raise ShapeError(f"a source gave ids of shape {list(ids.shape)}, and scores of {list(scores.shape)}")
-    if ids.dtype.kind not in "iuU" and ids.size:
+    if ids.dtype.kind not in "iu" and not holds_strings(ids) and ids.size:
         raise DTypeError(f"a source gave ids of {ids.dtype}, expected whole numbers or strings")
     if scores.dtype.kind not in "iuf" and scores.size:
         raise DTypeError(f"a source gave scores of {scores.dtype}, expected numbers")

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import as_array, as_count, regular
 from pyrec_infer.errors import DTypeError, ShapeError
-from pyrec_infer.ir import Array
+from pyrec_infer.interrupts import let_interrupts_pass
+from pyrec_infer.ir import Array, holds_strings
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.masks import Flags, as_mask, both
 from pyrec_infer.selection.rules import Rules, Search, best_under, read_rules
-from pyrec_infer.store import Attribute, Rows64, read_attributes
+from pyrec_infer.store import Attribute, Rows64, as_those, read_attributes, read_ids
 from pyrec_infer.store.attributes import Attributes, length_of
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, TopK, named, only
 
@@ -51,7 +52,7 @@ class Asked:
         diversity: Any,
     ) -> None:
         self.k = as_count("k", k)
-        self._names = None if ids is None else regular("ids", ids)
+        self._names = None if ids is None else _names(ids)
         self._allow, self._exclude = allow, exclude
         self._boosts = boost, scale
         self._scored: int | None = None
@@ -134,30 +135,65 @@ class Asked:
                 continue
             flags = as_mask(label, given, rows)
             if flags is None:
-                flags = np.isin(names, _ids(label, given, names))
+                flags = _among(label, given, names)
             taken = both(taken, flags == alone)
         return taken
 
 
-def _ids(label: str, given: Any, names: Array) -> Array:
-    """Ids of the kind that the candidates' names have.
+def _names(ids: Any) -> Array:
+    """Candidates' names, of whatever kind they are; what NumPy would make others of is refused.
+
+    Raises
+    ------
+    DTypeError
+        If a list has names of several kinds; names the row.
+    """
+    kinds = {*map(type, ids)} if type(ids) in (list, tuple) else set()
+    whole = bool(kinds) and all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds)
+    return read_ids("ids", ids) if whole or str in kinds else regular("ids", ids)
+
+
+def _among(label: str, given: Any, names: Array) -> Flags:
+    """Which of the candidates' names are among some ids.
 
     Raises
     ------
     ShapeError
-        If they do not lie along one axis; `DTypeError` if they are of another kind.
+        If they do not lie along one axis; `DTypeError` if they are of another kind than the names.
     """
+    texts = names.dtype.kind in "UST" or (names.dtype.kind == "O" and {*map(type, names.tolist())} == {str})
+    if not (texts or names.dtype.kind in "iu"):
+        return _equal_to_some(label, given, names)
+    expected = "strings" if texts else "whole numbers"
+    ids = read_ids(label, given, expected)
+    if not len(ids):
+        return np.zeros(len(names), np.bool_)
+    if holds_strings(ids) != texts:
+        got = "strings" if holds_strings(ids) else ids.dtype
+        raise DTypeError(f"{label}: expected {expected}, got {got}")
+    if texts:
+        return np.isin(names if names.dtype.kind == "U" else read_ids("ids", names), ids)
+    ids, fits = as_those(ids, names)
+    return np.isin(names, ids[fits])
+
+
+def _equal_to_some(label: str, given: Any, names: Array) -> Flags:
+    """The same for names that are neither whole numbers nor strings."""
     ids = regular(label, given)
     if ids.ndim != 1:
         raise ShapeError(f"{label}: expected one axis, got shape {list(ids.shape)}")
     if not ids.size:
-        return names[:0]
-    if ids.dtype.kind in "fU" and names.dtype.kind in "iu":
-        got = "strings" if ids.dtype.kind == "U" else ids.dtype
-        raise DTypeError(f"{label}: expected whole numbers, got {got}")
-    if ids.dtype.kind in "fiu" and names.dtype.kind == "U":
-        raise DTypeError(f"{label}: expected strings, got {ids.dtype}")
-    return as_array(label, given, names.dtype)
+        return np.zeros(len(names), np.bool_)
+    if names.dtype.kind != "O":
+        return np.isin(names, as_array(label, given, names.dtype))
+    try:
+        known = set(ids.tolist())
+        return np.asarray([name in known for name in names.tolist()], np.bool_)
+    except TypeError as error:
+        let_interrupts_pass(error)
+        raise DTypeError(
+            f"{label}: expected ids that can be looked up, as strings or whole numbers"
+        ) from None
 
 
 __all__ = ["Asked"]

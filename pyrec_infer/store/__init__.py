@@ -2,7 +2,7 @@
 
 from pyrec_infer.store.attributes import Attribute, Attributes, Columns, read_attributes
 from pyrec_infer.store.base import Batch, Keys, Rows64, Store, StoreView
-from pyrec_infer.store.ids import IdType
+from pyrec_infer.store.ids import IdType, as_those, read_ids
 from pyrec_infer.store.items import State, StoredItems
 from pyrec_infer.store.making import make_store
 from pyrec_infer.store.saving import pack_items, unpack_items
@@ -19,8 +19,10 @@ __all__ = [
     "Store",
     "StoreView",
     "StoredItems",
+    "as_those",
     "make_store",
     "pack_items",
     "read_attributes",
+    "read_ids",
     "unpack_items",
 ]

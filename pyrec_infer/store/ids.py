@@ -52,6 +52,36 @@ def _whole(label: str, ids: Any) -> Array:
     raise DTypeError(f"{label}: expected whole numbers that int64 holds, or all of them uint64 (row {row})")
 
 
+def read_ids(label: str, ids: Any, expected: str = "whole numbers or strings") -> Array:
+    """Ids along one axis as an array of whole numbers, or of strings; ``expected`` is what errors call them.
+
+    Raises
+    ------
+    DTypeError
+        If they are neither, or some of each; `ShapeError` if they do not lie along one axis.
+    """
+    given = _given(label, ids)
+    if isinstance(given, Texts):
+        return as_array_of_strings([word.decode("utf-8", "surrogatepass") for word in given.elements()])
+    if given.dtype.kind not in "iu" and len(given):
+        raise DTypeError(f"{label}: expected {expected}, got {given.dtype}")
+    return given
+
+
+def as_those(ids: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Ids in the type of others, with which they compare exactly, and which of them that type holds."""
+    fits = np.ones(len(ids), np.bool_)
+    if known.dtype.kind not in "iu" or ids.dtype.kind not in "iu":
+        return ids, fits
+    if ids.dtype == np.uint64 and known.dtype.kind == "i":
+        fits = ids <= np.uint64(2**63 - 1)
+        ids = ids.astype(np.int64)
+    elif known.dtype == np.uint64 and ids.dtype.kind == "i":
+        fits = ids >= 0
+        ids = ids.astype(np.uint64)
+    return ids, fits
+
+
 class IdType:
     """The type of the ids of a store: ``"i"`` for whole numbers, ``"u"`` for those that were given as
     unsigned, ``"U"`` for strings.
@@ -150,4 +180,4 @@ def join_keys(sets: Sequence[Keys]) -> Keys:
     return joined(texts) if texts else np.concatenate([keys for keys in sets if not isinstance(keys, Texts)])
 
 
-__all__ = ["IdType", "join_keys", "take_keys"]
+__all__ = ["IdType", "as_those", "join_keys", "read_ids", "take_keys"]
