@@ -9,14 +9,11 @@ from typing import Any, Literal, TypeAlias
 from pyrec_infer.errors import SchemaError
 from pyrec_infer.features.transforms.counts import Counts
 from pyrec_infer.features.transforms.ids import finite, is_of, whole
-from pyrec_infer.features.transforms.transform import Kind, Transform, in_order
+from pyrec_infer.features.transforms.transform import NAN, Kind, Transform, in_order
 
 Side: TypeAlias = Literal["request", "item", "candidate"]
 Missing: TypeAlias = Literal["error", "default", "zero", "oov", "id"]
 Target: TypeAlias = "str | tuple[str, int]"
-
-NAN = "NaN"
-"""The number that is none, where JSON has no other way to say it."""
 
 SIDES: tuple[Side, ...] = ("request", "item", "candidate")
 RULES: tuple[Missing, ...] = ("error", "default", "zero", "oov", "id")
@@ -82,7 +79,8 @@ class Field:
         What is done to it, in order.
     missing : str
         What a missing value is: an error; ``"default"``, the raw value ``default``; ``"zero"``, 0 after
-        the transforms; ``"oov"``, what the transforms make of the id that one of them has for unknown values;
+        the transforms; ``"oov"``, what the transforms make of the id that one of them has for unknown values,
+        or of the default of a `Lookup`;
         ``"id"``, the whole number ``default`` after the transforms.
     default : str, int or float, optional
         See ``missing``. A number may be NaN, which trees know what to make of; in JSON that is ``"NaN"``.
@@ -125,8 +123,9 @@ class Field:
         """The largest size of the whole number that it ends as, for raw ones no larger than ``before``."""
         return _largest(before, self.transforms)
 
-    def unknown(self) -> tuple[int, int] | None:
-        """After how many transforms unknown values have an id, and the id; None if they never have."""
+    def unknown(self) -> tuple[int, float] | None:
+        """After how many transforms unknown values have an id or a number of their own, and which; None if
+        they never have."""
         found = ((place + 1, one.unknown()) for place, one in enumerate(self.transforms))
         return next(((place, id) for place, id in found if id is not None), None)
 

@@ -25,6 +25,7 @@ EXAMPLES: list[Any] = [
     features.Modulo(3),
     features.Shift(-1),
     features.Lookup([1, 2], [0.5, 1], 3),
+    features.Lookup(["a"], [1], float("nan")),
     features.Bucketise([1, 2.5], True),
     features.Log1p(),
     features.Standardise(1, 0.5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from support.models import make_model
 
 import pyrec_infer as pi
 from pyrec_infer.errors import IdRangeError
-from pyrec_infer.features import Field, Hash, ListField, Vocabulary
+from pyrec_infer.features import Field, Hash, ListField, Lookup, Vocabulary
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 SECRET = "do not tell"
@@ -142,3 +143,22 @@ def test_hashes_with_another_remainder(modulo: Any) -> None:
     np.testing.assert_array_equal(m.run({"a": words})["y"], expected)
     with pytest.raises(pi.errors.SchemaError, match="modulo: expected one of unsigned, floor, abs"):
         pi.Schema([Field("a", "item", "a", transforms=[Hash(1000, "mmh3_32", modulo="round")])])
+
+
+def test_categories_of_trees_are_nan_where_they_are_unknown_or_missing() -> None:
+    words = ["oslo", "rome"]
+    lookup = Lookup(words, range(len(words)), default=math.nan)
+    made = pi.Schema([Field("city", "item", "x", transforms=[lookup], missing="oov")])
+    nodes = [helper.make_node("Add", ["x", "one"], ["score"])]
+    graph = make_model(
+        nodes, {"x": (FLOAT, ["N"])}, {"score": (FLOAT, ["N"])}, {"one": np.ones(1, np.float32)}
+    ).SerializeToString()
+    again = pi.Schema.from_json(made.to_json())
+    assert again == made
+    rows = [{"city": "rome"}, {"city": None}, {"city": SECRET}, {"city": "oslo"}]
+    golden = made.with_golden(rows[::2], {"x": np.asarray([1, np.nan], np.float32)})
+    for one in (made, again, golden):
+        found = pi.load(graph, schema=one).score({}, rows)
+        np.testing.assert_array_equal(found, [2, np.nan, np.nan, 1])
+    with pytest.raises(pi.SchemaError, match="lookup: default: expected finite"):
+        pi.Schema([Field("city", "item", "x", transforms=[Lookup(words, [0, 1], default=math.inf)])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrec_infer.features.transforms.transform import IDS, INTEGER, Kind, Transform, in_order
+from pyrec_infer.features.transforms.transform import IDS, INTEGER, NAN, Kind, Transform, in_order
 from pyrec_infer.ops.lookup_parts import NO_ID
 from pyrec_infer.passes.common.writer import Writer
 
@@ -232,18 +233,28 @@ class Lookup(Transform):
     values : sequence of float
         One for each key.
     default : float
-        For every other value.
+        For every other value. It may be NaN, which trees know what to make of; in JSON that is ``"NaN"``.
     """
 
     keys: Sequence[Any]
     values: Sequence[float]
-    default: float = 0.0
+    default: Any = 0.0
     name = "lookup"
     takes = IDS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", in_order("keys", self.keys))
         object.__setattr__(self, "values", in_order("values", self.values))
+        if self._is_nan() or (isinstance(self.default, str) and self.default == NAN):
+            # One object, by which equal transforms are equal.
+            object.__setattr__(self, "default", math.nan)
+
+    def _is_nan(self) -> bool:
+        return isinstance(self.default, float) and math.isnan(self.default)
+
+    def unknown(self) -> float | None:
+        number: float = self.default
+        return number
 
     def gives(self, kind: Kind) -> Kind:
         return "number"
@@ -255,7 +266,9 @@ class Lookup(Transform):
             yield "keys: expected each key once"
         if len(self.values) != len(self.keys):
             yield f"values: expected {len(self.keys)}, one for each key, got {len(self.values)}"
-        yield from finite("values and default", *self.values, self.default)
+        yield from finite("values", *self.values)
+        if not self._is_nan():
+            yield from finite("default", self.default)
 
     def borders(self) -> Iterator[Any]:
         yield from (self.keys[0], self.keys[-1])

@@ -22,6 +22,10 @@ def in_order(label: str, values: Any) -> tuple[Any, ...]:
     return tuple(value.item() if isinstance(value, np.generic) else value for value in values)
 
 
+NAN = "NaN"
+"""The number that is none, where JSON has no other way to say it."""
+
+
 @dataclass(frozen=True)
 class Transform:
     """One step from a raw value to what a model reads; immutable.
@@ -58,8 +62,8 @@ class Transform:
         """What it needs where it runs, and does not find."""
         yield from ()
 
-    def unknown(self) -> int | None:
-        """The id of a value that is not known, where the transform has one."""
+    def unknown(self) -> float | None:
+        """The id, or number, of a value that is not known, where the transform has one."""
         return None
 
     def refuses(self) -> int:
@@ -82,6 +86,9 @@ class Transform:
         """Plain data, which `read_transform` reads."""
         made = {field.name: getattr(self, field.name) for field in fields(self)}
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in made.items()}
+        for key, value in made.items():
+            if isinstance(value, float) and value != value:
+                plain[key] = NAN
         return {"transform": self.name, **plain}
 
 
@@ -90,4 +97,4 @@ INTEGER: frozenset[Kind] = frozenset({"integer"})
 NUMBERS: frozenset[Kind] = frozenset({"integer", "number"})
 IDS: frozenset[Kind] = frozenset({"string", "integer"})
 
-__all__ = ["IDS", "INTEGER", "NUMBERS", "STRING", "Kind", "Transform", "in_order"]
+__all__ = ["IDS", "INTEGER", "NAN", "NUMBERS", "STRING", "Kind", "Transform", "in_order"]
