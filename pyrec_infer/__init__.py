@@ -15,7 +15,7 @@ from pyrec_infer.backends.select import check_installed as _check_installed
 
 _check_installed()
 
-from pyrec_infer.api import load, score, verify  # noqa: E402
+from pyrec_infer.api import load, load_catalog, score, verify  # noqa: E402
 from pyrec_infer.backends.select import available_backends  # noqa: E402
 from pyrec_infer.candidates import (  # noqa: E402
     FactorRecommender,
@@ -118,6 +118,7 @@ __all__ = [
     "from_lightfm",
     "hash_to_bucket",
     "load",
+    "load_catalog",
     "read_word2vec",
     "record_golden",
     "score",

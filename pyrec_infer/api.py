@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Inputs
+from pyrec_infer.catalog import Catalog, read_items
 from pyrec_infer.codecs import PrecisionName
 from pyrec_infer.formats import verify_file
+from pyrec_infer.formats.tensors import open_tensors, verify_tensors
+from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.model import Model, Source
 from pyrec_infer.schema import Schema
 
@@ -90,6 +94,64 @@ def load(
     pyrec_infer.errors.ModelError: the model is empty
     """
     return Model(model, threads, columns, precision, calibration, max_bytes, mmap, schema)
+
+
+@memory_errors_typed
+def load_catalog(
+    path: str | os.PathLike[str],
+    *,
+    threads: int = 1,
+    max_bytes: int | None = None,
+    mmap: bool = False,
+    verify: bool = False,
+) -> Catalog:
+    """Open what `Catalog.save` has written: the model is compiled, and the items' records are taken as they
+    are. `load` gives the model of such a file alone.
+
+    Parameters
+    ----------
+    path : path
+    threads, max_bytes, mmap
+        Of the model, as for `load`. Records are copied, so that items can change.
+    verify : bool
+        Whether all checksums are compared first, as `verify` does.
+
+    Returns
+    -------
+    Catalog
+        With the same items in the same order, and the same results of all calls to the last bit, on the same
+        kind of processor.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, or holds something else; `UnsupportedModelError` if this release reads records
+        otherwise than the one that made them.
+    ResourceLimitError
+        As `load`.
+    SchemaError
+        As `load`.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import pyrec_infer as pi
+    >>> from pyrec_infer.bundled import MODEL, items, users
+    >>> user = users(1, 500)[0]
+    >>> shop = pi.load(MODEL).catalog({**items(500), "affinity": user.affinity})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "shop.pyrec")
+    ...     shop.save(path)
+    ...     again = pi.load_catalog(path)
+    >>> (again.score(user.request) == shop.score(user.request)).all()
+    np.True_
+    """
+    with open_tensors(path, f"file {Path(path).name!r}") as file:
+        saved = read_items(file)
+        if verify:
+            verify_tensors(file)
+        model = Model(Path(path), threads, None, None, None, max_bytes, mmap)
+        return model.catalog_of(saved)
 
 
 def score(model: Model | Source, request: Inputs, candidates: Inputs, **options: Any) -> NDArray[np.float32]:

@@ -52,10 +52,9 @@ def run_check_features(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> None:
     """Compare the checksums in a saved file with what is in it."""
-    from pyrec_infer.api import verify
+    from pyrec_infer.formats import verify_file
 
-    verify(arguments.file)
-    print("as it was written")
+    print(f"a {verify_file(arguments.file)}, as it was written")
 
 
 def run_doctor(arguments: argparse.Namespace) -> None:

@@ -4,20 +4,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from pyrec_infer.arguments import as_column_names
+from pyrec_infer.catalog import Catalog, SavedItems
+from pyrec_infer.catalog import Source as CatalogSource
 from pyrec_infer.codecs import PrecisionName, require_precision
+from pyrec_infer.errors import InputError, ModelError
 from pyrec_infer.formats import Imported, Options, Origin, save_model
 from pyrec_infer.limits import memory_errors_typed
+from pyrec_infer.ranking import Ranking
 from pyrec_infer.schema import Schema
 
 Columns: TypeAlias = Mapping[str, Sequence[str]]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Where a model came from, and what it was loaded with.
+
+    Attributes
+    ----------
+    origin : Origin
+    precision : str
+    columns : mapping of str to sequence of str
+    schema : Schema, optional
+    """
+
+    origin: Origin
+    precision: PrecisionName
+    columns: Columns
+    schema: Schema | None
+
+    def read(self) -> Imported:
+        """The model as it was read, with what it was loaded with.
+
+        Raises
+        ------
+        ModelError
+            If its file has changed since.
+        """
+        schema = b"" if self.schema is None else self.schema.to_json().encode()
+        return replace(self.origin.read(), options=Options(self.precision, self.columns, schema))
+
+
 class Loaded:
     """A model that was read from a file."""
+
+    _ranking: Ranking
+    _notes: tuple[str, ...]
 
     def _read(
         self,
@@ -34,15 +70,15 @@ class Loaded:
         if precision is not None:
             require_precision(precision)
         named = as_column_names("columns", columns)
-        self._origin = Origin(source, mmap, not named)
-        imported = self._origin.read()
+        origin = Origin(source, mmap, not named)
+        imported = origin.read()
         stored = imported.options
         if columns is None:
             named = as_column_names("columns", stored.columns)
         if schema is None and stored.schema:
             schema = Schema.from_json(stored.schema)
         chosen = require_precision(stored.precision if precision is None else precision)
-        self._loaded_with = chosen, named, schema
+        self._kept = Kept(origin, chosen, named, schema)
         return imported, named, chosen, schema
 
     @memory_errors_typed
@@ -79,9 +115,26 @@ class Loaded:
         ...     pi.load(path).precision.precision
         'bf16'
         """
-        precision, columns, schema = self._loaded_with
-        options = Options(precision, columns, b"" if schema is None else schema.to_json().encode())
-        save_model(replace(self._origin.read(), options=options), path)
+        save_model(self._kept.read(), path)
+
+    def _source(self, output: Any, by: Any) -> CatalogSource:
+        return CatalogSource(self._kept.read, [*output] if isinstance(output, list) else output, by)
+
+    def catalog_of(self, saved: SavedItems) -> Catalog:
+        """The catalogue of the items of the file that this model was loaded from.
+
+        Raises
+        ------
+        ModelError
+            If it is another file, or they are damaged.
+        """
+        self._kept.origin.require(saved.file.source.stamp)
+        try:
+            source = self._source(saved.output, saved.by)
+            part = self._ranking.part_of([*saved.items, *saved.candidates], source, self._notes)
+            return Catalog.opened(part, saved)
+        except InputError as error:
+            raise ModelError(f"{saved.where}: {error}") from error
 
 
 __all__ = ["Loaded"]

@@ -73,6 +73,7 @@ class Model(Loaded):
         self._inputs = tuple(tensor_info(name, self._infos[name]) for name in self._signature.shown())
         self._outputs = tuple(tensor_info(name, views.scored.infos[name]) for name in self._graph.outputs)
         self._precision = measure(self._ranking, chosen, calibration)
+        self._notes = tuple(precision_notes(self._precision, self._backend))
 
     def __reduce__(self) -> tuple[Any, ...]:
         source, *rest = self._arguments
@@ -388,8 +389,7 @@ class Model(Loaded):
         """
         candidates = as_names("candidates", candidates) or tuple(self._signature.of_side("candidate"))
         items = held(items)
-        notes = tuple(precision_notes(self._precision, self._backend))
-        part = self._ranking.part(items, candidates, output, by, notes)
+        part = self._ranking.part(items, candidates, self._source(output, by), self._notes)
         stored = self.precision.precision if precision is None else precision
         return Catalog(part, items, ids, candidates, stored, attributes, vectors)
 
@@ -434,12 +434,10 @@ class Model(Loaded):
         """
         explained = self._ranking.explained(as_names("request", request), output, by)
         runners = runner_names(explained.plan, self._backend)
-        made = explain_plan(
-            explained.plan, self._backend, runners, precision_notes(self._precision, self._backend)
-        )
+        made = explain_plan(explained.plan, self._backend, runners, self._notes)
         if not passes:
             return made
-        return with_changes(made, self._ranking.changes(self._origin.read().graph, explained))
+        return with_changes(made, self._ranking.changes(self._kept.origin.read().graph, explained))
 
 
 __all__ = ["Model", "Source"]

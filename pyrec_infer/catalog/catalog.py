@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Inputs, as_count, as_names, held, require_choice
+from pyrec_infer.catalog.asked import AskedItems
 from pyrec_infer.catalog.calls import CatalogCall, prepare_call
 from pyrec_infer.catalog.encoder import ItemEncoder
-from pyrec_infer.catalog.halves import cut_graph
+from pyrec_infer.catalog.halves import Halves, cut_graph
 from pyrec_infer.catalog.items import find_items, require_rows
 from pyrec_infer.catalog.lists import ranking_of_lists
-from pyrec_infer.catalog.part import ModelPart
+from pyrec_infer.catalog.part import ModelPart, sample_of
 from pyrec_infer.catalog.report import explain_catalog
+from pyrec_infer.catalog.saving import SavedCatalog
 from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.catalog.search import Tally, ranking_of
 from pyrec_infer.errors import InputError
@@ -23,7 +25,7 @@ from pyrec_infer.execution.calls import are_many
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval import Retriever, SharedRetriever, VectorParts
-from pyrec_infer.selection import DPP, MMR, Filter, FilteredItems
+from pyrec_infer.selection import DPP, MMR, Filter
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import is_by_request
 from pyrec_infer.selection.rules import Search, best_under, read_rules
@@ -33,14 +35,14 @@ from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import Selection, named, only
 
 
-class Catalog(FilteredItems):
+class Catalog(SavedCatalog, AskedItems):
     """Items that a model scores for one request after another. Make one with `Model.catalog`.
 
     Everything that depends on an item alone is computed when the item enters and stored in a record;
     `score` and `top_k` compute what is left. Safe to use from any number of threads, also while
     items change: each score is of an item as it was before or after the change. A change happens
     whole or not at all, whatever interrupts it. Survives fork; the child's changes are its own.
-    Cannot be pickled: make it anew from the items.
+    Cannot be pickled: `save` it, or make it anew from the items.
 
     Items are in the order in which their ids entered. An id that is put in again keeps its place.
 
@@ -64,27 +66,41 @@ class Catalog(FilteredItems):
         vectors: Any = None,
     ) -> None:
         halves, given = cut_graph(part, items, candidates, precision)
-        self._encoder, self._scorer = encoder, scorer = ItemEncoder(halves, given), Scorer(halves)
+        encoder = ItemEncoder(halves, sample_of(given))
         arrays = encoder.checked_items(given)
         count = encoder.count_of(arrays)
+        names = np.arange(count) if ids is None else ids
+        columns = read_attributes(attributes)
+        self._begin(halves, encoder, names, count, columns, vectors)
+        self._enter(
+            arrays, names, count, columns, None if self._vectors is None else self._vectors.first_items()
+        )
+
+    def _begin(
+        self,
+        halves: Halves,
+        encoder: ItemEncoder,
+        ids: ArrayLike,
+        count: int,
+        columns: Columns,
+        vectors: Any,
+    ) -> None:
+        """Make what is to hold so many items, with ids, attributes and vectors of these types."""
+        part, scorer = halves.part, Scorer(halves)
+        self._halves, self._encoder, self._scorer = halves, encoder, scorer
         if are_many(count):
             scorer.search()  # the first call shall not have to work it out
-        names = np.arange(count) if ids is None else ids
         self._native, self._pool = part.backend != "numba", part.pool
         self._inputs = tuple(part.signature.infos)
-        columns = read_attributes(attributes)
         self._vectors = None if vectors is None else VectorParts(vectors, 1, part.backend)
         form = None if self._vectors is None else self._vectors.form
         strides = [encoder.stride, *([] if form is None else form.strides)]
-        super().__init__(strides, names, count, self._native, columns)
+        super().__init__(strides, ids, count, self._native, columns)
         self._item_call: Callable[..., NDArray[np.float32] | None] | None = None
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store, scorer.given.reader)
         self._writer = encoder.writer(self._store) if self._native else None
-        self._enter(
-            arrays, names, count, columns, None if self._vectors is None else self._vectors.first_items()
-        )
 
     def __repr__(self) -> str:
         return f"<pyrec_infer.Catalog items={len(self)} bytes_per_item={self._encoder.stride}>"
@@ -102,48 +118,6 @@ class Catalog(FilteredItems):
         if self._vectors is None:
             raise InputError("retriever: expected a catalogue that was made with vectors")
         return SharedRetriever(self, self._vectors, self._pool)
-
-    @property
-    def request_names(self) -> tuple[str, ...]:
-        """The model's inputs that a request has to give."""
-        return self._scorer.request_names
-
-    @property
-    def input_names(self) -> frozenset[str]:
-        """What calls may give all inputs of the model by, whether a score reads them or not."""
-        return self._scorer.signature.names_of(self._inputs)
-
-    @property
-    def request_fields(self) -> frozenset[str]:
-        """What a request may give the inputs by that it has to give: with a schema, fields of raw rows."""
-        return self._scorer.signature.names_of(self.request_names)
-
-    def count_requests(self, request: Inputs) -> int:
-        """How many requests the inputs of a call hold.
-
-        Parameters
-        ----------
-        request : mapping of str to array_like
-            Some of the inputs or all.
-
-        Returns
-        -------
-        int
-
-        Raises
-        ------
-        RowCountError
-            If they differ in their rows.
-
-        Examples
-        --------
-        >>> import pyrec_infer as pi
-        >>> from pyrec_infer.bundled import MODEL, items, users
-        >>> shop = pi.load(MODEL).catalog(items(5), candidates=["affinity"])
-        >>> shop.count_requests({"hour": [7, 8, 9]})
-        3
-        """
-        return self._scorer.count_requests(request)
 
     @memory_errors_typed
     def score(

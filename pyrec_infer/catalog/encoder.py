@@ -28,8 +28,8 @@ class ItemEncoder:
     Parameters
     ----------
     halves : Halves
-    items : mapping of str to ndarray
-        The first items: how often their ids come again says how the others' records are made.
+    sample : mapping of str to ndarray
+        Ids of the first items: how often they come again says how the others' records are made.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ItemEncoder:
         The operators that run when an item enters.
     """
 
-    def __init__(self, halves: Halves, items: Mapping[str, Array]) -> None:
+    def __init__(self, halves: Halves, sample: Mapping[str, Array]) -> None:
         part, separated = halves.part, halves.separated
         stored = halves.states[EVERY].context.stored
         self._signature, self._own, self._own_names = part.signature, halves.own, halves.own_names
@@ -57,7 +57,7 @@ class ItemEncoder:
         self.fields, self.stride, self.precision = separated.fields, separated.stride, halves.asked.records
         self.steps = tuple(node.op for node in separated.items.nodes)
         self._inputs, self._outputs = separated.items.inputs, separated.items.outputs
-        self._items = part.once(separated.items, items)
+        self.sample, self._items = sample, part.once(separated.items, sample)
 
     def writer(self, store: Store) -> ItemWriter | None:
         """What puts items into a store; see `make_writer`."""

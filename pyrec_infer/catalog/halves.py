@@ -88,10 +88,34 @@ def cut_graph(
                 "for a whole batch; give it with the request"
             )
     own = {name: signature.array(name, value, None) for name, value in given.items()}
-    names = frozenset(own)
-    sides = Sides(frozenset(graph.inputs) - names - late, names)
-    asked = Context(strict_ids=True, sides=sides, sizes=sizes_of(graph, own), records=precision)
-    return Halves(part, names, late, asked, separate(graph, asked)), own
+    return _cut(part, frozenset(own), late, sizes_of(graph, own), precision), own
+
+
+def cut_again(
+    part: ModelPart, items: Iterable[str], candidates: Iterable[str], sizes: Mapping[str, int], precision: str
+) -> Halves:
+    """The halves of a model that was cut before for items of these sizes, which a file tells.
+
+    Raises
+    ------
+    InputError
+        If the model has no such inputs.
+    """
+    require_precision(precision)
+    own, late = frozenset(items), frozenset(candidates)
+    unknown = (own | late) - part.signature.infos.keys()
+    if unknown or own & late:
+        name = min(unknown or own & late)
+        raise InputError(f"input '{name}': expected an input of the model, on one side")
+    return _cut(part, own, late, sizes, precision)
+
+
+def _cut(
+    part: ModelPart, own: frozenset[str], late: frozenset[str], sizes: Mapping[str, int], precision: str
+) -> Halves:
+    sides = Sides(frozenset(part.graph.inputs) - own - late, own)
+    asked = Context(strict_ids=True, sides=sides, sizes=sizes, records=precision)
+    return Halves(part, own, late, asked, separate(part.graph, asked))
 
 
 def sizes_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, int]:
@@ -126,4 +150,4 @@ def with_precision(states: States, part: ModelPart) -> States:
     }
 
 
-__all__ = ["Halves", "cut_graph", "separate", "sizes_of", "with_precision"]
+__all__ = ["Halves", "cut_again", "cut_graph", "separate", "sizes_of", "with_precision"]

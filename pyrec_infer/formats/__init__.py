@@ -7,13 +7,15 @@ from pyrec_infer.formats.identify import describe_content
 from pyrec_infer.formats.objects import model_source
 from pyrec_infer.formats.onnx import fallback_model
 from pyrec_infer.formats.origin import Origin
-from pyrec_infer.formats.pyrec import save_model
+from pyrec_infer.formats.pyrec import CATALOGUE, ITEMS, packed_model, save_model
 from pyrec_infer.formats.registry import FORMATS, import_model
 from pyrec_infer.formats.source import Format, Imported, Options, Source
 from pyrec_infer.formats.tensors import verify_file
 
 __all__ = [
+    "CATALOGUE",
     "FORMATS",
+    "ITEMS",
     "Format",
     "Imported",
     "Options",
@@ -23,6 +25,7 @@ __all__ = [
     "fallback_model",
     "import_model",
     "model_source",
+    "packed_model",
     "save_model",
     "verify_file",
 ]

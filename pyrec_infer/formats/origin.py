@@ -38,5 +38,15 @@ class Origin:
         self._stamps = imported.stamps
         return imported
 
+    def require(self, stamp: Stamp | None) -> None:
+        """Refuse another file than the one that was read, or another state of it.
+
+        Raises
+        ------
+        ModelError
+        """
+        if self._stamps is None or self._stamps.get("") != stamp:
+            raise ModelError("the model's file has changed while it was read")
+
 
 __all__ = ["Origin"]

@@ -147,6 +147,11 @@ def _stamp(status: os.stat_result) -> Stamp:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def stamp_of(descriptor: int) -> Stamp:
+    """Which file is open, and in which state."""
+    return _stamp(os.fstat(descriptor))
+
+
 def read_file(
     path: str | os.PathLike[str], where: str, suffices: Callable[[bytes], bool]
 ) -> tuple[bytes, Stamp]:
@@ -168,7 +173,7 @@ def read_file(
         If it has more than 2 GiB, as no ONNX model without external data can have.
     """
     with opened(path, where) as (descriptor, size):
-        stamp, head = _stamp(os.fstat(descriptor)), os.pread(descriptor, HEAD, 0)
+        stamp, head = stamp_of(descriptor), os.pread(descriptor, HEAD, 0)
         if suffices(head):
             return head, stamp
         if size > MAX_MODEL_BYTES:
@@ -278,4 +283,5 @@ __all__ = [
     "opened",
     "read_file",
     "read_part",
+    "stamp_of",
 ]

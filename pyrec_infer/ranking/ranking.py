@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.arguments import Signature
-from pyrec_infer.catalog.part import ModelPart
+from pyrec_infer.catalog.part import ModelPart, Source
 from pyrec_infer.errors import IdRangeError, InputError, ShapeError
 from pyrec_infer.execution.calls import as_scores, empty_outputs, find_best
 from pyrec_infer.execution.planning import make_ready, watch_passes
@@ -199,16 +199,21 @@ class Ranking:
         return watch_passes(imported, view.graph, view.context, explained.context, *self._how[:2])
 
     def part(
-        self, items: Any, candidates: Iterable[str], output: Any, by: Any, notes: tuple[str, ...]
+        self, items: Any, candidates: Iterable[str], source: Source, notes: tuple[str, ...]
     ) -> ModelPart:
         """What a catalogue of these items takes from the model."""
+        signature = self.signature(source.by)
+        return self.part_of([*signature.expand(items), *signature.expand_names(candidates)], source, notes)
+
+    def part_of(self, sided: Iterable[str], source: Source, notes: tuple[str, ...]) -> ModelPart:
+        """The same by the names of the inputs of items and candidates."""
+        output, by = source.output, source.by
         signature = self.signature(by)
-        sided = [*signature.expand(items), *signature.expand_names(candidates)]
         wanted = self.wanted(output, by, signature.infos)
         view = self.view(sided, wanted)
         graph = self.graph(view, self.context(view, wanted, False, frozenset()))
         how = *self._how, view.fallbacks, self._precision
-        return ModelPart(view.signature, graph, *how, notes, wanted)
+        return ModelPart(view.signature, graph, *how, notes, wanted, source)
 
     def best(
         self,

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyrec_infer.arguments import as_count, as_threads, regular, require_choice
+from pyrec_infer.arguments import as_count, as_threads, require_choice
 from pyrec_infer.backends.select import make_pool, select_backend
 from pyrec_infer.errors import IdRangeError, InputError
 from pyrec_infer.ir import Array
@@ -20,13 +20,13 @@ from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
 from pyrec_infer.retrieval.ready import Ready, Retrieved
 from pyrec_infer.retrieval.report import explain_retriever
 from pyrec_infer.retrieval.saving import SavedVectors, of_scaled, require_scaled
-from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors
+from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors, one_or_more
 from pyrec_infer.selection import DPP, MMR, Filter
 from pyrec_infer.selection.boosts import read_boosts
 from pyrec_infer.selection.excluded import ExcludedRows, one_of, read_excluded
 from pyrec_infer.selection.masks import as_mask
 from pyrec_infer.selection.rules import NO_RULES, Search, best_under, read_rules
-from pyrec_infer.store import Columns, Rows64, State, read_attributes
+from pyrec_infer.store import Columns, Keys, Rows64, State, read_attributes
 from pyrec_infer.tools.explain import Explanation
 from pyrec_infer.top_k import Ranked, names_of
 
@@ -106,29 +106,27 @@ class Retriever(SavedVectors):
     ) -> None:
         vectors = as_vectors("item_vectors", item_vectors)
         columns = read_attributes(attributes)
-        self._begin("item_vectors", vectors, ids, metric, precision, threads, columns)
+        names = np.arange(len(vectors)) if ids is None else ids
+        self._begin(vectors.shape, names, metric, precision, threads, columns)
+        self._enter("item_vectors", vectors, names, columns)
 
     def _begin(
         self,
-        label: str,
-        vectors: Floats,
-        ids: ArrayLike | None,
+        shape: tuple[int, ...],
+        ids: ArrayLike,
         metric: Metric,
         precision: Precision,
         threads: int,
         columns: Columns,
-        scaled: bool = False,
     ) -> None:
         threads = as_threads(threads)
         self._backend = select_backend()
-        coded = require_form(metric, precision, vectors.shape[1], self._backend)
-        names = np.arange(len(vectors)) if ids is None else ids
+        coded = require_form(metric, precision, shape[1], self._backend)
         self._pool = make_pool(self._backend, threads)
         self._precision = precision
-        self._form = VectorForm(metric, vectors.shape[1], coded)
+        self._form = VectorForm(metric, shape[1], coded)
         self._last = None if self._backend == "numba" else LastIndex()
-        super().__init__(self._form.strides, names, len(vectors), self._backend != "numba", columns)
-        self._enter(label, vectors, names, columns, scaled)
+        super().__init__(self._form.strides, ids, shape[0], self._backend != "numba", columns)
 
     def __repr__(self) -> str:
         form = self._form
@@ -211,7 +209,7 @@ class Retriever(SavedVectors):
             found = None if ready is None else ready.found(self._id_type, queries, k, excluded)
             if found is not None:
                 return found
-        vectors = as_vectors("queries", _one_or_more(queries), self._form.width)
+        vectors = as_vectors("queries", one_or_more(queries), self._form.width)
         if plain:
             found = self._best(vectors, k, where, excluded)
             if found is not None:
@@ -387,11 +385,20 @@ class Retriever(SavedVectors):
         if self._last is not None:
             self._last.count(count)
 
-    def _enter(
-        self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns, scaled: bool = False
-    ) -> None:
+    def _enter(self, label: str, vectors: Floats, ids: ArrayLike, attributes: Columns) -> None:
         """Make the records, then let the ids stand for them, in one step."""
         keys, chosen = self._entering(ids, len(vectors), "vector")
+        self._let_in(label, vectors, keys, chosen, attributes)
+
+    def _let_in(
+        self,
+        label: str,
+        vectors: Floats,
+        keys: Keys,
+        chosen: Rows64 | None,
+        attributes: Columns,
+        scaled: bool = False,
+    ) -> None:
         turn = self._known.begin()
         known = turn.value.encode(attributes, len(vectors))
         form = of_scaled(self._form) if scaled else self._form
@@ -420,13 +427,6 @@ _SIDE_BY_SIDE = 64
 _UNEVEN = 1.5
 """Where the longest vector is so much longer than most, blocks of short ones may be passed over: then vectors
 lie by their lengths."""
-
-
-def _one_or_more(queries: ArrayLike) -> Array:
-    if type(queries) is np.ndarray and queries.ndim == 2:
-        return queries
-    given = regular("input 'queries'", queries)
-    return given[np.newaxis] if given.ndim == 1 else given
 
 
 def require_form(metric: Metric, precision: Precision, width: int, backend: str) -> bool:

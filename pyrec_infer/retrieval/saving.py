@@ -12,11 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyrec_infer.errors import InputError, ModelError
-from pyrec_infer.formats.tensors import Packed, Portions, members, open_tensors, unpacked, write_tensors
+from pyrec_infer.formats.tensors import (
+    Packed,
+    Portions,
+    members,
+    open_tensors,
+    unpacked,
+    verify_tensors,
+    write_tensors,
+)
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval.vectors import Floats, Metric, VectorForm
 from pyrec_infer.selection import FilteredItems
-from pyrec_infer.store import Columns, pack_items, unpack_items
+from pyrec_infer.store import Columns, Keys, Rows64, pack_items, unpack_items
 
 _KIND = "retriever"
 
@@ -35,16 +43,27 @@ class SavedVectors(FilteredItems):
 
     def _begin(
         self,
-        label: str,
-        vectors: Floats,
-        ids: ArrayLike | None,
+        shape: tuple[int, ...],
+        ids: ArrayLike,
         metric: Metric,
         precision: Any,
         threads: int,
         columns: Columns,
+    ) -> None:
+        """Make what is to hold vectors of this shape, with ids and attributes of these types."""
+        raise NotImplementedError
+
+    def _let_in(
+        self,
+        label: str,
+        vectors: Floats,
+        keys: Keys,
+        chosen: Rows64 | None,
+        attributes: Columns,
         scaled: bool = False,
     ) -> None:
-        """Make what the constructor makes; ``scaled`` of vectors that have been divided by their lengths."""
+        """Make the records of vectors, of chosen ones or all, then let the keys stand for them, in one step;
+        ``scaled`` of vectors that have been divided by their lengths."""
         raise NotImplementedError
 
     @memory_errors_typed
@@ -97,7 +116,7 @@ class SavedVectors(FilteredItems):
 
     @classmethod
     @memory_errors_typed
-    def load(cls, path: str | os.PathLike[str], *, threads: int = 1) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, threads: int = 1, verify: bool = False) -> Self:
         """Read what `save` has written.
 
         Parameters
@@ -105,6 +124,8 @@ class SavedVectors(FilteredItems):
         path : path
         threads : int
             As for a new one.
+        verify : bool
+            Whether all checksums are compared first, as `pyrec_infer.verify` does.
 
         Returns
         -------
@@ -123,23 +144,23 @@ class SavedVectors(FilteredItems):
         with open_tensors(path, where) as file:
             file.require_kind(_KIND)
             file.require_room()
+            if verify:
+                verify_tensors(file)
             metric, precision, mention, items = members(
                 file.content, where, metric=str, precision=str, vectors=str, items=dict
             )
             vectors = unpacked(file, mention, f"{where}, vectors")
             if vectors.dtype != np.float32 or vectors.ndim != 2 or not vectors.shape[1]:
                 raise ModelError(f"{where}, vectors: expected a matrix of float32")
-            ids, columns = unpack_items(file, items, len(vectors), where)
+            ids, keys, columns = unpack_items(file, items, len(vectors), where)
             file.require_used()
         made = cls.__new__(cls)
         try:
-            made._begin(
-                "vectors", vectors, ids, cast(Metric, metric), precision, threads, columns, metric == "cosine"
-            )
+            made._begin(vectors.shape, ids, cast(Metric, metric), precision, threads, columns)
+            made._require_different(keys, where)
+            made._let_in("vectors", vectors, keys, None, columns, metric == "cosine")
         except InputError as error:
             raise ModelError(f"{where}: {error}") from error
-        if len(made) != len(vectors):
-            raise ModelError(f"{where}, ids: expected them to be different")
         return made
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.retrieval.changed import LastIndex
 from pyrec_infer.retrieval.retriever import Precision, Retriever, require_form
+from pyrec_infer.retrieval.saving import of_scaled, require_scaled
 from pyrec_infer.retrieval.vectors import Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import FilteredItems
 from pyrec_infer.store import Batch, State, StoredItems
@@ -129,8 +130,27 @@ class VectorParts:
 
     def write(self, batch: Batch, vectors: Floats, chosen: NDArray[np.int64] | None) -> None:
         """Write the parts of all items that enter, or of the chosen ones."""
-        for begin, records in self.form.encode("vectors", vectors, chosen):
-            batch.write(begin, records, self.form.first)
+        self._write(self.form, batch, vectors, chosen)
+
+    def write_stored(self, batch: Batch, vectors: Floats) -> None:
+        """The same of vectors of a file, as products take them.
+
+        Raises
+        ------
+        InputError
+            Names the first row that is none that products take.
+        """
+        lengths = self.form.lengths("vectors", vectors)
+        scaled = self.form.metric == "cosine"
+        if scaled:
+            require_scaled(lengths)
+        self._write(of_scaled(self.form) if scaled else self.form, batch, vectors, None)
+
+    def _write(
+        self, form: VectorForm, batch: Batch, vectors: Floats, chosen: NDArray[np.int64] | None
+    ) -> None:
+        for begin, records in form.encode("vectors", vectors, chosen):
+            batch.write(begin, records, form.first)
 
     def records(self, vectors: Floats) -> NDArray[np.uint8]:
         """The parts of all items side by side."""

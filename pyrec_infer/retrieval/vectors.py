@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import as_array
+from pyrec_infer.arguments import as_array, regular
 from pyrec_infer.codecs.bf16 import round_bf16, widen_bf16
 from pyrec_infer.errors import InputError, ShapeError
 from pyrec_infer.extension import compiled, native
+from pyrec_infer.ir import Array
 from pyrec_infer.store import Rows64, StoreView
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
@@ -65,6 +66,14 @@ def as_vectors(label: str, value: Any, width: int | None = None) -> Floats:
         raise ShapeError(f"input '{label}': expected vectors of shape [*, {rows}], got {list(array.shape)}")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float32)
+
+
+def one_or_more(queries: ArrayLike) -> Array:
+    """Queries as they are given; one vector is a query alone."""
+    if type(queries) is np.ndarray and queries.ndim == 2:
+        return queries
+    given = regular("input 'queries'", queries)
+    return given[np.newaxis] if given.ndim == 1 else given
 
 
 def _squares(label: str, vectors: Floats, first: int) -> Doubles:
@@ -265,4 +274,4 @@ def _packed(codes: Floats, size: int) -> NDArray[np.uint8]:
     return whole[:, :size] + np.uint8(1 << 4) * whole[:, size:]
 
 
-__all__ = ["LONGEST", "METRICS", "Floats", "Metric", "VectorForm", "as_vectors"]
+__all__ = ["LONGEST", "METRICS", "Floats", "Metric", "VectorForm", "as_vectors", "one_or_more"]

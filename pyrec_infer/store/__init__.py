@@ -5,7 +5,7 @@ from pyrec_infer.store.base import Batch, Keys, Rows64, Store, StoreView
 from pyrec_infer.store.ids import IdType, as_those, read_ids
 from pyrec_infer.store.items import State, StoredItems
 from pyrec_infer.store.making import make_store
-from pyrec_infer.store.saving import pack_items, unpack_items
+from pyrec_infer.store.saving import Unpacked, pack_items, unpack_items
 
 __all__ = [
     "Attribute",
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "StoreView",
     "StoredItems",
+    "Unpacked",
     "as_those",
     "make_store",
     "pack_items",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.errors import IdRangeError, InputError, ShapeError
+from pyrec_infer.errors import IdRangeError, InputError, ModelError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
@@ -344,6 +344,16 @@ class StoredItems:
             raise IdRangeError(f"ids: expected ids of the type that the {self._noun} has (row {row})")
         chosen = self._store.last_of_each(keys) if count > 1 else None
         return (keys, None) if chosen is None else (take_keys(keys, chosen), chosen)
+
+    def _require_different(self, keys: Keys, where: str) -> None:
+        """Refuse keys of a file some of which are equal.
+
+        Raises
+        ------
+        ModelError
+        """
+        if len(keys) > 1 and self._store.last_of_each(keys) is not None:
+            raise ModelError(f"{where}, ids: expected them to be different")
 
     def _read(self, *sets: Keys) -> tuple[State, list[Rows64]]:
         """All items, and the rows of sets of keys in the same state: -1 for those that are not there."""

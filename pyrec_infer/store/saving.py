@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrec_infer.errors import ModelError, UnsupportedModelError
-from pyrec_infer.formats.tensors import Packed, TensorFile, members, unpacked
-from pyrec_infer.ir import Array, as_array_of_strings, as_texts, holds_strings
+from pyrec_infer.formats.tensors import Packed, TensorFile, letters_of, members, unpacked
+from pyrec_infer.ir import Array, as_texts
 from pyrec_infer.store.attributes import NO_FLAG, NO_NUMBER, Attribute, Attributes, Columns
-from pyrec_infer.strings import of_objects
+from pyrec_infer.store.base import Keys
+from pyrec_infer.strings import Texts
 
 _TYPES = {
     "U": (np.uint32,),
@@ -40,7 +41,7 @@ def _words_to(packed: Packed, name: str, attribute: Attribute, codes: Array) -> 
 
 
 def pack_items(
-    packed: Packed, ids: Array, attributes: Attributes, stored: NDArray[np.uint8]
+    packed: Packed, ids: Array, attributes: Attributes, stored: NDArray[np.uint8], within: str = ""
 ) -> dict[str, Any]:
     """The plain data of items; their arrays go to the others.
 
@@ -52,6 +53,8 @@ def pack_items(
     attributes : Attributes
     stored : ndarray of uint8
         The attributes' parts of the items' records.
+    within : str
+        What the arrays' names begin with.
 
     Raises
     ------
@@ -60,13 +63,22 @@ def pack_items(
     """
     plain: dict[str, Any] = {}
     for name, attribute in attributes.by_name.items():
-        values, where = attributes.column(name, stored), f"attributes/{name}"
+        values, where = attributes.column(name, stored), f"{within}attributes/{name}"
         if attribute.kind == "U":
             made = _words_to(packed, where, attribute, values)
         else:
             made = {"values": packed.put(where, np.ascontiguousarray(values)), "words": None}
         plain[name] = {"kind": attribute.kind, **made}
-    return {"ids": packed.put("ids", ids), "attributes": plain}
+    return {"ids": packed.put(f"{within}ids", ids), "attributes": plain}
+
+
+def _texts(file: TensorFile, mention: Any, where: str) -> Texts:
+    """Strings as they lie in a file, which are checked: in UTF-8, none of them ends in NUL."""
+    ends, letters = letters_of(file, mention, where)
+    texts = Texts(ends, letters)
+    if texts.first_no_utf8 >= 0:
+        raise ModelError(f"{where}: a string is not in UTF-8")
+    return texts
 
 
 def _column_of(file: TensorFile, plain: Any, count: int, where: str) -> tuple[Any, NDArray[np.bool_] | None]:
@@ -77,11 +89,13 @@ def _column_of(file: TensorFile, plain: Any, count: int, where: str) -> tuple[An
     if (words is not None) != (kind == "U"):
         raise ModelError(f"{where}: expected words of strings alone")
     if kind == "U":
-        known = unpacked(file, words, where)
-        if known.ndim != 1 or not holds_strings(known) or values.max(initial=0) > len(known):
+        known = _texts(file, words, where)
+        if values.max(initial=0) > len(known):
             raise ModelError(f"{where}: expected a word for each number of its values")
-        texts = of_objects(as_texts([None, *known.tolist()])[values], 1, True)  # type: ignore[list-item]
-        return texts, texts.missing
+        # An empty string stands before them, for those that are missing.
+        starts = np.concatenate([known.offsets[:1], known.offsets])
+        missing = values == 0
+        return Texts(starts, known.data, values, missing), missing if missing.any() else None
     if kind == "f":
         return values, None
     gone = values == (NO_NUMBER if kind == "i" else NO_FLAG)
@@ -92,7 +106,23 @@ def _column_of(file: TensorFile, plain: Any, count: int, where: str) -> tuple[An
     return values, gone if gone.any() else None
 
 
-def unpack_items(file: TensorFile, plain: Any, count: int, where: str) -> tuple[Array, Columns]:
+class Unpacked(NamedTuple):
+    """Ids and attributes of items of a file.
+
+    Attributes
+    ----------
+    ids : ndarray
+        None of them, of their type as callers know it.
+    keys : ndarray of int64 or Texts
+    columns : Columns
+    """
+
+    ids: Array
+    keys: Keys
+    columns: Columns
+
+
+def unpack_items(file: TensorFile, plain: Any, count: int, where: str) -> Unpacked:
     """The ids and attributes of so many items.
 
     Raises
@@ -102,15 +132,25 @@ def unpack_items(file: TensorFile, plain: Any, count: int, where: str) -> tuple[
         them.
     """
     mention, attributes = members(plain, where, ids=object, attributes=dict)
-    ids = unpacked(file, mention, f"{where}, ids")
-    texts = holds_strings(ids)
-    if ids.shape != (count,) or not (texts or ids.dtype in (np.int64, np.uint64)):
-        raise ModelError(f"{where}, ids: expected {count} whole numbers of 64 bits or strings")
+    ids, keys = _ids(file, mention, count, f"{where}, ids")
     columns = {
         name: _column_of(file, each, count, f"{where}, attribute '{name}'")
         for name, each in attributes.items()
     }
-    return as_array_of_strings(ids.tolist()) if texts else ids, columns
+    return Unpacked(ids, keys, columns)
 
 
-__all__ = ["pack_items", "unpack_items"]
+def _ids(file: TensorFile, mention: Any, count: int, where: str) -> tuple[Array, Keys]:
+    wrong = ModelError(f"{where}: expected {count} whole numbers of 64 bits or strings")
+    if type(mention) is not str:
+        texts = _texts(file, mention, where)
+        if len(texts) != count:
+            raise wrong
+        return np.empty(0, "U1"), texts
+    numbers = unpacked(file, mention, where)
+    if numbers.shape != (count,) or numbers.dtype not in (np.int64, np.uint64):
+        raise wrong
+    return numbers[:0], numbers.view(np.int64)
+
+
+__all__ = ["Unpacked", "pack_items", "unpack_items"]

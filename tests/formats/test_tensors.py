@@ -250,8 +250,9 @@ def test_more_than_half_of_the_memory_is_not_copied(tmp_path: Path, monkeypatch:
             if mapped:
                 file.require_room()
                 continue
-            with pytest.raises(ResourceLimitError, match="mmap=True"):
-                file.require_room()
+            with pytest.raises(ResourceLimitError, match="are copied, so map it"):
+                file.require_room(instead=", so map it")
+            file.require_room(lambda name: name == "nothing of it")
 
 
 def test_portions_are_one_tensor(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pyrec_infer as pi
 from pyrec_infer.backends.select import VARIABLE, available_backends
 from pyrec_infer.errors import PyrecError
 
+from .saved import try_saved
 from .values import SECRET_NUMBER, SECRET_TEXT, damaged, fitting, strange
 
 ROWS = (1, 2, 5, 17, 33, 70)
@@ -275,6 +276,8 @@ class _Session:
         if self.random.random() < 0.5:
             self.call("remove", lambda: catalog.remove(ids[: self.rows // 2]))
         self.call("catalog top_k", lambda: catalog.top_k(self.request, 3, candidates=extra or None))
+        if self.random.random() < 0.3:
+            self._saved(catalog, items, ids, extra)
         methods: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
             (
                 "catalog score",
@@ -293,6 +296,16 @@ class _Session:
         for _ in range(self.random.choice((0, 4))):
             self._with_damage(*self.random.choice(methods))
         self.call("catalog listing", lambda: (len(catalog), catalog.ids, str(catalog.explain())))
+
+    def _saved(self, catalog: pi.Catalog, items: Any, ids: Any, extra: Any) -> None:
+        def change(each: pi.Catalog) -> None:
+            each.upsert(items, ids)
+            each.remove(ids[:1])
+
+        asked = self.request, ids, extra or None
+        wrong = try_saved(self.call, self.random, catalog, asked, change, MAX_BYTES)
+        if wrong:
+            raise FindingError("property a saved catalogue is the catalogue", ", ".join(wrong))
 
     def _hostile(self, output: str | None) -> None:
         """One call with a damaged argument."""

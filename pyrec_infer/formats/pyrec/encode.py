@@ -15,6 +15,12 @@ from pyrec_infer.ir import FOREIGN, Dim, Foreign, Graph, Info, Node, Size
 
 KIND = "model"
 
+CATALOGUE = "catalogue"
+"""The kind of a file that holds a model and items."""
+
+ITEMS = "items/"
+"""What names of tensors begin with that are of such a file's items."""
+
 
 def _size_to(size: Size, where: str) -> int | str:
     if not isinstance(size, Dim):
@@ -104,4 +110,4 @@ def save_model(imported: Imported, path: str | os.PathLike[str]) -> None:
     write_tensors(path, KIND, content, packed.tensors)
 
 
-__all__ = ["KIND", "packed_model", "save_model"]
+__all__ = ["CATALOGUE", "ITEMS", "KIND", "packed_model", "save_model"]

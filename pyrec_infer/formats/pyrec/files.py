@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pyrec_infer.formats.pyrec.decode import read_model
-from pyrec_infer.formats.pyrec.encode import KIND
+from pyrec_infer.formats.pyrec.encode import CATALOGUE, ITEMS, KIND
 from pyrec_infer.formats.source import Format, Imported, Source
-from pyrec_infer.formats.tensors import is_tensor_file, open_tensors
+from pyrec_infer.formats.tensors import is_tensor_file, members, open_tensors
 
 
 def _read(source: Source) -> Imported:
-    """A saved model as it was read when it was loaded first.
+    """A saved model, or that of a saved catalogue, as it was read when it was loaded first.
 
     Raises
     ------
@@ -21,10 +21,18 @@ def _read(source: Source) -> Imported:
     model = source.data if source.path is None else source.path
     mapped = source.files is not None and source.files.mapped
     with open_tensors(model, source.where, mapped) as file:
-        file.require_kind(KIND)
-        file.require_room()
-        imported = read_model(file, file.content)
-        file.require_used()
+
+        def own(name: str) -> bool:
+            return file.kind == KIND or not name.startswith(ITEMS)
+
+        content = file.content
+        if file.kind == CATALOGUE:
+            content, *_ = members(content, file.where, model=dict, items=dict)
+        else:
+            file.require_kind(KIND)
+        file.require_room(own, ". Load it with mmap=True; the file must not change then")
+        imported = read_model(file, content)
+        file.require_used(own)
     return imported
 
 

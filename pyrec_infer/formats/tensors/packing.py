@@ -87,6 +87,14 @@ def unpacked(file: TensorFile, mention: Any, where: str) -> Array:
     """
     if type(mention) is str:
         return file.array(mention, where)
+    data, places, sizes = _texts_of(file, mention, where)
+    array = as_texts(_decoded(data.tobytes(), places.tolist(), where)).reshape(sizes)
+    array.flags.writeable = False
+    return array
+
+
+def _texts_of(file: TensorFile, mention: Any, where: str) -> tuple[Array, Array, list[int]]:
+    """The letters of strings, where each ends, and their shape."""
     letters, ends, shape = members(mention, where, letters=str, ends=str, shape=list)
     sizes = [whole_of(size, f"{where}, shape", 0) for size in shape]
     if len(sizes) > MAX_RANK:
@@ -97,9 +105,29 @@ def unpacked(file: TensorFile, mention: Any, where: str) -> Array:
         raise ModelError(f"{where}: expected letters, and where each of {count} strings ends")
     if places[0] != 0 or places[-1] != len(data) or (places[1:] < places[:-1]).any():
         raise ModelError(f"{where}: expected ends of strings that grow from 0 to {len(data)}")
-    array = as_texts(_decoded(data.tobytes(), places.tolist(), where)).reshape(sizes)
-    array.flags.writeable = False
-    return array
+    return data, places, sizes
+
+
+def letters_of(file: TensorFile, mention: Any, where: str) -> tuple[Array, Array]:
+    """Strings along one axis as they lie: where each begins, and the last ends, among the letters, and these.
+    They need not be UTF-8.
+
+    Raises
+    ------
+    ModelError
+        If a mention stands for none, or one of them ends in NUL.
+    """
+    data, places, sizes = _texts_of(file, mention, where)
+    if len(sizes) != 1:
+        raise ModelError(f"{where}: expected strings along one axis, got {len(sizes)} axes")
+    filled = np.flatnonzero(places[1:] > places[:-1])
+    if (data[places[1:][filled] - 1] == 0).any():
+        raise _ends_in_nul(where)
+    return places, data
+
+
+def _ends_in_nul(where: str) -> ModelError:
+    return ModelError(f"{where}: a string ends in NUL: it would equal a shorter one")
 
 
 def _decoded(data: bytes, places: list[int], where: str) -> list[str]:
@@ -108,8 +136,8 @@ def _decoded(data: bytes, places: list[int], where: str) -> list[str]:
     except UnicodeDecodeError:
         raise ModelError(f"{where}: a string is not in UTF-8") from None
     if any(text.endswith("\0") for text in texts):
-        raise ModelError(f"{where}: a string ends in NUL: it would equal a shorter one")
+        raise _ends_in_nul(where)
     return texts
 
 
-__all__ = ["Mention", "Packed", "unpacked"]
+__all__ = ["Mention", "Packed", "letters_of", "unpacked"]

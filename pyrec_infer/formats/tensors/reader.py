@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pyrec_infer.errors import ModelError, ResourceLimitError, UnsupportedModelError
 from pyrec_infer.formats.json_text import parse_strict
-from pyrec_infer.formats.reading import opened, read_part
+from pyrec_infer.formats.reading import Stamp, opened, read_part, stamp_of
 from pyrec_infer.formats.tensors.layout import (
     DTYPES,
     LINE,
@@ -33,6 +33,9 @@ from pyrec_infer.limits import MAX_RANK, machine_memory
 from pyrec_infer.memory import settled
 
 _MOST = 1 << 62
+
+_PORTION = 1 << 20
+"""Bytes that are copied at once where a tensor is read in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class Bytes:
         if mapped and data is None:
             pages = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
             self._pages = np.frombuffer(pages, np.uint8)
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """Which file it is, and in which state; None for contents in memory."""
+        return stamp_of(self._descriptor) if self._data is None else None
 
     @property
     def copies(self) -> bool:
@@ -213,23 +221,46 @@ class TensorFile:
             raise ModelError(f"{where}: tensor {name!r} holds booleans that are neither 0 nor 1")
         return data.view(entry.dtype).reshape(entry.shape)
 
-    def require_room(self) -> None:
-        """Refuse to copy what would take more than half of the machine's memory.
+    def rows(self, name: str, width: int, where: str) -> tuple[int, Iterator[NDArray[np.uint8]]]:
+        """How many rows of so many bytes a tensor has, and these in portions, copied one after another.
+
+        Raises
+        ------
+        ModelError
+            If there is no tensor of that name, or it is no such matrix.
+        """
+        entry = self.entries.get(name)
+        if entry is None:
+            raise ModelError(f"{where}: there is no tensor {name!r}")
+        if entry.dtype != np.uint8 or len(entry.shape) != 2 or entry.shape[1] != width:
+            raise ModelError(f"{where}: expected rows of {width} bytes, got shape {list(entry.shape)}")
+        self._used.add(name)
+        return entry.shape[0], self._portions(entry, width)
+
+    def _portions(self, entry: Entry, width: int) -> Iterator[NDArray[np.uint8]]:
+        begin, end = self.first + entry.begin, self.first + entry.end
+        step = max(1, _PORTION // width) * width
+        for at in range(begin, end, step):
+            yield self.source.copied(at, min(at + step, end)).reshape(-1, width)
+
+    def require_room(self, among: Callable[[str], bool] = bool, instead: str = "") -> None:
+        """Refuse to copy tensors, those whose names are chosen, that take more than half of the machine's
+        memory; what else can be done is added to the message.
 
         Raises
         ------
         ResourceLimitError
         """
-        total, most = self.source.size - self.first, machine_memory() // 2
+        sizes = (entry.end - entry.begin for name, entry in self.entries.items() if among(name))
+        total, most = sum(sizes), machine_memory() // 2
         if self.source.copies and total > most:
             raise ResourceLimitError(
-                f"{self.where}: its tensors have {total} bytes, of which at most {most} are copied. Load it "
-                "with mmap=True; the file must not change then"
+                f"{self.where}: its tensors have {total} bytes, of which at most {most} are copied{instead}"
             )
 
-    def require_used(self) -> None:
-        """Refuse a file with tensors that its plain data do not mention."""
-        unused = sorted(self.entries.keys() - self._used)
+    def require_used(self, among: Callable[[str], bool] = bool) -> None:
+        """Refuse a file with tensors, of those whose names are chosen, that its plain data do not mention."""
+        unused = sorted(filter(among, self.entries.keys() - self._used))
         if unused:
             raise ModelError(f"{self.where}: tensor {unused[0]!r} belongs to nothing")
 

@@ -22,7 +22,7 @@ def _checksum(file: TensorFile, entry: Entry) -> int:
     return found
 
 
-def verify_file(path: str | os.PathLike[str]) -> None:
+def verify_file(path: str | os.PathLike[str]) -> str:
     """Read a saved file whole, and compare the checksum of each tensor with that in its header.
 
     Parameters
@@ -30,19 +30,31 @@ def verify_file(path: str | os.PathLike[str]) -> None:
     path : path
         What `Model.save` or another method ``save`` has written.
 
+    Returns
+    -------
+    str
+        What it holds.
+
     Raises
     ------
     ModelError
         If the file is damaged; names the tensor.
     """
     with open_tensors(path, f"file {Path(path).name!r}") as file:
-        for name, entry in file.entries.items():
-            if digits_of(_checksum(file, entry)) != file.checksums[name]:
-                raise ModelError(f"{file.where} is damaged: the checksum of tensor {name!r} is another one")
-        for entry in file.padding:
-            begin, end = file.first + entry.begin, file.first + entry.end
-            if file.source.copied(begin, end).any():
-                raise ModelError(f"{file.where} is damaged: what fills up a line is not zero")
+        verify_tensors(file)
+        kind: str = file.kind
+    return kind
 
 
-__all__ = ["verify_file"]
+def verify_tensors(file: TensorFile) -> None:
+    """The same of a file that is open."""
+    for name, entry in file.entries.items():
+        if digits_of(_checksum(file, entry)) != file.checksums[name]:
+            raise ModelError(f"{file.where} is damaged: the checksum of tensor {name!r} is another one")
+    for entry in file.padding:
+        begin, end = file.first + entry.begin, file.first + entry.end
+        if file.source.copied(begin, end).any():
+            raise ModelError(f"{file.where} is damaged: what fills up a line is not zero")
+
+
+__all__ = ["verify_file", "verify_tensors"]
