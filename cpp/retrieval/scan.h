@@ -75,8 +75,9 @@ class Scan {
   // Of blocks `begin` to `end` those of a sample, or all others.
   void look_at_sample(std::size_t begin, std::size_t end);
   void look_at_others(std::size_t begin, std::size_t end);
-  // Writes what the codes give for the scores of blocks `begin` to `end`, kBlock for each query of
-  // each block.
+  // Writes what the codes give for the scores of blocks `begin` to `end`, kBlock of each block;
+  // those of all blocks lie side by side, query by query. Minus infinity where no item may be
+  // found.
   void score_nearly(std::size_t begin, std::size_t end, std::span<float> near);
   // The scores of those of a query whose near ones, written before for all blocks, may be among the
   // best. Changes these.
@@ -108,9 +109,11 @@ class Scan {
   }
   template <class See>
   void each_near(std::size_t query, std::size_t begin, std::size_t end, float least,
-                 std::span<float> near, See&& see);
-  std::size_t near_blocks() const;
-  std::vector<Entry> find_nearest(std::size_t query, std::span<float> near);
+                 std::span<const float> near, See&& see) const;
+  float reached_nearly(std::size_t wanted, std::span<const float> near) const;
+  std::vector<Entry> find_nearest(std::size_t query, std::span<const float> near);
+  std::span<float> near_of(std::size_t query, std::span<float> near) const;
+  void refine_together(std::size_t query);
   void screen_panels();
   void note_panels(std::size_t block, const std::uint64_t* marks_of);
   void narrow(std::size_t query, std::size_t waiting);

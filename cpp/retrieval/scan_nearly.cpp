@@ -2,10 +2,8 @@
 // are than have to be.
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
+#include <bit>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "core/watch.h"
@@ -24,17 +22,54 @@ constexpr std::size_t kAhead = 4 * kScreenStreams;
 // Vectors that are on their way before the first of them is multiplied.
 constexpr std::size_t kTogether = 8 * kBlock;
 
-// Of so many blocks one tells what a query's first near scores have to reach.
-constexpr std::size_t kSampled = 16;
+// Looks for a bound between two scores.
+constexpr int kRounds = 40;
 
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
+std::size_t count_from(std::span<const float> scores, float least) {
+  std::uint32_t count = 0;
+  for (const float score : scores) count += score >= least ? 1 : 0;
+  return count;
+}
+
+// What at least so many of some scores reach, and as a rule few more; minus infinity where fewer
+// are finite.
+float reached_by(std::span<const float> scores, std::size_t wanted) {
+  float least = std::numeric_limits<float>::infinity(), most = kLowest;
+  std::size_t finite = 0;
+  for (const float score : scores) {
+    finite += score > kLowest ? 1 : 0;
+    least = std::min(least, score > kLowest ? score : least);
+    most = std::max(most, score);
+  }
+  if (finite < wanted) return kLowest;
+  for (int round = 0; round < kRounds; ++round) {
+    const float middle = least + (most - least) / 2;
+    if (!(middle > least && middle < most)) break;
+    const std::size_t count = count_from(scores, middle);
+    if (count < wanted) {
+      most = middle;
+      continue;
+    }
+    least = middle;
+    if (count <= wanted + wanted / 8) break;
+  }
+  return least;
+}
+
 }  // namespace
 
+// Those of a query lie side by side, whatever the number of queries.
+std::span<float> Scan::near_of(std::size_t query, std::span<float> near) const {
+  const std::size_t each = index_.blocks() * kBlock;
+  return near.subspan(query * each, each);
+}
+
 void Scan::score_nearly(std::size_t begin, std::size_t end, std::span<float> near) {
-  const std::size_t each = group_.count * kBlock;
   const std::size_t room = kBlock * table_.line_bytes(Form::kCodes) / sizeof(float);
   gathered_.resize(std::max(gathered_.size(), kScreenStreams * room));
+  const bool copied = index_.lines(Form::kCodes).copied;
   ScoreRows rows[kScreenStreams];
   for (std::size_t at = begin; at < end; at += kScreenStreams) {
     Watch::check();
@@ -42,97 +77,111 @@ void Scan::score_nearly(std::size_t begin, std::size_t end, std::span<float> nea
     for (std::size_t s = 0; s < count; ++s) {
       const std::size_t block = at + s, later = std::min(block + kAhead, end - 1);
       index_.prefetch_details(later);
-      prefetch(later, 0, kBlock);
+      // What lies side by side is prefetched best by the core itself.
+      if (!copied) prefetch(later, 0, kBlock);
       const ScreenRows lying = find_block(block, Form::kCodes, gathered_.data() + s * room);
       rows[s] = {lying.rows,           lying.step,           index_.starts(block),
-                 index_.scales(block), index_.biases(block), near.data() + block * each};
+                 index_.scales(block), index_.biases(block), nullptr};
     }
-    kernels_.score_rows_s7(group_.codes.data(), group_.bounds.scales(), group_.count, rows, count,
-                           table_.codes_stride);
+    for (std::size_t query = 0; query < group_.count; ++query) {
+      float* const to = near_of(query, near).data() + at * kBlock;
+      for (std::size_t s = 0; s < count; ++s) rows[s].scores = to + s * kBlock;
+      kernels_.score_rows_s7(group_.codes.data() + query * table_.codes_stride,
+                             group_.bounds.scales() + query, 1, rows, count, table_.codes_stride);
+      for (std::size_t s = 0; s < count; ++s) {
+        for (std::uint64_t absent = ~present(at + s); absent != 0; absent &= absent - 1) {
+          rows[s].scores[std::countr_zero(absent)] = kLowest;
+        }
+      }
+    }
   }
 }
 
-// see(number, score) for those of a query's near scores of some blocks side by side that are not
-// less, of items that may be found. Those of one query alone lie side by side too.
+// see(number, score) for those of a query's near scores of some blocks, at most a stretch, that are
+// above minus infinity and not less, of items that it may have.
 template <class See>
 void Scan::each_near(std::size_t query, std::size_t begin, std::size_t end, float least,
-                     std::span<float> near, See&& see) {
-  const std::size_t items = std::min(end * kBlock, index_.size()) - begin * kBlock;
-  float* const own = near.data() + (begin * group_.count + query) * kBlock;
+                     std::span<const float> near, See&& see) const {
+  const PlaceSet* const excluded = group_.excluded[query];
+  const std::span own = near.subspan(begin * kBlock, (end - begin) * kBlock);
   std::uint32_t found[kStretch * kBlock];
-  std::size_t count = items;
-  if (least > kLowest) {
-    count = kernels_.find_above_f32(own, items, Best::below(least), found);
-  } else {
-    std::iota(found, found + items, 0);
-  }
+  const std::size_t count =
+      kernels_.find_above_f32(own.data(), own.size(), Best::below(least), found);
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t at = found[i], number = begin * kBlock + at;
-    if ((present(number / kBlock) >> at % kBlock & 1) == 0 || std::isnan(own[at])) continue;
-    if (!best_[query].is_excluded(index_.place(number))) see(number, own[at]);
+    const std::size_t number = begin * kBlock + found[i];
+    if (excluded == nullptr || !excluded->has(index_.place(number))) see(number, own[found[i]]);
   }
 }
 
-// Blocks whose near scores of a query lie side by side, as far as they are looked at together.
-std::size_t Scan::near_blocks() const { return group_.count == 1 ? kStretch : 1; }
+// What at least so many of near scores reach: of those that are the largest of several items each,
+// as many do, and these are fewer.
+float Scan::reached_nearly(std::size_t wanted, std::span<const float> near) const {
+  constexpr std::size_t kSpare = 4;
+  const std::size_t blocks = index_.blocks();
+  std::size_t each = kStretch;
+  while (each > 1 && blocks * kBlock < kSpare * wanted * each) each /= 2;
+  std::vector<float> largest((blocks + each - 1) / each * kBlock, kLowest);
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const float* const own = near.data() + block * kBlock;
+    float* const to = largest.data() + block / each * kBlock;
+    for (std::size_t i = 0; i < kBlock; ++i) to[i] = own[i] > to[i] ? own[i] : to[i];
+  }
+  return reached_by(largest, wanted);
+}
 
-// The k items with the largest near scores of a query, or all that may be found if there are fewer.
-std::vector<Entry> Scan::find_nearest(std::size_t query, std::span<float> near) {
+// Items with the largest near scores of a query, k and few more, or all that may be found if there
+// are fewer.
+std::vector<Entry> Scan::find_nearest(std::size_t query, std::span<const float> near) {
   const std::size_t k = group_.k, blocks = index_.blocks();
-  std::vector<Entry> found, sample;
-  const auto note_in = [](std::vector<Entry>& entries) {
-    return
-        [&entries](std::size_t number, float score) { entries.push_back(entry_of(score, number)); };
-  };
-  const std::size_t sampled = blocks / kSampled;
-  for (std::size_t i = 0; i < sampled; ++i) {
-    const std::size_t block = (2 * i + 1) * blocks / (2 * sampled);
-    each_near(query, block, block + 1, kLowest, near, note_in(sample));
-  }
-  const double expected =
-      static_cast<double>(k) * static_cast<double>(sampled) / static_cast<double>(blocks);
-  auto rank = static_cast<std::size_t>(expected + 3 * std::sqrt(expected) + 3);
-  // Where the sample said too much, all are asked for less.
-  for (bool all = false; !all && found.size() < k; rank *= 4) {
+  const PlaceSet* const excluded = group_.excluded[query];
+  std::vector<Entry> found;
+  for (const std::size_t more : {std::size_t{0}, excluded == nullptr ? 0 : excluded->size()}) {
     found.clear();
-    all = rank >= sample.size();
-    float least = kLowest;
-    if (!all) {
-      const auto last = sample.begin() + static_cast<std::ptrdiff_t>(rank) - 1;
-      std::nth_element(sample.begin(), last, sample.end(), std::greater<>{});
-      least = score_of(*last);
-    }
-    for (std::size_t block = 0; block < blocks; block += near_blocks()) {
+    const float least = reached_nearly(k + more, near);
+    for (std::size_t block = 0; block < blocks; block += kStretch) {
       Watch::check();
-      each_near(query, block, std::min(block + near_blocks(), blocks), least, near, note_in(found));
+      each_near(query, block, std::min(block + kStretch, blocks), least, near,
+                [&](std::size_t number, float score) {
+                  index_.prefetch_number(number);
+                  found.push_back(entry_of(score, static_cast<std::uint32_t>(number)));
+                });
     }
+    // Nothing that is excluded was counted, or there is no more.
+    if (found.size() >= k || least == kLowest) break;
   }
-  keep_first(found, k);
+  if (found.size() > 2 * k) keep_first(found, k);
   return found;
 }
 
-void Scan::look_at_near(std::size_t query, std::span<float> near) {
+// Computes the scores of what was found, all of which is fetched first.
+void Scan::refine_together(std::size_t query) {
   const VectorIndex::Lines lines = index_.lines(Form::kVectors);
-  const auto note_one = [&](std::size_t number) {
+  for (const std::uint32_t number : found_[query]) {
     prefetch_bytes(index_.line(lines, number), table_.line_bytes(Form::kVectors));
-    found_[query].push_back(static_cast<std::uint32_t>(number));
-  };
+  }
+  refine(query);
+}
+
+void Scan::look_at_near(std::size_t query, std::span<float> all) {
+  const std::span<float> near = near_of(query, all);
   for (const Entry entry : find_nearest(query, near)) {
     const std::size_t number = row_of(entry);
-    note_one(number);
+    found_[query].push_back(static_cast<std::uint32_t>(number));
     // Not again.
-    near[(number / kBlock * group_.count + query) * kBlock + number % kBlock] =
-        std::numeric_limits<float>::quiet_NaN();
+    near[number] = kLowest;
   }
-  refine(query);
-  for (std::size_t block = 0; block < index_.blocks(); block += near_blocks()) {
+  refine_together(query);
+  for (std::size_t block = 0; block < index_.blocks(); block += kStretch) {
     Watch::check();
-    const std::size_t end = std::min(block + near_blocks(), index_.blocks());
+    const std::size_t end = std::min(block + kStretch, index_.blocks());
     const float least = group_.bounds.reach(bounds_of(block, end), query, best_[query].least());
-    each_near(query, block, end, least, near, [&](std::size_t number, float) { note_one(number); });
-    if (found_[query].size() >= kTogether) refine(query);
+    each_near(query, block, end, least, near, [&](std::size_t number, float) {
+      index_.prefetch_number(number);
+      found_[query].push_back(static_cast<std::uint32_t>(number));
+    });
+    if (found_[query].size() >= kTogether) refine_together(query);
   }
-  refine(query);
+  refine_together(query);
 }
 
 }  // namespace pyrec

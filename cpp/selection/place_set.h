@@ -31,6 +31,7 @@ class PlaceSet {
     }
   }
 
+  std::size_t size() const { return places_.size(); }
   bool has(std::uint32_t place) const {
     const std::size_t list = place & mask_;
     const std::uint32_t *const begin = places_.data() + ends_[list], *const end = places_.data() +
