@@ -115,7 +115,8 @@ def _met(key: Key, way: Way, signature: Signature) -> _Met | None:
         if None in readers:
             return None
     names: Sequence[str] = (*request, *candidates)
-    if any(name in signature.columns for name in names):
+    # The first of several raw rows may lack what others have.
+    if any(name in signature.columns for name in names) or not {*names}.issuperset(way.ready.plan.given):
         return None
     run = PositionalCall(way.ready, names, frozenset(request), None).in_backend(None)
     several = not way.view.moved and not way.ready.plan.one_request

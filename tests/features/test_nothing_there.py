@@ -196,3 +196,17 @@ def test_matrices_are_no_columns_of_one_value(dtype: Any) -> None:
         model().score({}, {"word": matrix, "list": [["a"]] * 4})
     scores = model().score({}, {"word": matrix[:, :1], "list": [["a"], ["b"]]})
     np.testing.assert_array_equal(scores, [11, 22])
+
+
+def test_the_first_row_lacks_what_others_have() -> None:
+    node = helper.make_node("Add", ["x", "z"], ["y"])
+    graph = make_model([node], {"x": (FLOAT, ["N"]), "z": (FLOAT, ["N"])}, {"y": (FLOAT, ["N"])})
+    fields = [
+        Field("own", "item", to="x", dtype="number", missing="default", default=1.0),
+        Field("asked", "request", to="z", dtype="number"),
+    ]
+    loaded = pi.load(graph.SerializeToString(), schema=pi.Schema(fields))
+    for _ in range(2):
+        assert loaded.score({"asked": 1.0}, [{}, {"own": 2.0}]).tolist() == [2.0, 3.0]
+        assert loaded.top_k({"asked": 1.0}, [{}, {"own": 2.0}], k=1).ids.tolist() == [1]
+        assert loaded.score({"asked": 1.0}, [{"own": 2.0}, {}]).tolist() == [3.0, 2.0]
