@@ -1,6 +1,6 @@
 """Turning what a caller passes into the arrays that a plan reads."""
 
-from pyrec_infer.arguments.arrays import as_array, regular
+from pyrec_infer.arguments.arrays import ONE_TYPE, as_array, regular
 from pyrec_infer.arguments.gaps import read_gaps
 from pyrec_infer.arguments.raw_columns import described_columns, plain_columns
 from pyrec_infer.arguments.raw_rows import RawRows, raw_columns
@@ -20,6 +20,7 @@ from pyrec_infer.arguments.tables import Inputs, as_columns, held
 from pyrec_infer.arguments.texts import plain_names, read_column
 
 __all__ = [
+    "ONE_TYPE",
     "Inputs",
     "RawRows",
     "Signature",

@@ -16,6 +16,12 @@ from pyrec_infer.strings.tensors import tensor_of
 
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "U": "strings"}
 
+_BEYOND = 2.0**63
+"""The least whole number that int64 does not hold."""
+
+ONE_TYPE = "whole numbers that int64 holds, or all of them uint64"
+"""What errors say where NumPy has no type for all of some whole numbers."""
+
 _NUMBER = (int, float, np.integer, np.floating)
 
 ACCEPTED = "a NumPy array, a list, a number or string, a torch tensor, or a polars, pandas or Arrow column"
@@ -74,7 +80,30 @@ def _read(label: str, value: Any) -> Array:
             raise DTypeError(f"{label}: expected {ACCEPTED}, got {type(value).__name__}")
     if array.dtype.kind in "US" and not isinstance(value, np.ndarray):
         _refuse_lost_ends(label, np.asarray(value, object))
+    if isinstance(value, (list, tuple)) and array.dtype.kind == "f":
+        try:
+            return _not_rounded(array, value)
+        except OverflowError as error:
+            let_interrupts_pass(error)
+            first = np.argwhere(array >= _BEYOND)[0][0]
+            raise DTypeError(f"{label}: expected {ONE_TYPE} (row {first})") from None
     return array
+
+
+def _not_rounded(array: Array, items: Any) -> Array:
+    """Whole numbers as such where NumPy made floats of them, which it does if some are beyond int64.
+
+    Raises
+    ------
+    OverflowError
+        If one is negative, or beyond uint64.
+    """
+    if array.dtype.kind != "f" or not (array >= _BEYOND).any():
+        return array
+    objects = np.asarray(items, object).reshape(-1).tolist()
+    whole = all(isinstance(item, (int, np.integer)) for item in objects)
+    # Of its own numbers, NumPy would take a negative one for what it is modulo 2^64.
+    return np.array([int(item) for item in objects], np.uint64).reshape(array.shape) if whole else array
 
 
 def _refuse_lost_ends(label: str, texts: Array) -> None:
@@ -199,7 +228,7 @@ def numbers_of_objects(label: str, array: Array) -> Array:
     if not numbers or not items:
         return array
     try:
-        return np.array(items).reshape(array.shape)
+        return _not_rounded(np.array(items), items).reshape(array.shape)
     except (OverflowError, ValueError) as error:
         let_interrupts_pass(error)
         return array
@@ -266,6 +295,7 @@ def _addressable(array: Array) -> Array:
 
 __all__ = [
     "ACCEPTED",
+    "ONE_TYPE",
     "array_of_objects",
     "arrow_column_of",
     "as_array",

@@ -56,7 +56,7 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         if parts is not None:
             return Column((sum(map(len, parts)),), [*parts])
         value = column.array(label)
-    if is_pandas(value) and not (isinstance(value.dtype, np.dtype) and value.dtype.kind in "biuf"):
+    if is_pandas(value) and not _holds_numbers(value.dtype):
         value = np.asarray(value, object)
     if isinstance(value, (list, tuple, str, bytes)) and holds_texts(value):
         value = array_of_objects(label, value)
@@ -65,6 +65,12 @@ def read_column(label: str, value: Any, names: bool = False) -> Column:
         # NumPy makes strings of numbers beside them.
         array = array_of_objects(label, value)
     return _of_array(label, array, names)
+
+
+def _holds_numbers(dtype: Any) -> bool:
+    """Whether a type of pandas is one of NumPy's numbers, with a mark for what is missing or without."""
+    plain = getattr(dtype, "numpy_dtype", dtype)
+    return isinstance(plain, np.dtype) and plain.kind in "biuf"
 
 
 def plain_names(value: Any) -> strings.Texts | None:

@@ -246,8 +246,11 @@ class Pipeline:
         for label, other in several.items():
             if other != count:
                 raise RowCountError(f"{label}: expected {count} requests, as {one} has, got {other}")
-        if any(len(ids) != count for ids, _ in map(_by_row, found)):
-            raise RowCountError(f"sources: expected a row for each of {count} requests")
+        for name, (ids, _) in zip(self._names, map(_by_row, found), strict=True):
+            if len(ids) != count:
+                raise RowCountError(
+                    f"source {name}: expected a row for each of {count} requests, got {len(ids)}"
+                )
         return {name: _repeated(value, count // sizes[name]) for name, value in own.items()}, count
 
     def _merged(self, found: Sequence[tuple[Array, Floats]], count: int) -> list[Merged]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyrec_infer.arguments import plain_names, read_column, regular
+from pyrec_infer.arguments import ONE_TYPE, plain_names, read_column, regular
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.ir import Array, as_array_of_strings
 from pyrec_infer.store.base import Keys, Rows64
@@ -45,11 +45,11 @@ def _whole(label: str, ids: Any) -> Array:
     DTypeError
         If NumPy has no type for them; names the row.
     """
-    numbers = np.asarray(ids)
+    numbers = regular(label, ids)
     if numbers.dtype.kind in "iu":
         return numbers
     row = next(row for row, one in enumerate(ids) if not -(2**63) <= one < 2**63)
-    raise DTypeError(f"{label}: expected whole numbers that int64 holds, or all of them uint64 (row {row})")
+    raise DTypeError(f"{label}: expected {ONE_TYPE} (row {row})")
 
 
 def read_ids(label: str, ids: Any, expected: str = "whole numbers or strings") -> Array:

@@ -91,16 +91,37 @@ def test_ids_of_sources_and_rankers_of_another_sign() -> None:
         assert best.sources.tolist() == [[True, False], [True, True], [False, True], [False, True]]
 
 
+BEYOND = [2**64 - 1, 2**63, 2**60 + 1, 2**60]
+
+
+@pytest.mark.parametrize("out", NUMBERS)
+@pytest.mark.parametrize("form", NUMBERS)
+def test_whole_numbers_beyond_int64(form: str, out: str) -> None:
+    forms = {
+        **NUMBERS,
+        "int64": NUMBERS["uint64"],
+        "pandas": lambda numbers: pd.Series(numbers, dtype="UInt64"),
+        "polars": lambda numbers: pl.Series(numbers, dtype=pl.UInt64),
+        "Arrow": lambda numbers: pa.array(numbers, pa.uint64()),
+    }
+    assert left(forms[form](BEYOND), forms[out]([2**63, 2**60])) == [[BEYOND[0], BEYOND[2]]] * 4
+    for scheme in ("farmhash64", "keras"):
+        expected = pi.hash_to_bucket(np.asarray(BEYOND, np.uint64), buckets=997, scheme=scheme)
+        found = pi.hash_to_bucket(forms[form](BEYOND), buckets=997, scheme=scheme)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_what_one_array_would_change_is_refused() -> None:
     for ids in (
         ["a", 1, 2, 3],
         [1, "a", "b", "c"],
         [2**63 + 5, 2**60, 2, -1],
-        [2**63 + 5, np.int64(1), 2, 3],
+        [2**63 + 5, np.int64(-1), 2, 3],
+        [2**70, 1, 2, 3],
     ):
-        with pytest.raises(pi.DTypeError, match=r"^ids: expected .*(\(row \d\)|float64)$"):
+        with pytest.raises(pi.DTypeError, match=r"^ids: expected .*\(row \d\)$"):
             MODEL.catalog({ITEM: VALUES}, ids=ids)
-        with pytest.raises(pi.DTypeError, match=r"^ids: expected .*(\(row \d\)|float64)$"):
+        with pytest.raises(pi.DTypeError, match=r"^ids: expected .*\(row \d\)$"):
             MODEL.top_k({"x": [0.0]}, {ITEM: VALUES}, 4, ids=ids)
 
 
