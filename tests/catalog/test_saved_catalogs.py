@@ -66,7 +66,8 @@ def everything(catalog: pi.Catalog) -> list[Any]:
         bits(catalog.ids),
         bits(catalog.score(USER.request, None, late)),
         *([bits(each.ids), bits(each.scores)] for each in best),
-        *([bits(each.ids), bits(each.scores), each.refined] for each in found),
+        # How many products a search refines depends on where records lie.
+        *([bits(each.ids), bits(each.scores)] for each in found),
     ]
 
 
@@ -249,17 +250,18 @@ def test_what_others_change_meanwhile_is_in_the_file_whole_or_not_at_all(tmp_pat
 
 
 def test_backends_read_each_others_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if VARIABLE in os.environ:
+        pytest.skip("once for all backends")
     found, late = [], {"affinity": USER.affinity}
     for backend in available_backends():
         monkeypatch.setenv(VARIABLE, backend)
         catalog = pi.load(MODEL, precision="bf16").catalog(items(COUNT), candidates=["affinity"])
         catalog.save(tmp_path / backend)
-    for backend in available_backends():
+    for place, backend in enumerate(available_backends()):
         monkeypatch.setenv(VARIABLE, backend)
-        for other in available_backends():
-            again = pi.load_catalog(tmp_path / other)
-            again.upsert(part(items(COUNT), 0, 9), np.arange(9))
-            found.append(again.score(USER.request, None, late))
+        again = pi.load_catalog(tmp_path / available_backends()[place - 1])
+        again.upsert(part(items(COUNT), 0, 9), np.arange(9))
+        found.append(again.score(USER.request, None, late))
     assert np.abs(np.asarray(found) - found[0]).max() < 0.01
 
 
