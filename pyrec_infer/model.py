@@ -202,6 +202,7 @@ class Model(Loaded):
         by: str | None = None,
         single: bool = False,
     ) -> Any:
+        request, candidates = self._signature.as_arrays(request, candidates)
         key = self._shortcuts.key(request, candidates, output, by, single)
         scores = self._shortcuts.scores(key, request, candidates, offsets)
         if scores is not None:
@@ -275,6 +276,7 @@ class Model(Loaded):
         if isinstance(output, list):
             raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
         asked = Asked(k, ids, exclude, boost, allow, scale, attributes, max_per, min_per, diversity)
+        request, candidates = self._signature.as_arrays(request, candidates)
         key = self._shortcuts.key(request, candidates, output, by, True) if asked.all else None
         found = self._shortcuts.best(key, request, candidates, offsets, asked.k)
         if found is not None:

@@ -29,6 +29,7 @@ from pyrec_infer.arguments.arrow_memory import (
 )
 from pyrec_infer.arguments.arrow_values import (
     LOST_END,
+    NUMBERS,
     Views,
     described,
     first_there,
@@ -110,6 +111,18 @@ class ArrowColumn:
             row = int(np.flatnonzero(missing)[0])
             raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")
         return values
+
+    def plain_array(self) -> Any:
+        """The column as one array, where it is one piece of numbers and none is missing; else itself."""
+        if len(self._pieces) != 1 or self.field_of.format not in NUMBERS or self.field_of.dictionary:
+            return self
+        ((piece, gone),) = self._pieces
+        try:
+            values, missing = values_of(self.field_of, piece)
+        except (MalformedError, PyrecError):
+            return self
+        none = all(flags is None or not flags.any() for flags in (gone, missing))
+        return values if none else self
 
     def elements(self, label: str) -> tuple[Array, Array | None]:
         """The column as one array, and which rows of it are missing; None if none is.

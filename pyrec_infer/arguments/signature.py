@@ -11,7 +11,7 @@ import numpy as np
 from pyrec_infer.arguments.arrays import as_array, regular
 from pyrec_infer.arguments.raw_rows import RawRows
 from pyrec_infer.arguments.scalars import as_names
-from pyrec_infer.arguments.tables import as_columns
+from pyrec_infer.arguments.tables import as_arrays, as_columns
 from pyrec_infer.errors import (
     IdRangeError,
     InputError,
@@ -114,6 +114,12 @@ class Signature:
             elif self._is_input(name):
                 found[name] = value
         return found
+
+    def as_arrays(self, request: Any, candidates: Any) -> tuple[Any, Any]:
+        """Both sides, tables as arrays where they are no more than that; of raw rows, a table says more."""
+        if self._raw is not None:
+            return request, candidates
+        return as_arrays(request), as_arrays(candidates)
 
     def expand_sides(self, request: Any, candidates: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both sides of a call; a list of no raw rows is of what the request does not give."""

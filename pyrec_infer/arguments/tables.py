@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
 from pyrec_infer.arguments.arrays import is_pandas
-from pyrec_infer.arguments.arrow import arrow_table, is_arrow
+from pyrec_infer.arguments.arrow import ArrowColumn, arrow_table, is_arrow
 from pyrec_infer.errors import DTypeError, InputError
 
 
@@ -39,12 +41,11 @@ def as_columns(values: Any, expected: str = "expected arrays by the inputs' name
     if isinstance(values, Mapping):
         return values
     if type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "iloc"):
-        names = [str(name) for name in (values.index if values.ndim == 1 else values.columns)]
+        # By place: a name need not be a string.
+        columns = list(values.items())
+        names = [str(name) for name, _ in columns]
         _require_once(names)
-        # Columns by place: a name need not be a string.
-        series = values.ndim == 1
-        columns = [values.iloc[i] if series else values.iloc[:, i] for i in range(len(names))]
-        return dict(zip(names, columns, strict=True))
+        return dict(zip(names, (column for _, column in columns), strict=True))
     if is_arrow(values):
         found = arrow_table(values)
         if found is not None:
@@ -61,10 +62,25 @@ def held(values: Any) -> Any:
     return values if known or is_pandas(values) or not is_arrow(values) else as_columns(values)
 
 
+def as_arrays(values: Any) -> Any:
+    """The same, of a table its columns, and of these as arrays those that are numbers with none missing."""
+    if type(values) is dict or isinstance(values, (Mapping, list, tuple)):
+        return values
+    return {name: _plain_array(column) for name, column in as_columns(values).items()}
+
+
+def _plain_array(column: Any) -> Any:
+    """The array of a column, or the column where that is not all there is to it."""
+    if type(column) is ArrowColumn:
+        return column.plain_array()
+    plain = is_pandas(column) and isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
+    return column.to_numpy() if plain and getattr(column, "ndim", 0) == 1 else column
+
+
 def _require_once(names: list[str]) -> None:
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
     if twice:
         raise InputError(f"input '{min(twice)}': the table has several columns of this name")
 
 
-__all__ = ["Inputs", "Table", "as_columns", "held"]
+__all__ = ["Inputs", "Table", "as_arrays", "as_columns", "held"]

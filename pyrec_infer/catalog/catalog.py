@@ -255,8 +255,8 @@ class Catalog(SavedCatalog, AskedItems):
         """
         k = as_count("k", k)
         require_choice("missing", missing, ("error", "skip"))
-        further = ids, exclude, boost, allow, candidates, where, scale, max_per, min_per, diversity
-        found = self._best_of_all(request, k) if all(each is None for each in further) else None
+        further = ids, exclude, boost, allow, where, scale, max_per, min_per, diversity
+        found = self._best_of_all(request, candidates, k) if all(x is None for x in further) else None
         if found is not None:
             return found
         request, candidates = held(request), held(candidates)
@@ -286,15 +286,15 @@ class Catalog(SavedCatalog, AskedItems):
         one = len(best.counts) == 1 and bounds is None and not isinstance(request, (list, tuple))
         return only(best) if one else best
 
-    def _best_of_all(self, request: Inputs, k: int) -> Any:
+    def _best_of_all(self, request: Inputs, candidates: Inputs | None, k: int) -> Any:
         """The best of all items by nothing but their scores; None where calls need a closer look."""
         state, _ = self._read()
-        rows = state.rows
-        found = self._scorer.best_of_few(state.view.records, rows, request, Selection(k, True))
+        call = state.rows, request, Selection(k, True), candidates
+        found = self._scorer.best_of_few(state.view.records, *call)
         if found is None:
             return None
         best = named(found, lambda places: self._id_type.shown(state.view.ids(0, places)))
-        best = best.found_by(len(rows) * len(found.counts))
+        best = best.found_by(len(state.rows) * len(found.counts))
         return best if len(found.counts) != 1 or isinstance(request, (list, tuple)) else only(best)
 
     @memory_errors_typed

@@ -187,7 +187,12 @@ class Scorer:
             )
 
     def best_of_few(
-        self, records: NDArray[np.uint8], rows: Rows64, request: Inputs, selection: Selection
+        self,
+        records: NDArray[np.uint8],
+        rows: Rows64,
+        request: Inputs,
+        selection: Selection,
+        candidates: Inputs | None = None,
     ) -> Ranked | None:
         """The best of few items that need no closer look; None for others.
 
@@ -200,17 +205,20 @@ class Scorer:
             As for `best`.
         selection : Selection
             Of all items for each request.
+        candidates : mapping of str to array_like, optional
+            As for `best`, of one request.
         """
         if self._plain_call is None or not len(rows) or are_many(len(rows)) or self.wanted.keys is not None:
             return None
-        own = self.given.of_request(request, None)
+        own = self.given.of_request(request, candidates)
         if own is None:
             return None
         if not selection.plain:
             scores = self._plain_call(records, rows, *own)
             return None if scores is None else selection.best(scores, (0, len(rows)))
         # Of several requests a screen may spare items.
-        shared = not could_screen(len(rows), selection) or self.screening[0] is None
+        free = not could_screen(len(rows), selection) or self.screening[0] is None
+        shared = free and not self.candidate_names
         found = self._plain_call(records, rows, *own, k=selection.k, shared=shared)
         return None if found is None else Ranked(*found[0])
 

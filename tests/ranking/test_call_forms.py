@@ -227,3 +227,41 @@ def test_any_number_of_results(k: Any) -> None:
     assert outcome(lambda: made.top_k(own, others, k)) == closer
     closer = outcome(lambda: shop.top_k(MappingProxyType(own), k))
     assert outcome(lambda: shop.top_k(own, k)) == closer
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "pandas": lambda columns: pytest.importorskip("pandas").DataFrame(columns),
+    "polars": lambda columns: pytest.importorskip("polars").DataFrame(columns),
+    "pyarrow": lambda columns: pytest.importorskip("pyarrow").table(columns),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_are_columns(kind: str) -> None:
+    made = model()
+    own = {**plain("u", 1), "i_seen": [1, 0, 1]}
+    items = {name: value.reshape(COUNT) for name, value in plain("i", COUNT).items() if value.size == COUNT}
+    table = TABLES[kind](items)
+    with mock.patch.object(Shortcuts, "key", return_value=None):
+        closer = outcome(lambda: made.score(own, table)), outcome(lambda: made.top_k(own, table, 3))
+    for _ in range(2):
+        assert (outcome(lambda: made.score(own, table)), outcome(lambda: made.top_k(own, table, 3))) == closer
+    assert closer[0] == outcome(lambda: made.score(own, items))
+    for bad in ("i_age", "i_id"):
+        wrong = TABLES[kind]({**items, bad: [None, 1, 2, 3]})
+        with mock.patch.object(Shortcuts, "key", return_value=None):
+            refused = outcome(partial(made.score, own, wrong))
+        assert outcome(partial(made.score, own, wrong)) == refused
+
+
+def test_late_inputs_of_candidates_in_any_form() -> None:
+    items = plain("i", COUNT)
+    late = {name: items.pop(name) for name in ("i_age", "i_short")}
+    shop, own = model().catalog(items, candidates=[*late]), plain("u", 1)
+    numbers = {name: value.tolist() for name, value in late.items()}
+    wrong = {**numbers, "i_age": [1.0]}
+    for given_late in (late, numbers, wrong, {"i_age": numbers["i_age"]}):
+        for call in (partial(shop.top_k, k=3), shop.score):
+            closer = outcome(partial(call, MappingProxyType(own), candidates=given_late))
+            assert outcome(partial(call, own, candidates=given_late)) == closer
+    assert shop.top_k(own, 3, candidates=late).refined == COUNT
