@@ -279,8 +279,20 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     if not fits:
         kind = _KINDS.get(dtype.kind, str(dtype))
         expected = kind if dtype.kind == "U" else f"{kind} ({dtype})"
-        raise DTypeError(f"{label}: expected {expected}, got {array.dtype}")
+        raise DTypeError(f"{label}: expected {expected}, got {_kind_of(array)}")
     return array if texts else _addressable(array)
+
+
+def _kind_of(array: Array) -> str:
+    """What an array holds; of objects the type of the first that is no number, with its row."""
+    if array.dtype.kind != "O" or not array.size:
+        return str(array.dtype)
+    items = array.reshape(-1).tolist()
+    odd = (place for place, item in enumerate(items) if not isinstance(item, _NUMBER))
+    place = next(odd, None)
+    if place is None:
+        return "whole numbers of more than 64 bits"
+    return f"{type(items[place]).__name__}{_row(array, place)}"
 
 
 def _addressable(array: Array) -> Array:
