@@ -90,7 +90,7 @@ def test_strings_that_end_in_nul_are_refused(given: Any) -> None:
 
 
 def test_names_that_end_in_nul() -> None:
-    """They are kept; arrays of strings of a fixed width would not."""
+    """Stores and results keep them, in arrays of objects; a matrix of characters would not."""
     request, candidates = sides()
     names = [f"shoe {i}" for i in range(COUNT - 1)] + ["shoe 0\0"]
     model = pi.load(ranker().SerializeToString())
@@ -100,7 +100,12 @@ def test_names_that_end_in_nul() -> None:
         assert sorted(catalog.ids.tolist()) == sorted(names)
         backwards = catalog.score(request, ids=names[::-1])
         np.testing.assert_array_equal(backwards, catalog.score(request)[::-1])
-    assert sorted(model.top_k(request, candidates, ids=names).ids.tolist()) == sorted(names)
+    order = model.top_k(request, candidates, k=COUNT).ids
+    for given in (names, np.asarray(names, object), variable):
+        found = model.top_k(request, candidates, k=COUNT, ids=given)
+        assert found.ids.tolist() == [names[row] for row in order]
+    kept = [names[row] for row in order if row]
+    assert model.top_k(request, candidates, k=COUNT, ids=names, exclude=["shoe 0"]).ids.tolist() == kept
 
 
 def test_nul_inside_a_string_stays() -> None:
