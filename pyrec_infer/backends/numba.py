@@ -52,9 +52,9 @@ def _checked(item: PlanInput, array: Array, first: int) -> Array:
     numeric = array.dtype.kind in "iuf" and item.dtype.kind in "iuf"
     if not numeric:
         raise DTypeError(f"input '{item.label or item.name}': expected {item.dtype}, got {array.dtype}")
-    if array.dtype.kind == "f" and item.dtype.kind == "f":
-        return array.astype(item.dtype)
     with np.errstate(all="ignore"):
+        if array.dtype.kind == "f" and item.dtype.kind == "f":
+            return array.astype(item.dtype)
         converted = array.astype(item.dtype)
         # Between signed and unsigned numbers, both ways may wrap around.
         wrong = (converted.astype(array.dtype) != array) | ((converted < 0) != (array < 0))

@@ -192,7 +192,7 @@ def by_catalog() -> list[Callable[[Any], Any]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("requests", [1, REQUESTS])
 def test_short_ways_and_closer_looks_agree(requests: int, data: st.DataObject) -> None:
