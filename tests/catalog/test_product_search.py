@@ -18,6 +18,7 @@ from support.product_models import COSINES, DOTS, ITEM, USER, two_towers
 import pyrec_infer as pi
 from pyrec_infer.catalog import by_product, search
 from pyrec_infer.errors import InputError
+from pyrec_infer.execution import calls
 from pyrec_infer.top_k import Ranked
 
 Array = NDArray[Any]
@@ -30,6 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches of few items, of which there are more than one block."""
     for module in (search, by_product):
         monkeypatch.setattr(module, "FEWEST", 64)
+    monkeypatch.setattr(calls, "FEW", 64)
     monkeypatch.setattr(by_product, "_MORE", 4)
 
 
