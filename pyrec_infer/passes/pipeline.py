@@ -67,6 +67,7 @@ from pyrec_infer.passes.select.take_columns import take_columns
 from pyrec_infer.passes.split.bind_sizes import bind_sizes
 from pyrec_infer.passes.split.divide_forests import divide_forests
 from pyrec_infer.passes.split.fold_dots import fold_dots
+from pyrec_infer.passes.split.fold_products import fold_products
 from pyrec_infer.passes.split.fold_tables import fold_tables
 from pyrec_infer.passes.split.fuse_lookups import fuse_lookups
 from pyrec_infer.passes.split.fuse_multiply_add import fuse_multiply_add
@@ -168,6 +169,8 @@ SPLIT: tuple[Step, ...] = (
     Step(turn_products, BY_SIDE, clean=True),
     Step(split_products, BY_SIDE, clean=True),
     Step(fold_dots, BY_SIDE, aim=Aim.MANY, clean=True),
+    Step(fold_products, BY_SIDE, stores_items, clean=True),
+    Step(fold_products, BY_SIDE, aim=Aim.MANY, clean=True),
     Step(pack_matrices, BY_SIDE, clean=True),
     Step(fuse_lookups, BY_SIDE, clean=True),
     Step(take_own_rows, when=refuses_ids, clean=True),

@@ -12,7 +12,10 @@ from pyrec_infer.ops.core.inference import analyze
 from pyrec_infer.passes.common.writer import Writer
 
 _MOST = 1 << 13
-"""Numbers that the windows of a row may hold together, so that they stay in the first-level cache."""
+"""Numbers that the windows of a row may hold together, so that they stay in the first-level cache.
+
+Windows of one number take no room of their own, however many there are.
+"""
 
 
 def _sizes(node: Node, infos: Mapping[str, Info]) -> list[int] | None:
@@ -28,7 +31,9 @@ def _sizes(node: Node, infos: Mapping[str, Info]) -> list[int] | None:
         return None
     positions = [size for size in made[2:] if isinstance(size, int)]
     numbers = np.prod([*positions, *w.constant.shape[1:]], dtype=object)
-    return sizes if len(positions) == len(made) - 2 and 0 < numbers <= _MOST and 0 not in sizes else None
+    if len(positions) < len(made) - 2 or 0 in (numbers, *sizes):
+        return None
+    return sizes if numbers <= _MOST or np.prod(positions) * sizes[0] == numbers else None
 
 
 def _seen(writer: Writer, x: str, sizes: list[int], places: Array) -> str:

@@ -7,11 +7,12 @@ from functools import reduce
 
 import numpy as np
 
-from pyrec_infer.ir import Rate, same_size
+from pyrec_infer.ir import Node, Rate, same_size
 from pyrec_infer.ops import Trait, has
 from pyrec_infer.ops.core.shapes import product, quotient
 from pyrec_infer.passes.common.rules import Site
 from pyrec_infer.passes.recognise.concatenations import axis_of_concat, widths
+from pyrec_infer.passes.recognise.transposes import order_of
 from pyrec_infer.passes.recognise.views import viewed
 
 _MAX_POSITIONS = 1 << 16
@@ -48,6 +49,37 @@ def _operand_axis(name: str, axis: int, rank: int, site: Site) -> int | None:
     return None if shape is None or own < 0 or same_size(shape[own], 1) else own
 
 
+def _chosen(node: Node, axis: int, site: Site) -> list[int] | None:
+    """The positions of a Gather's data along an axis that its result has there."""
+    if node.op != "Gather":
+        return None
+    shape, places = site.shape(node.inputs[0]), site.known(node.inputs[1])
+    if shape is None or places is None or places.ndim != 1 or axis >= len(shape):
+        return None
+    size = shape[axis]
+    if int(node.attribute("axis", 0)) % len(shape) != axis or not isinstance(size, int):
+        return None
+    inside = bool(((places >= -size) & (places < size)).all())
+    return [int(place) % size for place in places] if inside and size > 0 else None
+
+
+def _same_positions(node: Node, axis: int, site: Site) -> int | None:
+    """The axis of an only operand that has the positions of an axis of the result, each for itself.
+
+    A layer, which takes each row by itself, only where nothing else reads it: it would be made twice.
+    """
+    rank = site.infos[node.outputs[0]].rank or 0
+    if node.op == "Transpose":
+        order = order_of(node, site)
+        return None if order is None else order[axis]
+    if node.op not in ("pyrec.Dense", "MatMul") or axis >= rank - 1 or not site.alone(node.outputs[0]):
+        return None
+    weights, rest = site.known(node.inputs[1]), [site.known(name) for name in node.inputs[2:] if name]
+    if weights is None or weights.ndim != 2 or site.infos[node.inputs[0]].rank != rank:
+        return None
+    return axis if all(value is not None and value.ndim < 2 for value in rest) else None
+
+
 def position_rates(name: str, axis: int, site: Site) -> list[Rate]:
     """When each position along an axis is known; empty where the size of the axis is not known."""
     return _position_rates(name, axis, site, {})
@@ -79,7 +111,15 @@ def _inner_rates(
     if parts is not None:
         return [rate for part, _ in parts for rate in _position_rates(part, axis, site, found)]
     node = site.source(name)
-    if node is None or site.coupled(node) or not has(node, Trait.ELEMENTWISE):
+    if node is None or site.coupled(node):
+        return None
+    chosen, own = _chosen(node, axis, site), _same_positions(node, axis, site)
+    if chosen is not None:
+        rates = _position_rates(node.inputs[0], axis, site, found)
+        return [rates[place] for place in chosen] if rates else None
+    if own is not None:
+        return _position_rates(node.inputs[0], own, site, found)
+    if not has(node, Trait.ELEMENTWISE):
         return None
     rates = [Rate.MODEL] * size
     rank = site.infos[name].rank or 0
@@ -140,7 +180,22 @@ def _make_restricted(
                 chosen.append(piece)
         return site.concat(chosen, axis) if chosen else None
     node = site.source(name)
-    if node is None or not has(node, Trait.ELEMENTWISE):
+    if node is None:
+        # An input.
+        return site.node("Gather", name, site.constant(positions, np.int64), axis=axis)
+    places, same = _chosen(node, axis, site), _same_positions(node, axis, site)
+    if places is not None:
+        taken = [places[position] for position in positions]
+        needed = sorted(set(taken))
+        made = _restricted(node.inputs[0], axis, needed, site, found)
+        if made is None or needed == taken:
+            return made
+        at = site.constant([needed.index(place) for place in taken], np.int64)
+        return site.node("Gather", made, at, axis=axis)
+    if same is not None:
+        made = _restricted(node.inputs[0], same, positions, site, found)
+        return None if made is None else site.node(node.op, made, *node.inputs[1:], **node.attributes)
+    if not has(node, Trait.ELEMENTWISE):
         return None
     inputs = []
     for item in node.inputs:

@@ -141,7 +141,14 @@ class ItemCut:
         if node.op.startswith("Gather"):
             # Fixed positions; not rows of a table, which lie far apart.
             return self.rates[node.inputs[1]] == Rate.MODEL
-        return _is_cheap(node)
+        return _is_cheap(node) or self.is_outer_product(node)
+
+    def is_outer_product(self, node: Node) -> bool:
+        """Whether all products of two values take at least twice as much room as the values."""
+        if node.op != "Mul":
+            return False
+        operands = sum(self.row_bytes(name) for name in dict.fromkeys(node.inputs))
+        return self.row_bytes(node.outputs[0]) >= 2 * operands
 
     def exact(self) -> set[str]:
         """Values that ids or decisions are made of: what they hold may not be rounded."""
@@ -150,7 +157,8 @@ class ItemCut:
             made = self.infos[node.outputs[0]].dtype if node.outputs[0] else None
             rounds = node.op == "Cast" and made is not None and made.kind in "iub"
             decides = rounds or has(node, Trait.DISCONTINUOUS)
-            if decides or (_is_cheap(node) and any(name in found for name in node.outputs)):
+            again = _is_cheap(node) or node in self.moved
+            if decides or (again and any(name in found for name in node.outputs)):
                 found.update(name for name in node.inputs if name)
         return found
 

@@ -57,6 +57,17 @@ def test_what_costs_work_is_stored_itself() -> None:
     assert list(cut.frontier) == ["e"]
 
 
+def test_an_outer_product_is_made_again_of_its_factors() -> None:
+    factors = [Node("Exp", (name,), (f"{name}e",)) for name in "ij"]
+    product = [Node("Mul", ("ie", "je"), ("m",)), Node("Mul", ("m", "u"), ("y",))]
+    assert stored([*factors, *product], i=(6, 1), j=(1, 5), u=(6, 5)) == ["ie", "je"]
+    # Less than twice the room of both.
+    assert stored([*factors, *product], i=(6, 1), j=(6, 5), u=(6, 5)) == ["m"]
+    # What is no product, and an operator without its middle input.
+    clipped = [factors[0], Node("Clip", ("ie", "", "half"), ("c",)), Node("Mul", ("c", "u"), ("y",))]
+    assert len(stored(clipped, i=(4,), u=(4,))) == 1
+
+
 def test_fields_lie_apart_and_aligned_large_ones_first() -> None:
     nodes = [
         Node("Cast", ("x",), ("f",), {"to": "float32"}),
