@@ -297,17 +297,18 @@ class _Terms:
             or len(left.chosen) != len(right.chosen)
         ):
             return False
-        pairs = list(zip(self._vectors(left), self._vectors(right), strict=True))
-        if not pairs or len(pairs) * left.width != len(weights):
+        first, second = self._vectors(left), self._vectors(right)
+        if not first or len(first) != len(second) or len(first) * left.width != len(weights):
             return False
+        pairs = list(zip(first, second, strict=True))
         blocks = weights.reshape(len(pairs), left.width, -1)
         stay: dict[bool, list[int]] = {True: [], False: []}
         terms = []
-        for place, ((first, is_early), (second, too)) in enumerate(pairs):
+        for place, ((a, is_early), (b, too)) in enumerate(pairs):
             if is_early == too:
                 stay[is_early].append(place)
             else:
-                early, late = (first, second) if is_early else (second, first)
+                early, late = (a, b) if is_early else (b, a)
                 terms.append(_Term(early, late, blocks[place]))
         rest = []
         for places in stay.values() if terms else ():

@@ -191,6 +191,20 @@ def test_pairs_of_fields_that_stay() -> None:
     assert packs(folded(bilinear([(0, 1), (1, 2)], ("i", "j")))) == 0
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("masked", ["flat", "mask"])
+def test_fields_times_a_mask_of_all_of_them(masked: str) -> None:
+    nodes = [
+        Node("Concat", ("u", "i"), ("e",), {"axis": 1}),
+        Node("Reshape", ("e", "rows"), ("flat",)),
+        Node("pyrec.Dense", ("flat", "square"), ("mask",)),
+        Node("Mul", ("flat", "mask") if masked == "flat" else ("mask", "flat"), ("m",)),
+        Node("pyrec.Dense", ("m", "w"), ("y",)),
+    ]
+    constants = {"rows": np.asarray([0, 9]), "square": numbers(9, 9), "w": numbers(9, COLUMNS)}
+    assert packs(folded(graph_of(nodes, constants, u=(2, 3), i=(1, 3)))) == 0
+
+
 def network() -> bytes:
     """A compressed interaction network and bilinear interactions of six fields of width 8."""
     count, width = 6, 8
