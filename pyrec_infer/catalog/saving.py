@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -18,9 +18,9 @@ from pyrec_infer.formats.tensors import Packed, Portions, write_tensors
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval import VectorParts
-from pyrec_infer.retrieval.vectors import VectorForm
+from pyrec_infer.retrieval.saving import portions_of
 from pyrec_infer.selection import FilteredItems
-from pyrec_infer.store import Columns, Rows64, StoreView, pack_items
+from pyrec_infer.store import Columns, Rows64
 
 _BLOCK = 1 << 13
 """Records that are written at once."""
@@ -66,22 +66,20 @@ class SavedCatalog(FilteredItems):
         ...     len(pi.load_catalog(path))
         500
         """
-        packed, state = Packed(), self._read()[0]
-        view, rows, attributes = state.view, state.rows, state.attributes
+        packed, (state, _) = Packed(), self._read()
+        view, rows = state.view, state.rows
         model = packed_model(self._halves.part.source.read(), packed)
-        ids = self._id_type.shown(view.ids(0, np.arange(len(rows))))
-        stored = view.part(self._attribute_part)[rows] if attributes.by_name else np.empty((0, 0), np.uint8)
         content = {
             "records": how_made(packed, self._halves, self._encoder),
-            "values": _put(packed, "records", _records(self._encoder, view.records, rows)),
+            "values": packed.put_portions(f"{ITEMS}records", _records(self._encoder, view.records, rows)),
             "vectors": None,
-            "items": pack_items(packed, ids, attributes, stored, ITEMS),
+            "items": self._packed(packed, state, ITEMS),
         }
         if self._vectors is not None:
             content["vectors"] = {
                 "metric": self._vectors.form.metric,
                 "precision": self._vectors.precision,
-                "values": _put(packed, "vectors", _vectors(self._vectors.form, view, rows)),
+                "values": packed.put_portions(f"{ITEMS}vectors", portions_of(self._vectors.form, view, rows)),
             }
         write_tensors(path, CATALOGUE, {"model": model, "items": content}, packed.tensors)
 
@@ -121,27 +119,7 @@ class SavedCatalog(FilteredItems):
         raise NotImplementedError
 
 
-_Parts = tuple[np.dtype[Any], tuple[int, ...], Callable[[], Iterator[Array]]]
-
-
-def _put(packed: Packed, name: str, parts: _Parts) -> Any:
-    return packed.put_portions(ITEMS + name, Portions(*parts))
-
-
-def _portions(rows: Rows64) -> Iterator[Rows64]:
-    return (rows[begin : begin + _BLOCK] for begin in range(0, len(rows), _BLOCK))
-
-
-def _vectors(form: VectorForm, view: StoreView, rows: Rows64) -> _Parts:
-    """The vectors of some rows, as products take them."""
-
-    def portions() -> Iterator[Array]:
-        return (form.stored(view, chosen) for chosen in _portions(rows))
-
-    return np.dtype(np.float32), (len(rows), form.width), portions
-
-
-def _records(encoder: ItemEncoder, records: NDArray[np.uint8], rows: Rows64) -> _Parts:
+def _records(encoder: ItemEncoder, records: NDArray[np.uint8], rows: Rows64) -> Portions:
     """The records of some rows. What lies between fields is zero: it may be left from other items."""
     end, gaps = 0, []
     for field in sorted(encoder.fields, key=lambda field: field.offset):
@@ -150,13 +128,13 @@ def _records(encoder: ItemEncoder, records: NDArray[np.uint8], rows: Rows64) -> 
     gaps.append(slice(end, encoder.stride))
 
     def portions() -> Iterator[Array]:
-        for chosen in _portions(rows):
-            portion = records[chosen]
+        for begin in range(0, len(rows), _BLOCK):
+            portion = records[rows[begin : begin + _BLOCK]]
             for gap in gaps:
                 portion[:, gap] = 0
             yield portion
 
-    return np.dtype(np.uint8), (len(rows), encoder.stride), portions
+    return Portions(np.dtype(np.uint8), (len(rows), encoder.stride), portions)
 
 
 __all__ = ["SavedCatalog"]

@@ -19,6 +19,7 @@ from pyrec_infer.formats.tensors import Packed, TensorFile, members, texts_of, u
 from pyrec_infer.ir import Array
 from pyrec_infer.passes.split.record_layout import Field
 from pyrec_infer.retrieval import Vectors
+from pyrec_infer.retrieval.saving import vectors_of
 from pyrec_infer.store import Unpacked, unpack_items
 
 _LARGEST_SIZE = (1 << 31) - 1
@@ -192,8 +193,8 @@ def stored_items(saved: SavedItems, encoder: ItemEncoder) -> Stored:
         metric, precision, mention = members(
             plain["vectors"], f"{where}, vectors", metric=str, precision=str, values=str
         )
-        values = unpacked(file, mention, f"{where}, vectors")
-        if values.dtype != np.float32 or values.ndim != 2 or not values.shape[1] or len(values) != count:
+        values = vectors_of(file, mention, f"{where}, vectors")
+        if len(values) != count:
             raise ModelError(f"{where}, vectors: expected a matrix of float32, a row for each item")
         vectors = Vectors(values, metric, precision)
     file.require_used(_are_items)

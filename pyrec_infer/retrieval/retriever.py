@@ -19,7 +19,7 @@ from pyrec_infer.retrieval.index import Index, make_index
 from pyrec_infer.retrieval.ranking import Ranking, best_of, scope_of
 from pyrec_infer.retrieval.ready import Ready, Retrieved
 from pyrec_infer.retrieval.report import explain_retriever
-from pyrec_infer.retrieval.saving import SavedVectors, of_scaled, require_scaled
+from pyrec_infer.retrieval.saving import SavedVectors, as_scaled
 from pyrec_infer.retrieval.vectors import METRICS, Floats, Metric, VectorForm, as_vectors, one_or_more
 from pyrec_infer.selection import DPP, MMR, Filter
 from pyrec_infer.selection.boosts import read_boosts
@@ -401,10 +401,8 @@ class Retriever(SavedVectors):
     ) -> None:
         turn = self._known.begin()
         known = turn.value.encode(attributes, len(vectors))
-        form = of_scaled(self._form) if scaled else self._form
-        lengths = form.lengths(label, vectors)
-        if scaled:
-            require_scaled(lengths)
+        lengths = self._form.lengths(label, vectors)
+        form = as_scaled(self._form, lengths) if scaled else self._form
         if not len(vectors):
             return
         if chosen is not None:

@@ -15,6 +15,7 @@ from pyrec_infer.errors import InputError, ModelError
 from pyrec_infer.formats.tensors import (
     Packed,
     Portions,
+    TensorFile,
     members,
     open_tensors,
     unpacked,
@@ -24,7 +25,7 @@ from pyrec_infer.formats.tensors import (
 from pyrec_infer.limits import memory_errors_typed
 from pyrec_infer.retrieval.vectors import Floats, Metric, VectorForm
 from pyrec_infer.selection import FilteredItems
-from pyrec_infer.store import Columns, Keys, Rows64, pack_items, unpack_items
+from pyrec_infer.store import Columns, Keys, Rows64, StoreView, unpack_items
 
 _KIND = "retriever"
 
@@ -93,24 +94,12 @@ class SavedVectors(FilteredItems):
         ...     pi.Retriever.load(path).top_k([0, 1], k=1).ids.tolist()
         [['b']]
         """
-        state, _ = self._read()
-        view, rows, form = state.view, state.rows, self._form
-
-        def vectors() -> Iterator[Floats]:
-            for begin in range(0, len(rows), _BLOCK):
-                yield form.stored(view, rows[begin : begin + _BLOCK])
-
-        packed = Packed()
-        ids = self._id_type.shown(view.ids(0, np.arange(len(rows))))
-        attributes = state.attributes
-        stored = view.part(self._attribute_part)[rows] if attributes.by_name else np.empty((0, 0), np.uint8)
+        packed, (state, _) = Packed(), self._read()
         content = {
-            "metric": form.metric,
+            "metric": self._form.metric,
             "precision": self._precision,
-            "vectors": packed.put_portions(
-                "vectors", Portions(np.dtype(np.float32), (len(rows), form.width), vectors)
-            ),
-            "items": pack_items(packed, ids, attributes, stored),
+            "vectors": packed.put_portions("vectors", portions_of(self._form, state.view, state.rows)),
+            "items": self._packed(packed, state),
         }
         write_tensors(path, _KIND, content, packed.tensors)
 
@@ -149,9 +138,7 @@ class SavedVectors(FilteredItems):
             metric, precision, mention, items = members(
                 file.content, where, metric=str, precision=str, vectors=str, items=dict
             )
-            vectors = unpacked(file, mention, f"{where}, vectors")
-            if vectors.dtype != np.float32 or vectors.ndim != 2 or not vectors.shape[1]:
-                raise ModelError(f"{where}, vectors: expected a matrix of float32")
+            vectors = vectors_of(file, mention, f"{where}, vectors")
             ids, keys, columns = unpack_items(file, items, len(vectors), where)
             file.require_used()
         made = cls.__new__(cls)
@@ -164,22 +151,42 @@ class SavedVectors(FilteredItems):
         return made
 
 
-def of_scaled(form: VectorForm) -> VectorForm:
-    """How vectors that have been divided by their lengths become records: as they are."""
-    return replace(form, metric="ip")
+def portions_of(form: VectorForm, view: StoreView, rows: Rows64) -> Portions:
+    """The vectors of some rows, as products take them."""
+
+    def vectors() -> Iterator[Floats]:
+        for begin in range(0, len(rows), _BLOCK):
+            yield form.stored(view, rows[begin : begin + _BLOCK])
+
+    return Portions(np.dtype(np.float32), (len(rows), form.width), vectors)
 
 
-def require_scaled(lengths: Any) -> None:
-    """Refuse vectors that have not been divided by their lengths, but for those of zeros.
+def vectors_of(file: TensorFile, mention: Any, where: str) -> Floats:
+    """The vectors that a file mentions.
+
+    Raises
+    ------
+    ModelError
+        If they are none.
+    """
+    vectors = unpacked(file, mention, where)
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or not vectors.shape[1]:
+        raise ModelError(f"{where}: expected a matrix of float32")
+    return vectors
+
+
+def as_scaled(form: VectorForm, lengths: Any) -> VectorForm:
+    """How vectors of these lengths that have been divided by them become records: as they are.
 
     Raises
     ------
     InputError
-        Names the first of them.
+        Names the first that has not been divided, but for those of zeros.
     """
     wrong = (np.abs(lengths - 1) > _NEAR_ONE) & (lengths != 0)
     if wrong.any():
         raise InputError(f"vectors: expected a length of 1 or 0 (row {int(np.argmax(wrong))})")
+    return replace(form, metric="ip")
 
 
-__all__ = ["SavedVectors", "of_scaled", "require_scaled"]
+__all__ = ["SavedVectors", "as_scaled", "portions_of", "vectors_of"]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyrec_infer.errors import DTypeError, InputError, ShapeError
 from pyrec_infer.retrieval.changed import LastIndex
 from pyrec_infer.retrieval.retriever import Precision, Retriever, require_form
-from pyrec_infer.retrieval.saving import of_scaled, require_scaled
+from pyrec_infer.retrieval.saving import as_scaled
 from pyrec_infer.retrieval.vectors import Floats, Metric, VectorForm, as_vectors
 from pyrec_infer.selection import FilteredItems
 from pyrec_infer.store import Batch, State, StoredItems
@@ -141,10 +141,8 @@ class VectorParts:
             Names the first row that is none that products take.
         """
         lengths = self.form.lengths("vectors", vectors)
-        scaled = self.form.metric == "cosine"
-        if scaled:
-            require_scaled(lengths)
-        self._write(of_scaled(self.form) if scaled else self.form, batch, vectors, None)
+        form = as_scaled(self.form, lengths) if self.form.metric == "cosine" else self.form
+        self._write(form, batch, vectors, None)
 
     def _write(
         self, form: VectorForm, batch: Batch, vectors: Floats, chosen: NDArray[np.int64] | None

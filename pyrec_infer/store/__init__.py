@@ -5,7 +5,7 @@ from pyrec_infer.store.base import Batch, Keys, Rows64, Store, StoreView
 from pyrec_infer.store.ids import IdType, as_those, read_ids
 from pyrec_infer.store.items import State, StoredItems
 from pyrec_infer.store.making import make_store
-from pyrec_infer.store.saving import Unpacked, pack_items, unpack_items
+from pyrec_infer.store.saving import Unpacked, unpack_items
 
 __all__ = [
     "Attribute",
@@ -22,7 +22,6 @@ __all__ = [
     "Unpacked",
     "as_those",
     "make_store",
-    "pack_items",
     "read_attributes",
     "read_ids",
     "unpack_items",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.errors import IdRangeError, InputError, ModelError, ShapeError
+from pyrec_infer.formats.tensors import Packed
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import memory_errors_typed
@@ -17,6 +18,7 @@ from pyrec_infer.store.base import Batch, Keys, Rows64, StoreView
 from pyrec_infer.store.ids import IdType, take_keys
 from pyrec_infer.store.making import make_store
 from pyrec_infer.store.pinned import PinnedStore
+from pyrec_infer.store.saving import pack_items
 from pyrec_infer.store.turns import Shared, Turn
 
 _Made = TypeVar("_Made")
@@ -344,6 +346,13 @@ class StoredItems:
             raise IdRangeError(f"ids: expected ids of the type that the {self._noun} has (row {row})")
         chosen = self._store.last_of_each(keys) if count > 1 else None
         return (keys, None) if chosen is None else (take_keys(keys, chosen), chosen)
+
+    def _packed(self, packed: Packed, state: State, within: str = "") -> dict[str, Any]:
+        """The plain data of all items of a state; see `pack_items`."""
+        view, rows, attributes = state.view, state.rows, state.attributes
+        ids = self._id_type.shown(view.ids(0, np.arange(len(rows))))
+        stored = view.part(self._attribute_part)[rows] if attributes.by_name else np.empty((0, 0), np.uint8)
+        return pack_items(packed, ids, attributes, stored, within)
 
     def _require_different(self, keys: Keys, where: str) -> None:
         """Refuse keys of a file some of which are equal.
