@@ -58,8 +58,12 @@ class Description:
             other = probes[begin : begin + len(own)]
             begin += len(own)
             finite = np.isfinite(own)
+            # Before anything is subtracted: those of a file may be any bits.
+            if not np.array_equal(finite, np.isfinite(other)):
+                return False
             largest = np.abs(own[finite]).max(initial=0.0)
-            near = np.abs(own[finite] - other[finite]) <= _ALIKE * largest + _LEAST
+            with np.errstate(over="ignore"):
+                near = np.abs(own[finite] - other[finite]) <= _ALIKE * largest + _LEAST
             if not near.all() or not np.array_equal(own[~finite], other[~finite], equal_nan=True):
                 return False
         return True

@@ -109,6 +109,10 @@ def test_numbers_of_records_are_held_against_their_bounds(
         ("attributes/new", 4, b"\2", "booleans"),
         ("vectors", 4, b"\0\0\x80\x7f", "finite numbers .row 0"),
         ("vectors", 4, b"\0\0\x80\x40", "length of 1 or 0 .row 0"),
+        # A signaling NaN, infinity, and a number that is too far away to be subtracted.
+        ("probes", 0, b"\1\0\0\0\0\0\xf0\x7f", "another release"),
+        ("probes", 0, b"\0\0\0\0\0\0\xf0\x7f", "another release"),
+        ("probes", 0, b"\xff\xff\xff\xff\xff\xff\xef\x7f", "another release"),
     ],
 )
 def test_hostile_numbers_are_refused(
