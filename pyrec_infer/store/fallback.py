@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, count, islice, repeat
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,23 @@ _Entry = tuple[int, int]
 
 _ABSENT: _Entry = (-1, -1)
 
-_stores: WeakSet[PythonStore] = WeakSet()
+# References without a callback, unlike a `WeakSet`'s: what a signal's handler raises in one is lost.
+_stores: dict[int, ref[PythonStore]] = {}
+_numbers = count()
+
+
+def _remember(store: PythonStore) -> None:
+    for number, other in list(_stores.items()):
+        if other() is None:
+            _stores.pop(number, None)
+    _stores[next(_numbers)] = ref(store)
 
 
 def _in_child() -> None:
     # Another thread may have held a lock that is not in the child.
-    for store in list(_stores):
-        store._lock = threading.RLock()
+    for other in list(_stores.values()):
+        if (store := other()) is not None:
+            store._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -126,7 +136,7 @@ class PythonStore:
         self._places = count()
         self._changes = 0
         self._state = _State(np.empty((0, self._ends[-1]), np.uint8), {}, count())
-        _stores.add(self)
+        _remember(self)
 
     def size(self) -> int:
         return len(self._state.entries)
