@@ -229,6 +229,11 @@ using ScreenS7 = void (*)(const std::uint8_t* queries, const float* scales, cons
                           std::size_t m, const ScreenBlock& block, std::size_t d,
                           std::uint64_t* marks);
 
+// The scores that screen_s7 compares, those of a query `step` floats behind those of the one
+// before.
+using ScoreS7 = void (*)(const std::uint8_t* queries, const float* scales, std::size_t m,
+                         const ScreenBlock& block, std::size_t d, float* scores, std::size_t step);
+
 // Blocks of vectors that a screen reads at once, a little of each in turn.
 constexpr std::size_t kScreenStreams = 4;
 

@@ -99,6 +99,7 @@ namespace pyrec {
 
 #define PYREC_KERNELS_screen(X, INNER) \
   X(screen_s7, ScreenS7)               \
+  X(score_s7, ScoreS7)                 \
   X(screen_rows_s7, ScreenRowsS7)      \
   X(score_rows_s7, ScoreRowsS7)        \
   X(screen_u4, ScreenU4)               \
@@ -137,6 +138,7 @@ namespace pyrec {
   X(gemm_u8s8, GemmU8S8)          \
   X(gemm_sparse_u8s8, GemmU8S8)   \
   X(screen_s7, ScreenS7)          \
+  X(score_s7, ScoreS7)            \
   X(screen_rows_s7, ScreenRowsS7) \
   X(score_rows_s7, ScoreRowsS7)   \
   X(screen_u4, ScreenU4)

@@ -11,22 +11,20 @@ namespace {
 // Queries whose sums stay in registers beside the items' numbers.
 constexpr int kScreenRows = kBlockRows * 2 / 3;
 
-struct ScreenPart {
+// Codes of one panel's items, and some queries.
+struct CodePart {
   const std::uint8_t* queries;
   const float* scales;
-  const float* least;
-  const float* codes;  // of one panel
+  const float* codes;
   const std::int32_t* start;
   const float* scale;
   const float* bias;
   std::size_t d;
-  std::size_t first;  // item of the panel
-  std::uint64_t* marks;
 };
 
-template <int kRows, int kVectors>
-void screen_part(const ScreenPart& given) {
-  const ScreenPart part = given;  // no mark that is written changes it
+// put(i, scores) with those of each query. What it writes does not change the part.
+template <int kRows, int kVectors, class Put>
+[[gnu::always_inline]] inline void multiply_part(const CodePart part, Put put) {
   VecU sums[kRows][kVectors];
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors; ++v) {
@@ -62,21 +60,57 @@ void screen_part(const ScreenPart& given) {
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    std::uint64_t found = 0;
-    const VecF own = broadcast(part.scales[i]), least = broadcast(part.least[i]);
+    const VecF own = broadcast(part.scales[i]);
+    VecF scores[kVectors];
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      const std::size_t at = static_cast<std::size_t>(v) * kLanes;
       const VecF sum = to_float(reinterpret_cast<VecI>(sums[i][v]));
-      const VecF score = multiply_add(own, sum * scales[v], biases[v]);
-      found |= static_cast<std::uint64_t>(set_lanes(not_less(score, least))) << at;
+      scores[v] = multiply_add(own, sum * scales[v], biases[v]);
     }
-    if (found != 0) part.marks[i] |= found << part.first;
+    put(i, scores);
   }
 }
 
+struct MarkedScores {
+  const float* least;
+  std::size_t first;  // item of the panel
+  std::uint64_t* marks;
+};
+
+template <int kRows, int kVectors>
+void screen_part(const CodePart& part, const MarkedScores& given) {
+  const MarkedScores to = given;
+  const auto put = [&](int i, const VecF(&scores)[kVectors]) __attribute__((always_inline)) {
+    std::uint64_t found = 0;
+    const VecF least = broadcast(to.least[i]);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const std::size_t at = static_cast<std::size_t>(v) * kLanes;
+      found |= static_cast<std::uint64_t>(set_lanes(not_less(scores[v], least))) << at;
+    }
+    if (found != 0) to.marks[i] |= found << to.first;
+  };
+  multiply_part<kRows, kVectors>(part, put);
+}
+
+struct StoredScores {
+  float* to;
+  std::size_t step;  // from a query to the next
+};
+
+template <int kRows, int kVectors>
+void score_part(const CodePart& part, const StoredScores& given) {
+  const StoredScores scored = given;
+  const auto put = [&](int i, const VecF(&scores)[kVectors]) __attribute__((always_inline)) {
+    float* const to = scored.to + static_cast<std::size_t>(i) * scored.step;
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) store(to + static_cast<std::size_t>(v) * kLanes, scores[v]);
+  };
+  multiply_part<kRows, kVectors>(part, put);
+}
+
 struct ScreenPartMaker {
-  using Function = void (*)(const ScreenPart&);
+  using Function = void (*)(const CodePart&, const MarkedScores&);
   template <int kRows, int kVectors>
   static constexpr Function function() {
     return screen_part<kRows, kVectors>;
@@ -84,33 +118,62 @@ struct ScreenPartMaker {
 };
 constexpr BlockTable<ScreenPartMaker, kScreenRows> kScreenParts;
 
-void screen_s7(const std::uint8_t* queries, const float* scales, const float* least, std::size_t m,
-               const ScreenBlock& block, std::size_t d, std::uint64_t* marks) {
-  for (std::size_t q = 0; q < m; ++q) marks[q] = 0;
+struct ScorePartMaker {
+  using Function = void (*)(const CodePart&, const StoredScores&);
+  template <int kRows, int kVectors>
+  static constexpr Function function() {
+    return score_part<kRows, kVectors>;
+  }
+};
+constexpr BlockTable<ScorePartMaker, kScreenRows> kScoreParts;
+
+// run(part, queries, vectors, first query, first item) for all parts of a block.
+template <class Run>
+[[gnu::always_inline]] inline void each_part(const std::uint8_t* queries, const float* scales,
+                                             std::size_t m, const ScreenBlock& block, std::size_t d,
+                                             Run run) {
   if (m == 0) return;
   const Panels panels = panels_of(kScreenItems);
   const Parts row_blocks = parts_of(m, kScreenRows);
   std::size_t column = 0;
   for (std::size_t p = 0; p < panels.count; ++p) {
     const std::size_t width = panels.width(p);
-    ScreenPart part;
+    CodePart part;
     part.codes = block.codes + column * (d / 4);
     part.start = block.start + column;
     part.scale = block.scale + column;
     part.bias = block.bias + column;
     part.d = d;
-    part.first = column;
     for (std::size_t r = 0, row = 0; r < row_blocks.count; ++r) {
       const std::size_t count = row_blocks.size(r);
       part.queries = queries + row * d;
       part.scales = scales + row;
-      part.least = least + row;
-      part.marks = marks + row;
-      kScreenParts.entries[count - 1][width / kLanes - 1](part);
+      run(part, count, width / kLanes, row, column);
       row += count;
     }
     column += width;
   }
+}
+
+void screen_s7(const std::uint8_t* queries, const float* scales, const float* least, std::size_t m,
+               const ScreenBlock& block, std::size_t d, std::uint64_t* marks) {
+  for (std::size_t q = 0; q < m; ++q) marks[q] = 0;
+  each_part(queries, scales, m, block, d,
+            [&](const CodePart& part, std::size_t rows, std::size_t vectors, std::size_t query,
+                std::size_t item) __attribute__((always_inline)) {
+              const MarkedScores to{least + query, item, marks + query};
+              kScreenParts.entries[rows - 1][vectors - 1](part, to);
+            });
+}
+
+void score_s7(const std::uint8_t* queries, const float* scales, std::size_t m,
+              const ScreenBlock& block, std::size_t d, float* scores, std::size_t step) {
+  each_part(queries, scales, m, block, d,
+            [&](const CodePart& part, std::size_t rows, std::size_t vectors, std::size_t query,
+                std::size_t item) __attribute__((always_inline)) {
+              const StoredScores to{scores + query * step + item, step};
+              kScoreParts.entries[rows - 1][vectors - 1](part, to);
+            });
 }
 
 }  // namespace

@@ -107,6 +107,9 @@ class Scan {
   std::span<float> reach_of(std::size_t part) {
     return std::span(reach_).subspan(part * group_.count, group_.count);
   }
+  void score_rows(std::size_t first, std::size_t count, std::span<float> near);
+  void score_packed(std::size_t first, std::size_t count, std::span<float> near);
+  void leave_out_absent(std::size_t block, std::span<float> near) const;
   template <class See>
   void each_near(std::size_t query, std::size_t begin, std::size_t end, float least,
                  std::span<const float> near, See&& see) const;

@@ -70,29 +70,56 @@ void Scan::score_nearly(std::size_t begin, std::size_t end, std::span<float> nea
   const std::size_t room = kBlock * table_.line_bytes(Form::kCodes) / sizeof(float);
   gathered_.resize(std::max(gathered_.size(), kScreenStreams * room));
   const bool copied = index_.lines(Form::kCodes).copied;
-  ScoreRows rows[kScreenStreams];
   for (std::size_t at = begin; at < end; at += kScreenStreams) {
     Watch::check();
     const std::size_t count = std::min(kScreenStreams, end - at);
-    for (std::size_t s = 0; s < count; ++s) {
-      const std::size_t block = at + s, later = std::min(block + kAhead, end - 1);
+    for (std::size_t block = at; block < at + count; ++block) {
+      const std::size_t later = std::min(block + kAhead, end - 1);
       index_.prefetch_details(later);
       // What lies side by side is prefetched best by the core itself.
       if (!copied) prefetch(later, 0, kBlock);
-      const ScreenRows lying = find_block(block, Form::kCodes, gathered_.data() + s * room);
-      rows[s] = {lying.rows,           lying.step,           index_.starts(block),
-                 index_.scales(block), index_.biases(block), nullptr};
     }
-    for (std::size_t query = 0; query < group_.count; ++query) {
-      float* const to = near_of(query, near).data() + at * kBlock;
-      for (std::size_t s = 0; s < count; ++s) rows[s].scores = to + s * kBlock;
-      kernels_.score_rows_s7(group_.codes.data() + query * table_.codes_stride,
-                             group_.bounds.scales() + query, 1, rows, count, table_.codes_stride);
-      for (std::size_t s = 0; s < count; ++s) {
-        for (std::uint64_t absent = ~present(at + s); absent != 0; absent &= absent - 1) {
-          rows[s].scores[std::countr_zero(absent)] = kLowest;
-        }
-      }
+    by_rows_ ? score_rows(at, count, near) : score_packed(at, count, near);
+    for (std::size_t block = at; block < at + count; ++block) leave_out_absent(block, near);
+  }
+}
+
+// Of few queries by the codes where they lie, or in room for them.
+void Scan::score_rows(std::size_t first, std::size_t count, std::span<float> near) {
+  const std::size_t room = kBlock * table_.line_bytes(Form::kCodes) / sizeof(float);
+  ScoreRows rows[kScreenStreams];
+  for (std::size_t s = 0; s < count; ++s) {
+    const std::size_t block = first + s;
+    const ScreenRows lying = find_block(block, Form::kCodes, gathered_.data() + s * room);
+    rows[s] = {lying.rows,           lying.step,           index_.starts(block),
+               index_.scales(block), index_.biases(block), nullptr};
+  }
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    float* const to = near_of(query, near).data() + first * kBlock;
+    for (std::size_t s = 0; s < count; ++s) rows[s].scores = to + s * kBlock;
+    kernels_.score_rows_s7(group_.codes.data() + query * table_.codes_stride,
+                           group_.bounds.scales() + query, 1, rows, count, table_.codes_stride);
+  }
+}
+
+// Of many by the codes of a block laid out.
+void Scan::score_packed(std::size_t first, std::size_t count, std::span<float> near) {
+  for (std::size_t block = first; block < first + count; ++block) {
+    pack(block, Form::kCodes);
+    const ScreenBlock items{packed_.data(), index_.starts(block), index_.scales(block),
+                            index_.biases(block)};
+    kernels_.score_s7(group_.codes.data(), group_.bounds.scales(), group_.count, items,
+                      table_.codes_stride, near.data() + block * kBlock, index_.blocks() * kBlock);
+  }
+}
+
+void Scan::leave_out_absent(std::size_t block, std::span<float> near) const {
+  const std::uint64_t absent = ~present(block);
+  if (absent == 0) return;
+  for (std::size_t query = 0; query < group_.count; ++query) {
+    float* const own = near_of(query, near).data() + block * kBlock;
+    for (std::uint64_t bits = absent; bits != 0; bits &= bits - 1) {
+      own[std::countr_zero(bits)] = kLowest;
     }
   }
 }

@@ -120,6 +120,20 @@ def _score_rows(
     return np.asarray(scales.astype(np.float64)[:, np.newaxis] * whole + bias[:, np.newaxis], np.float32)
 
 
+def score_s7(queries: Array, scales: Array, codes: Array, start: Array, scale: Array, bias: Array) -> Array:
+    """Those of `score_rows_s7`, a row for each query."""
+    return _by_query(score_rows_s7(queries, scales, codes, start, scale, bias))
+
+
+def _score(queries: Array, scales: Array, codes: Array, start: Array, scale: Array, bias: Array) -> Array:
+    return _by_query(_score_rows(queries, scales, codes, start, scale, bias))
+
+
+def _by_query(scores: Array) -> Array:
+    count, queries, items = scores.shape
+    return np.ascontiguousarray(scores.transpose(1, 0, 2)).reshape(queries, count * items)
+
+
 def _score_rows_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     for queries, scales, _, *items in _screen_rows_cases(rng):
         yield (queries, scales, *items)
@@ -259,6 +273,7 @@ def _vectors_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 KERNELS = (
     KernelSpec("screen_s7", _screen, screen_s7, EXACT, _screen_cases),
+    KernelSpec("score_s7", _score, score_s7, EXACT, _score_rows_cases),
     KernelSpec("screen_rows_s7", _screen_rows, screen_rows_s7, EXACT, _screen_rows_cases),
     KernelSpec("score_rows_s7", _score_rows, score_rows_s7, EXACT, _score_rows_cases),
     KernelSpec("screen_u4", _panels, screen_u4, EXACT, _panels_cases),

@@ -44,15 +44,21 @@ struct Codes {
   std::size_t m, d;
 };
 
+// Codes of kScreenItems vectors of d numbers, packed.
+std::vector<float> packed_codes(const Call& call, const std::int8_t* codes, std::size_t d) {
+  std::vector<float> numbers(kScreenItems * d / 4);
+  if (d > 0) std::memcpy(numbers.data(), codes, kScreenItems * d);
+  std::vector<float> packed(call.kernels.packed_size_f32(d / 4, kScreenItems));
+  call.kernels.pack_f32(numbers.data(), d / 4, kScreenItems, 1, d / 4, packed.data());
+  return packed;
+}
+
 py::object run_screen(const Call& call) {
   const Codes given(call, 0);
   const std::size_t m = given.m, d = given.d;
   call.expect(size_of(given.codes, 0) == kScreenItems && size_of(given.bias, 0) == kScreenItems,
               "sizes differ");
-  std::vector<float> numbers(kScreenItems * d / 4);
-  if (d > 0) std::memcpy(numbers.data(), data<std::int8_t>(given.codes), kScreenItems * d);
-  std::vector<float> packed(call.kernels.packed_size_f32(d / 4, kScreenItems));
-  call.kernels.pack_f32(numbers.data(), d / 4, kScreenItems, 1, d / 4, packed.data());
+  const std::vector<float> packed = packed_codes(call, data<std::int8_t>(given.codes), d);
   const ScreenBlock block{packed.data(), data<std::int32_t>(given.start), data<float>(given.scale),
                           data<float>(given.bias)};
   std::vector<std::uint64_t> marks(m);
@@ -98,34 +104,65 @@ py::object run_screen_codes(const Call& call) {
 }
 
 // queries [m, d], scales [m]; codes [blocks, kScreenItems, d], start, scale and bias of each.
-py::object run_score_codes(const Call& call) {
-  call.expect_arguments(6);
-  const py::array queries = call.flat<std::uint8_t>(0, 2), scales = call.flat<float>(1, 1),
-                  codes = call.flat<std::int8_t>(2, 3), start = call.flat<std::int32_t>(3, 2),
-                  scale = call.flat<float>(4, 2), bias = call.flat<float>(5, 2);
-  const std::size_t m = size_of(queries, 0), d = size_of(queries, 1), count = size_of(codes, 0);
-  const auto of_items = [count](const py::array& x) {
-    return size_of(x, 0) == count && size_of(x, 1) == kScreenItems;
-  };
-  call.expect(size_of(scales, 0) == m && size_of(codes, 2) == d && d % 8 == 0 &&
-                  size_of(codes, 1) == kScreenItems && count <= kScreenStreams && of_items(start) &&
-                  of_items(scale) && of_items(bias),
-              "sizes differ");
-  py::array out =
-      call.flat_output<float>({static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(m),
-                               static_cast<py::ssize_t>(kScreenItems)});
-  std::vector<ScoreRows> blocks(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t first = i * kScreenItems;
-    blocks[i] = {static_cast<const std::byte*>(codes.data()) + first * d,
-                 d,
-                 data<std::int32_t>(start) + first,
-                 data<float>(scale) + first,
-                 data<float>(bias) + first,
-                 mutable_data<float>(out) + first * m};
+struct ScoredCodes {
+  explicit ScoredCodes(const Call& call)
+      : queries(call.flat<std::uint8_t>(0, 2)),
+        scales(call.flat<float>(1, 1)),
+        codes(call.flat<std::int8_t>(2, 3)),
+        start(call.flat<std::int32_t>(3, 2)),
+        scale(call.flat<float>(4, 2)),
+        bias(call.flat<float>(5, 2)),
+        m(size_of(queries, 0)),
+        d(size_of(queries, 1)),
+        count(size_of(codes, 0)) {
+    call.expect_arguments(6);
+    const auto of_items = [this](const py::array& x) {
+      return size_of(x, 0) == count && size_of(x, 1) == kScreenItems;
+    };
+    call.expect(size_of(scales, 0) == m && size_of(codes, 2) == d && d % 8 == 0 &&
+                    size_of(codes, 1) == kScreenItems && count <= kScreenStreams &&
+                    of_items(start) && of_items(scale) && of_items(bias),
+                "sizes differ");
   }
-  call.kernels.score_rows_s7(data<std::uint8_t>(queries), data<float>(scales), m, blocks.data(),
-                             count, d);
+
+  py::array queries, scales, codes, start, scale, bias;
+  std::size_t m, d, count;
+};
+
+py::object run_score_codes(const Call& call) {
+  const ScoredCodes given(call);
+  py::array out = call.flat_output<float>({static_cast<py::ssize_t>(given.count),
+                                           static_cast<py::ssize_t>(given.m),
+                                           static_cast<py::ssize_t>(kScreenItems)});
+  std::vector<ScoreRows> blocks(given.count);
+  for (std::size_t i = 0; i < given.count; ++i) {
+    const std::size_t first = i * kScreenItems;
+    blocks[i] = {static_cast<const std::byte*>(given.codes.data()) + first * given.d,
+                 given.d,
+                 data<std::int32_t>(given.start) + first,
+                 data<float>(given.scale) + first,
+                 data<float>(given.bias) + first,
+                 mutable_data<float>(out) + first * given.m};
+  }
+  call.kernels.score_rows_s7(data<std::uint8_t>(given.queries), data<float>(given.scales), given.m,
+                             blocks.data(), given.count, given.d);
+  return out;
+}
+
+// The scores of a query with all blocks side by side.
+py::object run_score(const Call& call) {
+  const ScoredCodes given(call);
+  const std::size_t step = given.count * kScreenItems;
+  py::array out =
+      call.flat_output<float>({static_cast<py::ssize_t>(given.m), static_cast<py::ssize_t>(step)});
+  for (std::size_t first = 0; first < step; first += kScreenItems) {
+    const std::vector<float> packed =
+        packed_codes(call, data<std::int8_t>(given.codes) + first * given.d, given.d);
+    const ScreenBlock block{packed.data(), data<std::int32_t>(given.start) + first,
+                            data<float>(given.scale) + first, data<float>(given.bias) + first};
+    call.kernels.score_s7(data<std::uint8_t>(given.queries), data<float>(given.scales), given.m,
+                          block, given.d, mutable_data<float>(out) + first, step);
+  }
   return out;
 }
 
@@ -175,6 +212,7 @@ py::object run_screen_vectors(const Call& call) {
 }
 
 Runner runner(ScreenS7 Kernels::*) { return run_screen; }
+Runner runner(ScoreS7 Kernels::*) { return run_score; }
 Runner runner(ScreenRowsS7 Kernels::*) { return run_screen_codes; }
 Runner runner(ScoreRowsS7 Kernels::*) { return run_score_codes; }
 Runner runner(ScreenU4 Kernels::*) { return run_screen_panels; }
