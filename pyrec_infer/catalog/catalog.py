@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import NoneType
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyrec_infer.arguments import Inputs, as_count, as_names, held, require_choice
 from pyrec_infer.catalog.asked import AskedItems
+from pyrec_infer.catalog.at_once import SearchAtOnce
 from pyrec_infer.catalog.calls import CatalogCall, prepare_call
 from pyrec_infer.catalog.encoder import ItemEncoder
 from pyrec_infer.catalog.halves import Halves, cut_graph
@@ -32,7 +34,7 @@ from pyrec_infer.selection.rules import Search, best_under, read_rules
 from pyrec_infer.store import Columns, read_attributes
 from pyrec_infer.tools.changes import with_changes
 from pyrec_infer.tools.explain import Explanation
-from pyrec_infer.top_k import Selection, named, only
+from pyrec_infer.top_k import Ranked, TopK, named, only
 
 
 class Catalog(SavedCatalog, AskedItems):
@@ -100,6 +102,7 @@ class Catalog(SavedCatalog, AskedItems):
         if self._native and self._id_type.kind == "i":
             call = scorer.positional(scorer.names, frozenset(scorer.request_names), None)
             self._item_call = call.in_backend(None, self._store, scorer.given.reader)
+        self._at_once = SearchAtOnce(scorer, self._id_type, self._store, self._item_call)
         self._writer = encoder.writer(self._store) if self._native else None
 
     def __repr__(self) -> str:
@@ -255,10 +258,11 @@ class Catalog(SavedCatalog, AskedItems):
         """
         k = as_count("k", k)
         require_choice("missing", missing, ("error", "skip"))
-        further = ids, exclude, boost, allow, where, scale, max_per, min_per, diversity
-        found = self._best_of_all(request, candidates, k) if all(x is None for x in further) else None
-        if found is not None:
-            return found
+        further = boost, allow, scale, max_per, min_per, diversity
+        if {*map(type, further)} == {NoneType}:
+            found = self._best_at_once(request, candidates, k, ids, exclude, where)
+            if found is not None:
+                return found
         request, candidates = held(request), held(candidates)
         several = any(x is not None and is_by_request(x) for x in (ids, exclude))
         several |= any(x is not None and np.ndim(x) > 1 for x in (boost, scale))
@@ -286,16 +290,18 @@ class Catalog(SavedCatalog, AskedItems):
         one = len(best.counts) == 1 and bounds is None and not isinstance(request, (list, tuple))
         return only(best) if one else best
 
-    def _best_of_all(self, request: Inputs, candidates: Inputs | None, k: int) -> Any:
-        """The best of all items by nothing but their scores; None where calls need a closer look."""
-        state, _ = self._read()
-        call = state.rows, request, Selection(k, True), candidates
-        found = self._scorer.best_of_few(state.view.records, *call)
-        if found is None:
+    def _best_at_once(
+        self, request: Inputs, candidates: Inputs | None, k: int, ids: Any, exclude: Any, where: Any
+    ) -> TopK | Ranked | None:
+        """The best by nothing but scores, ids and a filter; None where calls need a closer look."""
+        if ids is None:
+            return self._at_once.of_all(self._read, request, candidates, k, exclude, where)
+        if where is not None:
             return None
-        best = named(found, lambda places: self._id_type.shown(state.view.ids(0, places)))
-        best = best.found_by(len(state.rows) * len(found.counts))
-        return best if len(found.counts) != 1 or isinstance(request, (list, tuple)) else only(best)
+        if type(ids) is list and ids and type(ids[0]) in (list, np.ndarray):
+            alone = exclude is None and candidates is None
+            return self._at_once.of_lists(request, k, ids) if alone else None
+        return self._at_once.of_ids(request, candidates, k, ids, exclude)
 
     @memory_errors_typed
     def upsert(

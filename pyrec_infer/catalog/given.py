@@ -57,12 +57,14 @@ class Given:
         late = None if own is None else self._side("candidate", {} if candidates is None else candidates)
         return None if own is None or late is None else [*own, *late]
 
-    def scores(self, call: Callable[..., Any], request: Inputs, candidates: Inputs | None, ids: Any) -> Any:
+    def scores(
+        self, call: Callable[..., Any], request: Inputs, candidates: Inputs | None, ids: Any, **asked: Any
+    ) -> Any:
         """What a call that looks the items up makes of a raw row or a request by names; None if nothing."""
         if self.reader is not None:
-            return call(request, ids=ids) if candidates is None else None
+            return call(request, ids=ids, **asked) if candidates is None else None
         values = self.of_request(request, candidates)
-        return None if values is None else call(*values, ids=ids)
+        return None if values is None else call(*values, ids=ids, **asked)
 
     def of_items(self, items: Inputs) -> list[Any] | None:
         """The items' inputs."""

@@ -47,6 +47,8 @@ class Scorer:
             name for name in pairs.inputs if name not in halves.late | made and name not in (RECORDS, ROWS)
         )
         self._request = frozenset(self.request_names)
+        rows = [self.signature.infos[name].rows for name in self.request_names]
+        self._have_rows = bool(rows) and min(rows) >= 0
         states = with_precision(halves.states, part)
         plan, key = make_plans(states, part.backend, part.pool)
         self.pairs = part.ready(plan)
@@ -216,10 +218,26 @@ class Scorer:
         if not selection.plain:
             scores = self._plain_call(records, rows, *own)
             return None if scores is None else selection.best(scores, (0, len(rows)))
+        found = self._plain_call(records, rows, *own, **self.asked(len(rows), selection))
+        return None if found is None else Ranked(*found[0])
+
+    def asked(self, rows: int, selection: Selection) -> dict[str, Any]:
+        """What a native call for the best of so many items is given by name."""
         # Of several requests a screen may spare items.
-        free = not could_screen(len(rows), selection) or self.screening[0] is None
-        shared = free and not self.candidate_names
-        found = self._plain_call(records, rows, *own, k=selection.k, shared=shared)
+        free = not could_screen(rows, selection) or self.screening[0] is None
+        return {"k": selection.k, "shared": free and not self.candidate_names}
+
+    def best_of_lists(
+        self, records: NDArray[np.uint8], rows: Rows64, bounds: Rows64, request: Inputs, k: int
+    ) -> Ranked | None:
+        """The best of few items of each request's own, those of request b ``bounds[b]:bounds[b + 1]`` of the
+        rows; None for calls that need a closer look."""
+        few = len(rows) and not are_many(len(rows)) and self.wanted.keys is None
+        plain = few and self._have_rows and not self.candidate_names and not self.pairs.plan.one_request
+        own = self.given.of_request(request, None) if plain and self._plain_call is not None else None
+        if own is None or self._plain_call is None:
+            return None
+        found = self._plain_call(records, rows, *own, offsets=bounds, k=k)
         return None if found is None else Ranked(*found[0])
 
     def requests(self, request: Inputs, late: Mapping[str, Any]) -> tuple[dict[str, Array], int]:

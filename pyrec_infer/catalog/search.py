@@ -18,7 +18,7 @@ from pyrec_infer.selection.masks import Flags, among
 from pyrec_infer.store import Rows64
 from pyrec_infer.top_k import Adjustment, Ranked
 
-_FEW = 1024
+FEW_EXCLUDED = 1024
 """So many more items are ranked, rather than that all are asked whether they are excluded."""
 
 
@@ -55,7 +55,7 @@ def ranking_of(
         Counts what is scored.
     """
     view, rows, kept, excluded = choice.view, choice.rows, choice.kept, choice.excluded
-    if excluded is not None and excluded.owners is None and len(excluded.rows) > _FEW:
+    if excluded is not None and excluded.owners is None and len(excluded.rows) > FEW_EXCLUDED:
         left = np.arange(len(rows)) if kept is None else kept
         kept = left[~among(rows[left], excluded.rows, len(view.records))]
         excluded = None
@@ -106,4 +106,4 @@ def ranking_of(
     return rank
 
 
-__all__ = ["Tally", "ranking_of"]
+__all__ = ["FEW_EXCLUDED", "Tally", "ranking_of"]

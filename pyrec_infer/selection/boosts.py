@@ -31,8 +31,10 @@ def _read(label: str, given: Any, total: int, requests: int | None) -> NDArray[n
     if given is None:
         return None
     exact = as_array(label, given, np.dtype(np.float32))
-    with np.errstate(over="ignore"):
-        numbers = exact.astype(np.float32)
+    numbers = exact
+    if exact.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            numbers = exact.astype(np.float32)
     if numbers.shape != (total,) and (requests is None or numbers.shape != (requests, total)):
         raise ShapeError(f"{label}: expected shape [{total}], got {list(numbers.shape)}")
     if np.isfinite(numbers).all():

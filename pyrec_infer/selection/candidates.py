@@ -14,11 +14,14 @@ from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, holds_strings
 from pyrec_infer.selection.boosts import read_boosts
+from pyrec_infer.selection.excluded import not_among
 from pyrec_infer.selection.masks import Flags, as_mask, both
 from pyrec_infer.selection.rules import Rules, Search, best_under, read_rules
 from pyrec_infer.store import Attribute, Rows64, as_those, read_attributes, read_ids
 from pyrec_infer.store.attributes import Attributes, length_of
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, TopK, named, only
+
+_FEW = 1 << 12
 
 
 class Asked:
@@ -174,7 +177,8 @@ def _among(label: str, given: Any, names: Array) -> Flags:
     if texts:
         return np.isin(names if names.dtype.kind == "U" else read_ids("ids", names), ids)
     ids, fits = as_those(ids, names)
-    return np.isin(names, ids[fits])
+    # What takes least of few takes too long of many.
+    return ~not_among(names, ids[fits]) if len(names) < _FEW else np.isin(names, ids[fits])
 
 
 def _equal_to_some(label: str, given: Any, names: Array) -> Flags:

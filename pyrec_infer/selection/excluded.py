@@ -41,7 +41,7 @@ class ExcludedRows(NamedTuple):
         """Which of the rows that each request has found, shape (B, K), it may have; or which of some rows the
         request of each may have."""
         if self.owners is None:
-            return _not_among(found, self.rows)
+            return not_among(found, self.rows)
         there = self.rows >= 0
         if not there.all():
             return ExcludedRows(self.rows[there], self.owners[there]).taken(found, requests)
@@ -49,7 +49,7 @@ class ExcludedRows(NamedTuple):
         span = int(max(found.max(initial=0), self.rows.max(initial=0))) + 1
         if requests is None:
             requests = np.arange(len(found))[:, np.newaxis]
-        return _not_among(requests * span + found, self.owners * span + self.rows)
+        return not_among(requests * span + found, self.owners * span + self.rows)
 
 
 def _times(numbers: Rows64, wanted: Rows64) -> Rows64:
@@ -58,7 +58,7 @@ def _times(numbers: Rows64, wanted: Rows64) -> Rows64:
     return ordered.searchsorted(wanted, "right") - ordered.searchsorted(wanted)
 
 
-def _not_among(numbers: Rows64, others: Rows64) -> NDArray[np.bool_]:
+def not_among(numbers: Rows64, others: Rows64) -> NDArray[np.bool_]:
     """Which of some numbers are none of the others."""
     if not len(others):
         return np.ones(numbers.shape, np.bool_)
@@ -165,4 +165,13 @@ def without(ranked: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ran
     return ordered(ranked, order, np.minimum(taken.sum(axis=1), k).astype(np.int64))
 
 
-__all__ = ["Excluded", "ExcludedRows", "is_by_request", "one_of", "read_excluded", "require_lists", "without"]
+__all__ = [
+    "Excluded",
+    "ExcludedRows",
+    "is_by_request",
+    "not_among",
+    "one_of",
+    "read_excluded",
+    "require_lists",
+    "without",
+]

@@ -21,7 +21,8 @@ def _given(label: str, ids: Any) -> Array | Texts:
     """One axis of ids."""
     kinds = {*map(type, ids)} if type(ids) in (list, tuple) else set()
     if kinds == {int}:
-        return _whole(label, ids)
+        numbers = _whole_numbers(ids)
+        return _whole(label, ids) if numbers is None else numbers
     if kinds & _BOOLEANS:
         row = next(row for row, one in enumerate(ids) if type(one) in _BOOLEANS)
         raise DTypeError(f"{label}: expected whole numbers or strings, got a boolean (row {row})")
@@ -35,6 +36,12 @@ def _given(label: str, ids: Any) -> Array | Texts:
         row = int(np.flatnonzero(names.missing)[0])
         raise InputError(f"{label}: expected a value in each row, got a missing one (row {row})")
     return names
+
+
+def _whole_numbers(ids: Any) -> Rows64 | None:
+    """A list of nothing but int; None where one of them needs another type."""
+    numbers = np.array(ids)
+    return numbers if numbers.dtype == np.int64 else None
 
 
 def _whole(label: str, ids: Any) -> Array:
@@ -106,11 +113,15 @@ class IdType:
     def text(self) -> bool:
         return self.kind == "U"
 
-    def plain_keys(self, ids: Any) -> Rows64 | None:
-        """Ids that are keys as they lie; None for what needs a closer look."""
+    def plain_keys(self, ids: Any) -> Keys | None:
+        """Ids that are keys as they lie, or lists of nothing but int or str; None for what needs a closer
+        look."""
         if type(ids) is np.ndarray and self.kind == "i" and ids.dtype == np.int64 and ids.ndim == 1:
             return ids if ids.flags.c_contiguous else None
-        return None
+        kinds = {*map(type, ids)} if type(ids) is list else set()
+        if kinds == {int} and self.kind == "i":
+            return _whole_numbers(ids)
+        return plain_names(ids) if kinds == {str} and self.text else None
 
     def keys(self, label: str, ids: ArrayLike) -> tuple[Keys, NDArray[np.bool_] | None]:
         """The ids as the store knows them, and which of them it can hold; None if all.
@@ -120,7 +131,7 @@ class IdType:
         DTypeError
             If they are of the other type; `ShapeError` if they do not lie along one axis.
         """
-        plain: Keys | None = self.plain_keys(ids)
+        plain = self.plain_keys(ids)
         if plain is None and self.text:
             plain = plain_names(ids)
         if plain is not None:
