@@ -1,0 +1,1 @@
+"""Models written after their papers, with random weights, that measure this library against onnxruntime."""
