@@ -10,6 +10,7 @@ from support.graphs import F32, applied, graph_of, ops
 
 from pyrec_infer.ir import Graph, Node
 from pyrec_infer.ops.core.inference import analyze
+from pyrec_infer.passes.clean.remove_dead import remove_dead
 from pyrec_infer.passes.load.unfold_convolutions import unfold_convolutions
 
 pytestmark = pytest.mark.once
@@ -66,3 +67,62 @@ def test_weights_that_are_no_constant_stay() -> None:
     nodes = [Node("Conv", ("x", "w"), ("y",))]
     graph = graph_of(nodes, {}, x=(2, 5), w=(2, 3))
     assert ops(unfold_convolutions(graph)) == ["Conv"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "second", "attributes"),
+    [
+        ((3, 8), (2,), (2,), {"strides": (2,)}),
+        ((2, 6), (3,), (1,), {}),
+        ((2, 9), (2,), (3,), {"pads": (1, 2), "strides": (2,)}),
+        ((1, 5, 7), (2, 2), (2, 3), {"strides": (2, 1), "pads": (0, 1, 1, 0), "dilations": (1, 2)}),
+        ((2, 4, 4), (1, 1), (4, 4), {}),
+        ((1, 40, 40), (2, 2), (2, 2), {"strides": (2, 2)}),
+    ],
+)
+@pytest.mark.parametrize("between", [(), ("Relu",), ("Neg", "Sigmoid")])
+@pytest.mark.parametrize("read_between", [False, True])
+def test_stacks(
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    second: tuple[int, ...],
+    attributes: dict[str, Any],
+    between: tuple[str, ...],
+    read_between: bool,
+) -> None:
+    """Channels stay together between convolutions; others read the file's form."""
+    rng = np.random.default_rng(1)
+    constants = {
+        "w": rng.integers(-4, 5, (6, sizes[0], *kernel)).astype(F32) / 4,
+        "v": rng.integers(-4, 5, (5, 6, *second)).astype(F32) / 4,
+        "b": np.arange(5, dtype=F32),
+    }
+    names = ["h0", *(f"h{i + 1}" for i in range(len(between)))]
+    nodes = [
+        Node("Conv", ("x", "w"), ("h0",)),
+        *(Node(op, (names[i],), (names[i + 1],)) for i, op in enumerate(between)),
+        Node("Conv", (names[-1], "v", "b"), ("y",), attributes),
+    ]
+    outputs = ("y", *names) if read_between else ("y",)
+    graph = graph_of(nodes, constants, outputs=outputs, x=sizes)
+    found = applied(unfold_convolutions, graph)
+    assert "Conv" not in ops(found)
+    assert not analyze(found).coupled
+    if not read_between:
+        assert ops(remove_dead(found)).count("Transpose") == 1 + (sizes[0] > 1 and kernel == (1, 1))
+
+
+def test_a_second_operand_between_convolutions_reads_the_file_s_form() -> None:
+    """One number for each channel would meet the positions instead."""
+    constants = {
+        "w": np.ones((5, 2, 2), F32),
+        "v": np.ones((3, 5, 2), F32),
+        "c": np.arange(5, dtype=F32)[:, None],
+    }
+    nodes = [
+        Node("Conv", ("x", "w"), ("h",)),
+        Node("Mul", ("h", "c"), ("g",)),
+        Node("Conv", ("g", "v"), ("y",)),
+    ]
+    found = applied(unfold_convolutions, graph_of(nodes, constants, x=(2, 6)))
+    assert ops(remove_dead(found)).count("Transpose") == 2
