@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import torch
 from torch import Tensor, nn
 
@@ -194,7 +196,7 @@ class FiBiNET(Fields):
             turned = vectors @ self.matrices[0]
             return turned[:, self.first] * vectors[:, self.second]
         split = vectors.unbind(1)
-        places = [(int(i), int(j)) for i, j in zip(self.first, self.second, strict=True)]
+        places = list(combinations(range(FIELDS), 2))
         if self.kind == "each":
             each = [field @ matrix for field, matrix in zip(split, self.matrices, strict=False)]
             return torch.stack([each[i] * split[j] for i, j in places], dim=1)
