@@ -110,6 +110,50 @@ def forms(count: int) -> tuple[dict[str, Callable[[], Any]], NDArray[np.float32]
     return runs, scores
 
 
+def ruled(count: int) -> dict[str, Callable[[], Any]]:
+    """Calls for the best ten of so many candidates, with ids and rules as services give them.
+
+    Raises
+    ------
+    AssertionError
+        If one does not find what scoring all and choosing finds.
+    """
+    model, random = pi.load(model_bytes()), np.random.default_rng(1)
+    user, users, items = columns("user", 1), columns("user", 8), columns("item", max(count, 1000))
+    plain = {name: value[0].item() for name, value in user.items()}
+    few = {name: value[:count] for name, value in items.items()}
+    seen = random.choice(count, min(count, 20) // 2, replace=False)
+    names = [f"item {i}" for i in range(len(items["item_id_0"]))]
+    part = np.arange(len(names)) < count
+    small, shop = model.catalog(few), model.catalog(items, attributes={"part": part})
+    texts, where, ids = model.catalog(items, names), shop.where("part", True), np.arange(count)
+    boost = random.random(count).astype(np.float32)
+    runs: dict[str, Callable[[], Any]] = {
+        "top_k, half excluded": lambda: model.top_k(plain, few, k=10, exclude=seen),
+        "top_k, boosts": lambda: model.top_k(plain, few, k=10, boost=boost),
+        "catalogue of these": lambda: small.top_k(plain, k=10),
+        "half excluded": lambda: small.top_k(plain, k=10, exclude=seen),
+        "their ids": lambda: shop.top_k(plain, k=10, ids=ids),
+        "ids in a list": lambda: shop.top_k(plain, k=10, ids=ids.tolist()),
+        "ids that are strings": lambda: texts.top_k(plain, k=10, ids=names[:count]),
+        "ids, half excluded": lambda: shop.top_k(plain, k=10, ids=ids, exclude=seen),
+        "a prepared filter": lambda: shop.top_k(plain, k=10, where=where),
+        "filter, half excluded": lambda: shop.top_k(plain, k=10, where=where, exclude=seen),
+        "8 requests, filter": lambda: shop.top_k(users, k=10, where=where),
+        "8 requests, lists": lambda: shop.top_k(users, k=10, ids=[ids] * 8),
+    }
+    scores = shop.score(plain, ids)
+    for name, run in runs.items():
+        found = run()
+        own = {key: value[:1] for key, value in users.items()} if "8" in name else plain
+        worth = shop.score(own, ids) + (boost if "boost" in name else 0 * scores)
+        if "half" in name:
+            worth[seen] = -np.inf
+        best = np.sort(worth[worth > -np.inf])[::-1][:10]
+        np.testing.assert_allclose(found.scores[0] if "8" in name else found.scores, best, rtol=1e-4)
+    return runs
+
+
 def onnxruntime_call(source: bytes, user: Columns, items: Columns) -> Callable[[], Any] | None:
     """The same work in onnxruntime, whose inputs are repeated beforehand; None where it is not installed."""
     try:
@@ -141,6 +185,12 @@ def main() -> None:
         take_turns(runs, TURNS // 10)
         found[count] = take_turns(runs, TURNS)
     print(table(found))
+    rules = {}
+    for count in (10, 100):
+        calls = ruled(count)
+        take_turns(calls, TURNS // 10)
+        rules[count] = take_turns(calls, TURNS)
+    print(f"\n{table(rules)}")
 
 
 if __name__ == "__main__":

@@ -277,8 +277,8 @@ class Model(Loaded):
             raise InputError("output: expected one score to rank by, got a list; `by` takes an expression")
         asked = Asked(k, ids, exclude, boost, allow, scale, attributes, max_per, min_per, diversity)
         request, candidates = self._signature.as_arrays(request, candidates)
-        key = self._shortcuts.key(request, candidates, output, by, True) if asked.all else None
-        found = self._shortcuts.best(key, request, candidates, offsets, asked.k)
+        key = self._shortcuts.key(request, candidates, output, by, True) if asked.quick else None
+        found = self._shortcuts.best(key, request, candidates, offsets, asked.wanted)
         if found is not None:
             return asked.found(*found, offsets is not None)
         bounds = () if offsets is None else as_bounds(offsets)

@@ -16,7 +16,7 @@ from pyrec_infer.execution.calls import are_many
 from pyrec_infer.ir import Array
 from pyrec_infer.limits import is_limited
 from pyrec_infer.selection import Filter
-from pyrec_infer.selection.excluded import ExcludedRows, without
+from pyrec_infer.selection.excluded import ExcludedRows, rest_of
 from pyrec_infer.store import IdType, Keys, Rows64, State, Store
 from pyrec_infer.store.ids import join_keys
 from pyrec_infer.top_k import Ranked, Selection, TopK, named
@@ -77,8 +77,7 @@ class SearchAtOnce:
             return None
         if kept is not None:
             found = found.with_ids(kept[found.ids])
-        if sets:
-            found = _without(found, ExcludedRows(sets[0], None), state.rows, k)
+        found = rest_of(found, ExcludedRows(sets[0], None) if sets else None, state.rows, k)
 
         def names(places: Rows64) -> Array:
             return self._id_type.shown(state.view.ids(0, places))
@@ -88,26 +87,46 @@ class SearchAtOnce:
     def of_ids(
         self, request: Inputs, candidates: Inputs | None, k: int, ids: Any, exclude: Any
     ) -> TopK | Ranked | None:
-        """Of the items of whole numbers, all of which have to be there."""
-        if self._item_call is None or self._scorer.wanted.keys is not None:
-            return None
+        """Of the items of some ids, all of which have to be there."""
         keys = self._id_type.plain_keys(ids)
         denied = None if exclude is None else self._id_type.plain_keys(exclude)
-        if not isinstance(keys, np.ndarray) or (exclude is not None and not isinstance(denied, np.ndarray)):
+        missing = keys is None or (denied is None) != (exclude is None)
+        if keys is None or missing or self._scorer.wanted.keys is not None or are_many(len(keys)):
             return None
-        if are_many(len(keys)):
+        if isinstance(keys, np.ndarray) and self._item_call is not None:
+            excluded = ExcludedRows(denied, None) if isinstance(denied, np.ndarray) else None
+            # Whoever has the array may change it meanwhile.
+            return self._of_numbers(self._item_call, request, candidates, k, keys.copy(), excluded)
+        view = self._store.read(*[each for each in (keys, denied) if each is not None])
+        rows = view.rows(0)
+        if not len(rows) or rows.min() < 0:
             return None
-        # Whoever has the array may change it meanwhile.
-        keys = keys.copy()
-        excluded = ExcludedRows(denied, None) if isinstance(denied, np.ndarray) else None
-        wanted = min(k, len(keys)) + (0 if excluded is None else excluded.most(keys))
-        asked = self._scorer.asked(len(keys), Selection(wanted, True))
-        found = self._scorer.given.scores(self._item_call, request, candidates, keys, **asked)
+        excluded = None if denied is None else ExcludedRows(view.rows(1), None)
+        selection = Selection(_wanted(k, rows, excluded), True)
+        found = self._scorer.best_of_few(view.records, rows, request, selection, candidates)
         if found is None:
             return None
-        best = Ranked(*found[0])
-        if excluded is not None:
-            best = _without(best, excluded, keys, k)
+
+        def names(places: Rows64) -> Array:
+            return self._id_type.shown(view.ids(0, places))
+
+        return _shown(rest_of(found, excluded, rows, k), names, request, len(rows) * len(found.counts))
+
+    def _of_numbers(
+        self,
+        call: Callable[..., Any],
+        request: Inputs,
+        candidates: Inputs | None,
+        k: int,
+        keys: Rows64,
+        excluded: ExcludedRows | None,
+    ) -> TopK | Ranked | None:
+        """The same where a call looks the items up; what is excluded are keys too."""
+        asked = self._scorer.asked(len(keys), Selection(_wanted(k, keys, excluded), True))
+        found = self._scorer.given.scores(call, request, candidates, keys, **asked)
+        if found is None:
+            return None
+        best = rest_of(Ranked(*found[0]), excluded, keys, k)
         return _shown(best, lambda places: keys[places], request, len(keys) * len(best.counts))
 
     def of_lists(self, request: Inputs, k: int, lists: list[Any]) -> Ranked | None:
@@ -131,11 +150,9 @@ class SearchAtOnce:
         return best.found_by(len(rows))
 
 
-def _without(found: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ranked:
-    """Results but for what is excluded, as wide as the longest row."""
-    left = without(found, excluded, rows, k)
-    width = max(left.counts.tolist(), default=0)
-    return Ranked(left.ids[:, :width], left.scores[:, :width], left.counts)
+def _wanted(k: int, rows: Rows64, excluded: ExcludedRows | None) -> int:
+    """So many results as leave k where what is excluded is left out."""
+    return min(k, len(rows)) + (0 if excluded is None else excluded.most(rows))
 
 
 def _shown(found: Ranked, names: Names, request: Inputs, refined: int) -> TopK | Ranked:

@@ -12,7 +12,7 @@ from pyrec_infer.arguments import Inputs
 from pyrec_infer.catalog.by_product import FEWEST, ProductSearch
 from pyrec_infer.catalog.scorer import Scorer
 from pyrec_infer.ir import Array
-from pyrec_infer.selection.excluded import without
+from pyrec_infer.selection.excluded import rest_of
 from pyrec_infer.selection.items import Choice
 from pyrec_infer.selection.masks import Flags, among
 from pyrec_infer.store import Rows64
@@ -97,11 +97,7 @@ def ranking_of(
         found = best(k + more, chosen)
         every = len(found.counts) * int(np.count_nonzero(rows >= 0) if chosen is None else len(chosen))
         tally.refined += every if found.refined is None else found.refined
-        if excluded is None:
-            return found
-        left = without(found, excluded, rows, k)
-        width = max(left.counts.tolist(), default=0)
-        return Ranked(left.ids[:, :width], left.scores[:, :width], left.counts)
+        return rest_of(found, excluded, rows, k)
 
     return rank
 

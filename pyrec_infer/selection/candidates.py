@@ -14,11 +14,12 @@ from pyrec_infer.errors import DTypeError, ShapeError
 from pyrec_infer.interrupts import let_interrupts_pass
 from pyrec_infer.ir import Array, holds_strings
 from pyrec_infer.selection.boosts import read_boosts
-from pyrec_infer.selection.excluded import not_among
+from pyrec_infer.selection.excluded import ExcludedRows, not_among, rest_of
 from pyrec_infer.selection.masks import Flags, as_mask, both
 from pyrec_infer.selection.rules import Rules, Search, best_under, read_rules
 from pyrec_infer.store import Attribute, Rows64, as_those, read_attributes, read_ids
 from pyrec_infer.store.attributes import Attributes, length_of
+from pyrec_infer.store.ids import plain_numbers
 from pyrec_infer.top_k import Adjustment, Ranked, Selection, TopK, named, only
 
 _FEW = 1 << 12
@@ -37,8 +38,8 @@ class Asked:
     k : int
     plain : bool
         Whether there are neither caps nor quotas nor diversity.
-    all : bool
-        Whether all candidates are compared by their scores alone.
+    quick : bool
+        Whether `found` takes the best `wanted`: of all candidates, or of those that are left of more.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Asked:
         self._scored: int | None = None
         self._given_rules = max_per, min_per, diversity
         rules = any(rule is not None for rule in self._given_rules)
-        self.all = not rules and all(x is None for x in (allow, exclude, boost, scale, attributes))
+        others = not rules and all(x is None for x in (allow, boost, scale, attributes))
+        self._denied = self._read_denied(exclude) if others and exclude is not None else None
+        self.quick = others and (exclude is None or self._denied is not None)
         self.plain = not rules
         self._sizes: Mapping[str, int] = {}
         if attributes is not None or rules:
@@ -76,6 +79,17 @@ class Asked:
         read = len(sizes) == 1 and rules
         self._records = self._attributes.encode(self._columns, sizes.pop()) if read else None
         self.plain = self._rules() == Rules()
+
+    def _read_denied(self, exclude: Any) -> ExcludedRows | None:
+        """What is excluded by whole numbers; None where it, or a name, needs a closer look."""
+        numbers = plain_numbers(exclude)
+        named = self._names is not None and plain_numbers(self._names) is None
+        return None if numbers is None or named else ExcludedRows(numbers, None)
+
+    @property
+    def wanted(self) -> int:
+        """How many of the best there have to be to leave ``k``."""
+        return self.k if self._denied is None else self.k + self._denied.most(self._names)
 
     def selection(self, rows: int) -> Selection:
         """The same of so many candidates, but for the rules that are not plain."""
@@ -93,9 +107,10 @@ class Asked:
             raise ShapeError(f"ids: expected shape [{rows}], got {list(self._names.shape)}")
 
     def found(self, ranked: Ranked, rows: int, several: bool) -> Ranked | TopK:
-        """Results that a plan has found among so many candidates, all of which it has compared."""
+        """Results of the best `wanted` that a plan has found among so many candidates."""
         self._require_names(rows)
-        return self.result(ranked, several)
+        names = np.arange(rows) if self._names is None else self._names
+        return self.result(rest_of(ranked, self._denied, names, self.k), several)
 
     def best(self, scores: NDArray[np.float32], bounds: Sequence[int]) -> Ranked:
         """The best rows of each request, whose scores are ``bounds[b]:bounds[b + 1]``."""

@@ -165,6 +165,15 @@ def without(ranked: Ranked, excluded: ExcludedRows, rows: Rows64, k: int) -> Ran
     return ordered(ranked, order, np.minimum(taken.sum(axis=1), k).astype(np.int64))
 
 
+def rest_of(ranked: Ranked, excluded: ExcludedRows | None, rows: Rows64, k: int) -> Ranked:
+    """The same as `without`, as wide as the longest row; all where nothing is excluded."""
+    if excluded is None:
+        return ranked
+    left = without(ranked, excluded, rows, k)
+    width = max(left.counts.tolist(), default=0)
+    return Ranked(left.ids[:, :width], left.scores[:, :width], left.counts)
+
+
 __all__ = [
     "Excluded",
     "ExcludedRows",
@@ -173,5 +182,6 @@ __all__ = [
     "one_of",
     "read_excluded",
     "require_lists",
+    "rest_of",
     "without",
 ]

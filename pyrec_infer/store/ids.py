@@ -38,6 +38,13 @@ def _given(label: str, ids: Any) -> Array | Texts:
     return names
 
 
+def plain_numbers(ids: Any) -> Rows64 | None:
+    """Whole numbers in an array as keys lie, or in a list of nothing but int; None for all else."""
+    if type(ids) is np.ndarray:
+        return ids if ids.dtype == np.int64 and ids.ndim == 1 and ids.flags.c_contiguous else None
+    return _whole_numbers(ids) if type(ids) is list and {*map(type, ids)} == {int} else None
+
+
 def _whole_numbers(ids: Any) -> Rows64 | None:
     """A list of nothing but int; None where one of them needs another type."""
     numbers = np.array(ids)
@@ -116,12 +123,10 @@ class IdType:
     def plain_keys(self, ids: Any) -> Keys | None:
         """Ids that are keys as they lie, or lists of nothing but int or str; None for what needs a closer
         look."""
-        if type(ids) is np.ndarray and self.kind == "i" and ids.dtype == np.int64 and ids.ndim == 1:
-            return ids if ids.flags.c_contiguous else None
-        kinds = {*map(type, ids)} if type(ids) is list else set()
-        if kinds == {int} and self.kind == "i":
-            return _whole_numbers(ids)
-        return plain_names(ids) if kinds == {str} and self.text else None
+        if self.kind == "i":
+            return plain_numbers(ids)
+        texts = self.text and type(ids) is list and {*map(type, ids)} == {str}
+        return plain_names(ids) if texts else None
 
     def keys(self, label: str, ids: ArrayLike) -> tuple[Keys, NDArray[np.bool_] | None]:
         """The ids as the store knows them, and which of them it can hold; None if all.
@@ -191,4 +196,4 @@ def join_keys(sets: Sequence[Keys]) -> Keys:
     return joined(texts) if texts else np.concatenate([keys for keys in sets if not isinstance(keys, Texts)])
 
 
-__all__ = ["IdType", "as_those", "join_keys", "read_ids", "take_keys"]
+__all__ = ["IdType", "as_those", "join_keys", "plain_numbers", "read_ids", "take_keys"]
