@@ -301,6 +301,32 @@ using FindAboveF32 = std::size_t (*)(const float* x, std::size_t n, float below,
 // Rows that go through a tree together.
 constexpr std::size_t kForestRows = 64;
 
+// Rising numbers in a search tree of blocks of kPlaceKeys. The last level has the numbers, each
+// other one the last number of each block of the next, but infinity for the last of all, so that no
+// number leads beyond it. Blocks are filled up with infinity. Nothing is in no tree.
+constexpr std::size_t kPlaceKeys = 16;
+constexpr std::size_t kPlaceLevels = 4;  // for up to 65536 numbers
+struct PlaceTree {
+  const float* levels[kPlaceLevels];  // the first has one block
+  std::size_t count;                  // of levels that there are
+  std::size_t keys;                   // of the last, without those that fill it up
+};
+
+// How many of the tree's numbers are less than each of x[0..n), and `first`; of NaN it is
+// `missing`.
+using FindPlacesF32 = void (*)(const PlaceTree& tree, const float* x, std::size_t n,
+                               std::uint16_t first, std::uint16_t missing, std::uint16_t* places);
+
+// Places on a part of a scale: counted from `first`, at most 255, but `absent` at the place
+// `missing`, the complement of that where it is reversed, and 128 less.
+struct PlaceWindow {
+  std::uint16_t first, missing;
+  std::uint8_t absent;
+  bool reversed;
+};
+using RankPlacesI8 = void (*)(const PlaceWindow& window, const std::uint16_t* places, std::size_t n,
+                              std::int8_t* ranks);
+
 // A row whose rank in a column is not below the limit keeps these of eight leaves.
 struct LeafTest {
   std::uint16_t column;
@@ -320,5 +346,13 @@ using FindLeavesU8 = void (*)(const LeafTest* tests, const std::uint16_t* counts
 // that the test keeps. Ranks, rows and room as above.
 using FindAnswersU8 = void (*)(const LeafTest* tests, std::size_t count, const std::int8_t* ranks,
                                std::size_t rows, std::uint8_t* answers);
+
+// Adds weights[leaves[r]] to each row's score. There is room for kForestRows scores and leaves, of
+// which those of further rows may become any; kForestLeaves weights can be read, of which `count`
+// are those of leaves.
+constexpr std::size_t kForestLeaves = 256;
+template <class T>
+using AddVotes = void (*)(const T* weights, std::size_t count, const std::uint8_t* leaves,
+                          std::size_t rows, T* scores);
 
 }  // namespace pyrec

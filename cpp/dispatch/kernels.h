@@ -108,7 +108,12 @@ namespace pyrec {
 #define PYREC_KERNELS_find(X, INNER) X(find_above_f32, FindAboveF32)
 
 #define PYREC_KERNELS_forest(X, INNER) \
-  X(find_leaves_u8, FindLeavesU8) X(find_answers_u8, FindAnswersU8)
+  X(find_places_f32, FindPlacesF32)    \
+  X(rank_places_i8, RankPlacesI8)      \
+  X(find_leaves_u8, FindLeavesU8)      \
+  X(find_answers_u8, FindAnswersU8)    \
+  X(add_votes_f32, AddVotes<float>)    \
+  X(add_votes_f64, AddVotes<double>)
 
 // Calls F with each family's name.
 #define PYREC_FAMILIES(F, ...)                 \

@@ -22,6 +22,7 @@
 #include "kernels/order.inl.h"
 #include "kernels/pack_s8.inl.h"
 #include "kernels/pair_dots.inl.h"
+#include "kernels/places.inl.h"
 #include "kernels/quantize.inl.h"
 #include "kernels/reduce.inl.h"
 #include "kernels/round_bf16.inl.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-// The leaves of a tree that rows end at, by striking out those that they do not reach.
+// The leaves of a tree that rows end at, by striking out those that they do not reach, and votes.
 
 #include <cstring>
 
@@ -76,6 +76,63 @@ void find_answers_u8(const LeafTest* tests, std::size_t count, const std::int8_t
     }
     std::memcpy(answers + begin, &found, sizeof(found));
   }
+}
+
+using Doubles = double __attribute__((vector_size(sizeof(VecF))));
+using Words = std::uint64_t __attribute__((vector_size(sizeof(VecF))));
+using LaneBytes = std::uint8_t __attribute__((vector_size(kLanes)));
+using WordBytes = std::uint8_t __attribute__((vector_size(kLanes / 2)));
+
+// Adds of each lane's leaf the number in a table.
+template <std::size_t kVectors>
+void add_looked_up(const VecF (&table)[kVectors], const std::uint8_t* leaves, float* scores) {
+  LaneBytes found;
+  std::memcpy(&found, leaves, sizeof(found));
+  store(scores, load(scores) + look_up(table, __builtin_convertvector(found, VecI)));
+}
+
+// The same in a table of float64, both halves of which are looked up.
+template <std::size_t kVectors>
+void add_looked_up(const VecF (&table)[kVectors], const std::uint8_t* leaves, double* scores) {
+  WordBytes found;
+  std::memcpy(&found, leaves, sizeof(found));
+  const Words place = __builtin_convertvector(found, Words) << 1;
+  const auto index = reinterpret_cast<VecI>(place | (place | 1) << 32);
+  Doubles sum;
+  std::memcpy(&sum, scores, sizeof(sum));
+  sum += reinterpret_cast<Doubles>(look_up(table, index));
+  std::memcpy(scores, &sum, sizeof(sum));
+}
+
+template <std::size_t kLeaves, class T>
+void add_looked_up(const T* weights, const std::uint8_t* leaves, std::size_t rows, T* scores) {
+  VecF table[kLeaves * sizeof(T) / sizeof(VecF)];
+  std::memcpy(table, weights, sizeof(table));
+  constexpr std::size_t kNumbers = sizeof(VecF) / sizeof(T);
+  for (std::size_t r = 0; r < rows; r += kNumbers) add_looked_up(table, leaves + r, scores + r);
+}
+
+// What is more than kMost is read from memory.
+template <class T, std::size_t kMost>
+void add_votes(const T* weights, std::size_t count, const std::uint8_t* leaves, std::size_t rows,
+               T* scores) {
+  if constexpr (kLooksUp) {
+    if (count <= 32) return add_looked_up<32>(weights, leaves, rows, scores);
+    if (count <= 64) return add_looked_up<64>(weights, leaves, rows, scores);
+    if (count <= 128) return add_looked_up<128>(weights, leaves, rows, scores);
+    if (count <= kMost) return add_looked_up<kMost>(weights, leaves, rows, scores);
+  }
+  for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[leaves[r]];
+}
+
+void add_votes_f32(const float* weights, std::size_t count, const std::uint8_t* leaves,
+                   std::size_t rows, float* scores) {
+  add_votes<float, kForestLeaves>(weights, count, leaves, rows, scores);
+}
+
+void add_votes_f64(const double* weights, std::size_t count, const std::uint8_t* leaves,
+                   std::size_t rows, double* scores) {
+  add_votes<double, 128>(weights, count, leaves, rows, scores);
 }
 
 }  // namespace

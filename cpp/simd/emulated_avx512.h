@@ -274,6 +274,11 @@ inline __m512i add_epi32(__m512i a, __m512i b) {
 inline __m512i max_epu32(__m512i a, __m512i b) {
   return integers(binary<std::uint32_t>(a, b, [](auto x, auto y) { return std::max(x, y); }));
 }
+inline __m512i mask_add_epi32(__m512i from, unsigned mask, __m512i a, __m512i b) {
+  const auto kept = lanes<std::int32_t>(from), sum = lanes<std::int32_t>(add_epi32(a, b));
+  return integers(
+      each<std::int32_t, 16>([&](std::size_t i) { return has(mask, i) ? sum[i] : kept[i]; }));
+}
 inline __m512i slli_epi32(__m512i x, unsigned count) {
   return integers(unary<std::uint32_t>(x, [&](std::uint32_t v) { return v << count; }));
 }
@@ -401,6 +406,7 @@ inline std::uint32_t reduce_max_epu32(__m512i x) {
 #define _mm512_loadu_si512 pyrec::emulated::loadu_si512
 #define _mm512_madd_epi16 pyrec::emulated::madd_epi16
 #define _mm512_maddubs_epi16 pyrec::emulated::maddubs_epi16
+#define _mm512_mask_add_epi32 pyrec::emulated::mask_add_epi32
 #define _mm512_mask_blend_ps pyrec::emulated::mask_blend_ps
 #define _mm512_mask_storeu_ps pyrec::emulated::mask_storeu_ps
 #define _mm512_maskz_compress_epi32 pyrec::emulated::maskz_compress_epi32

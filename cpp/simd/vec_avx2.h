@@ -98,12 +98,31 @@ inline std::uint32_t set_lanes(Mask mask) {
 inline unsigned count_bits(std::uint64_t x) {
   return static_cast<unsigned>(__builtin_popcountll(x));
 }
+// One more in the lanes of the mask.
+inline VecU count_up(VecU x, Mask mask) { return x - reinterpret_cast<VecU>(mask); }
+// How many of 16 numbers are less than x, which is in all lanes.
+inline std::size_t count_less_of_16(const float* p, VecF x) {
+  const std::uint32_t low = set_lanes(less(load(p), x));
+  return count_bits(low | set_lanes(less(load(p + kLanes), x)) << kLanes);
+}
 // Bit i is set if lane i is not zero.
 inline std::uint32_t nonzero_lanes(VecF x) {
   const __m256 differ = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ);
   return static_cast<std::uint32_t>(_mm256_movemask_ps(differ));
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm256_blendv_ps(no, yes, mask); }
+
+// Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
+constexpr bool kLooksUp = false;
+template <std::size_t kVectors>
+inline VecF look_up(const VecF (&table)[kVectors], VecI index) {
+  VecF found;
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    const auto place = static_cast<std::size_t>(index[i]);
+    found[i] = table[place / kLanes][place % kLanes];
+  }
+  return found;
+}
 
 inline float first_lane(VecF x) { return _mm256_cvtss_f32(x); }
 inline float sum_lanes(VecF x) {

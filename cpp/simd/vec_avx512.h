@@ -116,11 +116,45 @@ inline std::uint32_t set_lanes(Mask mask) { return mask; }
 inline unsigned count_bits(std::uint64_t x) {
   return static_cast<unsigned>(__builtin_popcountll(x));
 }
+// One more in the lanes of the mask.
+inline VecU count_up(VecU x, Mask mask) {
+  const __m512i counted = reinterpret_cast<__m512i>(x);
+  return reinterpret_cast<VecU>(
+      _mm512_mask_add_epi32(counted, mask, counted, _mm512_set1_epi32(1)));
+}
+// How many of 16 numbers are less than x, which is in all lanes.
+inline std::size_t count_less_of_16(const float* p, VecF x) { return count_bits(less(load(p), x)); }
 // Bit i is set if lane i is not zero.
 inline std::uint32_t nonzero_lanes(VecF x) {
   return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm512_mask_blend_ps(mask, no, yes); }
+
+// Of each lane the number index[i] of a table, of which there are a power of two vectors.
+constexpr bool kLooksUp = true;
+template <std::size_t kVectors>
+inline VecF look_up(const VecF (&table)[kVectors], VecI index) {
+  const __m512i places = reinterpret_cast<__m512i>(index);
+  if constexpr (kVectors == 1) {
+    return _mm512_permutexvar_ps(places, table[0]);
+  } else {
+    VecF found[kVectors / 2];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < kVectors / 2; ++i) {
+      found[i] = _mm512_permutex2var_ps(table[2 * i], places, table[2 * i + 1]);
+    }
+#pragma GCC unroll 3
+    for (std::size_t half = 1; half < kVectors / 2; half *= 2) {
+      const auto bit = static_cast<std::int32_t>(2 * kLanes * half);
+      const Mask second = _mm512_test_epi32_mask(places, _mm512_set1_epi32(bit));
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kVectors / 2; i += 2 * half) {
+        found[i] = select(second, found[i + half], found[i]);
+      }
+    }
+    return found[0];
+  }
+}
 
 inline float sum_lanes(VecF x) { return _mm512_reduce_add_ps(x); }
 // Lane i is the sum of x[i]'s lanes, of floats as sum_lanes rounds it. For VecF and VecU.

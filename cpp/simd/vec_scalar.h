@@ -87,6 +87,14 @@ inline unsigned count_bits(std::uint64_t x) {
   for (; x != 0; x &= x - 1) ++count;
   return count;
 }
+// One more in the lanes of the mask.
+inline VecU count_up(VecU x, Mask mask) { return x - reinterpret_cast<VecU>(mask); }
+// How many of 16 numbers are less than x, which is in all lanes.
+inline std::size_t count_less_of_16(const float* p, VecF x) {
+  const VecI low = less(load(p), x) + less(load(p + 4), x);
+  const VecI all = low + (less(load(p + 8), x) + less(load(p + 12), x));
+  return static_cast<std::size_t>(-(all[0] + all[1] + all[2] + all[3]));
+}
 // Bit i is set if lane i is not zero.
 inline std::uint32_t nonzero_lanes(VecF x) {
   std::uint32_t found = 0;
@@ -94,6 +102,18 @@ inline std::uint32_t nonzero_lanes(VecF x) {
   return found;
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return mask ? yes : no; }
+
+// Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
+constexpr bool kLooksUp = false;
+template <std::size_t kVectors>
+inline VecF look_up(const VecF (&table)[kVectors], VecI index) {
+  VecF found;
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    const auto place = static_cast<std::size_t>(index[i]);
+    found[i] = table[place / kLanes][place % kLanes];
+  }
+  return found;
+}
 
 // a / b within a unit of the last place, for b of 1 to 2 or NaN.
 inline VecF divide(VecF a, VecF b) { return a / b; }

@@ -11,7 +11,8 @@ namespace pyrec {
 
 namespace {
 
-constexpr std::int32_t kMostRank = 255;
+constexpr std::uint8_t kMostRank = 255;
+constexpr std::int32_t kMostPlace = std::numeric_limits<std::uint16_t>::max();
 constexpr std::size_t kMostLeaves = 256;
 
 static_assert(sizeof(LeafTest) == 2 * sizeof(std::uint16_t) &&
@@ -97,11 +98,14 @@ ForestDivision::ForestDivision(const Parts& parts)
           static_cast<std::size_t>(parts.tree_start.back()) == count);
   for (std::size_t i = 0; i < columns; ++i) {
     const bool early = static_cast<std::int64_t>(i) < parts.early_columns;
-    require(parts.column_scales[i] >= 0 && parts.column_first[i] >= 0 &&
+    const std::int32_t first = parts.column_first[i], missing = parts.column_missing[i];
+    require(parts.column_scales[i] >= 0 && first >= 0 && first <= kMostPlace && missing >= 0 &&
+            missing <= kMostPlace &&
             parts.column_scales[i] < (early ? early_scales_ : late_scales_));
-    (early ? early_ : late_)
-        .push_back({parts.column_scales[i], parts.column_first[i], parts.column_missing[i],
-                    parts.missing_first[i] != 0, parts.reversed_ranks[i] != 0});
+    const PlaceWindow window{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(missing),
+                             parts.missing_first[i] != 0 ? std::uint8_t{0} : kMostRank,
+                             parts.reversed_ranks[i] != 0};
+    (early ? early_ : late_).push_back({parts.column_scales[i], window});
   }
   std::int64_t words = 0;
   for (std::size_t tree = 0; tree + 1 < parts.tree_start.size(); ++tree) {
@@ -139,17 +143,11 @@ ForestDivision::ForestDivision(const Parts& parts)
   first_leaf_.push_back(nodes_.size());
 }
 
-void ForestDivision::rank(bool late, const std::uint16_t* places, std::size_t rows,
-                          std::size_t count, std::int8_t* ranks) const {
+void ForestDivision::rank(const Kernels& kernels, bool late, const std::uint16_t* places,
+                          std::size_t rows, std::size_t count, std::int8_t* ranks) const {
   for (const Column& column : late ? late_ : early_) {
-    const std::uint16_t* place = places + static_cast<std::size_t>(column.scale) * rows;
-    const std::int32_t absent = column.missing_first ? 0 : kMostRank;
-    const std::int32_t flip = column.reversed ? kMostRank : 0;
-    for (std::size_t r = 0; r < count; ++r) {
-      const std::int32_t behind = std::clamp(place[r] - column.first, 0, kMostRank);
-      const std::int32_t rank = place[r] == column.missing ? absent : behind;
-      ranks[r] = static_cast<std::int8_t>((rank ^ flip) - 128);
-    }
+    const std::uint16_t* own = places + static_cast<std::size_t>(column.scale) * rows;
+    kernels.rank_places_i8(column.window, own, count, ranks);
     ranks += rows;
   }
 }

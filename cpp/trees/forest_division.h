@@ -45,8 +45,8 @@ class ForestDivision {
   }
 
   // Ranks [columns, rows] from places [scales, rows], of which only the first `count` rows count.
-  void rank(bool late, const std::uint16_t* places, std::size_t rows, std::size_t count,
-            std::int8_t* ranks) const;
+  void rank(const Kernels& kernels, bool late, const std::uint16_t* places, std::size_t rows,
+            std::size_t count, std::int8_t* ranks) const;
 
   // The words of the forest that one row's early ranks leave.
   void prune(const std::int8_t* ranks, std::uint16_t* words) const;
@@ -63,8 +63,8 @@ class ForestDivision {
     bool leaf;
   };
   struct Column {
-    std::int32_t scale, first, missing;
-    bool missing_first, reversed;
+    std::int32_t scale;
+    PlaceWindow window;
   };
   class Pruner;
 

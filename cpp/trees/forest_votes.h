@@ -32,13 +32,17 @@ class ForestVotes {
   // nodes are told.
   void add_tree(std::span<const std::int32_t> leaves) {
     const std::int32_t leaf = add_alike(leaves) ? leaves[0] : -1;
-    trees_.push_back({weights_.size(), leaves.size(), leaf});
+    trees_.push_back({weights_.size() - kForestLeaves, leaves.size(), leaf});
     const std::span<const std::int32_t> targets = targets_of(leaf);
     for (std::size_t i = 0; i < targets.size(); ++i) {
+      std::size_t at = weights_.size() - kForestLeaves;
+      weights_.resize(weights_.size() + leaves.size());
+      narrow_weights_.resize(weights_.size());
       for (const std::int32_t leaf : leaves) {
         const std::int32_t vote = forest_.vote_start[static_cast<std::size_t>(leaf)];
-        weights_.push_back(forest_.vote_weight[static_cast<std::size_t>(vote) + i]);
-        narrow_weights_.push_back(static_cast<float>(weights_.back()));
+        weights_[at] = forest_.vote_weight[static_cast<std::size_t>(vote) + i];
+        narrow_weights_[at] = static_cast<float>(weights_[at]);
+        ++at;
       }
       if (std::find(certain_.begin(), certain_.end(), targets[i]) == certain_.end()) {
         certain_.push_back(targets[i]);
@@ -60,7 +64,7 @@ class ForestVotes {
   std::span<const std::int32_t> targets(std::size_t tree) const {
     return targets_of(trees_[tree].leaf);
   }
-  // The votes for one of these targets, by the leaves' numbers.
+  // The votes for one of these targets, by the leaves' numbers; kForestLeaves can be read.
   template <class T>
   const T* weights(std::size_t tree, std::size_t target) const {
     const std::size_t first = trees_[tree].first + target * trees_[tree].leaves;
@@ -68,6 +72,18 @@ class ForestVotes {
       return narrow_weights_.data() + first;
     else
       return weights_.data() + first;
+  }
+
+  // Adds those for rows of leaves with these numbers.
+  template <class T>
+  void add(const Kernels& kernels, const T* weights, std::size_t leaves, const std::uint8_t* found,
+           std::int32_t target, const Block<T>& block) const {
+    const auto rows = static_cast<std::size_t>(block.rows);
+    T* scores = block.scores + target * kRows;
+    if constexpr (std::is_same_v<T, float>)
+      kernels.add_votes_f32(weights, leaves, found, rows, scores);
+    else
+      kernels.add_votes_f64(weights, leaves, found, rows, scores);
   }
 
   template <class T>
@@ -139,8 +155,9 @@ class ForestVotes {
   Forest forest_;
   std::vector<Tree> trees_;
   std::vector<std::int32_t> certain_;  // targets that get votes of every row
-  std::vector<double> weights_;
-  std::vector<float> narrow_weights_;
+  // With room for reading behind the last.
+  std::vector<double> weights_ = std::vector<double>(kForestLeaves);
+  std::vector<float> narrow_weights_ = std::vector<float>(kForestLeaves);
 };
 
 }  // namespace pyrec

@@ -2,20 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <numeric>
 #include <span>
 
-#include "trees/places.h"
 #include "trees/planes.h"
 
 namespace pyrec {
 
 namespace {
 
-constexpr std::int32_t kMostRank = 255;
+constexpr std::size_t kMostRank = 255;
+// A part of a scale, which windows of ranks divide.
+constexpr std::size_t kMostThresholds = 256 * kMostRank;
 constexpr std::size_t kMostAnswers = 8;
 constexpr std::size_t kMostColumns = std::numeric_limits<std::uint16_t>::max();
 
@@ -34,7 +34,11 @@ class LeafSearch::Builder {
       std::sort(values.begin(), values.end());
       values.erase(std::unique(values.begin(), values.end()), values.end());
       scale_of_[key] = made_.scales_.size();
-      made_.scales_.push_back({key.first, key.second, values});
+      const std::span<const double> all(values);
+      for (std::size_t i = 0; i < all.size(); i += kMostThresholds) {
+        const std::span part = all.subspan(i, std::min(kMostThresholds, all.size() - i));
+        made_.scales_.push_back({key.first, Scale(part, key.second)});
+      }
     }
     for (std::int32_t root : forest.roots) add(root);
     sort_columns();
@@ -203,8 +207,9 @@ class LeafSearch::Builder {
     const auto place = static_cast<std::size_t>(found - values.begin());
     const bool missing_first = is_below(how) == (forest_.missing_yes[node] != 0);
     const bool reversed = is_below(how) != yes_first;
-    const std::size_t within = place % std::size_t{kMostRank};
-    const Column column{scale_of_[key], place - within, missing_first, reversed};
+    const std::size_t within = place % kMostRank, of_part = place % kMostThresholds;
+    const Column column{scale_of_[key] + place / kMostThresholds, of_part - within, missing_first,
+                        reversed};
     const std::size_t number = column_of(column);
     if (number >= kMostColumns) return false;
     const int below = static_cast<int>(within) - 127;
@@ -244,35 +249,29 @@ class LeafSearch::Builder {
 LeafSearch::LeafSearch(const Forest& forest) { Builder(forest, *this); }
 
 template <class T>
-void LeafSearch::rank(const T* rows, std::int64_t count, std::int64_t width,
+void LeafSearch::rank(const Kernels& kernels, const T* rows, std::int64_t count, std::int64_t width,
                       std::int8_t* ranks) const {
-  std::array<double, kForestRows> values{};
-  std::array<bool, kForestRows> missing{};
-  std::array<std::uint32_t, kForestRows> places{};
+  std::array<std::uint16_t, kForestRows> places;
   std::size_t placed = scales_.size();
-  const std::span<const double> given(values.data(), static_cast<std::size_t>(count));
+  const auto given = static_cast<std::size_t>(count), step = static_cast<std::size_t>(width);
   for (const Column& column : columns_) {
+    const auto& [feature, scale] = scales_[column.scale];
+    const auto missing = static_cast<std::uint16_t>(scale.size() + 1);
     if (column.scale != placed) {
-      const Scale& scale = scales_[placed = column.scale];
-      for (std::int64_t r = 0; r < count; ++r) {
-        const auto value = static_cast<double>(rows[r * width + scale.feature]);
-        values[static_cast<std::size_t>(r)] = value;
-        missing[static_cast<std::size_t>(r)] = std::isnan(value);
-      }
-      find_places<double>(scale.thresholds, scale.strict, given, places.data());
+      placed = column.scale;
+      scale.find(kernels, rows + feature, step, given, missing, places.data());
     }
-    const auto first = static_cast<std::int32_t>(column.first);
-    const std::int32_t absent = column.missing_first ? 0 : kMostRank;
-    for (std::size_t r = 0; r < given.size(); ++r) {
-      const std::int32_t behind = static_cast<std::int32_t>(places[r]) - first;
-      const std::int32_t found = missing[r] ? absent : std::clamp(behind, 0, kMostRank);
-      ranks[r] = static_cast<std::int8_t>((column.reversed ? kMostRank - found : found) - 128);
-    }
+    const std::uint8_t absent = column.missing_first ? 0 : kMostRank;
+    const PlaceWindow window{static_cast<std::uint16_t>(column.first), missing, absent,
+                             column.reversed};
+    kernels.rank_places_i8(window, places.data(), given, ranks);
     ranks += kForestRows;
   }
 }
 
-template void LeafSearch::rank(const float*, std::int64_t, std::int64_t, std::int8_t*) const;
-template void LeafSearch::rank(const double*, std::int64_t, std::int64_t, std::int8_t*) const;
+template void LeafSearch::rank(const Kernels&, const float*, std::int64_t, std::int64_t,
+                               std::int8_t*) const;
+template void LeafSearch::rank(const Kernels&, const double*, std::int64_t, std::int64_t,
+                               std::int8_t*) const;
 
 }  // namespace pyrec

@@ -18,6 +18,7 @@
 
 #include "dispatch/kernels.h"
 #include "trees/forest.h"
+#include "trees/places.h"
 
 namespace pyrec {
 
@@ -46,7 +47,8 @@ class LeafSearch {
   // Where the values of up to kForestRows rows of T, one after another, lie among the thresholds.
   // Ranks of further rows stay what they are.
   template <class T>
-  void rank(const T* rows, std::int64_t count, std::int64_t width, std::int8_t* ranks) const;
+  void rank(const Kernels& kernels, const T* rows, std::int64_t count, std::int64_t width,
+            std::int8_t* ranks) const;
 
   // The leaves of up to kForestRows rows from their ranks, counted from the tree's first; `leaves`
   // has room for kForestRows.
@@ -69,12 +71,10 @@ class LeafSearch {
     std::size_t steps = 0;  // to a leaf, on average
     bool by_answers = false;
   };
-  // Thresholds that the numbers of a feature are placed among: a number is behind those below it
-  // or, if it is strict, those up to it.
-  struct Scale {
-    std::int32_t feature = 0;
-    bool strict = false;
-    std::vector<double> thresholds;
+  // Thresholds that the numbers of a feature are placed among, or a part of them.
+  struct Part {
+    std::int32_t feature;
+    Scale scale;
   };
   // The places on a scale, counted from a threshold on, up to kMostRank. What is missing is in
   // front of all thresholds or behind them; reversed, a column holds the complement of each.
@@ -87,7 +87,7 @@ class LeafSearch {
   };
   class Builder;
 
-  std::vector<Scale> scales_;
+  std::vector<Part> scales_;
   std::vector<Column> columns_;
   std::vector<Tree> trees_;
   std::vector<LeafTest> tests_;

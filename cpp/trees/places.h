@@ -1,36 +1,54 @@
 #pragma once
 
-#include <algorithm>
+// Where a feature's numbers lie among its thresholds.
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
+
+#include "dispatch/kernels.h"
 
 namespace pyrec {
 
-// How many thresholds, which rise, each value is behind: those below it or, if they are strict,
-// those up to it. NaN is behind all. All values take a step together, so that none waits for
-// another's.
-template <class T>
-void find_places(std::span<const T> thresholds, bool strict, std::span<const T> values,
-                 std::uint32_t* places) {
-  std::fill_n(places, values.size(), 0U);
-  const auto search = [&](auto is_behind) {
-    for (std::size_t left = thresholds.size(); left > 0;) {
-      const std::size_t half = (left + 1) / 2;
-      const auto step = static_cast<std::uint32_t>(half);
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        // A branch here could not be predicted.
-        const bool behind = is_behind(values[i], thresholds[places[i] + half - 1]);
-        places[i] += step & (0U - std::uint32_t{behind});
-      }
-      left -= half;
-    }
-  };
-  if (strict) {
-    search([](T value, T threshold) { return !(value < threshold); });
-  } else {
-    search([](T value, T threshold) { return !(value <= threshold); });
-  }
-}
+// The search tree of numbers that rise.
+class PlaceLevels {
+ public:
+  explicit PlaceLevels(std::vector<float> keys);
+
+  PlaceTree tree() const;
+
+ private:
+  std::size_t keys_;
+  std::vector<std::vector<float>> levels_;  // the last first
+};
+
+// Thresholds, which rise, and which numbers are behind them: those above or, if they are strict,
+// those that equal them too.
+class Scale {
+ public:
+  Scale(std::span<const double> thresholds, bool strict);
+
+  std::size_t size() const { return size_; }
+
+  // How many thresholds each of up to kForestRows numbers, `step` apart, is behind; of NaN it is
+  // `missing`, which is not below size().
+  template <class T>
+  void find(const Kernels& kernels, const T* x, std::size_t step, std::size_t count,
+            std::uint16_t missing, std::uint16_t* places) const;
+
+ private:
+  using Row = std::array<double, kForestRows>;
+
+  // Moves numbers on that lie between two of float32 from the place of the lower of them.
+  void settle(const Row& values, std::size_t count, std::uint16_t* places) const;
+
+  std::size_t size_;
+  bool strict_;
+  std::uint16_t first_ = 0;  // thresholds that every number is behind
+  std::vector<double> thresholds_;
+  PlaceLevels levels_;
+};
 
 }  // namespace pyrec

@@ -1,12 +1,9 @@
 #include "trees/ranked_forest.h"
 
 #include <array>
-#include <cmath>
 #include <map>
 #include <span>
 #include <utility>
-
-#include "trees/places.h"
 
 namespace pyrec {
 
@@ -32,28 +29,25 @@ class RankedForest::Builder {
   }
 
   bool number_thresholds() {
-    std::map<Key, std::vector<double>> own;
     for (std::size_t i = 0; i < forest_.comparisons.size(); ++i) {
       if (forest_.is_leaf(i)) continue;
       if (!is_ordered(forest_.comparisons[i])) return false;
-      own[key_of(i)].push_back(forest_.thresholds[i]);
+      thresholds_[key_of(i)].push_back(forest_.thresholds[i]);
       columns_[{key_of(i), missing_first(i)}] = 0;
     }
-    std::map<Key, std::pair<std::size_t, std::size_t>> placed;
-    std::vector<double>& thresholds = made_.thresholds_;
-    for (auto& [key, values] : own) {
+    std::map<Key, std::size_t> scales;
+    for (auto& [key, values] : thresholds_) {
       std::sort(values.begin(), values.end());
       values.erase(std::unique(values.begin(), values.end()), values.end());
       // A leaf's rank is above all others.
       if (values.size() >= kLast) return false;
-      placed[key] = {thresholds.size(), thresholds.size() + values.size()};
-      thresholds.insert(thresholds.end(), values.begin(), values.end());
+      scales[key] = made_.scales_.size();
+      made_.scales_.emplace_back(values, key.second);
     }
     if (columns_.size() > kLast) return false;
     for (auto& [key, column] : columns_) {
       column = static_cast<std::uint16_t>(made_.columns_.size());
-      const auto [begin, end] = placed[key.first];
-      made_.columns_.push_back({key.first.first, key.first.second, key.second, begin, end});
+      made_.columns_.push_back({key.first.first, key.second, scales[key.first]});
     }
     return true;
   }
@@ -85,11 +79,10 @@ class RankedForest::Builder {
         continue;
       }
       const std::uint16_t number = columns_[{key_of(node), missing_first(node)}];
-      const Column& column = made_.columns_[number];
-      const auto begin = made_.thresholds_.begin() + static_cast<std::ptrdiff_t>(column.begin);
-      const auto end = made_.thresholds_.begin() + static_cast<std::ptrdiff_t>(column.end);
-      const auto found = std::lower_bound(begin, end, forest_.thresholds[node]);
-      made_.slots_.push_back({static_cast<std::uint16_t>(found - begin), number, pairs[node]});
+      const std::vector<double>& values = thresholds_[key_of(node)];
+      const auto found = std::lower_bound(values.begin(), values.end(), forest_.thresholds[node]);
+      const auto rank = static_cast<std::uint16_t>(found - values.begin());
+      made_.slots_.push_back({rank, number, pairs[node]});
     }
     return true;
   }
@@ -122,6 +115,7 @@ class RankedForest::Builder {
 
   const Forest& forest_;
   RankedForest& made_;
+  std::map<Key, std::vector<double>> thresholds_;
   std::map<std::pair<Key, bool>, std::uint16_t> columns_;
 };
 
@@ -132,33 +126,30 @@ std::optional<RankedForest> RankedForest::make(const Forest& forest) {
 }
 
 template <class T>
-void RankedForest::rank(const T* rows, std::int64_t width, std::int64_t count, std::uint16_t* ranks,
-                        std::int64_t column_step, std::int64_t row_step) const {
-  std::array<double, kBlock> values;
-  std::array<std::uint32_t, kBlock> places;
-  const std::span<const double> given(values.data(), static_cast<std::size_t>(count));
-  const Column* placed = nullptr;
+void RankedForest::rank(const Kernels& kernels, const T* rows, std::int64_t width,
+                        std::int64_t count, std::uint16_t* ranks, std::int64_t column_step,
+                        std::int64_t row_step) const {
+  std::array<std::uint16_t, kBlock> places;
+  std::size_t placed = scales_.size();
   for (const Column& column : columns_) {
-    if (!placed || placed->begin != column.begin) {
-      placed = &column;
-      for (std::int64_t r = 0; r < count; ++r) {
-        values[static_cast<std::size_t>(r)] = static_cast<double>(rows[r * width + column.feature]);
-      }
-      const std::span<const double> thresholds(thresholds_.data() + column.begin,
-                                               column.end - column.begin);
-      find_places<double>(thresholds, column.strict, given, places.data());
+    const Scale& scale = scales_[column.scale];
+    const auto missing = static_cast<std::uint16_t>(scale.size() + 1);
+    if (column.scale != placed) {
+      placed = column.scale;
+      scale.find(kernels, rows + column.feature, static_cast<std::size_t>(width),
+                 static_cast<std::size_t>(count), missing, places.data());
     }
     std::uint16_t* to = ranks + (&column - columns_.data()) * column_step;
-    for (std::size_t r = 0; r < given.size(); ++r, to += row_step) {
-      const bool none = column.missing_first && std::isnan(given[r]);
-      *to = static_cast<std::uint16_t>(none ? 0 : places[r]);
+    for (std::int64_t r = 0; r < count; ++r, to += row_step) {
+      const std::uint16_t place = places[static_cast<std::size_t>(r)];
+      *to = column.missing_first && place == missing ? std::uint16_t{0} : place;
     }
   }
 }
 
-template void RankedForest::rank(const float*, std::int64_t, std::int64_t, std::uint16_t*,
-                                 std::int64_t, std::int64_t) const;
-template void RankedForest::rank(const double*, std::int64_t, std::int64_t, std::uint16_t*,
-                                 std::int64_t, std::int64_t) const;
+template void RankedForest::rank(const Kernels&, const float*, std::int64_t, std::int64_t,
+                                 std::uint16_t*, std::int64_t, std::int64_t) const;
+template void RankedForest::rank(const Kernels&, const double*, std::int64_t, std::int64_t,
+                                 std::uint16_t*, std::int64_t, std::int64_t) const;
 
 }  // namespace pyrec

@@ -7,7 +7,6 @@
 // a column of its own for branches that take it for less than all.
 
 #include <algorithm>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "trees/forest.h"
+#include "trees/places.h"
 
 namespace pyrec {
 
@@ -32,14 +32,14 @@ class RankedForest {
   // Ranks of `count` rows of that width, for walks of rows [columns, kBlock] and of trees
   // [count, columns].
   template <class T>
-  void rank_columns(const T* rows, std::int64_t width, std::int64_t count,
+  void rank_columns(const Kernels& kernels, const T* rows, std::int64_t width, std::int64_t count,
                     std::uint16_t* ranks) const {
-    rank(rows, width, count, ranks, kBlock, 1);
+    rank(kernels, rows, width, count, ranks, kBlock, 1);
   }
   template <class T>
-  void rank_rows(const T* rows, std::int64_t width, std::int64_t count,
+  void rank_rows(const Kernels& kernels, const T* rows, std::int64_t width, std::int64_t count,
                  std::uint16_t* ranks) const {
-    rank(rows, width, count, ranks, 1, columns());
+    rank(kernels, rows, width, count, ranks, 1, columns());
   }
 
   // The leaves, as nodes of the forest, at which kGroup rows of a block end.
@@ -79,15 +79,13 @@ class RankedForest {
 
   struct Column {
     std::int32_t feature;
-    bool strict;
     bool missing_first;
-    std::size_t begin, end;  // of thresholds_
-    auto operator<=>(const Column&) const = default;
+    std::size_t scale;
   };
 
   template <class T>
-  void rank(const T* rows, std::int64_t width, std::int64_t count, std::uint16_t* ranks,
-            std::int64_t column_step, std::int64_t row_step) const;
+  void rank(const Kernels& kernels, const T* rows, std::int64_t width, std::int64_t count,
+            std::uint16_t* ranks, std::int64_t column_step, std::int64_t row_step) const;
 
   static std::uint32_t next(const Slot& slot, const std::uint16_t* ranks, std::size_t step) {
     return slot.next + (ranks[slot.column * step] > slot.rank ? 1U : 0U);
@@ -115,8 +113,8 @@ class RankedForest {
     }
   }
 
-  std::vector<double> thresholds_;  // of each feature, growing
-  std::vector<Column> columns_;     // those of a feature together
+  std::vector<Scale> scales_;    // of features' thresholds
+  std::vector<Column> columns_;  // those of a scale together
   std::vector<Slot> slots_;
   std::vector<std::int32_t> nodes_;  // of the forest, by slot
   std::vector<std::uint32_t> roots_;

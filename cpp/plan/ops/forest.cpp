@@ -194,7 +194,7 @@ class FeatureEnsemble {
       block.rows = std::min(kRows, count - begin);
       votes_.begin(block);
       if (block.rows <= few_rows_) {
-        walk(block);
+        walk(context, block);
       } else {
         search(context, block, walker);
       }
@@ -204,9 +204,9 @@ class FeatureEnsemble {
 
   // A few rows down all trees, some trees at a time.
   template <class T>
-  void walk(const Block<T>& block) const {
+  void walk(Context& context, const Block<T>& block) const {
     constexpr std::size_t kGroup = RankedForest::kGroup;
-    ranked_->rank_rows(block.x, block.width, block.rows, block.halves);
+    ranked_->rank_rows(context.kernels, block.x, block.width, block.rows, block.halves);
     const T* weights = nullptr;
     if constexpr (std::is_same_v<T, float>) {
       weights = narrow_slot_weights_.data();
@@ -233,9 +233,9 @@ class FeatureEnsemble {
   template <class T>
   void search(Context& context, const Block<T>& block,
               const std::optional<Walker<T>>& walker) const {
-    search_.rank(block.x, block.rows, block.width, block.bytes);
+    search_.rank(context.kernels, block.x, block.rows, block.width, block.bytes);
     if (ranked_ && !searches_all_) {
-      ranked_->rank_columns(block.x, block.width, block.rows, block.halves);
+      ranked_->rank_columns(context.kernels, block.x, block.width, block.rows, block.halves);
     }
     for (std::size_t tree = 0; tree < votes_.trees(); ++tree) {
       if (!votes_.targets(tree).empty()) {
@@ -265,9 +265,8 @@ class FeatureEnsemble {
     search_.find(context.kernels, tree, block.bytes, rows, leaves.data());
     const std::span<const std::int32_t> targets = votes_.targets(tree);
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      T* scores = block.scores + targets[i] * kRows;
-      const T* weights = votes_.weights<T>(tree, i);
-      for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[leaves[r]];
+      votes_.add(context.kernels, votes_.weights<T>(tree, i), search_.leaves(tree).size(),
+                 leaves.data(), targets[i], block);
     }
   }
 

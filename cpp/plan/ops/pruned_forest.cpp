@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -27,21 +27,27 @@ constexpr auto kRows = static_cast<std::int64_t>(kForestRows);
 class Places {
  public:
   explicit Places(const OpSpec& spec)
-      : columns_(elements_of<std::int32_t>(spec.attributes, "columns")),
-        strict_(elements_of<std::uint8_t>(spec.attributes, "strict", DType::kBool)),
-        start_(elements_of<std::int32_t>(spec.attributes, "start")),
-        thresholds_(elements_of<double>(spec.attributes, "thresholds")) {
+      : columns_(elements_of<std::int32_t>(spec.attributes, "columns")) {
+    const auto strict = elements_of<std::uint8_t>(spec.attributes, "strict", DType::kBool);
+    const auto start = elements_of<std::int32_t>(spec.attributes, "start");
+    const auto thresholds = elements_of<double>(spec.attributes, "thresholds");
     const std::size_t scales = columns_.size();
-    bool fits = strict_.size() == scales && start_.size() == scales + 1 && start_.front() == 0 &&
-                static_cast<std::size_t>(start_.back()) == thresholds_.size() &&
-                std::is_sorted(start_.begin(), start_.end());
+    bool fits = strict.size() == scales && start.size() == scales + 1 && start.front() == 0 &&
+                static_cast<std::size_t>(start.back()) == thresholds.size() &&
+                std::is_sorted(start.begin(), start.end());
     std::int32_t most = 0;
     for (std::size_t i = 0; fits && i < scales; ++i) {
-      fits = columns_[i] >= 0;
       width_ = std::max(width_, columns_[i] + std::int64_t{1});
-      most = std::max(most, start_[i + 1] - start_[i] + 1);
+      most = std::max(most, start[i + 1] - start[i] + 1);
+      fits = columns_[i] >= 0 && most <= kMostPlace;
+      if (!fits) break;
+      const double* first = thresholds.data() + start[i];
+      const std::span own(first, static_cast<std::size_t>(start[i + 1] - start[i]));
+      const auto falls = [](double a, double b) { return !(a < b); };
+      if (std::ranges::adjacent_find(own, falls) != own.end()) fail("the thresholds do not rise");
+      scales_.emplace_back(own, strict[i] != 0);
     }
-    if (!fits || most > kMostPlace) fail("the thresholds do not fit together");
+    if (!fits) fail("the thresholds do not fit together");
     dtype_ = most < 256 ? DType::kUint8 : DType::kUint16;
   }
 
@@ -53,44 +59,35 @@ class Places {
     const Shape shape{matrix.shape[0], static_cast<std::int64_t>(columns_.size())};
     out[0].tensor = allocate(context, dtype_, shape);
     const bool bytes = dtype_ == DType::kUint8;
-    if (wide && bytes) place<double, std::uint8_t>(matrix, out[0].tensor);
-    if (wide && !bytes) place<double, std::uint16_t>(matrix, out[0].tensor);
-    if (!wide && bytes) place<float, std::uint8_t>(matrix, out[0].tensor);
-    if (!wide && !bytes) place<float, std::uint16_t>(matrix, out[0].tensor);
+    if (wide && bytes) place<double, std::uint8_t>(context.kernels, matrix, out[0].tensor);
+    if (wide && !bytes) place<double, std::uint16_t>(context.kernels, matrix, out[0].tensor);
+    if (!wide && bytes) place<float, std::uint8_t>(context.kernels, matrix, out[0].tensor);
+    if (!wide && !bytes) place<float, std::uint16_t>(context.kernels, matrix, out[0].tensor);
   }
 
  private:
   static constexpr std::int32_t kMostPlace = 65535;
 
   template <class T, class To>
-  void place(const Tensor& matrix, const Tensor& made) const {
+  void place(const Kernels& kernels, const Tensor& matrix, const Tensor& made) const {
     const std::int64_t count = matrix.shape[0], width = matrix.shape[1];
     const auto scales = static_cast<std::int64_t>(columns_.size());
-    std::array<double, kForestRows> values;
-    std::array<std::uint32_t, kForestRows> places;
+    std::array<std::uint16_t, kForestRows> places;
     for (std::int64_t begin = 0; begin < count; begin += kRows) {
       const std::int64_t rows = std::min(kRows, count - begin);
-      const std::span<const double> given(values.data(), static_cast<std::size_t>(rows));
+      const auto given = static_cast<std::size_t>(rows);
       for (std::size_t i = 0; i < columns_.size(); ++i) {
         const T* x = matrix.as<T>() + begin * width + columns_[i];
-        for (std::size_t r = 0; r < given.size(); ++r, x += width) {
-          values[r] = static_cast<double>(*x);
-        }
-        const std::size_t length = static_cast<std::size_t>(start_[i + 1] - start_[i]);
-        find_places<double>({thresholds_.data() + start_[i], length}, strict_[i] != 0, given,
-                            places.data());
+        const auto missing = static_cast<std::uint16_t>(scales_[i].size() + 1);
+        scales_[i].find(kernels, x, static_cast<std::size_t>(width), given, missing, places.data());
         To* to = made.as<To>() + begin * scales + static_cast<std::int64_t>(i);
-        for (std::size_t r = 0; r < given.size(); ++r, to += scales) {
-          *to = static_cast<To>(std::isnan(given[r]) ? length + 1 : places[r]);
-        }
+        for (std::size_t r = 0; r < given; ++r, to += scales) *to = static_cast<To>(places[r]);
       }
     }
   }
 
   std::vector<std::int32_t> columns_;
-  std::vector<std::uint8_t> strict_;
-  std::vector<std::int32_t> start_;
-  std::vector<double> thresholds_;
+  std::vector<Scale> scales_;
   std::int64_t width_ = 0;
   DType dtype_ = DType::kUint8;
 };
@@ -151,7 +148,7 @@ class PruneForest {
     std::fill_n(to, rows * words, std::uint16_t{0});
     for (std::int64_t r = 0; r < rows; ++r, to += words) {
       turn_places(places, r, 1, 0, 1, own.data());
-      division_.rank(false, own.data(), 1, 1, ranks.data());
+      division_.rank(context.kernels, false, own.data(), 1, 1, ranks.data());
       division_.prune(ranks.data(), to);
     }
   }
@@ -229,7 +226,7 @@ class PrunedEnsemble {
         turn_places(places, begin, block.rows, first, kRows, turned.as<std::uint16_t>());
         first += places.shape[1];
       }
-      division_.rank(true, turned.as<std::uint16_t>(), kForestRows,
+      division_.rank(context.kernels, true, turned.as<std::uint16_t>(), kForestRows,
                      static_cast<std::size_t>(block.rows), ranks.as<std::int8_t>());
       const auto* words = state.as<std::uint16_t>() + (shared ? 0 : begin * state.strides[0]);
       votes_.begin(block);
@@ -260,11 +257,11 @@ class PrunedEnsemble {
                                      found.data());
     }
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      T* scores = block.scores + targets[i] * kRows;
-      std::array<T, 256> weights;
+      std::array<T, kForestLeaves> weights;
       const T* all = votes_.weights<T>(tree, i);
       for (std::size_t j = 0; j < pruned.leaves.size(); ++j) weights[j] = all[pruned.leaves[j]];
-      for (std::size_t r = 0; r < rows; ++r) scores[r] += weights[found[r]];
+      votes_.add(context.kernels, weights.data(), pruned.leaves.size(), found.data(), targets[i],
+                 block);
     }
     if (!targets.empty()) return;
     const std::span<const std::int32_t> nodes = division_.leaves(tree);

@@ -50,6 +50,8 @@ _LINKS: Mapping[str, str] = {
     "count:poisson": "exp",
     "reg:gamma": "exp",
     "reg:tweedie": "exp",
+    "survival:cox": "exp",
+    "survival:aft": "exp",
     "multi:softprob": "softmax",
     "multi:softmax": "argmax",
 }
@@ -165,7 +167,7 @@ def read_xgboost(source: Source) -> Imported:
         raise learner.fail(f"objective {objective!r} needs several classes")
     base = _margins(settings, objective, targets)
     assembly = Assembly(Comparison.LESS, np.float32, width, where)
-    for tree in _trees(learner.fields("gradient_booster"), targets, width):
+    for tree in _trees(learner.fields("gradient_booster"), targets, width, _best_rounds(learner)):
         assembly.add(tree)
     names = _names(learner, width) if source.names_columns else ()
     return imported(assembly.forest(targets, base), np.float32, width, names, Ending(link))
@@ -201,7 +203,30 @@ def _margins(settings: _Fields, objective: str, targets: int) -> Array:
     return np.full(targets, given, np.float32)
 
 
-def _trees(booster: _Fields, targets: int, width: int) -> list[Tree]:
+def _best_rounds(learner: _Fields) -> int | None:
+    """Rounds that count in predictions, where not all do: those of estimators in scikit-learn's manner stop
+    at the best one, and a file tells that it is of such an estimator."""
+    attributes = learner.fields("attributes") if "attributes" in learner.value else None
+    if attributes is None or not {"scikit_learn", "best_iteration"} <= attributes.value.keys():
+        return None
+    return attributes.number("best_iteration") + 1
+
+
+def _counting(model: _Fields, count: int, targets: int, rounds: int) -> int:
+    """The trees of the first rounds."""
+    if "iteration_indptr" in model.value:
+        ends = model.whole("iteration_indptr", None)
+        if not len(ends) or ends[0] != 0 or ends[-1] != count or (np.diff(ends) < 0).any():
+            raise model.fail(f"iteration_indptr: expected numbers that grow from 0 to {count}")
+    else:
+        each = targets * model.fields("gbtree_model_param").number("num_parallel_tree", "1")
+        ends = np.arange(0, count + 1, max(each, 1))
+    if not 0 < rounds < len(ends):
+        raise model.fail(f"best_iteration: expected one of the {len(ends) - 1} rounds, got {rounds - 1}")
+    return int(ends[rounds])
+
+
+def _trees(booster: _Fields, targets: int, width: int, rounds: int | None) -> list[Tree]:
     kind = booster.text("name")
     weights: Array | None = None
     if kind == "dart":
@@ -221,8 +246,9 @@ def _trees(booster: _Fields, targets: int, width: int) -> list[Tree]:
         raise model.fail(f"tree_info: expected numbers below {targets}")
     if weights is not None and (len(weights) != count or not np.isfinite(weights).all()):
         raise model.fail(f"weight_drop: expected {count} numbers")
+    counting = count if rounds is None else _counting(model, count, targets, rounds)
     made = []
-    for place, value in enumerate(trees):
+    for place, value in enumerate(trees[:counting]):
         tree = _tree(_Fields(f"{model.where}: tree {place}", value), width)
         factor = np.float32(1) if weights is None else weights[place]
         made.append(replace(tree, values=tree.values * factor, target=int(groups[place])))
