@@ -9,10 +9,8 @@
 namespace pyrec {
 namespace {
 
-// Compilers make vectors of bytes of any ISA's width, but are slow with wider ones.
-constexpr std::size_t kByteLanes = kLanes < 4 ? 16 : 4 * kLanes;
+constexpr std::size_t kByteLanes = 4 * kLanes;
 using Bytes = std::uint8_t __attribute__((vector_size(kByteLanes)));
-using SignedBytes = std::int8_t __attribute__((vector_size(kByteLanes)));
 
 template <std::size_t kParts>
 void find_leaves(const LeafTest* tests, const std::uint16_t* counts, std::size_t planes,
@@ -24,13 +22,13 @@ void find_leaves(const LeafTest* tests, const std::uint16_t* counts, std::size_t
     for (Bytes& part : kept) part = ~Bytes{};
     for (const LeafTest* end = tests + *counts; tests != end; ++tests) {
       const std::int8_t* column = ranks + std::size_t{tests->column} * kForestRows;
-      const SignedBytes limit = SignedBytes{} + tests->limit;
+      const VecBytes limit = VecBytes{} + tests->limit;
       const Bytes keep = Bytes{} + tests->keep;
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < kParts; ++i) {
-        SignedBytes rank;
+        VecBytes rank;
         std::memcpy(&rank, column + i * kByteLanes, sizeof(rank));
-        kept[i] &= reinterpret_cast<Bytes>(limit > rank) | keep;
+        kept[i] &= ~reinterpret_cast<Bytes>(not_less(rank, limit)) | keep;
       }
     }
     const auto base = static_cast<std::uint8_t>(8 * plane);
@@ -69,38 +67,29 @@ void find_answers_u8(const LeafTest* tests, std::size_t count, const std::int8_t
   for (std::size_t begin = 0; begin < rows; begin += kByteLanes) {
     Bytes found{};
     for (const LeafTest* test = tests; test != tests + count; ++test) {
-      SignedBytes rank;
+      VecBytes rank;
       std::memcpy(&rank, ranks + std::size_t{test->column} * kForestRows + begin, sizeof(rank));
-      const SignedBytes limit = SignedBytes{} + test->limit;
-      found |= reinterpret_cast<Bytes>(limit > rank) & (Bytes{} + test->keep);
+      const VecBytes limit = VecBytes{} + test->limit;
+      found |= ~reinterpret_cast<Bytes>(not_less(rank, limit)) & (Bytes{} + test->keep);
     }
     std::memcpy(answers + begin, &found, sizeof(found));
   }
 }
 
 using Doubles = double __attribute__((vector_size(sizeof(VecF))));
-using Words = std::uint64_t __attribute__((vector_size(sizeof(VecF))));
-using LaneBytes = std::uint8_t __attribute__((vector_size(kLanes)));
-using WordBytes = std::uint8_t __attribute__((vector_size(kLanes / 2)));
 
 // Adds of each lane's leaf the number in a table.
 template <std::size_t kVectors>
 void add_looked_up(const VecF (&table)[kVectors], const std::uint8_t* leaves, float* scores) {
-  LaneBytes found;
-  std::memcpy(&found, leaves, sizeof(found));
-  store(scores, load(scores) + look_up(table, __builtin_convertvector(found, VecI)));
+  store(scores, load(scores) + look_up(table, load_bytes(leaves)));
 }
 
 // The same in a table of float64, both halves of which are looked up.
 template <std::size_t kVectors>
 void add_looked_up(const VecF (&table)[kVectors], const std::uint8_t* leaves, double* scores) {
-  WordBytes found;
-  std::memcpy(&found, leaves, sizeof(found));
-  const Words place = __builtin_convertvector(found, Words) << 1;
-  const auto index = reinterpret_cast<VecI>(place | (place | 1) << 32);
   Doubles sum;
   std::memcpy(&sum, scores, sizeof(sum));
-  sum += reinterpret_cast<Doubles>(look_up(table, index));
+  sum += reinterpret_cast<Doubles>(look_up(table, load_doubled(leaves)));
   std::memcpy(scores, &sum, sizeof(sum));
 }
 

@@ -264,6 +264,15 @@ inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
   return integers(each<std::uint32_t, 16>(
       [&](auto i) { return before[i] + static_cast<std::uint32_t>(sums[i]); }));
 }
+inline __m512i subs_epi8(__m512i a, __m512i b) {
+  return integers(
+      binary<std::int8_t>(a, b, [](auto x, auto y) { return saturated<std::int8_t>(x - y); }));
+}
+inline __m512i shuffle_epi8(__m512i a, __m512i order) {
+  const auto x = lanes<std::uint8_t>(a), at = lanes<std::uint8_t>(order);
+  return integers(each<std::uint8_t, 64>(
+      [&](auto i) { return at[i] < 128 ? x[i - i % 16 + at[i] % 16] : std::uint8_t{0}; }));
+}
 inline __m512i add_epi16(__m512i a, __m512i b) {
   return integers(binary<std::uint16_t>(
       a, b, [](auto x, auto y) { return static_cast<std::uint16_t>(x + y); }));
@@ -273,11 +282,6 @@ inline __m512i add_epi32(__m512i a, __m512i b) {
 }
 inline __m512i max_epu32(__m512i a, __m512i b) {
   return integers(binary<std::uint32_t>(a, b, [](auto x, auto y) { return std::max(x, y); }));
-}
-inline __m512i mask_add_epi32(__m512i from, unsigned mask, __m512i a, __m512i b) {
-  const auto kept = lanes<std::int32_t>(from), sum = lanes<std::int32_t>(add_epi32(a, b));
-  return integers(
-      each<std::int32_t, 16>([&](std::size_t i) { return has(mask, i) ? sum[i] : kept[i]; }));
 }
 inline __m512i slli_epi32(__m512i x, unsigned count) {
   return integers(unary<std::uint32_t>(x, [&](std::uint32_t v) { return v << count; }));
@@ -406,7 +410,6 @@ inline std::uint32_t reduce_max_epu32(__m512i x) {
 #define _mm512_loadu_si512 pyrec::emulated::loadu_si512
 #define _mm512_madd_epi16 pyrec::emulated::madd_epi16
 #define _mm512_maddubs_epi16 pyrec::emulated::maddubs_epi16
-#define _mm512_mask_add_epi32 pyrec::emulated::mask_add_epi32
 #define _mm512_mask_blend_ps pyrec::emulated::mask_blend_ps
 #define _mm512_mask_storeu_ps pyrec::emulated::mask_storeu_ps
 #define _mm512_maskz_compress_epi32 pyrec::emulated::maskz_compress_epi32
@@ -430,12 +433,14 @@ inline std::uint32_t reduce_max_epu32(__m512i x) {
 #define _mm512_set1_ps pyrec::emulated::set1_ps
 #define _mm512_set_epi32 pyrec::emulated::set_epi32
 #define _mm512_setzero_ps() pyrec::emulated::set1_ps(0.0f)
+#define _mm512_shuffle_epi8 pyrec::emulated::shuffle_epi8
 #define _mm512_shuffle_f32x4 pyrec::emulated::shuffle_f32x4
 #define _mm512_shuffle_ps pyrec::emulated::shuffle_ps
 #define _mm512_slli_epi32 pyrec::emulated::slli_epi32
 #define _mm512_sqrt_ps pyrec::emulated::sqrt_ps
 #define _mm512_storeu_ps pyrec::emulated::storeu
 #define _mm512_storeu_si512 pyrec::emulated::storeu
+#define _mm512_subs_epi8 pyrec::emulated::subs_epi8
 #define _mm512_test_epi32_mask pyrec::emulated::test_epi32_mask
 #define _mm512_unpackhi_ps pyrec::emulated::unpackhi_ps
 #define _mm512_unpacklo_ps pyrec::emulated::unpacklo_ps

@@ -112,6 +112,10 @@ inline std::uint32_t nonzero_lanes(VecF x) {
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm256_blendv_ps(no, yes, mask); }
 
+using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
+// All bits of each byte of a that is not less than that of b.
+inline VecBytes not_less(VecBytes a, VecBytes b) { return ~(b > a); }
+
 // Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
 constexpr bool kLooksUp = false;
 template <std::size_t kVectors>
@@ -221,6 +225,16 @@ inline VecU multiply_pairs(VecI a, VecI b) {
 
 inline VecI load(const std::int32_t* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+// A byte in each lane.
+inline VecI load_bytes(const std::uint8_t* p) {
+  return reinterpret_cast<VecI>(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+// Of each of kLanes / 2 bytes twice its number, and one more.
+inline VecI load_doubled(const std::uint8_t* p) {
+  const VecI x{p[0], p[0], p[1], p[1], p[2], p[2], p[3], p[3]};
+  return 2 * x + VecI{0, 1, 0, 1, 0, 1, 0, 1};
 }
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

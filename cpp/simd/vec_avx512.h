@@ -118,9 +118,7 @@ inline unsigned count_bits(std::uint64_t x) {
 }
 // One more in the lanes of the mask.
 inline VecU count_up(VecU x, Mask mask) {
-  const __m512i counted = reinterpret_cast<__m512i>(x);
-  return reinterpret_cast<VecU>(
-      _mm512_mask_add_epi32(counted, mask, counted, _mm512_set1_epi32(1)));
+  return bits(_mm512_mask_blend_ps(mask, from_bits(x), from_bits(x + 1)));
 }
 // How many of 16 numbers are less than x, which is in all lanes.
 inline std::size_t count_less_of_16(const float* p, VecF x) { return count_bits(less(load(p), x)); }
@@ -129,6 +127,15 @@ inline std::uint32_t nonzero_lanes(VecF x) {
   return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm512_mask_blend_ps(mask, no, yes); }
+
+using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
+// All bits of each byte of a that is not less than that of b: a shuffle gives zero where the sign
+// of their difference is set. Masks would take a way round.
+inline VecBytes not_less(VecBytes a, VecBytes b) {
+  const __m512i difference =
+      _mm512_subs_epi8(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+  return reinterpret_cast<VecBytes>(_mm512_shuffle_epi8(_mm512_set1_epi32(-1), difference));
+}
 
 // Of each lane the number index[i] of a table, of which there are a power of two vectors.
 constexpr bool kLooksUp = true;
@@ -248,6 +255,19 @@ inline VecU multiply_pairs(VecI a, VecI b) {
 }
 
 inline VecI load(const std::int32_t* p) { return reinterpret_cast<VecI>(_mm512_loadu_si512(p)); }
+// A byte in each lane.
+inline VecI load_bytes(const std::uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return reinterpret_cast<VecI>(_mm512_cvtepi8_epi32(bytes)) & 0xff;
+}
+// Of each of kLanes / 2 bytes twice its number, and one more.
+inline VecI load_doubled(const std::uint8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  const __m512i order = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+  const __m512i twice = _mm512_permutexvar_epi32(order, _mm512_cvtepi8_epi32(bytes));
+  return (reinterpret_cast<VecI>(twice) & 0xff) * 2 +
+         VecI{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1};
+}
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm512_loadu_si512(p));
 }

@@ -103,6 +103,10 @@ inline std::uint32_t nonzero_lanes(VecF x) {
 }
 inline VecF select(Mask mask, VecF yes, VecF no) { return mask ? yes : no; }
 
+using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
+// All bits of each byte of a that is not less than that of b.
+inline VecBytes not_less(VecBytes a, VecBytes b) { return ~(b > a); }
+
 // Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
 constexpr bool kLooksUp = false;
 template <std::size_t kVectors>
@@ -234,6 +238,12 @@ inline VecI load(const std::int32_t* p) {
   VecI x;
   __builtin_memcpy(&x, p, sizeof x);
   return x;
+}
+// A byte in each lane.
+inline VecI load_bytes(const std::uint8_t* p) { return VecI{p[0], p[1], p[2], p[3]}; }
+// Of each of kLanes / 2 bytes twice its number, and one more.
+inline VecI load_doubled(const std::uint8_t* p) {
+  return 2 * VecI{p[0], p[0], p[1], p[1]} + VecI{0, 1, 0, 1};
 }
 inline VecI load_groups(const std::byte* p) {
   VecI x;

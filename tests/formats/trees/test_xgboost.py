@@ -64,6 +64,48 @@ def test_both_encodings_are_the_same_model() -> None:
     np.testing.assert_array_equal(text["score"], binary["score"])
 
 
+@pytest.mark.parametrize("case", ["logistic", "softprob", "dart", "forest"])
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_an_estimator_stops_at_its_best_round(case: str, ends: bool, rounds: int) -> None:
+    """As estimators in scikit-learn's manner predict, whose files tell so; of a booster all rounds count."""
+    x, *_ = kept(f"xgboost_{case}_3.2.0.json")
+    value = file_of(case)
+    booster = value["learner"]["gradient_booster"]
+    model = booster.get("gbtree", booster)["model"]
+    each = model["iteration_indptr"][1]
+    if not ends:
+        del model["iteration_indptr"]
+    value["learner"]["attributes"] = {"best_iteration": str(rounds - 1)}
+    everything = loaded(value).run({"X": x})
+    value["learner"]["attributes"]["scikit_learn"] = '{"_estimator_type": "classifier"}'
+    found = loaded(value).run({"X": x})
+    del value["learner"]["attributes"]["scikit_learn"]
+    model["trees"], model["tree_info"] = model["trees"][: rounds * each], model["tree_info"][: rounds * each]
+    model["gbtree_model_param"]["num_trees"] = str(rounds * each)
+    model.pop("iteration_indptr", None)
+    if case == "dart":
+        booster["weight_drop"] = booster["weight_drop"][: rounds * each]
+    expected = loaded(value).run({"X": x})
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+        assert (rounds == 3) == np.array_equal(found[name], everything[name])
+
+
+@pytest.mark.parametrize("best", ["3", "-1", "all"])
+def test_a_best_round_that_is_none_is_refused(best: str) -> None:
+    value = file_of("logistic")
+    value["learner"]["attributes"] = {"best_iteration": best, "scikit_learn": "{}"}
+    with pytest.raises(ModelError, match="best_iteration"):
+        loaded(value)
+    value["learner"]["attributes"]["best_iteration"] = "0"
+    model = value["learner"]["gradient_booster"]["model"]
+    for ends in ([], [0], [1, 3], [0, 2, 1, 3], [0, 1, 2]):
+        model["iteration_indptr"] = ends
+        with pytest.raises(ModelError, match="iteration_indptr"):
+            loaded(value)
+
+
 def test_features_are_inputs_by_name() -> None:
     x, predicted, raw = kept("xgboost_logistic_3.2.0.json")
     model = pi.load(MODELS / "xgboost_logistic_3.2.0.json")

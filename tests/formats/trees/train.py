@@ -142,6 +142,7 @@ XGBOOST: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ("real", {"objective": f"reg:{name}"}) for name in ("pseudohubererror", "absoluteerror")},
     **{name: ("positive", {"objective": f"reg:{name}"}) for name in ("squaredlogerror", "gamma", "tweedie")},
     "poisson": ("positive", {"objective": "count:poisson"}),
+    **{name: ("positive", {"objective": f"survival:{name}"}) for name in ("cox", "aft")},
     "reg_logistic": ("share", {"objective": "reg:logistic"}),
     "logistic": ("yes", {"objective": "binary:logistic"}),
     "base_score": ("yes", {"objective": "binary:logistic", "base_score": 0.3}),
@@ -178,6 +179,9 @@ def train_xgboost(chosen: list[str]) -> None:
             enable_categorical=not plain,
             **ranked,
         )
+        if case == "aft":
+            data.set_float_info("label_lower_bound", wanted[label])
+            data.set_float_info("label_upper_bound", wanted[label] + 1)
         settings = {} if case == "linear" else {"max_depth": 3, "max_cat_to_onehot": 6}
         model = xgboost.train({**settings, **options}, data, 3)
         name = f"{case}_{xgboost.__version__}"
