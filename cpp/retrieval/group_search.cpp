@@ -22,7 +22,7 @@ constexpr std::size_t kManyEntries = 1 << 11;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 // So many near scores that they stay in cache.
-constexpr std::size_t kNear = 1 << 20;
+constexpr std::size_t kNear = 1 << 21;
 
 // Of a sample's best scores the number of one that at least k of all reach, unless chance has it
 // that a sample has as many as in one of ten thousand.
