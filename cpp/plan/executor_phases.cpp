@@ -65,11 +65,12 @@ std::int64_t Executor::least_tile() const { return std::min(kLeastTile, tile_row
 
 // Where tiles end that threads share; equal ones for a thread alone.
 std::vector<std::int64_t> Executor::shared_tiles(std::int64_t rows, std::int64_t threads) const {
-  constexpr std::int64_t kLast = 8;  // of a tile, which is about as much work whatever its rows
+  constexpr std::int64_t kLast = 8;     // of a tile, which is about as much work whatever its rows
+  constexpr std::int64_t kPortion = 1;  // a row of a small tile takes longer
   const std::int64_t last = std::clamp<std::int64_t>(tile_rows_ / kLast, 1, kLeastTile);
   const std::int64_t step = std::min<std::int64_t>(8, last);  // kernels have no remainder for 8
   const std::int64_t least = threads == 1 ? tile_rows_ : last / step * step;
-  return falling_parts(rows, threads, least, tile_rows_, step);
+  return falling_parts(rows, threads, least, tile_rows_, step, kPortion);
 }
 
 void Executor::run_phase(Call& call, std::size_t index) const {

@@ -77,8 +77,9 @@ Scan& GroupSearch::scan_of(Scans& scans, std::size_t worker, QueryGroup& group) 
 std::vector<std::size_t> GroupSearch::parts() const {
   const std::size_t threads = pool_.threads(), blocks = index_.blocks();
   if (threads == 1) return {blocks};
+  constexpr std::size_t kPortion = 3;
   return falling_parts(blocks, threads, kLeastPart, blocks / kStretch * kStretch + kStretch,
-                       kStretch);
+                       kStretch, kPortion);
 }
 
 GroupSearch::Found GroupSearch::found_by(const Scans& scans, std::size_t queries) {
