@@ -4,12 +4,10 @@
 // them out. What they wait for is memory, which a core reads fastest row by row in a few streams.
 
 #include "kernels/panels.inl.h"
+#include "kernels/prefetch.inl.h"
 
 namespace pyrec {
 namespace {
-
-// Bytes of one stream that are read before some of the next.
-constexpr std::size_t kTurnBytes = 1024;
 
 // Queries whose sums of long rows stay in cache beside what is read.
 constexpr std::size_t kTurnQueries = 4;
@@ -56,11 +54,21 @@ template <int kSteps>
   store(block.scores + q * kScreenItems + first, scores);
 }
 
+// What comes so much later is brought into cache.
+[[gnu::always_inline]] inline void prefetch_ahead(const std::byte* row, std::size_t bytes) {
+  if constexpr (kBytesAhead > 0) {
+    for (std::size_t at = 0; at < bytes; at += kLineBytes) {
+      __builtin_prefetch(row + kBytesAhead + at);
+    }
+  }
+}
+
 // Items `begin` to `end` of each block, one block after the other.
 template <class Sum, class Block, class Dot, class Score>
 [[gnu::always_inline]] inline void multiply_short_rows(std::size_t m, const Block* blocks,
-                                                       std::size_t count, std::size_t begin,
-                                                       std::size_t end, Dot dot, Score score) {
+                                                       std::size_t count, std::size_t bytes,
+                                                       std::size_t begin, std::size_t end, Dot dot,
+                                                       Score score) {
   for (std::size_t s = 0; s < count; ++s) {
     const Block& block = blocks[s];
     for (std::size_t q = 0; q < m; ++q) {
@@ -68,7 +76,10 @@ template <class Sum, class Block, class Dot, class Score>
         const std::byte* row = block.rows + i * block.step;
         Sum sums[kLanes];
 #pragma GCC unroll 16
-        for (std::size_t r = 0; r < kLanes; ++r) sums[r] = dot(q, row + r * block.step);
+        for (std::size_t r = 0; r < kLanes; ++r) {
+          if (q == 0) prefetch_ahead(row + r * block.step, bytes);
+          sums[r] = dot(q, row + r * block.step);
+        }
         put(block, q, i, score(q, block, i, sum_each(sums)));
       }
     }
@@ -115,7 +126,8 @@ inline void multiply_rows(std::size_t m, const Block* blocks, std::size_t count,
   }
   const std::size_t together = turn / kLanes * kLanes;
   for (std::size_t i = 0; i < kScreenItems; i += together) {
-    multiply_short_rows<Sum>(m, blocks, count, i, smaller(i + together, kScreenItems), dot, score);
+    multiply_short_rows<Sum>(m, blocks, count, bytes, i, smaller(i + together, kScreenItems), dot,
+                             score);
   }
 }
 

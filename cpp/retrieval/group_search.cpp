@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include "core/falling_parts.h"
+#include "selection/sort_entries.h"
 
 namespace pyrec {
 
@@ -38,10 +38,7 @@ bool is_above(Entry entry, Entry other) { return entry >> 32 > other >> 32; }
 
 GroupSearch::Found GroupSearch::find(QueryGroup& group) {
   Found found = has_few(group) ? search_nearly(group) : search_many(group);
-  const auto finish = [&](std::size_t query, std::size_t) {
-    keep_first(found[query], group.k);
-    std::sort(found[query].begin(), found[query].end(), std::greater<>{});
-  };
+  const auto finish = [&](std::size_t query, std::size_t) { sort_first(found[query], group.k); };
   if (found.size() * group.k >= kManyEntries) {
     pool_.run(found.size(), finish);
   } else {

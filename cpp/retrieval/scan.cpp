@@ -145,8 +145,10 @@ void Scan::look_at_stretches(std::size_t begin, std::size_t end) {
     if (!group_.bounds.reach(bounds_of(at, last), least_, reach_)) continue;
     for (std::size_t block = at; block < last; ++block) {
       Watch::check();
+      const std::size_t next = std::min(block + 1, end - 1);
+      index_.prefetch_details(next);
       if (block % kSample == 0 || present(block) == 0) continue;
-      multiply_or_screen(block, std::min(block + 1, end - 1));
+      multiply_or_screen(block, next);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "core/watch.h"
 #include "retrieval/prefetch.h"
 #include "retrieval/scan.h"
+#include "selection/reached.h"
 
 namespace pyrec {
 
@@ -22,41 +23,7 @@ constexpr std::size_t kAhead = 4 * kScreenStreams;
 // Vectors that are on their way before the first of them is multiplied.
 constexpr std::size_t kTogether = 8 * kBlock;
 
-// Looks for a bound between two scores.
-constexpr int kRounds = 40;
-
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
-
-std::size_t count_from(std::span<const float> scores, float least) {
-  std::uint32_t count = 0;
-  for (const float score : scores) count += score >= least ? 1 : 0;
-  return count;
-}
-
-// What at least so many of some scores reach, and as a rule few more; minus infinity where fewer
-// are finite.
-float reached_by(std::span<const float> scores, std::size_t wanted) {
-  float least = std::numeric_limits<float>::infinity(), most = kLowest;
-  std::size_t finite = 0;
-  for (const float score : scores) {
-    finite += score > kLowest ? 1 : 0;
-    least = std::min(least, score > kLowest ? score : least);
-    most = std::max(most, score);
-  }
-  if (finite < wanted) return kLowest;
-  for (int round = 0; round < kRounds; ++round) {
-    const float middle = least + (most - least) / 2;
-    if (!(middle > least && middle < most)) break;
-    const std::size_t count = count_from(scores, middle);
-    if (count < wanted) {
-      most = middle;
-      continue;
-    }
-    least = middle;
-    if (count <= wanted + wanted / 8) break;
-  }
-  return least;
-}
 
 }  // namespace
 

@@ -37,7 +37,9 @@ class Best {
   static float below(float least) {
     constexpr float kNormal = std::numeric_limits<float>::min();
     if (std::abs(least) <= kNormal) return -2 * kNormal;
-    return std::nextafter(least, -std::numeric_limits<float>::infinity());
+    if (least == -std::numeric_limits<float>::infinity()) return least;
+    // The next of the numbers, which their bits count.
+    return std::bit_cast<float>(std::bit_cast<std::int32_t>(least) + (least > 0 ? -1 : 1));
   }
 
   // Of several that divide the scores among them, each is told how many they are: when each has

@@ -1,6 +1,7 @@
 #include "selection/top_k.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -8,6 +9,8 @@
 #include "core/watch.h"
 #include "selection/best.h"
 #include "selection/entries.h"
+#include "selection/reached.h"
+#include "selection/sort_entries.h"
 
 namespace pyrec {
 namespace {
@@ -36,6 +39,51 @@ float likely_least(std::span<const float> scores, std::size_t k) {
   keep_first(sample, rank);
   const Entry least = *std::min_element(sample.begin(), sample.end());
   return is_number(least) ? score_of(least) : kNone;
+}
+
+std::vector<Entry> all_entries(std::span<const float> scores) {
+  std::vector<Entry> entries(scores.size());
+  for (std::size_t i = 0; i < scores.size(); ++i) entries[i] = entry_of(scores[i], i);
+  return entries;
+}
+
+// What at least k scores reach: the largest of many groups each. Minus infinity where groups would
+// be small; of scores that stay in cache, as they are read twice.
+float reached_by_groups(const Kernels& kernels, std::span<const float> scores, std::size_t k) {
+  constexpr std::size_t kLargest = 128, kMost = std::size_t{1} << 15, kSpare = 4;
+  const std::size_t n = scores.size();
+  const std::size_t size = std::min(kLargest, n / (kSpare * k) / kRun * kRun);
+  if (size == 0 || n > kMost) return kNone;
+  std::array<float, kMost / kRun> largest;
+  std::size_t groups = 0;
+  for (std::size_t begin = 0; begin + size <= n; begin += size) {
+    const float most = kernels.max_f32(scores.data() + begin, size);
+    if (!std::isnan(most)) largest[groups++] = most;
+  }
+  if (groups < k) return kNone;
+  const auto last = largest.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+  std::nth_element(largest.begin(), last, largest.begin() + static_cast<std::ptrdiff_t>(groups),
+                   std::greater<>{});
+  return *last;
+}
+
+// Few scores of which many are wanted: the k first and as a rule few more, by rising rows.
+std::vector<Entry> first_of_few(const Kernels& kernels, std::span<const float> scores,
+                                std::size_t k) {
+  const float least = reached_by(scores, k);
+  if (least == kNone) return all_entries(scores);
+  std::array<std::uint32_t, kFew> found;
+  const std::size_t count =
+      kernels.find_above_f32(scores.data(), scores.size(), Best::below(least), found.data());
+  std::vector<Entry> entries;
+  entries.reserve(count);
+  std::size_t equal = 0;
+  for (const std::uint32_t row : std::span(found).first(count)) {
+    // Of those that are as good, later ones are not among the first.
+    if (scores[row] == least && equal++ >= k) continue;
+    entries.push_back(entry_of(scores[row], row));
+  }
+  return entries;
 }
 
 // The largest of 2^16 bounds that at least k scores reach, or minus infinity.
@@ -71,12 +119,11 @@ std::vector<Entry> best_above(const Kernels& kernels, std::span<const float> sco
 std::vector<Entry> likely_first(const Kernels& kernels, std::span<const float> scores,
                                 std::size_t k) {
   const std::size_t n = scores.size();
-  if (k > n / 8) {
-    std::vector<Entry> all(n);
-    for (std::size_t i = 0; i < n; ++i) all[i] = entry_of(scores[i], i);
-    return all;
+  if (const float least = reached_by_groups(kernels, scores, k); least > kNone) {
+    return best_above(kernels, scores, k, least);
   }
-  if (n < kFew) return best_above(kernels, scores, k, kNone);
+  if (n <= kFew) return first_of_few(kernels, scores, k);
+  if (k > n / 8) return all_entries(scores);
   if (const float least = likely_least(scores, k); least > kNone) {
     std::vector<Entry> found = best_above(kernels, scores, k, least);
     if (found.size() >= k) return found;
@@ -87,8 +134,7 @@ std::vector<Entry> likely_first(const Kernels& kernels, std::span<const float> s
 std::vector<Entry> first_entries(const Kernels& kernels, std::span<const float> scores,
                                  std::size_t k) {
   std::vector<Entry> entries = likely_first(kernels, scores, k);
-  keep_first(entries, k);
-  std::sort(entries.begin(), entries.end(), std::greater<>{});
+  sort_first(entries, k);
   return entries;
 }
 
@@ -100,6 +146,7 @@ std::vector<std::int64_t> top_k(const Kernels& kernels, std::span<const float> s
       std::min(static_cast<std::size_t>(std::max<std::int64_t>(k, 0)), scores.size());
   std::vector<std::int64_t> rows;
   if (wanted == 0) return rows;
+  rows.reserve(wanted);
   for (std::size_t begin = 0; begin < scores.size(); begin += kMostScores) {
     const auto part = scores.subspan(begin, std::min(kMostScores, scores.size() - begin));
     for (const Entry entry : first_entries(kernels, part, std::min(wanted, part.size()))) {

@@ -36,6 +36,18 @@ constexpr bool kSkipsGroups = true;  // and they are faster than others where th
 constexpr bool kSkipsGroups = false;
 #endif
 
+// dot_u8s8 is an instruction.
+#ifdef __AVXVNNI__
+constexpr bool kDotsBytes = true;
+#else
+constexpr bool kDotsBytes = false;
+#endif
+
+// Rows that are read where they lie: bytes of one stream before some of the next, and bytes from
+// what is read to what is brought into cache; 0: a core does that best by itself.
+constexpr std::size_t kTurnBytes = 1024;
+constexpr std::size_t kBytesAhead = 0;
+
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
 

@@ -42,6 +42,18 @@ struct ByteRuns {
   static constexpr bool kAny = false;
 };
 
+// dot_u8s8 is an instruction.
+#ifdef __AVX512VNNI__
+constexpr bool kDotsBytes = true;
+#else
+constexpr bool kDotsBytes = false;
+#endif
+
+// Rows that are read where they lie: bytes of one stream before some of the next, so many that
+// sums of short rows stay in registers, and bytes from what is read to what is brought into cache.
+constexpr std::size_t kTurnBytes = std::size_t{17} << 10;
+constexpr std::size_t kBytesAhead = 4096;
+
 // dot_bf16_pairs is an instruction.
 #ifdef __AVX512BF16__
 constexpr bool kMultipliesBf16 = true;

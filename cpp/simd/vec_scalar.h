@@ -34,6 +34,14 @@ struct ByteRuns {
   static constexpr bool kAny = false;
 };
 
+// dot_u8s8 is an instruction.
+constexpr bool kDotsBytes = false;
+
+// Rows that are read where they lie: bytes of one stream before some of the next, and bytes from
+// what is read to what is brought into cache; 0: a core does that best by itself.
+constexpr std::size_t kTurnBytes = 1024;
+constexpr std::size_t kBytesAhead = 0;
+
 // dot_bf16_pairs is an instruction.
 constexpr bool kMultipliesBf16 = false;
 
