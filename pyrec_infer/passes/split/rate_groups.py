@@ -33,6 +33,19 @@ def _below(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
     return None
 
 
+def _above(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
+    """What a view is a view of, its axis of which each position became several, and how many."""
+    root = viewed(name, site)
+    shape, before = site.shape(name), site.shape(root)
+    if root == name or shape is None or before is None:
+        return None
+    for place in range(len(before)):
+        unit = quotient(product(before[place + 1 :]), product(shape[axis + 1 :]))
+        if same_size(product(shape[:axis]), product(before[:place])) and isinstance(unit, int):
+            return (root, place, unit) if same_size(before[place] * unit, shape[axis]) else None
+    return None
+
+
 def _parts(name: str, axis: int, site: Site) -> list[tuple[str, int]] | None:
     """The parts of a concatenation along an axis, and their sizes."""
     source = site.source(name, "Concat")
@@ -61,6 +74,15 @@ def _chosen(node: Node, axis: int, site: Site) -> list[int] | None:
         return None
     inside = bool(((places >= -size) & (places < size)).all())
     return [int(place) % size for place in places] if inside and size > 0 else None
+
+
+def _looked_up(node: Node, axis: int, site: Site) -> int | None:
+    """The axis of the ids that an axis of what a Gather looks up has its positions from."""
+    data, ids = (site.infos[name].rank for name in node.inputs[:2]) if node.op == "Gather" else (None, None)
+    if not data or ids is None:
+        return None
+    own = axis - int(node.attribute("axis", 0)) % data
+    return own if 0 <= own < ids else None
 
 
 def _same_positions(node: Node, axis: int, site: Site) -> int | None:
@@ -110,6 +132,10 @@ def _inner_rates(
         return [reduce(Rate.join, block) for block in blocks] if len(blocks) == size else None
     if parts is not None:
         return [rate for part, _ in parts for rate in _position_rates(part, axis, site, found)]
+    above = _above(name, axis, site)
+    if above is not None:
+        root, place, unit = above
+        return [rate for rate in _position_rates(root, place, site, found) for _ in range(unit)]
     node = site.source(name)
     if node is None or site.coupled(node):
         return None
@@ -119,6 +145,10 @@ def _inner_rates(
         return [rates[place] for place in chosen] if rates else None
     if own is not None:
         return _position_rates(node.inputs[0], own, site, found)
+    ids = _looked_up(node, axis, site)
+    if ids is not None:
+        table = site.rate(node.inputs[0])
+        return [rate.join(table) for rate in _position_rates(node.inputs[1], ids, site, found)]
     if not has(node, Trait.ELEMENTWISE):
         return None
     rates = [Rate.MODEL] * size
@@ -149,6 +179,37 @@ def _restricted(
     return found[key]
 
 
+def _taken(value: str, axis: int, there: Sequence[int], wanted: Sequence[int], site: Site) -> str:
+    """Of a value that has some positions along an axis, those that are wanted."""
+    if list(there) == list(wanted):
+        return value
+    at = {place: k for k, place in enumerate(there)}
+    return site.node("Gather", value, site.constant([at[place] for place in wanted], np.int64), axis=axis)
+
+
+def _restricted_view(
+    name: str, axis: int, positions: Sequence[int], site: Site, found: dict[tuple[object, ...], str | None]
+) -> str | None:
+    """Of a view; with axes of size 1 positions are both finer and coarser ones."""
+    shape = site.shape(name) or ()
+    below, above = _below(name, axis, site), _above(name, axis, site)
+    ways: list[tuple[str, int, list[int], list[int]]] = []
+    if below is not None:
+        root, place, unit = below
+        spread = [position * unit + k for position in positions for k in range(unit)]
+        ways.append((root, place, spread, list(positions)))
+    if above is not None:
+        root, place, unit = above
+        groups = sorted({position // unit for position in positions})
+        ways.append((root, place, groups, [group * unit + k for group in groups for k in range(unit)]))
+    for root, place, needed, there in ways:
+        made = _restricted(root, place, needed, site, found)
+        whole = None if made is None else site.reshape(made, (*shape[:axis], len(there), *shape[axis + 1 :]))
+        if whole is not None:
+            return _taken(whole, axis, there, positions, site)
+    return None
+
+
 def _make_restricted(
     name: str, axis: int, positions: Sequence[int], site: Site, found: dict[tuple[object, ...], str | None]
 ) -> str | None:
@@ -160,14 +221,9 @@ def _make_restricted(
     value = site.known(name)
     if value is not None:
         return site.constant(np.take(value, positions, axis))
-    below, parts = _below(name, axis, site), _parts(name, axis, site)
-    if below is not None:
-        root, place, unit = below
-        spread = [position * unit + k for position in positions for k in range(unit)]
-        made = _restricted(root, place, spread, site, found)
-        return (
-            None if made is None else site.reshape(made, (*shape[:axis], len(positions), *shape[axis + 1 :]))
-        )
+    if _below(name, axis, site) or _above(name, axis, site):
+        return _restricted_view(name, axis, positions, site, found)
+    parts = _parts(name, axis, site)
     if parts is not None:
         chosen, first = [], 0
         for part, count in parts:
@@ -188,13 +244,14 @@ def _make_restricted(
         taken = [places[position] for position in positions]
         needed = sorted(set(taken))
         made = _restricted(node.inputs[0], axis, needed, site, found)
-        if made is None or needed == taken:
-            return made
-        at = site.constant([needed.index(place) for place in taken], np.int64)
-        return site.node("Gather", made, at, axis=axis)
+        return None if made is None else _taken(made, axis, needed, taken, site)
     if same is not None:
         made = _restricted(node.inputs[0], same, positions, site, found)
         return None if made is None else site.node(node.op, made, *node.inputs[1:], **node.attributes)
+    ids = _looked_up(node, axis, site)
+    if ids is not None:
+        made = _restricted(node.inputs[1], ids, positions, site, found)
+        return None if made is None else site.node("Gather", node.inputs[0], made, **node.attributes)
     if not has(node, Trait.ELEMENTWISE):
         return None
     inputs = []
