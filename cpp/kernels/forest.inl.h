@@ -28,7 +28,7 @@ void find_leaves(const LeafTest* tests, const std::uint16_t* counts, std::size_t
       for (std::size_t i = 0; i < kParts; ++i) {
         VecBytes rank;
         std::memcpy(&rank, column + i * kByteLanes, sizeof(rank));
-        kept[i] &= ~reinterpret_cast<Bytes>(not_less(rank, limit)) | keep;
+        kept[i] &= reinterpret_cast<Bytes>(greater(limit, rank)) | keep;
       }
     }
     const auto base = static_cast<std::uint8_t>(8 * plane);
@@ -70,7 +70,7 @@ void find_answers_u8(const LeafTest* tests, std::size_t count, const std::int8_t
       VecBytes rank;
       std::memcpy(&rank, ranks + std::size_t{test->column} * kForestRows + begin, sizeof(rank));
       const VecBytes limit = VecBytes{} + test->limit;
-      found |= ~reinterpret_cast<Bytes>(not_less(rank, limit)) & (Bytes{} + test->keep);
+      found |= reinterpret_cast<Bytes>(greater(limit, rank)) & (Bytes{} + test->keep);
     }
     std::memcpy(answers + begin, &found, sizeof(found));
   }

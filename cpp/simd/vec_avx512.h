@@ -141,12 +141,12 @@ inline std::uint32_t nonzero_lanes(VecF x) {
 inline VecF select(Mask mask, VecF yes, VecF no) { return _mm512_mask_blend_ps(mask, no, yes); }
 
 using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
-// All bits of each byte of a that is not less than that of b: a shuffle gives zero where the sign
-// of their difference is set. Masks would take a way round.
-inline VecBytes not_less(VecBytes a, VecBytes b) {
+// All bits of each byte of a that is greater than that of b: a shuffle gives zero where the sign of
+// b - a is set. Masks would take a way round.
+inline VecBytes greater(VecBytes a, VecBytes b) {
   const __m512i difference =
-      _mm512_subs_epi8(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
-  return reinterpret_cast<VecBytes>(_mm512_shuffle_epi8(_mm512_set1_epi32(-1), difference));
+      _mm512_subs_epi8(reinterpret_cast<__m512i>(b), reinterpret_cast<__m512i>(a));
+  return ~reinterpret_cast<VecBytes>(_mm512_shuffle_epi8(_mm512_set1_epi32(-1), difference));
 }
 
 // Of each lane the number index[i] of a table, of which there are a power of two vectors.

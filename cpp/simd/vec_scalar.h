@@ -112,8 +112,8 @@ inline std::uint32_t nonzero_lanes(VecF x) {
 inline VecF select(Mask mask, VecF yes, VecF no) { return mask ? yes : no; }
 
 using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
-// All bits of each byte of a that is not less than that of b.
-inline VecBytes not_less(VecBytes a, VecBytes b) { return ~(b > a); }
+// All bits of each byte of a that is greater than that of b.
+inline VecBytes greater(VecBytes a, VecBytes b) { return a > b; }
 
 // Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
 constexpr bool kLooksUp = false;
