@@ -68,6 +68,11 @@ std::vector<Kernels> make_tables() {
       tables.push_back(*isa.kernels);
     }
   }
+  // Multiplies by all of a panel in the first-level cache before what it would skip has come from
+  // the second.
+  if (cpu_features().zen5) {
+    for (Kernels& kernels : tables) kernels.skips_pairs = false;
+  }
   return tables;
 }
 

@@ -156,7 +156,8 @@ namespace pyrec {
 // What some tables can do and others cannot.
 #define PYREC_TRAITS(X)                                                            \
   X(multiplies_bf16) /* gemm_bf16 runs on instructions for it: rows are rounded */ \
-  X(skips_groups)    /* gemm_sparse_u8s8 and gemm_sparse_bf16 are faster where there are zeros */
+  X(skips_groups)    /* gemm_sparse_u8s8 is faster where there are zeros */        \
+  X(skips_pairs)     /* gemm_sparse_bf16 is */
 
 // The kernels of an ISA, or those that more instructions make faster in place of an ISA's: the
 // others of these are null.

@@ -11,4 +11,5 @@
    .lanes = kLanes,                        \
    .multiplies_bf16 = kMultipliesBf16,     \
    .skips_groups = kSkipsGroups,           \
+   .skips_pairs = kMultipliesBf16,         \
    LIST(PYREC_TABLE_ENTRY)}

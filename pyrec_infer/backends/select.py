@@ -110,9 +110,8 @@ def int8_cost(backend: str) -> float:
 
 def skips_zero_groups(backend: str, precision: str) -> bool:
     """Whether layers of a lower precision skip successive zeros faster than they multiply them."""
-    if precision not in ("int8", "bf16") or not _can(backend, "skips_groups"):
-        return False
-    return precision == "int8" or _can(backend, "multiplies_bf16")
+    trait = {"int8": "skips_groups", "bf16": "skips_pairs"}.get(precision)
+    return trait is not None and _can(backend, trait)
 
 
 def make_pool(backend: str, threads: int) -> Any:

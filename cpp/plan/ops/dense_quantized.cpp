@@ -21,7 +21,8 @@ std::size_t rows_at_once(const Kernels& kernels) { return 8 * kernels.lanes; }
 // How a layer's rows and weights are laid out, and their product.
 struct Int8 {
   static constexpr const char* kName = "pyrec.DenseInt8";
-  static constexpr bool kOftenZero = false;  // a group after a ReLU that comes in no special order
+  // Whether groups are skipped after a ReLU whose numbers come in no special order.
+  static bool often_zero(const Kernels&) { return false; }
   static PackedBytes packed_size(const Kernels& kernels) { return kernels.packed_size_s8; }
   static PackBytes pack(const Kernels& kernels, bool sparse) {
     return sparse ? kernels.pack_sparse_s8 : kernels.pack_s8;
@@ -38,7 +39,7 @@ struct Int8 {
 
 struct Bf16 {
   static constexpr const char* kName = "pyrec.DenseBf16";
-  static constexpr bool kOftenZero = true;
+  static bool often_zero(const Kernels& kernels) { return kernels.skips_pairs; }
   static PackedBytes packed_size(const Kernels& kernels) { return kernels.packed_size_bf16; }
   static PackBytes pack(const Kernels& kernels, bool sparse) {
     return sparse ? kernels.pack_sparse_bf16 : kernels.pack_bf16;
@@ -60,7 +61,8 @@ class NarrowLayer {
   explicit NarrowLayer(const OpSpec& spec)
       : activation_(activation_of(Precision::kName, spec.attributes.text("activation", ""))),
         given_(spec.attributes.has("columns")),
-        sparse_(spec.attributes.integer("skip_zeros", 0) != 0 && (given_ || Precision::kOftenZero)),
+        sparse_(spec.attributes.integer("skip_zeros", 0) != 0 &&
+                (given_ || Precision::often_zero(spec.kernels))),
         narrow_(spec.attributes.has("features")),
         form_(narrow_rows(spec.kernels, spec.attributes.text("rows", ""))),
         ordered_(spec.attributes.integer("ordered", 0) != 0),

@@ -17,12 +17,13 @@ class PackInOrder {
  public:
   explicit PackInOrder(const OpSpec& spec) {
     const std::string precision = spec.attributes.text("precision", "");
-    if (!spec.kernels.skips_groups || !narrow_rows(spec.kernels, precision)) {
+    const bool int8 = precision == "int8";
+    const bool skips = int8 ? spec.kernels.skips_groups : spec.kernels.skips_pairs;
+    if (!skips || !narrow_rows(spec.kernels, precision)) {
       throw OpError(ErrorKind::kUnsupported,
                     std::string(kName) + ": precision '" + precision + "' on " + spec.kernels.isa);
     }
     const Tensor& weights = constant_weights(spec, 0, kName);
-    const bool int8 = precision == "int8";
     reorder_ = int8 ? spec.kernels.reorder_s8 : spec.kernels.reorder_bf16;
     k_ = unsigned_size(weights.shape[0]);
     n_ = unsigned_size(weights.shape[1]);

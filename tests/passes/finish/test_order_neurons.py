@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.graphs import F32, N
@@ -84,6 +86,22 @@ SKIPPING = [
     if skips_zero_groups(isa, precision)
 ]
 """With the kernels that stand in for those that skip groups."""
+
+
+@pytest.mark.skipif("avx512" not in ISAS, reason="AVX-512")
+def test_bf16_pairs_are_skipped_where_the_processor_is_slower_than_its_cache() -> None:
+    if not Path("/proc/cpuinfo").exists():
+        pytest.skip("a system with /proc")
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    model = int(told["model"])
+    zen5 = (told["vendor_id"], told["cpu family"]) == ("AuthenticAMD", "26") and (
+        model < 32 or 64 <= model < 80
+    )
+    features = _native.cpu_features()
+    assert features["zen5"] == (zen5 and features["avx512_bf16"])
+    assert skips_zero_groups("avx512", "bf16") == (features["avx512_bf16"] and not zen5)
+    assert skips_zero_groups("avx512", "int8")
 
 
 @pytest.mark.parametrize(("isa", "precision"), SKIPPING)
