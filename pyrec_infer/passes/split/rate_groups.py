@@ -20,30 +20,32 @@ _MAX_VALUES = 256
 """Values that are followed back from one value."""
 
 
-def _below(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
-    """What a view is a view of, its axis in place of another, and how many positions make one there."""
+def _behind(name: str, axis: int, joins: bool, site: Site) -> tuple[str, int, int] | None:
+    """What a view is a view of, an axis of it, and how many positions are one on the other side.
+
+    With ``joins`` a position there became several, else several there became one.
+    """
     root = viewed(name, site)
     shape, before = site.shape(name), site.shape(root)
     if root == name or shape is None or before is None:
         return None
     for place in range(len(before)):
-        unit = quotient(product(shape[axis + 1 :]), product(before[place + 1 :]))
+        inner = product(shape[axis + 1 :]), product(before[place + 1 :])
+        unit = quotient(*(inner[::-1] if joins else inner))
         if same_size(product(shape[:axis]), product(before[:place])) and isinstance(unit, int):
-            return (root, place, unit) if same_size(before[place], shape[axis] * unit) else None
+            sizes = (before[place], shape[axis]) if joins else (shape[axis], before[place])
+            return (root, place, unit) if same_size(sizes[0] * unit, sizes[1]) else None
     return None
+
+
+def _below(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
+    """What a view is a view of, where an axis has several positions for one of the view's."""
+    return _behind(name, axis, False, site)
 
 
 def _above(name: str, axis: int, site: Site) -> tuple[str, int, int] | None:
-    """What a view is a view of, its axis of which each position became several, and how many."""
-    root = viewed(name, site)
-    shape, before = site.shape(name), site.shape(root)
-    if root == name or shape is None or before is None:
-        return None
-    for place in range(len(before)):
-        unit = quotient(product(before[place + 1 :]), product(shape[axis + 1 :]))
-        if same_size(product(shape[:axis]), product(before[:place])) and isinstance(unit, int):
-            return (root, place, unit) if same_size(before[place] * unit, shape[axis]) else None
-    return None
+    """What a view is a view of, where an axis has one position for several of the view's."""
+    return _behind(name, axis, True, site)
 
 
 def _parts(name: str, axis: int, site: Site) -> list[tuple[str, int]] | None:
