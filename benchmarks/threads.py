@@ -3,8 +3,9 @@
 ``python -m benchmarks.threads`` prints for each ruler the ratio of one thread's time to two threads' in the
 slowest, the median and the fastest of 20 processes; beside it what the machine gives in the same turns: how
 many times as much two processes of one thread, each bound to a CPU, score together as one of them alone. Two
-CPUs may be one core, or a host's other guests may slow them down. ``--busy`` lets another process use one
-core meanwhile.
+CPUs may be one core, or a host's other guests may slow them down, or it may move them to cores that share no
+cache: processes in which a line of memory took longer than 100 ns from one to the other have a line of their
+own. ``--busy`` lets another process use one core meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle
 from multiprocessing.connection import Connection
@@ -26,12 +27,16 @@ from statistics import median
 import numpy as np
 
 import pyrec_infer as pi
+from benchmarks.handover import handover
 from benchmarks.rulers.inputs import RULERS, make_cases
 from benchmarks.rulers.make import DEFAULT_FOLDER, ensure
 
 WAYS = ("score", "catalogue")
 CALLS = 8
 """Calls of a turn."""
+
+APART = 100
+"""Nanoseconds that CPUs without a cache in common take longer than to hand a line over."""
 
 
 def calls(model: pi.Model, ruler: str, count: int, way: str) -> Callable[[], object]:
@@ -120,6 +125,29 @@ def measure(options: argparse.Namespace) -> None:
     print(json.dumps(ratios(folder / f"{ruler}.onnx", ruler, options.count, way, options.turns)))
 
 
+def found_by(command: list[str]) -> tuple[float, float, float]:
+    """What a fresh process finds, and how long a line took to be handed over before it or after."""
+    before = handover()
+    threads, processes = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return threads, processes, max(before, handover())
+
+
+def lines(found: list[tuple[float, float, float]]) -> Iterator[str]:
+    """The slowest, median and fastest, of processes on CPUs with a cache in common and of the others."""
+    for apart in (False, True):
+        some = [one for one in found if (one[2] > APART) == apart]
+        if not some:
+            continue
+        columns = [*zip(*some, strict=True)]
+        columns.insert(2, tuple(threads / processes for threads, processes, _ in some))
+        digits = (2, 2, 2, 0)
+        cells = [
+            " / ".join(f"{pick(column):.{digit}f}" for pick in (min, median, max))
+            for column, digit in zip(columns, digits, strict=True)
+        ]
+        yield " | ".join([str(len(some)), *cells])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
@@ -136,22 +164,19 @@ def main() -> None:
         return
     ensure(options.folder, tuple(options.rulers))
     same = ["--folder", options.folder, "--count", options.count, "--turns", options.turns]
-    print("| ruler | way | two threads | two processes | threads by processes |\n|---|---|---|---|---|")
+    print("| ruler | way | processes | two threads | two processes | threads by processes | a line, ns |")
+    print("|---|---|---|---|---|---|---|")
     for ruler in options.rulers:
         for way in options.ways:
             command = [sys.executable, "-m", "benchmarks.threads", *map(str, same), "--one", ruler, way]
             other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if options.busy else None
             try:
-                found = [
-                    json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-                    for _ in range(options.processes)
-                ]
+                found = [found_by(command) for _ in range(options.processes)]
             finally:
                 if other is not None:
                     other.kill()
-            columns = [*zip(*found, strict=True), [threads / processes for threads, processes in found]]
-            cells = [" / ".join(f"{pick(column):.2f}" for pick in (min, median, max)) for column in columns]
-            print(f"| {ruler} | {way} | {' | '.join(cells)} |", flush=True)
+            for line in lines(found):
+                print(f"| {ruler} | {way} | {line} |", flush=True)
 
 
 if __name__ == "__main__":
