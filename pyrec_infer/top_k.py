@@ -247,10 +247,11 @@ def names_of(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array]) -> Arr
     return ids
 
 
-def only(ranked: Ranked) -> TopK:
-    """The results of the only request."""
+def only(ranked: Ranked, names: Callable[[NDArray[np.int64]], Array] | None = None) -> TopK:
+    """The results of the only request, maybe with names in the place of their rows."""
     count = int(ranked.counts[0])
-    made = TopK(ranked.ids[0, :count], ranked.scores[0, :count], count)
+    ids = ranked.ids[0, :count]
+    made = TopK(ids if names is None else names(ids), ranked.scores[0, :count], count)
     made.refined, made.certified = ranked.refined, True
     return made
 

@@ -78,15 +78,16 @@ void find_answers_u8(const LeafTest* tests, std::size_t count, const std::int8_t
 
 using Doubles = double __attribute__((vector_size(sizeof(VecF))));
 
-// Adds of each lane's leaf the number in a table.
-template <std::size_t kVectors>
-void add_looked_up(const VecF (&table)[kVectors], const std::uint8_t* leaves, float* scores) {
+// Adds of each lane's leaf, a byte, the number in a table. Leaf is a parameter so that names which
+// are not there where kLooksUp is false are not looked for.
+template <std::size_t kVectors, class Leaf>
+void add_looked_up(const VecF (&table)[kVectors], const Leaf* leaves, float* scores) {
   store(scores, load(scores) + look_up(table, load_bytes(leaves)));
 }
 
 // The same in a table of float64, both halves of which are looked up.
-template <std::size_t kVectors>
-void add_looked_up(const VecF (&table)[kVectors], const std::uint8_t* leaves, double* scores) {
+template <std::size_t kVectors, class Leaf>
+void add_looked_up(const VecF (&table)[kVectors], const Leaf* leaves, double* scores) {
   Doubles sum;
   std::memcpy(&sum, scores, sizeof(sum));
   sum += reinterpret_cast<Doubles>(look_up(table, load_doubled(leaves)));

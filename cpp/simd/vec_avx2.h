@@ -128,17 +128,8 @@ using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
 // All bits of each byte of a that is greater than that of b.
 inline VecBytes greater(VecBytes a, VecBytes b) { return a > b; }
 
-// Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
+// There is no look_up: numbers of a table are read one by one as fast.
 constexpr bool kLooksUp = false;
-template <std::size_t kVectors>
-inline VecF look_up(const VecF (&table)[kVectors], VecI index) {
-  VecF found;
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    const auto place = static_cast<std::size_t>(index[i]);
-    found[i] = table[place / kLanes][place % kLanes];
-  }
-  return found;
-}
 
 inline float first_lane(VecF x) { return _mm256_cvtss_f32(x); }
 inline float sum_lanes(VecF x) {
@@ -237,16 +228,6 @@ inline VecU multiply_pairs(VecI a, VecI b) {
 
 inline VecI load(const std::int32_t* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
-// A byte in each lane.
-inline VecI load_bytes(const std::uint8_t* p) {
-  return reinterpret_cast<VecI>(
-      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
-}
-// Of each of kLanes / 2 bytes twice its number, and one more.
-inline VecI load_doubled(const std::uint8_t* p) {
-  const VecI x{p[0], p[0], p[1], p[1], p[2], p[2], p[3], p[3]};
-  return 2 * x + VecI{0, 1, 0, 1, 0, 1, 0, 1};
 }
 inline VecI load_groups(const std::byte* p) {
   return reinterpret_cast<VecI>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

@@ -115,17 +115,8 @@ using VecBytes = std::int8_t __attribute__((vector_size(4 * kLanes)));
 // All bits of each byte of a that is greater than that of b.
 inline VecBytes greater(VecBytes a, VecBytes b) { return a > b; }
 
-// Of each lane the number index[i] of a table. It is no faster here than reading them one by one.
+// There is no look_up: numbers of a table are read one by one as fast.
 constexpr bool kLooksUp = false;
-template <std::size_t kVectors>
-inline VecF look_up(const VecF (&table)[kVectors], VecI index) {
-  VecF found;
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    const auto place = static_cast<std::size_t>(index[i]);
-    found[i] = table[place / kLanes][place % kLanes];
-  }
-  return found;
-}
 
 // a / b within a unit of the last place, for b of 1 to 2 or NaN.
 inline VecF divide(VecF a, VecF b) { return a / b; }
@@ -246,12 +237,6 @@ inline VecI load(const std::int32_t* p) {
   VecI x;
   __builtin_memcpy(&x, p, sizeof x);
   return x;
-}
-// A byte in each lane.
-inline VecI load_bytes(const std::uint8_t* p) { return VecI{p[0], p[1], p[2], p[3]}; }
-// Of each of kLanes / 2 bytes twice its number, and one more.
-inline VecI load_doubled(const std::uint8_t* p) {
-  return 2 * VecI{p[0], p[0], p[1], p[1]} + VecI{0, 1, 0, 1};
 }
 inline VecI load_groups(const std::byte* p) {
   VecI x;

@@ -19,7 +19,7 @@ from pyrec_infer.selection import Filter
 from pyrec_infer.selection.excluded import ExcludedRows, rest_of
 from pyrec_infer.store import IdType, Keys, Rows64, State, Store
 from pyrec_infer.store.ids import join_keys
-from pyrec_infer.top_k import Ranked, Selection, TopK, named
+from pyrec_infer.top_k import Ranked, Selection, TopK, named, only
 
 Names = Callable[[NDArray[np.int64]], Array]
 
@@ -159,9 +159,8 @@ def _shown(found: Ranked, names: Names, request: Inputs, refined: int) -> TopK |
     """What a call gets: of a request that is no list its own results alone."""
     if len(found.counts) != 1 or isinstance(request, (list, tuple)):
         return named(found, names).found_by(refined)
-    count = int(found.counts[0])
-    made = TopK(names(found.ids[0, :count]), found.scores[0, :count], count)
-    made.refined, made.certified = refined, True
+    made = only(found, names)
+    made.refined = refined
     return made
 
 
